@@ -1,0 +1,121 @@
+//! What primitives are told besides arrays: sizes, settings, and arrays that belong together.
+
+use crate::buffer::PoolStatistics;
+use crate::function::UnaryFunction;
+use crate::rng::Address;
+use crate::view::{View, ViewMut};
+
+/// Rows and columns of a matrix, or of several alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Matrix {
+    /// Rows: for models, examples times samples.
+    pub rows: usize,
+    /// Columns: for models, units or pixels.
+    pub columns: usize,
+}
+
+impl Matrix {
+    /// Elements of the matrix.
+    #[must_use]
+    pub const fn element_count(self) -> usize {
+        self.rows * self.columns
+    }
+}
+
+/// Batch normalisation of the columns of a matrix, followed by an activation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BatchNorm {
+    /// Sizes of the matrix; the statistics are one for each column.
+    pub matrix: Matrix,
+    /// Added to the variance inside the square root.
+    pub epsilon: f64,
+    /// Applied to the normalised, scaled and shifted value.
+    pub activation: UnaryFunction,
+}
+
+/// The per-column vectors of a normalisation: y = activation(scale · (x − mean) / √(variance + ε) + shift).
+#[derive(Clone, Copy, Debug)]
+pub struct BatchNormVectors<'a> {
+    /// Mean of each column.
+    pub mean: View<'a>,
+    /// Variance of each column (biased: divided by the number of rows).
+    pub variance: View<'a>,
+    /// Trainable factor of each column (gamma).
+    pub scale: View<'a>,
+    /// Trainable offset of each column (beta).
+    pub shift: View<'a>,
+}
+
+/// Mean and variance of a diagonal Gaussian.
+#[derive(Clone, Copy, Debug)]
+pub struct GaussianView<'a> {
+    /// Mean of each unit.
+    pub mean: View<'a>,
+    /// Variance (σ²) of each unit.
+    pub variance: View<'a>,
+}
+
+/// Where the adjoints of a Gaussian's parameters go.
+#[derive(Debug)]
+pub struct GaussianGradient<'a> {
+    /// Adjoint of the mean.
+    pub mean: Option<ViewMut<'a>>,
+    /// Adjoint of the variance.
+    pub variance: Option<ViewMut<'a>>,
+}
+
+/// How pixels become the numbers a model sees; see [`Backend::gather_pixels`](super::Backend::gather_pixels).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum PixelMap {
+    /// value = pixel · factor.
+    Scale(f64),
+    /// value = 1 if pixel · factor ≥ 0.5, else 0.
+    Threshold(f64),
+    /// value = 1 with probability pixel / 255 (pixel, for floats): the draw of image n, pixel d is element n·columns + d.
+    Bernoulli(Address),
+    /// value = (pixel + u) · factor with u uniform on (0, 1), addressed likewise.
+    Dequantise(Address, f64),
+}
+
+/// One step of Adam (Kingma and Ba 2015), with the moments not corrected one by one.
+///
+/// m ← β₁m + (1−β₁)g;  v ← β₂v + (1−β₂)g²;  θ ← θ − η·√(1−β₂ᵗ)/(1−β₁ᵗ) · m/(√v + ε)
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamStep {
+    /// η · √(1−β₂ᵗ)/(1−β₁ᵗ): the learning rate with both bias corrections.
+    pub corrected_rate: f64,
+    /// Decay of the first moment.
+    pub beta_1: f64,
+    /// Decay of the second moment.
+    pub beta_2: f64,
+    /// Added to √v, after the square root.
+    pub epsilon: f64,
+}
+
+/// One step of Adamax (Kingma and Ba 2015, section 7.1).
+///
+/// m ← β₁m + (1−β₁)g;  u ← max(β₂u, |g|);  θ ← θ − η/(1−β₁ᵗ) · m/(u + ε)
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamaxStep {
+    /// η/(1−β₁ᵗ).
+    pub corrected_rate: f64,
+    /// Decay of the first moment.
+    pub beta_1: f64,
+    /// Decay of the infinity norm.
+    pub beta_2: f64,
+    /// Added to u.
+    pub epsilon: f64,
+}
+
+/// What a device has done since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeviceStatistics {
+    /// Primitives run (kernel launches, on a GPU).
+    pub launches: usize,
+    /// Bytes copied from the host.
+    pub bytes_to_device: usize,
+    /// Bytes copied to the host.
+    pub bytes_from_device: usize,
+    /// Requests to the buffer pool.
+    pub pool: PoolStatistics,
+}

@@ -1,0 +1,226 @@
+//! Buffers, and the pool that makes a steady training loop allocate nothing.
+//!
+//! A [`Buffer`] is a run of elements in a device's memory. Tensors share one through [`SharedBuffer`]; when the last share
+//! goes, the buffer returns to its pool, whole with its reference count, and the next request of the same size takes
+//! it. Contents are then whatever was there: every primitive writes all of its result.
+
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use crate::DType;
+use crate::view::{View, ViewMut};
+
+/// Memory is handed out in cache lines, so that no two buffers share one and vector loads are aligned.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C, align(64))]
+pub(crate) struct CacheLine([u8; CACHE_LINE_BYTES]);
+
+const CACHE_LINE_BYTES: usize = 64;
+
+/// A run of elements of one type in the memory of a device.
+#[derive(Debug)]
+pub struct Buffer {
+    dtype: DType,
+    len: usize,
+    memory: Vec<CacheLine>,
+    pool: Weak<Pool>,
+}
+
+impl std::fmt::Debug for CacheLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CacheLine")
+    }
+}
+
+impl Buffer {
+    /// Type of the elements.
+    #[must_use]
+    pub const fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// How many elements there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no elements.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Reads all elements.
+    #[must_use]
+    pub fn view(&self) -> View<'_> {
+        match self.dtype {
+            DType::F32 => View::F32(&bytemuck::cast_slice(&self.memory)[..self.len]),
+            DType::F64 => View::F64(&bytemuck::cast_slice(&self.memory)[..self.len]),
+            DType::U8 => View::U8(&bytemuck::cast_slice(&self.memory)[..self.len]),
+            DType::U32 => View::U32(&bytemuck::cast_slice(&self.memory)[..self.len]),
+        }
+    }
+
+    /// Writes all elements.
+    #[must_use]
+    pub fn view_mut(&mut self) -> ViewMut<'_> {
+        let len = self.len;
+        match self.dtype {
+            DType::F32 => ViewMut::F32(&mut bytemuck::cast_slice_mut(&mut self.memory)[..len]),
+            DType::F64 => ViewMut::F64(&mut bytemuck::cast_slice_mut(&mut self.memory)[..len]),
+            DType::U8 => ViewMut::U8(&mut bytemuck::cast_slice_mut(&mut self.memory)[..len]),
+            DType::U32 => ViewMut::U32(&mut bytemuck::cast_slice_mut(&mut self.memory)[..len]),
+        }
+    }
+}
+
+/// A shared hold on a [`Buffer`]; the last one to go gives the buffer back to its pool.
+#[derive(Clone, Debug)]
+pub struct SharedBuffer(Option<Arc<Buffer>>);
+
+impl SharedBuffer {
+    /// The buffer for writing, if this is the only hold on it.
+    pub fn get_mut(&mut self) -> Option<&mut Buffer> {
+        self.0.as_mut().and_then(Arc::get_mut)
+    }
+
+    /// Whether two holds are on one buffer.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        std::ptr::eq::<Buffer>(&**self, &**other)
+    }
+}
+
+impl Deref for SharedBuffer {
+    type Target = Buffer;
+
+    fn deref(&self) -> &Buffer {
+        self.0.as_ref().expect("bug: a shared buffer is empty only while it is dropped; please report it")
+    }
+}
+
+impl Drop for SharedBuffer {
+    fn drop(&mut self) {
+        let Some(mut buffer) = self.0.take() else { return };
+        // Two threads that drop the last two holds at once both fail here, and the memory goes back to the system: rare and harmless.
+        if Arc::get_mut(&mut buffer).is_some()
+            && let Some(pool) = buffer.pool.upgrade()
+        {
+            pool.put_back(buffer);
+        }
+    }
+}
+
+/// What a pool has handed out and holds, for tests and for `rung bench`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolStatistics {
+    /// Buffers requested since the start.
+    pub requests: usize,
+    /// Requests that the system had to serve because no buffer of the size was free.
+    pub allocations: usize,
+    /// Bytes obtained from the system, in use or free.
+    pub bytes: usize,
+}
+
+/// Free buffers keyed by their size in bytes.
+#[derive(Debug, Default)]
+pub struct Pool {
+    state: Mutex<PoolState>,
+}
+
+#[derive(Debug, Default)]
+struct PoolState {
+    free: HashMap<usize, Vec<Arc<Buffer>>>,
+    statistics: PoolStatistics,
+}
+
+impl Pool {
+    /// A buffer of `len` elements with arbitrary contents, or `None` if the system has no memory.
+    pub fn take(self: &Arc<Self>, dtype: DType, len: usize) -> Option<SharedBuffer> {
+        let lines = len.checked_mul(dtype.size_bytes())?.div_ceil(CACHE_LINE_BYTES);
+        let bytes = lines * CACHE_LINE_BYTES;
+        let mut state = self.lock();
+        state.statistics.requests += 1;
+        if let Some(mut buffer) = state.free.get_mut(&bytes).and_then(Vec::pop) {
+            let recycled = Arc::get_mut(&mut buffer).expect("bug: a free buffer is held elsewhere; please report it");
+            (recycled.dtype, recycled.len) = (dtype, len);
+            return Some(SharedBuffer(Some(buffer)));
+        }
+        drop(state);
+        let mut memory = Vec::new();
+        memory.try_reserve_exact(lines).ok()?;
+        let mut state = self.lock();
+        state.statistics.allocations += 1;
+        state.statistics.bytes += bytes;
+        drop(state);
+        memory.resize(lines, <CacheLine as bytemuck::Zeroable>::zeroed());
+        Some(SharedBuffer(Some(Arc::new(Buffer { dtype, len, memory, pool: Arc::downgrade(self) }))))
+    }
+
+    /// What was handed out so far.
+    #[must_use]
+    pub fn statistics(&self) -> PoolStatistics {
+        self.lock().statistics
+    }
+
+    /// Gives all free buffers back to the system.
+    pub fn release_free(&self) {
+        let mut state = self.lock();
+        let free: usize = state.free.values().flatten().map(|buffer| buffer.memory.len() * CACHE_LINE_BYTES).sum();
+        state.statistics.bytes -= free;
+        state.free.clear();
+    }
+
+    fn put_back(&self, buffer: Arc<Buffer>) {
+        let bytes = buffer.memory.len() * CACHE_LINE_BYTES;
+        self.lock().free.entry(bytes).or_default().push(buffer);
+    }
+
+    /// The state is consistent between any two statements, so a panic elsewhere does not spoil it.
+    fn lock(&self) -> std::sync::MutexGuard<'_, PoolState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dropped_buffer_serves_the_next_request_of_its_size() {
+        let pool = Arc::new(Pool::default());
+        let first = pool.take(DType::F32, 100).unwrap();
+        let share = first.clone();
+        drop(first);
+        let second = pool.take(DType::F32, 100).unwrap();
+        drop((share, second));
+        let third = pool.take(DType::F64, 50).unwrap();
+        assert_eq!(third.view().len(), 50);
+        assert_eq!(pool.statistics(), PoolStatistics { requests: 3, allocations: 2, bytes: 2 * 448 });
+    }
+
+    #[test]
+    fn only_a_sole_hold_may_write() {
+        let pool = Arc::new(Pool::default());
+        let mut buffer = pool.take(DType::U8, 3).unwrap();
+        let share = buffer.clone();
+        assert!(buffer.get_mut().is_none());
+        drop(share);
+        assert!(buffer.get_mut().is_some());
+    }
+
+    #[test]
+    fn an_impossible_size_is_refused() {
+        assert!(Arc::new(Pool::default()).take(DType::F64, usize::MAX / 4).is_none());
+    }
+
+    #[test]
+    fn a_buffer_outlives_its_pool() {
+        let pool = Arc::new(Pool::default());
+        let buffer = pool.take(DType::F32, 4).unwrap();
+        drop(pool);
+        assert_eq!(buffer.len(), 4);
+    }
+}

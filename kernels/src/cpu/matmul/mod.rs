@@ -1,0 +1,253 @@
+//! The matrix product: one door, several engines.
+//!
+//! [`matmul`] is the function that everything in Rung multiplies matrices with. The engine behind it is chosen when
+//! the program runs. `portable` (the crate `matrixmultiply`) is always there and is the reference in the tests. On x86
+//! processors two faster ones for `f32` share one set of loops and differ in their innermost part.
+//!
+//! # Why three nested loops are not enough
+//!
+//! `out[i, j] = Σ_p left[i, p] · right[p, j]` takes `m·n·k` multiply-adds on `m·k + k·n + m·n` numbers. A core with AVX-512
+//! does 32 multiply-adds in a cycle, but it loads two vectors of 16 numbers, and main memory gives it about one number.
+//! So a number, once loaded, has to be used many times while it is near: first in the registers, then in each cache.
+//!
+//! **Registers: a tile.** The innermost loop (the micro-kernel) computes a tile of 14 x 32 sums, all of them in registers.
+//! A step `p` loads 32 numbers of `right` and 14 of `left` and does 448 multiply-adds with them:
+//!
+//! ```text
+//!                     right[p, 32 columns]       two vectors
+//!                     ┌────────┬────────┐
+//!   left[14 rows, p]  └────────┴────────┘
+//!         ┌─┐         ┌────────┬────────┐
+//!         │a│ ──────> │ + a·.. │ + a·.. │       each number of `left`, spread over a vector,
+//!         │b│ ──────> │ + b·.. │ + b·.. │       times two vectors, is added to two of the 28
+//!         │:│         │   :    │   :    │       vectors of sums
+//!         └─┘         └────────┴────────┘
+//! ```
+//!
+//! **Caches: blocks.** Five loops around it choose what is near. From the outermost to the innermost:
+//!
+//! ```text
+//!  loop 5: columns of `out`, 2048 at a time ┐  a block of `right`, packed, lies in the cache that the cores share
+//!  loop 4: terms of the sum, 512 at a time  ┘
+//!  loop 3: rows of `out`, 112 at a time        a block of `left` lies in the second-level cache (1 MiB) of a core
+//!  loop 2: panels of 32 columns                a panel of `right` lies in the first two levels
+//!  loop 1: tiles of 14 rows                    the strip of `left` streams to the registers
+//!
+//!              k                      n                            n
+//!         ┌────┬────┐          ┌───┬───┬───┬───┐          ┌───┬───┬───┬───┐
+//!         │    │    │          │ P │   │   │   │  512     │ t │   │   │   │ } tile of 14 rows
+//!  112 {  │ L  │    │          │   │   │   │   │ terms    │ t │   │   │   │
+//!       m ├────┼────┤    ·   k ├───┼───┼───┼───┤     =  m ├───┼───┼───┼───┤
+//!         │    │    │          │   │   │   │   │          │   │   │   │   │
+//!         │    │    │          │   │   │   │   │          │   │   │   │   │
+//!         └────┴────┘          └───┴───┴───┴───┘          └───┴───┴───┴───┘
+//!           left                     right                       out
+//!  L: a block of loop 3.   P: a panel of loop 2.   t: the tiles that L and P give.
+//! ```
+//!
+//! Loop 4 lies outside loop 3 so that a block of `right` is packed once and read by all rows. Loop 2 lies outside loop 1
+//! so that a panel, the larger piece, is brought near once and used by all tiles of the row block.
+//!
+//! **Packing.** A block is copied into the order in which the innermost loop reads it: for each step the 32 numbers of a
+//! panel (or the rows of a tile) side by side, step after step. Then every load is whole, aligned and foreseen by the
+//! processor, and the four transposition forms differ in the packing alone. Packing costs a pass over the operand, so an
+//! operand that is used a few times only is read where it lies; `plan.rs` says when.
+//!
+//! **Edges.** There is a micro-kernel for each number of rows, so 128 rows are tiles of 13 and 12, none of them mostly
+//! empty; at the right border the second vector is left out or masked.
+//!
+//! # Threads and bits
+//!
+//! Threads share the packing of `right`, then loop 3. An element's terms are added in the order of `p`, in blocks that
+//! depend on `k` alone, by one thread: the bits of a product are the same for any number of threads. They do
+//! depend on the engine.
+//!
+//! # What to read
+//!
+//! `plan.rs` (every constant with its reason), `blocked.rs` (the loops), `kernel.rs` (what they ask of a processor),
+//! `avx512.rs`, then `avx2.rs`, its smaller brother. The blocking is that of Goto and van de Geijn, *Anatomy of
+//! High-Performance Matrix Multiplication* (2008), with the names of BLIS (Van Zee and van de Geijn, 2015).
+//!
+//! # Example
+//!
+//! ```
+//! use rung_kernels::cpu::matmul::{Epilogue, MatmulShape, matmul};
+//!
+//! // One row of two numbers times a weight matrix stored [3, 2], plus a bias.
+//! let shape = MatmulShape { rows: 1, columns: 3, inner: 2, left_transposed: false, right_transposed: true };
+//! let mut out = [0.0f32; 3];
+//! matmul(shape, &[1.0, 2.0], &[1.0, 0.0, 0.0, 1.0, 1.0, 1.0], Epilogue::AddBias(&[0.5, 0.5, 0.5]), &mut out);
+//! assert_eq!(out, [1.5, 2.5, 3.5]);
+//! ```
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod blocked;
+mod element;
+#[cfg(target_arch = "x86_64")]
+mod kernel;
+#[cfg(target_arch = "x86_64")]
+mod plan;
+mod portable;
+#[cfg(target_arch = "x86_64")]
+mod scratch;
+mod split;
+#[cfg(test)]
+mod tests;
+
+use element::Element;
+
+/// op(left) · op(right), where op transposes the stored matrix if its flag is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MatmulShape {
+    /// Rows of the product, `m`.
+    pub rows: usize,
+    /// Columns of the product, `n`.
+    pub columns: usize,
+    /// Length of the sum behind each element, `k`.
+    pub inner: usize,
+    /// The left matrix is stored `[inner, rows]` instead of `[rows, inner]`.
+    pub left_transposed: bool,
+    /// The right matrix is stored `[columns, inner]` instead of `[inner, columns]`.
+    pub right_transposed: bool,
+}
+
+impl MatmulShape {
+    /// Elements of the left matrix.
+    pub fn left_len(&self) -> usize {
+        self.rows * self.inner
+    }
+
+    /// Elements of the right matrix.
+    pub fn right_len(&self) -> usize {
+        self.inner * self.columns
+    }
+
+    /// Elements of the product.
+    pub fn out_len(&self) -> usize {
+        self.rows * self.columns
+    }
+}
+
+/// What happens to a sum on its way into `out`.
+#[derive(Clone, Copy, Debug)]
+pub enum Epilogue<'a, T> {
+    /// `out[i, j] = sum`
+    Store,
+    /// `out[i, j] = sum + bias[j]`: one number per column.
+    AddBias(&'a [T]),
+    /// `out[i, j] += sum`
+    Accumulate,
+}
+
+/// The element types of a matrix product: `f32` and `f64`.
+pub trait MatmulElement: element::Element + Copy + Send + Sync + 'static {}
+
+impl MatmulElement for f32 {}
+impl MatmulElement for f64 {}
+
+/// A way to compute the product; all ways give the same numbers up to rounding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// Tiles of 14 x 32 in AVX-512, for `f32`.
+    Avx512,
+    /// Tiles of 6 x 16 in AVX2 and FMA, for `f32`.
+    Avx2,
+    /// The crate `matrixmultiply`, on any processor.
+    Portable,
+}
+
+impl Engine {
+    /// Every engine, the fastest first.
+    pub const ALL: [Engine; 3] = [Engine::Avx512, Engine::Avx2, Engine::Portable];
+
+    /// The fastest engine of this processor.
+    pub fn best() -> Engine {
+        let available = Engine::ALL.into_iter().find(|engine| engine.is_available());
+        available.unwrap_or(Engine::Portable)
+    }
+
+    /// Whether this processor has the instructions the engine needs.
+    pub fn is_available(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Engine::Avx512 => is_x86_feature_detected!("avx512f"),
+            #[cfg(target_arch = "x86_64")]
+            Engine::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(not(target_arch = "x86_64"))]
+            Engine::Avx512 | Engine::Avx2 => false,
+            Engine::Portable => true,
+        }
+    }
+
+    /// The name shown to people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Engine::Avx512 => "avx512",
+            Engine::Avx2 => "avx2",
+            Engine::Portable => "portable",
+        }
+    }
+}
+
+/// Name of the engine that [`matmul`] uses for `f32` on this processor.
+pub fn engine_name() -> &'static str {
+    Engine::best().name()
+}
+
+/// Matrix product with a transposition flag per operand and an epilogue.
+///
+/// sum[i, j] = Σ_p op(left)[i, p] · op(right)[p, j];   `out` as the [`Epilogue`] says
+///
+/// | slice   | shape               | stored, if transposed |
+/// |---------|---------------------|-----------------------|
+/// | `left`  | `[rows, inner]`     | `[inner, rows]`       |
+/// | `right` | `[inner, columns]`  | `[columns, inner]`    |
+/// | `out`   | `[rows, columns]`   |                       |
+///
+/// **Edges.** `inner == 0` makes every sum zero; without rows or columns nothing is written.
+/// **Accuracy.** Within 4·√inner·ε·Σ|terms|. The bits don't depend on the number of threads.
+/// **Cost.** 2·rows·columns·inner operations on the threads of the current rayon pool; no allocation once
+/// the packing buffers have grown to the largest product.
+pub fn matmul<T: MatmulElement>(shape: MatmulShape, left: &[T], right: &[T], epilogue: Epilogue<'_, T>, out: &mut [T]) {
+    matmul_with(Engine::best(), shape, left, right, epilogue, out);
+}
+
+/// [`matmul`] by a given engine (for tests and benchmarks); `f64` is always computed by the portable one.
+///
+/// # Panics
+/// If the processor lacks the engine's instructions.
+pub fn matmul_with<T: MatmulElement>(
+    engine: Engine,
+    shape: MatmulShape,
+    left: &[T],
+    right: &[T],
+    epilogue: Epilogue<'_, T>,
+    out: &mut [T],
+) {
+    assert_eq!(left.len(), shape.left_len(), "bug: left slice of {shape:?}");
+    assert_eq!(right.len(), shape.right_len(), "bug: right slice of {shape:?}");
+    assert_eq!(out.len(), shape.out_len(), "bug: out slice of {shape:?}");
+    if let Epilogue::AddBias(bias) = epilogue {
+        assert_eq!(bias.len(), shape.columns, "bug: bias slice of {shape:?}");
+    }
+    assert!(engine.is_available(), "bug: the processor can't run the engine {}", engine.name());
+    if shape.rows == 0 || shape.columns == 0 {
+        return;
+    }
+    if shape.inner == 0 {
+        return store_empty_sums(shape.columns, epilogue, out);
+    }
+    T::multiply(engine, shape, left, right, epilogue, out);
+}
+
+fn store_empty_sums<T: Element>(columns: usize, epilogue: Epilogue<'_, T>, out: &mut [T]) {
+    match epilogue {
+        Epilogue::Store => out.fill(T::ZERO),
+        Epilogue::AddBias(bias) => out.chunks_exact_mut(columns).for_each(|row| row.copy_from_slice(bias)),
+        Epilogue::Accumulate => {}
+    }
+}

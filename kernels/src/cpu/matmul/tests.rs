@@ -1,0 +1,188 @@
+//! Every engine against a plain sum in f64, and against itself on other numbers of threads.
+
+use super::*;
+use proptest::prelude::*;
+
+/// Numbers in (-1, 1) that depend on the seed alone.
+fn numbers(length: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1u32 << 23) as f32 - 1.0
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+/// (Σ terms, Σ |terms|) of element (i, j), in f64.
+fn reference(shape: MatmulShape, left: &[f64], right: &[f64], i: usize, j: usize) -> (f64, f64) {
+    let MatmulShape { rows, columns, inner, .. } = shape;
+    (0..inner)
+        .map(|p| {
+            let a = left[if shape.left_transposed { p * rows + i } else { i * inner + p }];
+            let b = right[if shape.right_transposed { j * inner + p } else { p * columns + j }];
+            a * b
+        })
+        .fold((0.0, 0.0), |(sum, size), term| (sum + term, size + term.abs()))
+}
+
+/// What a float type needs to be tested: its unit roundoff and its conversions.
+trait TestElement: MatmulElement + PartialEq + std::fmt::Debug {
+    const EPSILON: f64;
+    fn from_f32(value: f32) -> Self;
+    fn to_f64(self) -> f64;
+}
+
+impl TestElement for f32 {
+    const EPSILON: f64 = f32::EPSILON as f64;
+    fn from_f32(value: f32) -> f32 {
+        value
+    }
+    fn to_f64(self) -> f64 {
+        f64::from(self)
+    }
+}
+
+impl TestElement for f64 {
+    const EPSILON: f64 = f64::EPSILON;
+    fn from_f32(value: f32) -> f64 {
+        f64::from(value)
+    }
+    fn to_f64(self) -> f64 {
+        self
+    }
+}
+
+/// The three epilogues by number, so that proptest can draw one.
+fn epilogue<T>(kind: usize, bias: &[T]) -> Epilogue<'_, T> {
+    match kind {
+        0 => Epilogue::Store,
+        1 => Epilogue::AddBias(bias),
+        _ => Epilogue::Accumulate,
+    }
+}
+
+fn convert<T: TestElement>(values: &[f32]) -> Vec<T> {
+    values.iter().map(|&value| T::from_f32(value)).collect()
+}
+
+/// One product by one engine, checked element by element.
+fn check<T: TestElement>(engine: Engine, shape: MatmulShape, kind: usize, seed: u64) {
+    let left = convert::<T>(&numbers(shape.left_len(), seed));
+    let right = convert::<T>(&numbers(shape.right_len(), seed + 1));
+    let bias = convert::<T>(&numbers(shape.columns, seed + 2));
+    let before = convert::<T>(&numbers(shape.out_len(), seed + 3));
+    let mut out = before.clone();
+    matmul_with(engine, shape, &left, &right, epilogue(kind, &bias), &mut out);
+    let left: Vec<f64> = left.into_iter().map(T::to_f64).collect();
+    let right: Vec<f64> = right.into_iter().map(T::to_f64).collect();
+    for i in 0..shape.rows {
+        for (j, bias) in bias.iter().enumerate() {
+            let at = i * shape.columns + j;
+            let (sum, size) = reference(shape, &left, &right, i, j);
+            let added = [0.0, bias.to_f64(), before[at].to_f64()][kind];
+            let bound = 4.0 * (shape.inner.max(1) as f64).sqrt() * T::EPSILON * (size + added.abs());
+            let (got, want) = (out[at].to_f64(), sum + added);
+            assert!(
+                (got - want).abs() <= bound,
+                "{} {shape:?} epilogue {kind} seed {seed} at ({i}, {j}): got {got}, want {want}, bound {bound}",
+                engine.name()
+            );
+        }
+    }
+}
+
+fn available_engines() -> impl Iterator<Item = Engine> {
+    Engine::ALL.into_iter().filter(|engine| engine.is_available())
+}
+
+fn every_form(rows: usize, columns: usize, inner: usize) -> impl Iterator<Item = MatmulShape> {
+    (0..4).map(move |form| MatmulShape {
+        rows,
+        columns,
+        inner,
+        left_transposed: form & 1 != 0,
+        right_transposed: form & 2 != 0,
+    })
+}
+
+/// Sizes at which an off-by-one shows: 0, 1, primes, and the neighbours of register, panel and block sizes.
+const SIDES: [usize; 24] = [0, 1, 2, 3, 5, 7, 8, 11, 13, 14, 15, 16, 17, 29, 31, 32, 33, 48, 49, 64, 65, 97, 129, 131];
+/// The same for the length of the sums; the last ones need several blocks.
+const INNERS: [usize; 14] = [0, 1, 2, 3, 7, 15, 16, 17, 32, 33, 64, 127, 257, 401];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(192))]
+
+    #[test]
+    fn every_engine_matches_sums_in_f64(
+        rows in prop::sample::select(&SIDES[..]), columns in prop::sample::select(&SIDES[..]),
+        inner in prop::sample::select(&INNERS[..]), left_transposed: bool, right_transposed: bool,
+        kind in 0usize..3, seed in 0u64..1000,
+    ) {
+        let shape = MatmulShape { rows, columns, inner, left_transposed, right_transposed };
+        for engine in available_engines() {
+            check::<f32>(engine, shape, kind, seed);
+        }
+        check::<f64>(Engine::Portable, shape, kind, seed);
+    }
+
+    #[test]
+    fn bits_do_not_depend_on_the_number_of_threads(
+        rows in 1usize..300, columns in 1usize..300, inner in 1usize..600,
+        left_transposed: bool, right_transposed: bool, kind in 0usize..3, seed in 0u64..1000,
+    ) {
+        let shape = MatmulShape { rows, columns, inner, left_transposed, right_transposed };
+        for engine in available_engines() {
+            check_threads(engine, shape, kind, seed);
+        }
+    }
+}
+
+fn pools() -> &'static [rayon::ThreadPool] {
+    static POOLS: std::sync::OnceLock<Vec<rayon::ThreadPool>> = std::sync::OnceLock::new();
+    let build = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
+    POOLS.get_or_init(|| (1..=4).map(build).collect())
+}
+
+fn check_threads(engine: Engine, shape: MatmulShape, kind: usize, seed: u64) {
+    let left = numbers(shape.left_len(), seed);
+    let right = numbers(shape.right_len(), seed + 1);
+    let bias = numbers(shape.columns, seed + 2);
+    let before = numbers(shape.out_len(), seed + 3);
+    let outs: Vec<Vec<f32>> = pools()
+        .iter()
+        .map(|pool| {
+            let mut out = before.clone();
+            pool.install(|| matmul_with(engine, shape, &left, &right, epilogue(kind, &bias), &mut out));
+            out
+        })
+        .collect();
+    for (threads, out) in (2..).zip(&outs[1..]) {
+        let same = outs[0].iter().zip(out).all(|(one, many)| one.to_bits() == many.to_bits());
+        assert!(same, "{} {shape:?} epilogue {kind} seed {seed}: 1 and {threads} threads differ", engine.name());
+    }
+}
+
+#[test]
+fn every_form_of_a_product_of_several_blocks_matches() {
+    for shape in every_form(271, 97, 1031) {
+        for engine in available_engines() {
+            (0..3).for_each(|kind| check::<f32>(engine, shape, kind, 5));
+            check_threads(engine, shape, 1, 5);
+        }
+    }
+}
+
+#[test]
+fn an_empty_sum_is_zero_or_the_bias() {
+    let shape = MatmulShape { rows: 2, columns: 3, inner: 0, left_transposed: false, right_transposed: false };
+    let mut out = [7.0f32; 6];
+    matmul(shape, &[], &[], Epilogue::Accumulate, &mut out);
+    assert_eq!(out, [7.0; 6]);
+    matmul(shape, &[], &[], Epilogue::AddBias(&[1.0, 2.0, 3.0]), &mut out);
+    assert_eq!(out, [1.0, 2.0, 3.0, 1.0, 2.0, 3.0]);
+    matmul(shape, &[], &[], Epilogue::Store, &mut out);
+    assert_eq!(out, [0.0; 6]);
+}

@@ -1,0 +1,264 @@
+//! Batch normalisation of the columns of a matrix, with its activation; the adjoints are in `norm/backward.rs`.
+//!
+//! A task owns a block of columns and walks down all rows, so that the order of every sum is fixed; its part of the matrix
+//! stays in the second-level cache from one pass to the next. Sums run over [`ROWS_PER_PARTIAL`] rows in the type itself, then in f64.
+
+mod backward;
+
+use std::ops::Range;
+
+use super::elementwise::work_of;
+use super::lanes::{Aligned, map, update};
+use super::parallel::{ColumnsMut, LIGHT, for_each_block_of};
+use super::reduce::ROWS_PER_PARTIAL;
+use super::scalar::{Scalar, with_activation};
+use super::typed::{Extent, Float, NormVectors, check, for_float, operands};
+use crate::backend::{BatchNorm, BatchNormVectors, Matrix};
+use crate::{Result, View, ViewMut};
+
+pub(super) use backward::{batch_norm_backward, normalise_backward};
+
+/// Columns of a task: four cache lines of f32 in each row, which hardware prefetching takes for a stream.
+const WIDTH: usize = 64;
+
+/// Numbers for each column of a task.
+type PerColumn<N> = Aligned<[N; WIDTH]>;
+
+/// Rows summed before they are added to the running sums, which then pass through the cache a quarter as often.
+const ROWS_AT_ONCE: usize = 4;
+
+/// `Backend::column_statistics`.
+pub(super) fn column_statistics(matrix: Matrix, x: View<'_>, mean: ViewMut<'_>, variance: ViewMut<'_>) -> Result<()> {
+    const NAME: &str = "column_statistics";
+    check(NAME, Extent::Matrix(matrix), operands!(x))?;
+    check(NAME, Extent::Columns(matrix.columns), operands!(mean, variance))?;
+    for_float!(NAME, (x, mean, variance) => column_moments(matrix, x, mean, variance));
+    Ok(())
+}
+
+fn column_moments<T: Float>(matrix: Matrix, x: &[T], mean: &mut [T], variance: &mut [T]) {
+    for_each_block_of(WIDTH, matrix.columns, matrix.rows * LIGHT, (mean, variance), |range, (mean, variance)| {
+        moments(Columns::new(matrix, range), x, mean, variance);
+    });
+}
+
+/// `Backend::batch_norm`.
+pub(super) fn batch_norm(
+    norm: &BatchNorm,
+    x: View<'_>,
+    scale: View<'_>,
+    shift: View<'_>,
+    mean: ViewMut<'_>,
+    variance: ViewMut<'_>,
+    out: ViewMut<'_>,
+) -> Result<()> {
+    const NAME: &str = "batch_norm";
+    check(NAME, Extent::Matrix(norm.matrix), operands!(x, out))?;
+    check(NAME, Extent::Columns(norm.matrix.columns), operands!(scale, shift, mean, variance))?;
+    for_float!(NAME, (x, scale, shift, mean, variance, out) => batch_norm_slices(norm, x, scale, shift, mean, variance, out));
+    Ok(())
+}
+
+fn batch_norm_slices<T: Float>(
+    norm: &BatchNorm,
+    x: &[T],
+    scale: &[T],
+    shift: &[T],
+    mean: &mut [T],
+    variance: &mut [T],
+    out: &mut [T],
+) {
+    let matrix = norm.matrix;
+    let parts = (scale, shift, mean, variance, ColumnsMut::new(out, matrix.columns));
+    let work = matrix.rows * (2 * LIGHT + work_of(norm.activation));
+    for_each_block_of(WIDTH, matrix.columns, work, parts, |range, (scale, shift, mean, variance, mut out)| {
+        let columns = Columns::new(matrix, range);
+        moments(columns, x, mean, variance);
+        normalise_columns(columns, norm, x, NormVectors { mean, variance, scale, shift }, &mut out);
+    });
+}
+
+/// `Backend::normalise`.
+pub(super) fn normalise(norm: &BatchNorm, x: View<'_>, vectors: BatchNormVectors<'_>, out: ViewMut<'_>) -> Result<()> {
+    const NAME: &str = "normalise";
+    check(NAME, Extent::Matrix(norm.matrix), operands!(x, out))?;
+    check(NAME, Extent::Columns(norm.matrix.columns), operands!(vectors))?;
+    for_float!(NAME, (x, vectors, out) => normalise_slices(norm, x, vectors, out));
+    Ok(())
+}
+
+fn normalise_slices<T: Float>(norm: &BatchNorm, x: &[T], vectors: NormVectors<'_, T>, out: &mut [T]) {
+    let matrix = norm.matrix;
+    let work = matrix.rows * work_of(norm.activation);
+    for_each_block_of(WIDTH, matrix.columns, work, ColumnsMut::new(out, matrix.columns), |range, mut out| {
+        normalise_columns(Columns::new(matrix, range.clone()), norm, x, vectors.range(range), &mut out);
+    });
+}
+
+impl<'a, T> NormVectors<'a, T> {
+    /// The vectors of some columns.
+    #[inline(always)]
+    fn range(&self, range: Range<usize>) -> NormVectors<'a, T> {
+        NormVectors {
+            mean: &self.mean[range.clone()],
+            variance: &self.variance[range.clone()],
+            scale: &self.scale[range.clone()],
+            shift: &self.shift[range],
+        }
+    }
+}
+
+/// The columns of a task.
+#[derive(Clone, Copy)]
+struct Columns {
+    matrix: Matrix,
+    first: usize,
+    width: usize,
+}
+
+impl Columns {
+    #[inline(always)]
+    fn new(matrix: Matrix, range: Range<usize>) -> Self {
+        Self { matrix, first: range.start, width: range.len() }
+    }
+
+    /// Their part of a row of a whole matrix.
+    #[inline(always)]
+    fn row<'a, T>(&self, x: &'a [T], row: usize) -> &'a [T] {
+        let start = row * self.matrix.columns + self.first;
+        &x[start..start + self.width]
+    }
+
+    /// Sums over all rows of what `add` adds, for a group of up to four rows, to N running values per column.
+    #[inline(always)]
+    fn sums<T: Float, const N: usize>(
+        &self,
+        mut add: impl FnMut(Range<usize>, &mut [PerColumn<T>; N]),
+    ) -> [PerColumn<f64>; N] {
+        let mut totals = [Aligned([0.0; WIDTH]); N];
+        for start in (0..self.matrix.rows).step_by(ROWS_PER_PARTIAL) {
+            let mut partials = [Aligned([T::ZERO; WIDTH]); N];
+            let end = self.matrix.rows.min(start + ROWS_PER_PARTIAL);
+            for row in (start..end).step_by(ROWS_AT_ONCE) {
+                add(row..end.min(row + ROWS_AT_ONCE), &mut partials);
+            }
+            for (totals, partials) in totals.iter_mut().zip(&partials) {
+                for (total, partial) in totals.0.iter_mut().zip(&partials.0) {
+                    *total += partial.to_f64();
+                }
+            }
+        }
+        totals
+    }
+
+    /// Σ f(x[r, c], y[c]) over all rows r, for each column c.
+    #[inline(always)]
+    fn sum_of<T: Float>(&self, x: &[T], y: &[T], f: impl Fn(T, T) -> T) -> PerColumn<f64> {
+        let [sums] = self.sums(
+            #[inline(always)]
+            |rows, [sums]| {
+                let sums = &mut sums.0[..self.width];
+                if rows.len() == ROWS_AT_ONCE {
+                    let row = rows.start;
+                    return update(
+                        [y, self.row(x, row), self.row(x, row + 1), self.row(x, row + 2), self.row(x, row + 3)],
+                        sums,
+                        #[inline(always)]
+                        |sum, [y, a, b, c, d]| sum + ((f(a, y) + f(b, y)) + (f(c, y) + f(d, y))),
+                    );
+                }
+                for row in rows {
+                    update(
+                        [y, self.row(x, row)],
+                        sums,
+                        #[inline(always)]
+                        |sum, [y, x]| sum + f(x, y),
+                    );
+                }
+            },
+        );
+        sums
+    }
+}
+
+/// What the rows of a task have in common.
+struct Factors<T> {
+    mean: PerColumn<T>,
+    /// 1/√(variance + ε).
+    inverse_deviation: PerColumn<T>,
+    scale: PerColumn<T>,
+    shift: PerColumn<T>,
+}
+
+impl<T: Float> Factors<T> {
+    #[inline(always)]
+    fn new(epsilon: f64, vectors: NormVectors<'_, T>) -> Self {
+        let width = vectors.mean.len();
+        let zeros = Aligned([T::ZERO; WIDTH]);
+        let mut factors = Self { mean: zeros, inverse_deviation: zeros, scale: zeros, shift: zeros };
+        factors.mean.0[..width].copy_from_slice(vectors.mean);
+        factors.scale.0[..width].copy_from_slice(vectors.scale);
+        factors.shift.0[..width].copy_from_slice(vectors.shift);
+        for (inverse, variance) in factors.inverse_deviation.0.iter_mut().zip(vectors.variance) {
+            *inverse = T::from_f64(1.0 / (variance.to_f64() + epsilon).sqrt());
+        }
+        factors
+    }
+}
+
+/// Mean and biased variance, the variance from the deviations of a second pass.
+fn moments<T: Float>(columns: Columns, x: &[T], mean: &mut [T], variance: &mut [T]) {
+    T::vectorised(
+        #[inline(always)]
+        || {
+            let count = columns.matrix.rows as f64;
+            let sums = columns.sum_of(
+                x,
+                mean,
+                #[inline(always)]
+                |x, _| x,
+            );
+            for (mean, sum) in mean.iter_mut().zip(sums.0) {
+                *mean = T::from_f64(sum / count);
+            }
+            let squares = columns.sum_of(
+                x,
+                mean,
+                #[inline(always)]
+                |x, mean| (x - mean) * (x - mean),
+            );
+            for (variance, square) in variance.iter_mut().zip(squares.0) {
+                *variance = T::from_f64(square / count);
+            }
+        },
+    );
+}
+
+fn normalise_columns<T: Float>(
+    columns: Columns,
+    norm: &BatchNorm,
+    x: &[T],
+    vectors: NormVectors<'_, T>,
+    out: &mut ColumnsMut<'_, T>,
+) {
+    let mut factors = Factors::new(norm.epsilon, vectors);
+    for (scale, inverse) in factors.scale.0.iter_mut().zip(factors.inverse_deviation.0) {
+        *scale = *scale * inverse;
+    }
+    with_activation!(T, norm.activation, |f| T::vectorised(
+        #[inline(always)]
+        || {
+            for row in 0..columns.matrix.rows {
+                map(
+                    [columns.row(x, row), &factors.mean.0, &factors.scale.0, &factors.shift.0],
+                    out.row(row),
+                    #[inline(always)]
+                    |[x, mean, scale, shift]| f.value((x - mean) * scale + shift),
+                );
+            }
+        },
+    ));
+}
+
+#[cfg(test)]
+mod tests;

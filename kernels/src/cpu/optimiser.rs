@@ -1,0 +1,282 @@
+//! The optimisers: one pass over all parameters, their gradient and their moments.
+
+use super::lanes::update;
+use super::parallel::{LIGHT, for_each_block, sum_over_blocks};
+use super::real::Real;
+use super::scalar::clamp;
+use super::typed::{Extent, Float, check, for_float, operands};
+use crate::backend::{AdamStep, AdamaxStep};
+use crate::{Result, View, ViewMut};
+
+/// Running sums of squares in f64.
+const LANES: usize = 16;
+
+/// `Backend::sum_of_squares`.
+pub(super) fn sum_of_squares(x: View<'_>, out: ViewMut<'_>) -> Result<()> {
+    const NAME: &str = "sum_of_squares";
+    check(NAME, Extent::Elements(1), operands!(out))?;
+    for_float!(NAME, (x, out) => out[0] = squares(x));
+    Ok(())
+}
+
+fn squares<T: Float>(x: &[T]) -> T {
+    let body = |x: &[T]| {
+        T::vectorised(
+            #[inline(always)]
+            || squares_of_block(x),
+        )
+    };
+    T::from_f64(sum_over_blocks(x, &body))
+}
+
+#[inline(always)]
+fn squares_of_block<T: Real>(x: &[T]) -> f64 {
+    let mut lanes = [0.0; LANES];
+    let (whole, rest) = x.as_chunks::<LANES>();
+    for x in whole {
+        for (lane, x) in lanes.iter_mut().zip(x) {
+            *lane += x.to_f64() * x.to_f64();
+        }
+    }
+    for (lane, x) in lanes.iter_mut().zip(rest) {
+        *lane += x.to_f64() * x.to_f64();
+    }
+    lanes.iter().sum()
+}
+
+/// `Backend::clip_gradient`.
+pub(super) fn clip_gradient(
+    squared_norm: View<'_>,
+    norm_limit: f64,
+    element_limit: f64,
+    gradient: ViewMut<'_>,
+) -> Result<()> {
+    const NAME: &str = "clip_gradient";
+    check(NAME, Extent::Elements(1), operands!(squared_norm))?;
+    for_float!(NAME, (squared_norm, gradient) => clip(squared_norm[0].to_f64(), norm_limit, element_limit, gradient));
+    Ok(())
+}
+
+fn clip<T: Float>(squared_norm: f64, norm_limit: f64, element_limit: f64, gradient: &mut [T]) {
+    let norm = squared_norm.sqrt();
+    // Written such that a norm that is NaN makes the gradient NaN.
+    let clipped = if norm > norm_limit { norm_limit } else { norm };
+    let factor = T::from_f64(if norm_limit == f64::INFINITY { 1.0 } else { clipped / (norm + 1e-7) });
+    let limit = T::from_f64(element_limit);
+    for_each_block(gradient.len(), LIGHT, gradient, |_, gradient| {
+        T::vectorised(
+            #[inline(always)]
+            || {
+                for g in gradient {
+                    *g = clamp(*g * factor, -limit, limit);
+                }
+            },
+        );
+    });
+}
+
+/// `Backend::adam`.
+pub(super) fn adam(
+    step: AdamStep,
+    gradient: View<'_>,
+    value: ViewMut<'_>,
+    first_moment: ViewMut<'_>,
+    second_moment: ViewMut<'_>,
+) -> Result<()> {
+    const NAME: &str = "adam";
+    check(NAME, Extent::Like("gradient", gradient.len()), operands!(value, first_moment, second_moment))?;
+    for_float!(NAME, (gradient, value, first_moment, second_moment) => adam_slices(step, gradient, value, first_moment, second_moment));
+    Ok(())
+}
+
+fn adam_slices<T: Float>(
+    step: AdamStep,
+    gradient: &[T],
+    value: &mut [T],
+    first_moment: &mut [T],
+    second_moment: &mut [T],
+) {
+    let (rate, epsilon) = (T::from_f64(step.corrected_rate), T::from_f64(step.epsilon));
+    let (keep_1, add_1) = (T::from_f64(step.beta_1), T::from_f64(1.0 - step.beta_1));
+    let (keep_2, add_2) = (T::from_f64(step.beta_2), T::from_f64(1.0 - step.beta_2));
+    for_each_block(
+        gradient.len(),
+        LIGHT,
+        (gradient, value, first_moment, second_moment),
+        |_, (gradient, value, first, second)| {
+            T::vectorised(
+                #[inline(always)]
+                || {
+                    for (((&g, value), m), v) in gradient.iter().zip(value).zip(first).zip(second) {
+                        *m = keep_1 * *m + add_1 * g;
+                        *v = keep_2 * *v + add_2 * (g * g);
+                        *value = *value - rate * *m / (v.sqrt() + epsilon);
+                    }
+                },
+            );
+        },
+    );
+}
+
+/// `Backend::adamax`.
+pub(super) fn adamax(
+    step: AdamaxStep,
+    gradient: View<'_>,
+    value: ViewMut<'_>,
+    first_moment: ViewMut<'_>,
+    infinity_norm: ViewMut<'_>,
+) -> Result<()> {
+    const NAME: &str = "adamax";
+    check(NAME, Extent::Like("gradient", gradient.len()), operands!(value, first_moment, infinity_norm))?;
+    for_float!(NAME, (gradient, value, first_moment, infinity_norm) => adamax_slices(step, gradient, value, first_moment, infinity_norm));
+    Ok(())
+}
+
+fn adamax_slices<T: Float>(
+    step: AdamaxStep,
+    gradient: &[T],
+    value: &mut [T],
+    first_moment: &mut [T],
+    infinity_norm: &mut [T],
+) {
+    let (rate, epsilon) = (T::from_f64(step.corrected_rate), T::from_f64(step.epsilon));
+    let (keep_1, add_1, keep_2) = (T::from_f64(step.beta_1), T::from_f64(1.0 - step.beta_1), T::from_f64(step.beta_2));
+    for_each_block(
+        gradient.len(),
+        LIGHT,
+        (gradient, value, first_moment, infinity_norm),
+        |_, (gradient, value, first, norm)| {
+            T::vectorised(
+                #[inline(always)]
+                || {
+                    for (((&g, value), m), u) in gradient.iter().zip(value).zip(first).zip(norm) {
+                        *m = keep_1 * *m + add_1 * g;
+                        let decayed = keep_2 * *u;
+                        *u = if decayed > g.abs() { decayed } else { g.abs() };
+                        *value = *value - rate * *m / (*u + epsilon);
+                    }
+                },
+            );
+        },
+    );
+}
+
+/// `Backend::sgd`.
+pub(super) fn sgd(
+    learning_rate: f64,
+    momentum: f64,
+    gradient: View<'_>,
+    value: ViewMut<'_>,
+    velocity: ViewMut<'_>,
+) -> Result<()> {
+    const NAME: &str = "sgd";
+    check(NAME, Extent::Like("gradient", gradient.len()), operands!(value, velocity))?;
+    for_float!(NAME, (gradient, value, velocity) => sgd_slices(learning_rate, momentum, gradient, value, velocity));
+    Ok(())
+}
+
+fn sgd_slices<T: Float>(learning_rate: f64, momentum: f64, gradient: &[T], value: &mut [T], velocity: &mut [T]) {
+    let (rate, momentum) = (T::from_f64(learning_rate), T::from_f64(momentum));
+    for_each_block(gradient.len(), LIGHT, (gradient, value, velocity), |_, (gradient, value, velocity)| {
+        T::vectorised(
+            #[inline(always)]
+            || {
+                update(
+                    [gradient],
+                    velocity,
+                    #[inline(always)]
+                    |velocity, [g]| momentum * velocity + g,
+                );
+                update(
+                    [&*velocity],
+                    value,
+                    #[inline(always)]
+                    |value, [velocity]| value - rate * velocity,
+                );
+            },
+        );
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{assert_close, normals, positives, same_on_any_threads};
+    use super::*;
+
+    const LENGTHS: [usize; 5] = [0, 1, 17, 4099, 150_001];
+
+    #[test]
+    fn sums_of_squares_agree_with_f64() {
+        for len in LENGTHS {
+            let x = normals(1, len);
+            let out = same_on_any_threads(|| {
+                let mut out = [9f32];
+                sum_of_squares(View::F32(&x), ViewMut::F32(&mut out)).unwrap();
+                out
+            });
+            let expected: f64 = x.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+            assert_close("out", &out, &[expected], 1e-7);
+        }
+    }
+
+    #[test]
+    fn every_optimiser_follows_its_formula() {
+        for len in LENGTHS {
+            let (g, value, m, v) = (normals(1, len), normals(2, len), normals(3, len), positives(4, len));
+            let adam_step = AdamStep { corrected_rate: 0.01, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-8 };
+            let adamax_step = AdamaxStep { corrected_rate: 0.01, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-8 };
+            for optimiser in 0..3 {
+                let [new_value, new_m, new_v] = same_on_any_threads(|| {
+                    let (mut value, mut m, mut v) = (value.clone(), m.clone(), v.clone());
+                    let (g, a, b, c) =
+                        (View::F32(&g), ViewMut::F32(&mut value), ViewMut::F32(&mut m), ViewMut::F32(&mut v));
+                    match optimiser {
+                        0 => adam(adam_step, g, a, b, c).unwrap(),
+                        1 => adamax(adamax_step, g, a, b, c).unwrap(),
+                        _ => sgd(0.1, 0.9, g, a, b).unwrap(),
+                    }
+                    [value, m, v]
+                });
+                for i in 0..len {
+                    let [g, value, m, v] = [g[i], value[i], m[i], v[i]].map(f64::from);
+                    let decayed = 0.9 * m + 0.1 * g;
+                    let (value, m, v) = match optimiser {
+                        0 => {
+                            let v = 0.999 * v + 0.001 * g * g;
+                            (value - 0.01 * decayed / (v.sqrt() + 1e-8), decayed, v)
+                        }
+                        1 => {
+                            let u = (0.999 * v).max(g.abs());
+                            (value - 0.01 * decayed / (u + 1e-8), decayed, u)
+                        }
+                        _ => (value - 0.1 * (0.9 * m + g), 0.9 * m + g, v),
+                    };
+                    assert_close("value, m, v", &[new_value[i], new_m[i], new_v[i]], &[value, m, v], 1e-6);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn clipping_bounds_the_norm_and_then_each_element() {
+        let clipped = |norm_limit, element_limit| {
+            let mut gradient = [3.0, -4.0];
+            clip_gradient(View::F64(&[25.0]), norm_limit, element_limit, ViewMut::F64(&mut gradient)).unwrap();
+            gradient
+        };
+        let infinity = f64::INFINITY;
+        assert_eq!(clipped(infinity, infinity), [3.0, -4.0]);
+        assert_eq!(clipped(infinity, 3.5), [3.0, -3.5]);
+        let by_norm = clipped(1.0, infinity);
+        assert!((by_norm[0] - 0.6).abs() < 1e-7 && (by_norm[1] + 0.8).abs() < 1e-7, "{by_norm:?}");
+        let below_the_limit = clipped(10.0, infinity);
+        assert!((below_the_limit[0] - 3.0).abs() < 1e-6, "{below_the_limit:?}");
+    }
+
+    #[test]
+    fn a_norm_that_is_no_number_is_not_hidden() {
+        let mut gradient = [1.0];
+        clip_gradient(View::F64(&[f64::NAN]), 1.0, 1.0, ViewMut::F64(&mut gradient)).unwrap();
+        assert!(gradient[0].is_nan());
+    }
+}

@@ -1,0 +1,284 @@
+//! The list behind the parity tests: every primitive with its cases and a slow, independent reference.
+//!
+//! [`PRIMITIVES`] has one entry for each method of [`Backend`] that computes; a test compares the two, so that a primitive without a parity
+//! case can't exist. [`check`] runs the list on a device: inputs are rounded to the type under test, uploaded and computed with; every
+//! element of every output is compared with the f64 reference within the primitive's own bound, and words around each
+//! output must be untouched. Read `case.rs` first, then any of the families.
+
+mod case;
+mod elementwise;
+mod gaussian;
+mod likelihood;
+mod matmul;
+mod merge;
+mod norm;
+mod optimiser;
+mod random;
+mod reduce;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+pub use case::{Array, Case, Draw, Expected};
+
+use crate::{Backend, DType, Device, Result, SharedBuffer, View, ViewMut};
+
+/// One method of [`Backend`].
+pub struct Primitive {
+    /// The method's name.
+    pub name: &'static str,
+    /// Draws its cases.
+    pub cases: fn(&mut Draw) -> Vec<Case>,
+}
+
+impl fmt::Debug for Primitive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Primitive({})", self.name)
+    }
+}
+
+/// The families, each a list of primitives; [`primitives`] walks them.
+pub static PRIMITIVES: [&[Primitive]; 10] = [
+    &rows::PRIMITIVES,
+    &elementwise::PRIMITIVES,
+    &reduce::PRIMITIVES,
+    &matmul::PRIMITIVES,
+    &norm::PRIMITIVES,
+    &gaussian::PRIMITIVES,
+    &merge::PRIMITIVES,
+    &likelihood::PRIMITIVES,
+    &random::PRIMITIVES,
+    &optimiser::PRIMITIVES,
+];
+
+/// Every primitive.
+pub fn primitives() -> impl Iterator<Item = &'static Primitive> {
+    PRIMITIVES.into_iter().flatten()
+}
+
+/// An output that is not what the reference says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mismatch {
+    /// The method of [`Backend`].
+    pub primitive: &'static str,
+    /// The seed that drew the case.
+    pub seed: u64,
+    /// The float type under test.
+    pub dtype: DType,
+    /// Sizes and parameters of the case.
+    pub sizes: String,
+    /// What differs.
+    pub problem: Problem,
+}
+
+/// What differs in a [`Mismatch`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Problem {
+    /// The primitive refused a valid case.
+    Refused(String),
+    /// A word outside an output was written.
+    Guard {
+        /// The output, from 0.
+        output: usize,
+        /// Where, in elements from the start of the output.
+        index: isize,
+    },
+    /// An element is wrong.
+    Value {
+        /// The output, from 0.
+        output: usize,
+        /// The element that exceeds its bound most.
+        index: usize,
+        /// What the device gave.
+        got: f64,
+        /// What the reference says.
+        want: f64,
+        /// The error that was allowed.
+        bound: f64,
+    },
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}, {}, seed {}): ", self.primitive, self.dtype, self.sizes, self.seed)?;
+        match &self.problem {
+            Problem::Refused(error) => write!(f, "refused: {error}"),
+            Problem::Guard { output, index } => {
+                write!(f, "output {output} was written outside of its range, at {index}")
+            }
+            Problem::Value { output, index, got, want, bound } => {
+                write!(
+                    f,
+                    "output {output}[{index}] is {got:e}, not {want:e}: off by {:e}, bound {bound:e}",
+                    (got - want).abs()
+                )
+            }
+        }
+    }
+}
+
+/// Runs every case of every primitive on `device` in both float types.
+///
+/// # Errors
+/// All mismatches, at most one for each case and type.
+pub fn check(device: &Device, seed: u64) -> std::result::Result<usize, Vec<Mismatch>> {
+    let (mut count, mut mismatches) = (0, Vec::new());
+    for_each_case(seed, |primitive, dtype, case| {
+        count += 1;
+        if let Err(problem) = check_case(&**device, dtype, case) {
+            mismatches.push(Mismatch { primitive, seed, dtype, sizes: case.sizes.clone(), problem });
+        }
+    });
+    if mismatches.is_empty() { Ok(count) } else { Err(mismatches) }
+}
+
+/// A number for the bits of all outputs of each case, named: two runs that agree bit for bit give equal lists.
+///
+/// # Errors
+/// What a primitive refused.
+pub fn fingerprints(device: &Device, seed: u64) -> Result<Vec<(String, u64)>> {
+    let mut all = Ok(Vec::new());
+    for_each_case(seed, |primitive, dtype, case| {
+        if let Ok(list) = &mut all {
+            match run(&**device, dtype, case) {
+                Ok(outputs) => {
+                    let mut hasher = DefaultHasher::new();
+                    outputs.iter().flatten().for_each(|value| value.to_bits().hash(&mut hasher));
+                    list.push((format!("{primitive} ({dtype}, {})", case.sizes), hasher.finish()));
+                }
+                Err(error) => all = Err(error),
+            }
+        }
+    });
+    all
+}
+
+fn for_each_case(seed: u64, mut visit: impl FnMut(&'static str, DType, &Case)) {
+    for (stream, primitive) in primitives().enumerate() {
+        let cases = (primitive.cases)(&mut Draw::new(seed, stream as u32));
+        for case in &cases {
+            visit(primitive.name, DType::F32, case);
+            visit(primitive.name, DType::F64, case);
+        }
+    }
+}
+
+/// Elements before and after every output that must stay as they are.
+const GUARD: usize = 64;
+/// What they hold: a number that every type can hold.
+const GUARD_VALUE: f64 = 173.0;
+
+/// Runs one case and compares it with its reference.
+pub(crate) fn check_case(device: &dyn Backend, dtype: DType, case: &Case) -> std::result::Result<(), Problem> {
+    let rounded = |arrays: &[Array]| arrays.iter().map(|array| round(array, dtype)).collect::<Vec<_>>();
+    let expected = (case.reference)(&rounded(&case.inputs), &rounded(&case.outputs));
+    let outputs = run(device, dtype, case).map_err(|error| Problem::Refused(error.to_string()))?;
+    assert_eq!(expected.len(), outputs.len(), "bug: the reference of a parity case ({}) lacks outputs", case.sizes);
+    for (output, (whole, expected)) in outputs.iter().zip(&expected).enumerate() {
+        check_output(output, case.outputs[output].dtype.unwrap_or(dtype), whole, expected)?;
+    }
+    Ok(())
+}
+
+/// Compares an output, which `whole` has between its guards.
+fn check_output(output: usize, dtype: DType, whole: &[f64], expected: &[Expected]) -> std::result::Result<(), Problem> {
+    let len = expected.len();
+    assert_eq!(
+        len + 2 * GUARD,
+        whole.len(),
+        "bug: the reference of a parity case has another length than output {output}"
+    );
+    let is_guard = |i: &usize| !(GUARD..GUARD + len).contains(i);
+    if let Some(at) = (0..whole.len()).filter(is_guard).find(|&i| whole[i] != GUARD_VALUE) {
+        return Err(Problem::Guard { output, index: at as isize - GUARD as isize });
+    }
+    compare(output, dtype, &whole[GUARD..GUARD + len], expected)
+}
+
+/// Finds the element that exceeds its bound by the largest factor.
+fn compare(output: usize, dtype: DType, got: &[f64], expected: &[Expected]) -> std::result::Result<(), Problem> {
+    let mut worst = (1.0, None);
+    for (index, (&got, &Expected { value: want, scale })) in got.iter().zip(expected).enumerate() {
+        let want = if scale == 0.0 { round_value(want, dtype) } else { want };
+        if got == want
+            || (got.is_nan() && want.is_nan())
+            || (dtype == DType::F32 && got.is_infinite() && got == f64::from(want as f32))
+        {
+            continue;
+        }
+        // Below the smallest normal number, digits are lost whatever the formula.
+        let (epsilon, tiny) = match dtype {
+            DType::F32 => (f64::from(f32::EPSILON), f64::from(f32::MIN_POSITIVE) * 1e-6),
+            _ => (f64::EPSILON, f64::MIN_POSITIVE),
+        };
+        let bound = scale * epsilon + if scale > 0.0 { tiny } else { 0.0 };
+        let excess = (got - want).abs() / bound;
+        if excess.is_nan() || excess > worst.0 {
+            let excess = if excess.is_nan() { f64::INFINITY } else { excess };
+            worst = (excess, Some(Problem::Value { output, index, got, want, bound }));
+        }
+    }
+    worst.1.map_or(Ok(()), Err)
+}
+
+fn round_value(value: f64, dtype: DType) -> f64 {
+    if dtype == DType::F32 { f64::from(value as f32) } else { value }
+}
+
+/// The numbers of `array` that the device can hold.
+fn round(array: &Array, dtype: DType) -> Vec<f64> {
+    let dtype = array.dtype.unwrap_or(dtype);
+    array.values.iter().map(|&value| round_value(value, dtype)).collect()
+}
+
+/// Uploads, calls and downloads: the outputs with the guards around them.
+fn run(device: &dyn Backend, dtype: DType, case: &Case) -> Result<Vec<Vec<f64>>> {
+    let upload = |array: &Array, guard: usize| {
+        let mut values = vec![GUARD_VALUE; guard];
+        values.extend_from_slice(&array.values);
+        values.resize(values.len() + guard, GUARD_VALUE);
+        to_device(device, array.dtype.unwrap_or(dtype), &values)
+    };
+    let inputs = case.inputs.iter().map(|array| upload(array, 0)).collect::<Result<Vec<_>>>()?;
+    let mut outputs = case.outputs.iter().map(|array| upload(array, GUARD)).collect::<Result<Vec<_>>>()?;
+    let input_views: Vec<View<'_>> = inputs.iter().map(|buffer| buffer.view()).collect();
+    let mut output_views: Vec<ViewMut<'_>> = outputs.iter_mut().map(|buffer| inner(buffer, GUARD)).collect();
+    (case.call)(device, &input_views, &mut output_views)?;
+    outputs.iter().map(|buffer| to_host(device, buffer.view())).collect()
+}
+
+fn inner(buffer: &mut SharedBuffer, guard: usize) -> ViewMut<'_> {
+    let len = buffer.len();
+    buffer.get_mut().expect("bug: a fresh buffer is shared; please report it").view_mut().range(guard..len - guard)
+}
+
+fn to_device(device: &dyn Backend, dtype: DType, values: &[f64]) -> Result<SharedBuffer> {
+    let mut buffer = device.allocate(dtype, values.len())?;
+    let out = inner(&mut buffer, 0);
+    match dtype {
+        DType::F32 => device.upload(View::F32(&values.iter().map(|&x| x as f32).collect::<Vec<_>>()), out),
+        DType::F64 => device.upload(View::F64(values), out),
+        DType::U8 => device.upload(View::U8(&values.iter().map(|&x| x as u8).collect::<Vec<_>>()), out),
+        DType::U32 => device.upload(View::U32(&values.iter().map(|&x| x as u32).collect::<Vec<_>>()), out),
+    }?;
+    Ok(buffer)
+}
+
+fn to_host(device: &dyn Backend, x: View<'_>) -> Result<Vec<f64>> {
+    macro_rules! download {
+        ($zero:expr, $variant:ident) => {{
+            let mut host = vec![$zero; x.len()];
+            device.download(x, ViewMut::$variant(&mut host))?;
+            host.into_iter().map(f64::from).collect()
+        }};
+    }
+    Ok(match x.dtype() {
+        DType::F32 => download!(0f32, F32),
+        DType::F64 => download!(0f64, F64),
+        DType::U8 => download!(0u8, U8),
+        DType::U32 => download!(0u32, U32),
+    })
+}

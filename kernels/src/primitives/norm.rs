@@ -1,0 +1,281 @@
+//! Parity cases of batch normalisation.
+
+use super::Primitive;
+use super::case::{Case, Draw, Expected, MATRICES};
+use super::elementwise::{derivative, value};
+use crate::backend::{BatchNorm, BatchNormVectors, Matrix};
+use crate::{DerivativeNeeds, UnaryFunction, View};
+
+pub(super) static PRIMITIVES: [Primitive; 5] = [
+    Primitive { name: "column_statistics", cases: column_statistics },
+    Primitive { name: "batch_norm", cases: batch_norm },
+    Primitive { name: "batch_norm_backward", cases: batch_norm_backward },
+    Primitive { name: "normalise", cases: normalise },
+    Primitive { name: "normalise_backward", cases: normalise_backward },
+];
+
+const ACTIVATIONS: [UnaryFunction; 7] = [
+    UnaryFunction::Identity,
+    UnaryFunction::Relu,
+    UnaryFunction::LeakyRelu(0.01),
+    UnaryFunction::Tanh,
+    UnaryFunction::Softplus,
+    UnaryFunction::Elu(1.0),
+    UnaryFunction::Sigmoid,
+];
+
+/// Every matrix that has rows, with an activation of the list by turns, and the commonest ones for the largest.
+fn norms() -> Vec<BatchNorm> {
+    let with = |(rows, columns), activation| BatchNorm { matrix: Matrix { rows, columns }, epsilon: 1e-3, activation };
+    let shapes = MATRICES.into_iter().filter(|&(rows, _)| rows > 0);
+    let all = ACTIVATIONS.into_iter().map(|activation| with((67, 131), activation));
+    shapes
+        .flat_map(|shape| [with(shape, UnaryFunction::Relu), with(shape, UnaryFunction::LeakyRelu(0.1))])
+        .chain(all)
+        .collect()
+}
+
+/// Mean and biased variance of each column.
+fn statistics(matrix: Matrix, x: &[f64]) -> Vec<(Expected, Expected)> {
+    let n = matrix.rows as f64;
+    let column = |c: usize| (0..matrix.rows).map(move |r| x[r * matrix.columns + c]);
+    (0..matrix.columns)
+        .map(|c| {
+            let mean = Expected::sum(column(c)).times(1.0 / n);
+            let variance = Expected::sum(column(c).map(|x| (x - mean.value).powi(2))).times(1.0 / n);
+            // A wrong mean shifts each deviation by its error.
+            let deviation = column(c).map(|x| (x - mean.value).abs()).sum::<f64>() / n;
+            let shifted = 2.0 * deviation * mean.scale + mean.scale.powi(2) * f64::from(f32::EPSILON);
+            (mean, Expected { value: variance.value, scale: variance.scale + shifted })
+        })
+        .collect()
+}
+
+fn column_statistics(draw: &mut Draw) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (rows, columns) in MATRICES.into_iter().filter(|&(rows, _)| rows > 0) {
+        let matrix = Matrix { rows, columns };
+        cases.push(
+            Case::new(format!("{matrix:?}"))
+                .float(draw.normal(matrix.element_count()).into_iter().map(|x| x + 1.0).collect())
+                .output(columns)
+                .output(columns)
+                .call(move |device, x, out| {
+                    let [mean, variance] = out else { panic!("bug: two outputs") };
+                    device.column_statistics(matrix, x[0], mean.reborrow(), variance.reborrow())
+                })
+                .expect(move |x, _| {
+                    let (mean, variance) = statistics(matrix, &x[0]).into_iter().unzip();
+                    vec![mean, variance]
+                }),
+        );
+    }
+    cases
+}
+
+/// The number before the activation: scale · (x − mean)/√(variance + ε) + shift, with the error that the mean and variance bring.
+fn pre_activation(
+    norm: &BatchNorm,
+    x: f64,
+    (mean, variance): (Expected, Expected),
+    scale: f64,
+    shift: f64,
+) -> Expected {
+    let deviation = (variance.value + norm.epsilon).sqrt();
+    let normal = (x - mean.value) / deviation;
+    let error = normal.abs() * (8.0 + 0.5 * variance.scale / (deviation * deviation)) + mean.scale / deviation;
+    // Folded into one factor and one offset, x and mean are rounded by themselves.
+    let folded = 2.0 * (x.abs() + mean.value.abs()) / deviation;
+    Expected { value: scale * normal + shift, scale: scale.abs() * (error + folded) + 2.0 * shift.abs() }
+}
+
+/// None of the activations is steeper than 1.
+fn activated(norm: &BatchNorm, a: Expected) -> Expected {
+    let y = value(norm.activation, a.value);
+    Expected { value: y.value, scale: y.scale + a.scale }
+}
+
+fn batch_norm(draw: &mut Draw) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for norm in norms() {
+        let Matrix { rows, columns } = norm.matrix;
+        cases.push(
+            Case::new(format!("{norm:?}"))
+                .float(draw.normal(rows * columns).into_iter().map(|x| 2.0 * x + 0.5).collect())
+                .float(draw.variance(columns))
+                .float(draw.normal(columns))
+                .output(columns)
+                .output(columns)
+                .output(rows * columns)
+                .call(move |device, x, out| {
+                    let [mean, variance, out] = out else { panic!("bug: three outputs") };
+                    device.batch_norm(&norm, x[0], x[1], x[2], mean.reborrow(), variance.reborrow(), out.reborrow())
+                })
+                .expect(move |x, _| {
+                    let statistics = statistics(norm.matrix, &x[0]);
+                    let element = |(i, &value): (usize, &f64)| {
+                        let c = i % columns;
+                        activated(&norm, pre_activation(&norm, value, statistics[c], x[1][c], x[2][c]))
+                    };
+                    let out = x[0].iter().enumerate().map(element).collect();
+                    let (mean, variance) = statistics.into_iter().unzip();
+                    vec![mean, variance, out]
+                }),
+        );
+    }
+    cases
+}
+
+/// x, mean, variance, scale and shift of a normalisation, in this order.
+fn normalisation_inputs(draw: &mut Draw, norm: &BatchNorm) -> [Vec<f64>; 5] {
+    let Matrix { rows, columns } = norm.matrix;
+    let (mean, variance) = (draw.normal(columns), draw.variance(columns));
+    let (scale, shift) = (draw.variance(columns), draw.normal(columns));
+    let mut x = draw.normal(rows * columns);
+    for (i, x) in x.iter_mut().enumerate() {
+        let c = i % columns;
+        let deviation = (variance[c] + norm.epsilon).sqrt();
+        // A derivative that jumps at 0 is not compared there: what rounding decides is not a mistake.
+        let pre_activation = scale[c] * (*x - mean[c]) / deviation + shift[c];
+        if pre_activation.abs() < 1e-2 {
+            *x += 0.1 * deviation / scale[c];
+        }
+    }
+    [x, mean, variance, scale, shift]
+}
+
+fn vectors<'a>(x: &[View<'a>]) -> BatchNormVectors<'a> {
+    BatchNormVectors { mean: x[1], variance: x[2], scale: x[3], shift: x[4] }
+}
+
+fn normalise(draw: &mut Draw) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for norm in norms() {
+        let columns = norm.matrix.columns;
+        let case = normalisation_inputs(draw, &norm).into_iter().fold(Case::new(format!("{norm:?}")), Case::float);
+        cases.push(
+            case.output(norm.matrix.element_count())
+                .call(move |device, x, out| device.normalise(&norm, x[0], vectors(x), out[0].reborrow()))
+                .expect(move |x, _| {
+                    let element = |(i, &value): (usize, &f64)| {
+                        let c = i % columns;
+                        let statistics = (Expected::exact(x[1][c]), Expected::exact(x[2][c]));
+                        activated(&norm, pre_activation(&norm, value, statistics, x[3][c], x[4][c]))
+                    };
+                    vec![x[0].iter().enumerate().map(element).collect()]
+                }),
+        );
+    }
+    cases
+}
+
+/// grad_x, grad_scale, grad_shift by the formulas of the contract; the inputs are x, the four vectors and grad_out.
+fn backward(norm: &BatchNorm, statistics_are_constant: bool, x: &[Vec<f64>]) -> Vec<Vec<Expected>> {
+    let Matrix { rows, columns } = norm.matrix;
+    let n = rows as f64;
+    let mut grad_x = vec![Expected::exact(0.0); rows * columns];
+    let (mut grad_scale, mut grad_shift) = (Vec::new(), Vec::new());
+    for c in 0..columns {
+        let (mean, variance, scale, shift) = (x[1][c], x[2][c], x[3][c], x[4][c]);
+        let deviation = (variance + norm.epsilon).sqrt();
+        // x̂ and g of each row, both with their errors.
+        let row = |r: usize| {
+            let i = r * columns + c;
+            let normal =
+                Expected { value: (x[0][i] - mean) / deviation, scale: 6.0 * (x[0][i].abs() + mean.abs()) / deviation };
+            let a = pre_activation(norm, x[0][i], (Expected::exact(mean), Expected::exact(variance)), scale, shift);
+            let saved = match norm.activation.derivative_needs() {
+                DerivativeNeeds::Output => value(norm.activation, a.value).value,
+                DerivativeNeeds::Input | DerivativeNeeds::Nothing => a.value,
+            };
+            // The slopes themselves are not steeper than 1, and have an error of 8 ε where they come from a rounded value.
+            let (slope, grad) = (derivative(norm.activation, saved), x[5][i]);
+            let is_step =
+                matches!(norm.activation, UnaryFunction::Identity | UnaryFunction::Relu | UnaryFunction::LeakyRelu(_));
+            let slope_error = if is_step { slope.scale } else { slope.scale + a.scale + 8.0 };
+            (
+                normal,
+                Expected { value: grad * slope.value, scale: grad.abs() * (slope_error + 2.0 * slope.value.abs()) },
+            )
+        };
+        let sum = |term: &dyn Fn((Expected, Expected)) -> Expected| {
+            let terms: Vec<_> = (0..rows).map(|r| term(row(r))).collect();
+            let rounded = Expected::sum(terms.iter().map(|term| term.value));
+            Expected { value: rounded.value, scale: rounded.scale + terms.iter().map(|term| term.scale).sum::<f64>() }
+        };
+        let shift_sum = sum(&|(_, g)| g);
+        let scale_sum = sum(&|(normal, g)| Expected {
+            value: normal.value * g.value,
+            scale: normal.value.abs() * g.scale + normal.scale * g.value.abs(),
+        });
+        for r in 0..rows {
+            let (normal, g) = row(r);
+            let means = if statistics_are_constant { 0.0 } else { 1.0 / n };
+            let terms = [g.value, -means * shift_sum.value, -means * normal.value * scale_sum.value];
+            let scales = [
+                g.scale,
+                means * shift_sum.scale,
+                means * (normal.value.abs() * scale_sum.scale + normal.scale * scale_sum.value.abs()),
+            ];
+            let factor = scale / deviation;
+            let rounding = 8.0 * terms.iter().map(|term| term.abs()).sum::<f64>();
+            grad_x[r * columns + c] = Expected {
+                value: factor * terms.iter().sum::<f64>(),
+                scale: factor.abs() * (scales.iter().sum::<f64>() + rounding),
+            };
+        }
+        grad_scale.push(scale_sum);
+        grad_shift.push(shift_sum);
+    }
+    vec![grad_x, grad_scale, grad_shift]
+}
+
+fn backward_cases(draw: &mut Draw, statistics_are_constant: bool) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for norm in norms() {
+        let Matrix { rows, columns } = norm.matrix;
+        let case = normalisation_inputs(draw, &norm).into_iter().fold(Case::new(format!("{norm:?}")), Case::float);
+        cases.push(
+            case.float(draw.normal(rows * columns))
+                .output(rows * columns)
+                .output(columns)
+                .output(columns)
+                .call(move |device, x, out| {
+                    let [grad_x, grad_scale, grad_shift] = out else { panic!("bug: three outputs") };
+                    let (grad_x, grad_scale, grad_shift) =
+                        (grad_x.reborrow(), grad_scale.reborrow(), grad_shift.reborrow());
+                    if statistics_are_constant {
+                        device.normalise_backward(&norm, x[0], vectors(x), x[5], grad_x, grad_scale, grad_shift)
+                    } else {
+                        device.batch_norm_backward(&norm, x[0], vectors(x), x[5], grad_x, grad_scale, grad_shift)
+                    }
+                })
+                .expect(move |x, _| backward(&norm, statistics_are_constant, x)),
+        );
+    }
+    cases
+}
+
+fn batch_norm_backward(draw: &mut Draw) -> Vec<Case> {
+    backward_cases(draw, false)
+}
+
+fn normalise_backward(draw: &mut Draw) -> Vec<Case> {
+    backward_cases(draw, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::case::sum_factor;
+    use super::*;
+
+    /// The sum's factor grows with the rows, so a bound for a few rows is tight.
+    #[test]
+    fn the_variance_of_one_row_is_zero() {
+        let matrix = Matrix { rows: 1, columns: 2 };
+        let both = statistics(matrix, &[3.0, -4.0]);
+        assert_eq!(both[1].0.value, -4.0);
+        assert_eq!(both[1].1.value, 0.0);
+        assert!(both[1].0.scale <= sum_factor(1) * 4.0);
+    }
+}
