@@ -1,0 +1,68 @@
+//! Optimisers: what turns gradients into better parameters.
+//!
+//! All parameters of a model lie in one flat buffer, their gradients in a second, and each moment of an optimiser in one more of the
+//! same length. A step is therefore one pass (one kernel launch) whatever the number of parameters, and allocates nothing.
+//!
+//! [`Optimiser`] is the trait; [`Adam`], [`Adamax`] and [`Sgd`] implement it. [`clip_gradients`] goes between backward and the step,
+//! and a [`Schedule`] gives the learning rate of an epoch. `state.rs` holds the moments, which a checkpoint saves and restores.
+//!
+//! # Example
+//! ```
+//! use rung_autograd::optim::{Adam, AdamOptions, Optimiser};
+//! use rung_autograd::rng::Address;
+//! use rung_autograd::{DType, Device, Initialiser, ParameterList, Tape};
+//!
+//! let mut list = ParameterList::new();
+//! let x = list.add("x", [3], Initialiser::Constant(1.0));
+//! let mut store = list.build(&Device::cpu(), DType::F64, Address::new(0, 0, 0))?;
+//! let mut adam = Adam::new(&store, AdamOptions::default())?;
+//! let tape = Tape::new();
+//! for _ in 0..400 {
+//!     store.clear_gradients();
+//!     let loss = store.tensor(x, Some(&tape)).square()?.sum_all()?;
+//!     tape.backward_into(&[&loss], &mut store)?;
+//!     drop(loss);
+//!     adam.step(&mut store, 0.01)?;
+//! }
+//! assert!(store.tensor(x, None).to_f64()?.iter().all(|value| value.abs() < 1e-3));
+//! # Ok::<(), rung_autograd::Error>(())
+//! ```
+
+mod adam;
+mod adamax;
+mod clip;
+mod schedule;
+mod sgd;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use adam::{Adam, AdamOptions};
+pub use adamax::{Adamax, AdamaxOptions};
+pub use clip::clip_gradients;
+pub use schedule::Schedule;
+pub use sgd::Sgd;
+pub use state::OptimiserState;
+
+use rung_kernels::Result;
+
+use crate::parameters::ParameterStore;
+
+/// A rule that moves parameters against their gradients.
+pub trait Optimiser: std::fmt::Debug {
+    /// The name a configuration and a checkpoint use: `adam`, `adamax`, `sgd`.
+    fn name(&self) -> &'static str;
+
+    /// Moves every parameter once. A parameter that got no gradient since they were cleared has the gradient zero: its moments decay.
+    ///
+    /// # Errors
+    /// `Shared` while a tensor or a tape holds the parameters; `Argument` if the store is not the one the optimiser was made for
+    /// (another number of elements, dtype or device).
+    fn step(&mut self, store: &mut ParameterStore, learning_rate: f64) -> Result<()>;
+
+    /// What the optimiser remembers between steps.
+    fn state(&self) -> &OptimiserState;
+
+    /// What the optimiser remembers between steps, for restoring a checkpoint.
+    fn state_mut(&mut self) -> &mut OptimiserState;
+}

@@ -1,0 +1,271 @@
+//! Each optimiser against its formula written out for one number, and what all of them promise.
+
+use rung_kernels::rng::{Address, uniform_at};
+use rung_kernels::{DType, Device, Error, Shape, View, ViewMut};
+
+use super::*;
+use crate::parameters::{Initialiser, ParameterId, ParameterList};
+use crate::tape::Tape;
+use crate::tensor::Tensor;
+
+const COUNT: usize = 37;
+const STEPS: usize = 12;
+const RATE: f64 = 0.02;
+
+fn store(dtype: DType) -> (ParameterStore, [ParameterId; 2]) {
+    let mut list = ParameterList::new();
+    let first = list.add("first", [COUNT], Initialiser::Normal { sigma: 1.0 });
+    let second = list.add("second", [2, 3], Initialiser::Uniform { limit: 0.5 });
+    (list.build(&Device::cpu(), dtype, Address::new(11, 0, 0)).unwrap(), [first, second])
+}
+
+fn optimisers(store: &ParameterStore) -> [Box<dyn Optimiser>; 3] {
+    [
+        Box::new(Adam::new(store, AdamOptions::default()).unwrap()),
+        Box::new(Adamax::new(store, AdamaxOptions::default()).unwrap()),
+        Box::new(Sgd::new(store, 0.9).unwrap()),
+    ]
+}
+
+/// A gradient of `first` for each step.
+fn gradient_of_step(step: usize) -> Vec<f64> {
+    (0..COUNT).map(|i| uniform_at(&Address::new(2, 0, step as u64), i) - 0.5).collect()
+}
+
+fn give_gradient(store: &mut ParameterStore, id: ParameterId, values: &[f64]) {
+    let shape = store.parameter(id).shape;
+    let gradient = Tensor::from_values(store.device(), store.dtype(), values, shape).unwrap();
+    store.clear_gradients();
+    store.add_gradient(id, &gradient).unwrap();
+}
+
+fn values_of(store: &ParameterStore, id: ParameterId) -> Vec<f64> {
+    store.tensor(id, None).to_f64().unwrap()
+}
+
+/// Compares every element with `reference(t, g, moments, θ)`, which moves one number by the formula.
+fn follows<O: Optimiser>(
+    make: impl Fn(&ParameterStore) -> Result<O>,
+    reference: impl Fn(i32, f64, &mut [f64; 2], f64) -> f64,
+) {
+    let (mut store, [first, _]) = store(DType::F64);
+    let mut optimiser = make(&store).unwrap();
+    let mut expected = values_of(&store, first);
+    let mut moments = vec![[0.0; 2]; COUNT];
+    for step in 1..=STEPS {
+        let gradient = gradient_of_step(step);
+        give_gradient(&mut store, first, &gradient);
+        optimiser.step(&mut store, RATE).unwrap();
+        for ((value, gradient), moments) in expected.iter_mut().zip(gradient).zip(&mut moments) {
+            *value = reference(step as i32, gradient, moments, *value);
+        }
+    }
+    for (i, (found, expected)) in values_of(&store, first).iter().zip(&expected).enumerate() {
+        assert!((found - expected).abs() <= 1e-13, "element {i}: {found} against {expected}");
+    }
+}
+
+#[test]
+fn adam_follows_its_formula() {
+    let options = AdamOptions { beta_1: 0.8, beta_2: 0.99, epsilon: 1e-3 };
+    follows(
+        |store| Adam::new(store, options),
+        |t, g, [m, v], value| {
+            *m = 0.8 * *m + 0.2 * g;
+            *v = 0.99 * *v + 0.01 * g * g;
+            value - RATE * (1.0 - 0.99f64.powi(t)).sqrt() / (1.0 - 0.8f64.powi(t)) * *m / (v.sqrt() + 1e-3)
+        },
+    );
+}
+
+#[test]
+fn adamax_follows_its_formula() {
+    let options = AdamaxOptions { beta_1: 0.8, beta_2: 0.99, epsilon: 1e-3 };
+    follows(
+        |store| Adamax::new(store, options),
+        |t, g, [m, u], value| {
+            *m = 0.8 * *m + 0.2 * g;
+            *u = (0.99 * *u).max(g.abs());
+            value - RATE / (1.0 - 0.8f64.powi(t)) * *m / (*u + 1e-3)
+        },
+    );
+}
+
+#[test]
+fn momentum_follows_its_formula() {
+    follows(
+        |store| Sgd::new(store, 0.7),
+        |_, g, [velocity, _], value| {
+            *velocity = 0.7 * *velocity + g;
+            value - RATE * *velocity
+        },
+    );
+}
+
+/// Pitfall 24 of the specification. Here, from m = 10⁻⁴ and √v = √10⁻³ · 10⁻³ = 3.162·10⁻⁵, the step is
+/// 10⁻³ · √10⁻³/0.1 · 10⁻⁴/(3.162·10⁻⁵ + 10⁻⁴) = 2.402·10⁻⁴; with both moments corrected it would be 9.1·10⁻⁴.
+#[test]
+fn the_first_step_of_adam_has_the_size_of_the_published_form() {
+    let (mut store, [_, second]) = store(DType::F64);
+    let before = values_of(&store, second);
+    give_gradient(&mut store, second, &[1e-3; 6]);
+    Adam::new(&store, AdamOptions::default()).unwrap().step(&mut store, 1e-3).unwrap();
+    for (before, after) in before.iter().zip(values_of(&store, second)) {
+        let root = 1e-3f64.sqrt();
+        let expected = 1e-3 * root / 0.1 * 1e-4 / (root * 1e-3 + 1e-4);
+        assert!((before - after - expected).abs() < 1e-15 && (expected - 2.40e-4).abs() < 5e-7);
+    }
+}
+
+#[test]
+fn every_optimiser_finds_the_minimum_of_a_quadratic() {
+    for number in 0..3 {
+        let (mut store, [first, second]) = store(DType::F32);
+        let mut optimiser = optimisers(&store).into_iter().nth(number).unwrap();
+        let target = Tensor::full(store.device(), DType::F32, 0.25, [COUNT]).unwrap();
+        let tape = Tape::new();
+        for step in 0..1000 {
+            store.clear_gradients();
+            let apart = store.tensor(first, Some(&tape)).sub(&target).unwrap().square().unwrap().sum_all().unwrap();
+            let size = store.tensor(second, Some(&tape)).square().unwrap().sum_all().unwrap();
+            tape.backward_into(&[&apart, &size], &mut store).unwrap();
+            drop((apart, size));
+            optimiser.step(&mut store, Schedule::Cosine { final_factor: 0.0 }.rate(0.05, step + 1, 1000)).unwrap();
+        }
+        let worst = values_of(&store, first).iter().map(|value| (value - 0.25).abs()).fold(0.0, f64::max);
+        assert!(worst < 1e-3, "{}: {worst}", optimiser.name());
+        assert!(values_of(&store, second).iter().all(|value| value.abs() < 1e-3));
+    }
+}
+
+fn read(state: &OptimiserState, name: &str) -> Vec<f32> {
+    let mut host = vec![0.0; state.element_count()];
+    state.download(name, ViewMut::F32(&mut host)).unwrap();
+    host
+}
+
+#[test]
+fn a_restored_state_gives_the_same_bits() {
+    for number in 0..3 {
+        let run = |interrupted: bool| {
+            let (mut store, [first, _]) = store(DType::F32);
+            let mut optimiser = optimisers(&store).into_iter().nth(number).unwrap();
+            for step in 1..=STEPS {
+                give_gradient(&mut store, first, &gradient_of_step(step));
+                optimiser.step(&mut store, RATE).unwrap();
+                if interrupted && step == STEPS / 2 {
+                    let old = optimiser;
+                    optimiser = optimisers(&store).into_iter().nth(number).unwrap();
+                    optimiser.state_mut().set_steps(old.state().steps());
+                    for name in old.state().names() {
+                        optimiser.state_mut().upload(name, View::F32(&read(old.state(), name))).unwrap();
+                    }
+                }
+            }
+            values_of(&store, first)
+        };
+        assert_eq!(run(false), run(true));
+    }
+}
+
+#[test]
+fn a_state_refuses_what_does_not_fit() {
+    let (store, _) = store(DType::F32);
+    let mut adam = Adam::new(&store, AdamOptions::default()).unwrap();
+    let said = |outcome: Result<()>| outcome.unwrap_err().to_string();
+    assert!(said(adam.state_mut().upload("velocity", View::F32(&[]))).contains("only first_moment and second_moment"));
+    assert!(
+        said(adam.state_mut().upload("first_moment", View::F32(&[0.0])))
+            .contains("has 43 elements of f32, the host 1 of f32")
+    );
+    assert!(
+        said(adam.state().download("first_moment", ViewMut::F64(&mut [0.0; COUNT + 6]))).contains("the host 43 of f64")
+    );
+}
+
+#[test]
+fn a_parameter_without_gradient_stays_where_it_is() {
+    for number in 0..3 {
+        let (mut store, [first, second]) = store(DType::F64);
+        let mut optimiser = optimisers(&store).into_iter().nth(number).unwrap();
+        give_gradient(&mut store, second, &[9.0; 6]);
+        let before = values_of(&store, second);
+        give_gradient(&mut store, first, &gradient_of_step(1));
+        optimiser.step(&mut store, RATE).unwrap();
+        assert_eq!(values_of(&store, second), before);
+        assert_eq!(store.gradient(second).unwrap().to_f64().unwrap(), [0.0; 6]);
+    }
+}
+
+#[test]
+fn a_step_while_a_tensor_holds_the_parameters_is_refused_and_not_counted() {
+    for number in 0..3 {
+        let (mut store, [first, _]) = store(DType::F64);
+        let mut optimiser = optimisers(&store).into_iter().nth(number).unwrap();
+        let held = store.tensor(first, None);
+        assert!(matches!(optimiser.step(&mut store, RATE), Err(Error::Shared { .. })));
+        assert!(matches!(clip_gradients(&mut store, 4.0, 0.9), Err(Error::Shared { .. })));
+        assert_eq!(optimiser.state().steps(), 0);
+        drop(held);
+        optimiser.step(&mut store, RATE).unwrap();
+        assert_eq!(optimiser.state().steps(), 1);
+    }
+}
+
+#[test]
+fn an_optimiser_refuses_another_store() {
+    let (mut narrow, mut other) = (store(DType::F32).0, store(DType::F64).0);
+    let mut adam = Adam::new(&narrow, AdamOptions::default()).unwrap();
+    let said = adam.step(&mut other, RATE).unwrap_err().to_string();
+    assert!(said.contains("adam: made for 43 f32 parameters on cpu, called for 43 f64 parameters on cpu"), "{said}");
+    adam.step(&mut narrow, RATE).unwrap();
+}
+
+#[test]
+fn clipping_limits_the_norm_and_then_each_element() {
+    let (mut store, [first, second]) = store(DType::F64);
+    let gradient: Vec<f64> = gradient_of_step(1).iter().map(|g| 30.0 * g).collect();
+    let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
+    give_gradient(&mut store, first, &gradient);
+    let before = clip_gradients(&mut store, 4.0, 0.9).unwrap();
+    assert_eq!(*before.shape(), Shape::SCALAR);
+    assert!((before.to_scalar().unwrap() - norm).abs() < 1e-12 * norm);
+    let clipped = store.gradient(first).unwrap().to_f64().unwrap();
+    let mut touched = 0;
+    for (found, raw) in clipped.iter().zip(&gradient) {
+        let expected = (raw * norm.min(4.0) / (norm + 1e-7)).clamp(-0.9, 0.9);
+        touched += usize::from(expected.abs() == 0.9);
+        assert!((found - expected).abs() < 1e-14, "{found} against {expected}");
+    }
+    assert!(touched > 0, "the case has no element that is clipped");
+    assert_eq!(store.gradient(second).unwrap().to_f64().unwrap(), [0.0; 6]);
+}
+
+#[test]
+fn infinite_limits_change_nothing_and_senseless_ones_are_refused() {
+    let (mut store, [first, _]) = store(DType::F64);
+    let gradient = gradient_of_step(1);
+    give_gradient(&mut store, first, &gradient);
+    clip_gradients(&mut store, f64::INFINITY, f64::INFINITY).unwrap();
+    assert_eq!(store.gradient(first).unwrap().to_f64().unwrap(), gradient);
+    for (norm_limit, element_limit) in [(0.0, 1.0), (1.0, -1.0), (f64::NAN, 1.0)] {
+        let said = clip_gradients(&mut store, norm_limit, element_limit).unwrap_err().to_string();
+        assert!(said.contains("must be positive"), "{said}");
+    }
+}
+
+#[test]
+fn schedules_follow_their_formulas() {
+    let step = Schedule::StepDecay { factor: 0.75, every: 200 };
+    assert_eq!(step.rate(1.0, 1, 2000), 1.0);
+    assert_eq!(step.rate(1.0, 200, 2000), 1.0);
+    assert_eq!(step.rate(1.0, 201, 2000), 0.75);
+    // Section 10 of the specification: the factor of the last 200 of 2000 epochs is 0.75⁹ = 0.0751.
+    assert!((step.rate(1.0, 2000, 2000) - 0.0751).abs() < 5e-5);
+    assert_eq!(Schedule::Constant.rate(0.3, 77, 100), 0.3);
+    assert!((Schedule::Exponential { factor: 0.5 }.rate(1.0, 4, 10) - 0.125).abs() < 1e-15);
+    assert_eq!(Schedule::Cosine { final_factor: 0.0 }.rate(1.0, 1, 10), 1.0);
+    assert!((Schedule::Cosine { final_factor: 0.0 }.rate(1.0, 6, 10) - 0.5).abs() < 1e-15);
+    assert!(Schedule::Cosine { final_factor: 0.0 }.rate(1.0, 10, 10) > 0.0);
+    assert!(Schedule::Cosine { final_factor: 0.0 }.rate(1.0, 11, 10) < 1e-15);
+}
