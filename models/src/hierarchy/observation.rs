@@ -1,0 +1,92 @@
+//! From z_1 to the data: p(x|z_1).
+
+use rung_autograd::ops::{Activation, Gaussian};
+use rung_autograd::{Initialiser, Result, Tensor};
+
+use super::config::{HierarchyConfig, Observation};
+use crate::layers::{Builder, Dense, DenseConfig, GaussianHead, GaussianHeadConfig, Mlp};
+use crate::pass::Pass;
+
+/// The network of p(x|z_1). Its output layer has no batch normalisation.
+#[derive(Clone, Debug)]
+pub(super) struct ObservationNetwork {
+    hidden: Mlp,
+    head: Head,
+}
+
+#[derive(Clone, Debug)]
+enum Head {
+    Bernoulli(Dense),
+    Gaussian(GaussianHead),
+}
+
+/// The parameters of p(x|z_1), one row for each sample.
+#[derive(Clone, Debug)]
+pub enum ObservationParameters {
+    /// Logits of the pixels.
+    Bernoulli(Tensor),
+    /// Mean and variance of the pixels.
+    Gaussian(Gaussian),
+}
+
+impl ObservationNetwork {
+    pub(super) fn new(builder: &mut Builder<'_>, config: &HierarchyConfig) -> Self {
+        let (width, norm) = (config.hidden_sizes[0], config.hidden_norm);
+        let hidden = Mlp::new(builder, config.latent_sizes[0], width, config.mlp_layers, config.activation, norm);
+        let head = match config.observation {
+            Observation::Bernoulli => {
+                let logits = DenseConfig {
+                    inputs: width,
+                    outputs: config.data_size,
+                    norm: None,
+                    activation: Activation::Identity,
+                    weight: Initialiser::glorot_normal(width, config.data_size, 1.0),
+                    bias: Initialiser::Constant(0.0),
+                };
+                Head::Bernoulli(Dense::new(&mut builder.at("logits"), &logits))
+            }
+            Observation::Gaussian => {
+                let gaussian = GaussianHeadConfig {
+                    inputs: width,
+                    units: config.data_size,
+                    norm: None,
+                    variance_floor: config.variance_floor,
+                };
+                Head::Gaussian(GaussianHead::new(builder, &gaussian))
+            }
+        };
+        Self { hidden, head }
+    }
+
+    pub(super) fn forward(&self, pass: &mut Pass<'_>, z_1: &Tensor) -> Result<ObservationParameters> {
+        let h = self.hidden.forward(pass, z_1)?;
+        Ok(match &self.head {
+            Head::Bernoulli(logits) => ObservationParameters::Bernoulli(logits.forward(pass, &h)?),
+            Head::Gaussian(head) => ObservationParameters::Gaussian(head.forward(pass, &h)?),
+        })
+    }
+}
+
+impl ObservationParameters {
+    /// log p(x|z_1) of each row, in nats. The rows are a multiple of those of `x`: its samples.
+    ///
+    /// # Errors
+    /// `Shape` if the sizes do not fit.
+    pub fn log_prob(&self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Bernoulli(logits) => logits.bernoulli_log_prob(x),
+            Self::Gaussian(p_x) => p_x.log_prob(x),
+        }
+    }
+
+    /// The mean image of each row: what pictures show.
+    ///
+    /// # Errors
+    /// If the device has no memory.
+    pub fn mean(&self) -> Result<Tensor> {
+        match self {
+            Self::Bernoulli(logits) => logits.sigmoid(),
+            Self::Gaussian(p_x) => Ok(p_x.mean.clone()),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The dense layer: linear, then batch normalisation if it has one, then the activation (specification section 6.1).
+
+use rung_autograd::ops::{Activation, FrozenStatistics};
+use rung_autograd::{Initialiser, ParameterId, Result, Tensor};
+
+use super::Builder;
+use crate::pass::Pass;
+use crate::statistics::StatisticsId;
+
+/// Settings of batch normalisation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NormConfig {
+    /// Added to the variance inside the square root.
+    pub epsilon: f64,
+}
+
+/// Sizes and settings of a dense layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DenseConfig {
+    /// Units of the input.
+    pub inputs: usize,
+    /// Units of the output.
+    pub outputs: usize,
+    /// Batch normalisation, if the layer has one; then it has no bias, which would have no effect.
+    pub norm: Option<NormConfig>,
+    /// Applied last.
+    pub activation: Activation,
+    /// How the weight starts.
+    pub weight: Initialiser,
+    /// How the bias starts, where there is no batch normalisation.
+    pub bias: Initialiser,
+}
+
+/// y = activation(norm(x · weight)) or activation(x · weight + bias).
+#[derive(Clone, Debug)]
+pub struct Dense {
+    weight: ParameterId,
+    affine: Affine,
+    activation: Activation,
+}
+
+/// What follows the product.
+#[derive(Clone, Debug)]
+enum Affine {
+    Bias(ParameterId),
+    BatchNorm { scale: ParameterId, shift: ParameterId, statistics: StatisticsId, epsilon: f64 },
+}
+
+impl Dense {
+    /// Adds the layer's parameters: `weight` [inputs, outputs] and `bias` or `norm.scale`, `norm.shift` [outputs].
+    #[must_use]
+    pub fn new(builder: &mut Builder<'_>, config: &DenseConfig) -> Self {
+        let outputs = config.outputs;
+        let weight = builder.parameter("weight", [config.inputs, outputs], config.weight);
+        let affine = match config.norm {
+            None => Affine::Bias(builder.parameter("bias", [outputs], config.bias)),
+            Some(NormConfig { epsilon }) => {
+                let mut norm = builder.at("norm");
+                Affine::BatchNorm {
+                    scale: norm.parameter("scale", [outputs], Initialiser::Constant(1.0)),
+                    shift: norm.parameter("shift", [outputs], Initialiser::Constant(0.0)),
+                    statistics: norm.statistics(outputs),
+                    epsilon,
+                }
+            }
+        };
+        Self { weight, affine, activation: config.activation }
+    }
+
+    /// The layer applied to each row of `x` [batch, inputs].
+    ///
+    /// # Errors
+    /// `Shape` if `x` has other columns.
+    pub fn forward(&self, pass: &mut Pass<'_>, x: &Tensor) -> Result<Tensor> {
+        let weight = pass.parameter(self.weight);
+        match &self.affine {
+            Affine::Bias(bias) => x.linear(&weight, Some(&pass.parameter(*bias)))?.activate(self.activation),
+            Affine::BatchNorm { scale, shift, statistics, epsilon } => {
+                let a = x.linear(&weight, None)?;
+                let (scale, shift) = (pass.parameter(*scale), pass.parameter(*shift));
+                if let Some(frozen) = pass.frozen(*statistics) {
+                    return a.normalise(&scale, &shift, frozen, *epsilon, self.activation);
+                }
+                let normalised = a.batch_norm(&scale, &shift, *epsilon, self.activation)?;
+                let batch = FrozenStatistics { mean: normalised.mean, variance: normalised.variance };
+                pass.observe(*statistics, &batch)?;
+                Ok(normalised.out)
+            }
+        }
+    }
+}

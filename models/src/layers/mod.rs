@@ -1,0 +1,14 @@
+//! Layers: the parameters of a piece of network, and what it computes in a [`Pass`](crate::Pass).
+//!
+//! A layer is made by a [`Builder`], which gives each parameter its path; its `forward` reads like the equation. Start with
+//! `dense.rs`: a dense layer is linear, then batch normalisation if it has one, then the activation.
+
+mod builder;
+mod dense;
+mod gaussian_head;
+mod mlp;
+
+pub use builder::Builder;
+pub use dense::{Dense, DenseConfig, NormConfig};
+pub use gaussian_head::{GaussianHead, GaussianHeadConfig};
+pub use mlp::Mlp;

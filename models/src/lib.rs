@@ -1,0 +1,56 @@
+//! Deep latent-variable models: layers, distributions, hierarchies, objectives.
+//!
+//! # The problem
+//! A variational autoencoder explains data x by latent variables z: a generative model p(z) p(x|z), and an inference model q(z|x) that
+//! approximates its posterior. Both are trained together by raising a lower bound of log p(x). With several layers of latents, z_1 nearest to
+//! the data and z_L on top, a plain model leaves the upper layers unused; the ladder networks here are ways to make them work.
+//!
+//! # The idea
+//! An architecture is data ([`HierarchyConfig`]); [`Hierarchy`] turns it into networks whose parameters lie in a store; a [`Pass`] says where
+//! parameters, batch-norm statistics and noise come from; [`objective`] has the bounds, every term by name and layer.
+//!
+//! ```
+//! use rung_autograd::{DType, Device, ParameterList, Tape, Tensor, rng::Address};
+//! use rung_models::hierarchy::Inference;
+//! use rung_models::objective::{ObjectiveConfig, bound};
+//! use rung_models::{Hierarchy, HierarchyConfig, Mode, Pass, StatisticsList};
+//!
+//! let (cpu, mut parameters, mut statistics) = (Device::cpu(), ParameterList::new(), StatisticsList::default());
+//! let config = HierarchyConfig::paper(784, 5, Inference::PROBABILISTIC_LADDER);
+//! let model = Hierarchy::new(config, &mut parameters, &mut statistics)?;
+//! let mut store = parameters.build(&cpu, DType::F32, Address::new(1, 0, 0))?;
+//! assert_eq!(store.element_count(), 1_850_944);
+//!
+//! let (tape, x) = (Tape::new(), Tensor::zeros(&cpu, DType::F32, [8, 784])?);
+//! let mut pass = Pass::new(&store, Some(&tape), Mode::BatchOnly, 1, 0);
+//! let bound = bound(&model, &mut pass, &x, &ObjectiveConfig::default())?;
+//! tape.backward_into(&[&bound.loss], &mut store)?;        // the store now holds the gradient
+//! assert_eq!(bound.kl.len(), 5);
+//! # Ok::<(), rung_models::Error>(())
+//! ```
+//!
+//! # The map
+//! | file | what |
+//! |---|---|
+//! | `hierarchy/inference.rs` | the two orders of inference: start here |
+//! | `hierarchy/generative.rs`, `hierarchy/observation.rs` | p(z_i \| z_{i+1}) and p(x \| z_1) |
+//! | `hierarchy/config.rs`, `hierarchy/model.rs` | the architecture as data, and as a whole |
+//! | `objective.rs` | evidence lower bound, importance-weighted bound, warm-up |
+//! | `layers/`, `distributions.rs` | what they are made of |
+//! | `pass.rs`, `statistics.rs` | one pass through a model; batch-norm statistics |
+//!
+//! # What was left out
+//! Files, clocks, terminals and data sets: those are the program's. Convolutions come with the models that need them.
+
+pub mod distributions;
+pub mod hierarchy;
+pub mod layers;
+pub mod objective;
+mod pass;
+mod statistics;
+
+pub use hierarchy::{Hierarchy, HierarchyConfig};
+pub use pass::{Mode, Pass};
+pub use rung_autograd::ops::Activation;
+pub use rung_autograd::{Error, Result};
+pub use statistics::{Statistics, StatisticsId, StatisticsList};

@@ -1,0 +1,155 @@
+//! The bounds a hierarchy is trained on and judged by, with every term by name and layer.
+//!
+//! One joint sample of the latents gives the log weight
+//!
+//! log w = log p(x|z_1) + β · Σ_i [log p(z_i | z_{i+1}) − log q(z_i | ·)]
+//!
+//! and K of them the importance-weighted bound ln (1/K) Σ_k w_k (Burda, Grosse, Salakhutdinov 2016); K = 1 is the evidence lower bound.
+//! β is the warm-up factor (Sønderby 2016, eq. 22): below 1 it is a training objective, no bound.
+
+use rung_autograd::{Error, Result, Tensor};
+
+use crate::hierarchy::{Hierarchy, Latent, Sampled};
+use crate::pass::Pass;
+
+/// How the objective is estimated.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ObjectiveConfig {
+    /// Warm-up factor β of all latent terms.
+    pub beta: f64,
+    /// Monte Carlo samples M: bounds that are averaged.
+    pub monte_carlo_samples: usize,
+    /// Importance samples K inside each bound.
+    pub importance_samples: usize,
+    /// Use KL(q‖p) in closed form where it is valid ([`Hierarchy::analytic_layers`]) and K = 1, instead of log q − log p at the sample.
+    pub analytic_kl: bool,
+}
+
+impl Default for ObjectiveConfig {
+    fn default() -> Self {
+        Self { beta: 1.0, monte_carlo_samples: 1, importance_samples: 1, analytic_kl: false }
+    }
+}
+
+/// A bound and its terms: scalars on the device, means over the batch, in nats per example.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    /// −L_{M,K} with the warm-up factor: what training minimises.
+    pub loss: Tensor,
+    /// Mean of log p(x|z_1).
+    pub log_p_x: Tensor,
+    /// Mean divergence of each layer, z_1 first: log q − log p at the sample, or in closed form.
+    pub kl: Vec<Tensor>,
+}
+
+/// The objective for a batch `x` [batch, `data_size`].
+///
+/// # Errors
+/// `Argument` if a number of samples is 0, or closed-form divergences are asked for with K > 1.
+pub fn bound(model: &Hierarchy, pass: &mut Pass<'_>, x: &Tensor, config: &ObjectiveConfig) -> Result<Bound> {
+    let ObjectiveConfig { beta, monte_carlo_samples, importance_samples, analytic_kl } = *config;
+    if monte_carlo_samples == 0 || importance_samples == 0 {
+        return Err(Error::argument("bound", "at least one sample is needed"));
+    }
+    if analytic_kl && importance_samples > 1 {
+        return Err(Error::argument(
+            "bound",
+            "an importance-weighted bound needs sampled log-ratios: set analytic_kl to false",
+        ));
+    }
+    let sampled = model.infer(pass, x, monte_carlo_samples * importance_samples)?;
+    let analytic = if analytic_kl { model.analytic_layers() } else { 0..0 };
+    let log_p_x = sampled.p_x.log_prob(x)?;
+    let mut log_weights = log_p_x.clone();
+    let mut kl = Vec::with_capacity(sampled.latents.len());
+    for (index, latent) in sampled.latents.iter().enumerate() {
+        let divergence = if analytic.contains(&index) { latent.kl()? } else { latent.log_ratio()? };
+        log_weights = log_weights.sub(&if beta == 1.0 { divergence.clone() } else { divergence.scale(beta)? })?;
+        kl.push(divergence.detach().mean_all()?);
+    }
+    let loss = importance_bound(&log_weights, importance_samples)?.mean_all()?.neg()?;
+    Ok(Bound { loss, log_p_x: log_p_x.detach().mean_all()?, kl })
+}
+
+/// ln (1/K) Σ_k w_k over groups of `importance_samples` neighbouring rows of log weights.
+///
+/// # Errors
+/// `Shape` if the rows are not a multiple.
+pub fn importance_bound(log_weights: &Tensor, importance_samples: usize) -> Result<Tensor> {
+    if importance_samples == 1 {
+        return Ok(log_weights.clone());
+    }
+    let groups = log_weights.shape().element_count() / importance_samples;
+    log_weights.reshape([groups, importance_samples])?.log_sum_exp(1)?.shift(-(importance_samples as f64).ln())
+}
+
+impl Sampled {
+    /// log w of each row at β = 1, from the sampled log-ratios.
+    ///
+    /// # Errors
+    /// `Shape` if `x` does not fit.
+    pub fn log_weights(&self, x: &Tensor) -> Result<Tensor> {
+        let log_p_x = self.p_x.log_prob(x)?;
+        self.latents.iter().try_fold(log_p_x, |sum, latent| sum.sub(&latent.log_ratio()?))
+    }
+}
+
+impl Latent {
+    /// log q(z) of each row, in nats.
+    ///
+    /// # Errors
+    /// If the device has no memory.
+    pub fn log_q(&self) -> Result<Tensor> {
+        self.q.log_prob(&self.z)
+    }
+
+    /// log p(z) of each row, in nats.
+    ///
+    /// # Errors
+    /// If the device has no memory.
+    pub fn log_p(&self) -> Result<Tensor> {
+        match &self.p {
+            Some(p) => p.log_prob(&self.z),
+            None => self.z.standard_normal_log_prob(),
+        }
+    }
+
+    /// log q(z) − log p(z) of each row: a one-sample estimate of the divergence.
+    ///
+    /// # Errors
+    /// If the device has no memory.
+    pub fn log_ratio(&self) -> Result<Tensor> {
+        self.log_q()?.sub(&self.log_p()?)
+    }
+
+    /// KL(q‖p) of each row in closed form, given the samples above.
+    ///
+    /// # Errors
+    /// If the device has no memory.
+    pub fn kl(&self) -> Result<Tensor> {
+        match &self.p {
+            Some(p) => self.q.kl(p),
+            None => self.q.kl_to_standard_normal(),
+        }
+    }
+
+    /// log q − log p at the sample for every unit, averaged over the rows: [units], in nats.
+    ///
+    /// A unit is called active if this exceeds 0.01 (specification section 12).
+    ///
+    /// # Errors
+    /// If the device has no memory.
+    pub fn log_ratio_per_unit(&self) -> Result<Tensor> {
+        let log_q = log_density_up_to_constant(&self.z, &self.q.mean, &self.q.variance)?;
+        let log_p = match &self.p {
+            Some(p) => log_density_up_to_constant(&self.z, &p.mean, &p.variance)?,
+            None => self.z.square()?.scale(-0.5)?,
+        };
+        log_q.sub(&log_p)?.mean(0)
+    }
+}
+
+/// −½[ln v + (z − m)²/v] for every unit: the constant cancels in a ratio.
+fn log_density_up_to_constant(z: &Tensor, mean: &Tensor, variance: &Tensor) -> Result<Tensor> {
+    variance.log()?.add(&z.sub(mean)?.square()?.div(variance)?)?.scale(-0.5)
+}

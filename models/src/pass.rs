@@ -1,0 +1,70 @@
+//! One pass through a model: where its parameters, statistics and noise come from.
+
+use rung_autograd::ops::FrozenStatistics;
+use rung_autograd::rng::Address;
+use rung_autograd::{ParameterId, ParameterStore, Result, Shape, Tape, Tensor};
+
+use crate::statistics::{Statistics, StatisticsId};
+
+/// How batch normalisation gets its statistics.
+#[derive(Debug)]
+pub enum Mode<'a> {
+    /// From the batch; the running statistics move towards them by this weight (1 replaces them).
+    Batch(&'a mut Statistics, f64),
+    /// From the batch, leaving no trace.
+    BatchOnly,
+    /// Given: the result for a row does not depend on the other rows.
+    Frozen(&'a Statistics),
+}
+
+/// What the layers of a model need besides their input.
+#[derive(Debug)]
+pub struct Pass<'a> {
+    store: &'a ParameterStore,
+    tape: Option<&'a Tape>,
+    mode: Mode<'a>,
+    seed: u64,
+    step: u64,
+}
+
+/// Streams of random numbers, by purpose; the layer is added.
+const LATENT_STREAM: u32 = 0x1000;
+
+impl<'a> Pass<'a> {
+    /// A pass whose noise is that of `step` in the run with this `seed`. With a tape, parameters are tracked.
+    #[must_use]
+    pub const fn new(store: &'a ParameterStore, tape: Option<&'a Tape>, mode: Mode<'a>, seed: u64, step: u64) -> Self {
+        Self { store, tape, mode, seed, step }
+    }
+
+    /// A parameter's value.
+    #[must_use]
+    pub fn parameter(&self, id: ParameterId) -> Tensor {
+        self.store.tensor(id, self.tape)
+    }
+
+    /// The noise of latent layer `layer` (1 is nearest to the data).
+    ///
+    /// # Errors
+    /// If the device has no memory.
+    pub fn latent_noise(&self, layer: usize, shape: Shape) -> Result<Tensor> {
+        let address = Address::new(self.seed, LATENT_STREAM + layer as u32, self.step);
+        Tensor::normal(self.store.device(), self.store.dtype(), address, shape)
+    }
+
+    /// The statistics to normalise with, or `None` if they are the batch's.
+    pub(crate) fn frozen(&self, id: StatisticsId) -> Option<&FrozenStatistics> {
+        match &self.mode {
+            Mode::Frozen(statistics) => Some(statistics.get(id)),
+            Mode::Batch(..) | Mode::BatchOnly => None,
+        }
+    }
+
+    /// Reports the statistics a batch was normalised with.
+    pub(crate) fn observe(&mut self, id: StatisticsId, batch: &FrozenStatistics) -> Result<()> {
+        match &mut self.mode {
+            Mode::Batch(statistics, weight) => statistics.update(id, batch, *weight),
+            Mode::BatchOnly | Mode::Frozen(_) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The statistics of batch normalisation that outlive a batch: one mean and one variance for each unit of each layer.
+
+use rung_autograd::ops::FrozenStatistics;
+use rung_autograd::{DType, Device, Result, Tensor};
+
+/// The entry of one layer in [`Statistics`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatisticsId(usize);
+
+/// Names and sizes of the statistics a model needs, before their memory exists.
+#[derive(Clone, Debug, Default)]
+pub struct StatisticsList(Vec<(String, usize)>);
+
+impl StatisticsList {
+    /// Adds the statistics of a layer of `units`.
+    pub fn add(&mut self, name: impl Into<String>, units: usize) -> StatisticsId {
+        self.0.push((name.into(), units));
+        StatisticsId(self.0.len() - 1)
+    }
+
+    /// Allocates them: mean 0, variance 1.
+    ///
+    /// # Errors
+    /// If the device has no memory.
+    pub fn build(&self, device: &Device, dtype: DType) -> Result<Statistics> {
+        let entry = |(name, units): &(String, usize)| {
+            let mean = Tensor::zeros(device, dtype, [*units])?;
+            let variance = Tensor::full(device, dtype, 1.0, [*units])?;
+            Ok(Entry { name: name.clone(), values: FrozenStatistics { mean, variance } })
+        };
+        Ok(Statistics(self.0.iter().map(entry).collect::<Result<_>>()?))
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    name: String,
+    values: FrozenStatistics,
+}
+
+/// Means and variances that frozen batch normalisation uses: running averages, or those of a whole data set.
+#[derive(Clone, Debug)]
+pub struct Statistics(Vec<Entry>);
+
+impl Statistics {
+    /// The statistics of one layer.
+    #[must_use]
+    pub fn get(&self, id: StatisticsId) -> &FrozenStatistics {
+        &self.0[id.0].values
+    }
+
+    /// Moves the statistics of one layer towards those of a batch: s ← (1 − weight)·s + weight·batch.
+    ///
+    /// # Errors
+    /// `Shared` while another clone of these statistics is alive and `weight` is not 1.
+    pub fn update(&mut self, id: StatisticsId, batch: &FrozenStatistics, weight: f64) -> Result<()> {
+        let values = &mut self.0[id.0].values;
+        if weight >= 1.0 {
+            *values = batch.clone();
+            return Ok(());
+        }
+        values.mean.blend(&batch.mean, weight)?;
+        values.variance.blend(&batch.variance, weight)
+    }
+
+    /// Name, mean and variance of every layer: what a checkpoint holds.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &FrozenStatistics)> {
+        self.0.iter().map(|entry| (entry.name.as_str(), &entry.values))
+    }
+
+    /// Replaces the statistics of the layer called `name`; false if there is none.
+    pub fn set(&mut self, name: &str, values: FrozenStatistics) -> bool {
+        match self.0.iter_mut().find(|entry| entry.name == name) {
+            Some(entry) => {
+                entry.values = values;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// A copy with memory of its own, which later updates of this one do not touch.
+    ///
+    /// # Errors
+    /// If the device has no memory.
+    pub fn copied(&self) -> Result<Self> {
+        let entry = |entry: &Entry| {
+            let FrozenStatistics { mean, variance } = &entry.values;
+            let values = FrozenStatistics { mean: mean.copied()?, variance: variance.copied()? };
+            Ok(Entry { name: entry.name.clone(), values })
+        };
+        Ok(Self(self.0.iter().map(entry).collect::<Result<_>>()?))
+    }
+}
