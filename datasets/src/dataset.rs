@@ -1,0 +1,164 @@
+//! A data set: three splits of images, and what a trainer must know about them.
+
+use std::fmt;
+
+use crate::{Binarisation, Error, GlyphCounts, Images, Result};
+
+/// Which part of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Split {
+    /// The images a model learns from.
+    Train,
+    /// The images that choose between models.
+    Validation,
+    /// The images results are reported on.
+    Test,
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        })
+    }
+}
+
+/// Images for training and testing under one name.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    /// The name it was opened by.
+    pub name: String,
+    /// Training images; none if only the test part was asked for.
+    pub train: Images,
+    /// Validation images, if the data set has some or [`Options::validation`] asked for them.
+    pub validation: Option<Images>,
+    /// Test images.
+    pub test: Images,
+    /// What the literature does to these intensities before a Bernoulli likelihood; `None` where it uses another likelihood.
+    pub binarisation: Binarisation,
+    /// What [`dequantise`](crate::binarise::dequantise) divides by to reach about `[0, 1]`: the largest training byte plus 1
+    /// (the most that byte plus noise can be), or 1 for real pixels.
+    pub scale: f32,
+    /// What a report on this data must say: a part is missing, both cameras were used, the set was rebuilt.
+    pub notes: Vec<String>,
+}
+
+impl Dataset {
+    /// A data set from its splits, with the scale that follows from the training bytes and the test bytes if there are none.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the splits have images of different shapes, or there is no test image.
+    pub fn new(name: &str, train: Images, test: Images, binarisation: Binarisation) -> Result<Self> {
+        if train.shape() != test.shape() {
+            return Err(Error::Argument {
+                what: "test images",
+                expected: format!("the shape of the training images, {:?}", train.shape()),
+                found: format!("{:?}", test.shape()),
+            });
+        }
+        if test.is_empty() {
+            return Err(Error::Argument { what: "test images", expected: "at least one".into(), found: "none".into() });
+        }
+        let scale = scale_of(if train.is_empty() { &test } else { &train });
+        let name = name.to_string();
+        Ok(Self { name, train, validation: None, test, binarisation, scale, notes: Vec::new() })
+    }
+
+    /// The images of one split, if the data set has it.
+    #[must_use]
+    pub fn split(&self, split: Split) -> Option<&Images> {
+        match split {
+            Split::Train => Some(&self.train),
+            Split::Validation => self.validation.as_ref(),
+            Split::Test => Some(&self.test),
+        }
+    }
+
+    /// Sets the last `count` training images aside for validation; nothing happens if `count` is 0 or there are such images.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if no training image would be left.
+    pub(crate) fn set_validation_aside(mut self, count: usize) -> Result<Self> {
+        if count == 0 || self.validation.is_some() {
+            return Ok(self);
+        }
+        if count >= self.train.count() {
+            return Err(Error::Argument {
+                what: "validation images",
+                expected: format!("fewer than the {} training images", self.train.count()),
+                found: count.to_string(),
+            });
+        }
+        let keep = self.train.count() - count;
+        let (train, validation) = self.train.split_at(keep);
+        self.train = train;
+        self.validation = Some(validation);
+        Ok(self)
+    }
+}
+
+fn scale_of(images: &Images) -> f32 {
+    match images.pixels() {
+        crate::Pixels::U8(bytes) => f32::from(bytes.iter().copied().max().unwrap_or(255)) + 1.0,
+        crate::Pixels::F32(_) => 1.0,
+    }
+}
+
+/// What becomes of colour in a folder of pictures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Colour {
+    /// Grey if every picture is stored in grey, else three channels.
+    #[default]
+    Auto,
+    /// One channel: luma (ITU-R BT.709 weights).
+    Grey,
+    /// Three channels: red, green, blue.
+    Rgb,
+}
+
+/// How to open a data set; the default suits every known one.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The seed of the glyphs and of a folder's split. Not the seed of a run: two runs with different seeds should still
+    /// learn from the same images.
+    pub seed: u64,
+    /// How many training images to set aside for validation, taken from the end, where the data set has no such split.
+    pub validation: usize,
+    /// Reads the test part alone and leaves `train` empty: for a set that serves only as out-of-distribution data.
+    pub test_only: bool,
+    /// Height and width to which the pictures of a folder are resized. Without it they must all have one size.
+    pub size: Option<(usize, usize)>,
+    /// What becomes of colour in a folder of pictures.
+    pub colour: Colour,
+    /// How many glyphs to draw for each split.
+    pub glyphs: GlyphCounts,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ImageShape, Pixels};
+
+    fn images(count: usize, side: usize) -> Images {
+        Images::new(ImageShape::new(1, side, side), Pixels::U8(vec![7; count * side * side]), None).unwrap()
+    }
+
+    #[test]
+    fn a_data_set_refuses_splits_that_do_not_fit() {
+        assert!(Dataset::new("x", images(2, 2), images(1, 3), Binarisation::None).is_err());
+        let no_test = Dataset::new("x", images(2, 2), images(0, 2), Binarisation::None);
+        assert_eq!(no_test.unwrap_err().to_string(), "test images: expected at least one, found none");
+    }
+
+    #[test]
+    fn validation_comes_from_the_end_of_training() {
+        let open = || Dataset::new("x", images(5, 2), images(1, 2), Binarisation::None).unwrap();
+        assert_eq!(open().scale, 8.0);
+        let dataset = open().set_validation_aside(2).unwrap();
+        assert_eq!((dataset.train.count(), dataset.validation.unwrap().count()), (3, 2));
+        assert!(open().set_validation_aside(0).unwrap().validation.is_none());
+        assert!(open().set_validation_aside(5).is_err());
+    }
+}

@@ -1,0 +1,295 @@
+//! Images in memory: pixels, shape and labels, checked once when they are put together.
+
+use std::ops::Range;
+
+use crate::{Error, Result};
+
+/// The size of one image, in the order of its memory: `[channels, height, width]`, row-major.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ImageShape {
+    /// 1 for grey, 3 for red, green, blue.
+    pub channels: usize,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+impl ImageShape {
+    /// A shape from its three sizes.
+    #[must_use]
+    pub const fn new(channels: usize, height: usize, width: usize) -> Self {
+        Self { channels, height, width }
+    }
+
+    /// How many values one image has: channels · height · width.
+    #[must_use]
+    pub const fn values(&self) -> usize {
+        self.channels * self.height * self.width
+    }
+}
+
+/// Pixel values, `[image, channel, height, width]`, in the smallest type that holds the source exactly.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Pixels {
+    /// 0..=255; as an intensity, `p / 255`.
+    U8(Vec<u8>),
+    /// Real values; for image data, intensities in `[0, 1]`.
+    F32(Vec<f32>),
+}
+
+impl Pixels {
+    /// How many values there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::U8(values) => values.len(),
+            Self::F32(values) => values.len(),
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Keeps real values as bytes when each is k/255 (to 2e-6), so that nothing is lost; otherwise leaves them as they are.
+    #[must_use]
+    pub fn from_intensities(values: Vec<f32>) -> Self {
+        let byte = |value: f32| {
+            let scaled = value * 255.0;
+            let rounded = scaled.round();
+            ((scaled - rounded).abs() <= 5e-4 && (0.0..=255.0).contains(&rounded)).then_some(rounded as u8)
+        };
+        match values.iter().map(|&value| byte(value)).collect::<Option<Vec<u8>>>() {
+            Some(bytes) => Self::U8(bytes),
+            None => Self::F32(values),
+        }
+    }
+}
+
+/// The class of every image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Labels {
+    /// One class for each image, below `class_names.len()`.
+    pub values: Vec<u32>,
+    /// The classes by name; their number is the number of classes.
+    pub class_names: Vec<String>,
+}
+
+impl Labels {
+    /// How many classes there are.
+    #[must_use]
+    pub fn classes(&self) -> usize {
+        self.class_names.len()
+    }
+
+    /// Refuses labels that are not one for each of `count` images, or that have no class.
+    fn check(&self, count: usize) -> Result<()> {
+        if self.values.len() != count {
+            return refuse("labels", format!("one for each of {count} images"), self.values.len().to_string());
+        }
+        let wild = self.values.iter().find(|&&label| label as usize >= self.classes());
+        wild.map_or(Ok(()), |label| refuse("labels", format!("a class below {}", self.classes()), label.to_string()))
+    }
+}
+
+fn refuse<T>(what: &'static str, expected: String, found: String) -> Result<T> {
+    Err(Error::Argument { what, expected, found })
+}
+
+/// A set of images of one shape, with their classes if these are known.
+///
+/// # Example
+/// ```
+/// use rung_datasets::{ImageShape, Images, Pixels};
+///
+/// let images = Images::new(ImageShape::new(1, 2, 2), Pixels::U8(vec![0, 255, 51, 0, 0, 0, 0, 102]), None)?;
+/// assert_eq!(images.count(), 2);
+/// assert_eq!(images.intensities(0..1), [0.0, 1.0, 0.2, 0.0]);
+/// # Ok::<(), rung_datasets::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Images {
+    shape: ImageShape,
+    count: usize,
+    pixels: Pixels,
+    labels: Option<Labels>,
+}
+
+impl Images {
+    /// Images from their parts.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if a size of the shape is 0, the pixels are not a whole number of images, the labels are not one for
+    /// each image, a label has no class, or there are more images than a `u32` can number.
+    pub fn new(shape: ImageShape, pixels: Pixels, labels: Option<Labels>) -> Result<Self> {
+        let values = shape.channels.checked_mul(shape.height).and_then(|v| v.checked_mul(shape.width));
+        let values = match values {
+            Some(values) if values > 0 => values,
+            _ => {
+                return refuse("image shape", "three sizes above 0".into(), format!("{shape:?}"));
+            }
+        };
+        if !pixels.len().is_multiple_of(values) {
+            return refuse("pixels", format!("a multiple of {values} values"), pixels.len().to_string());
+        }
+        let count = pixels.len() / values;
+        if u32::try_from(count).is_err() {
+            return refuse("images", format!("at most {} of them", u32::MAX), count.to_string());
+        }
+        if let Some(labels) = &labels {
+            labels.check(count)?;
+        }
+        Ok(Self { shape, count, pixels, labels })
+    }
+
+    /// How many images there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The shape of each image.
+    #[must_use]
+    pub fn shape(&self) -> ImageShape {
+        self.shape
+    }
+
+    /// How many values each image has: the `D` of the papers.
+    #[must_use]
+    pub fn values_per_image(&self) -> usize {
+        self.shape.values()
+    }
+
+    /// All pixels, `[image, channel, height, width]`.
+    #[must_use]
+    pub fn pixels(&self) -> &Pixels {
+        &self.pixels
+    }
+
+    /// The classes, if known.
+    #[must_use]
+    pub fn labels(&self) -> Option<&Labels> {
+        self.labels.as_ref()
+    }
+
+    /// The intensities in `[0, 1]` of a run of images, one after the other: `p / 255` of bytes, real values as they are.
+    ///
+    /// # Panics
+    /// If `images` reaches past the last image: that is a bug of the caller.
+    #[must_use]
+    pub fn intensities(&self, images: Range<usize>) -> Vec<f32> {
+        let values = self.values_per_image();
+        let range = images.start * values..images.end * values;
+        match &self.pixels {
+            Pixels::U8(bytes) => bytes[range].iter().map(|&byte| f32::from(byte) / 255.0).collect(),
+            Pixels::F32(reals) => reals[range].to_vec(),
+        }
+    }
+
+    /// The mean intensity over all images: the mean ink of a set of drawings. 0 if there are none.
+    #[must_use]
+    pub fn mean_intensity(&self) -> f64 {
+        let sum = match &self.pixels {
+            Pixels::U8(bytes) => bytes.iter().map(|&byte| u64::from(byte)).sum::<u64>() as f64 / 255.0,
+            Pixels::F32(reals) => reals.iter().map(|&real| f64::from(real)).sum(),
+        };
+        sum / self.pixels.len().max(1) as f64
+    }
+
+    /// A copy of the chosen images, in the order given.
+    ///
+    /// # Panics
+    /// If an index is not below [`Images::count`]: that is a bug of the caller.
+    #[must_use]
+    pub fn select(&self, indices: &[u32]) -> Self {
+        let values = self.values_per_image();
+        let rows = |index: u32| index as usize * values..(index as usize + 1) * values;
+        let pixels = match &self.pixels {
+            Pixels::U8(bytes) => Pixels::U8(indices.iter().flat_map(|&i| &bytes[rows(i)]).copied().collect()),
+            Pixels::F32(reals) => Pixels::F32(indices.iter().flat_map(|&i| &reals[rows(i)]).copied().collect()),
+        };
+        let labels = self.labels.as_ref().map(|labels| Labels {
+            values: indices.iter().map(|&i| labels.values[i as usize]).collect(),
+            class_names: labels.class_names.clone(),
+        });
+        Self { shape: self.shape, count: indices.len(), pixels, labels }
+    }
+
+    /// Cuts the images in two at `count`: the first keeps that many (all, if there are fewer), the second has the rest.
+    #[must_use]
+    pub fn split_at(mut self, count: usize) -> (Self, Self) {
+        let count = count.min(self.count);
+        let values = count * self.values_per_image();
+        let pixels = match &mut self.pixels {
+            Pixels::U8(bytes) => Pixels::U8(bytes.split_off(values)),
+            Pixels::F32(reals) => Pixels::F32(reals.split_off(values)),
+        };
+        let labels = self
+            .labels
+            .as_mut()
+            .map(|labels| Labels { values: labels.values.split_off(count), class_names: labels.class_names.clone() });
+        let rest = Self { shape: self.shape, count: self.count - count, pixels, labels };
+        self.count = count;
+        (self, rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn four() -> Images {
+        let labels = Labels { values: vec![0, 1, 0, 1], class_names: vec!["a".into(), "b".into()] };
+        Images::new(ImageShape::new(1, 1, 2), Pixels::U8((0..8).collect()), Some(labels)).unwrap()
+    }
+
+    #[test]
+    fn images_refuse_parts_that_do_not_fit() {
+        let shape = ImageShape::new(1, 2, 2);
+        let message = |result: Result<Images>| result.unwrap_err().to_string();
+        assert_eq!(
+            message(Images::new(shape, Pixels::U8(vec![0; 5]), None)),
+            "pixels: expected a multiple of 4 values, found 5"
+        );
+        let labels = |values: Vec<u32>| Some(Labels { values, class_names: vec!["only".into()] });
+        assert_eq!(
+            message(Images::new(shape, Pixels::U8(vec![0; 4]), labels(vec![0, 0]))),
+            "labels: expected one for each of 1 images, found 2"
+        );
+        assert_eq!(
+            message(Images::new(shape, Pixels::U8(vec![0; 4]), labels(vec![1]))),
+            "labels: expected a class below 1, found 1"
+        );
+        assert!(Images::new(ImageShape::new(1, 0, 2), Pixels::U8(vec![]), None).is_err());
+    }
+
+    #[test]
+    fn select_and_split_keep_pixels_and_labels_together() {
+        let chosen = four().select(&[3, 0]);
+        assert_eq!(chosen.pixels(), &Pixels::U8(vec![6, 7, 0, 1]));
+        assert_eq!(chosen.labels().unwrap().values, [1, 0]);
+        let (head, tail) = four().split_at(3);
+        assert_eq!((head.count(), tail.count()), (3, 1));
+        assert_eq!(tail.pixels(), &Pixels::U8(vec![6, 7]));
+        assert_eq!(tail.labels().unwrap().values, [1]);
+        assert_eq!(four().split_at(9).1.count(), 0);
+    }
+
+    #[test]
+    fn multiples_of_a_255th_become_bytes_and_nothing_else_does() {
+        let exact: Vec<f32> = (0..=255).map(|k| (f64::from(k) / 255.0) as f32).collect();
+        assert_eq!(Pixels::from_intensities(exact), Pixels::U8((0..=255).collect()));
+        for other in [0.5, -1.0 / 255.0, 256.0 / 255.0, f32::NAN] {
+            assert!(matches!(Pixels::from_intensities(vec![0.0, other]), Pixels::F32(_)), "{other}");
+        }
+    }
+}

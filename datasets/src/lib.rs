@@ -1,0 +1,74 @@
+//! Image data sets: from a file, a folder, a mirror or the program's own pen to checked pixels in memory.
+//!
+//! # The problem
+//! Generative models are compared on a handful of old data sets. Each has a format of its own, a home that may be gone, and
+//! habits that decide whether two numbers can be compared: is the data binarised, how often, with which draws; is the test set
+//! fixed; are the images transposed? And files lie: a download was cut, a header claims more than there is.
+//!
+//! # The idea
+//! One door, [`open`], takes a name (`mnist`), a file (`npz:FILE`) or a folder (`images:FOLDER`) and gives a [`Dataset`]:
+//! [`Images`] for each [`Split`], upright, as bytes where the source has bytes. Readers believe nothing: a size is compared
+//! with the file before memory is asked for, and an error names the file, the byte, what was expected and what was found.
+//! Everything random (binarisation, order, splits, the built-in glyphs) is a function of a seed through the
+//! counter-based generator of [`rung_kernels::rng`], so it is the same for any number of threads, and a device can repeat it.
+//!
+//! ```
+//! use rung_datasets::batch::TrainingBatches;
+//! use rung_datasets::{GlyphCounts, Options, Split, open};
+//!
+//! let glyphs = GlyphCounts { train: 100, validation: 0, test: 20 };
+//! let dataset = open("glyphs", ".".as_ref(), &Options { glyphs, ..Options::default() })?;
+//! let (seed, epoch) = (1, 0);
+//! for images in TrainingBatches::new(seed, epoch, dataset.train.count() as u32, 25).iter() {
+//!     let pixels = dataset.binarisation.apply(&dataset.train, images, Split::Train, seed, epoch);
+//!     assert_eq!(pixels.len(), 25 * 28 * 28); // ready for a model: zeros and ones
+//! }
+//! # Ok::<(), rung_datasets::Error>(())
+//! ```
+//!
+//! # The files
+//! | file | what |
+//! |------|------|
+//! | `images.rs`, `dataset.rs` | what is in memory: pixels, shape, labels; splits and options |
+//! | `registry/` | the known data sets, [`open`], [`locate`](registry::locate), [`status`](registry::status), [`verify`](registry::verify) |
+//! | `source.rs` | bytes of a file that cannot lie: the ground under every reader |
+//! | `idx.rs`, `mat/`, `norb.rs`, `cifar.rs` | the published formats |
+//! | `npy.rs`, `npz.rs`, `arrays.rs`, `folder.rs` | a person's own data: NumPy arrays, read and written, and pictures |
+//! | `fetch.rs`, `checksum.rs` | mirrors, resumed downloads, checksums |
+//! | `binarise.rs`, `batch.rs`, `streams.rs` | the random choices, defined to the bit |
+//! | `glyphs/` | digits the program writes itself, for a first run without a download |
+//!
+//! # What was left out, and why
+//! - **Augmentation** (flips, crops): the experiments reproduced here use none.
+//! - **Reading piece by piece:** every data set here fits in memory as bytes; the largest, CIFAR-10, takes 180 MB.
+//! - **Pickles, HDF5 and MATLAB 7.3:** a pickle is a program, HDF5 a library; `npz:FILE` takes what either can be saved as.
+//! - **Small NORB's poses** (`-info.mat`) and **SVHN's extra part:** no experiment here uses them.
+
+mod arrays;
+pub mod batch;
+pub mod binarise;
+mod checksum;
+pub mod cifar;
+mod dataset;
+mod error;
+pub mod fetch;
+pub mod folder;
+pub mod glyphs;
+pub mod idx;
+mod images;
+pub mod mat;
+pub mod norb;
+pub mod npy;
+pub mod npz;
+pub mod registry;
+mod source;
+pub mod streams;
+
+pub use binarise::Binarisation;
+pub use checksum::Checksum;
+pub use dataset::{Colour, Dataset, Options, Split};
+pub use error::{Error, Result};
+pub use fetch::{Progress, fetch};
+pub use glyphs::GlyphCounts;
+pub use images::{ImageShape, Images, Labels, Pixels};
+pub use registry::open;

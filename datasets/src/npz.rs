@@ -1,0 +1,253 @@
+//! NumPy's `.npz`: a zip of `.npy` arrays, read as a data set and written to hold what a model made.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipArchive, ZipWriter};
+
+use crate::npy::{self, NpyArray, NpyValues};
+use crate::source::Source;
+use crate::{Error, Result};
+
+/// What a zip entry may expand to for each compressed byte (deflate's limit), and a little for empty ones.
+const EXPANSION: u64 = 1032;
+
+/// Reads every array of a `.npz` file, with its name (without `.npy`), in the order of the file.
+///
+/// # Errors
+/// [`Error::Format`] if it is no zip, an entry is not what [`npy::read`] takes, or an entry's checksum differs.
+pub fn read(path: &Path) -> Result<Vec<(String, NpyArray)>> {
+    let file = File::open(path).map_err(Error::io("open", path))?;
+    if file.metadata().map_err(Error::io("open", path))?.is_dir() {
+        return Err(Error::mismatch(path, "what is read", "a file", "a folder"));
+    }
+    parse(path, BufReader::new(file))
+}
+
+fn parse(path: &Path, reader: impl Read + Seek) -> Result<Vec<(String, NpyArray)>> {
+    let mut archive = ZipArchive::new(reader).map_err(|error| not_a_zip(path, "archive", &error))?;
+    let mut arrays = Vec::new();
+    for index in 0..archive.len() {
+        let entry = archive.by_index(index).map_err(|error| not_a_zip(path, "entry", &error))?;
+        let name = String::from_utf8_lossy(entry.name_raw()).into_owned();
+        let Some(stem) = name.strip_suffix(".npy") else {
+            continue;
+        };
+        let at_most = entry.size().min(entry.compressed_size().saturating_mul(EXPANSION).saturating_add(EXPANSION));
+        let inside = path.join(&name);
+        let array = npy::parse(&mut Source::bounded(&inside, "npy", at_most, entry))?;
+        arrays.push((stem.to_string(), array));
+    }
+    Ok(arrays)
+}
+
+fn not_a_zip(path: &Path, what: &str, error: &zip::result::ZipError) -> Error {
+    Error::Format {
+        path: path.to_path_buf(),
+        format: "npz",
+        offset: 0,
+        what: what.to_string(),
+        expected: "a zip of .npy arrays".into(),
+        found: error.to_string(),
+    }
+}
+
+/// Writes a `.npz` file array by array, uncompressed as `numpy.savez` does, so that `numpy.load` can map it.
+///
+/// Nothing lies under the final name until [`finish`](NpzWriter::finish) has written everything: the file is made under a temporary
+/// name beside it, which goes when the writer is dropped.
+///
+/// # Example
+/// ```
+/// use rung_datasets::npz::{self, NpzWriter};
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("latents.npz");
+/// let mut writer = NpzWriter::create(&path)?;
+/// writer.add_f32("z1", &[2, 3], &[0.0, 0.5, 1.0, 1.5, 2.0, 2.5])?;
+/// writer.add_u32("labels", &[2], &[7, 1])?;
+/// writer.finish()?;
+/// assert_eq!(npz::read(&path)?[0].1.shape, [2, 3]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct NpzWriter {
+    path: PathBuf,
+    zip: ZipWriter<BufWriter<tempfile::NamedTempFile>>,
+    names: Vec<String>,
+}
+
+impl NpzWriter {
+    /// Begins a file that will be at `path`, replacing what is there.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if its folder cannot be written to.
+    pub fn create(path: &Path) -> Result<Self> {
+        let folder = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let file = tempfile::Builder::new().prefix(".npz-").tempfile_in(folder).map_err(Error::io("create", path))?;
+        Ok(Self { path: path.to_path_buf(), zip: ZipWriter::new(BufWriter::new(file)), names: Vec::new() })
+    }
+
+    /// Adds an array of `f32`.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the name was used, or the sizes are not those of the values; [`Error::Io`].
+    pub fn add_f32(&mut self, name: &str, shape: &[usize], values: &[f32]) -> Result<()> {
+        self.add_rows(name, shape, "<f4", values.len(), values.iter().map(|value| value.to_le_bytes()))
+    }
+
+    /// Adds an array of `u32`, such as labels.
+    ///
+    /// # Errors
+    /// As [`add_f32`](Self::add_f32).
+    pub fn add_u32(&mut self, name: &str, shape: &[usize], values: &[u32]) -> Result<()> {
+        self.add_rows(name, shape, "<u4", values.len(), values.iter().map(|value| value.to_le_bytes()))
+    }
+
+    /// Adds an array of any type.
+    ///
+    /// # Errors
+    /// As [`add_f32`](Self::add_f32).
+    pub fn add(&mut self, name: &str, array: &NpyArray) -> Result<()> {
+        let (shape, count) = (&array.shape, array.values.len());
+        match &array.values {
+            NpyValues::U8(values) => self.add_rows(name, shape, "|u1", count, values.iter().map(|v| [*v])),
+            NpyValues::I64(values) => self.add_rows(name, shape, "<i8", count, values.iter().map(|v| v.to_le_bytes())),
+            NpyValues::F32(values) => self.add_f32(name, shape, values),
+            NpyValues::F64(values) => self.add_rows(name, shape, "<f8", count, values.iter().map(|v| v.to_le_bytes())),
+        }
+    }
+
+    fn add_rows<const N: usize>(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        description: &str,
+        count: usize,
+        elements: impl Iterator<Item = [u8; N]>,
+    ) -> Result<()> {
+        if name.is_empty() || self.names.iter().any(|used| used == name) {
+            let expected = "one that is not empty and not used before".into();
+            return Err(Error::Argument { what: "name of an array", expected, found: format!("'{name}'") });
+        }
+        let header = npy::header(description, shape, count)?;
+        let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored).large_file(true);
+        self.names.push(name.to_string());
+        let refused = |error: zip::result::ZipError| Error::io("write", &self.path)(error.into());
+        self.zip.start_file(format!("{name}.npy"), options).map_err(refused)?;
+        let mut chunk = header;
+        for element in elements {
+            chunk.extend(element);
+            if chunk.len() >= 1 << 16 {
+                self.zip.write_all(&chunk).map_err(Error::io("write", &self.path))?;
+                chunk.clear();
+            }
+        }
+        self.zip.write_all(&chunk).map_err(Error::io("write", &self.path))
+    }
+
+    /// Completes the file, makes sure it is on the disk, and puts it under its name.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; nothing is left under the name then but what was there before.
+    pub fn finish(self) -> Result<()> {
+        let path = self.path;
+        let buffered = self.zip.finish().map_err(|error| Error::io("write", &path)(error.into()))?;
+        let file = buffered.into_inner().map_err(|error| Error::io("write", &path)(error.into_error()))?;
+        file.as_file().sync_all().map_err(Error::io("write", &path))?;
+        file.persist(&path).map_err(|error| Error::io("rename to", &path)(error.error))?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::io::Cursor;
+
+    fn sample() -> Vec<(String, NpyArray)> {
+        vec![
+            ("z".into(), NpyArray { shape: vec![2, 2], values: NpyValues::F32(vec![1.0, -2.0, 0.5, 9.0]) }),
+            ("labels".into(), NpyArray { shape: vec![3], values: NpyValues::I64(vec![-1, 0, 1 << 40]) }),
+            ("pixels".into(), NpyArray { shape: vec![1, 2, 1], values: NpyValues::U8(vec![0, 255]) }),
+            ("one".into(), NpyArray { shape: vec![], values: NpyValues::F64(vec![0.1]) }),
+        ]
+    }
+
+    fn written() -> Vec<u8> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.npz");
+        let mut writer = NpzWriter::create(&path).unwrap();
+        for (name, array) in sample() {
+            writer.add(&name, &array).unwrap();
+        }
+        writer.finish().unwrap();
+        std::fs::read(path).unwrap()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Vec<(String, NpyArray)>> {
+        parse(Path::new("f.npz"), Cursor::new(bytes))
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        assert_eq!(decode(&written()).unwrap(), sample());
+    }
+
+    #[test]
+    fn compressed_archives_are_read() {
+        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+        let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
+        zip.start_file("a.npy", options).unwrap();
+        let array = NpyArray { shape: vec![1000], values: NpyValues::U8(vec![3; 1000]) };
+        zip.write_all(&npy::encode(&array).unwrap()).unwrap();
+        zip.start_file("readme.txt", options).unwrap();
+        let bytes = zip.finish().unwrap().into_inner();
+        assert_eq!(decode(&bytes).unwrap(), [("a".to_string(), array)]);
+    }
+
+    #[test]
+    fn an_unfinished_file_is_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.npz");
+        let mut writer = NpzWriter::create(&path).unwrap();
+        writer.add_f32("z", &[1], &[1.0]).unwrap();
+        drop(writer);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn names_are_used_once_and_shapes_must_fit() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = NpzWriter::create(&folder.path().join("a.npz")).unwrap();
+        assert!(writer.add_f32("z", &[2], &[1.0]).is_err());
+        writer.add_f32("z", &[1], &[1.0]).unwrap();
+        assert!(writer.add_u32("z", &[1], &[1]).unwrap_err().to_string().contains("not used before, found 'z'"));
+    }
+
+    #[test]
+    fn damaged_arrays_are_found_by_their_checksum() {
+        let mut bytes = written();
+        let at = bytes.windows(4).position(|w| w == 9f32.to_le_bytes()).unwrap();
+        bytes[at] ^= 1;
+        assert!(decode(&bytes).unwrap_err().to_string().starts_with("f.npz/z.npy: npy: byte"));
+    }
+
+    proptest! {
+        #[test]
+        fn changed_and_cut_archives_never_panic(at in 0usize..1 << 16, value: u8, cut in 0usize..1 << 16) {
+            let mut bytes = written();
+            let (at, cut) = (at % bytes.len(), cut % bytes.len());
+            bytes[at] = value;
+            let _ = decode(&bytes);
+            bytes.truncate(cut);
+            let _ = decode(&bytes);
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! Bytes of a file, plain or gzip, that no reader can be fooled with: a size is checked before memory is asked for.
+//!
+//! For a plain file the length is known, and no claim may reach past it. For compressed content only a bound is known: deflate
+//! cannot expand more than 1032 times, so a greater claim is a lie; smaller ones are read piece by piece, so that memory grows
+//! with what is really there.
+
+use std::fs::File;
+use std::io::{BufReader, Cursor, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::read::{MultiGzDecoder, ZlibDecoder};
+
+use crate::{Error, Result};
+
+/// The most that deflate can expand: 258 bytes from two bits, and a little.
+const DEFLATE_EXPANSION: u64 = 1032;
+/// How much memory is taken on trust before any byte of compressed content has come.
+const TRUSTED_BYTES: u64 = 1 << 20;
+const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// Content being read from its start to its end, with what is needed for a good error.
+pub(crate) struct Source<'a> {
+    path: PathBuf,
+    format: &'static str,
+    reader: Box<dyn Read + 'a>,
+    offset: u64,
+    at_most: u64,
+    exact: bool,
+}
+
+impl Source<'static> {
+    /// Opens a file, looking through gzip by its first bytes and not by its name.
+    pub(crate) fn open(path: &Path, format: &'static str) -> Result<Self> {
+        let file = File::open(path).map_err(Error::io("open", path))?;
+        let metadata = file.metadata().map_err(Error::io("open", path))?;
+        if metadata.is_dir() {
+            return Err(Error::mismatch(path, "what is read", "a file", "a folder"));
+        }
+        Self::over(path, format, metadata.len(), BufReader::with_capacity(1 << 16, file))
+    }
+}
+
+impl<'a> Source<'a> {
+    /// A source of `len` bytes from `reader`, looking through gzip.
+    pub(crate) fn over(path: &Path, format: &'static str, len: u64, mut reader: impl Read + 'a) -> Result<Self> {
+        let mut first = Vec::with_capacity(GZIP_MAGIC.len());
+        let peek = reader.by_ref().take(GZIP_MAGIC.len() as u64).read_to_end(&mut first);
+        peek.map_err(Error::io("read", path))?;
+        let gzip = first == GZIP_MAGIC;
+        let whole = Cursor::new(first).chain(reader);
+        let path = path.to_path_buf();
+        Ok(if gzip {
+            let reader = Box::new(MultiGzDecoder::new(whole));
+            let at_most = len.saturating_mul(DEFLATE_EXPANSION);
+            Self { path, format, reader, offset: 0, at_most, exact: false }
+        } else {
+            Self { path, format, reader: Box::new(whole), offset: 0, at_most: len, exact: true }
+        })
+    }
+
+    /// A source over content whose length `len` is itself only a claim, already bounded by `at_most` bytes.
+    pub(crate) fn bounded(path: &Path, format: &'static str, at_most: u64, reader: impl Read + 'a) -> Self {
+        Self { path: path.to_path_buf(), format, reader: Box::new(reader), offset: 0, at_most, exact: false }
+    }
+
+    /// The next `bytes` bytes as a source of its own, decompressed by zlib if asked.
+    ///
+    /// It may leave some of its bytes unread: go on with [`Self::advance_to`].
+    pub(crate) fn part(&mut self, bytes: u64, zlib: bool) -> Source<'_> {
+        let (path, format) = (self.path.clone(), self.format);
+        let limited = self.by_ref().take(bytes);
+        let (reader, at_most): (Box<dyn Read + '_>, u64) = if zlib {
+            (Box::new(ZlibDecoder::new(limited)), bytes.saturating_mul(DEFLATE_EXPANSION))
+        } else {
+            (Box::new(limited), bytes)
+        };
+        Source { path, format, reader, offset: 0, at_most, exact: false }
+    }
+
+    /// The file that is read.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How many bytes have been read.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The error that `what`, which ends here or begins at `offset`, is not as expected.
+    pub(crate) fn wrong(&self, offset: u64, what: &str, expected: impl ToString, found: impl ToString) -> Error {
+        Error::Format {
+            path: self.path.clone(),
+            format: self.format,
+            offset,
+            what: what.to_string(),
+            expected: expected.to_string(),
+            found: found.to_string(),
+        }
+    }
+
+    /// Refuses a claim of `bytes` more bytes if the content cannot have them.
+    pub(crate) fn claim(&self, bytes: u64, what: &str) -> Result<()> {
+        let left = self.at_most.saturating_sub(self.offset);
+        if bytes <= left {
+            return Ok(());
+        }
+        let expected = format!("at most {left} bytes, for the file has no more");
+        Err(self.wrong(self.offset, what, expected, format!("{bytes} bytes")))
+    }
+
+    /// As [`Self::claim`], where `bytes` more bytes must end the content.
+    pub(crate) fn claim_rest(&self, bytes: u64, what: &str) -> Result<()> {
+        self.claim(bytes, what)?;
+        let left = self.at_most.saturating_sub(self.offset);
+        if self.exact && bytes != left {
+            return Err(self.wrong(self.offset, what, format!("{left} bytes, to the end of the file"), bytes));
+        }
+        Ok(())
+    }
+
+    /// Fills `buffer`, or fails with the byte where the content ends.
+    pub(crate) fn fill(&mut self, buffer: &mut [u8], what: &str) -> Result<()> {
+        let read = self.read_up_to(buffer, what)?;
+        if read < buffer.len() {
+            return Err(self.wrong(
+                self.offset,
+                what,
+                format!("{} bytes", buffer.len()),
+                format!("the end after {read}"),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Fills as much of `buffer` as the content allows and says how much that was.
+    pub(crate) fn read_up_to(&mut self, buffer: &mut [u8], what: &str) -> Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.reader.read(&mut buffer[filled..]) {
+                Ok(0) => break,
+                Ok(read) => {
+                    filled += read;
+                    self.offset += read as u64;
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.unreadable(error, what)),
+            }
+        }
+        Ok(filled)
+    }
+
+    /// Damaged compression is the file's fault and has a place; anything else is the system's.
+    fn unreadable(&self, error: std::io::Error, what: &str) -> Error {
+        use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+        match error.kind() {
+            InvalidData | InvalidInput | UnexpectedEof => {
+                self.wrong(self.offset, what, "intact compressed data", error)
+            }
+            _ => Error::io("read", &self.path)(error),
+        }
+    }
+
+    /// The next `N` bytes.
+    pub(crate) fn array<const N: usize>(&mut self, what: &str) -> Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.fill(&mut bytes, what)?;
+        Ok(bytes)
+    }
+
+    /// The next `bytes` bytes, claimed first.
+    pub(crate) fn take_bytes(&mut self, bytes: u64, what: &str) -> Result<Vec<u8>> {
+        self.claim(bytes, what)?;
+        let trusted = if self.exact { bytes } else { bytes.min(TRUSTED_BYTES) };
+        let mut content = Vec::with_capacity(trusted as usize);
+        self.each_chunk(bytes, what, |chunk| content.extend_from_slice(chunk))?;
+        content.shrink_to_fit();
+        Ok(content)
+    }
+
+    /// Hands the next `bytes` bytes to `visit` in pieces; each but the last is a multiple of 8 bytes long.
+    pub(crate) fn each_chunk(&mut self, bytes: u64, what: &str, mut visit: impl FnMut(&[u8])) -> Result<()> {
+        self.claim(bytes, what)?;
+        let mut buffer = vec![0; bytes.min(1 << 16) as usize];
+        let mut left = bytes;
+        while left > 0 {
+            let chunk = &mut buffer[..left.min(1 << 16) as usize];
+            self.fill(chunk, what)?;
+            visit(chunk);
+            left -= chunk.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Reads over the next `bytes` bytes.
+    pub(crate) fn skip(&mut self, bytes: u64, what: &str) -> Result<()> {
+        self.each_chunk(bytes, what, |_| ())
+    }
+
+    /// Reads over what a [`Self::part`] that ends at `offset` has left.
+    pub(crate) fn advance_to(&mut self, offset: u64, what: &str) -> Result<()> {
+        self.skip(offset.saturating_sub(self.offset), what)
+    }
+
+    /// Fails unless the content ends here (which also makes a decompressor test its checksum).
+    pub(crate) fn expect_end(&mut self) -> Result<()> {
+        let offset = self.offset;
+        match self.read_up_to(&mut [0; 1], "end of file")? {
+            0 => Ok(()),
+            _ => Err(self.wrong(offset, "end of file", "nothing more", "more bytes")),
+        }
+    }
+}
+
+impl Read for Source<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.reader.read(buffer)?;
+        self.offset += read as u64;
+        Ok(read)
+    }
+}
+
+/// The number of bytes of `sizes` elements of `bytes` each, or `None` if no file could have as many.
+pub(crate) fn product(sizes: &[u64], bytes: u64) -> Option<u64> {
+    sizes.iter().try_fold(bytes, |total, &size| total.checked_mul(size))
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! What the tests of every format need.
+
+    use super::*;
+    use std::io::Write;
+
+    /// A folder with one file of these bytes in it; the folder goes when the first value is dropped.
+    pub(crate) fn file(name: &str, content: &[u8]) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        (folder, path)
+    }
+
+    /// These bytes as a gzip file.
+    pub(crate) fn gzip(content: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(content).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// These bytes as a zlib stream.
+    pub(crate) fn zlib(content: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(content).unwrap();
+        encoder.finish().unwrap()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::gzip;
+    use super::*;
+
+    fn source(content: &[u8]) -> Source<'_> {
+        Source::over(Path::new("f"), "test", content.len() as u64, content).unwrap()
+    }
+
+    #[test]
+    fn gzip_and_plain_give_the_same_bytes() {
+        let content: Vec<u8> = (0..100_000u32).map(|i| (i.wrapping_mul(i) >> 7) as u8).collect();
+        assert_eq!(source(&content).take_bytes(100_000, "x").unwrap(), content);
+        let packed = gzip(&content);
+        let mut packed = source(&packed);
+        assert_eq!(packed.take_bytes(100_000, "x").unwrap(), content);
+        packed.expect_end().unwrap();
+    }
+
+    #[test]
+    fn claims_beyond_the_file_are_refused_before_reading() {
+        assert_eq!(
+            source(&[0; 10]).take_bytes(11, "pixels").unwrap_err().to_string(),
+            "f: test: byte 0: pixels: expected at most 10 bytes, for the file has no more, found 11 bytes"
+        );
+        let packed = gzip(&[0; 10]);
+        let bound = packed.len() as u64 * DEFLATE_EXPANSION;
+        assert!(source(&packed).take_bytes(bound + 1, "pixels").unwrap_err().to_string().contains("has no more"));
+        assert!(source(&packed).take_bytes(bound, "pixels").unwrap_err().to_string().contains("the end after"));
+    }
+
+    #[test]
+    fn damaged_gzip_is_an_error_with_a_place() {
+        let mut packed = gzip(&[7; 5000]);
+        let crc = packed.len() - 8;
+        packed[crc] ^= 1;
+        let read = |packed: &[u8]| {
+            let mut source = source(packed);
+            source.take_bytes(5000, "pixels")?;
+            source.expect_end()
+        };
+        read(&packed).unwrap_err();
+        read(&packed[..crc]).unwrap_err();
+    }
+
+    #[test]
+    fn a_file_that_goes_on_is_refused() {
+        let mut source = source(&[1, 2, 3]);
+        source.take_bytes(2, "x").unwrap();
+        assert_eq!(
+            source.expect_end().unwrap_err().to_string(),
+            "f: test: byte 2: end of file: expected nothing more, found more bytes"
+        );
+    }
+}
