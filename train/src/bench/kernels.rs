@@ -1,0 +1,167 @@
+//! `rung bench kernels`: the primitives at the sizes that a model has, in GFLOP/s and GB/s.
+
+use rung_autograd::rng::Address;
+use rung_autograd::{DType, Device, Shape, Tensor};
+use rung_kernels::MatmulShape;
+use serde_json::json;
+
+use super::passes::{Sizes, passes};
+use super::{Subject, Timing, timed_ms};
+use crate::error::{Context, Result};
+use crate::model::{FIRST_WEIGHT, architecture, expected_shape, parameter_list};
+use crate::progress::Console;
+
+/// A primitive is repeated until this much time was measured …
+const MEASURED_MS: f64 = 150.0;
+/// … but not more often than this, and at least three times.
+const MOST_RUNS: usize = 200;
+
+/// A matrix product of the model, and how often a step computes it.
+struct Product {
+    form: &'static str,
+    shape: MatmulShape,
+    count: usize,
+}
+
+/// Times each product and each pass and prints a line for each.
+///
+/// # Errors
+/// If the device fails.
+pub fn run(subject: &Subject, device: &Device, console: &Console) -> Result<()> {
+    let config = &subject.config;
+    let data_size = expected_shape(&config.data).values();
+    let list = parameter_list(architecture(&config.model, data_size))?;
+    let rows = config.train.batch_size;
+    console.info(&format!("{}, batches of {rows}, on {}", config.preset, device.description()));
+    let (mut flop, mut ms) = (0.0, 0.0);
+    for product in products(&list, rows) {
+        let timing = time_product(&product, device)?;
+        flop += product.flop() * product.count as f64;
+        ms += timing.median * product.count as f64;
+        console.result(&product.line(&timing, subject.json))?;
+    }
+    let sizes = Sizes {
+        rows,
+        data: data_size,
+        hidden: config.model.hidden_sizes.iter().copied().max().unwrap_or(1),
+        latent: config.model.latent_sizes[0],
+        parameters: list.element_count(),
+    };
+    for mut pass in passes(&sizes, device)? {
+        let timing = timed(|| (pass.run)().context(pass.name))?;
+        console.result(&pass.line(&timing, subject.json))?;
+    }
+    if subject.json {
+        return Ok(());
+    }
+    console.result(&format!(
+        "products of a step: {:.2} GFLOP in {ms:.1} ms, {:.0} GFLOP/s",
+        flop / 1e9,
+        flop / ms / 1e6
+    ))
+}
+
+/// The products of a training step: for each weight the forward one, the weight's gradient, and the input's but for the pixels.
+fn products(list: &rung_autograd::ParameterList, rows: usize) -> Vec<Product> {
+    let mut products: Vec<Product> = Vec::new();
+    for parameter in list.parameters() {
+        let &[inputs, outputs] = parameter.shape.sizes() else { continue };
+        let shape = |rows, columns, inner, left_transposed, right_transposed| MatmulShape {
+            rows,
+            columns,
+            inner,
+            left_transposed,
+            right_transposed,
+        };
+        let mut forms = vec![
+            ("forward", shape(rows, outputs, inputs, false, false)),
+            ("weight gradient", shape(inputs, outputs, rows, true, false)),
+        ];
+        if parameter.name != FIRST_WEIGHT {
+            forms.push(("input gradient", shape(rows, inputs, outputs, false, true)));
+        }
+        for (form, shape) in forms {
+            match products.iter_mut().find(|product| product.form == form && product.shape == shape) {
+                Some(product) => product.count += 1,
+                None => products.push(Product { form, shape, count: 1 }),
+            }
+        }
+    }
+    products.sort_by_key(|product| (product.form, std::cmp::Reverse(product.flop() as u64)));
+    products
+}
+
+impl Product {
+    fn flop(&self) -> f64 {
+        let MatmulShape { rows, columns, inner, .. } = self.shape;
+        2.0 * rows as f64 * columns as f64 * inner as f64
+    }
+
+    fn line(&self, timing: &Timing, json: bool) -> String {
+        let MatmulShape { rows, columns, inner, .. } = self.shape;
+        let Timing { median, min, max } = *timing;
+        let gflop_per_s = self.flop() / median / 1e6;
+        if json {
+            return json!({
+                "kernel": "matmul", "form": self.form, "rows": rows, "inner": inner, "columns": columns, "count": self.count,
+                "gflop_per_s": gflop_per_s, "ms_median": median, "ms_min": min, "ms_max": max,
+            })
+            .to_string();
+        }
+        let (form, count) = (self.form, self.count);
+        let sizes = format!("{rows} x {inner} . {inner} x {columns}");
+        format!(
+            "{form:<16} {sizes:<24} {count:>3} a step {gflop_per_s:>8.1} GFLOP/s {median:>9.4} ms ({min:.4} to {max:.4})"
+        )
+    }
+}
+
+fn time_product(product: &Product, device: &Device) -> Result<Timing> {
+    let shape = product.shape;
+    let matrix = |stream: u32, len: usize| {
+        Tensor::normal(device, DType::F32, Address::new(1, stream, 0), [len]).context("filling a matrix")
+    };
+    let (left, right) = (matrix(0, shape.left_len())?, matrix(1, shape.right_len())?);
+    timed(|| {
+        let out = Shape::from([shape.out_len()]);
+        let product =
+            Tensor::build(device, DType::F32, out, |out| device.matmul(shape, left.view(), right.view(), None, out));
+        product.map(drop).context("multiplying")
+    })
+}
+
+/// The spread of the times of `work` in milliseconds.
+fn timed(mut work: impl FnMut() -> Result<()>) -> Result<Timing> {
+    work()?;
+    let (mut times, mut total) = (Vec::new(), 0.0);
+    while times.len() < 3 || (total < MEASURED_MS && times.len() < MOST_RUNS) {
+        let ms = timed_ms(&mut work)?.1;
+        times.push(ms);
+        total += ms;
+    }
+    Ok(Timing::of(&times))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rung_models::HierarchyConfig;
+    use rung_models::hierarchy::Inference;
+
+    /// `PEERS.md`, section 4: 0.941 + 0.941 + 0.736 GFLOP for the five-layer ladder in batches of 256, as 164 products of single heads.
+    #[test]
+    fn the_products_are_those_of_a_step() {
+        let list = parameter_list(HierarchyConfig::paper(784, 5, Inference::PROBABILISTIC_LADDER)).unwrap();
+        let total = |form: &str| -> f64 {
+            let products = products(&list, 256);
+            products
+                .iter()
+                .filter(|product| product.form == form)
+                .map(|product| product.flop() * product.count as f64)
+                .sum()
+        };
+        assert!((total("forward") / 1e9 - 0.941).abs() < 2e-3);
+        assert_eq!(total("forward"), total("weight gradient"));
+        assert!((total("input gradient") / 1e9 - 0.736).abs() < 2e-3);
+    }
+}

@@ -1,0 +1,54 @@
+//! `rung bench step`: the time of a training step, data handling included.
+
+use rung_autograd::Device;
+use serde_json::json;
+
+use super::{Subject, Timing, Workload, timed_ms};
+use crate::error::Result;
+use crate::progress::Console;
+
+/// Steps before the first that is timed: buffers are allocated and caches filled in them.
+pub const WARM_UP_STEPS: u32 = 5;
+
+/// Times `steps` steps and prints the spread.
+///
+/// # Errors
+/// If the device fails.
+pub fn run(subject: &Subject, steps: u32, device: &Device, console: &Console) -> Result<()> {
+    let mut workload = Workload::new(&subject.config, device)?;
+    for _ in 0..WARM_UP_STEPS {
+        workload.step()?;
+    }
+    let before = device.statistics();
+    let mut progress = console.progress("timing", "steps", 0, steps.into());
+    let mut times = Vec::with_capacity(steps as usize);
+    for step in 1..=steps {
+        times.push(timed_ms(|| workload.step())?.1);
+        progress.update(step.into(), "");
+    }
+    drop(progress);
+    let after = device.statistics();
+    let per_step = |before: usize, after: usize| (after - before) as f64 / f64::from(steps);
+    let launches = per_step(before.launches, after.launches);
+    let allocated = per_step(before.pool.bytes.min(after.pool.bytes), after.pool.bytes);
+    let Timing { median, min, max } = Timing::of(&times);
+    let (parameters, batch, memory) = (workload.parameters(), subject.config.train.batch_size, after.pool.bytes);
+    if subject.json {
+        return console.result(
+            &json!({
+                "step_ms_median": median, "step_ms_min": min, "step_ms_max": max, "steps": steps, "parameters": parameters,
+                "batch_size": batch, "preset": subject.config.preset, "device": device.description(),
+                "launches_per_step": launches, "allocated_bytes_per_step": allocated, "memory_bytes": memory,
+            })
+            .to_string(),
+        );
+    }
+    console.result(&format!(
+        "{}, {parameters} parameters, batches of {batch}, on {}\n\
+         step: {median:.2} ms (median of {steps}; {min:.2} to {max:.2})\n\
+         {launches:.0} kernel launches and {allocated:.0} bytes allocated a step; {:.0} MB in use",
+        subject.config.preset,
+        device.description(),
+        memory as f64 / 1e6
+    ))
+}

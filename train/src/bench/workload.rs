@@ -1,0 +1,124 @@
+//! A model of a preset in training on random pixels.
+
+use rung_autograd::rng::Address;
+use rung_autograd::{DType, Device, Tensor};
+use rung_datasets::batch::shuffled;
+use rung_datasets::{Binarisation, Dataset, ImageShape, Images, Pixels, Split};
+
+use crate::config::Config;
+use crate::error::{Context, Error, Result};
+use crate::model::{DeviceImages, Model, architecture, expected_shape};
+use crate::training::{Terms, Trainer};
+
+/// Images that an epoch has; more if a batch needs more.
+const IMAGES: usize = 8192;
+/// Share of the pixels that are white: about that of MNIST.
+const INK: f64 = 0.19;
+/// The stream of the pixels.
+const PIXELS: u32 = 0x2100;
+
+/// What is measured, from the command line.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// The configuration of the preset, with the batch size that was asked for.
+    pub config: Config,
+    /// The device by name.
+    pub device: String,
+    /// Threads; 0 for one a core.
+    pub threads: usize,
+    /// Print JSON.
+    pub json: bool,
+}
+
+/// A training run without files.
+pub struct Workload {
+    /// The model and its optimiser.
+    pub trainer: Trainer,
+    /// What it is trained on.
+    pub images: DeviceImages,
+    terms: Terms,
+    order: Tensor,
+    batch: usize,
+    seed: u64,
+    step: u64,
+}
+
+impl Workload {
+    /// A fresh model and random pixels on a device.
+    ///
+    /// # Errors
+    /// If the device has no memory.
+    pub fn new(config: &Config, device: &Device) -> Result<Self> {
+        Self::with_images(config, expected_shape(&config.data), config.train.batch_size.max(IMAGES), device)
+    }
+
+    /// The same with `count` images of this shape, at least one batch.
+    ///
+    /// # Errors
+    /// As [`Workload::new`].
+    pub fn with_images(config: &Config, shape: ImageShape, count: usize, device: &Device) -> Result<Self> {
+        let (batch, seed) = (config.train.batch_size, config.train.seed);
+        let images = random_images(config, shape, count.max(batch), device)?;
+        let model = Model::new(architecture(&config.model, images.shape().values()), device, DType::F32, seed)?;
+        let terms = Terms::new(device, DType::F32, model.hierarchy.config().depth())?;
+        let order = order(device, seed, 1, images.count())?;
+        Ok(Self { trainer: Trainer::new(model, config)?, images, terms, order, batch, seed, step: 0 })
+    }
+
+    /// One step as training does it: gathers and binarises a batch, moves the parameters, sums the terms, reads the loss.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn step(&mut self) -> Result<f64> {
+        let per_epoch = (self.images.count() / self.batch) as u64;
+        let (epoch, index) = (self.step / per_epoch + 1, self.step % per_epoch);
+        if index == 0 {
+            self.order = order(self.trainer.model.store.device(), self.seed, epoch, self.images.count())?;
+        }
+        let doing = "gathering a batch";
+        let indices = self.order.slice(0, index as usize * self.batch, self.batch).context(doing)?;
+        let x = self.images.batch(&indices, epoch).context(doing)?;
+        let bound = self.trainer.step(&x, epoch, self.step)?;
+        let loss = bound.loss.to_scalar().context("reading the loss")?;
+        self.terms.add(&bound)?;
+        self.step += 1;
+        Ok(loss)
+    }
+
+    /// Numbers in all parameters.
+    pub fn parameters(&self) -> usize {
+        self.trainer.model.store.element_count()
+    }
+}
+
+fn order(device: &Device, seed: u64, epoch: u64, count: usize) -> Result<Tensor> {
+    Tensor::from_u32(device, &shuffled(seed, epoch, count as u32), [count]).context("copying the order of the images")
+}
+
+/// Random images in the shape of the preset's: white with the share of ink and black for Bernoulli models, any byte for Gaussian ones.
+fn random_images(config: &Config, shape: ImageShape, count: usize, device: &Device) -> Result<DeviceImages> {
+    let grey = config.data.binarisation == crate::config::Binarisation::None;
+    let white_below = (INK * 2f64.powi(32)) as u32;
+    let address = Address::new(config.train.seed, PIXELS, 0);
+    let pixel = |word: u32| match grey {
+        true => (word >> 24) as u8,
+        false => {
+            if word < white_below {
+                255
+            } else {
+                0
+            }
+        }
+    };
+    let values = count * shape.values();
+    let mut pixels: Vec<u8> =
+        (0..values.div_ceil(4) as u32).flat_map(|block| address.words(block)).map(pixel).collect();
+    pixels.truncate(values);
+    let dataset = dataset(shape, pixels).map_err(|error| Error::new(error.to_string()))?;
+    DeviceImages::new(&dataset, Split::Train, count, &config.data, config.train.seed, device, DType::F32)
+}
+
+fn dataset(shape: ImageShape, pixels: Vec<u8>) -> rung_datasets::Result<Dataset> {
+    let one = Images::new(shape, Pixels::U8(pixels[..shape.values()].to_vec()), None)?;
+    Dataset::new("random pixels", Images::new(shape, Pixels::U8(pixels), None)?, one, Binarisation::PerEpoch)
+}

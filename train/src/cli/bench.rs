@@ -1,0 +1,140 @@
+//! `rung bench`: the arguments; `crate::bench` does the work.
+
+use clap::{Args, Subcommand};
+
+use super::shared::DeviceArgs;
+use crate::bench::{self, Subject};
+use crate::config::Config;
+use crate::config::sources::{Sources, layered};
+use crate::error::Result;
+use crate::evaluation::DEFAULT_ROWS;
+use crate::machine::with_device;
+use crate::progress::Console;
+
+/// Measure how fast this machine is: the median time and its spread.
+#[derive(Debug, Args)]
+#[command(before_help = "Most people want:\n  \
+        rung bench step            a training step of the five-layer ladder\n  \
+        rung bench kernels         each operation, at the sizes that the model has")]
+pub struct BenchArgs {
+    /// What to measure.
+    #[command(subcommand)]
+    pub what: BenchWhat,
+}
+
+/// What to measure.
+#[derive(Debug, Subcommand)]
+pub enum BenchWhat {
+    /// Time a training step: step_ms_median, step_ms_min, step_ms_max
+    #[command(
+        before_help = "Most people want:\n  rung bench step                           on the processor\n  rung bench step --preset mnist-vae-2      another model"
+    )]
+    Step {
+        /// The model and the machine.
+        #[command(flatten)]
+        subject: BenchSubject,
+        /// Steps to time
+        #[arg(
+            long,
+            value_name = "N",
+            default_value_t = 30,
+            value_parser = clap::value_parser!(u32).range(1..)
+        )]
+        steps: u32,
+    },
+    /// Count the image-samples that an evaluation takes a second
+    #[command(
+        before_help = "Most people want:\n  rung bench evaluate                                 with 5000 samples an image\n  rung bench evaluate --importance-samples 50         with fewer"
+    )]
+    Evaluate {
+        /// The model and the machine.
+        #[command(flatten)]
+        subject: BenchSubject,
+        /// Samples an image
+        #[arg(
+            long,
+            value_name = "K",
+            default_value_t = 5000,
+            value_parser = clap::value_parser!(u32).range(1..)
+        )]
+        importance_samples: u32,
+        /// Rows computed at once (images times samples)
+        #[arg(
+            long,
+            value_name = "N",
+            default_value_t = DEFAULT_ROWS,
+            value_parser = clap::value_parser!(u32).range(1..)
+        )]
+        rows: u32,
+    },
+    /// Time each operation at the model's own sizes, in GFLOP/s and GB/s
+    #[command(
+        before_help = "Most people want:\n  rung bench kernels                     on the processor\n  rung bench kernels --threads 1         on one thread"
+    )]
+    Kernels {
+        /// The model and the machine.
+        #[command(flatten)]
+        subject: BenchSubject,
+    },
+    /// Answer each number of steps on a line of standard input with their times
+    ///
+    /// For programs that time several implementations turn by turn: it prints {"ready": ...} once
+    /// warm, and then one JSON object for each line that it reads.
+    #[command(
+        before_help = "Most people want:\n  rung bench serve                               the five-layer ladder\n  rung bench serve --preset mnist-vae-5          another model"
+    )]
+    Serve {
+        /// The model and the machine.
+        #[command(flatten)]
+        subject: BenchSubject,
+    },
+}
+
+/// The model and the machine that are measured.
+#[derive(Debug, Clone, Args)]
+pub struct BenchSubject {
+    /// Preset whose model is measured
+    #[arg(long, value_name = "NAME", default_value = "mnist-ladder-5")]
+    pub preset: String,
+    /// Images in a step [default: the preset's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub batch_size: Option<u32>,
+    /// Where to compute.
+    #[command(flatten)]
+    pub device: DeviceArgs,
+    /// Print JSON, one object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Measures and prints.
+///
+/// # Errors
+/// If there is no such preset or device, or the device fails.
+pub fn run(arguments: &BenchArgs, console: &Console) -> Result<()> {
+    let (BenchWhat::Step { subject, .. }
+    | BenchWhat::Evaluate { subject, .. }
+    | BenchWhat::Kernels { subject }
+    | BenchWhat::Serve { subject }) = &arguments.what;
+    let subject = subject.resolve()?;
+    with_device(&subject.device, subject.threads, |device| match &arguments.what {
+        BenchWhat::Step { steps, .. } => bench::step::run(&subject, *steps, &device, console),
+        BenchWhat::Evaluate { importance_samples, rows, .. } => {
+            bench::evaluate::run(&subject, *importance_samples as usize, *rows as usize, &device, console)
+        }
+        BenchWhat::Kernels { .. } => bench::kernels::run(&subject, &device, console),
+        BenchWhat::Serve { .. } => bench::serve::run(&subject, &device, console),
+    })
+}
+
+impl BenchSubject {
+    fn resolve(&self) -> Result<Subject> {
+        let batch_size =
+            self.batch_size.map(|size| ("--batch-size", "train.batch_size", toml::Value::Integer(size.into())));
+        let flags = batch_size.into_iter().collect();
+        let config: Config = layered(&Sources { preset: Some(&self.preset), flags, ..Sources::default() })?;
+        let device = self.device.device.clone().unwrap_or_else(|| config.train.device.clone());
+        let threads = self.device.threads.map_or(config.train.threads, |threads| threads as usize);
+        Ok(Subject { config, device, threads, json: self.json })
+    }
+}

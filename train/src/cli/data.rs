@@ -1,0 +1,212 @@
+//! `rung data`: which data sets are here, fetching and checking them.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use rung_datasets::registry::{self, FileReport, Outcome, Presence, Status};
+use serde_json::{Value, json};
+
+use super::data_source;
+use super::shared::DataDirArgs;
+use crate::error::{Error, Result};
+use crate::progress::{Console, Progress};
+
+/// List, download and check data sets.
+#[derive(Debug, Args)]
+#[command(before_help = "Most people want:\n  \
+        rung data list             every data set, and whether it is here\n  \
+        rung data fetch mnist      download one")]
+pub struct DataArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: DataAction,
+}
+
+/// What to do with data sets.
+#[derive(Debug, Subcommand)]
+pub enum DataAction {
+    /// Show every data set: its size, where it is from, whether it is here
+    #[command(
+        before_help = "Most people want:\n  rung data list             as a table\n  rung data list --json      for a program"
+    )]
+    List {
+        /// Where data sets lie.
+        #[command(flatten)]
+        data_dir: DataDirArgs,
+        /// Print JSON, one object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Download a data set and check it; a download that was stopped goes on
+    #[command(
+        before_help = "Most people want:\n  rung data fetch mnist                       into the default folder\n  rung data fetch mnist --data-dir data       into a folder of your own"
+    )]
+    Fetch {
+        /// Name of the data set
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Where data sets lie.
+        #[command(flatten)]
+        data_dir: DataDirArgs,
+    },
+    /// Check the files of a data set against their published checksums
+    #[command(
+        before_help = "Most people want:\n  rung data verify mnist                       in the default folder\n  rung data verify mnist --data-dir data       in a folder of your own"
+    )]
+    Verify {
+        /// Name of the data set
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Where data sets lie.
+        #[command(flatten)]
+        data_dir: DataDirArgs,
+    },
+}
+
+/// Lists, fetches or verifies.
+///
+/// # Errors
+/// If there is no such data set, a download fails, or a file isn't what was published.
+pub fn run(arguments: &DataArgs, console: &Console) -> Result<()> {
+    match &arguments.action {
+        DataAction::List { data_dir, json } => list(&folder(data_dir), *json, console),
+        DataAction::Fetch { name, data_dir } => fetch(name, &folder(data_dir), console),
+        DataAction::Verify { name, data_dir } => verify(name, &folder(data_dir), console),
+    }
+}
+
+fn folder(arguments: &DataDirArgs) -> PathBuf {
+    arguments.data_dir.clone().unwrap_or_else(|| data_source::DEFAULT_FOLDER.into())
+}
+
+fn list(folder: &Path, json: bool, console: &Console) -> Result<()> {
+    let statuses = registry::status(folder);
+    if json {
+        return statuses.iter().try_for_each(|status| console.result(&as_json(status).to_string()));
+    }
+    console.result("NAME              IMAGES (TRAIN + TEST)   SIZE      HERE                  FROM")?;
+    for status in &statuses {
+        let known = status.known;
+        let images = format!("{} + {}", known.train_count, known.test_count);
+        let (name, size, here) = (known.name, size_of(status), presence(status));
+        console.result(&format!("{name:<17} {images:<23} {size:<9} {here:<21} {}", known.home))?;
+    }
+    console
+        .info(&format!("looked in {}; your own data: --dataset npz:FILE or --dataset images:FOLDER", folder.display()));
+    Ok(())
+}
+
+/// `28x28`, or `3x32x32` with colours.
+fn size_of(status: &Status) -> String {
+    let shape = status.known.shape;
+    match shape.channels {
+        1 => format!("{}x{}", shape.height, shape.width),
+        channels => format!("{channels}x{}x{}", shape.height, shape.width),
+    }
+}
+
+fn presence(status: &Status) -> String {
+    match &status.presence {
+        Presence::BuiltIn => "built in".into(),
+        Presence::Complete => format!("yes, {}", megabytes(status.bytes)),
+        Presence::Partial { missing, .. } => format!("{} files missing", missing.len()),
+        Presence::Absent => "no".into(),
+    }
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+fn as_json(status: &Status) -> Value {
+    let known = status.known;
+    let (presence, missing) = match &status.presence {
+        Presence::BuiltIn => ("built_in", &[][..]),
+        Presence::Complete => ("complete", &[][..]),
+        Presence::Partial { missing, .. } => ("partial", &missing[..]),
+        Presence::Absent => ("absent", &[][..]),
+    };
+    json!({
+        "name": known.name,
+        "title": known.title,
+        "train_images": known.train_count,
+        "test_images": known.test_count,
+        "image_shape": [known.shape.channels, known.shape.height, known.shape.width],
+        "presence": presence,
+        "missing": missing,
+        "folder": status.folder,
+        "bytes": status.bytes,
+        "mirrors": known.mirrors,
+        "home": known.home,
+        "licence": known.licence,
+    })
+}
+
+fn fetch(name: &str, folder: &Path, console: &Console) -> Result<()> {
+    let mut bar: Option<(String, Progress<'_>)> = None;
+    let fetched = rung_datasets::fetch(name, folder, &mut |progress| {
+        let total = progress.bytes_total.unwrap_or(progress.bytes_done) / 1000;
+        if bar.as_ref().is_none_or(|(file, _)| file != progress.file) {
+            // The old line goes before the new one comes.
+            bar = None;
+            console.info(&format!("fetching {}", progress.url));
+            bar =
+                Some((progress.file.into(), console.progress(progress.file, "kB", progress.bytes_done / 1000, total)));
+        }
+        if let Some((_, bar)) = &mut bar {
+            bar.update(progress.bytes_done / 1000, "");
+        }
+    });
+    drop(bar);
+    let fetched = fetched.map_err(failed)?;
+    if fetched.is_empty() {
+        console.info(&format!("{name} is in place already"));
+    }
+    fetched.iter().try_for_each(|path| console.result(&path.display().to_string()))
+}
+
+fn verify(name: &str, folder: &Path, console: &Console) -> Result<()> {
+    let reports = registry::verify(name, folder).map_err(failed)?;
+    if reports.is_empty() {
+        return console.result(&format!("{name} is drawn by the program: there is nothing to check"));
+    }
+    for FileReport { file, path, bytes, outcome } in &reports {
+        let place = path.as_ref().map_or(String::new(), |path| format!("  {}", path.display()));
+        let size = bytes.map_or(String::new(), |bytes| format!("  {bytes} bytes"));
+        console.result(&format!("{file}: {}{size}{place}", words(outcome)))?;
+    }
+    let bad = reports.iter().filter(|report| !report.outcome.is_fine()).count();
+    if bad == 0 {
+        return Ok(());
+    }
+    let (all, folder) = (reports.len(), folder.display());
+    Err(Error::new(format!("{name} in {folder}: {bad} of {all} files are missing or not what was published"))
+        .with_advice(format!("rung data fetch {name} fetches those anew, and leaves the others as they are")))
+}
+
+fn words(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Missing => "missing".into(),
+        Outcome::Verified { algorithm } => format!("as published ({algorithm})"),
+        Outcome::NoChecksum => "here; no checksum is published".into(),
+        Outcome::Differs { algorithm, expected, found } => {
+            format!("DIFFERS ({algorithm} {found}, published {expected})")
+        }
+        Outcome::Unreadable { why } => format!("UNREADABLE ({why})"),
+    }
+}
+
+fn failed(error: rung_datasets::Error) -> Error {
+    let advice = match &error {
+        rung_datasets::Error::UnknownName { .. } => Some("rung data list shows every data set"),
+        rung_datasets::Error::Download { .. } => {
+            Some("check the connection and try again: what is there is kept, and the download goes on")
+        }
+        _ => None,
+    };
+    let error = Error::new(error.to_string());
+    match advice {
+        Some(advice) => error.with_advice(advice),
+        None => error,
+    }
+}

@@ -1,0 +1,63 @@
+//! Opening the data set that a configuration names.
+
+use std::path::PathBuf;
+
+use rung_autograd::{DType, Device};
+use rung_datasets::{Colour, Dataset, GlyphCounts, Options, Split};
+
+use crate::config::DataConfig;
+use crate::error::{Context, Error, Result};
+use crate::model::DeviceImages;
+use crate::progress::Console;
+
+/// Where data sets lie when nobody says: `data` in the current folder.
+pub const DEFAULT_FOLDER: &str = "data";
+
+/// Opens the data set of a configuration.
+///
+/// # Errors
+/// If it isn't there, is damaged, or there is none of that name.
+pub fn open(config: &DataConfig, console: &Console) -> Result<Dataset> {
+    let defaults = GlyphCounts::default();
+    let count = |configured: usize, default: u32| if configured == 0 { default } else { configured as u32 };
+    let options = Options {
+        validation: config.validation_images,
+        size: Some((config.image_size, config.image_size)).filter(|_| config.name.starts_with("images:")),
+        colour: Colour::Auto,
+        glyphs: GlyphCounts {
+            train: count(config.train_images, defaults.train) + config.validation_images as u32,
+            validation: 0,
+            test: count(config.test_images, defaults.test),
+        },
+        ..Options::default()
+    };
+    let dataset = rung_datasets::open(&config.name, &folder(&config.directory), &options);
+    let dataset = dataset.map_err(|error| Error::new(error.to_string()))?;
+    dataset.notes.iter().for_each(|note| console.info(note));
+    Ok(dataset)
+}
+
+/// The folder of data sets: the configured one, or the default.
+pub fn folder(configured: &str) -> PathBuf {
+    PathBuf::from(if configured.is_empty() { DEFAULT_FOLDER } else { configured })
+}
+
+/// One split of a data set on a device, as a configuration wants it.
+///
+/// # Errors
+/// If there is no such split or the device has no memory.
+pub fn on_device(
+    dataset: &Dataset,
+    split: Split,
+    config: &DataConfig,
+    seed: u64,
+    device: &Device,
+) -> Result<DeviceImages> {
+    let count = match split {
+        Split::Train => config.train_images,
+        Split::Validation => 0,
+        Split::Test => config.test_images,
+    };
+    DeviceImages::new(dataset, split, count, config, seed, device, DType::F32)
+        .context(format!("loading {}", dataset.name))
+}

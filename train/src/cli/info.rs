@@ -1,0 +1,100 @@
+//! `rung info`: what a preset would train, or a run has trained.
+
+use std::path::{Path, PathBuf};
+
+use clap::{ArgGroup, Args};
+
+use super::shared::CheckpointChoice;
+use crate::config::Config;
+use crate::config::sources::{Sources, layered};
+use crate::description::{Description, Saved};
+use crate::error::Result;
+use crate::loaded::load_checkpoint;
+use crate::machine::with_device;
+use crate::model::{Model, architecture, expected_shape, parameter_list, shape_of_size};
+use crate::presets::{PRESETS, summary};
+use crate::progress::Console;
+use crate::run_dir::RunDir;
+
+/// Describe a preset or a run: layers, shapes, parameters, memory.
+#[derive(Debug, Args)]
+#[command(
+    group = ArgGroup::new("subject").required(true).args(["run", "preset", "presets"]),
+    before_help = "Most people want:\n  \
+        rung info --presets                  every preset, and what it reproduces\n  \
+        rung info --preset mnist-ladder-5    what a preset would train"
+)]
+pub struct InfoArgs {
+    /// Folder of a run to describe
+    #[arg(value_name = "RUN")]
+    pub run: Option<PathBuf>,
+    /// Describe this preset
+    #[arg(long, value_name = "NAME")]
+    pub preset: Option<String>,
+    /// List the presets
+    #[arg(long)]
+    pub presets: bool,
+    /// Print JSON, one object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Describes.
+///
+/// # Errors
+/// If there is no such preset or run, or its checkpoint is damaged.
+pub fn run(arguments: &InfoArgs, console: &Console) -> Result<()> {
+    if arguments.presets {
+        return list_presets(arguments.json, console);
+    }
+    let (config, saved) = match (&arguments.run, &arguments.preset) {
+        (Some(run), _) => of_run(run, console)?,
+        (None, preset) => (of_preset(preset.as_deref().unwrap_or(crate::presets::DEFAULT_JOB))?, None),
+    };
+    let expected = expected_shape(&config.data);
+    let shape = saved.as_ref().map_or(expected, |saved| shape_of_size(expected, saved.data_size));
+    let description = with_device("cpu", 0, |device| Description::new(config, shape, saved, &device))?;
+    match arguments.json {
+        true => console.result(&description.json().to_string()),
+        false => console.result(&description.text()),
+    }
+}
+
+fn of_preset(name: &str) -> Result<Config> {
+    layered(&Sources { preset: Some(name), ..Sources::default() })
+}
+
+/// A run's configuration, and its newest checkpoint if it has one.
+fn of_run(path: &Path, console: &Console) -> Result<(Config, Option<Saved>)> {
+    let run = RunDir::open(path)?;
+    let config = run.load_config()?;
+    let loaded = match load_checkpoint(&run, &CheckpointChoice::Last) {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            console.warn(error.cause());
+            return Ok((config, None));
+        }
+    };
+    loaded.warnings.iter().for_each(|warning| console.warn(warning));
+    let number = |key: &str| loaded.data.metadata.get(key).cloned();
+    let saved = Saved {
+        checkpoint: loaded.path.clone(),
+        data_size: Model::data_size_in(&loaded.data)?,
+        step: number("step").and_then(|text| text.parse().ok()),
+        best_bound_nats: number("best_bound_nats").and_then(|text| text.parse().ok()),
+    };
+    Ok((config, Some(saved)))
+}
+
+fn list_presets(json: bool, console: &Console) -> Result<()> {
+    for (name, text) in PRESETS {
+        let config = of_preset(name)?;
+        let data_size = expected_shape(&config.data).values();
+        let parameters = parameter_list(architecture(&config.model, data_size))?.element_count();
+        console.result(&match json {
+            true => serde_json::json!({"name": name, "parameters": parameters, "summary": summary(text)}).to_string(),
+            false => format!("{name:<36} {parameters:>9}  {}", summary(text)),
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,210 @@
+//! The command line: one file for each subcommand, which declares its arguments.
+//!
+//! Every help text starts with the two commands that most people want. Flags that several
+//! subcommands share are declared in [`shared`].
+
+pub mod bench;
+pub mod completions;
+pub mod data;
+pub mod data_source;
+pub mod devices;
+pub mod encode;
+pub mod evaluate;
+pub mod info;
+pub mod reconstruct;
+pub mod sample;
+pub mod shared;
+pub mod train;
+pub mod train_run;
+
+use std::ffi::OsString;
+
+use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::progress::LogFormat;
+
+/// Train, evaluate and use deep hierarchical variational autoencoders.
+#[derive(Debug, Parser)]
+#[command(
+    name = "rung",
+    version,
+    before_help = "Most people want:\n  \
+        rung                                  train on the built-in glyphs: a minute\n  \
+        rung train --preset mnist-ladder-5    the paper's five-layer ladder",
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong command line, 130 interrupted."
+)]
+pub struct Cli {
+    /// What holds for every subcommand.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do; training with all defaults if nothing is said.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Flags that hold for every subcommand.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Say nothing but results, warnings and errors
+    #[arg(long, short, global = true, help_heading = "Output")]
+    pub quiet: bool,
+    /// Colours in messages; auto means on a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = "Output")]
+    pub color: ColorChoice,
+    /// Form of the messages on standard error
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text", help_heading = "Output")]
+    pub log_format: LogFormat,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a model, or go on with a run
+    ///
+    /// Without arguments it trains the five-layer ladder on the built-in glyphs. A configuration is put
+    /// together from the defaults, then the preset, then the --config files, then flags and --set; the
+    /// run's folder keeps it in full as config.toml.
+    Train(Box<train::TrainArgs>),
+    /// Measure the bound of a trained model on held-out images
+    ///
+    /// It reports the one-sample bound and the importance-weighted bound with their standard errors, in
+    /// nats and in bits per dimension, each layer's terms, and the effective sample size.
+    Evaluate(evaluate::EvaluateArgs),
+    /// Draw new images from a trained model
+    ///
+    /// Images are drawn from the top: the prior of the top layer, then each layer given the one above.
+    /// With --layer N, layer N is drawn from the standard normal instead, and those above are not used.
+    Sample(sample::SampleArgs),
+    /// Draw images beside what the model makes of them
+    Reconstruct(reconstruct::ReconstructArgs),
+    /// Write the latent variables of images to a file
+    ///
+    /// The .npz file holds, for each layer i, the arrays z_i (a sample), mean_i and variance_i of shape
+    /// [images, units], and the labels where the data set has them.
+    Encode(encode::EncodeArgs),
+    /// Describe a preset or a run: layers, shapes, parameters, memory
+    Info(info::InfoArgs),
+    /// List, download and check data sets
+    ///
+    /// Files are the data sets' own published ones. With the files in place, nothing is downloaded.
+    Data(data::DataArgs),
+    /// List the devices that models can run on
+    Devices(devices::DevicesArgs),
+    /// Measure how fast this machine is
+    Bench(bench::BenchArgs),
+    /// Print a completion script for a shell
+    Completions(completions::CompletionsArgs),
+}
+
+impl Cli {
+    /// The command line of this process; help, version and mistakes end the process here.
+    pub fn from_process() -> Self {
+        let arguments: Vec<OsString> = std::env::args_os().collect();
+        let command = Self::command().color(color_of(&arguments));
+        let matches = command.get_matches_from(arguments);
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// The choice of colours before the command line is parsed, for help and mistakes.
+fn color_of(arguments: &[OsString]) -> ColorChoice {
+    let pairs = arguments.iter().zip(arguments.iter().skip(1));
+    let says = |when: &str| {
+        let joined = OsString::from(format!("--color={when}"));
+        arguments.contains(&joined) || pairs.clone().any(|(a, b)| a == "--color" && b == when)
+    };
+    match () {
+        () if says("never") => ColorChoice::Never,
+        () if says("always") => ColorChoice::Always,
+        () => ColorChoice::Auto,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    fn helps(command: &clap::Command, path: &str) -> Vec<(String, String)> {
+        let mut all = vec![(path.to_string(), command.clone().render_long_help().to_string())];
+        for sub in command.get_subcommands().filter(|c| c.get_name() != "help") {
+            all.extend(helps(sub, &format!("{path} {}", sub.get_name())));
+        }
+        all
+    }
+
+    #[test]
+    fn the_declarations_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_starts_with_the_two_commands_most_people_want() {
+        for (path, text) in helps(&Cli::command(), "rung") {
+            let lines: Vec<&str> = text.lines().take(3).collect();
+            assert_eq!(lines[0], "Most people want:", "{path}");
+            assert!(lines[1].starts_with("  rung"), "{path}");
+            assert!(lines[2].starts_with("  rung"), "{path}");
+            assert!(lines.iter().all(|line| line.len() <= 80), "{path}: {lines:?}");
+        }
+    }
+
+    #[test]
+    fn the_examples_in_the_help_are_valid_commands() {
+        for (path, text) in helps(&Cli::command(), "rung") {
+            for example in text.lines().skip(1).take(2) {
+                let words = example.trim().split("   ").next().unwrap();
+                assert!(parse(words).is_ok(), "{path}: {words}: {:?}", parse(words).err());
+            }
+        }
+    }
+
+    #[test]
+    fn every_argument_has_a_help_text() {
+        fn check(command: &clap::Command) {
+            for argument in command.get_arguments() {
+                let id = argument.get_id();
+                assert!(argument.get_help().is_some(), "{} {id}", command.get_name());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+
+    #[test]
+    fn no_arguments_at_all_is_a_valid_command_line() {
+        assert!(parse("rung").unwrap().command.is_none());
+    }
+
+    #[test]
+    fn a_wrong_command_line_exits_with_2() {
+        for line in [
+            "rung trian",
+            "rung train --epochs many",
+            "rung train --epochs 0",
+            "rung train --resume a --preset mnist-vae-1",
+            "rung evaluate",
+            "rung sample a --layer 0",
+            "rung info",
+            "rung info a --preset mnist-vae-1",
+            "rung bench",
+        ] {
+            let error = parse(line).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn colours_are_known_before_the_command_line_is_parsed() {
+        let of = |line: &str| {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            color_of(&words)
+        };
+        assert_eq!(of("rung --color never --help"), ColorChoice::Never);
+        assert_eq!(of("rung --help --color=always"), ColorChoice::Always);
+        assert_eq!(of("rung --help"), ColorChoice::Auto);
+    }
+}

@@ -1,0 +1,122 @@
+//! `rung sample`: pictures from the generative model.
+
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::shared::{DataDirArgs, LayerChoice, RunArgs, output_file};
+use crate::error::{Error, Result};
+use crate::loaded::{LoadedRun, with_run};
+use crate::pictures::{self, columns_for};
+use crate::progress::Console;
+use crate::run_dir::RunDir;
+
+/// Draw new images from a trained model.
+#[derive(Debug, Args)]
+#[command(before_help = "Most people want:\n  \
+        rung sample runs/ladder                a grid of 100 new images\n  \
+        rung sample runs/ladder --layer all    a grid for each layer (figure 6b)")]
+pub struct SampleArgs {
+    /// The model.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Where data sets lie.
+    #[command(flatten)]
+    pub data_dir: DataDirArgs,
+    /// Layer to draw at: a number, 1 being nearest to the image, or all [default: the top layer]
+    #[arg(long, value_name = "N|all")]
+    pub layer: Option<LayerChoice>,
+    /// Images to draw
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 100,
+        value_parser = clap::value_parser!(u32).range(1..=10_000)
+    )]
+    pub count: u32,
+    /// Draw pixels, instead of showing their means
+    #[arg(long)]
+    pub draw_pixels: bool,
+    /// Width and height of a pixel in the picture
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 2,
+        value_parser = clap::value_parser!(u32).range(1..=64)
+    )]
+    pub scale: u32,
+    /// Seed of the images
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// PNG file to write; the layer's number is added with --layer all [default: RUN/pictures/samples.png]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// Draws, and says where the pictures are.
+///
+/// # Errors
+/// If the run cannot be opened, has no such layer, or a picture cannot be written.
+pub fn run(arguments: &SampleArgs, console: &Console) -> Result<()> {
+    let run = RunDir::open(&arguments.run.run)?;
+    let depth = run.load_config()?.model.latent_sizes.len();
+    let layers = match arguments.layer {
+        None => depth..=depth,
+        Some(LayerChoice::All) => 1..=depth,
+        Some(LayerChoice::One(layer)) if layer <= depth => layer..=layer,
+        Some(LayerChoice::One(layer)) => {
+            return Err(Error::usage(format!("--layer {layer}: the model has layers 1 to {depth}"))
+                .with_advice("1 is nearest to the image; without --layer, images come from the top"));
+        }
+    };
+    let out = output_file(arguments.out.as_deref(), &run.pictures(), "samples.png")?;
+    with_run(&arguments.run, &arguments.data_dir, console, |loaded| draw(arguments, &loaded, layers, &out, console))
+}
+
+fn draw(
+    arguments: &SampleArgs,
+    loaded: &LoadedRun<'_>,
+    layers: RangeInclusive<usize>,
+    out: &Path,
+    console: &Console,
+) -> Result<()> {
+    let (count, scale) = (arguments.count as usize, arguments.scale as usize);
+    for layer in layers {
+        let shape = loaded.image_shape();
+        let images = pictures::samples(
+            &loaded.model,
+            &loaded.statistics,
+            shape,
+            layer,
+            count,
+            arguments.seed,
+            arguments.draw_pixels,
+        )?;
+        let path = match arguments.layer {
+            Some(LayerChoice::All) => numbered(out, layer),
+            _ => out.to_path_buf(),
+        };
+        images.grid(columns_for(count), scale)?.save(&path)?;
+        console.result(&path.display().to_string())?;
+    }
+    Ok(())
+}
+
+/// `samples.png` becomes `samples-3.png`.
+fn numbered(path: &Path, layer: usize) -> PathBuf {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let extension = path.extension().map_or("png".into(), |extension| extension.to_string_lossy());
+    path.with_file_name(format!("{stem}-{layer}.{extension}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_layer_has_a_picture_of_its_own() {
+        assert_eq!(numbered(Path::new("a/samples.png"), 3), Path::new("a/samples-3.png"));
+        assert_eq!(numbered(Path::new("plain"), 1), Path::new("plain-1.png"));
+    }
+}

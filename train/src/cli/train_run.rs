@@ -1,0 +1,144 @@
+//! What `rung train` does.
+
+use std::path::{Path, PathBuf};
+
+use rung_autograd::{DType, Device};
+use rung_datasets::Split;
+
+use super::data_source;
+use super::train::TrainArgs;
+use crate::checkpoint::{CheckpointData, Checkpoints};
+use crate::config::{Config, Family, ModelConfig, TrainConfig};
+use crate::error::{Error, Result};
+use crate::evaluation::{Estimate, Evaluation};
+use crate::interrupt::Interrupt;
+use crate::machine::with_device;
+use crate::model::{Model, architecture};
+use crate::progress::Console;
+use crate::run_dir::{RunDir, RunLock};
+use crate::training::{Outcome, Training, TrainingImages};
+
+/// Trains, or goes on with a run.
+///
+/// # Errors
+/// If the configuration is wrong, the data is missing, or the run fails or is interrupted.
+pub fn run(arguments: &TrainArgs, console: &Console) -> Result<()> {
+    let job = Job::new(arguments)?;
+    let interrupt = Interrupt::install()?;
+    let (device, threads) = (job.config.train.device.clone(), job.config.train.threads);
+    with_device(&device, threads, |device| train(job, &device, &interrupt, console))
+}
+
+/// What is to be trained, and where it is kept.
+struct Job {
+    config: Config,
+    place: Place,
+}
+
+/// The folder of a run.
+enum Place {
+    /// To be made once the data set and the device are known to be there: a run that never began takes no folder.
+    New(Option<PathBuf>),
+    /// One that goes on, held for this process.
+    Old(RunDir, RunLock),
+}
+
+impl Job {
+    fn new(arguments: &TrainArgs) -> Result<Self> {
+        let Some(folder) = &arguments.resume else {
+            let config = arguments.configuration()?;
+            return Ok(Self { config, place: Place::New(arguments.out.clone()) });
+        };
+        let run = RunDir::open(folder)?;
+        let lock = run.lock()?;
+        let config = arguments.resumed_configuration(&run.load_config()?)?;
+        run.save_config(&config)?;
+        Ok(Self { config, place: Place::Old(run, lock) })
+    }
+}
+
+impl Place {
+    fn open(self, config: &Config) -> Result<(RunDir, RunLock)> {
+        match self {
+            Self::Old(run, lock) => Ok((run, lock)),
+            Self::New(Some(folder)) => RunDir::create(&folder, config),
+            Self::New(None) => RunDir::create_named("runs".as_ref(), &TrainArgs::run_name(config), config),
+        }
+    }
+}
+
+fn train(job: Job, device: &Device, interrupt: &Interrupt, console: &Console) -> Result<()> {
+    let config = &job.config;
+    let images = training_images(config, device, console)?;
+    let initial = match config.train.init_from.as_str() {
+        "" => None,
+        path => Some(checkpoint_of(path)?),
+    };
+    let (run, _lock) = job.place.open(config)?;
+    let architecture = architecture(&config.model, images.train.shape().values());
+    let mut model = Model::new(architecture, device, DType::F32, config.train.seed)?;
+    announce(config, &run, &model, &images, device, console);
+    let mut training = if Checkpoints::new(run.checkpoints()).any() {
+        Training::resume(config, &run, console, model, &images)?
+    } else {
+        if let Some(initial) = &initial {
+            model.load(initial)?;
+        }
+        Training::start(config, &run, console, model, &images)?
+    };
+    if training.run(interrupt)? == Outcome::Interrupted {
+        return Err(Error::interrupted(format!("stopped as asked; the work is kept in {}", run.path().display()))
+            .with_advice(format!("go on with: rung train --resume {}", run.path().display())));
+    }
+    let evaluation = training.finish()?;
+    report(&run, &images, &evaluation, console)
+}
+
+fn training_images(config: &Config, device: &Device, console: &Console) -> Result<TrainingImages> {
+    let dataset = data_source::open(&config.data, console)?;
+    let split = if dataset.validation.is_some() { Split::Validation } else { Split::Test };
+    let on_device = |split| data_source::on_device(&dataset, split, &config.data, config.train.seed, device);
+    Ok(TrainingImages { train: on_device(Split::Train)?, held_out: on_device(split)?, held_out_split: split })
+}
+
+/// The parameters that `--init-from` names: a run's newest checkpoint, or a file.
+fn checkpoint_of(path: &str) -> Result<CheckpointData> {
+    let path = Path::new(path);
+    if path.is_dir() {
+        return Ok(Checkpoints::new(RunDir::open(path)?.checkpoints()).load_latest()?.data);
+    }
+    CheckpointData::load(path)
+}
+
+/// What will happen, before it does.
+fn announce(config: &Config, run: &RunDir, model: &Model, images: &TrainingImages, device: &Device, console: &Console) {
+    let ModelConfig { latent_sizes, family, .. } = &config.model;
+    let sizes: Vec<String> = latent_sizes.iter().map(ToString::to_string).collect();
+    let family = match family {
+        Family::Vae => "VAE",
+        Family::Ladder => "probabilistic ladder",
+        Family::Lvae => "Ladder VAE",
+    };
+    let parameters = model.store.element_count();
+    console
+        .info(&format!("model: {family}, latent units {} from the data up, {parameters} parameters", sizes.join("-")));
+    let TrainingImages { train, held_out, held_out_split } = images;
+    let (name, held_out) = (&config.data.name, held_out.count());
+    console.info(&format!("data: {name}, {} training images, {held_out} {held_out_split} images", train.count()));
+    let TrainConfig { epochs, batch_size, warmup_epochs, .. } = &config.train;
+    console.info(&format!("training: {epochs} epochs of batches of {batch_size}, warm-up over {warmup_epochs} epochs"));
+    console.info(&format!("device: {}", device.description()));
+    console.info(&format!("run: {}", run.path().display()));
+}
+
+/// The result, on standard output.
+fn report(run: &RunDir, images: &TrainingImages, evaluation: &Evaluation, console: &Console) -> Result<()> {
+    let Estimate { mean, standard_error } = evaluation.bound_1;
+    let (count, split) = (evaluation.images, images.held_out_split);
+    console.result(&format!("{split} bound L_1: {mean:.2} ± {standard_error:.2} nats per image, {count} images"))?;
+    let active: Vec<String> = evaluation.active_units().iter().map(ToString::to_string).collect();
+    let kl: Vec<String> = evaluation.kl().iter().map(|kl| format!("{kl:.2}")).collect();
+    console.result(&format!("KL of z_1, z_2, …: {} nats; active units: {}", kl.join(" "), active.join(" ")))?;
+    console.result(&format!("pictures: {}", run.pictures().display()))?;
+    console.result(&format!("run: {}", run.path().display()))
+}

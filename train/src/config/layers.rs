@@ -1,0 +1,244 @@
+//! A configuration under construction: values are laid on, one layer over the other.
+//!
+//! Every value is checked as it is laid on, so that an error names where it came from: the file, the
+//! preset or the flag. The keys that exist are those of the defaults; there is no second list.
+
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use super::Config;
+use super::nearest::did_you_mean;
+use crate::error::{Context, Error, Result};
+use crate::presets;
+
+/// A configuration under construction.
+#[derive(Debug)]
+pub struct Layers {
+    merged: Table,
+    config: Config,
+}
+
+impl Layers {
+    /// Starts from `base`.
+    ///
+    /// # Errors
+    /// If `base` holds a value that TOML has no form for.
+    pub fn new(base: &Config) -> Result<Self> {
+        Ok(Self { merged: Table::try_from(base).context("the configuration")?, config: base.clone() })
+    }
+
+    /// Lays a preset on and notes its name.
+    ///
+    /// # Errors
+    /// If there is no such preset; the nearest name is given.
+    pub fn add_preset(&mut self, name: &str) -> Result<()> {
+        let text = presets::text(name)?;
+        self.add_text(&format!("preset {name}"), text)?;
+        self.assign("preset", "preset", Value::String(name.into()))
+    }
+
+    /// Lays the text of a TOML file on; `source` names it in errors.
+    ///
+    /// # Errors
+    /// If it isn't TOML, or a value is unknown or of the wrong kind.
+    pub fn add_text(&mut self, source: &str, text: &str) -> Result<()> {
+        self.add_table(source, parse_table(source, text)?)
+    }
+
+    /// Whether the configuration as it is now keeps every rule.
+    pub fn is_valid(&self) -> bool {
+        self.config.validate().is_ok()
+    }
+
+    /// Lays one `key=value` pair of `--set` on.
+    ///
+    /// # Errors
+    /// If there is no `=`, or the key or the value is refused.
+    pub fn set(&mut self, pair: &str) -> Result<()> {
+        let Some((key, text)) = pair.split_once('=') else {
+            return Err(Error::new(format!("--set {pair}: expected key=value"))
+                .with_advice("for example: --set train.epochs=20"));
+        };
+        let (key, text) = (key.trim(), text.trim());
+        let value = match format!("value = {text}").parse::<Table>() {
+            Ok(mut table) if table.len() == 1 => table.remove("value"),
+            _ => None,
+        };
+        // Text needs no quotes here, as the shell would eat them.
+        let value = value.unwrap_or_else(|| Value::String(text.into()));
+        self.assign("--set", key, value)
+    }
+
+    /// Lays one value on under its dotted key; `source` names where it came from in errors.
+    ///
+    /// # Errors
+    /// If the key doesn't exist or the value is of the wrong kind.
+    pub fn assign(&mut self, source: &str, key: &str, value: Value) -> Result<()> {
+        let shown = format!("{source}: {key} = {value}");
+        let Some(slot) = find(&mut self.merged, key) else {
+            let keys = self.keys();
+            return Err(unknown_key(source, key, &keys));
+        };
+        let value = fit(slot, value).map_err(|rule| Error::new(format!("{shown}: {rule}")))?;
+        *slot = value;
+        self.config = Config::deserialize(self.merged.clone()).map_err(|error| {
+            let message = error.message().replace("unknown variant", "unknown value");
+            Error::new(format!("{shown}: {message}"))
+        })?;
+        Ok(())
+    }
+
+    /// The configuration, checked against every rule.
+    ///
+    /// # Errors
+    /// If a value, or two together, break a rule.
+    pub fn finish(self) -> Result<Config> {
+        self.config.validate()?;
+        Ok(self.config)
+    }
+
+    pub(super) fn add_table(&mut self, source: &str, table: Table) -> Result<()> {
+        for (name, value) in table {
+            match value {
+                Value::Table(section) => self.add_section(source, &name, section)?,
+                value => self.assign(source, &name, value)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn add_section(&mut self, source: &str, name: &str, section: Table) -> Result<()> {
+        if !matches!(self.merged.get(name), Some(Value::Table(_))) {
+            let sections = self.merged.keys().map(String::as_str);
+            let guess = did_you_mean(name, sections);
+            return Err(Error::new(format!("{source}: unknown section [{name}]{guess}")));
+        }
+        for (key, value) in section {
+            self.assign(source, &format!("{name}.{key}"), value)?;
+        }
+        Ok(())
+    }
+
+    /// Every dotted key.
+    fn keys(&self) -> Vec<String> {
+        let mut keys = Vec::new();
+        for (name, value) in &self.merged {
+            match value {
+                Value::Table(section) => keys.extend(section.keys().map(|k| format!("{name}.{k}"))),
+                _ => keys.push(name.clone()),
+            }
+        }
+        keys
+    }
+}
+
+/// The value behind a dotted key, which is never a section.
+fn find<'a>(merged: &'a mut Table, key: &str) -> Option<&'a mut Value> {
+    let slot = match key.split_once('.') {
+        Some((section, name)) => merged.get_mut(section)?.as_table_mut()?.get_mut(name)?,
+        None => merged.get_mut(key)?,
+    };
+    (!slot.is_table()).then_some(slot)
+}
+
+fn unknown_key(source: &str, key: &str, keys: &[String]) -> Error {
+    let name = key.rsplit('.').next().unwrap_or(key);
+    let elsewhere = keys.iter().find(|known| known.rsplit('.').next() == Some(name));
+    let guess = match elsewhere {
+        Some(known) => format!(" (did you mean {known}?)"),
+        None => did_you_mean(key, keys.iter().map(String::as_str)),
+    };
+    Error::new(format!("{source}: unknown key {key}{guess}"))
+}
+
+/// `value` as the kind that `slot` holds now, or the rule that it breaks.
+fn fit(slot: &Value, value: Value) -> Result<Value, &'static str> {
+    match (slot, value) {
+        (Value::Integer(_), Value::Integer(i)) if i >= 0 => Ok(Value::Integer(i)),
+        (Value::Integer(_), _) => Err("must be a whole number, 0 or more"),
+        (Value::Float(_), Value::Integer(i)) => Ok(Value::Float(i as f64)),
+        (Value::Float(_), Value::Float(f)) => Ok(Value::Float(f)),
+        (Value::Float(_), _) => Err("must be a number"),
+        (Value::Boolean(_), Value::Boolean(b)) => Ok(Value::Boolean(b)),
+        (Value::Boolean(_), _) => Err("must be true or false"),
+        (Value::String(_), Value::String(s)) => Ok(Value::String(s)),
+        (Value::String(_), _) => Err("must be text"),
+        (Value::Array(_), Value::Array(list)) if list.iter().all(is_size) => Ok(Value::Array(list)),
+        (Value::Array(_), _) => Err("must be a list of whole numbers, such as [64, 32]"),
+        (Value::Table(_) | Value::Datetime(_), _) => Err("can't be set as a whole"),
+    }
+}
+
+fn is_size(value: &Value) -> bool {
+    value.as_integer().is_some_and(|i| i >= 0)
+}
+
+pub(super) fn parse_table(source: &str, text: &str) -> Result<Table> {
+    text.parse::<Table>().map_err(|error| {
+        let start = error.span().map_or(0, |span| span.start);
+        let line = text[..start].matches('\n').count() + 1;
+        Error::new(format!("{source}, line {line}: {}", error.message()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layers() -> Layers {
+        Layers::new(&Config::default()).unwrap()
+    }
+
+    fn set_error(pair: &str) -> String {
+        layers().set(pair).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_misspelt_key_names_the_nearest() {
+        assert_eq!(set_error("train.epoch=3"), "--set: unknown key train.epoch (did you mean train.epochs?)");
+        assert_eq!(set_error("optimiser.epochs=3"), "--set: unknown key optimiser.epochs (did you mean train.epochs?)");
+        assert_eq!(set_error("qqqqqqqqqqqq=3"), "--set: unknown key qqqqqqqqqqqq");
+        let error = layers().add_text("mine.toml", "[trian]\nepochs = 1");
+        assert_eq!(error.unwrap_err().to_string(), "mine.toml: unknown section [trian] (did you mean train?)");
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_kind_names_key_value_and_rule() {
+        assert_eq!(set_error("train.epochs=-1"), "--set: train.epochs = -1: must be a whole number, 0 or more");
+        assert_eq!(
+            set_error("model.latent_sizes=[64, 'a']"),
+            "--set: model.latent_sizes = [64, \"a\"]: must be a list of whole numbers, such as [64, 32]"
+        );
+        assert_eq!(
+            set_error("model.family=vea"),
+            "--set: model.family = \"vea\": unknown value `vea`, expected one of `vae`, `ladder`, `lvae`"
+        );
+        assert_eq!(set_error("train=3"), "--set: unknown key train");
+        assert_eq!(set_error("train.epochs"), "--set train.epochs: expected key=value");
+    }
+
+    #[test]
+    fn set_takes_toml_values_and_bare_text() {
+        let mut layers = layers();
+        for pair in [
+            "model.latent_sizes=[8, 2]",
+            "model.hidden_sizes = [16, 8]",
+            "data.name=images:some/folder",
+            "optimiser.learning_rate=1",
+            "model.nonlinearity='tanh'",
+        ] {
+            layers.set(pair).unwrap();
+        }
+        let config = layers.finish().unwrap();
+        assert_eq!(config.model.latent_sizes, [8, 2]);
+        assert_eq!(config.data.name, "images:some/folder");
+        assert_eq!(config.optimiser.learning_rate, 1.0);
+    }
+
+    #[test]
+    fn text_that_is_not_toml_names_file_and_line() {
+        let error = layers().add_text("mine.toml", "[train]\nepochs = = 3\n");
+        let message = error.unwrap_err().to_string();
+        assert!(message.starts_with("mine.toml, line 2: "), "{message}");
+    }
+}

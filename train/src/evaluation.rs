@@ -1,0 +1,354 @@
+//! The bounds of a trained model on a set of images (specification section 11), streamed so that memory does not grow with K.
+//!
+//! Batch normalisation has frozen statistics, so every image's bound is independent of the images beside it, and chunks of importance
+//! samples can be joined exactly: with m the largest log weight so far and s = Σ exp(log w − m), a chunk updates both, and at the end
+//! L_K = m + ln s − ln K.
+
+use rung_autograd::Tensor;
+use rung_models::Statistics;
+use rung_models::hierarchy::Sampled;
+
+use crate::error::{Context, Error, Result};
+use crate::model::{DeviceImages, Model};
+
+/// Steps of the noise of an evaluation start here, far from those of training.
+const EVALUATION_STEPS: u64 = 1 << 48;
+
+/// Rows computed at once unless a person says otherwise.
+pub const DEFAULT_ROWS: u32 = 1000;
+
+/// What to estimate.
+#[derive(Debug, Clone, Copy)]
+pub struct Request {
+    /// Importance samples an image, K.
+    pub importance_samples: usize,
+    /// Images to use, from the first.
+    pub images: usize,
+    /// Rows computed at once: images times samples.
+    pub rows: usize,
+    /// Seed of the samples.
+    pub seed: u64,
+}
+
+/// A mean over images and its standard error.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Estimate {
+    /// The mean.
+    pub mean: f64,
+    /// Standard deviation of the images' values over the root of their number.
+    pub standard_error: f64,
+}
+
+/// The bounds and their terms, in nats per image.
+#[derive(Debug, Clone)]
+pub struct Evaluation {
+    /// Images that were used.
+    pub images: usize,
+    /// The one-sample bound L_1: the first of the K samples of each image.
+    pub bound_1: Estimate,
+    /// The importance-weighted bound L_K.
+    pub bound_k: Estimate,
+    /// Mean effective sample size (Σw)²/Σw² of an image's K weights.
+    pub effective_sample_size: f64,
+    /// Mean log p(x|z_1).
+    pub log_p_x: f64,
+    /// Mean log q(z_i), z_1 first.
+    pub log_q: Vec<f64>,
+    /// Mean log p(z_i), z_1 first.
+    pub log_p: Vec<f64>,
+    /// Mean log q − log p of every unit of every layer.
+    pub kl_per_unit: Vec<Vec<f64>>,
+}
+
+impl Evaluation {
+    /// Units of each layer whose divergence exceeds 0.01 nats: the active ones.
+    pub fn active_units(&self) -> Vec<usize> {
+        let active = |units: &Vec<f64>| units.iter().filter(|&&kl| kl > ACTIVE_NATS).count();
+        self.kl_per_unit.iter().map(active).collect()
+    }
+
+    /// Mean divergence of each layer: the sum over its units.
+    pub fn kl(&self) -> Vec<f64> {
+        self.log_q.iter().zip(&self.log_p).map(|(q, p)| q - p).collect()
+    }
+}
+
+/// A unit is active if its divergence exceeds this many nats (specification section 12).
+pub const ACTIVE_NATS: f64 = 0.01;
+
+/// Estimates the bounds; `progress` hears how many images are done and the mean L_K so far. `None` if `stop` said so.
+///
+/// # Errors
+/// If the device fails, or a bound is not a finite number.
+pub fn evaluate(
+    model: &Model,
+    statistics: &Statistics,
+    images: &DeviceImages,
+    request: Request,
+    stop: impl Fn() -> bool,
+    mut progress: impl FnMut(usize, f64),
+) -> Result<Option<Evaluation>> {
+    let count = request.images.min(images.count());
+    let samples_at_once = request.importance_samples.min(request.rows).max(1);
+    let images_at_once = (request.rows / samples_at_once).clamp(1, count.max(1));
+    let mut sums = Sums::new(model);
+    for (batch, start) in (0..count).step_by(images_at_once).enumerate() {
+        let size = images_at_once.min(count - start);
+        let x = images.range(start, size, 0).context("gathering images")?;
+        let chunks = Chunks {
+            model,
+            statistics,
+            x: &x,
+            seed: request.seed,
+            first_step: EVALUATION_STEPS + ((batch as u64) << 24),
+        };
+        let weights = chunks.weights(request.importance_samples, samples_at_once, &mut sums, &stop)?;
+        let Some(weights) = weights else { return Ok(None) };
+        sums.add_weights(&weights, request.importance_samples);
+        progress(start + size, sums.bound_so_far());
+    }
+    let evaluation = sums.finish(request.importance_samples);
+    if !(evaluation.bound_1.mean.is_finite() && evaluation.bound_k.mean.is_finite()) {
+        return Err(Error::new("the bound is not a finite number: training has ruined this model's parameters")
+            .with_advice("look at an older checkpoint, with --checkpoint best or previous"));
+    }
+    Ok(Some(evaluation))
+}
+
+/// The samples of one batch of images, a chunk at a time.
+struct Chunks<'a> {
+    model: &'a Model,
+    statistics: &'a Statistics,
+    x: &'a Tensor,
+    seed: u64,
+    /// Addresses the noise of the first chunk; each further sample counts one on.
+    first_step: u64,
+}
+
+impl Chunks<'_> {
+    /// The weights of all samples of each image. What doesn't depend on a sample is computed once; the first chunk also gives the terms.
+    fn weights(
+        &self,
+        samples: usize,
+        at_once: usize,
+        sums: &mut Sums,
+        stop: &impl Fn() -> bool,
+    ) -> Result<Option<Vec<LogWeights>>> {
+        let doing = "evaluating";
+        let images = self.x.shape().sizes()[0];
+        let pass = |done: usize| self.model.frozen_pass(self.statistics, self.seed, self.first_step + done as u64);
+        let upward = self.model.hierarchy.upward(&mut pass(0), self.x).context(doing)?;
+        let mut weights = vec![LogWeights::default(); images];
+        for done in (0..samples).step_by(at_once) {
+            if stop() {
+                return Ok(None);
+            }
+            let count = at_once.min(samples - done);
+            let sampled = self.model.hierarchy.sample_posterior(&mut pass(done), &upward, count).context(doing)?;
+            let log_weights = sampled.log_weights(self.x).and_then(|weights| weights.to_f64()).context(doing)?;
+            for (image, chunk) in weights.iter_mut().zip(log_weights.chunks_exact(count)) {
+                image.add(chunk);
+            }
+            if done == 0 {
+                sums.add_terms(&sampled, self.x, images)?;
+            }
+        }
+        Ok(Some(weights))
+    }
+}
+
+/// The log weights of one image, streamed.
+#[derive(Clone, Debug)]
+struct LogWeights {
+    first: Option<f64>,
+    largest: f64,
+    /// Σ exp(log w − largest).
+    sum: f64,
+    /// Σ exp(2(log w − largest)).
+    sum_of_squares: f64,
+}
+
+impl Default for LogWeights {
+    fn default() -> Self {
+        Self { first: None, largest: f64::NEG_INFINITY, sum: 0.0, sum_of_squares: 0.0 }
+    }
+}
+
+impl LogWeights {
+    fn add(&mut self, log_weights: &[f64]) {
+        self.first = self.first.or(log_weights.first().copied());
+        for &log_weight in log_weights {
+            if log_weight > self.largest {
+                let shrink = (self.largest - log_weight).exp();
+                self.sum *= shrink;
+                self.sum_of_squares *= shrink * shrink;
+                self.largest = log_weight;
+            }
+            let weight = (log_weight - self.largest).exp();
+            self.sum += weight;
+            self.sum_of_squares += weight * weight;
+        }
+    }
+
+    fn bound(&self, importance_samples: usize) -> f64 {
+        self.largest + self.sum.ln() - (importance_samples as f64).ln()
+    }
+
+    fn effective_sample_size(&self) -> f64 {
+        self.sum * self.sum / self.sum_of_squares
+    }
+}
+
+/// What is summed over the images.
+struct Sums {
+    weights: Vec<LogWeights>,
+    sum_of_bounds: f64,
+    log_p_x: f64,
+    log_q: Vec<f64>,
+    log_p: Vec<f64>,
+    kl_per_unit: Vec<Vec<f64>>,
+}
+
+impl Sums {
+    fn new(model: &Model) -> Self {
+        let units = &model.hierarchy.config().latent_sizes;
+        let zeros = vec![0.0; units.len()];
+        let kl_per_unit = units.iter().map(|&units| vec![0.0; units]).collect();
+        Self { weights: Vec::new(), sum_of_bounds: 0.0, log_p_x: 0.0, log_q: zeros.clone(), log_p: zeros, kl_per_unit }
+    }
+
+    fn add_weights(&mut self, weights: &[LogWeights], importance_samples: usize) {
+        self.sum_of_bounds += weights.iter().map(|weights| weights.bound(importance_samples)).sum::<f64>();
+        self.weights.extend_from_slice(weights);
+    }
+
+    fn bound_so_far(&self) -> f64 {
+        self.sum_of_bounds / self.weights.len() as f64
+    }
+
+    /// Adds the terms of a chunk of samples, averaged over the samples of each image.
+    fn add_terms(&mut self, sampled: &Sampled, x: &Tensor, images: usize) -> Result<()> {
+        let total = |term: rung_autograd::Result<Tensor>| -> Result<f64> {
+            let mean = term.and_then(|term| term.mean_all()).and_then(|mean| mean.to_scalar()).context("evaluating")?;
+            Ok(mean * images as f64)
+        };
+        self.log_p_x += total(sampled.p_x.log_prob(x))?;
+        for (index, latent) in sampled.latents.iter().enumerate() {
+            self.log_q[index] += total(latent.log_q())?;
+            self.log_p[index] += total(latent.log_p())?;
+            let per_unit = latent.log_ratio_per_unit().and_then(|units| units.to_f64()).context("evaluating")?;
+            for (sum, mean) in self.kl_per_unit[index].iter_mut().zip(per_unit) {
+                *sum += mean * images as f64;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, importance_samples: usize) -> Evaluation {
+        let images = self.weights.len();
+        let n = images.max(1) as f64;
+        for sum in self.log_q.iter_mut().chain(&mut self.log_p).chain(self.kl_per_unit.iter_mut().flatten()) {
+            *sum /= n;
+        }
+        Evaluation {
+            images,
+            bound_1: estimate(self.weights.iter().filter_map(|weights| weights.first)),
+            bound_k: estimate(self.weights.iter().map(|weights| weights.bound(importance_samples))),
+            effective_sample_size: self.weights.iter().map(LogWeights::effective_sample_size).sum::<f64>() / n,
+            log_p_x: self.log_p_x / n,
+            log_q: self.log_q,
+            log_p: self.log_p,
+            kl_per_unit: self.kl_per_unit,
+        }
+    }
+}
+
+fn estimate(values: impl Iterator<Item = f64> + Clone) -> Estimate {
+    let count = values.clone().count() as f64;
+    let mean = values.clone().sum::<f64>() / count;
+    let variance = values.map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0).max(1.0);
+    Estimate { mean, standard_error: (variance / count).sqrt() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, ModelConfig};
+    use crate::model::architecture;
+    use rung_autograd::DType;
+    use rung_datasets::Split;
+    use rung_models::objective::{ObjectiveConfig, bound};
+
+    fn weights(chunks: &[&[f64]]) -> LogWeights {
+        let mut weights = LogWeights::default();
+        chunks.iter().for_each(|chunk| weights.add(chunk));
+        weights
+    }
+
+    /// Specification section 17: log-mean-exp(−90, −88.5, −93) = −89.388158, softmax 0.180784, 0.810216, 0.009001.
+    #[test]
+    fn streaming_in_any_chunks_gives_the_bound() {
+        for chunks in [&[&[-90.0, -88.5, -93.0][..]][..], &[&[-90.0], &[-88.5, -93.0]], &[&[-90.0], &[-88.5], &[-93.0]]]
+        {
+            let weights = weights(chunks);
+            assert!((weights.bound(3) - -89.388158).abs() < 1e-6);
+            let shares = [0.180784f64, 0.810216, 0.009001];
+            let expected = 1.0 / shares.iter().map(|share| share * share).sum::<f64>();
+            assert!((weights.effective_sample_size() - expected).abs() < 1e-4);
+            assert_eq!(weights.first, Some(-90.0));
+        }
+    }
+
+    #[test]
+    fn one_sample_is_its_own_bound_whatever_its_size() {
+        for log_weight in [-1e5, 0.0, 3e4] {
+            let weights = weights(&[&[log_weight]]);
+            assert_eq!(weights.bound(1), log_weight);
+            assert_eq!(weights.effective_sample_size(), 1.0);
+        }
+    }
+
+    #[test]
+    fn the_standard_error_is_that_of_a_mean() {
+        let Estimate { mean, standard_error } = estimate([1.0, 2.0, 3.0, 4.0].into_iter());
+        assert_eq!(mean, 2.5);
+        assert!((standard_error - (5.0f64 / 3.0 / 4.0).sqrt()).abs() < 1e-12);
+    }
+
+    /// What is computed once per image and in chunks is what the objective computes at once, with the same noise.
+    #[test]
+    fn an_evaluation_is_the_bound_of_the_objective() {
+        let device = rung_autograd::Device::cpu();
+        let config = Config {
+            model: ModelConfig { latent_sizes: vec![4, 3], hidden_sizes: vec![9, 8], ..ModelConfig::default() },
+            ..Config::default()
+        };
+        let glyphs = rung_datasets::GlyphCounts { train: 2, validation: 0, test: 5 };
+        let options = rung_datasets::Options { glyphs, ..Default::default() };
+        let dataset = rung_datasets::open("glyphs", ".".as_ref(), &options).unwrap();
+        let images = DeviceImages::new(&dataset, Split::Test, 0, &config.data, 1, &device, DType::F64).unwrap();
+        let model = Model::new(architecture(&config.model, 784), &device, DType::F64, 1).unwrap();
+        let request = Request { importance_samples: 6, images: 5, rows: 30, seed: 3 };
+        let with = |rows: usize| {
+            evaluate(&model, &model.statistics, &images, Request { rows, ..request }, || false, |_, _| ())
+                .unwrap()
+                .unwrap()
+        };
+        let all_at_once = with(30);
+        let mut pass = model.frozen_pass(&model.statistics, 3, EVALUATION_STEPS);
+        let objective = ObjectiveConfig { importance_samples: 6, ..ObjectiveConfig::default() };
+        let expected = bound(&model.hierarchy, &mut pass, &images.range(0, 5, 0).unwrap(), &objective).unwrap();
+        assert!((all_at_once.bound_k.mean + expected.loss.to_scalar().unwrap()).abs() < 1e-9);
+        assert!((all_at_once.log_p_x - expected.log_p_x.to_scalar().unwrap()).abs() < 1e-9);
+        assert!((all_at_once.kl()[1] - expected.kl[1].to_scalar().unwrap()).abs() < 1e-9);
+        let per_unit: f64 = all_at_once.kl_per_unit[0].iter().sum();
+        assert!((per_unit - all_at_once.kl()[0]).abs() < 1e-9);
+        for rows in [1, 4, 7, 12] {
+            let chunked = with(rows);
+            assert_eq!(chunked.images, 5);
+            assert!(chunked.bound_k.mean.is_finite() && (1.0..=6.0).contains(&chunked.effective_sample_size));
+        }
+        let stopped = evaluate(&model, &model.statistics, &images, request, || true, |_, _| ()).unwrap();
+        assert!(stopped.is_none());
+    }
+}

@@ -1,0 +1,242 @@
+//! A run opened for use: its configuration, a model with the numbers of a checkpoint, and the statistics it normalises with.
+//!
+//! Every command that uses a trained model comes through [`with_run`] or [`with_images`].
+
+use std::path::{Path, PathBuf};
+
+use rung_autograd::{DType, Device};
+use rung_datasets::{Dataset, ImageShape};
+use rung_models::Statistics;
+
+use crate::checkpoint::{CheckpointData, Checkpoints, Loaded};
+use crate::cli::data_source;
+use crate::cli::shared::{CheckpointChoice, DataDirArgs, ImagesArgs, RunArgs, Split, StatisticsChoice};
+use crate::config::Config;
+use crate::error::{Advise, Error, Result};
+use crate::machine::with_device;
+use crate::model::{DeviceImages, Model, architecture, expected_shape, shape_of_size};
+use crate::progress::Console;
+use crate::run_dir::RunDir;
+use crate::statistics;
+
+/// A trained model, ready to be used.
+pub struct LoadedRun<'a> {
+    /// Its folder.
+    pub run: RunDir,
+    /// Its configuration, with the data folder of the command line.
+    pub config: Config,
+    /// The checkpoint that was read.
+    pub checkpoint: PathBuf,
+    /// The model with the checkpoint's numbers.
+    pub model: Model,
+    /// What batch normalisation uses.
+    pub statistics: Statistics,
+    /// Where the statistics are from.
+    pub statistics_from: StatisticsSource,
+    device: Device,
+    dataset: Option<Dataset>,
+    console: &'a Console,
+}
+
+/// Where frozen statistics are from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatisticsSource {
+    /// A finished run's checkpoint: exact over the training images.
+    Checkpoint,
+    /// Collected from the training images now: exact.
+    Collected,
+    /// The running averages of training.
+    Running,
+}
+
+impl StatisticsSource {
+    /// The name in results: `exact` or `running`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Checkpoint | Self::Collected => "exact",
+            Self::Running => "running",
+        }
+    }
+}
+
+/// Opens a run and does `work` with it, on the threads of the device.
+///
+/// # Errors
+/// If there is no run, no whole checkpoint of its model, no such device, or what `work` returns.
+pub fn with_run<R: Send>(
+    arguments: &RunArgs,
+    data_dir: &DataDirArgs,
+    console: &Console,
+    work: impl FnOnce(LoadedRun<'_>) -> Result<R> + Send,
+) -> Result<R> {
+    open(arguments, data_dir, console, |mut loaded, data| {
+        loaded.choose_statistics(data, arguments.statistics)?;
+        loaded.announce();
+        work(loaded)
+    })
+}
+
+/// Opens a run and images of its data set and does `work` with them.
+///
+/// # Errors
+/// As [`with_run`], and if the data set isn't there or has no such part.
+pub fn with_images<R: Send>(
+    arguments: &RunArgs,
+    images: &ImagesArgs,
+    console: &Console,
+    work: impl FnOnce(LoadedRun<'_>, DeviceImages) -> Result<R> + Send,
+) -> Result<R> {
+    open(arguments, &images.data_dir, console, |mut loaded, data| {
+        let images = loaded.images(images.split)?;
+        loaded.choose_statistics(data, arguments.statistics)?;
+        loaded.announce();
+        work(loaded, images)
+    })
+}
+
+fn open<R: Send>(
+    arguments: &RunArgs,
+    data_dir: &DataDirArgs,
+    console: &Console,
+    work: impl FnOnce(LoadedRun<'_>, &CheckpointData) -> Result<R> + Send,
+) -> Result<R> {
+    let run = RunDir::open(&arguments.run)?;
+    let mut config = run.load_config()?;
+    if let Some(folder) = &data_dir.data_dir {
+        config.data.directory = folder.display().to_string();
+    }
+    let loaded = load_checkpoint(&run, &arguments.checkpoint)?;
+    loaded.warnings.iter().for_each(|warning| console.warn(warning));
+    let device = arguments.device.device.clone().unwrap_or_else(|| config.train.device.clone());
+    let threads = arguments.device.threads.map_or(config.train.threads, |threads| threads as usize);
+    with_device(&device, threads, |device| {
+        let Loaded { data, path, .. } = loaded;
+        work(LoadedRun::new(run, config, path, &data, &device, console)?, &data)
+    })
+}
+
+/// The checkpoint that was asked for.
+///
+/// # Errors
+/// If there is none, or it is damaged.
+pub fn load_checkpoint(run: &RunDir, choice: &CheckpointChoice) -> Result<Loaded> {
+    let checkpoints = Checkpoints::new(run.checkpoints());
+    let named = |path: PathBuf| -> Result<Loaded> {
+        let others = || {
+            format!(
+                "--checkpoint takes last, best, previous or a file; the run's own lie in {}",
+                run.checkpoints().display()
+            )
+        };
+        let data = CheckpointData::load(&path).with_advice(others)?;
+        Ok(Loaded { data, path, warnings: Vec::new() })
+    };
+    match choice {
+        CheckpointChoice::Last => checkpoints.load_latest(),
+        CheckpointChoice::Best if !checkpoints.best().exists() => {
+            let mut loaded = checkpoints.load_latest()?;
+            loaded.warnings.push("the run has no best checkpoint yet: the newest one is used".into());
+            Ok(loaded)
+        }
+        CheckpointChoice::Best => named(checkpoints.best()),
+        CheckpointChoice::Previous => named(checkpoints.previous()),
+        CheckpointChoice::File(path) => named(path.clone()),
+    }
+}
+
+impl<'a> LoadedRun<'a> {
+    /// The model of a checkpoint, with its running statistics.
+    fn new(
+        run: RunDir,
+        config: Config,
+        checkpoint: PathBuf,
+        data: &CheckpointData,
+        device: &Device,
+        console: &'a Console,
+    ) -> Result<Self> {
+        let size = Model::data_size_in(data).map_err(|error| in_file(&checkpoint, &error))?;
+        let mut model = Model::new(architecture(&config.model, size), device, DType::F32, config.train.seed)?;
+        model.load(data).map_err(|error| in_file(&checkpoint, &error))?;
+        let (statistics, device) = (model.statistics.clone(), device.clone());
+        let statistics_from = StatisticsSource::Running;
+        Ok(Self { run, config, checkpoint, model, statistics, statistics_from, device, dataset: None, console })
+    }
+
+    /// Replaces the running statistics by exact ones, unless others are wanted: the checkpoint's, or collected ones.
+    fn choose_statistics(&mut self, data: &CheckpointData, choice: StatisticsChoice) -> Result<()> {
+        if choice == StatisticsChoice::Running || self.statistics.iter().next().is_none() {
+            return Ok(());
+        }
+        if let Some(exact) =
+            self.model.load_exact_statistics(data).map_err(|error| in_file(&self.checkpoint, &error))?
+        {
+            (self.statistics, self.statistics_from) = (exact, StatisticsSource::Checkpoint);
+            return Ok(());
+        }
+        let images = match self.images(Split::Train) {
+            Ok(images) => images,
+            Err(error) if choice == StatisticsChoice::Auto => {
+                self.console.warn(&format!(
+                    "the running statistics of batch normalisation are used: the checkpoint has no exact ones, and there are no \
+                     training images to collect them from ({error})"
+                ));
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let count = images.count();
+        self.console.info(&format!("collecting the statistics of batch normalisation from {count} training images"));
+        self.statistics = statistics::collect(&self.model, &images, self.config.train.seed, 0)?;
+        self.statistics_from = StatisticsSource::Collected;
+        Ok(())
+    }
+
+    /// Images of the run's data set, treated as in training, on the device.
+    ///
+    /// # Errors
+    /// If the data set isn't there, has no such part, or its images are of another size than the model's.
+    pub fn images(&mut self, split: Split) -> Result<DeviceImages> {
+        let dataset = match self.dataset.take() {
+            Some(dataset) => dataset,
+            None => data_source::open(&self.config.data, self.console).with_advice(|| {
+                "say where the data lies with --data-dir DIR, or with the environment variable RUNG_DATA".into()
+            })?,
+        };
+        let dataset = self.dataset.insert(dataset);
+        let images =
+            data_source::on_device(dataset, split.into(), &self.config.data, self.config.train.seed, &self.device);
+        let images = images.with_advice(|| "choose another part with --split: train, validation or test".into())?;
+        let (model, data) = (self.model.hierarchy.config().data_size, images.shape().values());
+        if model != data {
+            return Err(Error::new(format!(
+                "the model is for images of {model} values, those of {} have {data}",
+                self.config.data.name
+            )));
+        }
+        Ok(images)
+    }
+
+    /// The shape of the images that the model makes.
+    pub fn image_shape(&self) -> ImageShape {
+        shape_of_size(expected_shape(&self.config.data), self.model.hierarchy.config().data_size)
+    }
+
+    /// Says which numbers are used.
+    pub fn announce(&self) {
+        let statistics = match self.statistics_from {
+            StatisticsSource::Checkpoint => "exact statistics of the finished run",
+            StatisticsSource::Collected => "exact statistics, collected now",
+            StatisticsSource::Running => "running statistics",
+        };
+        self.console.info(&format!("model: {}, {statistics}", self.checkpoint.display()));
+        self.console.info(&format!("device: {}", self.device.description()));
+    }
+}
+
+fn in_file(path: &Path, error: &Error) -> Error {
+    let named = Error::new(format!("{}: {error}", path.display()));
+    match error.advice() {
+        Some(advice) => named.with_advice(advice),
+        None => named,
+    }
+}

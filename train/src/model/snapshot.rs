@@ -1,0 +1,203 @@
+//! A model's numbers as named tensors, and back; `docs/checkpoint.md` documents the names.
+
+use rung_autograd::ops::FrozenStatistics;
+use rung_autograd::optim::Optimiser;
+use rung_autograd::{DType, ParameterStore, Tensor, View, ViewMut};
+use rung_models::Statistics;
+
+use super::Model;
+use crate::checkpoint::{CheckpointData, TensorData};
+use crate::error::{Context, Error, Result};
+
+/// Prefix of running statistics; the layer's path and `mean` or `variance` follow.
+const STATISTICS: &str = "statistics";
+/// The same for the exact statistics of a finished run; see [`crate::statistics`].
+const EXACT_STATISTICS: &str = "exact_statistics";
+/// Prefix of the optimiser's state; the moment's name and the parameter's path follow.
+const OPTIMISER: &str = "optimiser";
+/// Metadata key of the optimiser's name.
+const OPTIMISER_NAME: &str = "optimiser";
+/// Metadata key of the steps the optimiser has taken.
+const OPTIMISER_STEPS: &str = "optimiser_steps";
+
+impl Model {
+    /// Adds the parameters and the running statistics to a checkpoint.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn save(&self, data: &mut CheckpointData) -> Result<()> {
+        let values = download(self.store.element_count(), self.store.dtype(), |host| {
+            self.store.device().download(self.store.values(), host)
+        })?;
+        for parameter in self.store.parameters() {
+            let tensor = values.part(parameter.range(), parameter.shape.sizes())?;
+            data.tensors.insert(parameter.name.clone(), tensor);
+        }
+        save_statistics(&self.statistics, STATISTICS, data)
+    }
+
+    /// Replaces the parameters and the running statistics by those of a checkpoint.
+    ///
+    /// # Errors
+    /// If one is missing or has another shape: the checkpoint is of another model.
+    pub fn load(&mut self, data: &CheckpointData) -> Result<()> {
+        let values = gather(&self.store, data, "")?;
+        let device = self.store.device().clone();
+        let staged =
+            Tensor::from_f64(&device, &values, [values.len()]).context("copying the parameters to the device")?;
+        let out = self.store.values_mut("load").context("replacing the parameters")?;
+        device.convert(staged.view(), out).context("replacing the parameters")?;
+        load_statistics(&mut self.statistics, &self.store, STATISTICS, data)
+    }
+
+    /// The exact statistics in a checkpoint, if its run was finished when it was written.
+    ///
+    /// # Errors
+    /// If they are of another model.
+    pub fn load_exact_statistics(&self, data: &CheckpointData) -> Result<Option<Statistics>> {
+        if !data.tensors.keys().any(|name| name.starts_with(EXACT_STATISTICS)) {
+            return Ok(None);
+        }
+        let mut statistics = self.statistics.copied().context("copying the statistics")?;
+        load_statistics(&mut statistics, &self.store, EXACT_STATISTICS, data)?;
+        Ok(Some(statistics))
+    }
+}
+
+/// Adds the exact statistics of a finished run to a checkpoint.
+///
+/// # Errors
+/// If the device fails.
+pub fn save_exact_statistics(statistics: &Statistics, data: &mut CheckpointData) -> Result<()> {
+    save_statistics(statistics, EXACT_STATISTICS, data)
+}
+
+fn save_statistics(statistics: &Statistics, prefix: &str, data: &mut CheckpointData) -> Result<()> {
+    for (layer, FrozenStatistics { mean, variance }) in statistics.iter() {
+        for (what, tensor) in [("mean", mean), ("variance", variance)] {
+            data.tensors.insert(format!("{prefix}.{layer}.{what}"), tensor_data(tensor)?);
+        }
+    }
+    Ok(())
+}
+
+fn load_statistics(
+    statistics: &mut Statistics,
+    store: &ParameterStore,
+    prefix: &str,
+    data: &CheckpointData,
+) -> Result<()> {
+    let layers: Vec<(String, usize)> =
+        statistics.iter().map(|(layer, values)| (layer.to_string(), values.mean.shape().element_count())).collect();
+    for (layer, units) in layers {
+        let read = |what: &str| {
+            let values = tensor_of(data, &format!("{prefix}.{layer}.{what}"), &[units])?.to_f64();
+            Tensor::from_values(store.device(), store.dtype(), &values, [units])
+                .context("copying statistics to the device")
+        };
+        let values = FrozenStatistics { mean: read("mean")?, variance: read("variance")? };
+        statistics.set(&layer, values);
+    }
+    Ok(())
+}
+
+/// Adds an optimiser's state to a checkpoint, each moment cut into the parameters it belongs to.
+///
+/// # Errors
+/// If the device fails.
+pub fn save_optimiser(optimiser: &dyn Optimiser, store: &ParameterStore, data: &mut CheckpointData) -> Result<()> {
+    let state = optimiser.state();
+    data.metadata.insert(OPTIMISER_NAME.into(), optimiser.name().into());
+    data.metadata.insert(OPTIMISER_STEPS.into(), state.steps().to_string());
+    for moment in state.names() {
+        let values = download(store.element_count(), store.dtype(), |host| state.download(moment, host))?;
+        for parameter in store.parameters() {
+            let tensor = values.part(parameter.range(), parameter.shape.sizes())?;
+            data.tensors.insert(format!("{OPTIMISER}.{moment}.{}", parameter.name), tensor);
+        }
+    }
+    Ok(())
+}
+
+/// Restores an optimiser's state from a checkpoint.
+///
+/// # Errors
+/// If the checkpoint has the state of another optimiser or none.
+pub fn load_optimiser(optimiser: &mut dyn Optimiser, store: &ParameterStore, data: &CheckpointData) -> Result<()> {
+    let saved = data.metadata.get(OPTIMISER_NAME).map(String::as_str);
+    if saved != Some(optimiser.name()) {
+        let saved = saved.unwrap_or("no optimiser");
+        return Err(Error::new(format!(
+            "the checkpoint has the state of {saved}, the configuration says {}",
+            optimiser.name()
+        )));
+    }
+    let steps = data.steps(OPTIMISER_STEPS)?;
+    let moments: Vec<&'static str> = optimiser.state().names().collect();
+    for moment in moments {
+        let values = gather(store, data, &format!("{OPTIMISER}.{moment}."))?;
+        let state = optimiser.state_mut();
+        match store.dtype() {
+            DType::F64 => state.upload(moment, View::F64(&values)),
+            _ => state.upload(moment, View::F32(&values.iter().map(|&value| value as f32).collect::<Vec<_>>())),
+        }
+        .context("restoring the optimiser")?;
+    }
+    optimiser.state_mut().set_steps(steps);
+    Ok(())
+}
+
+/// Numbers on the host, in the type they were trained in, so that a checkpoint is exact.
+enum Host {
+    F32(Vec<f32>),
+    F64(Vec<f64>),
+}
+
+impl Host {
+    fn part(&self, range: std::ops::Range<usize>, shape: &[usize]) -> Result<TensorData> {
+        match self {
+            Self::F32(values) => TensorData::from_f32(shape, &values[range]),
+            Self::F64(values) => TensorData::from_f64(shape, &values[range]),
+        }
+    }
+}
+
+fn download(len: usize, dtype: DType, read: impl FnOnce(ViewMut<'_>) -> rung_autograd::Result<()>) -> Result<Host> {
+    if dtype == DType::F64 {
+        let mut values = vec![0.0; len];
+        read(ViewMut::F64(&mut values)).context("reading from the device")?;
+        return Ok(Host::F64(values));
+    }
+    let mut values = vec![0.0; len];
+    read(ViewMut::F32(&mut values)).context("reading from the device")?;
+    Ok(Host::F32(values))
+}
+
+fn tensor_data(tensor: &Tensor) -> Result<TensorData> {
+    let shape = tensor.shape().sizes();
+    if tensor.dtype() == DType::F64 {
+        return TensorData::from_f64(shape, &tensor.to_f64().context("reading from the device")?);
+    }
+    TensorData::from_f32(shape, &tensor.to_f32().context("reading from the device")?)
+}
+
+/// The tensors called prefix + parameter name, put together in the order of the store.
+fn gather(store: &ParameterStore, data: &CheckpointData, prefix: &str) -> Result<Vec<f64>> {
+    let mut values = Vec::with_capacity(store.element_count());
+    for parameter in store.parameters() {
+        values.extend(tensor_of(data, &format!("{prefix}{}", parameter.name), parameter.shape.sizes())?.to_f64());
+    }
+    Ok(values)
+}
+
+fn tensor_of<'a>(data: &'a CheckpointData, name: &str, shape: &[usize]) -> Result<&'a TensorData> {
+    let advice = || "the configuration must be that of the model the checkpoint was written by".to_string();
+    let missing = || Error::new(format!("the checkpoint has no tensor {name}")).with_advice(advice());
+    let tensor = data.tensors.get(name).ok_or_else(missing)?;
+    if tensor.shape() == shape {
+        return Ok(tensor);
+    }
+    let cause =
+        format!("tensor {name} of the checkpoint has the shape {:?}, the model needs {shape:?}", tensor.shape());
+    Err(Error::new(cause).with_advice(advice()))
+}

@@ -1,0 +1,249 @@
+//! The presets: one configuration for each experiment of the papers, built into the program.
+//!
+//! Each is a file of `train/presets/` that says only what differs from the defaults, with the row of
+//! the paper's table that it reproduces on its first line.
+
+use crate::config::nearest::did_you_mean;
+use crate::error::{Error, Result};
+
+/// What `rung` trains when it is told nothing.
+pub const DEFAULT_JOB: &str = "glyphs-ladder-5";
+
+macro_rules! embed {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../presets/", $name, ".toml")))),*]
+    };
+}
+
+/// Every preset's name and text, in the order of the papers.
+pub const PRESETS: &[(&str, &str)] = embed![
+    "glyphs-ladder-5",
+    "mnist-vae-1",
+    "mnist-vae-2",
+    "mnist-vae-3",
+    "mnist-vae-4",
+    "mnist-vae-5",
+    "mnist-vae-bn-1",
+    "mnist-vae-bn-2",
+    "mnist-vae-bn-3",
+    "mnist-vae-bn-4",
+    "mnist-vae-bn-5",
+    "mnist-vae-bn-wu-1",
+    "mnist-vae-bn-wu-2",
+    "mnist-vae-bn-wu-3",
+    "mnist-vae-bn-wu-4",
+    "mnist-vae-bn-wu-5",
+    "mnist-ladder-2",
+    "mnist-ladder-3",
+    "mnist-ladder-4",
+    "mnist-ladder-5",
+    "mnist-lvae-2",
+    "mnist-lvae-3",
+    "mnist-lvae-4",
+    "mnist-lvae-5",
+    "omniglot-vae-1",
+    "omniglot-vae-2",
+    "omniglot-vae-3",
+    "omniglot-vae-4",
+    "omniglot-vae-5",
+    "omniglot-vae-bn-1",
+    "omniglot-vae-bn-2",
+    "omniglot-vae-bn-3",
+    "omniglot-vae-bn-4",
+    "omniglot-vae-bn-5",
+    "omniglot-vae-bn-wu-1",
+    "omniglot-vae-bn-wu-2",
+    "omniglot-vae-bn-wu-3",
+    "omniglot-vae-bn-wu-4",
+    "omniglot-vae-bn-wu-5",
+    "omniglot-ladder-2",
+    "omniglot-ladder-3",
+    "omniglot-ladder-4",
+    "omniglot-ladder-5",
+    "omniglot-lvae-2",
+    "omniglot-lvae-3",
+    "omniglot-lvae-4",
+    "omniglot-lvae-5",
+    "norb-vae-1",
+    "norb-vae-2",
+    "norb-vae-3",
+    "norb-vae-4",
+    "norb-vae-5",
+    "norb-vae-bn-1",
+    "norb-vae-bn-2",
+    "norb-vae-bn-3",
+    "norb-vae-bn-4",
+    "norb-vae-bn-5",
+    "norb-vae-bn-wu-1",
+    "norb-vae-bn-wu-2",
+    "norb-vae-bn-wu-3",
+    "norb-vae-bn-wu-4",
+    "norb-vae-bn-wu-5",
+    "norb-ladder-2",
+    "norb-ladder-3",
+    "norb-ladder-4",
+    "norb-ladder-5",
+    "norb-lvae-2",
+    "norb-lvae-3",
+    "norb-lvae-4",
+    "norb-lvae-5",
+    "mnist-vae-bn-wu-5-finetune-mc1-iw1",
+    "mnist-vae-bn-wu-5-finetune-mc10-iw1",
+    "mnist-vae-bn-wu-5-finetune-mc1-iw10",
+    "mnist-vae-bn-wu-5-finetune-mc10-iw10",
+    "mnist-ladder-5-finetune-mc1-iw1",
+    "mnist-ladder-5-finetune-mc10-iw1",
+    "mnist-ladder-5-finetune-mc1-iw10",
+    "mnist-ladder-5-finetune-mc10-iw10",
+];
+
+/// The text of a preset.
+///
+/// # Errors
+/// If there is no such preset; the nearest name is given.
+pub fn text(name: &str) -> Result<&'static str> {
+    let found = PRESETS.iter().find(|(known, _)| *known == name);
+    found.map(|(_, text)| *text).ok_or_else(|| {
+        let guess = did_you_mean(name, PRESETS.iter().map(|(known, _)| *known));
+        Error::new(format!("unknown preset {name}{guess}"))
+            .with_advice("rung info --presets lists every preset with what it reproduces")
+    })
+}
+
+/// What a preset reproduces: the comment on its first line.
+pub fn summary(text: &str) -> &str {
+    let first = text.lines().next().unwrap_or_default();
+    first.trim_start_matches('#').trim()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::layers::Layers;
+    use crate::config::{
+        Binarisation, Config, Family, GenerativeWidths, Nonlinearity, Observation, OptimiserName, ScheduleName,
+    };
+
+    fn preset(name: &str) -> Config {
+        let mut layers = Layers::new(&Config::default()).unwrap();
+        layers.add_preset(name).unwrap();
+        layers.finish().unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// A preset's name in its parts: data set, variant, depth, and the rest.
+    fn parts(name: &str) -> (&str, &str, usize, &str) {
+        let (name, rest) = match name.find("-finetune-") {
+            Some(at) => name.split_at(at),
+            None => (name, ""),
+        };
+        let (data_set, rung) = name.split_once('-').unwrap();
+        let (variant, depth) = rung.rsplit_once('-').unwrap();
+        (data_set, variant, depth.parse().unwrap(), rest)
+    }
+
+    #[test]
+    fn every_file_is_listed_and_every_listed_preset_is_valid() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/presets");
+        let mut files: Vec<String> =
+            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        files.sort();
+        let mut listed: Vec<String> = PRESETS.iter().map(|(n, _)| format!("{n}.toml")).collect();
+        listed.sort();
+        assert_eq!(files, listed);
+        for (name, text) in PRESETS {
+            assert_eq!(preset(name).preset, *name);
+            assert!(text.starts_with("# "), "{name} says what it reproduces");
+        }
+    }
+
+    #[test]
+    fn a_preset_says_only_what_differs_from_the_defaults() {
+        let defaults = toml::Table::try_from(Config::default()).unwrap();
+        for (name, text) in PRESETS {
+            for (section, values) in text.parse::<toml::Table>().unwrap() {
+                for (key, value) in values.as_table().unwrap() {
+                    assert_ne!(&defaults[&section][key], value, "{name}: {section}.{key}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_grid_of_the_papers_is_complete() {
+        for data_set in ["mnist", "omniglot", "norb"] {
+            for depth in 1..=5 {
+                for variant in ["vae", "vae-bn", "vae-bn-wu", "ladder", "lvae"] {
+                    let has_top_down_path = matches!(variant, "ladder" | "lvae");
+                    let name = format!("{data_set}-{variant}-{depth}");
+                    assert_eq!(text(&name).is_ok(), depth > 1 || !has_top_down_path, "{name}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn training_settings_are_those_of_section_10() {
+        for (name, _) in PRESETS {
+            let (data_set, variant, _, finetune) = parts(name);
+            let config = preset(name);
+            let (epochs, learning_rate, warmup, nonlinearity) = match data_set {
+                "mnist" => (2000, 0.001, 200, Nonlinearity::LeakyRelu),
+                "omniglot" => (1500, 0.001, 200, Nonlinearity::LeakyRelu),
+                "norb" => (4000, 0.002, 1000, Nonlinearity::Tanh),
+                _ => continue,
+            };
+            let warms_up = !matches!(variant, "vae" | "vae-bn") && finetune.is_empty();
+            let warmup = if warms_up { warmup } else { 0 };
+            assert_eq!(config.data.name, data_set, "{name}");
+            assert_eq!(config.train.epochs, epochs, "{name}");
+            assert_eq!(config.train.batch_size, 256, "{name}");
+            assert_eq!(config.train.warmup_epochs, warmup, "{name}");
+            assert_eq!(config.optimiser.name, OptimiserName::Adam, "{name}");
+            assert_eq!(config.optimiser.learning_rate, learning_rate, "{name}");
+            assert_eq!(config.optimiser.epsilon, 1e-4, "{name}");
+            assert_eq!(config.model.nonlinearity, nonlinearity, "{name}");
+            assert_eq!(config.model.leaky_slope, 0.1, "{name}");
+        }
+    }
+
+    #[test]
+    fn architectures_are_those_of_the_paper() {
+        for (name, _) in PRESETS {
+            let (data_set, variant, depth, _) = parts(name);
+            let config = preset(name);
+            let family = match variant {
+                "ladder" => Family::Ladder,
+                "lvae" => Family::Lvae,
+                _ => Family::Vae,
+            };
+            let norb = data_set == "norb";
+            assert_eq!(config.model.family, family, "{name}");
+            assert_eq!(config.model.latent_sizes, [64, 32, 16, 8, 4][..depth], "{name}");
+            assert_eq!(config.model.hidden_sizes, [512, 256, 128, 64, 32][..depth], "{name}");
+            assert_eq!(config.model.batch_norm_hidden, variant != "vae", "{name}");
+            assert_eq!(config.model.batch_norm_heads, variant != "vae", "{name}");
+            assert_eq!(config.model.generative_widths, GenerativeWidths::Paper, "{name}");
+            assert_eq!(config.model.observation == Observation::Gaussian, norb, "{name}");
+            assert_eq!(config.data.binarisation == Binarisation::None, norb, "{name}");
+        }
+    }
+
+    #[test]
+    fn fine_tuning_anneals_the_rate_and_says_where_it_starts() {
+        let name = "mnist-ladder-5-finetune-mc10-iw10";
+        let config = preset(name);
+        assert_eq!(config.optimiser.schedule, ScheduleName::Step);
+        assert_eq!(config.optimiser.schedule_factor, 0.75);
+        assert_eq!(config.optimiser.schedule_every_epochs, 200);
+        assert_eq!((config.train.monte_carlo_samples, config.train.importance_samples), (10, 10));
+        for (name, text) in PRESETS.iter().filter(|(n, _)| n.contains("finetune")) {
+            assert!(text.contains("--init-from RUN"), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_preset_names_the_nearest() {
+        let error = text("mnist-lader-5").unwrap_err();
+        assert_eq!(error.to_string(), "unknown preset mnist-lader-5 (did you mean mnist-ladder-5?)");
+    }
+}

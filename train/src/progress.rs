@@ -1,0 +1,336 @@
+//! What the program says while it works: log lines and one progress line, through one writer.
+//!
+//! A terminal gets a progress line that log lines never tear. A pipe, a file or a CI job gets plain
+//! lines at a steady pace without escape codes, or JSON lines. Everything here goes to stderr but
+//! [`Console::result`], which is what a person asked for and goes to stdout.
+
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use clap::{ColorChoice, ValueEnum};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Value, json};
+
+use crate::error::{Error, Result};
+
+/// Time between the progress lines of a program without a terminal.
+const PACE: Duration = Duration::from_secs(10);
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Plain words.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How lines come out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Style {
+    /// Lines above a progress bar.
+    Bar,
+    /// Plain lines.
+    Lines,
+    /// JSON lines.
+    Json,
+}
+
+/// The one place that writes to stderr.
+pub struct Console {
+    style: Style,
+    quiet: bool,
+    colour: bool,
+    pace: Duration,
+    bar: Mutex<Option<ProgressBar>>,
+    sink: Mutex<Box<dyn Write + Send>>,
+}
+
+/// Long work under way. The progress line disappears when this is dropped.
+pub struct Progress<'a> {
+    console: &'a Console,
+    task: String,
+    unit: &'static str,
+    first: u64,
+    total: u64,
+    done: u64,
+    started: Instant,
+    last_line: Instant,
+}
+
+impl Console {
+    /// The console of this process.
+    pub fn new(quiet: bool, color: ColorChoice, format: LogFormat) -> Self {
+        let capable = io::stderr().is_terminal() && !env_is("TERM", |term| term == "dumb");
+        let style = match format {
+            LogFormat::Json => Style::Json,
+            LogFormat::Text if capable => Style::Bar,
+            LogFormat::Text => Style::Lines,
+        };
+        let colour = match color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => capable && !env_is("NO_COLOR", |value| !value.is_empty()),
+        };
+        Self::with(style, quiet, colour, PACE, Box::new(io::stderr()))
+    }
+
+    fn with(style: Style, quiet: bool, colour: bool, pace: Duration, sink: Box<dyn Write + Send>) -> Self {
+        Self { style, quiet, colour, pace, bar: Mutex::new(None), sink: Mutex::new(sink) }
+    }
+
+    /// Says what happens; `--quiet` leaves it out.
+    pub fn info(&self, message: &str) {
+        if self.quiet {
+            return;
+        }
+        match self.style {
+            Style::Json => self.write_json(&json!({"level": "info", "message": message})),
+            Style::Bar | Style::Lines => self.write_line(message),
+        }
+    }
+
+    /// Says what a person should know even with `--quiet`.
+    pub fn warn(&self, message: &str) {
+        match self.style {
+            Style::Json => self.write_json(&json!({"level": "warning", "message": message})),
+            Style::Bar | Style::Lines => {
+                self.write_line(&format!("{} {message}", self.label("33", "warning:")));
+            }
+        }
+    }
+
+    /// Says why the program ends: a line with the cause, and one with what to do.
+    pub fn error(&self, error: &Error) {
+        if self.style == Style::Json {
+            let advice = error.advice();
+            return self.write_json(&json!({"level": "error", "message": error.cause(), "advice": advice}));
+        }
+        // The program promises one line; a library's message may have more.
+        let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let label = self.label("31", "error:");
+        self.write_line(&format!("{label} {}", one_line(error.cause())));
+        if let Some(advice) = error.advice() {
+            let label = self.label("36", "  try:");
+            self.write_line(&format!("{label} {}", one_line(advice)));
+        }
+    }
+
+    /// Prints a result to stdout, with a line end. A reader that has gone away is no error.
+    ///
+    /// # Errors
+    /// If stdout can't be written for another reason.
+    pub fn result(&self, text: &str) -> Result<()> {
+        let print = || {
+            let mut out = io::stdout().lock();
+            writeln!(out, "{}", text.trim_end_matches('\n'))?;
+            out.flush()
+        };
+        let printed = match &*lock(&self.bar) {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        };
+        match printed {
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                Err(Error::io("write", "standard output".as_ref(), &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Starts to show the progress of `task`, from `first` to `total` of a `unit` ("epochs").
+    pub fn progress(&self, task: &str, unit: &'static str, first: u64, total: u64) -> Progress<'_> {
+        if self.style == Style::Bar && !self.quiet {
+            let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+            let template = format!("{{prefix}} {{bar:20}} {{pos}}/{{len}} {unit}, {{eta}} left  {{wide_msg}}");
+            if let Ok(style) = ProgressStyle::with_template(&template) {
+                bar.set_style(style);
+            }
+            bar.set_prefix(task.to_string());
+            bar.set_position(first);
+            bar.reset_eta();
+            *lock(&self.bar) = Some(bar);
+        }
+        Progress {
+            console: self,
+            task: task.into(),
+            unit,
+            first,
+            total,
+            done: first,
+            started: Instant::now(),
+            last_line: Instant::now(),
+        }
+    }
+
+    fn label(&self, ansi_colour: &str, text: &str) -> String {
+        if self.colour {
+            return format!("\x1b[1;{ansi_colour}m{text}\x1b[0m");
+        }
+        text.into()
+    }
+
+    fn write_json(&self, value: &Value) {
+        self.write_line(&value.to_string());
+    }
+
+    /// One whole line. A stderr that has gone away is no reason to stop the work.
+    fn write_line(&self, line: &str) {
+        let text = format!("{line}\n");
+        let write = || {
+            let mut sink = lock(&self.sink);
+            let _ = sink.write_all(text.as_bytes());
+            let _ = sink.flush();
+        };
+        match &*lock(&self.bar) {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+}
+
+impl Progress<'_> {
+    /// Notes how far the work is; `note` is what else a person wants to see, such as the bound.
+    pub fn update(&mut self, done: u64, note: &str) {
+        self.done = done;
+        if let Some(bar) = &*lock(&self.console.bar) {
+            bar.set_position(done);
+            bar.set_message(note.to_string());
+            return;
+        }
+        let due = self.last_line.elapsed() >= self.console.pace;
+        if !self.console.quiet && (due || done >= self.total) {
+            self.last_line = Instant::now();
+            self.line(note);
+        }
+    }
+
+    fn line(&self, note: &str) {
+        let elapsed_s = self.started.elapsed().as_secs_f64();
+        let per_s = self.done.saturating_sub(self.first) as f64 / elapsed_s.max(1e-9);
+        let left = self.total.saturating_sub(self.done) as f64;
+        let left_s = (per_s > 0.0).then(|| left / per_s);
+        if self.console.style == Style::Json {
+            return self.console.write_json(&json!({
+                "level": "info",
+                "event": "progress",
+                "task": self.task,
+                "unit": self.unit,
+                "done": self.done,
+                "total": self.total,
+                "elapsed_s": elapsed_s,
+                "per_s": per_s,
+                "left_s": left_s,
+                "message": note,
+            }));
+        }
+        let left = left_s.map_or(String::new(), |s| format!(", {} left", duration(s)));
+        let Self { task, unit, done, total, .. } = self;
+        let line = format!("{task} {done}/{total} {unit}{left}  {note}");
+        self.console.write_line(line.trim_end());
+    }
+}
+
+impl Drop for Progress<'_> {
+    fn drop(&mut self) {
+        if let Some(bar) = lock(&self.console.bar).take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// A span of time for people: `8s`, `2m 05s`, `3h 10m`.
+pub fn duration(seconds: f64) -> String {
+    let s = seconds.round().max(0.0) as u64;
+    match s {
+        0..60 => format!("{s}s"),
+        60..3600 => format!("{}m {:02}s", s / 60, s % 60),
+        _ => format!("{}h {:02}m", s / 3600, s % 3600 / 60),
+    }
+}
+
+fn env_is(name: &str, test: impl Fn(&str) -> bool) -> bool {
+    std::env::var(name).is_ok_and(|value| test(&value))
+}
+
+/// What a thread that panicked has left is still a fit state for printing.
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[derive(Clone, Default)]
+    struct Captured(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Captured {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            lock(&self.0).extend(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn said(style: Style, quiet: bool, pace: Duration, talk: impl FnOnce(&Console)) -> String {
+        let captured = Captured::default();
+        talk(&Console::with(style, quiet, false, pace, Box::new(captured.clone())));
+        String::from_utf8(lock(&captured.0).clone()).unwrap()
+    }
+
+    fn work(console: &Console) {
+        let mut progress = console.progress("training", "epochs", 0, 3);
+        for epoch in 1..=3 {
+            progress.update(epoch, "bound -90.1");
+        }
+    }
+
+    #[test]
+    fn without_a_terminal_there_are_plain_lines_at_a_pace() {
+        let all = said(Style::Lines, false, Duration::ZERO, work);
+        assert_eq!(all.lines().count(), 3);
+        assert!(all.starts_with("training 1/3 epochs, "), "{all}");
+        assert!(!all.contains('\x1b') && !all.contains('\r'));
+        let slow = said(Style::Lines, false, Duration::from_secs(3600), work);
+        assert_eq!(slow, "training 3/3 epochs, 0s left  bound -90.1\n");
+    }
+
+    #[test]
+    fn json_lines_parse_and_carry_units() {
+        let text = said(Style::Json, false, Duration::ZERO, |console| {
+            console.info("a \"quoted\"\nline");
+            work(console);
+            console.error(&Error::new("it broke").with_advice("mend it"));
+        });
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines[0]["message"], "a \"quoted\"\nline");
+        assert_eq!(lines[1]["done"], 1);
+        assert!(lines[1]["left_s"].is_number());
+        assert_eq!(lines[4]["level"], "error");
+        assert_eq!(lines[4]["advice"], "mend it");
+    }
+
+    #[test]
+    fn quiet_leaves_warnings_and_errors() {
+        let text = said(Style::Lines, true, Duration::ZERO, |console| {
+            console.info("chatter");
+            work(console);
+            console.warn("look out");
+            console.error(&Error::new("it\nbroke").with_advice("mend it"));
+        });
+        assert_eq!(text, "warning: look out\nerror: it broke\n  try: mend it\n");
+    }
+
+    #[test]
+    fn spans_of_time_read_well() {
+        assert_eq!(duration(7.6), "8s");
+        assert_eq!(duration(125.0), "2m 05s");
+        assert_eq!(duration(11_400.0), "3h 10m");
+        assert_eq!(duration(f64::NAN), "0s");
+    }
+}

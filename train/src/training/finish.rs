@@ -1,0 +1,43 @@
+//! What a finished run ends with: exact statistics, the test bound, pictures.
+
+use super::run::Training;
+use crate::error::Result;
+use crate::evaluation::{Evaluation, Request, evaluate};
+use crate::model::snapshot::save_exact_statistics;
+use crate::pictures;
+use crate::statistics;
+
+/// Images in the grids that a run ends with.
+const SAMPLES: usize = 100;
+const RECONSTRUCTIONS: usize = 50;
+/// Width of a pixel in the pictures.
+const SCALE: usize = 2;
+
+impl Training<'_> {
+    /// Collects the exact statistics, stores them in the newest checkpoint, measures L_1 on the held-out images and writes the pictures.
+    ///
+    /// # Errors
+    /// If the device has no memory or a file cannot be written.
+    pub fn finish(&mut self) -> Result<Evaluation> {
+        let model = &self.trainer.model;
+        let exact = statistics::collect(model, &self.images.train, self.config.train.seed, 0)?;
+        let mut data = self.snapshot()?;
+        save_exact_statistics(&exact, &mut data)?;
+        self.checkpoints.save_last(&data)?;
+        let images = &self.images.held_out;
+        let request =
+            Request { importance_samples: 1, images: images.count(), rows: 1000, seed: self.config.train.seed };
+        let evaluation = evaluate(model, &exact, images, request, || false, |_, _| ())?;
+        let folder = self.run.pictures();
+        let depth = model.hierarchy.config().depth();
+        let seed = self.config.train.seed;
+        let samples = pictures::samples(model, &exact, images.shape(), depth, SAMPLES, seed, false)?;
+        samples.grid(10, SCALE)?.save(&folder.join("samples.png"))?;
+        let reconstructions =
+            pictures::reconstructions(model, &exact, images, RECONSTRUCTIONS.min(images.count()), seed)?;
+        reconstructions.grid(10, SCALE)?.save(&folder.join("reconstructions.png"))?;
+        evaluation.ok_or_else(|| {
+            crate::error::Error::new("bug: an evaluation without interruption gave nothing; please report it")
+        })
+    }
+}

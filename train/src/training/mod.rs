@@ -1,0 +1,14 @@
+//! Training: the loop, what it measures, and how it stops and goes on.
+//!
+//! `step.rs` is one step; `terms.rs` sums what the steps report, on the device; `run.rs` is the loop over epochs with its checkpoints,
+//! metrics and pictures; `finish.rs` is what a finished run ends with.
+
+mod finish;
+mod records;
+mod run;
+mod step;
+mod terms;
+
+pub use run::{Outcome, Training, TrainingImages};
+pub use step::Trainer;
+pub use terms::Terms;

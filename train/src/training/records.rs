@@ -1,0 +1,75 @@
+//! What a run writes down after an epoch: a line of metrics, and the same numbers for TensorBoard.
+
+use serde_json::json;
+
+use super::terms::TermMeans;
+use crate::error::Result;
+use crate::evaluation::Evaluation;
+use crate::metrics::{MetricsWriter, Record};
+use crate::tensorboard::EventWriter;
+
+/// What happened in an epoch.
+#[derive(Debug)]
+pub(super) struct EpochRecord<'a> {
+    pub(super) epoch: u64,
+    pub(super) step: u64,
+    pub(super) warmup: f64,
+    pub(super) learning_rate: f64,
+    pub(super) train: &'a TermMeans,
+    pub(super) elapsed_s: f64,
+    pub(super) images: u64,
+    pub(super) held_out: Option<&'a Evaluation>,
+}
+
+impl EpochRecord<'_> {
+    pub(super) fn write(&self, metrics: &mut MetricsWriter, events: &mut EventWriter) -> Result<()> {
+        metrics.write(self.step, &self.line())?;
+        self.write_events(events)
+    }
+
+    /// The line of `metrics.jsonl`, but for the step; `docs/run-folder.md` documents the keys.
+    fn line(&self) -> Record {
+        let mut line = Record::new();
+        let mut add = |key: &str, value: serde_json::Value| line.insert(key.into(), value);
+        add("epoch", json!(self.epoch));
+        add("warmup", json!(self.warmup));
+        add("learning_rate", json!(self.learning_rate));
+        add("train_bound_nats", json!(self.train.bound()));
+        add("train_log_p_x_nats", json!(self.train.log_p_x));
+        add("train_kl_nats", json!(self.train.kl));
+        add("epoch_s", json!(self.elapsed_s));
+        add("images_per_s", json!(self.images as f64 / self.elapsed_s.max(1e-9)));
+        if let Some(held_out) = self.held_out {
+            add("held_out_bound_1_nats", json!(held_out.bound_1.mean));
+            add("held_out_standard_error_nats", json!(held_out.bound_1.standard_error));
+            add("held_out_log_p_x_nats", json!(held_out.log_p_x));
+            add("held_out_kl_nats", json!(held_out.kl()));
+            add("held_out_kl_per_unit_nats", json!(held_out.kl_per_unit));
+            add("active_units", json!(held_out.active_units()));
+        }
+        line
+    }
+
+    fn write_events(&self, events: &mut EventWriter) -> Result<()> {
+        let mut scalar = |tag: &str, value: f64| events.scalar(tag, self.step, value as f32);
+        scalar("schedule/warmup", self.warmup)?;
+        scalar("schedule/learning_rate", self.learning_rate)?;
+        scalar("train/bound_nats", self.train.bound())?;
+        scalar("train/log_p_x_nats", self.train.log_p_x)?;
+        for (index, kl) in self.train.kl.iter().enumerate() {
+            scalar(&format!("train/kl_{}_nats", index + 1), *kl)?;
+        }
+        if let Some(held_out) = self.held_out {
+            scalar("held_out/bound_1_nats", held_out.bound_1.mean)?;
+            for (index, (kl, active)) in held_out.kl().iter().zip(held_out.active_units()).enumerate() {
+                scalar(&format!("held_out/kl_{}_nats", index + 1), *kl)?;
+                scalar(&format!("held_out/active_units_{}", index + 1), active as f64)?;
+            }
+            for (index, units) in held_out.kl_per_unit.iter().enumerate() {
+                let units: Vec<f32> = units.iter().map(|&kl| kl as f32).collect();
+                events.histogram(&format!("held_out/kl_per_unit_{}_nats", index + 1), self.step, &units)?;
+            }
+        }
+        events.flush()
+    }
+}

@@ -1,0 +1,328 @@
+//! The loop over epochs: steps, metrics, checkpoints; how a run stops and goes on.
+
+use std::time::Instant;
+
+use rung_autograd::{Device, Tensor};
+use rung_datasets::Split;
+use rung_datasets::batch::shuffled;
+use rung_models::objective::{Bound, ObjectiveConfig, bound};
+use rung_models::{Mode, Pass};
+
+use super::records::EpochRecord;
+use super::step::Trainer;
+use super::terms::{TermMeans, Terms};
+use crate::checkpoint::{CheckpointData, Checkpoints, TensorData};
+use crate::config::Config;
+use crate::error::{Context, Error, Result};
+use crate::evaluation::{Evaluation, Request, evaluate};
+use crate::interrupt::Interrupt;
+use crate::metrics::MetricsWriter;
+use crate::model::snapshot::{load_optimiser, save_optimiser};
+use crate::model::{DeviceImages, Model};
+use crate::progress::Console;
+use crate::run_dir::RunDir;
+use crate::tensorboard::EventWriter;
+
+/// Name of the sums of the epoch so far, in a checkpoint written in the middle of one.
+const EPOCH_SUMS: &str = "training.epoch_sums";
+
+/// How training ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All epochs are done.
+    Finished,
+    /// It was asked to stop, and a checkpoint was written.
+    Interrupted,
+}
+
+/// A run in progress.
+pub struct Training<'a> {
+    pub(super) config: &'a Config,
+    pub(super) run: &'a RunDir,
+    pub(super) console: &'a Console,
+    pub(super) trainer: Trainer,
+    pub(super) images: &'a TrainingImages,
+    pub(super) checkpoints: Checkpoints,
+    pub(super) metrics: MetricsWriter,
+    pub(super) events: EventWriter,
+    terms: Terms,
+    /// Steps done.
+    pub(super) step: u64,
+    /// The best held-out bound so far.
+    best_nats: Option<f64>,
+}
+
+/// The splits a run uses, on the device.
+#[derive(Debug)]
+pub struct TrainingImages {
+    /// What the model learns from.
+    pub train: DeviceImages,
+    /// What progress is judged by: the validation images if there are some, else the test images.
+    pub held_out: DeviceImages,
+    /// Which of the two.
+    pub held_out_split: Split,
+}
+
+impl<'a> Training<'a> {
+    /// A run that starts at step 0.
+    ///
+    /// # Errors
+    /// If the device has no memory or the run's files cannot be written.
+    pub fn start(
+        config: &'a Config,
+        run: &'a RunDir,
+        console: &'a Console,
+        model: Model,
+        images: &'a TrainingImages,
+    ) -> Result<Self> {
+        Self::at_step(config, run, console, model, images, 0)
+    }
+
+    /// A run that goes on from its newest checkpoint.
+    ///
+    /// # Errors
+    /// If there is no whole checkpoint, or it is of another model.
+    pub fn resume(
+        config: &'a Config,
+        run: &'a RunDir,
+        console: &'a Console,
+        mut model: Model,
+        images: &'a TrainingImages,
+    ) -> Result<Self> {
+        let loaded = Checkpoints::new(run.checkpoints()).load_latest()?;
+        loaded.warnings.iter().for_each(|warning| console.warn(warning));
+        let data = loaded.data;
+        model.load(&data)?;
+        let mut training = Self::at_step(config, run, console, model, images, data.steps("step")?)?;
+        load_optimiser(&mut *training.trainer.optimiser, &training.trainer.model.store, &data)?;
+        if let Some(sums) = data.tensors.get(EPOCH_SUMS) {
+            training.terms.restore(&sums.to_f64(), data.steps("epoch_steps")?)?;
+        }
+        training.best_nats = data.metadata.get("best_bound_nats").and_then(|text| text.parse().ok());
+        Ok(training)
+    }
+
+    fn at_step(
+        config: &'a Config,
+        run: &'a RunDir,
+        console: &'a Console,
+        model: Model,
+        images: &'a TrainingImages,
+        step: u64,
+    ) -> Result<Self> {
+        let (device, dtype, layers) =
+            (model.store.device().clone(), model.store.dtype(), model.hierarchy.config().depth());
+        Ok(Self {
+            config,
+            run,
+            console,
+            trainer: Trainer::new(model, config)?,
+            images,
+            checkpoints: Checkpoints::new(run.checkpoints()),
+            metrics: MetricsWriter::open(&run.metrics(), step)?,
+            events: EventWriter::create(&run.events(), step)?,
+            terms: Terms::new(&device, dtype, layers)?,
+            step,
+            best_nats: None,
+        })
+    }
+
+    /// Steps in an epoch.
+    ///
+    /// # Errors
+    /// If a batch needs more images than there are.
+    pub fn steps_per_epoch(&self) -> Result<u64> {
+        let (images, batch) = (self.images.train.count(), self.config.train.batch_size);
+        match images / batch {
+            0 => Err(Error::new(format!("a batch of {batch} needs more than the {images} training images"))
+                .with_advice("choose a smaller --batch-size")),
+            steps => Ok(steps as u64),
+        }
+    }
+
+    /// Trains up to the configured number of epochs, or until asked to stop.
+    ///
+    /// # Errors
+    /// If a term of the bound is no longer finite, the device fails, or a file cannot be written.
+    pub fn run(&mut self, interrupt: &Interrupt) -> Result<Outcome> {
+        let per_epoch = self.steps_per_epoch()?;
+        let total = self.config.train.epochs * per_epoch;
+        let mut progress = self.console.progress("training", "steps", self.step, total);
+        let mut note = String::from("first epoch");
+        while self.step < total {
+            let epoch = self.step / per_epoch + 1;
+            let order = self.order(epoch)?;
+            let started = Instant::now();
+            let first = self.step;
+            while self.step < epoch * per_epoch {
+                self.one_step(&order, epoch, per_epoch)?;
+                progress.update(self.step, &note);
+                if interrupt.requested() && self.step < epoch * per_epoch {
+                    self.checkpoint()?;
+                    return Ok(Outcome::Interrupted);
+                }
+            }
+            note = self.end_epoch(epoch, started.elapsed().as_secs_f64(), self.step - first)?;
+            progress.update(self.step, &note);
+            let stopping = interrupt.requested();
+            if stopping
+                || epoch == self.config.train.epochs
+                || epoch.is_multiple_of(self.config.train.checkpoint_every_epochs)
+            {
+                self.checkpoint()?;
+            }
+            if stopping && epoch < self.config.train.epochs {
+                return Ok(Outcome::Interrupted);
+            }
+        }
+        Ok(Outcome::Finished)
+    }
+
+    /// The order of an epoch, on the device.
+    fn order(&self, epoch: u64) -> Result<Tensor> {
+        let count = self.images.train.count();
+        let order = shuffled(self.config.train.seed, epoch, count as u32);
+        Tensor::from_u32(self.device(), &order, [count]).context("copying the order of the images")
+    }
+
+    fn one_step(&mut self, order: &Tensor, epoch: u64, per_epoch: u64) -> Result<()> {
+        let batch = self.config.train.batch_size;
+        let start = (self.step % per_epoch) as usize * batch;
+        let indices = order.slice(0, start, batch).context("gathering a batch")?;
+        let x = self.images.train.batch(&indices, epoch).context("gathering a batch")?;
+        let bound = self.trainer.step(&x, epoch, self.step)?;
+        self.check_finite(&bound)?;
+        self.terms.add(&bound)?;
+        self.step += 1;
+        Ok(())
+    }
+
+    /// Refuses to go on when a term of the bound is NaN or infinite.
+    fn check_finite(&self, bound: &Bound) -> Result<()> {
+        let read = |term: &Tensor| term.to_scalar().context("reading the loss");
+        if read(&bound.loss)?.is_finite() {
+            return Ok(());
+        }
+        let mut culprit = "the loss".to_string();
+        for (index, kl) in bound.kl.iter().enumerate() {
+            if !read(kl)?.is_finite() {
+                culprit = format!("the divergence of layer {}", index + 1);
+            }
+        }
+        if !read(&bound.log_p_x)?.is_finite() {
+            culprit = "log p(x|z_1)".into();
+        }
+        Err(self.ruined(&format!("{culprit} is no longer a finite number")))
+    }
+
+    fn ruined(&self, what: &str) -> Error {
+        Error::new(format!("step {}: {what}", self.step + 1)).with_advice(format!(
+            "try a lower --learning-rate; the last checkpoint before it is kept in {}",
+            self.run.checkpoints().display()
+        ))
+    }
+
+    /// Refuses to keep a model that its last step has ruined, which the loss before that step could not show.
+    fn check_sound(&self) -> Result<()> {
+        let doing = "checking the model before it is kept";
+        let images = &self.images.held_out;
+        let x = images.range(0, images.count().min(self.config.train.batch_size), 0).context(doing)?;
+        let Model { hierarchy, store, statistics } = &self.trainer.model;
+        for mode in [Mode::BatchOnly, Mode::Frozen(statistics)] {
+            let mut pass = Pass::new(store, None, mode, self.config.train.seed, self.step);
+            let bound = bound(hierarchy, &mut pass, &x, &ObjectiveConfig::default()).context(doing)?;
+            self.check_finite(&bound)?;
+        }
+        Ok(())
+    }
+
+    fn end_epoch(&mut self, epoch: u64, elapsed_s: f64, steps: u64) -> Result<String> {
+        let Some(train) = self.terms.means()? else { return Ok(String::new()) };
+        self.terms.reset()?;
+        let last = epoch == self.config.train.epochs;
+        let due = last || epoch.is_multiple_of(self.config.train.evaluate_every_epochs);
+        if due {
+            self.check_sound()?;
+        }
+        let held_out = if due { self.evaluate_held_out()? } else { None };
+        let record = EpochRecord {
+            epoch,
+            step: self.step,
+            warmup: self.trainer.warmup(epoch),
+            learning_rate: self.trainer.learning_rate(epoch),
+            train: &train,
+            elapsed_s,
+            images: steps * self.config.train.batch_size as u64,
+            held_out: held_out.as_ref(),
+        };
+        record.write(&mut self.metrics, &mut self.events)?;
+        if let Some(held_out) = &held_out {
+            self.keep_if_best(held_out.bound_1.mean)?;
+        }
+        Ok(note(epoch, &train, held_out.as_ref()))
+    }
+
+    /// The one-sample bound with the running statistics.
+    fn evaluate_held_out(&self) -> Result<Option<Evaluation>> {
+        let images = &self.images.held_out;
+        let request =
+            Request { importance_samples: 1, images: images.count(), rows: 1000, seed: self.config.train.seed };
+        let model = &self.trainer.model;
+        evaluate(model, &model.statistics, images, request, || false, |_, _| ())
+    }
+
+    fn keep_if_best(&mut self, bound_nats: f64) -> Result<()> {
+        if bound_nats.is_finite() && self.best_nats.is_none_or(|best| bound_nats > best) {
+            self.best_nats = Some(bound_nats);
+            self.snapshot()?.save(&self.checkpoints.best())?;
+        }
+        Ok(())
+    }
+
+    /// Writes the newest checkpoint, the metrics before it being on the disk.
+    fn checkpoint(&mut self) -> Result<()> {
+        self.check_sound()?;
+        self.metrics.sync()?;
+        let data = self.snapshot()?;
+        self.checkpoints.save_last(&data)?;
+        let (per_epoch, keep) = (self.steps_per_epoch()?, self.config.train.keep_every_epochs);
+        let epoch = self.step / per_epoch;
+        if keep > 0 && self.step.is_multiple_of(per_epoch) && epoch.is_multiple_of(keep) {
+            data.save(&self.checkpoints.numbered(epoch))?;
+        }
+        Ok(())
+    }
+
+    /// All that a resumed run needs.
+    pub(super) fn snapshot(&self) -> Result<CheckpointData> {
+        let mut data = CheckpointData::default();
+        let Trainer { model, optimiser, .. } = &self.trainer;
+        model.save(&mut data)?;
+        save_optimiser(&**optimiser, &model.store, &mut data)?;
+        data.metadata.insert("step".into(), self.step.to_string());
+        if let Some(best) = self.best_nats {
+            data.metadata.insert("best_bound_nats".into(), best.to_string());
+        }
+        let (sums, steps) = self.terms.state()?;
+        if steps > 0 {
+            data.tensors.insert(EPOCH_SUMS.into(), TensorData::from_f64(&[sums.len()], &sums)?);
+            data.metadata.insert("epoch_steps".into(), steps.to_string());
+        }
+        Ok(data)
+    }
+
+    fn device(&self) -> &Device {
+        self.trainer.model.store.device()
+    }
+}
+
+/// What a person sees beside the progress: the bound, the divergences, the active units.
+fn note(epoch: u64, train: &TermMeans, held_out: Option<&Evaluation>) -> String {
+    let kl: Vec<String> = train.kl.iter().map(|kl| format!("{kl:.1}")).collect();
+    let mut note = format!("epoch {epoch}: train {:.2} nats, KL {}", train.bound(), kl.join(" "));
+    if let Some(held_out) = held_out {
+        let active: Vec<String> = held_out.active_units().iter().map(ToString::to_string).collect();
+        note += &format!(", held out {:.2}, active {}", held_out.bound_1.mean, active.join(" "));
+    }
+    note
+}

@@ -1,0 +1,123 @@
+//! One step of training: bound, gradient, clipping, optimiser.
+
+use rung_autograd::optim::{Adam, AdamOptions, Adamax, AdamaxOptions, Optimiser, Schedule, Sgd, clip_gradients};
+use rung_autograd::{Tape, Tensor};
+use rung_models::objective::{Bound, ObjectiveConfig, bound};
+use rung_models::{Mode, Pass};
+
+use crate::config::{Config, OptimiserConfig, OptimiserName, ScheduleName};
+use crate::error::{Context, Result};
+use crate::model::Model;
+
+/// A model with what moves it.
+#[derive(Debug)]
+pub struct Trainer {
+    /// The model.
+    pub model: Model,
+    /// The optimiser.
+    pub optimiser: Box<dyn Optimiser>,
+    tape: Tape,
+    settings: Settings,
+}
+
+/// The part of the configuration that a step reads.
+#[derive(Debug, Clone)]
+struct Settings {
+    seed: u64,
+    momentum: f64,
+    norm_limit: f64,
+    element_limit: f64,
+    objective: ObjectiveConfig,
+    schedule: Schedule,
+    learning_rate: f64,
+    epochs: u64,
+    warmup_epochs: u64,
+}
+
+impl Trainer {
+    /// A trainer for a fresh or loaded model.
+    ///
+    /// # Errors
+    /// If the device has no memory for the optimiser's state.
+    pub fn new(model: Model, config: &Config) -> Result<Self> {
+        let optimiser = optimiser(&model, &config.optimiser)?;
+        let train = &config.train;
+        let limit = |value: f64| if value > 0.0 { value } else { f64::INFINITY };
+        let settings = Settings {
+            seed: train.seed,
+            momentum: config.model.batch_norm_momentum,
+            norm_limit: limit(train.gradient_norm_limit),
+            element_limit: limit(train.gradient_element_limit),
+            objective: ObjectiveConfig {
+                beta: 1.0,
+                monte_carlo_samples: train.monte_carlo_samples,
+                importance_samples: train.importance_samples,
+                analytic_kl: train.analytic_kl,
+            },
+            schedule: schedule(&config.optimiser),
+            learning_rate: config.optimiser.learning_rate,
+            epochs: train.epochs,
+            warmup_epochs: train.warmup_epochs,
+        };
+        Ok(Self { model, optimiser, tape: Tape::new(), settings })
+    }
+
+    /// The weight of the latent terms in an epoch, counted from 1: min((epoch − 1)/N_t, 1) (specification section 7.4).
+    pub fn warmup(&self, epoch: u64) -> f64 {
+        match self.settings.warmup_epochs {
+            0 => 1.0,
+            epochs => ((epoch - 1) as f64 / epochs as f64).min(1.0),
+        }
+    }
+
+    /// The learning rate in an epoch, counted from 1.
+    pub fn learning_rate(&self, epoch: u64) -> f64 {
+        let Settings { schedule, learning_rate, epochs, .. } = self.settings;
+        schedule.rate(learning_rate, epoch as usize, epochs as usize)
+    }
+
+    /// Moves the parameters once; `step` addresses the noise. Returns the bound before the move.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn step(&mut self, x: &Tensor, epoch: u64, step: u64) -> Result<Bound> {
+        let objective = ObjectiveConfig { beta: self.warmup(epoch), ..self.settings.objective };
+        let learning_rate = self.learning_rate(epoch);
+        let Model { hierarchy, store, statistics } = &mut self.model;
+        let mode = Mode::Batch(statistics, self.settings.momentum);
+        let mut pass = Pass::new(store, Some(&self.tape), mode, self.settings.seed, step);
+        let bound = bound(hierarchy, &mut pass, x, &objective).context("computing the bound")?;
+        store.clear_gradients();
+        self.tape.backward_into(&[&bound.loss], store).context("computing the gradient")?;
+        if self.settings.norm_limit.is_finite() || self.settings.element_limit.is_finite() {
+            clip_gradients(store, self.settings.norm_limit, self.settings.element_limit)
+                .context("clipping the gradient")?;
+        }
+        self.optimiser.step(store, learning_rate).context("moving the parameters")?;
+        Ok(bound)
+    }
+}
+
+fn optimiser(model: &Model, config: &OptimiserConfig) -> Result<Box<dyn Optimiser>> {
+    let OptimiserConfig { beta_1, beta_2, epsilon, momentum, .. } = *config;
+    let doing = "allocating the optimiser's state";
+    Ok(match config.name {
+        OptimiserName::Adam => {
+            Box::new(Adam::new(&model.store, AdamOptions { beta_1, beta_2, epsilon }).context(doing)?)
+        }
+        OptimiserName::Adamax => {
+            Box::new(Adamax::new(&model.store, AdamaxOptions { beta_1, beta_2, epsilon }).context(doing)?)
+        }
+        OptimiserName::Sgd => Box::new(Sgd::new(&model.store, momentum).context(doing)?),
+    })
+}
+
+fn schedule(config: &OptimiserConfig) -> Schedule {
+    let (factor, every) = (config.schedule_factor, config.schedule_every_epochs);
+    match config.schedule {
+        ScheduleName::Constant => Schedule::Constant,
+        ScheduleName::Step => Schedule::StepDecay { factor, every: every as usize },
+        ScheduleName::Exponential => Schedule::Exponential { factor: factor.powf(1.0 / every.max(1) as f64) },
+        ScheduleName::Cosine => Schedule::Cosine { final_factor: config.schedule_final_factor },
+    }
+}

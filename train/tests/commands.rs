@@ -1,0 +1,321 @@
+//! The commands that use a trained model, on a tiny run on the glyphs.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use rung_datasets::npz;
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn command<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rung"));
+    command.args(arguments).args(["--quiet"]).stdin(Stdio::null()).env_remove("RUNG_DATA");
+    command
+}
+
+fn rung<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Output {
+    command(arguments).output().unwrap()
+}
+
+/// What a command that succeeds says.
+fn says(line: &str) -> String {
+    let output = rung(line.split_whitespace());
+    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn says_json(line: &str) -> Value {
+    serde_json::from_str(&says(line)).unwrap()
+}
+
+/// The exit code and the messages of a command that fails.
+fn fails(line: &str) -> (i32, String) {
+    let output = rung(line.split_whitespace());
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(!errors.contains("panicked"), "{line}: {errors}");
+    (output.status.code().unwrap(), errors)
+}
+
+/// A finished run of a two-layer ladder, made once and only read.
+fn run() -> &'static str {
+    static RUN: OnceLock<(TempDir, String)> = OnceLock::new();
+    let (_, path) = RUN.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run").display().to_string();
+        says(&format!(
+            "train --epochs 2 --warmup-epochs 0 --batch-size 32 --threads 1 --out {path} --set model.latent_sizes=[6,3] \
+             --set model.hidden_sizes=[16,8] --set data.train_images=128 --set data.test_images=40"
+        ));
+        (folder, path)
+    });
+    path
+}
+
+/// A copy of the run with the checkpoint changed.
+fn copy_of_run(change: impl FnOnce(Vec<u8>) -> Option<Vec<u8>>) -> TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    let run = Path::new(run());
+    let last = "checkpoints/last.safetensors";
+    std::fs::create_dir(copy.path().join("checkpoints")).unwrap();
+    std::fs::copy(run.join("config.toml"), copy.path().join("config.toml")).unwrap();
+    if let Some(bytes) = change(std::fs::read(run.join(last)).unwrap()) {
+        std::fs::write(copy.path().join(last), bytes).unwrap();
+    }
+    copy
+}
+
+fn number(value: &Value, key: &str) -> f64 {
+    value[key].as_f64().unwrap_or_else(|| panic!("{key} in {value}"))
+}
+
+#[test]
+fn evaluate_reports_both_bounds_with_their_terms() {
+    let run = run();
+    let report = says_json(&format!("evaluate {run} --importance-samples 50 --rows 64 --json"));
+    let (bound_1, bound_k) = (number(&report, "bound_1_nats"), number(&report, "bound_k_nats"));
+    assert!(bound_k > bound_1, "{report}");
+    assert!(number(&report, "standard_error_nats") > 0.0 && number(&report, "bound_1_standard_error_nats") > 0.0);
+    let effective = number(&report, "effective_sample_size");
+    assert!((1.0..=50.0).contains(&effective), "{report}");
+    assert_eq!((number(&report, "images"), number(&report, "importance_samples")), (40.0, 50.0));
+    assert_eq!(report["statistics"], "exact");
+    let bits = -bound_k / (784.0 * std::f64::consts::LN_2);
+    assert!((number(&report, "bits_per_dim") - bits).abs() < 1e-12);
+    for key in ["kl_nats", "log_p_nats", "log_q_nats", "active_units"] {
+        assert_eq!(report[key].as_array().unwrap().len(), 2, "{key}");
+    }
+    for key in ["seconds", "image_samples_per_s"] {
+        assert!(number(&report, key) > 0.0);
+    }
+    let again = says_json(&format!("evaluate {run} --importance-samples 50 --rows 64 --json --threads 2"));
+    assert_eq!(again["bound_k_nats"], report["bound_k_nats"], "another number of threads");
+}
+
+#[test]
+fn one_sample_makes_the_two_bounds_one() {
+    let report = says_json(&format!(
+        "evaluate {} --importance-samples 1 --count 20 --json --statistics running --checkpoint best",
+        run()
+    ));
+    assert_eq!(report["bound_1_nats"], report["bound_k_nats"]);
+    assert_eq!((number(&report, "images"), &report["statistics"]), (20.0, &Value::from("running")));
+    let terms: f64 = number(&report, "log_p_x_nats")
+        - report["kl_nats"].as_array().unwrap().iter().filter_map(Value::as_f64).sum::<f64>();
+    assert!((terms - number(&report, "bound_1_nats")).abs() < 1e-3, "{report}");
+    assert!(report["checkpoint"].as_str().unwrap().ends_with("best.safetensors"));
+    let text = says(&format!("evaluate {} --importance-samples 5", run()));
+    assert!(text.starts_with("L_1 ") && text.contains("L_5 ") && text.contains("active units"), "{text}");
+}
+
+#[test]
+fn statistics_are_collected_where_the_checkpoint_has_none() {
+    let run = run();
+    let exact = says_json(&format!("evaluate {run} --importance-samples 1 --json"));
+    let unfinished = format!("{run}/checkpoints/previous.safetensors");
+    let collected = says_json(&format!("evaluate {run} --importance-samples 1 --json --checkpoint {unfinished}"));
+    assert_eq!(collected["statistics"], "exact");
+    // The last two checkpoints of a run that finishes have the same parameters.
+    assert_eq!(collected["bound_1_nats"], exact["bound_1_nats"]);
+}
+
+#[test]
+fn samples_and_reconstructions_are_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let size = |path: PathBuf| image::image_dimensions(path).unwrap();
+    let run = run();
+    let said = says(&format!("sample {run} --count 4 --scale 1 --layer all --out {}", at("s.png").display()));
+    assert_eq!(said.lines().count(), 2);
+    assert_eq!((size(at("s-1.png")), size(at("s-2.png"))), ((57, 57), (57, 57)));
+    says(&format!("sample {run} --count 4 --scale 1 --layer 2 --out {}", at("top.png").display()));
+    assert_eq!(std::fs::read(at("top.png")).unwrap(), std::fs::read(at("s-2.png")).unwrap());
+    says(&format!("sample {run} --count 4 --scale 1 --draw-pixels --out {}", at("drawn.png").display()));
+    assert_ne!(std::fs::read(at("drawn.png")).unwrap(), std::fs::read(at("top.png")).unwrap());
+    says(&format!("reconstruct {run} --count 8 --scale 2 --out {}", at("r.png").display()));
+    assert_eq!(size(at("r.png")), (2 * (4 * 28 + 3), 2 * (4 * 28 + 3)));
+}
+
+#[test]
+fn encode_writes_every_layer_and_the_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("latents.npz");
+    says(&format!("encode {} --count 30 --out {}", run(), path.display()));
+    let arrays = npz::read(&path).unwrap();
+    let shapes: Vec<(&str, &[usize])> = arrays.iter().map(|(name, array)| (name.as_str(), &array.shape[..])).collect();
+    let (z_1, z_2): (&[usize], &[usize]) = (&[30, 6], &[30, 3]);
+    let expected = [
+        ("z_1", z_1),
+        ("mean_1", z_1),
+        ("variance_1", z_1),
+        ("z_2", z_2),
+        ("mean_2", z_2),
+        ("variance_2", z_2),
+        ("labels", &[30]),
+    ];
+    assert_eq!(shapes, expected);
+}
+
+#[test]
+fn info_describes_presets_and_runs() {
+    for (preset, parameters) in [
+        ("mnist-ladder-5", 1_850_944),
+        ("mnist-ladder-2", 1_745_552),
+        ("mnist-vae-bn-wu-5", 1_707_104),
+        ("mnist-vae-bn-wu-1", 1_430_544),
+    ] {
+        let description = says_json(&format!("info --preset {preset} --json"));
+        assert_eq!(description["parameters"], parameters, "{preset}");
+        let tensors = description["tensors"].as_array().unwrap();
+        assert_eq!(tensors.iter().map(|tensor| number(tensor, "parameters")).sum::<f64>(), f64::from(parameters));
+        assert!(number(&description, "memory_bytes") > 16.0 * f64::from(parameters));
+    }
+    let description = says_json(&format!("info {} --json", run()));
+    assert_eq!((number(&description, "step"), &description["latent_sizes"]), (8.0, &serde_json::json!([6, 3])));
+    assert!(says(&format!("info {}", run())).contains("inference.up.1.hidden.0           784 x 16"));
+    let presets = says("info --presets --json");
+    assert!(presets.lines().count() > 70);
+    assert!(presets.lines().all(|line| serde_json::from_str::<Value>(line).unwrap()["parameters"].is_u64()));
+}
+
+#[test]
+fn devices_and_data_sets_are_listed_one_a_line() {
+    let devices = says("devices --json");
+    let cpu: Value = serde_json::from_str(devices.lines().next().unwrap()).unwrap();
+    assert_eq!(cpu["name"], "cpu");
+    assert!(number(&cpu, "threads") >= 1.0);
+    let folder = tempfile::tempdir().unwrap();
+    let list = says(&format!("data list --json --data-dir {}", folder.path().display()));
+    let status = |name: &str| {
+        let of_name =
+            |line: &str| Some(serde_json::from_str::<Value>(line).unwrap()).filter(|value| value["name"] == name);
+        list.lines().find_map(of_name).unwrap()["presence"].clone()
+    };
+    assert_eq!((status("glyphs"), status("mnist")), ("built_in".into(), "absent".into()));
+    assert!(says("data verify glyphs").contains("nothing to check"));
+    let (code, errors) = fails(&format!("data verify mnist --data-dir {}", folder.path().display()));
+    assert!(code == 1 && errors.contains("4 of 4 files are missing"), "{errors}");
+}
+
+#[test]
+fn bench_measures_steps_evaluations_and_kernels() {
+    let subject = "--preset mnist-vae-bn-wu-1 --batch-size 8 --json";
+    let step = says_json(&format!("bench step {subject} --steps 3"));
+    let [min, median, max] = ["step_ms_min", "step_ms_median", "step_ms_max"].map(|key| number(&step, key));
+    assert!(0.0 < min && min <= median && median <= max);
+    assert_eq!((number(&step, "steps"), number(&step, "parameters")), (3.0, 1_430_544.0));
+    assert_eq!(number(&step, "allocated_bytes_per_step"), 0.0);
+    assert!(number(&step, "launches_per_step") > 10.0);
+    let evaluation = says_json(&format!("bench evaluate {subject} --importance-samples 10000 --rows 100"));
+    assert!(number(&evaluation, "image_samples_per_s") > 0.0);
+    let kernels = says(&format!("bench kernels {subject}"));
+    for line in kernels.lines() {
+        let kernel: Value = serde_json::from_str(line).unwrap();
+        let key = if kernel["kernel"] == "matmul" { "gflop_per_s" } else { "gb_per_s" };
+        assert!(number(&kernel, key) > 0.0, "{line}");
+    }
+}
+
+#[test]
+fn bench_serves_steps_on_demand() {
+    let arguments = ["bench", "serve", "--preset", "mnist-vae-bn-wu-1", "--batch-size", "8"];
+    let mut child = command(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut answers = BufReader::new(child.stdout.take().unwrap())
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+    let ready = answers.next().unwrap();
+    assert!(ready["ready"].is_string() && ready["params"] == 1_430_544, "{ready}");
+    let mut questions = child.stdin.take().unwrap();
+    for steps in [2, 1] {
+        writeln!(questions, "{steps}").unwrap();
+        let answer = answers.next().unwrap();
+        assert_eq!(answer["ms"].as_array().unwrap().len(), steps);
+        assert!(number(&answer, "loss") > 0.0);
+    }
+    drop(questions);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn what_cannot_be_done_is_said_in_words() {
+    let run = run();
+    let folder = tempfile::tempdir().unwrap();
+    let empty = folder.path().display();
+    let none = copy_of_run(|_| None);
+    let damaged = copy_of_run(|mut bytes| {
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        Some(bytes)
+    });
+    let cut = copy_of_run(|bytes| Some(bytes[..1000].to_vec()));
+    let (none, damaged, cut) = (none.path().display(), damaged.path().display(), cut.path().display());
+    for (line, code, expected) in [
+        ("evaluate /nowhere".to_string(), 1, "doesn't exist"),
+        (format!("evaluate {empty}"), 1, "isn't a run"),
+        (format!("evaluate {none}"), 1, "has no checkpoint yet"),
+        (format!("evaluate {damaged}"), 1, "checksum"),
+        (format!("sample {cut}"), 1, "can't be used as a checkpoint"),
+        (
+            format!("evaluate {run} --checkpoint /nowhere.safetensors"),
+            1,
+            "--checkpoint takes last, best, previous or a file",
+        ),
+        (format!("evaluate {run} --device opencl:7"), 1, "rung devices"),
+        (format!("evaluate {run} --split validation"), 1, "has no validation images"),
+        (format!("evaluate {run} --importance-samples 0"), 2, "0 is not in"),
+        (format!("sample {run} --layer 9"), 2, "layers 1 to 2"),
+        (format!("sample {run} --count 0"), 2, "0 is not in"),
+        (format!("sample {run} --out /nowhere/a.png"), 1, "its folder doesn't exist"),
+        (format!("sample {run} --out {empty}"), 1, "it is a folder"),
+        (format!("reconstruct {run} --out /nowhere/a.png"), 1, "make the folder first"),
+        (format!("encode {run} --out /nowhere/a.npz"), 1, "its folder doesn't exist"),
+        ("info --preset mnist-lader-5".to_string(), 2, "did you mean mnist-ladder-5?"),
+        ("data fetch mnits".to_string(), 1, "did you mean 'mnist'?"),
+        ("bench step --preset nothing".to_string(), 2, "unknown preset"),
+        ("bench step --batch-size 1".to_string(), 2, "at least 2"),
+    ] {
+        let (found, errors) = fails(&line);
+        assert_eq!(found, code, "{line}: {errors}");
+        assert!(errors.contains(expected), "{line}: {errors}");
+    }
+}
+
+#[test]
+fn a_missing_data_set_leaves_the_running_statistics() {
+    let copy = copy_of_run(Some);
+    let run = copy.path().display();
+    let config = copy.path().join("config.toml");
+    let text = std::fs::read_to_string(&config).unwrap().replace("name = \"glyphs\"", "name = \"mnist\"");
+    std::fs::write(&config, text).unwrap();
+    let unfinished = Path::new(self::run()).join("checkpoints/previous.safetensors");
+    let line = format!("sample {run} --checkpoint {} --data-dir /nowhere", unfinished.display());
+    let output = rung(line.split_whitespace());
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && errors.contains("warning: the running statistics"), "{errors}");
+    assert!(copy.path().join("pictures/samples.png").is_file());
+    let (code, errors) = fails(&format!("{line} --statistics exact"));
+    assert!(code == 1 && errors.contains("--data-dir"), "{errors}");
+    let (code, errors) = fails(&format!("evaluate {run} --data-dir /nowhere"));
+    assert!(code == 1 && errors.contains("rung data fetch mnist") && !errors.contains("warning"), "{errors}");
+}
+
+#[test]
+#[cfg(unix)]
+fn an_evaluation_stops_at_once_when_asked_to() {
+    let line = format!("evaluate {} --importance-samples 100000000", run());
+    let mut child: Child = Command::new(env!("CARGO_BIN_EXE_rung"))
+        .args(line.split_whitespace())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.starts_with("device: ")));
+    let sent = Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap();
+    assert!(sent.success());
+    assert!(lines.any(|line| line.starts_with("error: stopped as asked")));
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
