@@ -1,0 +1,173 @@
+//! A run that is stopped, whatever stops it, goes on to the same bytes.
+
+mod program;
+
+use std::fs;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use program::{Run, finish, interrupt, rung, rung_with_files_up_to, start};
+use rung_autograd::rng::Address;
+use rung_tests::run_seed;
+
+const EPOCHS: usize = 30;
+
+/// A run that nothing disturbs, and how long it takes.
+fn undisturbed(epochs: usize) -> (Run, Duration) {
+    let run = Run::new();
+    let arguments = run.train(epochs, &[]);
+    program::binary();
+    let started = Instant::now();
+    rung(&arguments).exits(0);
+    (run, started.elapsed())
+}
+
+fn assert_same(run: &Run, undisturbed: &Run, what: &str) {
+    assert!(run.bytes() == undisturbed.bytes(), "{what}: the last checkpoint differs from that of the undisturbed run");
+    assert_eq!(run.metrics(), undisturbed.metrics(), "{what}");
+}
+
+#[test]
+fn killed_at_random_instants_a_run_ends_in_the_same_bytes() {
+    let seed = run_seed();
+    println!("RUNG_TEST_SEED={seed}");
+    let (undisturbed, duration) = undisturbed(EPOCHS);
+    let mut kills = 0;
+    for attempt in 0..3 {
+        let run = Run::new();
+        for kill in 0..5 {
+            let arguments = if run.file("config.toml").exists() { run.resume(EPOCHS) } else { run.train(EPOCHS, &[]) };
+            let mut child = start(&arguments);
+            let share = rung_autograd::rng::uniform_at(&Address::new(seed, attempt, 0), kill);
+            sleep(duration.mul_f64(0.7 * share));
+            kills += usize::from(child.try_wait().unwrap().is_none());
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        let arguments = if run.file("config.toml").exists() { run.resume(EPOCHS) } else { run.train(EPOCHS, &[]) };
+        rung(&arguments).exits(0);
+        assert_same(&run, &undisturbed, &format!("RUNG_TEST_SEED={seed}, attempt {attempt}"));
+    }
+    assert!(kills >= 5, "only {kills} of 15 kills met a living process: the runs are too short");
+}
+
+#[test]
+fn ctrl_c_keeps_the_work_and_says_how_to_go_on() {
+    let (undisturbed, _) = undisturbed(EPOCHS);
+    let run = Run::new();
+    let child = start(&run.train(EPOCHS, &[]));
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !fs::metadata(run.file("metrics.jsonl")).is_ok_and(|file| file.len() > 0) && Instant::now() < deadline {
+        sleep(Duration::from_millis(2));
+    }
+    interrupt(&child);
+    let said = finish(child).exits(130);
+    assert!(said.error().contains("stopped as asked"), "{said:?}");
+    assert!(said.err.contains(&format!("go on with: rung train --resume {}", run.path.display())), "{said:?}");
+    assert!(run.metrics().len() < EPOCHS);
+    rung(&run.resume(EPOCHS)).exits(0);
+    assert_same(&run, &undisturbed, "after Ctrl-C");
+}
+
+#[test]
+fn a_restart_from_weights_alone_is_another_run() {
+    let (undisturbed, _) = undisturbed(6);
+    let half = Run::new();
+    rung(&half.train(3, &[])).exits(0);
+    let restarted = Run::new();
+    let from = half.path.display().to_string();
+    rung(&restarted.train(3, &["--init-from", &from, "--set", "train.warmup_epochs=0"])).exits(0);
+    rung(&half.resume(6)).exits(0);
+    assert_same(&half, &undisturbed, "resumed with a new end");
+    let weights = |run: &Run| tensor(&run.last(), "generative.x.logits.weight");
+    assert_eq!(weights(&half), weights(&undisturbed));
+    assert_ne!(
+        weights(&restarted),
+        weights(&undisturbed),
+        "the optimiser's state or the order of the images had no effect"
+    );
+}
+
+/// The bytes of a tensor in a safetensors file.
+fn tensor(path: &Path, name: &str) -> Vec<u8> {
+    let file = fs::read(path).unwrap();
+    let header = 8 + u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+    let entries: serde_json::Value = serde_json::from_slice(&file[8..header]).unwrap();
+    let [start, end] = [0, 1].map(|k| header + entries[name]["data_offsets"][k].as_u64().unwrap() as usize);
+    file[start..end].to_vec()
+}
+
+/// Sizes at which the primitives are spread over threads.
+#[test]
+fn one_two_and_four_threads_give_the_same_bytes() {
+    let checkpoints = ["1", "2", "4"].map(|threads| {
+        let run = Run::new();
+        let mut arguments = run.train(2, &["--set", "model.hidden_sizes=[256,128]", "--set", "train.batch_size=160"]);
+        let place = arguments.iter().position(|argument| argument == "--threads").unwrap();
+        arguments[place + 1] = threads.into();
+        rung(&arguments).exits(0);
+        (run.bytes(), run.metrics())
+    });
+    for (threads, checkpoint) in [(2, &checkpoints[1]), (4, &checkpoints[2])] {
+        assert!(*checkpoint == checkpoints[0], "{threads} threads give another checkpoint than one");
+    }
+}
+
+#[test]
+fn a_damaged_last_checkpoint_is_passed_over() {
+    let (undisturbed, _) = undisturbed(6);
+    type Damage = fn(&mut Vec<u8>);
+    let damages: [(&str, Damage); 3] = [
+        ("a flipped bit", |bytes| *bytes.last_mut().unwrap() ^= 1),
+        ("the second half missing", |bytes| bytes.truncate(bytes.len() / 2)),
+        ("nothing in it", Vec::clear),
+    ];
+    for (what, damage) in damages {
+        let run = Run::new();
+        rung(&run.train(3, &[])).exits(0);
+        let mut bytes = run.bytes();
+        damage(&mut bytes);
+        fs::write(run.last(), bytes).unwrap();
+        let said = rung(&run.resume(6)).exits(0);
+        assert!(said.err.contains("warning:") && said.err.contains("last.safetensors"), "{what}: {said:?}");
+        assert!(said.err.contains("going back to an older one"), "{what}: {said:?}");
+        assert_same(&run, &undisturbed, what);
+    }
+}
+
+#[test]
+fn a_full_disk_costs_nothing_that_was_saved() {
+    let (undisturbed, _) = undisturbed(6);
+    let run = Run::new();
+    rung(&run.train(3, &[])).exits(0);
+    let before = run.bytes();
+    let limit = before.len() / 2048;
+    let said = rung_with_files_up_to(limit, &run.resume(6)).exits(1);
+    assert!(said.error().contains("can't write") && said.error().contains("safetensors"), "{said:?}");
+    assert!(run.bytes() == before, "the last checkpoint was touched");
+    rung(&run.resume(6)).exits(0);
+    assert_same(&run, &undisturbed, "after a full disk");
+}
+
+#[test]
+fn numbers_that_are_not_finite_stop_the_run() {
+    let run = Run::new();
+    let said = rung(&run.train(4, &["--learning-rate", "1e38"])).exits(1);
+    let words = said.error();
+    assert!(words.starts_with("step ") && words.contains("is no longer a finite number"), "{said:?}");
+    assert!(["the loss", "log p(x|z_1)", "the divergence of layer"].iter().any(|term| words.contains(term)), "{words}");
+    assert!(said.err.contains("try a lower --learning-rate"), "{said:?}");
+}
+
+/// One step an epoch: the parameters are ruined after the last look at the loss and before the checkpoint of the epoch.
+#[test]
+fn the_checkpoint_that_is_kept_is_from_before_the_ruin() {
+    let run = Run::new();
+    rung(&run.train(4, &["--learning-rate", "1e38", "--set", "train.batch_size=320"])).exits(1);
+    if run.last().exists() {
+        let evaluated = ["evaluate", run.path.to_str().unwrap(), "--importance-samples", "1", "--json"];
+        let evaluated: serde_json::Value = serde_json::from_str(&rung(&evaluated).exits(0).out).unwrap();
+        assert!(evaluated["bound_1_nats"].is_f64(), "the checkpoint kept has the bound {}", evaluated["bound_1_nats"]);
+    }
+}
