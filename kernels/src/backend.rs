@@ -12,6 +12,7 @@ use std::fmt::Debug;
 
 use crate::buffer::SharedBuffer;
 use crate::function::{BinaryFunction, Reduction, UnaryFunction};
+use crate::profile::Profile;
 use crate::rng::Address;
 use crate::shape::{AxisExtent, Block, Broadcast};
 use crate::view::{View, ViewMut};
@@ -33,6 +34,9 @@ pub trait Backend: Send + Sync + Debug {
 
     /// What it has done so far.
     fn statistics(&self) -> DeviceStatistics;
+
+    /// Times of its primitives; a device that works on its own waits after each one while the profile is on.
+    fn profile(&self) -> &Profile;
 
     // ---------------------------------------------------------------- memory
 

@@ -39,6 +39,7 @@
 //! | `buffer.rs`, `view.rs`, `device.rs` | memory and handles |
 //! | `rng/` | Philox: random numbers as functions of their address |
 //! | `cpu/` | the processor: `matmul/` has the engines of the matrix product, `math.rs` the vectorised functions |
+//! | `profile.rs` | where the time of a device goes |
 //! | `primitives/` | the list of all primitives with slow references: what parity tests walk |
 //!
 //! # What was left out
@@ -51,6 +52,7 @@ mod dtype;
 mod error;
 mod function;
 pub mod primitives;
+pub mod profile;
 pub mod rng;
 mod shape;
 mod view;

@@ -17,6 +17,7 @@ mod merge;
 mod norm;
 mod optimiser;
 mod parallel;
+pub mod peak;
 mod pixels;
 mod product;
 mod random;
@@ -38,6 +39,7 @@ use crate::backend::{
     Matrix, PixelMap,
 };
 use crate::buffer::{Pool, SharedBuffer};
+use crate::profile::{Profile, Work};
 use crate::rng::Address;
 use crate::{
     AxisExtent, BinaryFunction, Block, Broadcast, DType, Error, MatmulShape, Reduction, Result, UnaryFunction, View,
@@ -51,6 +53,7 @@ pub struct Cpu {
     launches: AtomicUsize,
     bytes_to_device: AtomicUsize,
     bytes_from_device: AtomicUsize,
+    profile: Profile,
 }
 
 impl Cpu {
@@ -67,7 +70,11 @@ macro_rules! forward {
         $(
             fn $name(&self, $($argument: $type),+) -> Result<()> {
                 self.launches.fetch_add(1, Ordering::Relaxed);
-                $file::$name($($argument),+)
+                if !self.profile.is_on() {
+                    return $file::$name($($argument),+);
+                }
+                let work = Work::default()$(.with(&$argument))+;
+                self.profile.time(stringify!($name), work, || $file::$name($($argument),+))
             }
         )+
     };
@@ -91,6 +98,10 @@ impl Backend for Cpu {
             bytes_from_device: self.bytes_from_device.load(Ordering::Relaxed),
             pool: self.pool.statistics(),
         }
+    }
+
+    fn profile(&self) -> &Profile {
+        &self.profile
     }
 
     fn allocate(&self, dtype: DType, len: usize) -> Result<SharedBuffer> {

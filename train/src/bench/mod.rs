@@ -1,4 +1,4 @@
-//! What `rung bench` measures: a training step, an evaluation, the kernels, and steps on demand.
+//! What `rung bench` measures: a training step and its profile, an evaluation, the kernels, the processor's peak, and steps on demand.
 //!
 //! The images are random pixels made here, so that nothing needs files; they go the way of a training run all the same: copied to the
 //! device as bytes, gathered and binarised there, batch by batch.
@@ -6,6 +6,8 @@
 pub mod evaluate;
 pub mod kernels;
 pub mod passes;
+pub mod peak;
+mod profile;
 pub mod serve;
 pub mod step;
 mod timing;

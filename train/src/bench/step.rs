@@ -3,18 +3,18 @@
 use rung_autograd::Device;
 use serde_json::json;
 
-use super::{Subject, Timing, Workload, timed_ms};
+use super::{Subject, Timing, Workload, profile, timed_ms};
 use crate::error::Result;
 use crate::progress::Console;
 
 /// Steps before the first that is timed: buffers are allocated and caches filled in them.
 pub const WARM_UP_STEPS: u32 = 5;
 
-/// Times `steps` steps and prints the spread.
+/// Times `steps` steps and prints the spread; then, if asked to, as many with a profile.
 ///
 /// # Errors
 /// If the device fails.
-pub fn run(subject: &Subject, steps: u32, device: &Device, console: &Console) -> Result<()> {
+pub fn run(subject: &Subject, steps: u32, profiled: bool, device: &Device, console: &Console) -> Result<()> {
     let mut workload = Workload::new(&subject.config, device)?;
     for _ in 0..WARM_UP_STEPS {
         workload.step()?;
@@ -33,22 +33,25 @@ pub fn run(subject: &Subject, steps: u32, device: &Device, console: &Console) ->
     let allocated = per_step(before.pool.bytes.min(after.pool.bytes), after.pool.bytes);
     let Timing { median, min, max } = Timing::of(&times);
     let (parameters, batch, memory) = (workload.parameters(), subject.config.train.batch_size, after.pool.bytes);
-    if subject.json {
-        return console.result(
-            &json!({
-                "step_ms_median": median, "step_ms_min": min, "step_ms_max": max, "steps": steps, "parameters": parameters,
-                "batch_size": batch, "preset": subject.config.preset, "device": device.description(),
-                "launches_per_step": launches, "allocated_bytes_per_step": allocated, "memory_bytes": memory,
-            })
-            .to_string(),
-        );
+    console.result(&if subject.json {
+        json!({
+            "step_ms_median": median, "step_ms_min": min, "step_ms_max": max, "steps": steps, "parameters": parameters,
+            "batch_size": batch, "preset": subject.config.preset, "device": device.description(),
+            "launches_per_step": launches, "allocated_bytes_per_step": allocated, "memory_bytes": memory,
+        })
+        .to_string()
+    } else {
+        format!(
+            "{}, {parameters} parameters, batches of {batch}, on {}\n\
+             step: {median:.2} ms (median of {steps}; {min:.2} to {max:.2})\n\
+             {launches:.0} kernel launches and {allocated:.0} bytes allocated a step; {:.0} MB in use",
+            subject.config.preset,
+            device.description(),
+            memory as f64 / 1e6
+        )
+    })?;
+    if profiled {
+        profile::run(&mut workload, steps, subject.json, device, console)?;
     }
-    console.result(&format!(
-        "{}, {parameters} parameters, batches of {batch}, on {}\n\
-         step: {median:.2} ms (median of {steps}; {min:.2} to {max:.2})\n\
-         {launches:.0} kernel launches and {allocated:.0} bytes allocated a step; {:.0} MB in use",
-        subject.config.preset,
-        device.description(),
-        memory as f64 / 1e6
-    ))
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! `rung bench`: the arguments; `crate::bench` does the work.
 
 use clap::{Args, Subcommand};
+use rung_autograd::Device;
 
 use super::shared::DeviceArgs;
 use crate::bench::{self, Subject};
@@ -27,7 +28,7 @@ pub struct BenchArgs {
 pub enum BenchWhat {
     /// Time a training step: step_ms_median, step_ms_min, step_ms_max
     #[command(
-        before_help = "Most people want:\n  rung bench step                           on the processor\n  rung bench step --preset mnist-vae-2      another model"
+        before_help = "Most people want:\n  rung bench step                           on the processor\n  rung bench step --preset mnist-vae-2      another model\n  rung bench step --profile                 where the time goes"
     )]
     Step {
         /// The model and the machine.
@@ -41,6 +42,9 @@ pub enum BenchWhat {
             value_parser = clap::value_parser!(u32).range(1..)
         )]
         steps: u32,
+        /// Show where the time goes, by primitive, beside the processor's peak
+        #[arg(long)]
+        profile: bool,
     },
     /// Count the image-samples that an evaluation takes a second
     #[command(
@@ -75,6 +79,18 @@ pub enum BenchWhat {
         /// The model and the machine.
         #[command(flatten)]
         subject: BenchSubject,
+    },
+    /// Measure the processor's peak: multiply-adds and memory, on one thread and on all
+    #[command(
+        before_help = "Most people want:\n  rung bench peak                 on one thread and on one a core\n  rung bench peak --threads 4     on one thread and on four"
+    )]
+    Peak {
+        /// CPU threads; 0 for one a core
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        threads: u32,
+        /// Print JSON, one object a line
+        #[arg(long)]
+        json: bool,
     },
     /// Answer each number of steps on a line of standard input with their times
     ///
@@ -112,22 +128,29 @@ pub struct BenchSubject {
 /// # Errors
 /// If there is no such preset or device, or the device fails.
 pub fn run(arguments: &BenchArgs, console: &Console) -> Result<()> {
-    let (BenchWhat::Step { subject, .. }
-    | BenchWhat::Evaluate { subject, .. }
-    | BenchWhat::Kernels { subject }
-    | BenchWhat::Serve { subject }) = &arguments.what;
-    let subject = subject.resolve()?;
-    with_device(&subject.device, subject.threads, |device| match &arguments.what {
-        BenchWhat::Step { steps, .. } => bench::step::run(&subject, *steps, &device, console),
-        BenchWhat::Evaluate { importance_samples, rows, .. } => {
-            bench::evaluate::run(&subject, *importance_samples as usize, *rows as usize, &device, console)
+    match &arguments.what {
+        BenchWhat::Step { subject, steps, profile } => {
+            subject.measure(|subject, device| bench::step::run(subject, *steps, *profile, device, console))
         }
-        BenchWhat::Kernels { .. } => bench::kernels::run(&subject, &device, console),
-        BenchWhat::Serve { .. } => bench::serve::run(&subject, &device, console),
-    })
+        BenchWhat::Evaluate { subject, importance_samples, rows } => {
+            let (samples, rows) = (*importance_samples as usize, *rows as usize);
+            subject.measure(|subject, device| bench::evaluate::run(subject, samples, rows, device, console))
+        }
+        BenchWhat::Kernels { subject } => {
+            subject.measure(|subject, device| bench::kernels::run(subject, device, console))
+        }
+        BenchWhat::Serve { subject } => subject.measure(|subject, device| bench::serve::run(subject, device, console)),
+        BenchWhat::Peak { threads, json } => bench::peak::run(*threads as usize, *json, console),
+    }
 }
 
 impl BenchSubject {
+    /// Runs `work` with what is measured, on its device.
+    fn measure(&self, work: impl FnOnce(&Subject, &Device) -> Result<()> + Send) -> Result<()> {
+        let subject = self.resolve()?;
+        with_device(&subject.device, subject.threads, |device| work(&subject, &device))
+    }
+
     fn resolve(&self) -> Result<Subject> {
         let batch_size =
             self.batch_size.map(|size| ("--batch-size", "train.batch_size", toml::Value::Integer(size.into())));

@@ -101,7 +101,7 @@ mod tests;
 use element::Element;
 
 /// op(left) · op(right), where op transposes the stored matrix if its flag is set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MatmulShape {
     /// Rows of the product, `m`.
     pub rows: usize,
@@ -116,6 +116,16 @@ pub struct MatmulShape {
 }
 
 impl MatmulShape {
+    /// The product of matrices that are stored as they are multiplied.
+    pub fn plain(rows: usize, columns: usize, inner: usize) -> Self {
+        Self { rows, columns, inner, left_transposed: false, right_transposed: false }
+    }
+
+    /// Multiply-adds of the product.
+    pub fn multiply_adds(&self) -> usize {
+        self.rows * self.columns * self.inner
+    }
+
     /// Elements of the left matrix.
     pub fn left_len(&self) -> usize {
         self.rows * self.inner
