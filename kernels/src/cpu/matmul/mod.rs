@@ -27,7 +27,7 @@
 //! **Caches: blocks.** Five loops around it choose what is near. From the outermost to the innermost:
 //!
 //! ```text
-//!  loop 5: columns of `out`, 2048 at a time ┐  a block of `right`, packed, lies in the cache that the cores share
+//!  loop 5: columns of `out`, 2048 at a time ┐  a block of `right`, packed, lies in the outer caches
 //!  loop 4: terms of the sum, 512 at a time  ┘
 //!  loop 3: rows of `out`, 112 at a time        a block of `left` lies in the second-level cache (1 MiB) of a core
 //!  loop 2: panels of 32 columns                a panel of `right` lies in the first two levels
@@ -58,13 +58,13 @@
 //!
 //! # Threads and bits
 //!
-//! Threads share the packing of `right`, then loop 3. An element's terms are added in the order of `p`, in blocks that
-//! depend on `k` alone, by one thread: the bits of a product are the same for any number of threads. They do
-//! depend on the engine.
+//! `out` is cut into a part for each thread, the longer side first, and a thread computes its part alone, packing included:
+//! `split.rs` says why. An element's terms are added in the order of `p`, in blocks that depend on `k` alone, by one
+//! thread: the bits of a product are the same for any number of threads. They do depend on the engine.
 //!
 //! # What to read
 //!
-//! `plan.rs` (every constant with its reason), `blocked.rs` (the loops), `kernel.rs` (what they ask of a processor),
+//! `split.rs` (the parts), `plan.rs` (every constant with its reason), `blocked.rs` (the loops), `kernel.rs` (what they ask of a processor),
 //! `avx512.rs`, then `avx2.rs`, its smaller brother. The blocking is that of Goto and van de Geijn, *Anatomy of
 //! High-Performance Matrix Multiplication* (2008), with the names of BLIS (Van Zee and van de Geijn, 2015).
 //!

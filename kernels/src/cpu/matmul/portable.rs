@@ -1,13 +1,13 @@
 //! The engine that runs anywhere: `matrixmultiply`, its output split over the threads of the pool.
 
 use super::element::Element;
-use super::split::{Shared, piece, run_tasks};
+use super::split::{Part, Shared};
 use super::{Epilogue, MatmulShape};
 
 /// Multiply-adds below which a second thread doesn't pay for being woken.
 const MIN_MULTIPLY_ADDS_PER_TASK: usize = 1 << 20;
-/// Rows or columns of a task are no fewer, so that its share of the packing stays small.
-const MIN_SIDE_PER_TASK: usize = 32;
+/// Parts are cut at multiples of these rows and columns, so that none is so narrow that packing outweighs it.
+const TILE: [usize; 2] = [32, 32];
 
 pub(super) fn multiply<T: Element>(
     shape: MatmulShape,
@@ -28,23 +28,15 @@ pub(super) fn multiply<T: Element>(
         }
         Epilogue::Accumulate => T::ONE,
     };
-    // A task packs all of the operand that isn't split, so the larger side of the output is split.
-    let by_rows = rows >= columns;
-    let side = if by_rows { rows } else { columns };
-    let tasks = (rows * columns * inner / MIN_MULTIPLY_ADDS_PER_TASK)
-        .min(side / MIN_SIDE_PER_TASK)
-        .min(rayon::current_num_threads())
-        .max(1);
+    let tasks = (shape.multiply_adds() / MIN_MULTIPLY_ADDS_PER_TASK).clamp(1, rayon::current_num_threads());
     let out = Shared::new(out.as_mut_ptr());
-    run_tasks(tasks, &|index| {
-        let (start, size) = piece(side, tasks, index);
-        let (first_row, task_rows) = if by_rows { (start, size) } else { (0, rows) };
-        let (first_column, task_columns) = if by_rows { (0, columns) } else { (start, size) };
-        // SAFETY: the slices have the lengths of `shape`, a task's rows and columns lie within it, and tasks
-        // write to disjoint rows or columns of `out`.
+    Part::whole(shape).divide(tasks, TILE, &|part| {
+        let (first_row, first_column) = (part.rows.start, part.columns.start);
+        // SAFETY: the slices have the lengths of `shape`, a part lies within it, and parts are
+        // disjoint.
         unsafe {
             T::portable_gemm(
-                [task_rows, task_columns, inner],
+                [part.rows.len(), part.columns.len(), inner],
                 (left.as_ptr().add(first_row * left_strides.0), left_strides.0 as isize, left_strides.1 as isize),
                 (
                     right.as_ptr().add(first_column * right_strides.1),

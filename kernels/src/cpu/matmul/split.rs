@@ -1,20 +1,55 @@
-//! Running numbered tasks on the current rayon pool, and the pointer that lets them share one output.
+//! Cutting a product into parts for the threads of the current rayon pool, and the pointer that lets them share one output.
 
-/// Runs `task(0)` to `task(count - 1)`, each once, on the threads of the current pool.
-///
-/// Halving by `join` allocates nothing inside a worker, unlike `spawn`, and idle workers steal the larger halves.
-pub(super) fn run_tasks(count: usize, task: &(impl Fn(usize) + Sync)) {
-    fn halve(first: usize, end: usize, task: &(impl Fn(usize) + Sync)) {
-        match end - first {
-            0 => {}
-            1 => task(first),
-            length => {
-                let middle = first + length.div_ceil(2);
-                rayon::join(|| halve(first, middle, task), || halve(middle, end, task));
+use std::ops::Range;
+
+use super::MatmulShape;
+
+/// Some rows and columns of `out`: what one task computes.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    pub(super) rows: Range<usize>,
+    pub(super) columns: Range<usize>,
+}
+
+impl Part {
+    pub(super) fn whole(shape: MatmulShape) -> Part {
+        Part { rows: 0..shape.rows, columns: 0..shape.columns }
+    }
+
+    /// Runs `compute` on `tasks` disjoint parts that cover this one and begin at borders of tiles of [rows, columns], or on fewer
+    /// where it is too small.
+    ///
+    /// The longer side is cut: a task packs its rows of the left matrix and its columns of the right one for itself, and
+    /// squares have the least of both for their area. Packing in common would save that work, but then every thread waits for
+    /// the slowest twice, and reads what another core has just written; on two cores that cost a fifth of the speed.
+    /// Halving by `join` allocates nothing inside a worker, unlike `spawn`, and idle workers steal the larger halves.
+    pub(super) fn divide(self, tasks: usize, tile: [usize; 2], compute: &(impl Fn(Part) + Sync)) {
+        let first_tasks = tasks.div_ceil(2);
+        let Some((first, rest)) = (tasks > 1).then(|| self.cut(first_tasks, tasks, tile)).flatten() else {
+            return compute(self);
+        };
+        rayon::join(|| first.divide(first_tasks, tile, compute), || rest.divide(tasks - first_tasks, tile, compute));
+    }
+
+    /// The first `share / of` and the rest, cut at the border of a tile; nothing if there is only one.
+    fn cut(&self, share: usize, of: usize, [tile_rows, tile_columns]: [usize; 2]) -> Option<(Part, Part)> {
+        let at = |side: &Range<usize>, tile: usize| {
+            let tiles = side.len().div_ceil(tile);
+            (tiles > 1).then(|| side.start + (tiles * share / of).clamp(1, tiles - 1) * tile)
+        };
+        let Part { rows, columns } = self.clone();
+        let (row, column) = (at(&rows, tile_rows), at(&columns, tile_columns));
+        match (row, column) {
+            (Some(row), _) if column.is_none() || rows.len() >= columns.len() => {
+                Some((Part { rows: rows.start..row, columns: columns.clone() }, Part { rows: row..rows.end, columns }))
             }
+            (_, Some(column)) => Some((
+                Part { rows: rows.clone(), columns: columns.start..column },
+                Part { rows, columns: column..columns.end },
+            )),
+            _ => None,
         }
     }
-    halve(0, count, task);
 }
 
 /// The `index`-th of `parts` nearly equal pieces of `0..length`, as (start, size): sizes differ by one at most.
