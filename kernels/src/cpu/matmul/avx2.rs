@@ -13,6 +13,8 @@ const ROWS: usize = 6;
 /// Steps between two jumps. A core whose units are shared with a busy neighbour gets half of its instructions through, and then each
 /// one counts that is no multiply-add: with every step a loop of its own, this kernel lost a quarter to MKL's there, and nothing alone.
 const UNROLL: usize = 4;
+/// Steps by which a strip that is copied is fetched ahead: the lines of a step lie a matrix row from the last ones, too far to be foreseen.
+const COPY_AHEAD: usize = 8;
 /// Steps by which a packed left panel is fetched ahead of its use.
 const PREFETCH_STEPS: usize = 32;
 
@@ -70,8 +72,6 @@ fn first_lanes(count: usize) -> __m256i {
 /// A tile of `R` rows and `V` vectors, the last of them masked; `SIDE_BY_SIDE` if the rows of a step are.
 #[target_feature(enable = "avx2,fma")]
 unsafe fn multiply<const R: usize, const V: usize, const SIDE_BY_SIDE: bool>(tile: &Tile) {
-    let all = first_lanes(LANES);
-    let mask = first_lanes(tile.columns - (V - 1) * LANES);
     let mut sums = [[_mm256_setzero_ps(); V]; R];
     let (mut left, mut right, mut ahead) = (tile.left, tile.right, tile.ahead);
     let row = if SIDE_BY_SIDE { 1 } else { tile.left_row };
@@ -111,17 +111,54 @@ unsafe fn multiply<const R: usize, const V: usize, const SIDE_BY_SIDE: bool>(til
             ahead = ahead.wrapping_add(UNROLL * tile.ahead_step);
         }
         steps(tile.inner % UNROLL);
+        let whole = tile.columns == V * LANES;
         for (r, sums) in sums.iter().enumerate() {
             for (v, &sum) in sums.iter().enumerate() {
-                let lanes = if v + 1 == V { mask } else { all };
-                let out = tile.out.add(r * tile.out_row + v * LANES);
-                let value = match tile.write {
-                    Write::Set => sum,
-                    Write::Add => _mm256_add_ps(_mm256_maskload_ps(out, lanes), sum),
-                    Write::SetWithBias(bias) => _mm256_add_ps(_mm256_maskload_ps(bias.add(v * LANES), lanes), sum),
-                };
-                _mm256_maskstore_ps(out, lanes, value);
+                let vector = Vector { out: tile.out.add(r * tile.out_row + v * LANES), column: v * LANES };
+                if v + 1 < V || whole {
+                    vector.write(sum, tile.write);
+                } else {
+                    vector.write_lanes(first_lanes(tile.columns - v * LANES), sum, tile.write);
+                }
             }
+        }
+    }
+}
+
+/// Where a vector of finished sums goes.
+struct Vector {
+    out: *mut f32,
+    /// Its first column in the tile.
+    column: usize,
+}
+
+impl Vector {
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn write(self, sum: __m256, write: Write) {
+        // SAFETY: the caller promises that all lanes lie in the buffers.
+        unsafe {
+            let value = match write {
+                Write::Set => sum,
+                Write::Add => _mm256_add_ps(_mm256_loadu_ps(self.out), sum),
+                Write::SetWithBias(bias) => _mm256_add_ps(_mm256_loadu_ps(bias.add(self.column)), sum),
+            };
+            _mm256_storeu_ps(self.out, value);
+        }
+    }
+
+    /// The same for the lanes of a mask only: at the right border, for a masked store takes tens of cycles on AMD's processors.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn write_lanes(self, lanes: __m256i, sum: __m256, write: Write) {
+        // SAFETY: the caller promises that these lanes lie in the buffers; the others aren't touched.
+        unsafe {
+            let value = match write {
+                Write::Set => sum,
+                Write::Add => _mm256_add_ps(_mm256_maskload_ps(self.out, lanes), sum),
+                Write::SetWithBias(bias) => _mm256_add_ps(_mm256_maskload_ps(bias.add(self.column), lanes), sum),
+            };
+            _mm256_maskstore_ps(self.out, lanes, value);
         }
     }
 }
@@ -136,9 +173,12 @@ unsafe fn copy_strips(strips: &[Strip]) {
     }
     for p in 0..inner {
         for (strip, &mask) in strips.iter().zip(&masks) {
+            let source = strip.source.wrapping_add(p * inner_stride);
+            _mm_prefetch::<_MM_HINT_T0>(source.wrapping_add(COPY_AHEAD * inner_stride).cast());
             // SAFETY: the caller promises the bounds of the strips; masked lanes aren't read.
             unsafe {
-                let lanes = _mm256_maskload_ps(strip.source.add(p * inner_stride), mask);
+                let lanes =
+                    if strip.lanes == LANES { _mm256_loadu_ps(source) } else { _mm256_maskload_ps(source, mask) };
                 _mm256_storeu_ps(strip.packed.add(p * packed_step), lanes);
             }
         }
