@@ -198,6 +198,32 @@ pub(super) fn sum_of<T: Real, const N: usize>(x: impl Inputs<T, N>, f: impl Fn([
     total(&lanes)
 }
 
+/// Σ_i (f₀ − ln(1 + f₁)) with [f₀, f₁] = f([x[0][i], …, x[N−1][i]]) and 0 ≤ f₁ ≤ 1: one logarithm for sixteen terms.
+///
+/// A lane keeps q = Π(1 + f₁) − 1, updated as q + f₁ + q·f₁: it stays accurate where all factors are near 1, and a tile's
+/// sixteen factors a lane make at most 2¹⁶.
+#[inline(always)]
+pub(super) fn sum_less_ln_1p<T: Real, const N: usize>(x: impl Inputs<T, N>, f: impl Fn([T; N]) -> [T; 2]) -> f64 {
+    let mut lanes = [T::ZERO; LANES];
+    let (mut terms, mut factors) = (Aligned([T::ZERO; TILE]), Aligned([T::ZERO; TILE]));
+    for tile in tiles(x.len()) {
+        let (terms, factors) = (&mut terms.0[..tile.len()], &mut factors.0[..tile.len()]);
+        x.range(tile).map_2([terms, factors], &f);
+        add_to_lanes(terms, &mut lanes);
+        let mut products = [T::ZERO; LANES];
+        fold_into_lanes(
+            factors,
+            &mut products,
+            #[inline(always)]
+            |q, t| q + t + q * t,
+        );
+        for (lane, product) in lanes.iter_mut().zip(products) {
+            *lane += -product.ln_1p();
+        }
+    }
+    total(&lanes)
+}
+
 /// Σ x[i].
 #[inline(always)]
 pub(super) fn sum<T: Real>(x: &[T]) -> f64 {
@@ -209,14 +235,25 @@ pub(super) fn sum<T: Real>(x: &[T]) -> f64 {
 /// Adds element i to lane i mod 16.
 #[inline(always)]
 fn add_to_lanes<T: Real>(x: &[T], lanes: &mut [T; LANES]) {
+    fold_into_lanes(
+        x,
+        lanes,
+        #[inline(always)]
+        |lane, x| lane + x,
+    );
+}
+
+/// Folds element i into lane i mod 16.
+#[inline(always)]
+fn fold_into_lanes<T: Real>(x: &[T], lanes: &mut [T; LANES], fold: impl Fn(T, T) -> T) {
     let (whole, rest) = x.as_chunks::<LANES>();
     for x in whole {
         for (lane, &x) in lanes.iter_mut().zip(x) {
-            *lane += x;
+            *lane = fold(*lane, x);
         }
     }
     for (lane, &x) in lanes.iter_mut().zip(rest) {
-        *lane += x;
+        *lane = fold(*lane, x);
     }
 }
 
@@ -257,19 +294,11 @@ pub(super) fn minimum<T: Real>(x: &[T]) -> T {
     )
 }
 
-/// Folds element i into lane i mod 16, then the lanes.
+/// Folds the elements into lanes, then the lanes.
 #[inline(always)]
 fn fold_lanes<T: Real>(x: &[T], start: T, choose: impl Fn(T, T) -> T) -> T {
     let mut lanes = [start; LANES];
-    let (whole, rest) = x.as_chunks::<LANES>();
-    for x in whole {
-        for (lane, &x) in lanes.iter_mut().zip(x) {
-            *lane = choose(*lane, x);
-        }
-    }
-    for (lane, &x) in lanes.iter_mut().zip(rest) {
-        *lane = choose(*lane, x);
-    }
+    fold_into_lanes(x, &mut lanes, &choose);
     let mut chosen = start;
     for lane in lanes {
         chosen = choose(chosen, lane);

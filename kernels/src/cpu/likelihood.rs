@@ -1,7 +1,7 @@
 //! Likelihoods of data given logits: Bernoulli pixels and categorical labels.
 
 use super::gaussian::{row_of, rows_before_repeat};
-use super::lanes::{map, sum_of};
+use super::lanes::{larger, map, sum_less_ln_1p};
 use super::parallel::{HEAVY, for_each_block, rows};
 use super::softmax::log_sum_exp_of_row;
 use super::typed::{Extent, Float, check, check_indices, for_float, indices_of, operands};
@@ -31,10 +31,11 @@ fn bernoulli<T: Float>(columns: usize, repeat: usize, x: &[T], logits: &[T], out
             #[inline(always)]
             || {
                 for (row, out) in range.zip(out) {
-                    let sum = sum_of(
+                    // softplus(l) = max(l, 0) + ln(1 + e^−|l|)
+                    let sum = sum_less_ln_1p(
                         [row_of(x, columns, row / repeat), row_of(logits, columns, row)],
                         #[inline(always)]
-                        |[x, logit]| x * logit - logit.softplus(),
+                        |[x, logit]| [x * logit - larger(logit, T::ZERO), (-logit.abs()).exp()],
                     );
                     *out = T::from_f64(sum);
                 }
@@ -203,6 +204,17 @@ mod tests {
         bernoulli_log_prob(matrix, 1, View::F32(&[1.0, 0.0]), View::F32(&[1e30, -1e30]), ViewMut::F32(&mut out))
             .unwrap();
         assert_eq!(out, [0.0]);
+    }
+
+    /// Where every pixel is nearly certain, the sum is as small as its terms, and they have to keep their digits.
+    #[test]
+    fn nearly_certain_pixels_keep_their_digits() {
+        let matrix = Matrix { rows: 1, columns: 784 };
+        let (x, logits) = (vec![1f32; 784], vec![15f32; 784]);
+        let mut out = [0f32];
+        bernoulli_log_prob(matrix, 1, View::F32(&x), View::F32(&logits), ViewMut::F32(&mut out)).unwrap();
+        let expected = -784.0 * (-15f64).exp().ln_1p();
+        assert!((f64::from(out[0]) / expected - 1.0).abs() < 1e-5, "{out:?}, expected {expected}");
     }
 
     #[test]
