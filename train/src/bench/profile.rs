@@ -1,4 +1,4 @@
-//! `rung bench step --profile`: where the time of a step goes.
+//! `--profile` of `rung bench step` and `rung bench evaluate`: where the time goes.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,7 +7,6 @@ use rung_autograd::Device;
 use rung_kernels::profile::{Call, Record};
 use serde_json::{Value, json};
 
-use super::Workload;
 use super::peak::Peak;
 use crate::error::Result;
 use crate::progress::Console;
@@ -15,7 +14,7 @@ use crate::progress::Console;
 /// Products narrower than this on some side are listed apart: they live from latency, not from the multiply-add units.
 const WIDE: usize = 64;
 
-/// What several primitives of a step amount to.
+/// What several calls of a primitive amount to.
 #[derive(Debug, Default)]
 struct Line {
     calls: usize,
@@ -24,16 +23,25 @@ struct Line {
     flop: f64,
 }
 
-/// Runs `steps` steps with the profile on, and prints a line for each primitive and direction, the longest first.
+/// How a profile is shown.
+pub(super) struct Shown<'a> {
+    /// What is repeated: `step` or `evaluation`.
+    pub(super) unit: &'a str,
+    pub(super) json: bool,
+    pub(super) console: &'a Console,
+}
+
+/// Does `work` `times` times with the profile on, and prints a line for each primitive and direction, the longest first.
 ///
 /// # Errors
 /// If the device fails.
-pub(super) fn run(workload: &mut Workload, steps: u32, json: bool, device: &Device, console: &Console) -> Result<()> {
+pub(super) fn run(device: &Device, times: u32, shown: &Shown<'_>, mut work: impl FnMut() -> Result<()>) -> Result<()> {
+    let &Shown { unit, json, console } = shown;
     let peak = Peak::measure();
     device.profile().start();
     let started = std::time::Instant::now();
-    for _ in 0..steps {
-        workload.step()?;
+    for _ in 0..times {
+        work()?;
     }
     let total = started.elapsed();
     let mut lines = lines(&device.profile().stop());
@@ -49,14 +57,14 @@ pub(super) fn run(workload: &mut Workload, steps: u32, json: bool, device: &Devi
         ))?;
     }
     for (key, line) in &lines {
-        console.result(&line.shown(key, f64::from(steps), total, &peak, json))?;
+        console.result(&line.shown(key, f64::from(times), unit, total, &peak, json))?;
     }
     if json {
         return Ok(());
     }
     let [cache, memory] = peak.gb_per_s;
     console.result(&format!(
-        "per step; peak, measured just before: {:.0} GFLOP/s of multiply-adds, triad {cache:.0} GB/s in the caches, {memory:.0} GB/s in memory",
+        "per {unit}; peak, measured just before: {:.0} GFLOP/s of multiply-adds, triad {cache:.0} GB/s in the caches, {memory:.0} GB/s in memory",
         peak.gflop_per_s
     ))
 }
@@ -102,15 +110,23 @@ fn forward_or_step(primitive: &str) -> &'static str {
 }
 
 impl Line {
-    fn shown(&self, (name, pass): &(String, &str), steps: f64, total: Duration, peak: &Peak, json: bool) -> String {
-        let (seconds, calls) = (self.time.as_secs_f64(), self.calls as f64 / steps);
+    fn shown(
+        &self,
+        (name, pass): &(String, &str),
+        times: f64,
+        unit: &str,
+        total: Duration,
+        peak: &Peak,
+        json: bool,
+    ) -> String {
+        let (seconds, calls) = (self.time.as_secs_f64(), self.calls as f64 / times);
         let rate = |amount: f64| if seconds > 0.0 { amount / seconds / 1e9 } else { 0.0 };
         let (gflop, gb) = (rate(self.flop), rate(self.bytes as f64));
-        let (ms, share) = (seconds * 1e3 / steps, self.time.as_secs_f64() / total.as_secs_f64());
+        let (ms, share) = (seconds * 1e3 / times, self.time.as_secs_f64() / total.as_secs_f64());
         if json {
             let or_null = |amount: f64, rate: f64| if amount > 0.0 { json!(rate) } else { Value::Null };
             return json!({
-                "primitive": name, "pass": pass, "calls_per_step": calls, "ms_per_step": ms, "share": share,
+                "primitive": name, "pass": pass, "per": unit, "calls": calls, "ms": ms, "share": share,
                 "gflop_per_s": or_null(self.flop, gflop), "gb_per_s": or_null(self.bytes as f64, gb),
                 "peak_gflop_per_s": peak.gflop_per_s,
             })

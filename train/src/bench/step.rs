@@ -51,7 +51,8 @@ pub fn run(subject: &Subject, steps: u32, profiled: bool, device: &Device, conso
         )
     })?;
     if profiled {
-        profile::run(&mut workload, steps, subject.json, device, console)?;
+        let shown = profile::Shown { unit: "step", json: subject.json, console };
+        profile::run(device, steps, &shown, || workload.step().map(drop))?;
     }
     Ok(())
 }

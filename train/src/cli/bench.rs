@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use rung_autograd::Device;
 
 use super::shared::DeviceArgs;
+use crate::bench::evaluate::Size;
 use crate::bench::{self, Subject};
 use crate::config::Config;
 use crate::config::sources::{Sources, layered};
@@ -70,6 +71,9 @@ pub enum BenchWhat {
             value_parser = clap::value_parser!(u32).range(1..)
         )]
         rows: u32,
+        /// Show where the time goes, by primitive, beside the processor's peak
+        #[arg(long)]
+        profile: bool,
     },
     /// Time each operation at the model's own sizes, in GFLOP/s and GB/s
     #[command(
@@ -92,17 +96,20 @@ pub enum BenchWhat {
         #[arg(long)]
         json: bool,
     },
-    /// Answer each number of steps on a line of standard input with their times
+    /// Answer each number on a line of standard input with the times of so many training steps
     ///
     /// For programs that time several implementations turn by turn: it prints {"ready": ...} once
     /// warm, and then one JSON object for each line that it reads.
     #[command(
-        before_help = "Most people want:\n  rung bench serve                               the five-layer ladder\n  rung bench serve --preset mnist-vae-5          another model"
+        before_help = "Most people want:\n  rung bench serve                               the five-layer ladder\n  rung bench serve --preset mnist-vae-5          another model\n  rung bench serve --importance-samples 5000     evaluations of one image instead of steps"
     )]
     Serve {
         /// The model and the machine.
         #[command(flatten)]
         subject: BenchSubject,
+        /// Time evaluations of one image with so many samples, instead of training steps
+        #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
+        importance_samples: Option<u32>,
     },
 }
 
@@ -132,14 +139,18 @@ pub fn run(arguments: &BenchArgs, console: &Console) -> Result<()> {
         BenchWhat::Step { subject, steps, profile } => {
             subject.measure(|subject, device| bench::step::run(subject, *steps, *profile, device, console))
         }
-        BenchWhat::Evaluate { subject, importance_samples, rows } => {
-            let (samples, rows) = (*importance_samples as usize, *rows as usize);
-            subject.measure(|subject, device| bench::evaluate::run(subject, samples, rows, device, console))
+        BenchWhat::Evaluate { subject, importance_samples, rows, profile } => {
+            let size = Size { importance_samples: *importance_samples as usize, rows: *rows as usize };
+            subject.measure(|subject, device| bench::evaluate::run(subject, size, *profile, device, console))
         }
         BenchWhat::Kernels { subject } => {
             subject.measure(|subject, device| bench::kernels::run(subject, device, console))
         }
-        BenchWhat::Serve { subject } => subject.measure(|subject, device| bench::serve::run(subject, device, console)),
+        BenchWhat::Serve { subject, importance_samples } => {
+            let size = |samples: u32| Size { importance_samples: samples as usize, rows: DEFAULT_ROWS as usize };
+            let evaluation = importance_samples.map(size);
+            subject.measure(|subject, device| bench::serve::run(subject, evaluation, device, console))
+        }
         BenchWhat::Peak { threads, json } => bench::peak::run(*threads as usize, *json, console),
     }
 }
