@@ -223,6 +223,17 @@ pub trait Backend: Send + Sync + Debug {
     /// Normalisation with given statistics: the formula of [`Backend::batch_norm`].
     fn normalise(&self, norm: &BatchNorm, x: View<'_>, vectors: BatchNormVectors<'_>, out: ViewMut<'_>) -> Result<()>;
 
+    /// A product that is normalised at once: out = [`Backend::normalise`] of op(left) · op(right), whose sizes `norm.matrix` repeats.
+    fn matmul_normalise(
+        &self,
+        shape: MatmulShape,
+        left: View<'_>,
+        right: View<'_>,
+        norm: &BatchNorm,
+        vectors: BatchNormVectors<'_>,
+        out: ViewMut<'_>,
+    ) -> Result<()>;
+
     /// Adjoints of [`Backend::normalise`], the statistics being constants: grad_x = g · scale/√(variance + ε), the sums as above.
     fn normalise_backward(
         &self,

@@ -46,7 +46,7 @@ pub struct FrozenStatistics {
     pub variance: Tensor,
 }
 
-fn matrix(shape: &Shape) -> Matrix {
+pub(super) fn matrix(shape: &Shape) -> Matrix {
     let (rows, columns) = shape.as_matrix();
     Matrix { rows, columns }
 }
@@ -111,7 +111,7 @@ impl Operation for BatchNorm {
             name: "batch_norm",
             case: |rng| {
                 let (rows, columns) = (draw::size(rng).max(3), draw::size(rng));
-                let activation = activation(rng);
+                let activation = smooth_activation(rng);
                 let inputs = vec![
                     draw::uniform(rng, [rows, columns], -2.0, 2.0),
                     draw::signed(rng, [columns], 0.4, 1.6),
@@ -170,7 +170,7 @@ impl Operation for Normalise {
             name: "normalise",
             case: |rng| {
                 let (rows, columns) = (draw::size_or_zero(rng), draw::size(rng));
-                let activation = activation(rng);
+                let activation = smooth_activation(rng);
                 let inputs = vec![
                     draw::uniform(rng, [rows, columns], -2.0, 2.0),
                     draw::signed(rng, [columns], 0.4, 1.6),
@@ -200,7 +200,7 @@ impl Operation for Normalise {
 }
 
 /// A smooth activation: kinks have tests of their own, and here the pre-activation cannot be kept off them.
-fn activation(rng: &mut rung_kernels::rng::Philox) -> UnaryFunction {
+pub(super) fn smooth_activation(rng: &mut rung_kernels::rng::Philox) -> UnaryFunction {
     use rand::RngExt;
     [UnaryFunction::Identity, UnaryFunction::Tanh, UnaryFunction::Softplus, UnaryFunction::Sigmoid]
         [rng.random_range(0..4)]

@@ -13,6 +13,7 @@ mod elementwise;
 mod gaussian;
 mod gaussian_terms;
 mod likelihood;
+mod linear_normalise;
 mod matmul;
 mod reduce;
 mod rows;
@@ -81,6 +82,7 @@ operations! {
     rows::RepeatRows,
     batch_norm::BatchNorm,
     batch_norm::Normalise,
+    linear_normalise::LinearNormalise,
     gaussian::Head,
     gaussian::Sample,
     gaussian::Merge,

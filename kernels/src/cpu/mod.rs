@@ -161,6 +161,9 @@ impl Backend for Cpu {
             norm: &BatchNorm, x: View<'_>, vectors: BatchNormVectors<'_>, grad_out: View<'_>,
             grad_x: ViewMut<'_>, grad_scale: ViewMut<'_>, grad_shift: ViewMut<'_>
         );
+        norm::matmul_normalise(
+            shape: MatmulShape, left: View<'_>, right: View<'_>, norm: &BatchNorm, vectors: BatchNormVectors<'_>, out: ViewMut<'_>
+        );
         norm::normalise(norm: &BatchNorm, x: View<'_>, vectors: BatchNormVectors<'_>, out: ViewMut<'_>);
         norm::normalise_backward(
             norm: &BatchNorm, x: View<'_>, vectors: BatchNormVectors<'_>, grad_out: View<'_>,

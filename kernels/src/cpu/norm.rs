@@ -9,7 +9,9 @@ use std::ops::Range;
 
 use super::elementwise::work_of;
 use super::lanes::{Aligned, map, update};
-use super::parallel::{ColumnsMut, LIGHT, for_each_block_of};
+use super::matmul::{Epilogue, Finished, MatmulShape};
+use super::parallel::{ColumnsMut, LIGHT, Parts, for_each_block_of};
+use super::product::check_sizes;
 use super::reduce::ROWS_PER_PARTIAL;
 use super::scalar::{Scalar, with_activation};
 use super::typed::{Extent, Float, NormVectors, check, for_float, operands};
@@ -76,6 +78,49 @@ fn batch_norm_slices<T: Float>(
         moments(columns, x, mean, variance);
         normalise_columns(columns, norm, x, NormVectors { mean, variance, scale, shift }, &mut out);
     });
+}
+
+/// `Backend::matmul_normalise`.
+pub(super) fn matmul_normalise(
+    shape: MatmulShape,
+    left: View<'_>,
+    right: View<'_>,
+    norm: &BatchNorm,
+    vectors: BatchNormVectors<'_>,
+    out: ViewMut<'_>,
+) -> Result<()> {
+    const NAME: &str = "matmul_normalise";
+    check_sizes(NAME, shape, left, right, &out)?;
+    check(NAME, Extent::Matrix(norm.matrix), &[("out", &out)])?;
+    check(NAME, Extent::Columns(norm.matrix.columns), operands!(vectors))?;
+    for_float!(NAME, (left, right, vectors, out) => {
+        Float::product(shape, left, right, Epilogue::Then(&|finished| normalise_in_place(norm, vectors, finished)), out);
+    });
+    Ok(())
+}
+
+/// Normalises and activates a piece of a matrix.
+fn normalise_in_place<T: Float>(norm: &BatchNorm, vectors: NormVectors<'_, T>, finished: Finished<'_, T>) {
+    let Finished { mut first_column, elements: mut rest } = finished;
+    while rest.width() > 0 {
+        let width = rest.width().min(WIDTH);
+        let (mut block, wider) = rest.cut(width);
+        let factors = Factors::folded(norm.epsilon, vectors.range(first_column..first_column + width));
+        with_activation!(T, norm.activation, |f| T::vectorised(
+            #[inline(always)]
+            || {
+                for row in 0..block.rows() {
+                    update(
+                        [&factors.mean.0[..], &factors.scale.0, &factors.shift.0],
+                        block.row(row),
+                        #[inline(always)]
+                        |x, [mean, scale, shift]| f.value((x - mean) * scale + shift),
+                    );
+                }
+            },
+        ));
+        (first_column, rest) = (first_column + width, wider);
+    }
 }
 
 /// `Backend::normalise`.
@@ -204,6 +249,16 @@ impl<T: Float> Factors<T> {
         }
         factors
     }
+
+    /// The same with `scale` multiplied by `inverse_deviation`.
+    #[inline(always)]
+    fn folded(epsilon: f64, vectors: NormVectors<'_, T>) -> Self {
+        let mut factors = Self::new(epsilon, vectors);
+        for (scale, inverse) in factors.scale.0.iter_mut().zip(factors.inverse_deviation.0) {
+            *scale = *scale * inverse;
+        }
+        factors
+    }
 }
 
 /// Mean and biased variance, the variance from the deviations of a second pass.
@@ -241,10 +296,7 @@ fn normalise_columns<T: Float>(
     vectors: NormVectors<'_, T>,
     out: &mut ColumnsMut<'_, T>,
 ) {
-    let mut factors = Factors::new(norm.epsilon, vectors);
-    for (scale, inverse) in factors.scale.0.iter_mut().zip(factors.inverse_deviation.0) {
-        *scale = *scale * inverse;
-    }
+    let factors = Factors::folded(norm.epsilon, vectors);
     with_activation!(T, norm.activation, |f| T::vectorised(
         #[inline(always)]
         || {

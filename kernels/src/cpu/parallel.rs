@@ -151,6 +151,24 @@ impl<'a, T> ColumnsMut<'a, T> {
         Self { first: matrix.as_mut_ptr(), rows, stride: columns, width: columns, matrix: PhantomData }
     }
 
+    /// `width` columns of `rows` rows that are `stride` elements apart, from the one at `first` on.
+    ///
+    /// # Safety
+    /// They exist, and nobody else touches them while the value lives.
+    pub(super) unsafe fn from_raw(first: *mut T, rows: usize, stride: usize, width: usize) -> Self {
+        Self { first, rows, stride, width, matrix: PhantomData }
+    }
+
+    /// How many rows.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// How many columns.
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
     /// These columns of one row.
     #[inline(always)]
     pub(super) fn row(&mut self, row: usize) -> &mut [T] {

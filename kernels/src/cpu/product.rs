@@ -31,7 +31,8 @@ pub(super) fn matmul_accumulate(shape: MatmulShape, left: View<'_>, right: View<
     Ok(())
 }
 
-fn check_sizes(
+/// Refuses operands whose lengths are not those of `shape`.
+pub(super) fn check_sizes(
     name: &'static str,
     shape: MatmulShape,
     left: View<'_>,

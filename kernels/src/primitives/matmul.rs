@@ -25,7 +25,7 @@ const SIZES: [[usize; 3]; 14] = [
     [300, 200, 17],
 ];
 
-fn shapes() -> impl Iterator<Item = MatmulShape> {
+pub(super) fn shapes() -> impl Iterator<Item = MatmulShape> {
     let flags = [(false, false), (false, true), (true, false), (true, true)];
     SIZES.into_iter().flat_map(move |[rows, columns, inner]| {
         flags.map(|(left_transposed, right_transposed)| MatmulShape {
@@ -39,7 +39,12 @@ fn shapes() -> impl Iterator<Item = MatmulShape> {
 }
 
 /// Σ_p op(left)[i, p] · op(right)[p, j] + start.
-fn product(shape: MatmulShape, left: &[f64], right: &[f64], start: impl Fn(usize, usize) -> f64) -> Vec<Expected> {
+pub(super) fn product(
+    shape: MatmulShape,
+    left: &[f64],
+    right: &[f64],
+    start: impl Fn(usize, usize) -> f64,
+) -> Vec<Expected> {
     let MatmulShape { rows, columns, inner, left_transposed, right_transposed } = shape;
     let mut out = Vec::with_capacity(rows * columns);
     for i in 0..rows {

@@ -3,14 +3,16 @@
 use super::Primitive;
 use super::case::{Case, Draw, Expected, MATRICES};
 use super::elementwise::{derivative, value};
+use super::matmul::{product, shapes};
 use crate::backend::{BatchNorm, BatchNormVectors, Matrix};
-use crate::{DerivativeNeeds, UnaryFunction, View};
+use crate::{DerivativeNeeds, MatmulShape, UnaryFunction, View};
 
-pub(super) static PRIMITIVES: [Primitive; 5] = [
+pub(super) static PRIMITIVES: [Primitive; 6] = [
     Primitive { name: "column_statistics", cases: column_statistics },
     Primitive { name: "batch_norm", cases: batch_norm },
     Primitive { name: "batch_norm_backward", cases: batch_norm_backward },
     Primitive { name: "normalise", cases: normalise },
+    Primitive { name: "matmul_normalise", cases: matmul_normalise },
     Primitive { name: "normalise_backward", cases: normalise_backward },
 ];
 
@@ -163,6 +165,45 @@ fn normalise(draw: &mut Draw) -> Vec<Case> {
                         activated(&norm, pre_activation(&norm, value, statistics, x[3][c], x[4][c]))
                     };
                     vec![x[0].iter().enumerate().map(element).collect()]
+                }),
+        );
+    }
+    cases
+}
+
+fn matmul_normalise(draw: &mut Draw) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (shape, activation) in shapes().zip(ACTIVATIONS.into_iter().cycle()) {
+        let MatmulShape { rows, columns, inner, .. } = shape;
+        let norm = BatchNorm { matrix: Matrix { rows, columns }, epsilon: 1e-3, activation };
+        // Sums of so many terms have about the statistics that normalise them.
+        let spread = inner as f64 + 1.0;
+        let inputs = [
+            draw.normal(shape.left_len()),
+            draw.normal(columns).into_iter().map(|mean| mean * spread.sqrt()).collect(),
+            draw.variance(columns).into_iter().map(|variance| variance * spread).collect(),
+            draw.variance(columns),
+            draw.normal(columns),
+            draw.normal(shape.right_len()),
+        ];
+        cases.push(
+            inputs
+                .into_iter()
+                .fold(Case::new(format!("{shape:?}, {activation:?}")), Case::float)
+                .output(shape.out_len())
+                .call(move |device, x, out| {
+                    device.matmul_normalise(shape, x[0], x[5], &norm, vectors(x), out[0].reborrow())
+                })
+                .expect(move |x, _| {
+                    let element = |(i, sum): (usize, Expected)| {
+                        let c = i % columns;
+                        let statistics = (Expected::exact(x[1][c]), Expected::exact(x[2][c]));
+                        let mut a = pre_activation(&norm, sum.value, statistics, x[3][c], x[4][c]);
+                        a.scale += sum.scale * x[3][c].abs() / (x[2][c] + norm.epsilon).sqrt();
+                        activated(&norm, a)
+                    };
+                    let sums = product(shape, &x[0], &x[5], |_, _| 0.0);
+                    vec![sums.into_iter().enumerate().map(element).collect()]
                 }),
         );
     }

@@ -76,12 +76,11 @@ impl Dense {
         match &self.affine {
             Affine::Bias(bias) => x.linear(&weight, Some(&pass.parameter(*bias)))?.activate(self.activation),
             Affine::BatchNorm { scale, shift, statistics, epsilon } => {
-                let a = x.linear(&weight, None)?;
                 let (scale, shift) = (pass.parameter(*scale), pass.parameter(*shift));
                 if let Some(frozen) = pass.frozen(*statistics) {
-                    return a.normalise(&scale, &shift, frozen, *epsilon, self.activation);
+                    return x.linear_normalise(&weight, &scale, &shift, frozen, *epsilon, self.activation);
                 }
-                let normalised = a.batch_norm(&scale, &shift, *epsilon, self.activation)?;
+                let normalised = x.linear(&weight, None)?.batch_norm(&scale, &shift, *epsilon, self.activation)?;
                 let batch = FrozenStatistics { mean: normalised.mean, variance: normalised.variance };
                 pass.observe(*statistics, &batch)?;
                 Ok(normalised.out)

@@ -1,10 +1,11 @@
 //! The five loops around a micro-kernel; the chapter at the head of [`super`] draws them.
 
+use super::super::parallel::ColumnsMut;
 use super::kernel::{GROUP, MicroKernel, Strip, Tile, Write};
 use super::plan::{Plan, task_count};
 use super::scratch::Scratch;
 use super::split::{Part, Shared, piece};
-use super::{Epilogue, MatmulShape};
+use super::{Epilogue, Finished, MatmulShape};
 use std::marker::PhantomData;
 
 /// out = op(left) · op(right) for sizes that are all positive; slices have the lengths of `shape`.
@@ -118,6 +119,10 @@ impl<K: MicroKernel> Product<'_, K> {
                     let (row, rows) = piece(part.rows.len(), plan.row_blocks, row_block);
                     // SAFETY: the rows and the block lie in the part, and the block is packed if it is to be.
                     unsafe { self.multiply_rows(&workspace, block, part.rows.start + row, rows) };
+                    if let (Epilogue::Then(finish), true) = (self.epilogue, inner_block + 1 == plan.inner_blocks) {
+                        // SAFETY: these rows and columns lie in the part, which nobody else touches.
+                        finish(unsafe { self.finished(block, part.rows.start + row, rows) });
+                    }
                 }
             }
         }
@@ -199,11 +204,23 @@ impl<K: MicroKernel> Product<'_, K> {
         }
     }
 
+    /// Some rows of a block's columns, for the epilogue.
+    ///
+    /// # Safety
+    /// They lie in the shape, and nobody else touches them while the result lives.
+    unsafe fn finished(&self, block: Block, first_row: usize, rows: usize) -> Finished<'_, f32> {
+        let stride = self.shape.columns;
+        let first = self.out.get().wrapping_add(first_row * stride + block.first_column);
+        // SAFETY: the caller's promise.
+        let elements = unsafe { ColumnsMut::from_raw(first, rows, stride, block.columns) };
+        Finished { first_column: block.first_column, elements }
+    }
+
     /// The epilogue goes with the first block of the sum; the others add to what that one left.
     fn write(&self, block: Block, column: usize) -> Write {
         match self.epilogue {
             _ if block.first_inner > 0 => Write::Add,
-            Epilogue::Store => Write::Set,
+            Epilogue::Store | Epilogue::Then(_) => Write::Set,
             Epilogue::AddBias(bias) => Write::SetWithBias(bias[block.first_column + column..].as_ptr()),
             Epilogue::Accumulate => Write::Add,
         }

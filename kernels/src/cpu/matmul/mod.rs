@@ -98,6 +98,7 @@ mod split;
 #[cfg(test)]
 mod tests;
 
+use super::parallel::ColumnsMut;
 use element::Element;
 
 /// op(left) · op(right), where op transposes the stored matrix if its flag is set.
@@ -143,7 +144,7 @@ impl MatmulShape {
 }
 
 /// What happens to a sum on its way into `out`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub enum Epilogue<'a, T> {
     /// `out[i, j] = sum`
     Store,
@@ -151,6 +152,16 @@ pub enum Epilogue<'a, T> {
     AddBias(&'a [T]),
     /// `out[i, j] += sum`
     Accumulate,
+    /// `out[i, j] = sum`, and then what the function makes of it: it is given each piece of `out` once, while that lies in the cache.
+    Then(&'a (dyn Fn(Finished<'_, T>) + Sync)),
+}
+
+/// A finished piece of `out`.
+pub struct Finished<'a, T> {
+    /// Column of `out` where the piece begins.
+    pub(super) first_column: usize,
+    /// Its elements.
+    pub(super) elements: ColumnsMut<'a, T>,
 }
 
 /// The element types of a matrix product: `f32` and `f64`.
@@ -259,5 +270,9 @@ fn store_empty_sums<T: Element>(columns: usize, epilogue: Epilogue<'_, T>, out: 
         Epilogue::Store => out.fill(T::ZERO),
         Epilogue::AddBias(bias) => out.chunks_exact_mut(columns).for_each(|row| row.copy_from_slice(bias)),
         Epilogue::Accumulate => {}
+        Epilogue::Then(finish) => {
+            out.fill(T::ZERO);
+            finish(Finished { first_column: 0, elements: ColumnsMut::new(out, columns) });
+        }
     }
 }

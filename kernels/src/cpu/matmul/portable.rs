@@ -1,8 +1,9 @@
 //! The engine that runs anywhere: `matrixmultiply`, its output split over the threads of the pool.
 
+use super::super::parallel::ColumnsMut;
 use super::element::Element;
 use super::split::{Part, Shared};
-use super::{Epilogue, MatmulShape};
+use super::{Epilogue, Finished, MatmulShape};
 
 /// Multiply-adds below which a second thread doesn't pay for being woken.
 const MIN_MULTIPLY_ADDS_PER_TASK: usize = 1 << 20;
@@ -21,7 +22,7 @@ pub(super) fn multiply<T: Element>(
     let right_strides = if right_transposed { (1, inner) } else { (columns, 1) };
     // `matrixmultiply` adds to what is there, so a bias is laid down first.
     let beta = match epilogue {
-        Epilogue::Store => T::ZERO,
+        Epilogue::Store | Epilogue::Then(_) => T::ZERO,
         Epilogue::AddBias(bias) => {
             out.chunks_exact_mut(columns).for_each(|row| row.copy_from_slice(bias));
             T::ONE
@@ -46,6 +47,12 @@ pub(super) fn multiply<T: Element>(
                 beta,
                 (out.get().add(first_row * columns + first_column), columns as isize, 1),
             );
+        }
+        if let Epilogue::Then(finish) = epilogue {
+            let first = out.get().wrapping_add(first_row * columns + first_column);
+            // SAFETY: the part lies in `out`, and nobody else touches it.
+            let elements = unsafe { ColumnsMut::from_raw(first, part.rows.len(), columns, part.columns.len()) };
+            finish(Finished { first_column, elements });
         }
     });
 }
