@@ -1,0 +1,56 @@
+#!/bin/sh
+# Counts the instructions of the hot paths under valgrind and compares them with tests/instructions.tsv.
+#
+#   tests/instructions.sh            fails if a count has risen by more than 5 %
+#   tests/instructions.sh --update   writes the counts down as the new measure
+#
+# Instructions are not time, but unlike time they don't depend on the machine's load: a pass too many over a tensor shows.
+# Valgrind knows AVX2 at most, so the counts are those of the AVX2 kernels on every x86-64 processor that has it.
+set -eu
+cd "$(dirname "$0")/.."
+measure=tests/instructions.tsv
+allowed_percent=5
+
+command -v valgrind >/dev/null || { echo "instructions.sh: valgrind is needed (Debian: apt-get install valgrind)" >&2; exit 1; }
+cargo build --release --package rung
+rung="${CARGO_TARGET_DIR:-target}/release/rung"
+
+# Instructions of a run of `rung bench serve` that is asked for $1 repetitions; the rest are its arguments.
+count() {
+    repetitions=$1
+    shift
+    echo "$repetitions" | valgrind --tool=callgrind --callgrind-out-file=/dev/null "$rung" bench serve --threads 1 "$@" 2>&1 >/dev/null |
+        sed -n 's/.*Collected : *//p'
+}
+
+# One repetition: what three cost more than one, so that the start and the warm-up cancel.
+each() {
+    one=$(count 1 "$@")
+    three=$(count 3 "$@")
+    echo $(((three - one) / 2))
+}
+
+counts=$(mktemp)
+trap 'rm -f "$counts"' EXIT
+{
+    printf 'training step of mnist-ladder-5, batch 64\t%s\n' "$(each --preset mnist-ladder-5 --batch-size 64)"
+    printf 'training step of mnist-vae-5, batch 64\t%s\n' "$(each --preset mnist-vae-5 --batch-size 64)"
+    printf 'evaluation of mnist-ladder-5, 1000 samples\t%s\n' "$(each --preset mnist-ladder-5 --importance-samples 1000)"
+} >"$counts"
+
+if [ "${1:-}" = --update ]; then
+    cp "$counts" "$measure"
+    cat "$measure"
+    exit
+fi
+awk -F '\t' -v allowed="$allowed_percent" '
+    NR == FNR { measure[$1] = $2; next }
+    {
+        percent = 100 * ($2 / measure[$1] - 1)
+        printf "%-45s %14d instructions, %+.1f %%\n", $1, $2, percent
+        if (percent > allowed) worse = 1
+    }
+    END {
+        if (worse) print "more than " allowed " % above " FILENAME_OF_MEASURE
+        exit worse
+    }' FILENAME_OF_MEASURE="$measure" "$measure" "$counts"
