@@ -73,6 +73,12 @@ impl Evaluation {
     }
 }
 
+/// The numbers with `digits` significant ones: what a file keeps of a divergence that is written for every unit and epoch.
+pub fn rounded(values: &[Vec<f64>], digits: usize) -> Vec<Vec<f64>> {
+    let round = |&value: &f64| format!("{value:.*e}", digits.saturating_sub(1)).parse().unwrap_or(value);
+    values.iter().map(|units| units.iter().map(round).collect()).collect()
+}
+
 /// A unit is active if its divergence exceeds this many nats (specification section 12).
 pub const ACTIVE_NATS: f64 = 0.01;
 
@@ -283,6 +289,13 @@ mod tests {
         let mut weights = LogWeights::default();
         chunks.iter().for_each(|chunk| weights.add(chunk));
         weights
+    }
+
+    #[test]
+    fn rounding_keeps_the_significant_digits() {
+        let rounded = rounded(&[vec![0.012_345_6, 12.345_6], vec![-0.0, f64::NAN]], 3);
+        assert_eq!(rounded[0], [0.0123, 12.3]);
+        assert!(rounded[1][0] == 0.0 && rounded[1][1].is_nan());
     }
 
     /// Specification section 17: log-mean-exp(−90, −88.5, −93) = −89.388158, softmax 0.180784, 0.810216, 0.009001.

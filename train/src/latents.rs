@@ -1,10 +1,10 @@
 //! The latent variables of images: what `rung encode` writes.
 
 use rung_autograd::Tensor;
+use rung_models::Statistics;
 
 use crate::error::{Context, Result};
-use crate::loaded::LoadedRun;
-use crate::model::DeviceImages;
+use crate::model::{DeviceImages, Model};
 
 /// Images that pass through the model at once.
 const BATCH: usize = 1000;
@@ -26,7 +26,8 @@ pub struct LayerLatents {
 
 /// Infers the latents of images, a batch at a time.
 pub struct Encoder<'a> {
-    loaded: &'a LoadedRun<'a>,
+    model: &'a Model,
+    statistics: &'a Statistics,
     images: &'a DeviceImages,
     seed: u64,
     layers: Vec<LayerLatents>,
@@ -35,10 +36,10 @@ pub struct Encoder<'a> {
 
 impl<'a> Encoder<'a> {
     /// An encoder that has done nothing yet.
-    pub fn new(loaded: &'a LoadedRun<'_>, images: &'a DeviceImages, seed: u64) -> Self {
+    pub fn new(model: &'a Model, statistics: &'a Statistics, images: &'a DeviceImages, seed: u64) -> Self {
         let layer = |&units: &usize| LayerLatents { units, ..LayerLatents::default() };
-        let layers = loaded.model.hierarchy.config().latent_sizes.iter().map(layer).collect();
-        Self { loaded, images, seed, layers, done: 0 }
+        let layers = model.hierarchy.config().latent_sizes.iter().map(layer).collect();
+        Self { model, statistics, images, seed, layers, done: 0 }
     }
 
     /// Images that are done.
@@ -60,8 +61,8 @@ impl<'a> Encoder<'a> {
         let size = BATCH.min(count - self.done);
         let x = self.images.range(self.done, size, 0).context(doing)?;
         let step = ENCODING_STEPS + (self.done / BATCH) as u64;
-        let mut pass = self.loaded.model.frozen_pass(&self.loaded.statistics, self.seed, step);
-        let sampled = self.loaded.model.hierarchy.infer(&mut pass, &x, 1).context(doing)?;
+        let mut pass = self.model.frozen_pass(self.statistics, self.seed, step);
+        let sampled = self.model.hierarchy.infer(&mut pass, &x, 1).context(doing)?;
         let read = |values: &Tensor| values.to_f32().context(doing);
         for (layer, latent) in self.layers.iter_mut().zip(&sampled.latents) {
             layer.z.extend(read(&latent.z)?);

@@ -27,6 +27,8 @@ pub struct LoadedRun<'a> {
     pub config: Config,
     /// The checkpoint that was read.
     pub checkpoint: PathBuf,
+    /// Steps of training that the checkpoint has had; 0 if it doesn't say.
+    pub step: u64,
     /// The model with the checkpoint's numbers.
     pub model: Model,
     /// What batch normalisation uses.
@@ -159,7 +161,8 @@ impl<'a> LoadedRun<'a> {
         model.load(data).map_err(|error| in_file(&checkpoint, &error))?;
         let (statistics, device) = (model.statistics.clone(), device.clone());
         let statistics_from = StatisticsSource::Running;
-        Ok(Self { run, config, checkpoint, model, statistics, statistics_from, device, dataset: None, console })
+        let step = data.steps("step").unwrap_or(0);
+        Ok(Self { run, config, checkpoint, step, model, statistics, statistics_from, device, dataset: None, console })
     }
 
     /// Replaces the running statistics by exact ones, unless others are wanted: the checkpoint's, or collected ones.
@@ -171,6 +174,9 @@ impl<'a> LoadedRun<'a> {
             self.model.load_exact_statistics(data).map_err(|error| in_file(&self.checkpoint, &error))?
         {
             (self.statistics, self.statistics_from) = (exact, StatisticsSource::Checkpoint);
+            return Ok(());
+        }
+        if choice == StatisticsChoice::Stored {
             return Ok(());
         }
         let images = match self.images(Split::Train) {

@@ -12,6 +12,7 @@ pub mod interrupt;
 pub mod latents;
 pub mod loaded;
 pub mod machine;
+pub mod measurement;
 pub mod metrics;
 pub mod model;
 pub mod picture;

@@ -64,6 +64,23 @@ impl MetricsWriter {
     }
 }
 
+/// Appends one line to a file whose lines are never taken back, such as the evaluations of a run. A half-written last line is cut off.
+///
+/// # Errors
+/// If the file can't be read or written, or has a line that isn't a record.
+pub fn append(path: &Path, record: &Record) -> Result<()> {
+    let step = record.get("step").and_then(Value::as_u64).unwrap_or(0);
+    let mut writer = MetricsWriter::open(path, u64::MAX)?;
+    writer.write(step, record)?;
+    writer.sync()
+}
+
+/// Seconds since 1970, for the records that say when.
+pub fn unix_s() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |time| time.as_secs())
+}
+
 /// Reads every line; a half-written last one, which a killed process leaves, is passed over.
 ///
 /// # Errors
@@ -153,6 +170,16 @@ mod tests {
         let mut writer = MetricsWriter::open(&path, 4).unwrap();
         writer.write(5, &record(-95.0)).unwrap();
         assert_eq!(fs::read(&path).unwrap(), fs::read(&whole).unwrap());
+    }
+
+    #[test]
+    fn appending_keeps_every_line_whatever_its_step() {
+        let (_folder, path) = file_with_steps(2);
+        let mut line = record(1.0);
+        line.insert("step".into(), json!(1));
+        append(&path, &line).unwrap();
+        let steps: Vec<Value> = read(&path).unwrap().iter().map(|line| line["step"].clone()).collect();
+        assert_eq!(steps, [1, 2, 1]);
     }
 
     #[test]

@@ -145,6 +145,21 @@ impl RunDir {
         self.path.join("metrics.jsonl")
     }
 
+    /// `starts.jsonl`: a line for each time that the training began or went on, with the machine it was on.
+    pub fn starts(&self) -> PathBuf {
+        self.path.join("starts.jsonl")
+    }
+
+    /// `evaluations.jsonl`: a line for each evaluation of the trained model.
+    pub fn evaluations(&self) -> PathBuf {
+        self.path.join("evaluations.jsonl")
+    }
+
+    /// `report.html`: the run in pictures.
+    pub fn report(&self) -> PathBuf {
+        self.path.join("report.html")
+    }
+
     /// `events/`: the same for TensorBoard.
     pub fn events(&self) -> PathBuf {
         self.path.join("events")
@@ -178,7 +193,7 @@ impl RunDir {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(Error::io("open", &self.path, &error)),
         };
-        let ours = [LOCK, "checkpoints", "pictures", "events", "config.toml.tmp"];
+        let ours = [LOCK, "checkpoints", "pictures", "events", "config.toml.tmp", "starts.jsonl"];
         for entry in entries {
             let entry = entry.map_err(|error| Error::io("read", &self.path, &error))?;
             if !ours.iter().any(|name| entry.file_name() == *name) {

@@ -47,7 +47,7 @@ pub fn run(arguments: &EncodeArgs, console: &Console) -> Result<()> {
     let path = output_file(arguments.out.as_deref(), run.path(), &format!("latents-{split}.npz"))?;
     with_images(&arguments.run, &arguments.images, console, |loaded, images| {
         let count = if arguments.count == 0 { images.count() } else { arguments.count.min(images.count()) };
-        let mut encoder = Encoder::new(&loaded, &images, arguments.seed);
+        let mut encoder = Encoder::new(&loaded.model, &loaded.statistics, &images, arguments.seed);
         infer(&mut encoder, count, &interrupt, console)?;
         write(&path, encoder.layers(), images.labels(), count, console)
     })

@@ -75,6 +75,8 @@ pub enum StatisticsChoice {
     Auto,
     /// Of all training images: from the checkpoint of a finished run, else collected now.
     Exact,
+    /// What the checkpoint has: exact ones of a finished run, else the running averages; nothing is collected.
+    Stored,
     /// The running averages of training.
     Running,
 }

@@ -1,8 +1,11 @@
 //! What a finished run ends with: exact statistics, the test bound, pictures.
 
+use std::time::Instant;
+
 use super::run::Training;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::evaluation::{Evaluation, Request, evaluate};
+use crate::measurement::Measurement;
 use crate::model::snapshot::save_exact_statistics;
 use crate::pictures;
 use crate::statistics;
@@ -27,7 +30,21 @@ impl Training<'_> {
         let images = &self.images.held_out;
         let request =
             Request { importance_samples: 1, images: images.count(), rows: 1000, seed: self.config.train.seed };
-        let evaluation = evaluate(model, &exact, images, request, || false, |_, _| ())?;
+        let started = Instant::now();
+        let evaluation = evaluate(model, &exact, images, request, || false, |_, _| ())?
+            .ok_or_else(|| Error::new("bug: an evaluation without interruption gave nothing; please report it"))?;
+        let measurement = Measurement {
+            evaluation,
+            samples: 1,
+            split: images.split().to_string(),
+            values: images.shape().values(),
+            log_volume: images.log_volume(),
+            checkpoint: self.checkpoints.last(),
+            step: self.step,
+            statistics: "exact",
+            elapsed_s: started.elapsed().as_secs_f64(),
+        };
+        measurement.keep(self.run)?;
         let folder = self.run.pictures();
         let depth = model.hierarchy.config().depth();
         let seed = self.config.train.seed;
@@ -36,8 +53,6 @@ impl Training<'_> {
         let reconstructions =
             pictures::reconstructions(model, &exact, images, RECONSTRUCTIONS.min(images.count()), seed)?;
         reconstructions.grid(10, SCALE)?.save(&folder.join("reconstructions.png"))?;
-        evaluation.ok_or_else(|| {
-            crate::error::Error::new("bug: an evaluation without interruption gave nothing; please report it")
-        })
+        Ok(measurement.evaluation)
     }
 }

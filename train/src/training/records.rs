@@ -4,9 +4,25 @@ use serde_json::json;
 
 use super::terms::TermMeans;
 use crate::error::Result;
-use crate::evaluation::Evaluation;
-use crate::metrics::{MetricsWriter, Record};
+use crate::evaluation::{Evaluation, rounded};
+use crate::metrics::{MetricsWriter, Record, unix_s};
 use crate::tensorboard::EventWriter;
+
+/// Significant digits of a unit's divergence in an epoch that is not evaluated in full: more than its sampling error has.
+const UNIT_DIGITS: usize = 4;
+
+/// The line of `starts.jsonl`: when, where and with what a run begins or goes on.
+pub(super) fn start_record(step: u64, parameters: usize, device: &str) -> Record {
+    let mut line = Record::new();
+    line.insert("step".into(), json!(step));
+    line.insert("unix_s".into(), json!(unix_s()));
+    line.insert("device".into(), json!(device));
+    line.insert("threads".into(), json!(rayon::current_num_threads()));
+    line.insert("system".into(), json!(format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)));
+    line.insert("rung".into(), json!(env!("CARGO_PKG_VERSION")));
+    line.insert("parameters".into(), json!(parameters));
+    line
+}
 
 /// What happened in an epoch.
 #[derive(Debug)]
@@ -19,6 +35,8 @@ pub(super) struct EpochRecord<'a> {
     pub(super) elapsed_s: f64,
     pub(super) images: u64,
     pub(super) held_out: Option<&'a Evaluation>,
+    /// What some of the held-out images say in an epoch that is not evaluated in full.
+    pub(super) glance: Option<&'a Evaluation>,
 }
 
 impl EpochRecord<'_> {
@@ -46,6 +64,12 @@ impl EpochRecord<'_> {
             add("held_out_kl_nats", json!(held_out.kl()));
             add("held_out_kl_per_unit_nats", json!(held_out.kl_per_unit));
             add("active_units", json!(held_out.active_units()));
+        }
+        if let Some(glance) = self.glance {
+            add("glance_images", json!(glance.images));
+            add("glance_bound_1_nats", json!(glance.bound_1.mean));
+            add("glance_kl_per_unit_nats", json!(rounded(&glance.kl_per_unit, UNIT_DIGITS)));
+            add("active_units", json!(glance.active_units()));
         }
         line
     }

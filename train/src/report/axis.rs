@@ -1,0 +1,117 @@
+//! From values to places on the page, and the round numbers that an axis shows.
+
+use super::svg::{Anchor, Svg, number};
+
+/// A linear map from values to a coordinate.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scale {
+    values: (f64, f64),
+    places: (f64, f64),
+}
+
+impl Scale {
+    /// Values from `values.0` to `values.1` lie from `places.0` to `places.1`. Equal values are given a span of their own.
+    pub fn new(values: (f64, f64), places: (f64, f64)) -> Self {
+        let (low, high) = values;
+        let values = if high > low { values } else { (low - 0.5, low + 0.5) };
+        Self { values, places }
+    }
+
+    /// The place of a value.
+    pub fn at(&self, value: f64) -> f64 {
+        let share = (value - self.values.0) / (self.values.1 - self.values.0);
+        self.places.0 + share * (self.places.1 - self.places.0)
+    }
+
+    /// The smallest and the largest value.
+    pub fn values(&self) -> (f64, f64) {
+        self.values
+    }
+
+    /// About `count` round numbers within the values, with as many decimals as their distance asks for.
+    pub fn ticks(&self, count: usize) -> Vec<(f64, String)> {
+        let (low, high) = self.values;
+        let rough = (high - low) / count.max(1) as f64;
+        let power = 10f64.powf(rough.log10().floor());
+        let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|&step| step >= rough * 0.999);
+        let step = step.unwrap_or(10.0 * power);
+        let decimals = (-step.log10().floor()).max(0.0) as usize;
+        let first = (low / step - 1e-9).ceil() as i64;
+        let last = (high / step + 1e-9).floor() as i64;
+        (first..=last).map(|k| (k as f64 * step, label(k as f64 * step, decimals))).collect()
+    }
+}
+
+/// A number for people: a true minus sign, and no minus before zero.
+pub fn label(value: f64, decimals: usize) -> String {
+    let text = format!("{value:.decimals$}");
+    match text.strip_prefix('-') {
+        Some(digits) if digits.chars().all(|c| matches!(c, '0' | '.')) => digits.into(),
+        Some(digits) => format!("−{digits}"),
+        None => text,
+    }
+}
+
+/// The rectangle that data is drawn in, with its two axes.
+#[derive(Debug, Clone, Copy)]
+pub struct Frame {
+    /// Left edge, right edge.
+    pub x: (f64, f64),
+    /// Top edge, bottom edge.
+    pub y: (f64, f64),
+}
+
+impl Frame {
+    /// Horizontal grid lines with their values on the left, and what they mean.
+    pub fn draw_y_axis(&self, svg: &mut Svg, scale: &Scale, title: &str) {
+        for (value, text) in scale.ticks(5) {
+            let y = scale.at(value);
+            svg.line("grid", (self.x.0, y), (self.x.1, y));
+            svg.text("tick", (self.x.0 - 6.0, y + 4.0), Anchor::End, &text);
+        }
+        svg.upward_text("axis-title", (14.0, f64::midpoint(self.y.0, self.y.1)), title);
+    }
+
+    /// Ticks with their values below, and what they mean.
+    pub fn draw_x_axis(&self, svg: &mut Svg, ticks: &[(f64, String)], title: &str) {
+        svg.line("axis", (self.x.0, self.y.1), (self.x.1, self.y.1));
+        for (x, text) in ticks {
+            svg.line("axis", (*x, self.y.1), (*x, self.y.1 + 4.0));
+            svg.text("tick", (*x, self.y.1 + 18.0), Anchor::Middle, text);
+        }
+        svg.text("axis-title", (f64::midpoint(self.x.0, self.x.1), self.y.1 + 36.0), Anchor::Middle, title);
+    }
+
+    /// A clip path of this rectangle, by its name.
+    pub fn clip(&self, svg: &mut Svg, id: &str) {
+        svg.open("clipPath", &[("id", id.to_string())]);
+        let (x, y) = (self.x.0, self.y.0);
+        let (width, height) = (self.x.1 - x, self.y.1 - y);
+        let attributes = [("x", x), ("y", y), ("width", width), ("height", height)].map(|(k, v)| (k, number(v)));
+        svg.element("rect", &attributes);
+        svg.close("clipPath");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_map_to_places_either_way_up() {
+        let scale = Scale::new((-100.0, -80.0), (200.0, 0.0));
+        assert_eq!((scale.at(-100.0), scale.at(-80.0), scale.at(-90.0)), (200.0, 0.0, 100.0));
+        assert!(Scale::new((3.0, 3.0), (0.0, 1.0)).at(3.0).is_finite());
+    }
+
+    #[test]
+    fn ticks_are_round_and_inside() {
+        let texts = |low, high| -> Vec<String> {
+            Scale::new((low, high), (0.0, 1.0)).ticks(5).into_iter().map(|(_, text)| text).collect()
+        };
+        assert_eq!(texts(0.0, 200.0), ["0", "50", "100", "150", "200"]);
+        assert_eq!(texts(-100.3, -80.2), ["−100", "−95", "−90", "−85"]);
+        assert_eq!(texts(0.0, 0.4), ["0.0", "0.1", "0.2", "0.3", "0.4"]);
+        assert_eq!(label(-0.001, 1), "0.0");
+    }
+}

@@ -1,0 +1,259 @@
+//! What a run has recorded of itself: its epochs, its starts, and the evaluations of its model.
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::metrics;
+use crate::run_dir::RunDir;
+
+/// A run as its folder tells it.
+#[derive(Debug, Clone)]
+pub struct History {
+    /// The last part of the folder's path.
+    pub name: String,
+    /// The configuration.
+    pub config: Config,
+    /// The epochs, in order.
+    pub epochs: Vec<Epoch>,
+    /// When and where the training began and went on.
+    pub starts: Vec<Start>,
+    /// What was measured of the model after training or between.
+    pub evaluations: Vec<EvaluationLine>,
+}
+
+/// One line of `metrics.jsonl`; a number that was not finite is missing.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Epoch {
+    /// Epochs done.
+    pub epoch: u64,
+    /// Steps done.
+    pub step: u64,
+    /// Weight of the latent terms.
+    #[serde(default)]
+    pub warmup: f64,
+    /// One-sample bound over the epoch's batches, in nats.
+    pub train_bound_nats: Option<f64>,
+    /// Its term log p(x|z_1), in nats.
+    pub train_log_p_x_nats: Option<f64>,
+    /// Its divergences, z_1 first, in nats.
+    #[serde(default)]
+    pub train_kl_nats: Vec<Option<f64>>,
+    /// Time of the epoch's steps.
+    #[serde(default)]
+    pub epoch_s: f64,
+    /// L_1 of the held-out images, in nats.
+    pub held_out_bound_1_nats: Option<f64>,
+    #[serde(default)]
+    held_out_kl_per_unit_nats: Vec<Vec<Option<f64>>>,
+    #[serde(default)]
+    glance_kl_per_unit_nats: Vec<Vec<Option<f64>>>,
+}
+
+/// One line of `starts.jsonl`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Start {
+    /// Steps done before.
+    pub step: u64,
+    /// When, in seconds since 1970.
+    pub unix_s: u64,
+    /// The device in words.
+    pub device: String,
+    /// Operating system and architecture.
+    pub system: String,
+    /// Version of the program.
+    pub rung: String,
+    /// Numbers in all parameters.
+    pub parameters: u64,
+}
+
+/// One line of `evaluations.jsonl`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct EvaluationLine {
+    /// Steps of training that the model had had.
+    pub step: u64,
+    /// One-sample bound L_1, in nats.
+    pub bound_1_nats: f64,
+    /// Standard error of L_1 over images.
+    pub bound_1_standard_error_nats: f64,
+    /// L_K, in nats.
+    pub bound_k_nats: f64,
+    /// Standard error of L_K over images.
+    pub standard_error_nats: f64,
+    /// K.
+    pub importance_samples: u64,
+    /// Images that were measured.
+    pub images: u64,
+    /// Part of the data set.
+    pub split: String,
+    /// Active units of each layer.
+    #[serde(default)]
+    pub active_units: Vec<usize>,
+    /// What batch normalisation used.
+    #[serde(default)]
+    pub statistics: String,
+    /// The time it took.
+    #[serde(default)]
+    pub seconds: f64,
+}
+
+impl Epoch {
+    /// log q − log p of every unit of every layer in nats, z_1 first, if it was measured in this epoch.
+    pub fn kl_per_unit(&self) -> Option<&[Vec<Option<f64>>]> {
+        let all = [&self.held_out_kl_per_unit_nats, &self.glance_kl_per_unit_nats];
+        all.into_iter().find(|layers| !layers.is_empty()).map(Vec::as_slice)
+    }
+}
+
+impl History {
+    /// Reads what a run has recorded so far; a run that has just begun has no epochs yet.
+    ///
+    /// # Errors
+    /// If it can't be read, or a line in it is not what this program writes.
+    pub fn read(run: &RunDir) -> Result<Self> {
+        let path = run.path();
+        // "." and the like have no name of their own.
+        let whole = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+        let name = whole.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
+        Ok(Self {
+            name,
+            config: run.load_config()?,
+            epochs: lines(&run.metrics())?,
+            starts: lines(&run.starts())?,
+            evaluations: lines(&run.evaluations())?,
+        })
+    }
+
+    /// Latent layers.
+    pub fn depth(&self) -> usize {
+        self.config.model.latent_sizes.len()
+    }
+
+    /// Epochs done.
+    pub fn epochs_done(&self) -> u64 {
+        self.epochs.last().map_or(0, |epoch| epoch.epoch)
+    }
+
+    /// Whether all epochs of the configuration are done.
+    pub fn is_finished(&self) -> bool {
+        self.epochs_done() >= self.config.train.epochs
+    }
+
+    /// The time of all epochs' steps.
+    pub fn training_s(&self) -> f64 {
+        self.epochs.iter().map(|epoch| epoch.epoch_s).sum()
+    }
+
+    /// The divergence of every unit as it was measured last, with the epoch.
+    pub fn last_kl_per_unit(&self) -> Option<(u64, &[Vec<Option<f64>>])> {
+        self.epochs.iter().rev().find_map(|epoch| Some((epoch.epoch, epoch.kl_per_unit()?)))
+    }
+
+    /// Active units of each layer as they were measured last: those with a divergence above [`ACTIVE_NATS`](crate::evaluation::ACTIVE_NATS).
+    pub fn active_units(&self) -> Option<Vec<usize>> {
+        let (_, layers) = self.last_kl_per_unit()?;
+        Some(layers.iter().map(|units| units.iter().flatten().filter(|&&kl| is_active(kl)).count()).collect())
+    }
+
+    /// The evaluation of the newest model that says most: the most images, then the most importance samples, then the newest.
+    pub fn best_evaluation(&self) -> Option<&EvaluationLine> {
+        let step = self.evaluations.iter().map(|line| line.step).max()?;
+        let newest = self.evaluations.iter().filter(|line| line.step == step && line.split != "train");
+        newest.max_by_key(|line| (line.importance_samples > 1, line.images, line.importance_samples))
+    }
+
+    /// The newest one-sample bound of all held-out images: of an evaluation after training, else of the last epoch that had one.
+    pub fn last_bound_1(&self) -> Option<f64> {
+        let step = self.epochs.iter().rev().find(|epoch| epoch.held_out_bound_1_nats.is_some());
+        let evaluated = self.evaluations.iter().filter(|line| line.split != "train").max_by_key(|line| (line.step, line.images));
+        match (step, evaluated) {
+            (Some(epoch), Some(line)) if line.step < epoch.step => epoch.held_out_bound_1_nats,
+            (_, Some(line)) => Some(line.bound_1_nats),
+            (Some(epoch), None) => epoch.held_out_bound_1_nats,
+            (None, None) => None,
+        }
+    }
+
+    /// The epoch in which a step lies: where an evaluation belongs on the axis of epochs.
+    pub fn epoch_of(&self, step: u64) -> f64 {
+        let per_epoch = self.epochs.last().map_or(1.0, |last| last.step as f64 / last.epoch.max(1) as f64);
+        step as f64 / per_epoch
+    }
+}
+
+/// Whether a unit with this divergence counts as active.
+pub fn is_active(kl_nats: f64) -> bool {
+    kl_nats > crate::evaluation::ACTIVE_NATS
+}
+
+/// Every line of a file; none if there is no file.
+fn lines<T: DeserializeOwned>(path: &std::path::Path) -> Result<Vec<T>> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let parse = |(index, record)| {
+        serde_json::from_value(Value::Object(record)).map_err(|error| {
+            Error::new(format!("{}, line {}: {error}", path.display(), index + 1))
+                .with_advice("remove the line, or move the file away")
+        })
+    };
+    metrics::read(path)?.into_iter().enumerate().map(parse).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run_with(metrics: &str, evaluations: &str) -> (tempfile::TempDir, RunDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let (run, _lock) = RunDir::create(&folder.path().join("run"), &Config::default()).unwrap();
+        std::fs::write(run.metrics(), metrics).unwrap();
+        std::fs::write(run.evaluations(), evaluations).unwrap();
+        (folder, run)
+    }
+
+    fn evaluation(step: u64, k: u64, images: u64, split: &str) -> String {
+        format!(
+            "{{\"step\":{step},\"bound_1_nats\":-95,\"bound_1_standard_error_nats\":0.2,\"bound_k_nats\":-9{k},\
+             \"standard_error_nats\":0.1,\"importance_samples\":{k},\"images\":{images},\"split\":\"{split}\"}}\n"
+        )
+    }
+
+    #[test]
+    fn units_come_from_the_full_evaluation_or_the_glance() {
+        let (_folder, run) = run_with(
+            "{\"step\":10,\"epoch\":1,\"glance_kl_per_unit_nats\":[[0.5,0.001],[null]]}\n\
+             {\"step\":20,\"epoch\":2,\"held_out_kl_per_unit_nats\":[[0.5,0.02],[0.0]],\"train_bound_nats\":null}\n\
+             {\"step\":30,\"epoch\":3}\n",
+            "",
+        );
+        let history = History::read(&run).unwrap();
+        assert_eq!(history.epochs[0].kl_per_unit().unwrap()[1], [None]);
+        assert_eq!(history.last_kl_per_unit().unwrap().0, 2);
+        assert_eq!(history.active_units().unwrap(), [2, 0]);
+        assert_eq!(history.epoch_of(15), 1.5);
+        assert!(!history.is_finished() && history.best_evaluation().is_none());
+    }
+
+    #[test]
+    fn the_evaluation_that_says_most_of_the_newest_model_is_chosen() {
+        let lines = [(10, 5, 100, "test"), (20, 1, 100, "test"), (20, 2, 50, "test"), (20, 3, 50, "test"), (20, 9, 900, "train")];
+        let text: String = lines.iter().map(|&(step, k, images, split)| evaluation(step, k, images, split)).collect();
+        let (_folder, run) = run_with("", &text);
+        let history = History::read(&run).unwrap();
+        assert_eq!(history.best_evaluation().unwrap().importance_samples, 3);
+        assert_eq!(history.last_bound_1(), Some(-95.0));
+    }
+
+    #[test]
+    fn a_run_that_has_just_begun_has_an_empty_history() {
+        let (_folder, run) = run_with("", "");
+        std::fs::remove_file(run.metrics()).unwrap();
+        let history = History::read(&run).unwrap();
+        assert_eq!((history.epochs.len(), history.training_s()), (0, 0.0));
+        assert_eq!(history.active_units(), None);
+        assert_eq!(history.name, "run");
+    }
+}
