@@ -19,6 +19,7 @@ pub mod picture;
 pub mod pictures;
 pub mod presets;
 pub mod progress;
+pub mod report;
 pub mod run_dir;
 pub mod statistics;
 pub mod tensorboard;
@@ -52,6 +53,7 @@ fn run(command: Option<Command>, console: &Console) -> Result<()> {
         Some(Command::Sample(arguments)) => cli::sample::run(&arguments, console),
         Some(Command::Reconstruct(arguments)) => cli::reconstruct::run(&arguments, console),
         Some(Command::Encode(arguments)) => cli::encode::run(&arguments, console),
+        Some(Command::Report(arguments)) => cli::report::run(&arguments, console),
         Some(Command::Info(arguments)) => cli::info::run(&arguments, console),
         Some(Command::Data(arguments)) => cli::data::run(&arguments, console),
         Some(Command::Devices(arguments)) => cli::devices::run(&arguments, console),

@@ -47,6 +47,11 @@ impl Images {
         Ok(Self { shape, pixels })
     }
 
+    /// The values of all pixels, in the order of the shape.
+    pub fn pixels(&self) -> &[f32] {
+        &self.pixels
+    }
+
     /// How many images there are.
     pub fn count(&self) -> usize {
         self.shape[0]

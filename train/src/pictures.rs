@@ -12,7 +12,7 @@ use crate::model::{DeviceImages, Model};
 use crate::picture::Images;
 
 /// Steps of the noise of pictures start here, far from those of training and evaluation.
-const PICTURE_STEPS: u64 = 1 << 56;
+pub const PICTURE_STEPS: u64 = 1 << 56;
 /// The stream of drawn pixels.
 const PIXELS: u32 = 0x2000;
 

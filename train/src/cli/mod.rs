@@ -12,6 +12,7 @@ pub mod encode;
 pub mod evaluate;
 pub mod info;
 pub mod reconstruct;
+pub mod report;
 pub mod sample;
 pub mod shared;
 pub mod train;
@@ -82,6 +83,12 @@ pub enum Command {
     /// The .npz file holds, for each layer i, the arrays z_i (a sample), mean_i and variance_i of shape
     /// [images, units], and the labels where the data set has them.
     Encode(encode::EncodeArgs),
+    /// Show a run, or compare several, in one HTML file
+    ///
+    /// The page needs nothing but a browser: curves, active units, the divergence of every unit, samples,
+    /// reconstructions and latents, and for one run an explorer in which the generative network runs. A run
+    /// that is still training, or was stopped, is shown as it stands.
+    Report(report::ReportArgs),
     /// Describe a preset or a run: layers, shapes, parameters, memory
     Info(info::InfoArgs),
     /// List, download and check data sets

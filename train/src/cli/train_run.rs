@@ -140,5 +140,6 @@ fn report(run: &RunDir, images: &TrainingImages, evaluation: &Evaluation, consol
     let kl: Vec<String> = evaluation.kl().iter().map(|kl| format!("{kl:.2}")).collect();
     console.result(&format!("KL of z_1, z_2, …: {} nats; active units: {}", kl.join(" "), active.join(" ")))?;
     console.result(&format!("pictures: {}", run.pictures().display()))?;
+    console.result(&format!("report: {}", run.report().display()))?;
     console.result(&format!("run: {}", run.path().display()))
 }

@@ -167,7 +167,8 @@ impl History {
     /// The newest one-sample bound of all held-out images: of an evaluation after training, else of the last epoch that had one.
     pub fn last_bound_1(&self) -> Option<f64> {
         let step = self.epochs.iter().rev().find(|epoch| epoch.held_out_bound_1_nats.is_some());
-        let evaluated = self.evaluations.iter().filter(|line| line.split != "train").max_by_key(|line| (line.step, line.images));
+        let evaluated =
+            self.evaluations.iter().filter(|line| line.split != "train").max_by_key(|line| (line.step, line.images));
         match (step, evaluated) {
             (Some(epoch), Some(line)) if line.step < epoch.step => epoch.held_out_bound_1_nats,
             (_, Some(line)) => Some(line.bound_1_nats),
@@ -239,7 +240,13 @@ mod tests {
 
     #[test]
     fn the_evaluation_that_says_most_of_the_newest_model_is_chosen() {
-        let lines = [(10, 5, 100, "test"), (20, 1, 100, "test"), (20, 2, 50, "test"), (20, 3, 50, "test"), (20, 9, 900, "train")];
+        let lines = [
+            (10, 5, 100, "test"),
+            (20, 1, 100, "test"),
+            (20, 2, 50, "test"),
+            (20, 3, 50, "test"),
+            (20, 9, 900, "train"),
+        ];
         let text: String = lines.iter().map(|&(step, k, images, split)| evaluation(step, k, images, split)).collect();
         let (_folder, run) = run_with("", &text);
         let history = History::read(&run).unwrap();

@@ -2,12 +2,15 @@
 
 use std::time::Instant;
 
+use rung_models::Statistics;
+
 use super::run::Training;
 use crate::error::{Error, Result};
 use crate::evaluation::{Evaluation, Request, evaluate};
 use crate::measurement::Measurement;
 use crate::model::snapshot::save_exact_statistics;
 use crate::pictures;
+use crate::report::{self, History, Portrait, Sitter, Subject};
 use crate::statistics;
 
 /// Images in the grids that a run ends with.
@@ -17,7 +20,8 @@ const RECONSTRUCTIONS: usize = 50;
 const SCALE: usize = 2;
 
 impl Training<'_> {
-    /// Collects the exact statistics, stores them in the newest checkpoint, measures L_1 on the held-out images and writes the pictures.
+    /// Collects the exact statistics, stores them in the newest checkpoint, measures L_1 on the held-out images and writes the
+    /// pictures and the report.
     ///
     /// # Errors
     /// If the device has no memory or a file cannot be written.
@@ -53,6 +57,24 @@ impl Training<'_> {
         let reconstructions =
             pictures::reconstructions(model, &exact, images, RECONSTRUCTIONS.min(images.count()), seed)?;
         reconstructions.grid(10, SCALE)?.save(&folder.join("reconstructions.png"))?;
+        if let Err(error) = self.report(&exact) {
+            self.console.warn(&format!("the run is finished, but its report could not be written: {error}"));
+        }
         Ok(measurement.evaluation)
+    }
+
+    /// Writes `report.html`.
+    fn report(&self, exact: &Statistics) -> Result<()> {
+        let images = &self.images.held_out;
+        let sitter = Sitter {
+            model: &self.trainer.model,
+            statistics: exact,
+            statistics_name: "exact",
+            shape: images.shape(),
+            images: Some(images),
+            explorer: true,
+        };
+        let portrait = Ok(Portrait::new(&sitter)?);
+        report::write(&[Subject { history: History::read(self.run)?, portrait }], &self.run.report())
     }
 }

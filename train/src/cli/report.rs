@@ -1,0 +1,90 @@
+//! `rung report`: a page that shows a run, or compares several.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::shared::{CheckpointChoice, DataDirArgs, DeviceArgs, RunArgs, Split, StatisticsChoice, output_file};
+use crate::error::Result;
+use crate::loaded::{LoadedRun, with_run};
+use crate::progress::Console;
+use crate::report::{self, History, Portrait, Sitter, Subject};
+use crate::run_dir::RunDir;
+
+/// Show a run, or compare several, in one HTML file.
+#[derive(Debug, Args)]
+#[command(before_help = "Most people want:\n  \
+        rung report runs/ladder                      its page, with the latent explorer\n  \
+        rung report runs/a runs/b --out both.html    two runs compared")]
+pub struct ReportArgs {
+    /// Folders of the runs
+    #[arg(value_name = "RUN", required = true)]
+    pub runs: Vec<PathBuf>,
+    /// File to write [default: RUN/report.html, or report.html for several runs]
+    #[arg(long, short, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Where data sets lie.
+    #[command(flatten)]
+    pub data_dir: DataDirArgs,
+    /// Where to compute.
+    #[command(flatten)]
+    pub device: DeviceArgs,
+}
+
+/// Writes the page and says where it is.
+///
+/// # Errors
+/// If a folder is no run, what it has recorded can't be read, or the page can't be written.
+pub fn run(arguments: &ReportArgs, console: &Console) -> Result<()> {
+    let runs: Vec<RunDir> = arguments.runs.iter().map(|path| RunDir::open(path)).collect::<Result<_>>()?;
+    let out = match (runs.as_slice(), &arguments.out) {
+        ([one], None) => one.report(),
+        (_, asked) => output_file(asked.as_deref(), Path::new("."), "report.html")?,
+    };
+    let single = runs.len() == 1;
+    let subject = |run: &RunDir| {
+        let history = History::read(run)?;
+        let portrait = portrait(arguments, run, single, console);
+        Ok(Subject { history, portrait })
+    };
+    let subjects: Vec<Subject> = runs.iter().map(subject).collect::<Result<_>>()?;
+    report::write(&subjects, &out)?;
+    console.result(&out.display().to_string())
+}
+
+/// What the run's newest model shows; in words, why there is nothing to see, such as no checkpoint yet.
+fn portrait(arguments: &ReportArgs, run: &RunDir, explorer: bool, console: &Console) -> Result<Portrait, String> {
+    let loaded = RunArgs {
+        run: run.path().to_path_buf(),
+        checkpoint: CheckpointChoice::Last,
+        statistics: StatisticsChoice::Stored,
+        device: arguments.device.clone(),
+    };
+    let drawn = with_run(&loaded, &arguments.data_dir, console, |loaded| sit(loaded, explorer, console));
+    drawn.map_err(|error| {
+        console.warn(&format!("{}: no pictures of the model: {error}", run.path().display()));
+        error.to_string()
+    })
+}
+
+fn sit(mut loaded: LoadedRun<'_>, explorer: bool, console: &Console) -> Result<Portrait> {
+    let split = if loaded.config.data.validation_images > 0 { Split::Validation } else { Split::Test };
+    let images = match loaded.images(split) {
+        Ok(images) => Some(images),
+        Err(error) => {
+            console.warn(&format!("no reconstructions and latents: {error}"));
+            if let Some(advice) = error.advice() {
+                console.info(advice);
+            }
+            None
+        }
+    };
+    Portrait::new(&Sitter {
+        model: &loaded.model,
+        statistics: &loaded.statistics,
+        statistics_name: loaded.statistics_from.name(),
+        shape: loaded.image_shape(),
+        images: images.as_ref(),
+        explorer,
+    })
+}

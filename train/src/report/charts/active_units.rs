@@ -1,0 +1,43 @@
+//! How many units of each layer are in use (table 2 of the paper).
+
+use super::bound::subscript;
+use crate::report::axis::{Frame, Scale};
+use crate::report::figure::Figure;
+use crate::report::history::History;
+use crate::report::svg::{Anchor, Svg};
+use crate::report::verdict;
+
+const FRAME: Frame = Frame { x: (62.0, 466.0), y: (24.0, 266.0) };
+
+/// A bar for each layer, in the frame of all its units, with the verdict in words.
+pub fn figure(history: &History) -> Option<Figure> {
+    let (epoch, _) = history.last_kl_per_unit()?;
+    let active = history.active_units()?;
+    let sizes = &history.config.model.latent_sizes;
+    let most = sizes.iter().copied().max()? as f64;
+    let mut svg = Svg::new(480.0, 320.0, "Active units of each layer");
+    let y = Scale::new((0.0, most), (FRAME.y.1, FRAME.y.0));
+    FRAME.draw_y_axis(&mut svg, &y, "units");
+    let pitch = (FRAME.x.1 - FRAME.x.0) / sizes.len() as f64;
+    let width = (pitch * 0.6).min(64.0);
+    let mut ticks = Vec::new();
+    for (index, (&units, &active)) in sizes.iter().zip(&active).enumerate() {
+        let centre = FRAME.x.0 + pitch * (index as f64 + 0.5);
+        let name = format!("z{}", subscript(index as u64 + 1));
+        let tip = format!("{name}: {active} of {units} units active");
+        let (top, filled) = (y.at(units as f64), y.at(active as f64));
+        svg.bar("all-units", (centre - width / 2.0, top), (width, FRAME.y.1 - top), &tip);
+        svg.bar("c5 fill", (centre - width / 2.0, filled), (width, FRAME.y.1 - filled), &tip);
+        svg.text("value", (centre, top - 6.0), Anchor::Middle, &format!("{active} / {units}"));
+        ticks.push((centre, name));
+    }
+    FRAME.draw_x_axis(&mut svg, &ticks, "layer");
+    let verdict = verdict::html(history, &active);
+    Some(Figure {
+        title: format!("Active units after {epoch} epochs"),
+        body: svg.finish() + &verdict,
+        caption: "A unit is active if its mean divergence exceeds 0.01 nats; the outline is the size of the layer."
+            .into(),
+        class: "chart",
+    })
+}

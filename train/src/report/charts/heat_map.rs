@@ -1,0 +1,174 @@
+//! The divergence of every unit over the epochs (figure 5 of the paper): a heat map for each layer.
+
+use serde_json::json;
+
+use super::bound::subscript;
+use crate::evaluation::ACTIVE_NATS;
+use crate::report::axis::{Frame, Scale};
+use crate::report::figure::{Figure, embedded_json};
+use crate::report::history::{Epoch, History};
+use crate::report::svg::{Svg, number};
+
+/// Columns that a map has at most: several epochs share one, with their mean.
+const COLUMNS: usize = 120;
+/// Shades between an inactive unit and the most informative one; the style sheet has a colour for each.
+const SHADES: usize = 9;
+/// The divergence that the darkest shade begins at, in nats: units of the published models have up to about 4.
+const DARKEST_NATS: f64 = 3.0;
+const WIDTH: f64 = 480.0;
+const LEFT: f64 = 62.0;
+const RIGHT: f64 = 466.0;
+const TOP: f64 = 6.0;
+
+/// One layer's units over time.
+struct LayerMap {
+    /// First and last epoch of each column.
+    columns: Vec<(u64, u64)>,
+    /// Mean divergence by unit and column, units sorted by their last divergence, the largest first. What was not measured is missing.
+    units: Vec<Vec<Option<f64>>>,
+}
+
+/// A map for each layer, the top layer first, as the paper shows them.
+pub fn figure(history: &History) -> Option<Figure> {
+    let epochs: Vec<&Epoch> = history.epochs.iter().filter(|epoch| epoch.kl_per_unit().is_some()).collect();
+    epochs.first()?;
+    let panels: String = (0..history.depth()).rev().filter_map(|index| panel(&epochs, index)).collect();
+    Some(Figure {
+        title: "Divergence of every unit over the epochs".into(),
+        body: format!("{}<div class=\"panels\">{panels}</div>", legend()),
+        caption: "Each row is a unit, sorted within its layer by the last divergence. Blank cells (white on paper) are inactive units: \
+                  at most 0.01 nats."
+            .into(),
+        class: "wide heat",
+    })
+}
+
+/// What the shades mean.
+fn legend() -> String {
+    let swatch = |shade: usize| {
+        format!(
+            "<svg viewBox=\"0 0 12 12\" aria-hidden=\"true\"><rect class=\"h{shade}\" width=\"12\" height=\"12\"/></svg>"
+        )
+    };
+    let shades: String = (1..=SHADES).map(swatch).collect();
+    format!(
+        "<ul class=\"legend\"><li>{} inactive</li><li><span class=\"ramp\">0.01 {shades} {DARKEST_NATS}</span> nats, logarithmic</li></ul>",
+        swatch(0)
+    )
+}
+
+fn panel(epochs: &[&Epoch], index: usize) -> Option<String> {
+    let map = LayerMap::new(epochs, index)?;
+    let units = map.units.len();
+    // Rows are high enough to be seen, and a small layer does not fill the page.
+    let row = (220.0 / units as f64).clamp(4.0, 14.0);
+    let bottom = TOP + row * units as f64;
+    let name = format!("z{}", subscript(index as u64 + 1));
+    let mut svg = Svg::new(WIDTH, bottom + 44.0, &format!("Divergence of each unit of {name} over the epochs"));
+    let frame = Frame { x: (LEFT, RIGHT), y: (TOP, bottom) };
+    let column = (RIGHT - LEFT) / map.columns.len() as f64;
+    for shade in 0..=SHADES {
+        let path = map.cells(shade, column, row);
+        if !path.is_empty() {
+            svg.element("path", &[("class", format!("h{shade}")), ("d", path)]);
+        }
+    }
+    frame.draw_x_axis(&mut svg, &map.ticks(column), "epoch");
+    svg.upward_text("axis-title", (20.0, f64::midpoint(TOP, bottom)), if units < 6 { "unit" } else { "unit, sorted" });
+    let round = |value: &Option<f64>| value.map(|v| (v * 1e4).round() / 1e4);
+    let values: Vec<Vec<_>> = map.units.iter().map(|unit| unit.iter().map(round).collect()).collect();
+    let data = json!({"layer": name, "columns": map.columns, "units": values, "frame": [LEFT, RIGHT, TOP, bottom]});
+    Some(format!(
+        "<div class=\"panel map\"><h4>{name}, {units} unit{}</h4>{}{}</div>",
+        if units == 1 { "" } else { "s" },
+        svg.finish(),
+        embedded_json(&data)
+    ))
+}
+
+/// The shade of a divergence: 0 is inactive, then steps of equal ratio up to [`DARKEST_NATS`].
+fn shade(kl_nats: f64) -> usize {
+    if kl_nats <= ACTIVE_NATS {
+        return 0;
+    }
+    let share = (kl_nats / ACTIVE_NATS).ln() / (DARKEST_NATS / ACTIVE_NATS).ln();
+    1 + ((share * (SHADES - 1) as f64) as usize).min(SHADES - 1)
+}
+
+impl LayerMap {
+    fn new(epochs: &[&Epoch], index: usize) -> Option<Self> {
+        let units = epochs.last()?.kl_per_unit()?.get(index)?.len();
+        let per_column = epochs.len().div_ceil(COLUMNS);
+        let mut columns = Vec::new();
+        let mut values = vec![Vec::new(); units];
+        for group in epochs.chunks(per_column) {
+            columns.push((group[0].epoch, group[group.len() - 1].epoch));
+            for (unit, row) in values.iter_mut().enumerate() {
+                let of_unit = |epoch: &&Epoch| *epoch.kl_per_unit()?.get(index)?.get(unit)?;
+                let measured: Vec<f64> = group.iter().filter_map(of_unit).collect();
+                row.push((!measured.is_empty()).then(|| measured.iter().sum::<f64>() / measured.len() as f64));
+            }
+        }
+        let last = |row: &Vec<Option<f64>>| row.last().copied().flatten().unwrap_or(f64::NEG_INFINITY);
+        values.sort_by(|a, b| last(b).total_cmp(&last(a)));
+        Some(Self { columns, units: values })
+    }
+
+    /// All cells of one shade as a path; neighbours in a row are one rectangle.
+    fn cells(&self, wanted: usize, width: f64, height: f64) -> String {
+        let mut path = String::new();
+        for (row, unit) in self.units.iter().enumerate() {
+            let is_wanted = |value: &Option<f64>| value.is_some_and(|kl| shade(kl) == wanted);
+            let mut column = 0;
+            while column < unit.len() {
+                let run = unit[column..].iter().take_while(|value| is_wanted(value)).count();
+                if run > 0 {
+                    let (x, y) = (LEFT + column as f64 * width, TOP + row as f64 * height);
+                    let (w, h) = (number(run as f64 * width), number(height));
+                    path += &format!("M{} {}h{w}v{h}h-{w}z", number(x), number(y));
+                }
+                column += run.max(1);
+            }
+        }
+        path
+    }
+
+    /// Round epochs below the middle of their columns.
+    fn ticks(&self, width: f64) -> Vec<(f64, String)> {
+        let (Some(first), Some(last)) = (self.columns.first(), self.columns.last()) else { return Vec::new() };
+        let round = Scale::new((first.0 as f64, last.1 as f64), (0.0, 1.0)).ticks(5);
+        let place = |(epoch, text): (f64, String)| {
+            let column = self.columns.iter().position(|&(_, to)| to as f64 >= epoch)?;
+            (epoch.fract() == 0.0).then(|| (LEFT + (column as f64 + 0.5) * width, text))
+        };
+        round.into_iter().filter_map(place).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn epoch(number: u64, kl: &str) -> Epoch {
+        serde_json::from_str(&format!("{{\"epoch\":{number},\"step\":{number},\"glance_kl_per_unit_nats\":[{kl}]}}"))
+            .unwrap()
+    }
+
+    #[test]
+    fn inactive_is_blank_and_more_is_darker() {
+        assert_eq!([0.0, -0.001, 0.01].map(shade), [0, 0, 0]);
+        assert_eq!([0.0101, DARKEST_NATS, 50.0].map(shade), [1, SHADES, SHADES]);
+        assert!(shade(0.3) > shade(0.03));
+    }
+
+    #[test]
+    fn units_are_sorted_by_their_last_divergence_and_epochs_share_columns() {
+        let all: Vec<Epoch> = (1..=240).map(|e| epoch(e, &format!("[0.001,{},null]", e as f64))).collect();
+        let map = LayerMap::new(&all.iter().collect::<Vec<_>>(), 0).unwrap();
+        assert_eq!((map.columns.len(), map.columns[0]), (120, (1, 2)));
+        assert_eq!(map.units[0][0], Some(1.5));
+        assert_eq!((map.units[1][0], map.units[2][0]), (Some(0.001), None));
+        // The inactive unit is one blank rectangle over all columns; the one that was not measured is not drawn.
+        assert_eq!(map.cells(0, 1.0, 1.0).matches('M').count(), 1);
+    }
+}

@@ -1,0 +1,12 @@
+//! The charts of a report, one file each. Each makes a [`Figure`](super::figure::Figure) from a run's history or portrait, or none where
+//! what it needs has not been measured.
+
+pub mod active_units;
+pub mod bound;
+pub mod depth;
+pub mod heat_map;
+pub mod normal_kl;
+pub mod overlay;
+pub mod pca;
+pub mod pictures;
+pub mod terms;

@@ -1,0 +1,44 @@
+//! Images: samples with z drawn at each layer (figure 6b of the paper), and reconstructions.
+
+use super::bound::subscript;
+use crate::report::base64::png_address;
+use crate::report::figure::Figure;
+use crate::report::portrait::Portrait;
+
+/// A grid of samples for each layer, the top layer first.
+pub fn samples(portrait: &Portrait) -> Option<Figure> {
+    let depth = portrait.samples.len();
+    let panel = |(index, png): (usize, &Vec<u8>)| {
+        let name = format!("z{}", subscript(index as u64 + 1));
+        let what = if index + 1 == depth { "samples of the model".to_string() } else { "layers above not used".into() };
+        format!(
+            "<div class=\"panel\"><h4>{name} ~ N(0, I), {what}</h4><img class=\"pixels\" alt=\"64 images drawn with {name} from the standard \
+             normal\" src=\"{}\"></div>",
+            png_address(png)
+        )
+    };
+    let panels: String = portrait.samples.iter().enumerate().rev().map(panel).collect();
+    (depth > 0).then(|| Figure {
+        title: "Images drawn with each layer from the standard normal".into(),
+        body: format!("<div class=\"panels small\">{panels}</div>"),
+        caption: "Means of p(x|z₁). The lower the layer that is drawn, the less its units agree with each other; a layer whose panel \
+                  looks as good as the one above it adds nothing."
+            .into(),
+        class: "wide",
+    })
+}
+
+/// Originals beside their reconstructions.
+pub fn reconstructions(portrait: &Portrait) -> Option<Figure> {
+    let png = portrait.reconstructions.as_ref()?;
+    Some(Figure {
+        title: "Images and their reconstructions".into(),
+        body: format!(
+            "<img class=\"pixels\" alt=\"Pairs of images: an original on the left, its reconstruction on the right\" src=\"{}\">",
+            png_address(png)
+        ),
+        caption: "Pairs: a held-out image on the left; on the right the mean of p(x|z₁) for one sample of its latents."
+            .into(),
+        class: "wide",
+    })
+}

@@ -1,0 +1,46 @@
+//! The terms of the bound over the epochs: what the pixels cost, and what each layer costs.
+
+use super::bound::{subscript, warmup_end};
+use crate::report::figure::Figure;
+use crate::report::history::{Epoch, History};
+use crate::report::line_chart::{LineChart, Series, Stroke};
+
+/// log p(x|z₁) of the training images.
+pub fn likelihood(history: &History) -> Option<Figure> {
+    let point = |epoch: &Epoch| Some((epoch.epoch as f64, epoch.train_log_p_x_nats?));
+    let points: Vec<_> = history.epochs.iter().filter_map(point).collect();
+    let series = Series { name: "training".into(), colour: 5, stroke: Stroke::Solid, points };
+    LineChart {
+        id: "likelihood".into(),
+        title: "How well images are rebuilt: log p(x|z₁)".into(),
+        caption: "The bound is this term less the divergences of all layers.".into(),
+        x_title: "epoch".into(),
+        y_title: "nats per image".into(),
+        series: vec![series],
+        x_values: Vec::new(),
+        warmup_end: warmup_end(history),
+        cut_outliers: true,
+    }
+    .figure()
+}
+
+/// log q − log p of each layer.
+pub fn divergences(history: &History) -> Option<Figure> {
+    let layer = |index: usize| {
+        let point = |epoch: &Epoch| Some((epoch.epoch as f64, (*epoch.train_kl_nats.get(index)?)?));
+        let points: Vec<_> = history.epochs.iter().filter_map(point).collect();
+        Series { name: format!("z{}", subscript(index as u64 + 1)), colour: index + 1, stroke: Stroke::Solid, points }
+    };
+    LineChart {
+        id: "divergences".into(),
+        title: "What each layer says: KL(q‖p)".into(),
+        caption: "A layer at 0 tells the layers below nothing. z₁ is nearest to the image.".into(),
+        x_title: "epoch".into(),
+        y_title: "nats per image".into(),
+        series: (0..history.depth()).map(layer).filter(|series| !series.points.is_empty()).collect(),
+        x_values: Vec::new(),
+        warmup_end: warmup_end(history),
+        cut_outliers: false,
+    }
+    .figure()
+}

@@ -1,0 +1,239 @@
+//! A chart of lines over a common axis, with a legend and values under the pointer: what most charts of the report are.
+
+use serde_json::json;
+
+use super::axis::{Frame, Scale, label};
+use super::figure::{Figure, embedded_json};
+use super::svg::{Svg, escape, number};
+
+/// Size of a chart in its own units: readable at half a desktop's page and at a phone's width.
+pub const SIZE: (f64, f64) = (480.0, 320.0);
+/// Where the data is drawn.
+pub const FRAME: Frame = Frame { x: (62.0, 466.0), y: (14.0, 266.0) };
+/// The number of colours in the style sheet's palette.
+const COLOURS: usize = 8;
+
+/// How a line is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stroke {
+    /// A full line.
+    Solid,
+    /// A broken line with its points marked: values that were measured now and then.
+    Dashed,
+    /// Marks alone.
+    Marks,
+}
+
+/// One line.
+#[derive(Debug, Clone)]
+pub struct Series {
+    /// Its name in the legend.
+    pub name: String,
+    /// Its place in the palette.
+    pub colour: usize,
+    /// How it is drawn.
+    pub stroke: Stroke,
+    /// Its points, from left to right.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// A chart of lines.
+#[derive(Debug, Clone)]
+pub struct LineChart {
+    /// Letters and hyphens, unique in the page.
+    pub id: String,
+    /// What it shows, above it.
+    pub title: String,
+    /// How to read it, below it.
+    pub caption: String,
+    /// What the horizontal axis means.
+    pub x_title: String,
+    /// What the vertical axis means, with the unit.
+    pub y_title: String,
+    /// The lines.
+    pub series: Vec<Series>,
+    /// Horizontal values at which alone there are ticks; empty for round numbers.
+    pub x_values: Vec<f64>,
+    /// The epoch in which the warm-up ends, if there is one: a wedge as high as the weight of the latent terms.
+    pub warmup_end: Option<f64>,
+    /// Whether early values far below the rest may lie under the frame, so that the rest can be told apart.
+    pub cut_outliers: bool,
+}
+
+impl LineChart {
+    /// The chart as a figure; `None` if there is no point to draw.
+    pub fn figure(&self) -> Option<Figure> {
+        let (x, y) = (self.x_scale()?, self.y_scale()?);
+        let mut svg = Svg::new(SIZE.0, SIZE.1, &format!("{}: {}", self.title, self.y_title));
+        FRAME.draw_y_axis(&mut svg, &y, &self.y_title);
+        let clip = format!("clip-{}", self.id);
+        FRAME.clip(&mut svg, &clip);
+        self.draw_warmup(&mut svg, &x, &clip);
+        svg.open("g", &[("clip-path", format!("url(#{clip})"))]);
+        for series in &self.series {
+            series.draw(&mut svg, &x, &y);
+        }
+        svg.close("g");
+        FRAME.draw_x_axis(&mut svg, &self.x_ticks(&x), &self.x_title);
+        svg.line("cursor", (-9.0, FRAME.y.0), (-9.0, FRAME.y.1));
+        Some(Figure {
+            title: self.title.clone(),
+            body: format!("{}{}{}", self.legend(), svg.finish(), self.data(&x, &y)),
+            caption: self.caption.clone(),
+            class: "chart lines",
+        })
+    }
+
+    fn points(&self) -> impl Iterator<Item = &(f64, f64)> {
+        self.series.iter().flat_map(|series| &series.points)
+    }
+
+    fn x_scale(&self) -> Option<Scale> {
+        let low = self.points().map(|point| point.0).chain(self.x_values.iter().copied()).reduce(f64::min)?;
+        let high = self.points().map(|point| point.0).chain(self.x_values.iter().copied()).reduce(f64::max)?;
+        // Categories keep off the edges; epochs begin at the axis.
+        let (low, high) = if self.x_values.is_empty() { (low.min(0.0), high) } else { (low - 0.3, high + 0.3) };
+        Some(Scale::new((low, high), FRAME.x))
+    }
+
+    fn y_scale(&self) -> Option<Scale> {
+        let mut values: Vec<f64> = self.points().map(|point| point.1).collect();
+        values.sort_by(f64::total_cmp);
+        let (&lowest, &high) = (values.first()?, values.last()?);
+        let low = if self.cut_outliers { values[values.len() / 12] } else { lowest };
+        let margin = ((high - low) * 0.06).max(high.abs() * 1e-3).max(1e-6);
+        let below = if lowest >= 0.0 && low - margin < 0.0 { low } else { low - margin };
+        Some(Scale::new((below, high + margin), (FRAME.y.1, FRAME.y.0)))
+    }
+
+    fn x_ticks(&self, x: &Scale) -> Vec<(f64, String)> {
+        let ticks = match self.x_values.as_slice() {
+            [] => x.ticks(5).into_iter().filter(|(value, _)| value.fract() == 0.0).collect(),
+            values => values.iter().map(|&value| (value, label(value, 0))).collect::<Vec<_>>(),
+        };
+        ticks.into_iter().map(|(value, text)| (x.at(value), text)).collect()
+    }
+
+    fn draw_warmup(&self, svg: &mut Svg, x: &Scale, clip: &str) {
+        let Some(end) = self.warmup_end else { return };
+        let (start, end, right) = (x.at(0.0), x.at(end), FRAME.x.1);
+        let (top, bottom) = FRAME.y;
+        let corners = [(start, bottom), (end, top), (end.max(right), top), (end.max(right), bottom)];
+        let corners: Vec<String> = corners.iter().map(|&(x, y)| format!("{},{}", number(x), number(y))).collect();
+        let attributes = [("class", "warmup"), ("clip-path", &format!("url(#{clip})")), ("points", &corners.join(" "))];
+        svg.element("polygon", &attributes.map(|(name, value)| (name, value.to_string())));
+    }
+
+    fn legend(&self) -> String {
+        let entry = |series: &Series| {
+            let mark = match series.stroke {
+                Stroke::Solid => "<line class=\"line\" x1=\"1\" y1=\"6\" x2=\"25\" y2=\"6\"/>",
+                Stroke::Dashed => {
+                    "<line class=\"line dashed\" x1=\"1\" y1=\"6\" x2=\"25\" y2=\"6\"/><circle class=\"mark\" cx=\"13\" cy=\"6\" r=\"3\"/>"
+                }
+                Stroke::Marks => "<path class=\"mark\" d=\"M13 1l5 5-5 5-5-5z\"/>",
+            };
+            let (colour, name) = (series.colour % COLOURS, escape(&series.name));
+            format!("<li><svg class=\"c{colour}\" viewBox=\"0 0 26 12\" aria-hidden=\"true\">{mark}</svg>{name}</li>")
+        };
+        let mut entries: String = self.series.iter().map(entry).collect();
+        if self.warmup_end.is_some() {
+            entries += "<li><svg viewBox=\"0 0 26 12\" aria-hidden=\"true\"><polygon class=\"warmup\" points=\"1,12 13,0 25,0 25,12\"/></svg>\
+                        weight of the latent terms, 0 to 1</li>";
+        }
+        format!("<ul class=\"legend\">{entries}</ul>")
+    }
+
+    /// What the page's script needs to show the values under the pointer.
+    fn data(&self, x: &Scale, y: &Scale) -> String {
+        let short = |value: f64| (value * 1e3).round() / 1e3;
+        let series: Vec<_> = self
+            .series
+            .iter()
+            .map(|series| {
+                let points: Vec<_> = series.points.iter().map(|&(x, y)| [short(x), short(y)]).collect();
+                json!({"name": series.name, "colour": series.colour % COLOURS, "points": points})
+            })
+            .collect();
+        let ((x0, x1), (y0, y1)) = (x.values(), y.values());
+        embedded_json(&json!({
+            "x": self.x_title, "values": [x0, x1, y0, y1],
+            "frame": [FRAME.x.0, FRAME.x.1, FRAME.y.0, FRAME.y.1], "series": series,
+        }))
+    }
+}
+
+impl Series {
+    fn draw(&self, svg: &mut Svg, x: &Scale, y: &Scale) {
+        let class = |what: &str| format!("{what} c{}", self.colour % COLOURS);
+        if self.stroke != Stroke::Marks && self.points.len() > 1 {
+            let mut path = String::new();
+            for (index, &(px, py)) in self.points.iter().enumerate() {
+                let command = if index == 0 { 'M' } else { 'L' };
+                path += &format!("{command}{} {}", number(x.at(px)), number(y.at(py)));
+            }
+            let dashed = if self.stroke == Stroke::Dashed { " dashed" } else { "" };
+            svg.element("path", &[("class", class("line") + dashed), ("d", path)]);
+        }
+        if self.stroke == Stroke::Solid && self.points.len() > 1 {
+            return;
+        }
+        let small = self.points.len() > 60;
+        for &(px, py) in &self.points {
+            let (cx, cy) = (x.at(px), y.at(py));
+            if self.stroke == Stroke::Marks {
+                let path = format!("M{} {}l6 6-6 6-6-6z", number(cx), number(cy - 6.0));
+                svg.element("path", &[("class", class("mark")), ("d", path)]);
+            } else {
+                let r = if small { 1.6 } else { 3.2 };
+                let place = [("cx", cx), ("cy", cy), ("r", r)].map(|(name, value)| (name, number(value)));
+                svg.element("circle", &[vec![("class", class("mark"))], place.to_vec()].concat());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chart(points: Vec<(f64, f64)>) -> LineChart {
+        LineChart {
+            id: "test".into(),
+            title: "Bound".into(),
+            caption: String::new(),
+            x_title: "epoch".into(),
+            y_title: "nats".into(),
+            series: vec![Series { name: "a </script>".into(), colour: 9, stroke: Stroke::Solid, points }],
+            x_values: Vec::new(),
+            warmup_end: Some(2.0),
+            cut_outliers: true,
+        }
+    }
+
+    #[test]
+    fn a_chart_has_axes_a_legend_and_its_values_and_no_way_out_of_the_script() {
+        let body = chart((1..=24).map(|e| (f64::from(e), -500.0 / f64::from(e))).collect()).figure().unwrap().body;
+        for expected in
+            ["epoch</text>", "nats</text>", "a &lt;/script&gt;</li>", "class=\"line c1\"", "warmup", "[24.0,-20.833]"]
+        {
+            assert!(body.contains(expected), "{expected}: {body}");
+        }
+        assert_eq!(body.matches("</script>").count(), 1, "the embedded data ends where it should");
+    }
+
+    #[test]
+    fn early_values_far_below_lie_under_the_frame() {
+        let points: Vec<_> = (1..=24).map(|e| (f64::from(e), if e == 1 { -900.0 } else { -90.0 })).collect();
+        let scale = chart(points.clone()).y_scale().unwrap();
+        assert!(scale.values().0 > -100.0);
+        let whole = LineChart { cut_outliers: false, ..chart(points) };
+        assert!(whole.y_scale().unwrap().values().0 < -900.0);
+    }
+
+    #[test]
+    fn nothing_to_draw_is_no_figure_and_one_point_is_a_mark() {
+        assert!(chart(Vec::new()).figure().is_none());
+        assert!(chart(vec![(1.0, -90.0)]).figure().unwrap().body.contains("<circle class=\"mark c1\""));
+    }
+}

@@ -1,0 +1,44 @@
+//! `report.html`: a run, or several, in one page that needs nothing but a browser.
+//!
+//! [`History`] is what a run has recorded, [`Portrait`] what its model shows; each file of `charts/` makes one figure of them, and
+//! [`page`] puts the figures together. Everything is in the file: style, scripts, pictures and, for one run, the generative network that
+//! the explorer draws with. Start with [`page`], then any chart.
+
+pub mod axis;
+pub mod base64;
+pub mod charts;
+pub mod explorer;
+pub mod figure;
+pub mod history;
+pub mod line_chart;
+pub mod page;
+pub mod portrait;
+pub mod principal;
+pub mod svg;
+pub mod verdict;
+
+pub use history::History;
+pub use portrait::{Portrait, Sitter};
+
+use std::path::Path;
+
+use crate::atomic_file;
+use crate::error::Result;
+
+/// One run as the report shows it.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// What it has recorded.
+    pub history: History,
+    /// What its model shows; why not, if there is nothing to see.
+    pub portrait: Result<Portrait, String>,
+}
+
+/// Writes the page for one run or several.
+///
+/// # Errors
+/// If it can't be written.
+pub fn write(subjects: &[Subject], path: &Path) -> Result<()> {
+    let html = page::html(subjects);
+    atomic_file::write(path, |out| out.write_all(html.as_bytes()))
+}

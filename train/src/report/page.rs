@@ -1,0 +1,253 @@
+//! The page: heading, figures in sections, style and scripts.
+
+use super::axis::label;
+use super::charts::bound::subscript;
+use super::charts::depth::kind;
+use super::charts::{active_units, bound, depth, heat_map, normal_kl, overlay, pca, pictures, terms};
+use super::figure::{Figure, embedded_json, table};
+use super::history::{EvaluationLine, History};
+use super::svg::escape;
+use super::{Portrait, Subject};
+use crate::progress::duration;
+
+const STYLE: &str = include_str!("assets/style.css");
+const CHARTS: &str = include_str!("assets/charts.js");
+const EXPLORER: &str = include_str!("assets/explorer.js");
+const EXPLORER_BODY: &str = include_str!("assets/explorer.html");
+
+/// The whole file.
+pub fn html(subjects: &[Subject]) -> String {
+    let (title, body) = match subjects {
+        [one] => (one.history.name.clone(), single(one)),
+        several => (format!("{} runs", several.len()), comparison(several)),
+    };
+    let has_explorer = matches!(subjects, [Subject { portrait: Ok(Portrait { explorer: Some(_), .. }), .. }]);
+    let explorer = if has_explorer { format!("<script>{EXPLORER}</script>\n") } else { String::new() };
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<link rel=\"icon\" href=\"data:,\">\n<title>{} – rung</title>\n\
+         <style>{STYLE}</style>\n</head>\n<body>\n<main>\n{body}</main>\n<div id=\"tip\" hidden></div>\n<script>{CHARTS}</script>\n{explorer}</body>\n</html>\n",
+        escape(&title)
+    )
+}
+
+/// The page of one run.
+fn single(subject: &Subject) -> String {
+    let Subject { history, portrait } = subject;
+    let mut page = format!("<header><h1>{}</h1><p>{}</p></header>\n", escape(&history.name), escape(&summary(history)));
+    page += &tiles(history);
+    if let Some(note) = progress_note(history) {
+        page += &format!("<p class=\"note\">{}</p>\n", escape(&note));
+    }
+    page += &section(
+        "Training",
+        [
+            bound::figure(history),
+            terms::likelihood(history),
+            terms::divergences(history),
+            active_units::figure(history),
+        ],
+    );
+    page += &section("Units", [heat_map::figure(history)]);
+    match portrait {
+        Ok(portrait) => page += &portrait_sections(history, portrait),
+        Err(reason) => page += &format!("<p class=\"note\">No pictures of the model: {}</p>\n", escape(reason)),
+    }
+    page + &evaluations(history) + &facts(history)
+}
+
+fn portrait_sections(history: &History, portrait: &Portrait) -> String {
+    let mut page = String::new();
+    if let Some(explorer) = &portrait.explorer {
+        page += &format!(
+            "<section id=\"explorer\"><h2>Latent explorer</h2>{EXPLORER_BODY}{}</section>\n",
+            embedded_json(&explorer.data)
+        );
+    }
+    let runs = [normal_kl::NormalKl { name: &history.name, nats: &portrait.normal_kl }];
+    page += &section("Images", [pictures::samples(portrait), pictures::reconstructions(portrait)]);
+    page += &section("Latents", [pca::figure(&portrait.planes, portrait.labels.as_deref()), normal_kl::figure(&runs)]);
+    let images = portrait
+        .images
+        .as_deref()
+        .unwrap_or("No held-out images were at hand, so reconstructions and latents are missing.");
+    page + &format!(
+        "<p class=\"note\">Pictures and latents use the {} statistics of batch normalisation. Held-out images: {}</p>\n",
+        portrait.statistics_name,
+        escape(images)
+    )
+}
+
+/// The page of several runs.
+fn comparison(subjects: &[Subject]) -> String {
+    let histories: Vec<&History> = subjects.iter().map(|subject| &subject.history).collect();
+    let mut page = format!("<header><h1>{} runs compared</h1></header>\n", subjects.len());
+    let divergences: Vec<_> = subjects
+        .iter()
+        .filter_map(|subject| {
+            Some(normal_kl::NormalKl { name: &subject.history.name, nats: &subject.portrait.as_ref().ok()?.normal_kl })
+        })
+        .filter(|run| !run.nats.is_empty())
+        .collect();
+    page += &section("Results", [None]).replace("</section>", &format!("{}</section>", results(&histories)));
+    page +=
+        &section("Curves", [overlay::figure(&histories), depth::figure(&histories), normal_kl::figure(&divergences)]);
+    for Subject { history, portrait } in subjects {
+        let mut figures = vec![active_units::figure(history), heat_map::figure(history)];
+        let mut note = String::new();
+        match portrait {
+            Ok(portrait) => figures.extend([
+                pictures::samples(portrait),
+                pca::figure(&portrait.planes, portrait.labels.as_deref()),
+                pictures::reconstructions(portrait),
+            ]),
+            Err(reason) => note = format!("<p class=\"note\">No pictures of the model: {}</p>", escape(reason)),
+        }
+        let figures: String = figures.iter().flatten().map(Figure::html).collect();
+        page += &format!(
+            "<section><h2>{}</h2><p>{}</p><div class=\"grid\">{figures}</div>{note}</section>\n",
+            escape(&history.name),
+            escape(&summary(history))
+        );
+    }
+    page
+}
+
+fn section<const N: usize>(title: &str, figures: [Option<Figure>; N]) -> String {
+    let figures: String = figures.iter().flatten().map(Figure::html).collect();
+    if figures.is_empty() && N > 1 {
+        return String::new();
+    }
+    format!("<section><h2>{title}</h2><div class=\"grid\">{figures}</div></section>\n")
+}
+
+/// What kind of model it is and what it learns.
+fn summary(history: &History) -> String {
+    let sizes: Vec<String> = history.config.model.latent_sizes.iter().map(ToString::to_string).collect();
+    format!("{}, latent units {} from the image up, on {}", kind(history).1, sizes.join("–"), history.config.data.name)
+}
+
+/// The numbers that people look for first.
+fn tiles(history: &History) -> String {
+    let tile = |value: String, name: &str| {
+        format!("<div><strong>{}</strong><span>{}</span></div>", escape(&value), escape(name))
+    };
+    let mut tiles = String::new();
+    if let Some(line) = history.best_evaluation() {
+        let name = format!("L{}, {} {} images, nats", subscript(line.importance_samples), line.images, line.split);
+        tiles += &tile(estimate(line.bound_k_nats, line.standard_error_nats), &name);
+    }
+    let only_1 = history.best_evaluation().is_some_and(|line| line.importance_samples == 1);
+    if let (Some(nats), false) = (history.last_bound_1(), only_1) {
+        tiles += &tile(label(nats, 2), "L₁ of held-out images, nats");
+    }
+    if let Some(active) = history.active_units() {
+        let all: usize = history.config.model.latent_sizes.iter().sum();
+        tiles += &tile(format!("{} of {all}", active.iter().sum::<usize>()), "active units");
+    }
+    tiles += &tile(format!("{} of {}", history.epochs_done(), history.config.train.epochs), "epochs");
+    tiles += &tile(duration(history.training_s()), "in training steps");
+    format!("<div class=\"tiles\">{tiles}</div>\n")
+}
+
+/// What a reader must know of a run that is not done.
+fn progress_note(history: &History) -> Option<String> {
+    if history.is_finished() {
+        return None;
+    }
+    let (done, all) = (history.epochs_done(), history.config.train.epochs);
+    Some(format!(
+        "This run is not finished: {done} of {all} epochs are done. Everything here is of the state it has reached."
+    ))
+}
+
+/// Every evaluation of a run.
+fn evaluations(history: &History) -> String {
+    if history.evaluations.is_empty() {
+        return String::new();
+    }
+    let row = |line: &EvaluationLine| {
+        vec![
+            label(history.epoch_of(line.step), 0),
+            format!("{} {}", line.images, line.split),
+            estimate(line.bound_1_nats, line.bound_1_standard_error_nats),
+            format!("L{}", subscript(line.importance_samples)),
+            estimate(line.bound_k_nats, line.standard_error_nats),
+            line.statistics.clone(),
+            duration(line.seconds),
+        ]
+    };
+    let rows: Vec<_> = history.evaluations.iter().map(row).collect();
+    let heading = ["epoch", "images", "L₁, nats", "", "nats", "statistics", "time"];
+    format!("<section><h2>Evaluations</h2>{}</section>\n", table(&heading, &rows))
+}
+
+/// A row for each run.
+fn results(histories: &[&History]) -> String {
+    let row = |history: &&History| {
+        let best = history.best_evaluation().filter(|line| line.importance_samples > 1);
+        let active = history
+            .active_units()
+            .map_or("–".into(), |active| active.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
+        vec![
+            history.name.clone(),
+            kind(history).1,
+            history.depth().to_string(),
+            format!("{} of {}", history.epochs_done(), history.config.train.epochs),
+            history.config.train.seed.to_string(),
+            history.last_bound_1().map_or("–".into(), |nats| label(nats, 2)),
+            best.map_or("–".into(), |line| {
+                format!(
+                    "{} (L{}, {} images)",
+                    estimate(line.bound_k_nats, line.standard_error_nats),
+                    subscript(line.importance_samples),
+                    line.images
+                )
+            }),
+            active,
+            duration(history.training_s()),
+        ]
+    };
+    let heading = [
+        "run",
+        "model",
+        "layers",
+        "epochs",
+        "seed",
+        "L₁, nats",
+        "L of more samples, nats",
+        "active units, z₁ first",
+        "time",
+    ];
+    table(&heading, &histories.iter().map(row).collect::<Vec<_>>())
+}
+
+/// Machine, seed, time and the whole configuration.
+fn facts(history: &History) -> String {
+    let config = &history.config;
+    let mut rows = vec![
+        vec!["preset".to_string(), if config.preset.is_empty() { "none".into() } else { config.preset.clone() }],
+        vec!["seed".into(), config.train.seed.to_string()],
+        vec!["time in training steps".into(), duration(history.training_s())],
+    ];
+    if let Some(last) = history.starts.last() {
+        rows.push(vec!["parameters".into(), last.parameters.to_string()]);
+        rows.push(vec!["device".into(), last.device.clone()]);
+        rows.push(vec!["system".into(), last.system.clone()]);
+        rows.push(vec!["program".into(), format!("rung {}", last.rung)]);
+        rows.push(vec!["begun or gone on".into(), format!("{} times", history.starts.len())]);
+    }
+    let rows: String =
+        rows.iter().map(|row| format!("<tr><th>{}</th><td>{}</td></tr>", escape(&row[0]), escape(&row[1]))).collect();
+    let toml = config.to_toml().unwrap_or_else(|error| error.to_string());
+    format!(
+        "<section><h2>How it was made</h2><div class=\"table\"><table class=\"facts\"><tbody>{rows}</tbody></table></div>\
+         <details><summary>The complete configuration</summary><pre>{}</pre></details></section>\n",
+        escape(&toml)
+    )
+}
+
+fn estimate(mean: f64, standard_error: f64) -> String {
+    format!("{} ± {}", label(mean, 2), label(standard_error, 2))
+}

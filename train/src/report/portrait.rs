@@ -1,0 +1,134 @@
+//! What a trained model shows of itself: samples, reconstructions, its latents, and the generative network to play with.
+
+use rung_datasets::ImageShape;
+use rung_models::Statistics;
+
+use super::explorer::{Explorer, Subjects};
+use super::principal::{Principal, principal};
+use crate::error::Result;
+use crate::latents::{Encoder, LayerLatents};
+use crate::model::{DeviceImages, Model};
+use crate::pictures;
+
+/// Images in the grid of each layer's samples, 8 by 8.
+const SAMPLES: usize = 64;
+/// Originals with their reconstructions.
+const RECONSTRUCTIONS: usize = 30;
+/// Held-out images whose latents are looked at: enough for clusters to be seen, few enough for a small file.
+const LATENTS: usize = 2000;
+/// The seed of everything drawn: that of `rung sample` and `rung encode` when nobody says another.
+pub const SEED: u64 = 1;
+
+/// A model and the images it is shown.
+pub struct Sitter<'a> {
+    /// The model.
+    pub model: &'a Model,
+    /// What batch normalisation uses.
+    pub statistics: &'a Statistics,
+    /// `exact` or `running`.
+    pub statistics_name: &'static str,
+    /// The shape of an image.
+    pub shape: ImageShape,
+    /// Held-out images, if the data is at hand.
+    pub images: Option<&'a DeviceImages>,
+    /// Whether the explorer is wanted.
+    pub explorer: bool,
+}
+
+/// One layer's latents on a plane.
+#[derive(Debug, Clone)]
+pub struct Plane {
+    /// The points, and the shares of variance they show.
+    pub principal: Principal,
+}
+
+/// The pictures and numbers of a trained model.
+#[derive(Debug, Clone)]
+pub struct Portrait {
+    /// `exact` or `running` statistics.
+    pub statistics_name: &'static str,
+    /// Which images were looked at, in words.
+    pub images: Option<String>,
+    /// PNG files: 64 images drawn at each layer, z_1 first.
+    pub samples: Vec<Vec<u8>>,
+    /// PNG file: originals, each with its reconstruction to the right.
+    pub reconstructions: Option<Vec<u8>>,
+    /// KL(q(z_i|·) ‖ N(0, I)) of each layer in nats per image, z_1 first; empty without images.
+    pub normal_kl: Vec<f64>,
+    /// The latents of each layer; empty without images.
+    pub planes: Vec<Plane>,
+    /// The classes of the images.
+    pub labels: Option<Vec<u32>>,
+    /// The generative network for the page.
+    pub explorer: Option<Explorer>,
+}
+
+impl Portrait {
+    /// Draws everything.
+    ///
+    /// # Errors
+    /// If the device has no memory, or the images are of another size than the model's.
+    pub fn new(sitter: &Sitter<'_>) -> Result<Self> {
+        let Sitter { model, statistics, shape, images, .. } = *sitter;
+        let depth = model.hierarchy.config().depth();
+        let grid = |layer| pictures::samples(model, statistics, shape, layer, SAMPLES, SEED, false)?.grid(8, 1)?.png();
+        let samples = (1..=depth).map(grid).collect::<Result<_>>()?;
+        let latents = images.map(|images| latents(sitter, images)).transpose()?.unwrap_or_default();
+        let reconstruct = |images: &DeviceImages| {
+            let count = RECONSTRUCTIONS.min(images.count());
+            pictures::reconstructions(model, statistics, images, count, SEED)?.grid(12, 1)?.png()
+        };
+        let plane = |layer: &LayerLatents| Plane { principal: principal(&layer.z, layer.units) };
+        let labels = images.and_then(|images| Some(images.labels()?[..LATENTS.min(images.count())].to_vec()));
+        let subjects = Subjects { sitter, latents: &latents };
+        Ok(Self {
+            statistics_name: sitter.statistics_name,
+            images: images.map(|images| format!("{} {} images", images.count(), images.split())),
+            samples,
+            reconstructions: images.map(reconstruct).transpose()?,
+            normal_kl: latents.iter().map(normal_kl).collect(),
+            planes: latents.iter().map(plane).collect(),
+            labels,
+            explorer: sitter.explorer.then(|| Explorer::new(&subjects)).transpose()?,
+        })
+    }
+}
+
+/// The latents of the first held-out images.
+fn latents(sitter: &Sitter<'_>, images: &DeviceImages) -> Result<Vec<LayerLatents>> {
+    let count = LATENTS.min(images.count());
+    let mut encoder = Encoder::new(sitter.model, sitter.statistics, images, SEED);
+    while encoder.done() < count {
+        encoder.next_batch(count)?;
+    }
+    Ok(encoder.layers().to_vec())
+}
+
+/// Mean over images of Σ_j ½ (m² + v − ln v − 1), in nats (specification section 7.3).
+fn normal_kl(layer: &LayerLatents) -> f64 {
+    let term = |(&mean, &variance): (&f32, &f32)| {
+        let (m, v) = (f64::from(mean), f64::from(variance));
+        0.5 * (m * m + v - v.ln() - 1.0)
+    };
+    let sum: f64 = layer.mean.iter().zip(&layer.variance).map(term).sum();
+    sum * layer.units as f64 / layer.mean.len().max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Specification section 7.3: KL(N(m, v) ‖ N(0, 1)) = ½ (m² + v − ln v − 1).
+    #[test]
+    fn the_divergence_sums_over_units_and_averages_over_images() {
+        let layer = LayerLatents {
+            units: 2,
+            z: vec![0.0; 4],
+            mean: vec![1.0, 0.0, 1.0, 0.0],
+            variance: vec![1.0, 1.0, 1.0, 4.0],
+        };
+        // Images: ½ + 0 and ½ + ½(3 − ln 4).
+        let expected = 0.5 + 0.25 * (3.0 - 4f64.ln());
+        assert!((normal_kl(&layer) - expected).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,126 @@
+//! Whether layers have collapsed, in words, and what usually helps.
+
+use super::charts::bound::subscript;
+use super::history::History;
+use super::svg::escape;
+use crate::config::Family;
+
+/// Below this share of active units a layer is called nearly collapsed.
+const FEW: f64 = 0.15;
+
+/// What the active units of a run say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// One sentence for what is seen.
+    pub finding: String,
+    /// One sentence a remedy, the likeliest first; empty if nothing is wrong.
+    pub advice: Vec<String>,
+    /// Whether something is wrong.
+    pub collapsed: bool,
+}
+
+/// The verdict for a run with these active units, z_1 first.
+pub fn verdict(history: &History, active: &[usize]) -> Verdict {
+    let sizes = &history.config.model.latent_sizes;
+    let names = |wanted: &dyn Fn(usize, usize) -> bool| -> Vec<String> {
+        let layers = sizes.iter().zip(active).enumerate();
+        layers.filter(|(_, (units, active))| wanted(**units, **active)).map(|(index, _)| name(index)).collect()
+    };
+    let dead = names(&|_, active| active == 0);
+    let weak = names(&|units, active| active > 0 && (active as f64) < FEW * units as f64);
+    let (total, all) = (active.iter().sum::<usize>(), sizes.iter().sum::<usize>());
+    let finding = match (dead.as_slice(), weak.as_slice()) {
+        ([], []) => format!("Every layer is in use: {total} of {all} units are active."),
+        ([], weak) => format!("No layer has collapsed, but few units are active in {}.", list(weak)),
+        (dead, []) => format!("{} collapsed: no unit is active there, so images do not depend on it.", have(dead)),
+        (dead, weak) => format!(
+            "{} collapsed: no unit is active there, so images do not depend on it. Few units are active in {}.",
+            have(dead),
+            list(weak)
+        ),
+    };
+    let collapsed = !(dead.is_empty() && weak.is_empty());
+    Verdict { finding, advice: if collapsed { remedies(history) } else { Vec::new() }, collapsed }
+}
+
+/// What this run has not tried yet of what usually helps.
+fn remedies(history: &History) -> Vec<String> {
+    let (model, train) = (&history.config.model, &history.config.train);
+    let mut advice = Vec::new();
+    if !model.batch_norm_heads || !model.batch_norm_hidden {
+        advice.push("Batch normalisation, of the heads too (model.batch_norm_hidden and model.batch_norm_heads = true), usually helps most.");
+    }
+    if train.warmup_epochs == 0 && train.init_from.is_empty() {
+        advice.push("A warm-up of a tenth of the epochs (--warmup-epochs) keeps units alive until the layers below can use them.");
+    } else if history.epochs_done() < train.warmup_epochs {
+        advice.push("The warm-up is still under way: more units may be pruned before it ends.");
+    } else if train.init_from.is_empty() {
+        advice.push("A longer warm-up (--warmup-epochs) gives upper layers more time before their units are pruned.");
+    }
+    if model.family == Family::Vae && model.latent_sizes.len() > 1 {
+        advice.push("A ladder (model.family = \"ladder\") infers the upper layers from the data directly, and usually keeps more of their units.");
+    }
+    advice.push("Fewer or smaller layers do as well if the data needs no more: compare the bound against the depth.");
+    advice.into_iter().map(str::to_owned).collect()
+}
+
+/// The verdict as a paragraph and a list.
+pub fn html(history: &History, active: &[usize]) -> String {
+    let Verdict { finding, advice, collapsed } = verdict(history, active);
+    let class = if collapsed { "verdict warn" } else { "verdict" };
+    let advice: String = advice.iter().map(|line| format!("<li>{}</li>", escape(line))).collect();
+    let advice = if advice.is_empty() { String::new() } else { format!("<ul>{advice}</ul>") };
+    format!("<div class=\"{class}\"><p><strong>{}</strong></p>{advice}</div>", escape(&finding))
+}
+
+fn name(index: usize) -> String {
+    format!("layer {} (z{})", index + 1, subscript(index as u64 + 1))
+}
+
+fn list(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.clone(),
+        [all @ .., last] => format!("{} and {last}", all.join(", ")),
+    }
+}
+
+/// "Layer 4 has", "Layer 4 and layer 5 have".
+fn have(names: &[String]) -> String {
+    let text = list(names);
+    let capital =
+        text.chars().next().map_or(String::new(), |c| c.to_uppercase().collect::<String>() + &text[c.len_utf8()..]);
+    format!("{capital} {}", if names.len() == 1 { "has" } else { "have" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn history(family: Family, batch_norm: bool, warmup_epochs: u64) -> History {
+        let mut config = Config::default();
+        (config.model.family, config.train.warmup_epochs) = (family, warmup_epochs);
+        (config.model.batch_norm_hidden, config.model.batch_norm_heads) = (batch_norm, batch_norm);
+        History { name: "run".into(), config, epochs: Vec::new(), starts: Vec::new(), evaluations: Vec::new() }
+    }
+
+    #[test]
+    fn a_healthy_model_gets_no_advice() {
+        let verdict = verdict(&history(Family::Ladder, true, 200), &[64, 26, 9, 5, 3]);
+        assert_eq!(verdict.finding, "Every layer is in use: 107 of 124 units are active.");
+        assert!(verdict.advice.is_empty() && !verdict.collapsed);
+    }
+
+    #[test]
+    fn dead_layers_are_named_with_what_this_run_has_not_tried() {
+        let plain = verdict(&history(Family::Vae, false, 0), &[20, 1, 0, 0, 0]);
+        assert!(plain.finding.starts_with("Layer 3 (z₃), layer 4 (z₄) and layer 5 (z₅) have collapsed"), "{plain:?}");
+        assert!(plain.finding.ends_with("Few units are active in layer 2 (z₂)."), "{plain:?}");
+        assert!(plain.advice[0].contains("Batch normalisation") && plain.advice[1].contains("--warmup-epochs"));
+        assert!(plain.advice[2].contains("ladder"));
+        let ladder = verdict(&history(Family::Ladder, true, 0), &[64, 26, 9, 5, 0]);
+        assert!(ladder.finding.starts_with("Layer 5 (z₅) has collapsed"), "{ladder:?}");
+        assert!(ladder.advice[0].contains("--warmup-epochs") && !ladder.advice.iter().any(|a| a.contains("A ladder")));
+    }
+}
