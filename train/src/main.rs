@@ -8,6 +8,7 @@ pub mod config;
 pub mod description;
 pub mod error;
 pub mod evaluation;
+pub mod export;
 pub mod interrupt;
 pub mod latents;
 pub mod loaded;
@@ -54,6 +55,7 @@ fn run(command: Option<Command>, console: &Console) -> Result<()> {
         Some(Command::Reconstruct(arguments)) => cli::reconstruct::run(&arguments, console),
         Some(Command::Encode(arguments)) => cli::encode::run(&arguments, console),
         Some(Command::Report(arguments)) => cli::report::run(&arguments, console),
+        Some(Command::Export(arguments)) => cli::export::run(&arguments, console),
         Some(Command::Info(arguments)) => cli::info::run(&arguments, console),
         Some(Command::Data(arguments)) => cli::data::run(&arguments, console),
         Some(Command::Devices(arguments)) => cli::devices::run(&arguments, console),

@@ -10,6 +10,7 @@ pub mod data_source;
 pub mod devices;
 pub mod encode;
 pub mod evaluate;
+pub mod export;
 pub mod info;
 pub mod reconstruct;
 pub mod report;
@@ -89,6 +90,11 @@ pub enum Command {
     /// reconstructions and latents, and for one run an explorer in which the generative network runs. A run
     /// that is still training, or was stopped, is shown as it stands.
     Report(report::ReportArgs),
+    /// Write a model's numbers for other programs
+    ///
+    /// The file holds the parameters and the statistics of batch normalisation under the names that
+    /// docs/checkpoint.md explains; docs/pytorch.md loads it and recomputes the bound.
+    Export(export::ExportArgs),
     /// Describe a preset or a run: layers, shapes, parameters, memory
     Info(info::InfoArgs),
     /// List, download and check data sets

@@ -2,11 +2,12 @@
 
 use super::svg::{Anchor, Svg, number};
 
-/// A linear map from values to a coordinate.
+/// A map from values to a coordinate: linear, or of equal ratios.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scale {
     values: (f64, f64),
     places: (f64, f64),
+    logarithmic: bool,
 }
 
 impl Scale {
@@ -14,12 +15,21 @@ impl Scale {
     pub fn new(values: (f64, f64), places: (f64, f64)) -> Self {
         let (low, high) = values;
         let values = if high > low { values } else { (low - 0.5, low + 0.5) };
-        Self { values, places }
+        Self { values, places, logarithmic: false }
+    }
+
+    /// The same with equal room for equal ratios; values below the least lie on it. Both ends must be above 0.
+    pub fn logarithmic(values: (f64, f64), places: (f64, f64)) -> Self {
+        Self { values, places, logarithmic: true }
     }
 
     /// The place of a value.
     pub fn at(&self, value: f64) -> f64 {
-        let share = (value - self.values.0) / (self.values.1 - self.values.0);
+        let (low, high) = self.values;
+        let share = match self.logarithmic {
+            true => (value.max(low) / low).ln() / (high / low).ln(),
+            false => (value - low) / (high - low),
+        };
         self.places.0 + share * (self.places.1 - self.places.0)
     }
 
@@ -28,9 +38,15 @@ impl Scale {
         self.values
     }
 
-    /// About `count` round numbers within the values, with as many decimals as their distance asks for.
+    /// About `count` round numbers within the values, with as many decimals as their distance asks for; powers of ten if it is logarithmic.
     pub fn ticks(&self, count: usize) -> Vec<(f64, String)> {
         let (low, high) = self.values;
+        if self.logarithmic {
+            let powers = (low.log10() - 1e-9).ceil() as i32..=(high.log10() + 1e-9).floor() as i32;
+            return powers
+                .map(|power| (10f64.powi(power), label(10f64.powi(power), (-power).max(0) as usize)))
+                .collect();
+        }
         let rough = (high - low) / count.max(1) as f64;
         let power = 10f64.powf(rough.log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|&step| step >= rough * 0.999);
@@ -102,6 +118,15 @@ mod tests {
         let scale = Scale::new((-100.0, -80.0), (200.0, 0.0));
         assert_eq!((scale.at(-100.0), scale.at(-80.0), scale.at(-90.0)), (200.0, 0.0, 100.0));
         assert!(Scale::new((3.0, 3.0), (0.0, 1.0)).at(3.0).is_finite());
+    }
+
+    #[test]
+    fn equal_ratios_have_equal_room_on_a_logarithmic_scale() {
+        let scale = Scale::logarithmic((0.01, 100.0), (0.0, 4.0));
+        assert!([0.01, 0.1, 10.0].iter().zip([0.0, 1.0, 3.0]).all(|(&v, place)| (scale.at(v) - place).abs() < 1e-9));
+        assert_eq!(scale.at(-5.0), 0.0);
+        let texts: Vec<String> = scale.ticks(5).into_iter().map(|(_, text)| text).collect();
+        assert_eq!(texts, ["0.01", "0.1", "1", "10", "100"]);
     }
 
     #[test]

@@ -105,6 +105,12 @@ impl Epoch {
         let all = [&self.held_out_kl_per_unit_nats, &self.glance_kl_per_unit_nats];
         all.into_iter().find(|layers| !layers.is_empty()).map(Vec::as_slice)
     }
+
+    /// Units of each layer with a divergence above [`ACTIVE_NATS`](crate::evaluation::ACTIVE_NATS), if it was measured in this epoch.
+    pub fn active_units(&self) -> Option<Vec<usize>> {
+        let active = |units: &Vec<Option<f64>>| units.iter().flatten().filter(|&&kl| is_active(kl)).count();
+        Some(self.kl_per_unit()?.iter().map(active).collect())
+    }
 }
 
 impl History {
@@ -151,10 +157,9 @@ impl History {
         self.epochs.iter().rev().find_map(|epoch| Some((epoch.epoch, epoch.kl_per_unit()?)))
     }
 
-    /// Active units of each layer as they were measured last: those with a divergence above [`ACTIVE_NATS`](crate::evaluation::ACTIVE_NATS).
+    /// Active units of each layer as they were measured last.
     pub fn active_units(&self) -> Option<Vec<usize>> {
-        let (_, layers) = self.last_kl_per_unit()?;
-        Some(layers.iter().map(|units| units.iter().flatten().filter(|&&kl| is_active(kl)).count()).collect())
+        self.epochs.iter().rev().find_map(Epoch::active_units)
     }
 
     /// The evaluation of the newest model that says most: the most images, then the most importance samples, then the newest.

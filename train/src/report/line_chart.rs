@@ -56,9 +56,25 @@ pub struct LineChart {
     pub x_values: Vec<f64>,
     /// The epoch in which the warm-up ends, if there is one: a wedge as high as the weight of the latent terms.
     pub warmup_end: Option<f64>,
-    /// Whether early values far below the rest may lie under the frame, so that the rest can be told apart.
-    pub cut_outliers: bool,
+    /// What the vertical axis shows.
+    pub span: Span,
 }
+
+/// What a vertical axis shows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Span {
+    /// All values.
+    All,
+    /// From 0 to the largest value.
+    FromZero,
+    /// The values after the first tenth of the horizontal axis; the early ones, which are far off in training, may lie outside.
+    Settled,
+    /// Equal ratios from this value up; what is less lies on the axis.
+    Logarithmic(f64),
+}
+
+/// The share of the horizontal axis whose values may lie outside of [`Span::Settled`].
+const UNSETTLED: f64 = 0.1;
 
 impl LineChart {
     /// The chart as a figure; `None` if there is no point to draw.
@@ -78,7 +94,7 @@ impl LineChart {
         svg.line("cursor", (-9.0, FRAME.y.0), (-9.0, FRAME.y.1));
         Some(Figure {
             title: self.title.clone(),
-            body: format!("{}{}{}", self.legend(), svg.finish(), self.data(&x, &y)),
+            body: format!("{}{}{}", self.legend(), svg.finish(), self.data(&x)),
             caption: self.caption.clone(),
             class: "chart lines",
         })
@@ -97,13 +113,17 @@ impl LineChart {
     }
 
     fn y_scale(&self) -> Option<Scale> {
-        let mut values: Vec<f64> = self.points().map(|point| point.1).collect();
-        values.sort_by(f64::total_cmp);
-        let (&lowest, &high) = (values.first()?, values.last()?);
-        let low = if self.cut_outliers { values[values.len() / 12] } else { lowest };
+        let places = (FRAME.y.1, FRAME.y.0);
+        let last = self.points().map(|point| point.0).reduce(f64::max)?;
+        let settled = |point: &&(f64, f64)| self.span != Span::Settled || point.0 >= last * UNSETTLED;
+        let values = || self.points().filter(settled).map(|point| point.1);
+        let (low, high) = (values().reduce(f64::min)?, values().reduce(f64::max)?);
         let margin = ((high - low) * 0.06).max(high.abs() * 1e-3).max(1e-6);
-        let below = if lowest >= 0.0 && low - margin < 0.0 { low } else { low - margin };
-        Some(Scale::new((below, high + margin), (FRAME.y.1, FRAME.y.0)))
+        Some(match self.span {
+            Span::Logarithmic(least) => Scale::logarithmic((least, high.max(least * 10.0) * 1.3), places),
+            Span::FromZero => Scale::new((0.0, high.max(1e-6) * 1.06), places),
+            Span::All | Span::Settled => Scale::new((low - margin, high + margin), places),
+        })
     }
 
     fn x_ticks(&self, x: &Scale) -> Vec<(f64, String)> {
@@ -145,7 +165,7 @@ impl LineChart {
     }
 
     /// What the page's script needs to show the values under the pointer.
-    fn data(&self, x: &Scale, y: &Scale) -> String {
+    fn data(&self, x: &Scale) -> String {
         let short = |value: f64| (value * 1e3).round() / 1e3;
         let series: Vec<_> = self
             .series
@@ -155,10 +175,10 @@ impl LineChart {
                 json!({"name": series.name, "colour": series.colour % COLOURS, "points": points})
             })
             .collect();
-        let ((x0, x1), (y0, y1)) = (x.values(), y.values());
+        let (x0, x1) = x.values();
         embedded_json(&json!({
-            "x": self.x_title, "values": [x0, x1, y0, y1],
-            "frame": [FRAME.x.0, FRAME.x.1, FRAME.y.0, FRAME.y.1], "series": series,
+            "x": self.x_title, "values": [x0, x1],
+            "frame": [FRAME.x.0, FRAME.x.1], "series": series,
         }))
     }
 }
@@ -207,7 +227,7 @@ mod tests {
             series: vec![Series { name: "a </script>".into(), colour: 9, stroke: Stroke::Solid, points }],
             x_values: Vec::new(),
             warmup_end: Some(2.0),
-            cut_outliers: true,
+            span: Span::Settled,
         }
     }
 
@@ -223,12 +243,13 @@ mod tests {
     }
 
     #[test]
-    fn early_values_far_below_lie_under_the_frame() {
+    fn early_values_far_off_may_lie_outside() {
         let points: Vec<_> = (1..=24).map(|e| (f64::from(e), if e == 1 { -900.0 } else { -90.0 })).collect();
-        let scale = chart(points.clone()).y_scale().unwrap();
-        assert!(scale.values().0 > -100.0);
-        let whole = LineChart { cut_outliers: false, ..chart(points) };
-        assert!(whole.y_scale().unwrap().values().0 < -900.0);
+        let least = |span| LineChart { span, ..chart(points.clone()) }.y_scale().unwrap().values().0;
+        assert!(least(Span::Settled) > -100.0);
+        assert!(least(Span::All) < -900.0);
+        assert_eq!(least(Span::FromZero), 0.0);
+        assert_eq!(least(Span::Logarithmic(0.01)), 0.01);
     }
 
     #[test]

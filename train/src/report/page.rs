@@ -49,15 +49,17 @@ fn single(subject: &Subject) -> String {
             active_units::figure(history),
         ],
     );
-    page += &section("Units", [heat_map::figure(history)]);
+    let nats = portrait.as_ref().map_or([].as_slice(), |portrait| &portrait.normal_kl);
+    let normal = normal_kl::figure(&[normal_kl::NormalKl { name: &history.name, nats }]);
+    page += &section("Units", [active_units::figure(history), normal, heat_map::figure(history)]);
     match portrait {
-        Ok(portrait) => page += &portrait_sections(history, portrait),
+        Ok(portrait) => page += &portrait_sections(portrait),
         Err(reason) => page += &format!("<p class=\"note\">No pictures of the model: {}</p>\n", escape(reason)),
     }
     page + &evaluations(history) + &facts(history)
 }
 
-fn portrait_sections(history: &History, portrait: &Portrait) -> String {
+fn portrait_sections(portrait: &Portrait) -> String {
     let mut page = String::new();
     if let Some(explorer) = &portrait.explorer {
         page += &format!(
@@ -65,9 +67,8 @@ fn portrait_sections(history: &History, portrait: &Portrait) -> String {
             embedded_json(&explorer.data)
         );
     }
-    let runs = [normal_kl::NormalKl { name: &history.name, nats: &portrait.normal_kl }];
     page += &section("Images", [pictures::samples(portrait), pictures::reconstructions(portrait)]);
-    page += &section("Latents", [pca::figure(&portrait.planes, portrait.labels.as_deref()), normal_kl::figure(&runs)]);
+    page += &section("Latents", [pca::figure(&portrait.planes, portrait.labels.as_deref())]);
     let images = portrait
         .images
         .as_deref()
@@ -90,7 +91,11 @@ fn comparison(subjects: &[Subject]) -> String {
         })
         .filter(|run| !run.nats.is_empty())
         .collect();
-    page += &section("Results", [None]).replace("</section>", &format!("{}</section>", results(&histories)));
+    page += &format!(
+        "<section><h2>Results</h2>{}</section>
+",
+        results(&histories)
+    );
     page +=
         &section("Curves", [overlay::figure(&histories), depth::figure(&histories), normal_kl::figure(&divergences)]);
     for Subject { history, portrait } in subjects {
@@ -116,7 +121,7 @@ fn comparison(subjects: &[Subject]) -> String {
 
 fn section<const N: usize>(title: &str, figures: [Option<Figure>; N]) -> String {
     let figures: String = figures.iter().flatten().map(Figure::html).collect();
-    if figures.is_empty() && N > 1 {
+    if figures.is_empty() {
         return String::new();
     }
     format!("<section><h2>{title}</h2><div class=\"grid\">{figures}</div></section>\n")

@@ -1,9 +1,10 @@
 //! How many units of each layer are in use (table 2 of the paper).
 
-use super::bound::subscript;
+use super::bound::{subscript, warmup_end};
 use crate::report::axis::{Frame, Scale};
 use crate::report::figure::Figure;
-use crate::report::history::History;
+use crate::report::history::{Epoch, History};
+use crate::report::line_chart::{LineChart, Series, Span, Stroke};
 use crate::report::svg::{Anchor, Svg};
 use crate::report::verdict;
 
@@ -40,4 +41,26 @@ pub fn figure(history: &History) -> Option<Figure> {
             .into(),
         class: "chart",
     })
+}
+
+/// The active units of each layer over the epochs.
+pub fn over_epochs(history: &History) -> Option<Figure> {
+    let layer = |index: usize| {
+        let point = |epoch: &Epoch| Some((epoch.epoch as f64, *epoch.active_units()?.get(index)? as f64));
+        let points: Vec<_> = history.epochs.iter().filter_map(point).collect();
+        Series { name: format!("z{}", subscript(index as u64 + 1)), colour: index + 1, stroke: Stroke::Solid, points }
+    };
+    LineChart {
+        id: "active".into(),
+        title: "Active units over the epochs".into(),
+        caption: "A warm-up begins with many units in use, of which those that the bound does not pay for are pruned."
+            .into(),
+        x_title: "epoch".into(),
+        y_title: "units".into(),
+        series: (0..history.depth()).map(layer).filter(|series| !series.points.is_empty()).collect(),
+        x_values: Vec::new(),
+        warmup_end: warmup_end(history),
+        span: Span::FromZero,
+    }
+    .figure()
 }

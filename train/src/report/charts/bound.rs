@@ -2,7 +2,7 @@
 
 use crate::report::figure::Figure;
 use crate::report::history::{EvaluationLine, History};
-use crate::report::line_chart::{LineChart, Series, Stroke};
+use crate::report::line_chart::{LineChart, Series, Span, Stroke};
 
 /// Train one-sample bound, held-out L_1, and every L_K that was evaluated.
 pub fn figure(history: &History) -> Option<Figure> {
@@ -25,14 +25,14 @@ pub fn figure(history: &History) -> Option<Figure> {
         id: "bound".into(),
         title: "Bound on log p(x)".into(),
         caption: "Higher is better. The held-out bound can lie above the training one: it is measured after the epoch, the training \
-                  bound on the way through it. All terms count in full here, whatever the warm-up; values far below the rest are cut off."
+                  bound on the way through it. All terms count in full here, whatever the warm-up; the first epochs may lie outside."
             .into(),
         x_title: "epoch".into(),
         y_title: "nats per image".into(),
         series,
         x_values: Vec::new(),
         warmup_end: warmup_end(history),
-        cut_outliers: true,
+        span: Span::Settled,
     }
     .figure()
 }

@@ -6,7 +6,7 @@ use super::bound::subscript;
 use crate::config::{Family, ModelConfig};
 use crate::report::figure::Figure;
 use crate::report::history::History;
-use crate::report::line_chart::{LineChart, Series, Stroke};
+use crate::report::line_chart::{LineChart, Series, Span, Stroke};
 
 /// The bound of each run against its number of layers, a line for each kind of model; `None` with fewer than two depths.
 ///
@@ -47,7 +47,7 @@ pub fn figure(histories: &[&History]) -> Option<Figure> {
         series: series.collect(),
         x_values: depths,
         warmup_end: None,
-        cut_outliers: false,
+        span: Span::All,
     }
     .figure()
 }

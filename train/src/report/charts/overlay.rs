@@ -3,7 +3,7 @@
 use super::bound::{held_out_series, train_series};
 use crate::report::figure::Figure;
 use crate::report::history::History;
-use crate::report::line_chart::LineChart;
+use crate::report::line_chart::{LineChart, Span};
 
 /// The bounds of all runs over the epochs.
 pub fn figure(histories: &[&History]) -> Option<Figure> {
@@ -22,7 +22,7 @@ pub fn figure(histories: &[&History]) -> Option<Figure> {
         series,
         x_values: Vec::new(),
         warmup_end: None,
-        cut_outliers: true,
+        span: Span::Settled,
     }
     .figure()
 }

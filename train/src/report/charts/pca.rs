@@ -8,8 +8,11 @@ use crate::report::svg::{Anchor, Svg, number};
 
 /// Classes that have a colour of their own in the style sheet.
 const COLOURS: u32 = 10;
-const SIDE: f64 = 300.0;
+/// Side of the square of points.
+const SIDE: f64 = 280.0;
+/// Free room within the square, and what the axes' names take beside it.
 const MARGIN: f64 = 8.0;
+const NAMES: f64 = 24.0;
 
 /// A scatter for each layer, the nearest to the image first.
 pub fn figure(planes: &[Plane], labels: Option<&[u32]>) -> Option<Figure> {
@@ -47,7 +50,8 @@ fn panel(index: usize, plane: &Plane, labels: Option<&[u32]>, classes: u32) -> S
     let points = &plane.principal.points;
     let reach = reach(points);
     let place = |value: f64| SIDE / 2.0 + value / reach * (SIDE / 2.0 - MARGIN);
-    let mut svg = Svg::new(SIDE, SIDE, &format!("Two principal components of {name}"));
+    let mut svg = Svg::new(SIDE + NAMES, SIDE + NAMES, &format!("Two principal components of {name}"));
+    svg.open("g", &[("transform", format!("translate({NAMES} 0)"))]);
     svg.line("grid", (0.0, SIDE / 2.0), (SIDE, SIDE / 2.0));
     svg.line("grid", (SIDE / 2.0, 0.0), (SIDE / 2.0, SIDE));
     let class_of = |row: usize| labels.map_or(0, |labels| labels[row]);
@@ -75,8 +79,17 @@ fn panel(index: usize, plane: &Plane, labels: Option<&[u32]>, classes: u32) -> S
             svg.text("class-label", (place(x), SIDE - place(y) + 5.0), Anchor::Middle, &class.to_string());
         }
     }
+    svg.close("g");
     let [first, second] = plane.principal.shares.map(|share| label(share * 100.0, 0));
-    format!("<div class=\"panel\"><h4>{name}: {first} % + {second} % of the variance</h4>{}</div>", svg.finish())
+    let middle = SIDE / 2.0;
+    svg.text(
+        "axis-title",
+        (NAMES + middle, SIDE + NAMES - 6.0),
+        Anchor::Middle,
+        &format!("component 1, {first} % of the variance"),
+    );
+    svg.upward_text("axis-title", (16.0, middle), &format!("component 2, {second} % of the variance"));
+    format!("<div class=\"panel\"><h4>{name}</h4>{}</div>", svg.finish())
 }
 
 /// Half the side of the square that holds all but the outermost hundredth of the points.

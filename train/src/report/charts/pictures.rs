@@ -7,21 +7,19 @@ use crate::report::portrait::Portrait;
 
 /// A grid of samples for each layer, the top layer first.
 pub fn samples(portrait: &Portrait) -> Option<Figure> {
-    let depth = portrait.samples.len();
     let panel = |(index, png): (usize, &Vec<u8>)| {
         let name = format!("z{}", subscript(index as u64 + 1));
-        let what = if index + 1 == depth { "samples of the model".to_string() } else { "layers above not used".into() };
         format!(
-            "<div class=\"panel\"><h4>{name} ~ N(0, I), {what}</h4><img class=\"pixels\" alt=\"64 images drawn with {name} from the standard \
+            "<div class=\"panel\"><h4>{name} ~ N(0, I)</h4><img class=\"pixels\" alt=\"64 images drawn with {name} from the standard \
              normal\" src=\"{}\"></div>",
             png_address(png)
         )
     };
     let panels: String = portrait.samples.iter().enumerate().rev().map(panel).collect();
-    (depth > 0).then(|| Figure {
+    (!portrait.samples.is_empty()).then(|| Figure {
         title: "Images drawn with each layer from the standard normal".into(),
         body: format!("<div class=\"panels small\">{panels}</div>"),
-        caption: "Means of p(x|z₁). The lower the layer that is drawn, the less its units agree with each other; a layer whose panel \
+        caption: "Means of p(x|z₁). The first panel has samples of the model; in the others the layers above are not used. The lower the layer that is drawn, the less its units agree with each other; a layer whose panel \
                   looks as good as the one above it adds nothing."
             .into(),
         class: "wide",

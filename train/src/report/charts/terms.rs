@@ -1,9 +1,10 @@
 //! The terms of the bound over the epochs: what the pixels cost, and what each layer costs.
 
 use super::bound::{subscript, warmup_end};
+use crate::evaluation::ACTIVE_NATS;
 use crate::report::figure::Figure;
 use crate::report::history::{Epoch, History};
-use crate::report::line_chart::{LineChart, Series, Stroke};
+use crate::report::line_chart::{LineChart, Series, Span, Stroke};
 
 /// log p(x|z₁) of the training images.
 pub fn likelihood(history: &History) -> Option<Figure> {
@@ -19,7 +20,7 @@ pub fn likelihood(history: &History) -> Option<Figure> {
         series: vec![series],
         x_values: Vec::new(),
         warmup_end: warmup_end(history),
-        cut_outliers: true,
+        span: Span::Settled,
     }
     .figure()
 }
@@ -34,13 +35,14 @@ pub fn divergences(history: &History) -> Option<Figure> {
     LineChart {
         id: "divergences".into(),
         title: "What each layer says: KL(q‖p)".into(),
-        caption: "A layer at 0 tells the layers below nothing. z₁ is nearest to the image.".into(),
+        caption: "z₁ is nearest to the image. A layer on the axis (at most 0.01 nats) tells the layers below nothing."
+            .into(),
         x_title: "epoch".into(),
         y_title: "nats per image".into(),
         series: (0..history.depth()).map(layer).filter(|series| !series.points.is_empty()).collect(),
         x_values: Vec::new(),
         warmup_end: warmup_end(history),
-        cut_outliers: false,
+        span: Span::Logarithmic(ACTIVE_NATS),
     }
     .figure()
 }
