@@ -13,8 +13,21 @@ use proptest::sample::{Index, select};
 use rung_tests::{case_count, property};
 use serde_json::{Map, Value, json};
 
-const SUBCOMMANDS: [&str; 10] =
-    ["train", "evaluate", "sample", "reconstruct", "encode", "info", "data", "devices", "bench", "completions"];
+const SUBCOMMANDS: [&str; 13] = [
+    "train",
+    "evaluate",
+    "sample",
+    "reconstruct",
+    "encode",
+    "report",
+    "reproduce",
+    "export",
+    "info",
+    "data",
+    "devices",
+    "bench",
+    "completions",
+];
 
 fn words(line: &str) -> Said {
     rung(&line.split_whitespace().collect::<Vec<_>>())

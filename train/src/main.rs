@@ -21,6 +21,7 @@ pub mod pictures;
 pub mod presets;
 pub mod progress;
 pub mod report;
+pub mod reproduce;
 pub mod run_dir;
 pub mod statistics;
 pub mod tensorboard;
@@ -55,6 +56,7 @@ fn run(command: Option<Command>, console: &Console) -> Result<()> {
         Some(Command::Reconstruct(arguments)) => cli::reconstruct::run(&arguments, console),
         Some(Command::Encode(arguments)) => cli::encode::run(&arguments, console),
         Some(Command::Report(arguments)) => cli::report::run(&arguments, console),
+        Some(Command::Reproduce(arguments)) => cli::reproduce::run(&arguments, console),
         Some(Command::Export(arguments)) => cli::export::run(&arguments, console),
         Some(Command::Info(arguments)) => cli::info::run(&arguments, console),
         Some(Command::Data(arguments)) => cli::data::run(&arguments, console),

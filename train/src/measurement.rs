@@ -27,6 +27,8 @@ pub struct Measurement {
     pub samples: usize,
     /// Part of the data set.
     pub split: String,
+    /// Images that it has.
+    pub images_in_split: usize,
     /// Values in an image.
     pub values: usize,
     /// See [`DeviceImages::log_volume`].
@@ -77,6 +79,7 @@ pub fn measure(
         evaluation,
         samples,
         split: images.split().to_string(),
+        images_in_split: images.count(),
         values: images.shape().values(),
         log_volume: images.log_volume(),
         checkpoint: loaded.checkpoint.clone(),
@@ -126,6 +129,7 @@ impl Measurement {
             "importance_samples": self.samples,
             "images": images,
             "split": self.split,
+            "images_in_split": self.images_in_split,
             "effective_sample_size": effective_sample_size,
             "bits_per_dim": self.bits_per_dim(bound_k.mean),
             "bound_1_bits_per_dim": self.bits_per_dim(bound_1.mean),

@@ -9,8 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::{ColorChoice, ValueEnum};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde_json::{Value, json};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
 
@@ -57,6 +57,7 @@ pub struct Progress<'a> {
     done: u64,
     started: Instant,
     last_line: Instant,
+    fields: Map<String, Value>,
 }
 
 impl Console {
@@ -143,9 +144,15 @@ impl Console {
     pub fn progress(&self, task: &str, unit: &'static str, first: u64, total: u64) -> Progress<'_> {
         if self.style == Style::Bar && !self.quiet {
             let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-            let template = format!("{{prefix}} {{bar:20}} {{pos}}/{{len}} {unit}, {{eta}} left  {{wide_msg}}");
+            // Two lines: what is long is cut off at the terminal's edge, so that neither wraps.
+            let template =
+                format!("{{prefix}} {{bar:20}} {{pos}}/{{len}} {unit}, {{rate}}/s, {{eta}} left\n{{wide_msg}}");
             if let Ok(style) = ProgressStyle::with_template(&template) {
-                bar.set_style(style);
+                let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                    // A rate that can't be shown is no reason to stop the work.
+                    let _ = out.write_str(&rate(state.per_sec()));
+                };
+                bar.set_style(style.with_key("rate", rate));
             }
             bar.set_prefix(task.to_string());
             bar.set_position(first);
@@ -161,6 +168,7 @@ impl Console {
             done: first,
             started: Instant::now(),
             last_line: Instant::now(),
+            fields: Map::new(),
         }
     }
 
@@ -206,13 +214,18 @@ impl Progress<'_> {
         }
     }
 
+    /// What else the lines of JSON say from now on: what the note has in words, for programs.
+    pub fn set_fields(&mut self, fields: Map<String, Value>) {
+        self.fields = fields;
+    }
+
     fn line(&self, note: &str) {
         let elapsed_s = self.started.elapsed().as_secs_f64();
         let per_s = self.done.saturating_sub(self.first) as f64 / elapsed_s.max(1e-9);
         let left = self.total.saturating_sub(self.done) as f64;
         let left_s = (per_s > 0.0).then(|| left / per_s);
         if self.console.style == Style::Json {
-            return self.console.write_json(&json!({
+            let mut line = json!({
                 "level": "info",
                 "event": "progress",
                 "task": self.task,
@@ -223,11 +236,15 @@ impl Progress<'_> {
                 "per_s": per_s,
                 "left_s": left_s,
                 "message": note,
-            }));
+            });
+            if let Value::Object(line) = &mut line {
+                line.extend(self.fields.clone());
+            }
+            return self.console.write_json(&line);
         }
         let left = left_s.map_or(String::new(), |s| format!(", {} left", duration(s)));
         let Self { task, unit, done, total, .. } = self;
-        let line = format!("{task} {done}/{total} {unit}{left}  {note}");
+        let line = format!("{task} {done}/{total} {unit}, {}/s{left}  {note}", rate(per_s));
         self.console.write_line(line.trim_end());
     }
 }
@@ -237,6 +254,15 @@ impl Drop for Progress<'_> {
         if let Some(bar) = lock(&self.console.bar).take() {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// A rate for people: three digits at least, and no more decimals than they ask for.
+fn rate(per_s: f64) -> String {
+    match per_s {
+        0.0..10.0 => format!("{per_s:.2}"),
+        10.0..100.0 => format!("{per_s:.1}"),
+        _ => format!("{per_s:.0}"),
     }
 }
 
@@ -297,20 +323,23 @@ mod tests {
         assert!(all.starts_with("training 1/3 epochs, "), "{all}");
         assert!(!all.contains('\x1b') && !all.contains('\r'));
         let slow = said(Style::Lines, false, Duration::from_secs(3600), work);
-        assert_eq!(slow, "training 3/3 epochs, 0s left  bound -90.1\n");
+        assert!(slow.starts_with("training 3/3 epochs, ") && slow.ends_with("/s, 0s left  bound -90.1\n"), "{slow}");
     }
 
     #[test]
     fn json_lines_parse_and_carry_units() {
         let text = said(Style::Json, false, Duration::ZERO, |console| {
             console.info("a \"quoted\"\nline");
-            work(console);
+            let mut progress = console.progress("training", "epochs", 0, 3);
+            progress.set_fields(json!({"train_bound_nats": -90.1}).as_object().unwrap().clone());
+            (1..=3).for_each(|epoch| progress.update(epoch, "bound -90.1"));
             console.error(&Error::new("it broke").with_advice("mend it"));
         });
         let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(lines[0]["message"], "a \"quoted\"\nline");
         assert_eq!(lines[1]["done"], 1);
         assert!(lines[1]["left_s"].is_number());
+        assert_eq!(lines[1]["train_bound_nats"], -90.1);
         assert_eq!(lines[4]["level"], "error");
         assert_eq!(lines[4]["advice"], "mend it");
     }
@@ -327,7 +356,8 @@ mod tests {
     }
 
     #[test]
-    fn spans_of_time_read_well() {
+    fn rates_and_spans_of_time_read_well() {
+        assert_eq!([0.1234, 12.34, 123.4].map(rate), ["0.12", "12.3", "123"]);
         assert_eq!(duration(7.6), "8s");
         assert_eq!(duration(125.0), "2m 05s");
         assert_eq!(duration(11_400.0), "3h 10m");

@@ -14,6 +14,7 @@ pub mod export;
 pub mod info;
 pub mod reconstruct;
 pub mod report;
+pub mod reproduce;
 pub mod sample;
 pub mod shared;
 pub mod train;
@@ -90,6 +91,12 @@ pub enum Command {
     /// reconstructions and latents, and for one run an explorer in which the generative network runs. A run
     /// that is still training, or was stopped, is shown as it stands.
     Report(report::ReportArgs),
+    /// Repeat a table or figure of the ladder paper
+    ///
+    /// Each of its models is a run of its own in the folder --out: finished ones are not repeated, stopped
+    /// ones are gone on with. At the end there is a table in Markdown and in JSON with the paper's numbers
+    /// beside ours. The names are mnist-figure3, mnist-table1, mnist-table2, omniglot-table3, norb-table3.
+    Reproduce(reproduce::ReproduceArgs),
     /// Write a model's numbers for other programs
     ///
     /// The file holds the parameters and the statistics of batch normalisation under the names that

@@ -14,7 +14,7 @@ use crate::run_dir::RunDir;
 /// Show a run, or compare several, in one HTML file.
 #[derive(Debug, Args)]
 #[command(before_help = "Most people want:\n  \
-        rung report runs/ladder                      its page, with the latent explorer\n  \
+        rung report runs/ladder                      its page\n  \
         rung report runs/a runs/b --out both.html    two runs compared")]
 pub struct ReportArgs {
     /// Folders of the runs

@@ -25,8 +25,27 @@ use crate::training::{Outcome, Training, TrainingImages};
 pub fn run(arguments: &TrainArgs, console: &Console) -> Result<()> {
     let job = Job::new(arguments)?;
     let interrupt = Interrupt::install()?;
+    report(&finish(job, &interrupt, console)?, console)
+}
+
+/// Trains without a word on standard output: a step of a larger work.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_quietly(arguments: &TrainArgs, interrupt: &Interrupt, console: &Console) -> Result<()> {
+    finish(Job::new(arguments)?, interrupt, console).map(drop)
+}
+
+fn finish(job: Job, interrupt: &Interrupt, console: &Console) -> Result<Finished> {
     let (device, threads) = (job.config.train.device.clone(), job.config.train.threads);
-    with_device(&device, threads, |device| train(job, &device, &interrupt, console))
+    with_device(&device, threads, |device| train(job, &device, interrupt, console))
+}
+
+/// A finished run.
+struct Finished {
+    run: RunDir,
+    split: Split,
+    evaluation: Evaluation,
 }
 
 /// What is to be trained, and where it is kept.
@@ -67,7 +86,7 @@ impl Place {
     }
 }
 
-fn train(job: Job, device: &Device, interrupt: &Interrupt, console: &Console) -> Result<()> {
+fn train(job: Job, device: &Device, interrupt: &Interrupt, console: &Console) -> Result<Finished> {
     let config = &job.config;
     let images = training_images(config, device, console)?;
     let initial = match config.train.init_from.as_str() {
@@ -91,7 +110,8 @@ fn train(job: Job, device: &Device, interrupt: &Interrupt, console: &Console) ->
             .with_advice(format!("go on with: rung train --resume {}", run.path().display())));
     }
     let evaluation = training.finish()?;
-    report(&run, &images, &evaluation, console)
+    drop(training);
+    Ok(Finished { run, split: images.held_out_split, evaluation })
 }
 
 fn training_images(config: &Config, device: &Device, console: &Console) -> Result<TrainingImages> {
@@ -132,9 +152,10 @@ fn announce(config: &Config, run: &RunDir, model: &Model, images: &TrainingImage
 }
 
 /// The result, on standard output.
-fn report(run: &RunDir, images: &TrainingImages, evaluation: &Evaluation, console: &Console) -> Result<()> {
+fn report(finished: &Finished, console: &Console) -> Result<()> {
+    let Finished { run, split, evaluation } = finished;
     let Estimate { mean, standard_error } = evaluation.bound_1;
-    let (count, split) = (evaluation.images, images.held_out_split);
+    let count = evaluation.images;
     console.result(&format!("{split} bound L_1: {mean:.2} ± {standard_error:.2} nats per image, {count} images"))?;
     let active: Vec<String> = evaluation.active_units().iter().map(ToString::to_string).collect();
     let kl: Vec<String> = evaluation.kl().iter().map(|kl| format!("{kl:.2}")).collect();

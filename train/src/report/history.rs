@@ -86,6 +86,9 @@ pub struct EvaluationLine {
     pub importance_samples: u64,
     /// Images that were measured.
     pub images: u64,
+    /// Images that the part of the data set has.
+    #[serde(default)]
+    pub images_in_split: u64,
     /// Part of the data set.
     pub split: String,
     /// Active units of each layer.
@@ -97,6 +100,13 @@ pub struct EvaluationLine {
     /// The time it took.
     #[serde(default)]
     pub seconds: f64,
+}
+
+impl EvaluationLine {
+    /// Whether no image of the part was left out.
+    pub fn is_whole_split(&self) -> bool {
+        self.images > 0 && self.images == self.images_in_split
+    }
 }
 
 impl Epoch {

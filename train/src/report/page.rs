@@ -46,12 +46,12 @@ fn single(subject: &Subject) -> String {
             bound::figure(history),
             terms::likelihood(history),
             terms::divergences(history),
-            active_units::figure(history),
+            active_units::over_epochs(history),
         ],
     );
     let nats = portrait.as_ref().map_or([].as_slice(), |portrait| &portrait.normal_kl);
     let normal = normal_kl::figure(&[normal_kl::NormalKl { name: &history.name, nats }]);
-    page += &section("Units", [active_units::figure(history), normal, heat_map::figure(history)]);
+    page += &section("Units", [active_units::over_epochs(history), normal, heat_map::figure(history)]);
     match portrait {
         Ok(portrait) => page += &portrait_sections(portrait),
         Err(reason) => page += &format!("<p class=\"note\">No pictures of the model: {}</p>\n", escape(reason)),
@@ -99,7 +99,8 @@ fn comparison(subjects: &[Subject]) -> String {
     page +=
         &section("Curves", [overlay::figure(&histories), depth::figure(&histories), normal_kl::figure(&divergences)]);
     for Subject { history, portrait } in subjects {
-        let mut figures = vec![active_units::figure(history), heat_map::figure(history)];
+        let mut figures =
+            vec![active_units::figure(history), active_units::over_epochs(history), heat_map::figure(history)];
         let mut note = String::new();
         match portrait {
             Ok(portrait) => figures.extend([

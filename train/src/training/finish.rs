@@ -41,6 +41,7 @@ impl Training<'_> {
             evaluation,
             samples: 1,
             split: images.split().to_string(),
+            images_in_split: images.count(),
             values: images.shape().values(),
             log_volume: images.log_volume(),
             checkpoint: self.checkpoints.last(),

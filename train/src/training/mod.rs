@@ -1,11 +1,13 @@
 //! Training: the loop, what it measures, and how it stops and goes on.
 //!
 //! `step.rs` is one step; `terms.rs` sums what the steps report, on the device; `run.rs` is the loop over epochs with its checkpoints,
-//! metrics and pictures; `finish.rs` is what a finished run ends with.
+//! metrics and pictures; `finish.rs` is what a finished run ends with; `showing.rs` draws the pictures of
+//! the events on the way.
 
 mod finish;
 mod records;
 mod run;
+mod showing;
 mod step;
 mod terms;
 

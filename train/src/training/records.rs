@@ -83,11 +83,14 @@ impl EpochRecord<'_> {
         for (index, kl) in self.train.kl.iter().enumerate() {
             scalar(&format!("train/kl_{}_nats", index + 1), *kl)?;
         }
+        for (index, active) in self.held_out.or(self.glance).into_iter().flat_map(Evaluation::active_units).enumerate()
+        {
+            scalar(&format!("held_out/active_units_{}", index + 1), active as f64)?;
+        }
         if let Some(held_out) = self.held_out {
             scalar("held_out/bound_1_nats", held_out.bound_1.mean)?;
-            for (index, (kl, active)) in held_out.kl().iter().zip(held_out.active_units()).enumerate() {
+            for (index, kl) in held_out.kl().iter().enumerate() {
                 scalar(&format!("held_out/kl_{}_nats", index + 1), *kl)?;
-                scalar(&format!("held_out/active_units_{}", index + 1), active as f64)?;
             }
             for (index, units) in held_out.kl_per_unit.iter().enumerate() {
                 let units: Vec<f32> = units.iter().map(|&kl| kl as f32).collect();

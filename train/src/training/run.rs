@@ -7,6 +7,7 @@ use rung_datasets::Split;
 use rung_datasets::batch::shuffled;
 use rung_models::objective::{Bound, ObjectiveConfig, bound};
 use rung_models::{Mode, Pass};
+use serde_json::json;
 
 use super::records::{EpochRecord, start_record};
 use super::step::Trainer;
@@ -16,10 +17,10 @@ use crate::config::Config;
 use crate::error::{Context, Error, Result};
 use crate::evaluation::{Evaluation, Request, evaluate};
 use crate::interrupt::Interrupt;
-use crate::metrics::{self, MetricsWriter};
+use crate::metrics::{self, MetricsWriter, Record};
 use crate::model::snapshot::{load_optimiser, save_optimiser};
 use crate::model::{DeviceImages, Model};
-use crate::progress::Console;
+use crate::progress::{Console, Progress};
 use crate::run_dir::RunDir;
 use crate::tensorboard::EventWriter;
 
@@ -168,7 +169,7 @@ impl<'a> Training<'a> {
                     return Ok(Outcome::Interrupted);
                 }
             }
-            note = self.end_epoch(epoch, started.elapsed().as_secs_f64(), self.step - first)?;
+            note = self.end_epoch(epoch, started.elapsed().as_secs_f64(), self.step - first, &mut progress)?;
             progress.update(self.step, &note);
             let stopping = interrupt.requested();
             if stopping
@@ -242,7 +243,7 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    fn end_epoch(&mut self, epoch: u64, elapsed_s: f64, steps: u64) -> Result<String> {
+    fn end_epoch(&mut self, epoch: u64, elapsed_s: f64, steps: u64, progress: &mut Progress<'_>) -> Result<String> {
         let Some(train) = self.terms.means()? else { return Ok(String::new()) };
         self.terms.reset()?;
         let last = epoch == self.config.train.epochs;
@@ -263,10 +264,15 @@ impl<'a> Training<'a> {
             glance: glance.as_ref(),
         };
         record.write(&mut self.metrics, &mut self.events)?;
+        if due {
+            self.show()?;
+        }
         if let Some(held_out) = &held_out {
             self.keep_if_best(held_out.bound_1.mean)?;
         }
-        Ok(note(epoch, &train, held_out.as_ref().or(glance.as_ref())))
+        let measured = held_out.as_ref().or(glance.as_ref());
+        progress.set_fields(fields(epoch, &train, measured));
+        Ok(note(epoch, self.config.train.epochs, &train, measured))
     }
 
     /// The one-sample bound of the first `count` held-out images, with the running statistics.
@@ -322,13 +328,27 @@ impl<'a> Training<'a> {
     }
 }
 
-/// What a person sees beside the progress: the bound, the divergences, the active units.
-fn note(epoch: u64, train: &TermMeans, held_out: Option<&Evaluation>) -> String {
+/// What a person sees under the progress: the bound, the divergences, the active units.
+fn note(epoch: u64, epochs: u64, train: &TermMeans, held_out: Option<&Evaluation>) -> String {
     let kl: Vec<String> = train.kl.iter().map(|kl| format!("{kl:.1}")).collect();
-    let mut note = format!("epoch {epoch}: train {:.2} nats, KL {}", train.bound(), kl.join(" "));
+    let mut note = format!("epoch {epoch}/{epochs}: train {:.2} nats, KL {}", train.bound(), kl.join(" "));
     if let Some(held_out) = held_out {
         let active: Vec<String> = held_out.active_units().iter().map(ToString::to_string).collect();
         note += &format!(", held out {:.2}, active {}", held_out.bound_1.mean, active.join(" "));
     }
     note
+}
+
+/// The same for programs.
+fn fields(epoch: u64, train: &TermMeans, held_out: Option<&Evaluation>) -> Record {
+    let mut fields = Record::new();
+    fields.insert("epoch".into(), json!(epoch));
+    fields.insert("train_bound_nats".into(), json!(train.bound()));
+    fields.insert("train_kl_nats".into(), json!(train.kl));
+    if let Some(held_out) = held_out {
+        fields.insert("held_out_bound_1_nats".into(), json!(held_out.bound_1.mean));
+        fields.insert("held_out_images".into(), json!(held_out.images));
+        fields.insert("active_units".into(), json!(held_out.active_units()));
+    }
+    fields
 }

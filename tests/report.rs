@@ -1,0 +1,176 @@
+//! The report, the export and the plan of a reproduction, from outside.
+
+mod program;
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use program::{Run, finish, interrupt, rung, start};
+
+/// The page with the encoded pictures and weights left out.
+fn words(path: &Path) -> String {
+    let html = fs::read_to_string(path).unwrap();
+    assert!(html.starts_with("<!doctype html>") && html.ends_with("</html>\n"), "{}", path.display());
+    html.split('"').filter(|part| part.len() < 50_000 && !part.starts_with("data:image")).collect::<Vec<_>>().join("\"")
+}
+
+/// Nothing is loaded from elsewhere.
+fn assert_self_contained(page: &str) {
+    let page = page.replace("http://www.w3.org/2000/svg", "");
+    for foreign in ["http:", "https:", "src=\"/", "<link rel=\"stylesheet", "@import", "import("] {
+        assert!(!page.contains(foreign), "{foreign}");
+    }
+}
+
+fn report(run: &Run, arguments: &[&str]) -> String {
+    let path = run.path.display().to_string();
+    let command: Vec<&str> = ["report", &path].iter().chain(arguments).copied().collect();
+    rung(&command).exits(0).out.trim().to_owned()
+}
+
+#[test]
+fn a_finished_training_has_its_report() {
+    let run = Run::new();
+    let said = rung(&run.train(3, &[])).exits(0);
+    let path = run.file("report.html");
+    assert!(said.out.contains(&format!("report: {}", path.display())), "{said:?}");
+    let page = words(&path);
+    assert_self_contained(&page);
+    for title in [
+        "Bound on log p(x)",
+        "How well images are rebuilt",
+        "What each layer says",
+        "Active units after 3 epochs",
+        "Active units over the epochs",
+        "Distance to the standard normal",
+        "Divergence of every unit over the epochs",
+        "Latent explorer",
+        "Images drawn with each layer",
+        "Images and their reconstructions",
+        "Latents of each layer by class",
+        "The complete configuration",
+    ] {
+        assert!(page.contains(title), "{title}");
+    }
+    let last = run.metrics().pop().unwrap();
+    let bound = (last["train_bound_nats"].as_f64().unwrap() * 1e3).round() / 1e3;
+    assert!(page.contains(&format!("[3.0,{bound}]")), "the chart has {bound} at epoch 3");
+    assert!(page.contains("latent_sizes = [") && page.contains("device</th>"));
+    assert!(!page.contains("is not finished"));
+    // Asked for again, it is the same but for its way of naming the run.
+    assert_eq!(report(&run, &[]), path.display().to_string());
+    assert_eq!(words(&path), page);
+}
+
+#[test]
+fn a_run_that_was_stopped_and_one_without_a_checkpoint_have_theirs() {
+    let run = Run::new();
+    let child = start(&run.train(100_000, &[]));
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let begun = || fs::read_to_string(run.file("metrics.jsonl")).is_ok_and(|text| text.lines().count() >= 2);
+    while !begun() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // While it trains, too.
+    report(&run, &["--out", run.file("during.html").to_str().unwrap()]);
+    assert!(words(&run.file("during.html")).contains("This run is not finished"));
+    interrupt(&child);
+    finish(child).exits(130);
+    report(&run, &[]);
+    let page = words(&run.file("report.html"));
+    assert!(page.contains("This run is not finished") && page.contains("Latent explorer"));
+    assert!(page.contains("running statistics"));
+    fs::remove_dir_all(run.file("checkpoints")).unwrap();
+    report(&run, &[]);
+    let page = words(&run.file("report.html"));
+    assert!(page.contains("No pictures of the model") && page.contains("Bound on log p(x)"));
+}
+
+#[test]
+fn several_runs_are_compared() {
+    let (ladder, shallow) = (Run::new(), Run::new());
+    rung(&ladder.train(2, &[])).exits(0);
+    let sets = ["--set", "model.latent_sizes=[5]", "--set", "model.hidden_sizes=[16]", "--set", "model.family=vae"];
+    rung(&shallow.train(2, &sets)).exits(0);
+    let out = ladder.file("both.html");
+    let (a, b) = (ladder.path.display().to_string(), shallow.path.display().to_string());
+    rung(&["report", &a, &b, "--out", out.to_str().unwrap()]).exits(0);
+    let page = words(&out);
+    assert_self_contained(&page);
+    for title in ["2 runs compared", "Bounds of all runs", "against depth", "Distance to the standard normal"] {
+        assert!(page.contains(title), "{title}");
+    }
+    assert!(!page.contains("Latent explorer"), "the explorer belongs to the page of one run");
+}
+
+#[test]
+fn a_report_of_what_is_no_run_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = rung(&["report", folder.path().to_str().unwrap()]).exits(1);
+    assert!(said.error().contains("isn't a run"), "{said:?}");
+    rung(&["report"]).exits(2);
+    let run = Run::new();
+    rung(&run.train(1, &[])).exits(0);
+    fs::write(run.file("metrics.jsonl"), "{\"step\":1,\"epoch\":\"one\"}\n").unwrap();
+    let said = rung(&["report", run.path.to_str().unwrap()]).exits(1);
+    assert!(said.error().contains("metrics.jsonl, line 1"), "{said:?}");
+}
+
+#[test]
+fn evaluations_are_kept_in_the_run() {
+    let run = Run::new();
+    rung(&run.train(2, &[])).exits(0);
+    let path = run.path.display().to_string();
+    rung(&["evaluate", &path, "--importance-samples", "7", "--count", "10"]).exits(0);
+    let text = fs::read_to_string(run.file("evaluations.jsonl")).unwrap();
+    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(
+        (lines.len(), &lines[0]["importance_samples"], &lines[1]["importance_samples"]),
+        (2, &1.into(), &7.into())
+    );
+    assert_eq!(
+        (&lines[1]["images"], &lines[1]["images_in_split"], &lines[1]["step"]),
+        (&10.into(), &40.into(), &20.into())
+    );
+    report(&run, &[]);
+    assert!(words(&run.file("report.html")).contains("held out, L₇ (10 images)"));
+}
+
+#[test]
+fn a_model_is_exported_in_both_formats() {
+    let run = Run::new();
+    rung(&run.train(1, &[])).exits(0);
+    let path = run.path.display().to_string();
+    let written = rung(&["export", &path]).exits(0).out;
+    assert_eq!(written.trim(), run.file("model.safetensors").display().to_string());
+    let bytes = fs::read(run.file("model.safetensors")).unwrap();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    let names: Vec<&String> = header.as_object().unwrap().keys().collect();
+    assert!(names.iter().any(|name| *name == "generative.x.logits.weight"), "{names:?}");
+    assert!(names.iter().all(|name| !name.starts_with("optimiser") && !name.starts_with("exact_")), "{names:?}");
+    assert_eq!(header["__metadata__"]["statistics"], "exact");
+    let npz = run.file("other.npz");
+    rung(&["export", &path, "--format", "npz", "-o", npz.to_str().unwrap()]).exits(0);
+    assert_eq!(&fs::read(npz).unwrap()[..4], b"PK\x03\x04");
+}
+
+#[test]
+fn a_reproduction_says_what_it_takes_before_it_begins() {
+    let out = tempfile::tempdir().unwrap();
+    let folder = out.path().join("runs");
+    let folder = folder.to_str().unwrap();
+    let command = ["reproduce", "mnist-table2", "--epochs", "3", "--dry-run", "--threads", "1", "--out", folder];
+    let said = rung(&command).exits(0);
+    for expected in
+        ["3 epochs instead of the paper's 2000", "mnist-vae-5-3-epochs", "mnist-ladder-5-3-epochs", "in all "]
+    {
+        assert!(said.out.contains(expected), "{said:?}");
+    }
+    assert!(!Path::new(folder).exists(), "a plan leaves no trace");
+    let said = rung(&["reproduce", "mnist-table4"]).exits(2);
+    assert!(said.err.contains("did you mean mnist-table"), "{said:?}");
+    let missing = ["reproduce", "mnist-table2", "--epochs", "1", "--out", folder, "--data-dir", "/nowhere"];
+    assert!(rung(&missing).exits(1).err.contains("rung data fetch mnist"));
+}

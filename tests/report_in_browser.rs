@@ -1,0 +1,165 @@
+//! The report in a real browser: no console error, no sideways scrolling, light and dark, and an explorer that draws the program's images.
+//!
+//! Needs `chromedriver` and its Chromium (Debian: chromium-driver); without them the test says so and passes. It speaks the W3C WebDriver
+//! protocol: commands are JSON over HTTP.
+
+mod program;
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use program::{Run, rung};
+use serde_json::{Value, json};
+
+/// A browser with one window.
+struct Browser {
+    driver: Child,
+    session: String,
+}
+
+impl Browser {
+    /// A window of this width; `None` if there is no browser on this machine.
+    fn open(width: u32) -> Option<Self> {
+        let driver = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let mut driver = driver.ok()?;
+        let lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+        let port = lines.map_while(Result::ok).find_map(|line| {
+            let (_, port) = line.split_once("started successfully on port ")?;
+            port.trim_end_matches('.').parse::<u16>().ok()
+        });
+        let base = format!("http://127.0.0.1:{}/session", port.expect("chromedriver says its port"));
+        let metrics = json!({"width": width, "height": 900, "pixelRatio": 1, "touch": width < 500});
+        let options = json!({
+            "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"],
+            "mobileEmulation": {"deviceMetrics": metrics},
+        });
+        let wanted =
+            json!({"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}});
+        let answer = post(&base, &json!({"capabilities": {"alwaysMatch": wanted}}));
+        let id = answer["sessionId"].as_str().unwrap_or_else(|| panic!("no session: {answer}"));
+        Some(Self { driver, session: format!("{base}/{id}") })
+    }
+
+    fn command(&self, path: &str, body: &Value) -> Value {
+        post(&format!("{}/{path}", self.session), body)
+    }
+
+    fn run(&self, script: &str) -> Value {
+        self.command("execute/sync", &json!({"script": script, "args": []}))
+    }
+
+    /// Opens a file and waits until the explorer has unpacked its network.
+    fn show(&self, path: &std::path::Path) {
+        self.command("url", &json!({"url": format!("file://{}", path.display())}));
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.run("return window.rungExplorer !== undefined") != json!(true) {
+            assert!(Instant::now() < deadline, "the explorer does not start: {}", self.complaints());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// What the console says of errors.
+    fn complaints(&self) -> Value {
+        let entries = self.command("se/log", &json!({"type": "browser"}));
+        entries.as_array().unwrap().iter().filter(|entry| entry["level"] != "INFO").cloned().collect()
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // The browser ends with its session, the driver with its process; a failed test must not leave either.
+        let _ = ureq::delete(&self.session).call();
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}
+
+fn post(url: &str, body: &Value) -> Value {
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let mut answer = agent.post(url).header("content-type", "application/json").send(body.to_string()).unwrap();
+    let text = answer.body_mut().read_to_string().unwrap();
+    let mut answer: Value = serde_json::from_str(&text).unwrap();
+    assert!(answer["value"]["error"].is_null(), "{url}: {text}");
+    answer["value"].take()
+}
+
+#[test]
+fn the_page_is_sound_and_its_explorer_agrees_with_the_program() {
+    let run = Run::new();
+    let Some(desktop) = Browser::open(1280) else {
+        println!("skipped: there is no chromedriver on this machine (Debian has it as chromium-driver)");
+        return;
+    };
+    // Three layers of several sizes, long enough for a network that is not its initial one.
+    let sets = ["--set", "model.latent_sizes=[16,8,3]", "--set", "model.hidden_sizes=[48,24,12]"];
+    rung(&run.train(6, &sets)).exits(0);
+    let page = run.file("report.html");
+    desktop.show(&page);
+    let phone = Browser::open(390).unwrap();
+    phone.show(&page);
+    for (browser, width) in [(&desktop, 1280), (&phone, 390)] {
+        let sizes = browser.run("return [innerWidth, document.documentElement.scrollWidth]");
+        assert_eq!(sizes, json!([width, width]), "the page is as wide as the window");
+        let hidden = "return [...document.querySelectorAll('figure svg, figure img')].filter(e => !e.getBoundingClientRect().width).length";
+        assert_eq!(browser.run(hidden), 0, "every figure is shown");
+        assert_eq!(browser.run("return document.querySelectorAll('figure').length"), 10);
+        assert_eq!(browser.complaints(), json!([]), "the console is silent");
+    }
+    assert_agrees(&desktop, &run);
+    assert_reacts(&desktop);
+    let background = "return getComputedStyle(document.body).backgroundColor";
+    assert_eq!(desktop.run(background), "rgb(255, 255, 255)");
+    let dark = json!({"features": [{"name": "prefers-color-scheme", "value": "dark"}]});
+    desktop.command("goog/cdp/execute", &json!({"cmd": "Emulation.setEmulatedMedia", "params": dark}));
+    assert_eq!(desktop.run(background), "rgb(20, 23, 26)");
+}
+
+/// The browser's images from the noise of `rung sample` are those of `rung sample`, to less than a grey level.
+fn assert_agrees(browser: &Browser, run: &Run) {
+    let claimed =
+        browser.run("return Number(document.getElementById('explorer').dataset.difference)").as_f64().unwrap();
+    assert!(claimed < 1.0 / 255.0, "the page itself says {claimed}");
+    let png = run.file("check.png");
+    let path = run.path.display().to_string();
+    rung(&["sample", &path, "--count", "8", "--scale", "1", "--out", png.to_str().unwrap()]).exits(0);
+    let drawn = image::open(&png).unwrap().into_luma8();
+    let images =
+        browser.run("return rungExplorer.drawnNoise.map(noise => Array.from(rungExplorer.generate(noise).image))");
+    let mut lit = 0;
+    for (index, image) in images.as_array().unwrap().iter().enumerate() {
+        // Three columns of 28 pixels with a gap of one.
+        let (left, top) = (index as u32 % 3 * 29, index as u32 / 3 * 29);
+        for (at, pixel) in image.as_array().unwrap().iter().enumerate() {
+            let grey = f64::from(drawn.get_pixel(left + at as u32 % 28, top + at as u32 / 28).0[0]);
+            let difference = (pixel.as_f64().unwrap() * 255.0 - grey).abs();
+            // The file's own rounding is half a level.
+            assert!(difference < 0.5 + claimed * 255.0 + 1e-3, "image {index}, pixel {at}: {difference} levels");
+            lit += usize::from(grey > 64.0);
+        }
+    }
+    assert!(lit > 100, "the images are not all black");
+}
+
+/// Moving a unit changes the image; a code leads back to its image's reconstruction whatever was done before.
+fn assert_reacts(browser: &Browser) {
+    let image = "document.getElementById('ex-image').toDataURL()";
+    let moved = browser.run(&format!(
+        "const before = {image}; const slider = document.querySelector('#ex-sliders input'); slider.value = slider.max; \
+         slider.dispatchEvent(new Event('input')); return before !== {image}"
+    ));
+    assert_eq!(moved, json!(true), "a slider moves the image");
+    let same = browser.run(&format!(
+        "const code = document.querySelectorAll('#ex-codes button')[2]; code.click(); const before = {image}; \
+         document.getElementById('ex-all').click(); const between = {image}; code.click(); return [before === {image}, before !== between]"
+    ));
+    assert_eq!(same, json!([true, true]), "a code always gives the same image");
+    let layers = browser.run("document.querySelector('#ex-layers button').click(); return document.querySelectorAll('#ex-sliders input').length");
+    assert_eq!(layers, 16, "a slider for each unit of the first layer");
+    let tip = browser.run(
+        "const svg = document.querySelector('figure.lines > svg'); const box = svg.getBoundingClientRect(); \
+         svg.dispatchEvent(new PointerEvent('pointermove', {clientX: box.left + box.width * 0.6, clientY: box.top + 50})); \
+         return document.getElementById('tip').textContent",
+    );
+    assert!(tip.as_str().unwrap().contains("training, one sample: −"), "{tip}");
+}

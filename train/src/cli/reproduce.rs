@@ -1,0 +1,198 @@
+//! `rung reproduce`: a table or figure of the ladder paper, from its runs to the comparison.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::shared::{CheckpointChoice, DataDirArgs, DeviceArgs, ImagesArgs, RunArgs, Split, StatisticsChoice};
+use super::train::TrainArgs;
+use super::train_run;
+use crate::atomic_file;
+use crate::error::{Context, Result};
+use crate::evaluation::{DEFAULT_ROWS, Request};
+use crate::interrupt::Interrupt;
+use crate::loaded::with_images;
+use crate::machine::with_device;
+use crate::measurement::measure;
+use crate::progress::{Console, duration};
+use crate::reproduce::estimate::Estimate;
+use crate::reproduce::experiments::{self, Quantity};
+use crate::reproduce::plan::Wishes;
+use crate::reproduce::table::{Row, Table};
+use crate::reproduce::{Experiment, Plan, Planned, Stage};
+
+/// Importance samples of the paper's bounds.
+const PAPER_SAMPLES: u32 = 5000;
+
+/// Repeat a table or figure of the ladder paper.
+#[derive(Debug, Args)]
+#[command(before_help = "Most people want:\n  \
+        rung reproduce mnist-figure3 --dry-run       what it takes, and how long\n  \
+        rung reproduce mnist-figure3 --epochs 100    all its models, 1/20 as long")]
+pub struct ReproduceArgs {
+    /// mnist-figure3, mnist-table1, mnist-table2, omniglot-table3 or norb-table3
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Train for so many epochs, with warm-up and learning-rate steps in proportion [default: the paper's]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub epochs: Option<u32>,
+    /// Samples an image inside the logarithm of the bound [default: 5000; 1 where active units are compared]
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
+    pub importance_samples: Option<u32>,
+    /// Test images to measure, from the first; 0 for all
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub count: u32,
+    /// Seed of every run
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(i64).range(0..))]
+    pub seed: i64,
+    /// Folder of the runs and the tables
+    #[arg(long, value_name = "DIR", default_value = "runs/reproduce")]
+    pub out: PathBuf,
+    /// Say what would be done and how long it would take, from a few measured steps of each model
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Where data sets lie.
+    #[command(flatten)]
+    pub data_dir: DataDirArgs,
+    /// Where to compute.
+    #[command(flatten)]
+    pub device: DeviceArgs,
+}
+
+/// Trains and evaluates what is missing, and prints the table.
+///
+/// # Errors
+/// If there is no such experiment, its data is missing, a run fails, or a person interrupts; what is done is kept.
+pub fn run(arguments: &ReproduceArgs, console: &Console) -> Result<()> {
+    let experiment = experiments::find(&arguments.name)?;
+    let wishes = arguments.wishes(experiment.quantity);
+    let plan = Plan::new(experiment, &wishes)?;
+    if arguments.dry_run {
+        return describe(arguments, &plan, &wishes, console);
+    }
+    let interrupt = Interrupt::install()?;
+    let count = plan.runs.len();
+    for (index, planned) in plan.runs.iter().enumerate() {
+        console.info(&format!("{} of {count}: {}, {}", index + 1, planned.folder.display(), words(planned)));
+        if matches!(planned.stage, Stage::New | Stage::Stopped(_)) {
+            train_run::run_quietly(&arguments.training(planned)?, &interrupt, console)?;
+        }
+        if planned.stage != Stage::Done && Row::of(planned, &wishes)?.evaluation.is_none() {
+            arguments.evaluate(planned, &wishes, &interrupt, console)?;
+        }
+        // After each run, so that what is done can be looked at while the others train.
+        write(&table(&plan, &wishes)?, experiment, &arguments.out)?;
+    }
+    let table = table(&plan, &wishes)?;
+    let path = write(&table, experiment, &arguments.out)?;
+    console.result(&table.markdown())?;
+    console.result(&format!("written to {} and .json beside it", path.display()))
+}
+
+impl ReproduceArgs {
+    fn wishes(&self, quantity: Quantity) -> Wishes {
+        let default = if quantity == Quantity::Bound { PAPER_SAMPLES } else { 1 };
+        Wishes {
+            epochs: self.epochs.map(u64::from),
+            out: self.out.clone(),
+            importance_samples: self.importance_samples.unwrap_or(default).into(),
+            count: self.count.into(),
+            seed: self.seed.unsigned_abs(),
+        }
+    }
+
+    /// The command line that trains a run, or goes on with it.
+    fn training(&self, planned: &Planned) -> Result<TrainArgs> {
+        let common = TrainArgs { device: self.device.clone(), data_dir: self.data_dir.clone(), ..TrainArgs::default() };
+        if planned.stage != Stage::New {
+            return Ok(TrainArgs { resume: Some(planned.folder.clone()), ..common });
+        }
+        let config = &planned.config;
+        let number = |value: u64| u32::try_from(value).context("reading the number of epochs");
+        Ok(TrainArgs {
+            preset: Some(planned.entry.preset.into()),
+            out: Some(planned.folder.clone()),
+            epochs: Some(number(config.train.epochs)?),
+            warmup_epochs: Some(number(config.train.warmup_epochs)?),
+            seed: Some(self.seed),
+            set: vec![format!("optimiser.schedule_every_epochs={}", config.optimiser.schedule_every_epochs)],
+            init_from: planned.entry.starts_from.map(|_| PathBuf::from(&config.train.init_from)),
+            ..common
+        })
+    }
+
+    fn evaluate(&self, planned: &Planned, wishes: &Wishes, interrupt: &Interrupt, console: &Console) -> Result<()> {
+        let run = RunArgs {
+            run: planned.folder.clone(),
+            checkpoint: CheckpointChoice::Last,
+            statistics: StatisticsChoice::Exact,
+            device: self.device.clone(),
+        };
+        let images = ImagesArgs { split: Split::Test, data_dir: self.data_dir.clone() };
+        with_images(&run, &images, console, |loaded, images| {
+            let count = if wishes.count == 0 { images.count() } else { images.count().min(wishes.count as usize) };
+            let request = Request {
+                importance_samples: wishes.importance_samples as usize,
+                images: count,
+                rows: DEFAULT_ROWS as usize,
+                seed: wishes.seed,
+            };
+            measure(&loaded, &images, request, interrupt, console).map(drop)
+        })
+    }
+}
+
+fn table(plan: &Plan, wishes: &Wishes) -> Result<Table> {
+    let rows = plan.runs.iter().map(|planned| Row::of(planned, wishes)).collect::<Result<_>>()?;
+    Ok(Table::new(plan.experiment, wishes.clone(), rows))
+}
+
+/// Writes NAME.md and NAME.json; returns the first.
+fn write(table: &Table, experiment: &Experiment, out: &Path) -> Result<PathBuf> {
+    let path = out.join(format!("{}.md", experiment.name));
+    atomic_file::write(&path, |file| file.write_all(table.markdown().as_bytes()))?;
+    atomic_file::write(&path.with_extension("json"), |file| writeln!(file, "{:#}", table.json()))?;
+    Ok(path)
+}
+
+/// What is to be done with a run.
+fn words(planned: &Planned) -> String {
+    let epochs = planned.config.train.epochs;
+    match planned.stage {
+        Stage::New => format!("to be trained for {epochs} epochs"),
+        Stage::Stopped(done) => format!("to go on after {done} of {epochs} epochs"),
+        Stage::Trained => "trained, to be evaluated".into(),
+        Stage::Done => "done".into(),
+    }
+}
+
+/// What would be done, and how long it would take.
+fn describe(arguments: &ReproduceArgs, plan: &Plan, wishes: &Wishes, console: &Console) -> Result<()> {
+    let device = arguments.device.device.clone().unwrap_or_else(|| "cpu".into());
+    let threads = arguments.device.threads.map_or(0, |threads| threads as usize);
+    let estimates = with_device(&device, threads, |device| {
+        let mut progress = console.progress("timing", "models", 0, plan.runs.len() as u64);
+        let mut estimates = Vec::new();
+        for planned in &plan.runs {
+            estimates.push(Estimate::measure(planned, wishes, &device)?);
+            progress.update(estimates.len() as u64, planned.entry.preset);
+        }
+        Ok(estimates)
+    })?;
+    console.result(plan.experiment.title)?;
+    if let Some(epochs) = wishes.epochs {
+        let paper = plan.runs.first().map_or(0, |run| run.paper_epochs);
+        console.result(&format!(
+            "{epochs} epochs instead of the paper's {paper}; warm-up and learning-rate steps in proportion"
+        ))?;
+    }
+    console.result("RUN                                                STEP       TRAINING   EVALUATION  STATE")?;
+    for (planned, estimate) in plan.runs.iter().zip(&estimates) {
+        let name = planned.folder.file_name().unwrap_or_default().to_string_lossy();
+        let step = if estimate.step_s > 0.0 { format!("{:.1} ms", estimate.step_s * 1e3) } else { "–".into() };
+        let (training, evaluation) = (duration(estimate.training_s), duration(estimate.evaluation_s));
+        console.result(&format!("{name:<50} {step:<10} {training:<10} {evaluation:<11} {}", words(planned)))?;
+    }
+    let total: f64 = estimates.iter().map(Estimate::total_s).sum();
+    console.result(&format!("in all {}, as measured now on {} of random pixels", duration(total), device))
+}

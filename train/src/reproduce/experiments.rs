@@ -1,0 +1,236 @@
+//! What the paper's tables and figures report (Sønderby et al. 2016, the preprint; specification section 13).
+
+use crate::config::nearest::did_you_mean;
+use crate::error::{Error, Result};
+
+/// A table or figure of the paper.
+#[derive(Debug, Clone, Copy)]
+pub struct Experiment {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What it is.
+    pub title: &'static str,
+    /// The data set.
+    pub dataset: &'static str,
+    /// What is compared.
+    pub quantity: Quantity,
+    /// Its numbers, in the paper's order.
+    pub entries: &'static [Entry],
+}
+
+/// What an experiment compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quantity {
+    /// Test L_5000 in nats per image.
+    Bound,
+    /// Active units of each layer, z_1 first.
+    ActiveUnits,
+}
+
+/// One number of a table, or one row of active units.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// The preset that gives it.
+    pub preset: &'static str,
+    /// The kind of model, as the paper calls it.
+    pub model: &'static str,
+    /// The layers' sizes, or how it is fine-tuned.
+    pub variant: &'static str,
+    /// What the paper reports, if it does in figures.
+    pub paper: Paper,
+    /// The preset whose finished run the training starts from.
+    pub starts_from: Option<&'static str>,
+}
+
+/// What the paper reports.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Paper {
+    /// A number.
+    Nats(f64),
+    /// Active units, z_1 first.
+    Units([usize; 5]),
+    /// A point in a plot, with no number in the text.
+    Plotted,
+}
+
+const VAE: &str = "VAE";
+const BN: &str = "VAE + BN";
+const WU: &str = "VAE + BN + WU";
+const LADDER: &str = "probabilistic ladder + BN + WU";
+/// The sizes of the layers by depth.
+const SIZES: [&str; 5] = ["64", "64-32", "64-32-16", "64-32-16-8", "64-32-16-8-4"];
+
+const fn entry(preset: &'static str, model: &'static str, depth: usize, paper: Paper) -> Entry {
+    Entry { preset, model, variant: SIZES[depth - 1], paper, starts_from: None }
+}
+
+const fn tuned(
+    preset: &'static str,
+    from: &'static str,
+    model: &'static str,
+    variant: &'static str,
+    nats: f64,
+) -> Entry {
+    Entry { preset, model, variant, paper: Paper::Nats(nats), starts_from: Some(from) }
+}
+
+/// The nineteen models of a data set, from one layer to five; the ladder begins at two.
+macro_rules! grid {
+    ($data:literal, $vae:expr, $bn:expr, $wu:expr, $ladder:expr) => {
+        &[
+            entry(concat!($data, "-vae-1"), VAE, 1, $vae[0]),
+            entry(concat!($data, "-vae-2"), VAE, 2, $vae[1]),
+            entry(concat!($data, "-vae-3"), VAE, 3, $vae[2]),
+            entry(concat!($data, "-vae-4"), VAE, 4, $vae[3]),
+            entry(concat!($data, "-vae-5"), VAE, 5, $vae[4]),
+            entry(concat!($data, "-vae-bn-1"), BN, 1, $bn[0]),
+            entry(concat!($data, "-vae-bn-2"), BN, 2, $bn[1]),
+            entry(concat!($data, "-vae-bn-3"), BN, 3, $bn[2]),
+            entry(concat!($data, "-vae-bn-4"), BN, 4, $bn[3]),
+            entry(concat!($data, "-vae-bn-5"), BN, 5, $bn[4]),
+            entry(concat!($data, "-vae-bn-wu-1"), WU, 1, $wu[0]),
+            entry(concat!($data, "-vae-bn-wu-2"), WU, 2, $wu[1]),
+            entry(concat!($data, "-vae-bn-wu-3"), WU, 3, $wu[2]),
+            entry(concat!($data, "-vae-bn-wu-4"), WU, 4, $wu[3]),
+            entry(concat!($data, "-vae-bn-wu-5"), WU, 5, $wu[4]),
+            entry(concat!($data, "-ladder-2"), LADDER, 2, $ladder[0]),
+            entry(concat!($data, "-ladder-3"), LADDER, 3, $ladder[1]),
+            entry(concat!($data, "-ladder-4"), LADDER, 4, $ladder[2]),
+            entry(concat!($data, "-ladder-5"), LADDER, 5, $ladder[3]),
+        ]
+    };
+}
+
+const fn nats<const N: usize>(values: [f64; N]) -> [Paper; N] {
+    let mut all = [Paper::Plotted; N];
+    let mut at = 0;
+    while at < N {
+        all[at] = Paper::Nats(values[at]);
+        at += 1;
+    }
+    all
+}
+
+const PLOTTED: [Paper; 5] = [Paper::Plotted; 5];
+const FIGURE_3_WU: [Paper; 5] = [Paper::Plotted, Paper::Plotted, Paper::Plotted, Paper::Plotted, Paper::Nats(-82.14)];
+const FIGURE_3_LADDER: [Paper; 4] = [Paper::Plotted, Paper::Plotted, Paper::Plotted, Paper::Nats(-81.87)];
+
+/// Every experiment.
+pub const EXPERIMENTS: &[Experiment] = &[
+    Experiment {
+        name: "mnist-figure3",
+        title: "MNIST test bound against the number of layers (figure 3)",
+        dataset: "mnist",
+        quantity: Quantity::Bound,
+        entries: grid!("mnist", PLOTTED, PLOTTED, FIGURE_3_WU, FIGURE_3_LADDER),
+    },
+    Experiment {
+        name: "mnist-table1",
+        title: "MNIST, five layers, fine-tuned (table 1)",
+        dataset: "mnist",
+        quantity: Quantity::Bound,
+        entries: &[
+            Entry { variant: "no fine-tuning", ..entry("mnist-vae-bn-wu-5", WU, 5, Paper::Nats(-82.14)) },
+            tuned("mnist-vae-bn-wu-5-finetune-mc1-iw1", "mnist-vae-bn-wu-5", WU, "MC 1, IW 1", -81.97),
+            tuned("mnist-vae-bn-wu-5-finetune-mc10-iw1", "mnist-vae-bn-wu-5", WU, "MC 10, IW 1", -81.84),
+            tuned("mnist-vae-bn-wu-5-finetune-mc1-iw10", "mnist-vae-bn-wu-5", WU, "MC 1, IW 10", -81.41),
+            tuned("mnist-vae-bn-wu-5-finetune-mc10-iw10", "mnist-vae-bn-wu-5", WU, "MC 10, IW 10", -81.30),
+            Entry { variant: "no fine-tuning", ..entry("mnist-ladder-5", LADDER, 5, Paper::Nats(-81.87)) },
+            tuned("mnist-ladder-5-finetune-mc1-iw1", "mnist-ladder-5", LADDER, "MC 1, IW 1", -81.54),
+            tuned("mnist-ladder-5-finetune-mc10-iw1", "mnist-ladder-5", LADDER, "MC 10, IW 1", -81.46),
+            tuned("mnist-ladder-5-finetune-mc1-iw10", "mnist-ladder-5", LADDER, "MC 1, IW 10", -81.35),
+            tuned("mnist-ladder-5-finetune-mc10-iw10", "mnist-ladder-5", LADDER, "MC 10, IW 10", -81.20),
+        ],
+    },
+    Experiment {
+        name: "mnist-table2",
+        title: "MNIST, active units of five layers (table 2)",
+        dataset: "mnist",
+        quantity: Quantity::ActiveUnits,
+        entries: &[
+            entry("mnist-vae-5", VAE, 5, Paper::Units([20, 1, 0, 0, 0])),
+            entry("mnist-vae-bn-5", BN, 5, Paper::Units([20, 9, 3, 3, 2])),
+            entry("mnist-vae-bn-wu-5", WU, 5, Paper::Units([34, 18, 6, 2, 1])),
+            entry("mnist-ladder-5", LADDER, 5, Paper::Units([46, 22, 8, 3, 2])),
+        ],
+    },
+    Experiment {
+        name: "omniglot-table3",
+        title: "OMNIGLOT test bound (table 3)",
+        dataset: "omniglot",
+        quantity: Quantity::Bound,
+        entries: grid!(
+            "omniglot",
+            nats([-114.45, -112.60, -112.13, -112.49, -112.10]),
+            nats([-108.79, -106.86, -107.09, -107.66, -107.94]),
+            nats([-104.63, -102.03, -101.60, -101.68, -101.86]),
+            nats([-102.12, -101.26, -101.27, -101.59])
+        ),
+    },
+    Experiment {
+        name: "norb-table3",
+        title: "NORB test bound (table 3)",
+        dataset: "norb",
+        quantity: Quantity::Bound,
+        entries: grid!(
+            "norb",
+            nats([2630.8, 2830.8, 2757.5, 2832.0, 3064.1]),
+            nats([3263.7, 3140.1, 3247.3, 3302.3, 3258.7]),
+            nats([3481.5, 3532.9, 3346.7, 3393.6, 3393.6]),
+            nats([3522.7, 3458.7, 3499.4, 3430.3])
+        ),
+    },
+];
+
+/// The experiment of this name.
+///
+/// # Errors
+/// If there is none; the nearest name is given.
+pub fn find(name: &str) -> Result<&'static Experiment> {
+    let found = EXPERIMENTS.iter().find(|experiment| experiment.name == name);
+    found.ok_or_else(|| {
+        let guess = did_you_mean(name, EXPERIMENTS.iter().map(|experiment| experiment.name));
+        let names: Vec<&str> = EXPERIMENTS.iter().map(|experiment| experiment.name).collect();
+        Error::usage(format!("unknown experiment {name}{guess}")).with_advice(format!("there are {}", names.join(", ")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::presets;
+
+    #[test]
+    fn every_entry_has_its_preset_and_the_preset_says_the_same_number() {
+        for experiment in EXPERIMENTS {
+            for entry in experiment.entries {
+                let text = presets::text(entry.preset).unwrap();
+                assert!(text.contains(&format!("name = \"{}\"", experiment.dataset)), "{}", entry.preset);
+                if let Paper::Nats(nats) = entry.paper {
+                    let summary = presets::summary(text);
+                    assert!(
+                        summary.contains(&format!("L_5000 = {nats}"))
+                            || summary.contains(&format!("L_5000 = {nats:.2}")),
+                        "{}: {summary}",
+                        entry.preset
+                    );
+                }
+                if let Some(from) = entry.starts_from {
+                    assert!(
+                        experiment.entries.iter().any(|other| other.preset == from),
+                        "{}: {from} comes with it",
+                        entry.preset
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_misspelt_name_is_a_wrong_command_line_with_a_guess() {
+        let error = find("mnist-figure-3").unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.cause().contains("did you mean mnist-figure3?"), "{error}");
+        assert_eq!(find("norb-table3").unwrap().entries.len(), 19);
+    }
+}

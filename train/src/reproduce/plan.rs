@@ -1,0 +1,231 @@
+//! The runs that an experiment takes, where they lie, and what is left of each.
+
+use std::path::{Path, PathBuf};
+
+use super::experiments::{Entry, Experiment};
+use crate::config::Config;
+use crate::config::sources::{Sources, layered};
+use crate::error::{Error, Result};
+use crate::report::History;
+use crate::report::history::EvaluationLine;
+use crate::run_dir::RunDir;
+
+/// What is asked for on the command line.
+#[derive(Debug, Clone)]
+pub struct Wishes {
+    /// Epochs in place of the paper's, to which the schedule is scaled.
+    pub epochs: Option<u64>,
+    /// Where the runs lie.
+    pub out: PathBuf,
+    /// Importance samples of the evaluation.
+    pub importance_samples: u64,
+    /// Test images of the evaluation; 0 for all.
+    pub count: u64,
+    /// The seed of every run.
+    pub seed: u64,
+}
+
+/// All runs of an experiment.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The experiment.
+    pub experiment: &'static Experiment,
+    /// Its runs, each after the one it starts from.
+    pub runs: Vec<Planned>,
+}
+
+/// One run.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// What it is for.
+    pub entry: &'static Entry,
+    /// Its whole configuration.
+    pub config: Config,
+    /// Its folder.
+    pub folder: PathBuf,
+    /// The paper's number of epochs.
+    pub paper_epochs: u64,
+    /// How far it is.
+    pub stage: Stage,
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Stage {
+    /// It has not begun.
+    New,
+    /// It was stopped after so many epochs.
+    Stopped(u64),
+    /// It is trained, but not evaluated as asked.
+    Trained,
+    /// Nothing is left to do.
+    Done,
+}
+
+impl Plan {
+    /// What the experiment takes, given what lies in the folder already.
+    ///
+    /// # Errors
+    /// If a folder holds a run with another configuration.
+    pub fn new(experiment: &'static Experiment, wishes: &Wishes) -> Result<Self> {
+        let runs = experiment.entries.iter().map(|entry| Planned::new(entry, wishes)).collect::<Result<_>>()?;
+        Ok(Self { experiment, runs })
+    }
+}
+
+impl Planned {
+    fn new(entry: &'static Entry, wishes: &Wishes) -> Result<Self> {
+        let mut config = layered(&Sources { preset: Some(entry.preset), ..Sources::default() })?;
+        let paper_epochs = config.train.epochs;
+        scale(&mut config, wishes.epochs.unwrap_or(paper_epochs));
+        config.train.seed = wishes.seed;
+        if let Some(from) = entry.starts_from {
+            config.train.init_from = folder(&wishes.out, from, &config, paper_epochs).display().to_string();
+        }
+        let folder = folder(&wishes.out, entry.preset, &config, paper_epochs);
+        let stage = stage(&folder, &config, wishes)?;
+        Ok(Self { entry, config, folder, paper_epochs, stage })
+    }
+
+    /// Epochs that are still to be trained.
+    pub fn epochs_left(&self) -> u64 {
+        match self.stage {
+            Stage::New => self.config.train.epochs,
+            Stage::Stopped(done) => self.config.train.epochs.saturating_sub(done),
+            Stage::Trained | Stage::Done => 0,
+        }
+    }
+
+    /// What the run has recorded, if it has begun.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub fn history(&self) -> Result<Option<History>> {
+        if !self.folder.join("config.toml").is_file() {
+            return Ok(None);
+        }
+        RunDir::open(&self.folder).and_then(|run| History::read(&run)).map(Some)
+    }
+}
+
+/// Gives a configuration `epochs` epochs, with warm-up and the steps of the learning rate in proportion.
+fn scale(config: &mut Config, epochs: u64) {
+    let before = config.train.epochs;
+    // Rounded, but what was there at all stays there.
+    let scaled = |length: u64| if length == 0 { 0 } else { ((length * epochs + before / 2) / before).max(1) };
+    config.train.warmup_epochs = scaled(config.train.warmup_epochs);
+    config.optimiser.schedule_every_epochs = scaled(config.optimiser.schedule_every_epochs);
+    config.train.epochs = epochs;
+}
+
+/// The folder of a run: its preset's name, and what of it is not the paper's.
+fn folder(out: &Path, preset: &str, config: &Config, paper_epochs: u64) -> PathBuf {
+    let mut name = preset.to_string();
+    if config.train.epochs != paper_epochs {
+        name += &format!("-{}-epochs", config.train.epochs);
+    }
+    if config.train.seed != Config::default().train.seed {
+        name += &format!("-seed-{}", config.train.seed);
+    }
+    out.join(name)
+}
+
+fn stage(folder: &Path, wanted: &Config, wishes: &Wishes) -> Result<Stage> {
+    if !folder.join("config.toml").is_file() {
+        return Ok(Stage::New);
+    }
+    let history = History::read(&RunDir::open(folder)?)?;
+    if !same(&history.config, wanted) {
+        return Err(Error::new(format!("{} holds a run with another configuration", folder.display()))
+            .with_advice("move it away, or choose another folder with --out"));
+    }
+    Ok(match (history.is_finished(), evaluation(&history, wishes)) {
+        (true, Some(_)) => Stage::Done,
+        // A run that died between its last epoch and its result is resumed, which brings the result.
+        (true, None) if !history.evaluations.is_empty() => Stage::Trained,
+        _ => Stage::Stopped(history.epochs_done().min(wanted.train.epochs)),
+    })
+}
+
+/// Whether two configurations make the same numbers: all but where the data lies and what computes.
+fn same(a: &Config, b: &Config) -> bool {
+    let bare = |config: &Config| {
+        let mut config = config.clone();
+        config.data.directory.clear();
+        config.train.device.clear();
+        config.train.threads = 0;
+        config.train.init_from =
+            Path::new(&config.train.init_from).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        config
+    };
+    bare(a) == bare(b)
+}
+
+/// The evaluation of the finished model that is asked for, if it was made.
+pub fn evaluation<'a>(history: &'a History, wishes: &Wishes) -> Option<&'a EvaluationLine> {
+    let step = history.epochs.last()?.step;
+    let fits = |line: &&EvaluationLine| {
+        let enough = if wishes.count == 0 {
+            line.is_whole_split()
+        } else {
+            line.images >= wishes.count || line.is_whole_split()
+        };
+        line.step == step && line.split == "test" && line.importance_samples == wishes.importance_samples && enough
+    };
+    history.evaluations.iter().rev().find(fits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reproduce::experiments::find;
+
+    fn wishes(out: &Path, epochs: Option<u64>) -> Wishes {
+        Wishes { epochs, out: out.into(), importance_samples: 5000, count: 0, seed: 1 }
+    }
+
+    #[test]
+    fn fewer_epochs_scale_the_warm_up_and_the_learning_rate() {
+        let plan = Plan::new(find("mnist-table1").unwrap(), &wishes("runs".as_ref(), Some(100))).unwrap();
+        let base = &plan.runs[5];
+        assert_eq!((base.config.train.epochs, base.config.train.warmup_epochs, base.paper_epochs), (100, 10, 2000));
+        assert_eq!(base.folder, Path::new("runs/mnist-ladder-5-100-epochs"));
+        let tuned = &plan.runs[6];
+        assert_eq!((tuned.config.train.warmup_epochs, tuned.config.optimiser.schedule_every_epochs), (0, 10));
+        assert_eq!(Path::new(&tuned.config.train.init_from), base.folder);
+        let paper = Plan::new(find("mnist-table1").unwrap(), &wishes("runs".as_ref(), None)).unwrap();
+        assert_eq!(paper.runs[5].config.train.warmup_epochs, 200);
+        assert!(paper.runs.iter().all(|run| run.stage == Stage::New));
+    }
+
+    #[test]
+    fn runs_that_are_there_are_gone_on_with_and_others_are_refused() {
+        let out = tempfile::tempdir().unwrap();
+        let experiment = find("mnist-table2").unwrap();
+        let plan = Plan::new(experiment, &wishes(out.path(), Some(4))).unwrap();
+        let planned = &plan.runs[0];
+        let (run, lock) = RunDir::create(&planned.folder, &planned.config).unwrap();
+        drop(lock);
+        let line = |epoch: u64| format!("{{\"step\":{epoch}0,\"epoch\":{epoch}}}\n");
+        std::fs::write(run.metrics(), line(1) + &line(2)).unwrap();
+        let stage = || Plan::new(experiment, &wishes(out.path(), Some(4))).unwrap().runs[0].stage.clone();
+        assert_eq!(stage(), Stage::Stopped(2));
+        std::fs::write(run.metrics(), line(1) + &line(4)).unwrap();
+        assert_eq!(stage(), Stage::Stopped(4), "its result is missing");
+        let evaluation = |k: u64| {
+            format!(
+                "{{\"step\":40,\"bound_1_nats\":-95,\"bound_1_standard_error_nats\":0.2,\"bound_k_nats\":-90,\"standard_error_nats\":0.1,\
+                 \"importance_samples\":{k},\"images\":10,\"images_in_split\":10,\"split\":\"test\"}}\n"
+            )
+        };
+        std::fs::write(run.evaluations(), evaluation(1)).unwrap();
+        assert_eq!(stage(), Stage::Trained);
+        std::fs::write(run.evaluations(), evaluation(1) + &evaluation(5000)).unwrap();
+        assert_eq!(stage(), Stage::Done);
+        let mut other = planned.config.clone();
+        other.model.leaky_slope = 0.3;
+        run.save_config(&other).unwrap();
+        let error = Plan::new(experiment, &wishes(out.path(), Some(4))).unwrap_err();
+        assert!(error.cause().ends_with("holds a run with another configuration"), "{error}");
+    }
+}

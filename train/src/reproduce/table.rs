@@ -1,0 +1,208 @@
+//! The paper's numbers beside ours, in Markdown and JSON.
+
+use serde_json::{Value, json};
+
+use super::experiments::{Experiment, Paper, Quantity};
+use super::plan::{Planned, Wishes, evaluation};
+use crate::error::Result;
+use crate::progress::duration;
+use crate::report::axis::label;
+use crate::report::history::EvaluationLine;
+
+/// A line of the table.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// The run.
+    pub planned: Planned,
+    /// Its evaluation; none while it isn't finished.
+    pub evaluation: Option<EvaluationLine>,
+    /// Epochs done.
+    pub epochs: u64,
+    /// The time of its training steps, in seconds.
+    pub training_s: f64,
+}
+
+/// The table of an experiment as far as it is done.
+#[derive(Debug, Clone)]
+pub struct Table {
+    experiment: &'static Experiment,
+    wishes: Wishes,
+    rows: Vec<Row>,
+}
+
+impl Row {
+    /// What a run has brought so far.
+    ///
+    /// # Errors
+    /// If what it has recorded can't be read.
+    pub fn of(planned: &Planned, wishes: &Wishes) -> Result<Self> {
+        let history = planned.history()?;
+        let finished = history.as_ref().filter(|history| history.is_finished());
+        Ok(Self {
+            planned: planned.clone(),
+            evaluation: finished.and_then(|history| evaluation(history, wishes)).cloned(),
+            epochs: history.as_ref().map_or(0, |history| history.epochs_done()),
+            training_s: history.as_ref().map_or(0.0, |history| history.training_s()),
+        })
+    }
+
+    /// Ours less the paper's, in nats.
+    fn difference(&self) -> Option<f64> {
+        match self.planned.entry.paper {
+            Paper::Nats(nats) => Some(self.evaluation.as_ref()?.bound_k_nats - nats),
+            Paper::Units(_) | Paper::Plotted => None,
+        }
+    }
+}
+
+impl Table {
+    /// The table of these rows.
+    pub fn new(experiment: &'static Experiment, wishes: Wishes, rows: Vec<Row>) -> Self {
+        Self { experiment, wishes, rows }
+    }
+
+    /// As Markdown, with what differs from the paper said above it.
+    pub fn markdown(&self) -> String {
+        let ours = match self.experiment.quantity {
+            Quantity::Bound => format!("L_{}, nats", self.wishes.importance_samples),
+            Quantity::ActiveUnits => "active units, z_1 first".into(),
+        };
+        let mut text = format!("# {}\n\n{}\n\n", self.experiment.title, self.conditions());
+        text +=
+            &format!("| model | layers | paper | ours ({ours}) | difference | L_1, nats | epochs | training time |\n");
+        text += "|---|---|---|---|---|---|---|---|\n";
+        for row in &self.rows {
+            text += &format!("| {} |\n", self.cells(row).join(" | "));
+        }
+        text
+    }
+
+    /// How our numbers were made, and where that is not as in the paper.
+    fn conditions(&self) -> String {
+        let Wishes { count, importance_samples, seed, epochs, .. } = &self.wishes;
+        let images = if *count == 0 { "all test images".into() } else { format!("the first {count} test images") };
+        let mut text = format!("Test bounds are in nats per image, L_{importance_samples} on {images}, seed {seed}.");
+        match epochs {
+            None => text += " Epochs and schedule are the paper's.",
+            Some(epochs) => {
+                text += &format!(
+                    " Trained for {epochs} epochs, to which warm-up and learning-rate steps are scaled in proportion;"
+                );
+                let mut paper: Vec<u64> = self.rows.iter().map(|row| row.planned.paper_epochs).collect();
+                paper.dedup();
+                let paper: Vec<String> = paper.iter().map(ToString::to_string).collect();
+                text += &format!(" the paper trains for {}.", paper.join(" and "));
+            }
+        }
+        text
+    }
+
+    fn cells(&self, row: &Row) -> Vec<String> {
+        let missing = || "–".to_string();
+        let units = |units: &[usize]| units.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let paper = match row.planned.entry.paper {
+            Paper::Nats(nats) => label(nats, self.decimals()),
+            Paper::Units(counts) => units(&counts),
+            Paper::Plotted => "plot only".into(),
+        };
+        let line = row.evaluation.as_ref();
+        let ours = match self.experiment.quantity {
+            Quantity::Bound => line.map(|line| {
+                format!("{} ± {}", label(line.bound_k_nats, self.decimals()), label(line.standard_error_nats, 2))
+            }),
+            Quantity::ActiveUnits => line.map(|line| units(&line.active_units)),
+        };
+        let signed = |nats: f64| format!("{}{}", if nats > 0.0 { "+" } else { "" }, label(nats, self.decimals()));
+        let difference = match (self.experiment.quantity, row.planned.entry.paper, line) {
+            (Quantity::ActiveUnits, Paper::Units(counts), Some(line)) => {
+                let (ours, paper): (usize, usize) = (line.active_units.iter().sum(), counts.iter().sum());
+                Some(format!("{:+} in all", ours as i64 - paper as i64).replace('-', "−"))
+            }
+            _ => row.difference().map(signed),
+        };
+        vec![
+            row.planned.entry.model.into(),
+            row.planned.entry.variant.into(),
+            paper,
+            ours.unwrap_or_else(missing),
+            difference.unwrap_or_else(missing),
+            line.map_or_else(missing, |line| label(line.bound_1_nats, self.decimals())),
+            format!("{} of {}", row.epochs, row.planned.config.train.epochs),
+            if row.epochs == 0 { missing() } else { duration(row.training_s) },
+        ]
+    }
+
+    /// Decimals of the paper's numbers: densities of NORB have one, the others two.
+    fn decimals(&self) -> usize {
+        if self.experiment.dataset == "norb" { 1 } else { 2 }
+    }
+
+    /// As one object, with units in the keys.
+    pub fn json(&self) -> Value {
+        let row = |row: &Row| {
+            let (entry, line) = (row.planned.entry, row.evaluation.as_ref());
+            let (nats, units) = match entry.paper {
+                Paper::Nats(nats) => (Some(nats), None),
+                Paper::Units(units) => (None, Some(units)),
+                Paper::Plotted => (None, None),
+            };
+            json!({
+                "preset": entry.preset, "model": entry.model, "variant": entry.variant, "run": row.planned.folder.display().to_string(),
+                "paper_bound_nats": nats, "paper_active_units": units, "paper_epochs": row.planned.paper_epochs,
+                "bound_k_nats": line.map(|line| line.bound_k_nats),
+                "standard_error_nats": line.map(|line| line.standard_error_nats),
+                "difference_nats": row.difference(),
+                "bound_1_nats": line.map(|line| line.bound_1_nats),
+                "active_units": line.map(|line| &line.active_units),
+                "images": line.map(|line| line.images),
+                "epochs_done": row.epochs, "epochs": row.planned.config.train.epochs,
+                "warmup_epochs": row.planned.config.train.warmup_epochs, "training_s": row.training_s,
+            })
+        };
+        json!({
+            "experiment": self.experiment.name, "title": self.experiment.title,
+            "importance_samples": self.wishes.importance_samples, "test_images": self.wishes.count, "seed": self.wishes.seed,
+            "conditions": self.conditions(), "rows": self.rows.iter().map(row).collect::<Vec<_>>(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reproduce::{Plan, experiments::find};
+
+    fn line() -> EvaluationLine {
+        let text = r#"{"step":9,"bound_1_nats":-88.5,"bound_1_standard_error_nats":0.2,"bound_k_nats":-82.5,"standard_error_nats":0.1,
+            "importance_samples":5000,"images":10000,"images_in_split":10000,"split":"test","active_units":[40,20,9,3,2]}"#;
+        serde_json::from_str(text).unwrap()
+    }
+
+    fn table(name: &str) -> Table {
+        let experiment = find(name).unwrap();
+        let wishes = Wishes { epochs: Some(100), out: "nowhere".into(), importance_samples: 5000, count: 0, seed: 1 };
+        let plan = Plan::new(experiment, &wishes).unwrap();
+        let mut rows: Vec<Row> = plan.runs.iter().map(|planned| Row::of(planned, &wishes).unwrap()).collect();
+        let last = rows.last_mut().unwrap();
+        (last.evaluation, last.epochs, last.training_s) = (Some(line()), 100, 700.0);
+        Table::new(experiment, wishes, rows)
+    }
+
+    #[test]
+    fn the_papers_number_ours_and_the_difference_stand_in_a_row() {
+        let text = table("mnist-figure3").markdown();
+        let row = "| probabilistic ladder + BN + WU | 64-32-16-8-4 | −81.87 | −82.50 ± 0.10 | −0.63 | −88.50 | 100 of 100 | 11m 40s |";
+        assert!(text.contains(row), "{text}");
+        assert!(text.contains("| VAE | 64 | plot only | – | – | – | 0 of 100 | – |"), "{text}");
+        assert!(text.contains("Trained for 100 epochs") && text.contains("the paper trains for 2000."), "{text}");
+    }
+
+    #[test]
+    fn active_units_are_compared_in_all() {
+        let text = table("mnist-table2").markdown();
+        assert!(text.contains("| 46 22 8 3 2 | 40 20 9 3 2 | −7 in all |"), "{text}");
+        let json = table("mnist-table2").json();
+        assert_eq!(json["rows"][3]["paper_active_units"][0], 46);
+        assert_eq!(json["rows"][0]["bound_k_nats"], Value::Null);
+    }
+}
