@@ -51,6 +51,8 @@ pub struct Console {
 pub struct Progress<'a> {
     console: &'a Console,
     task: String,
+    /// Where in the task the work is, such as an epoch; empty if nobody says.
+    part: String,
     unit: &'static str,
     first: u64,
     total: u64,
@@ -146,7 +148,7 @@ impl Console {
             let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
             // Two lines: what is long is cut off at the terminal's edge, so that neither wraps.
             let template =
-                format!("{{prefix}} {{bar:20}} {{pos}}/{{len}} {unit}, {{rate}}/s, {{eta}} left\n{{wide_msg}}");
+                format!("{{prefix}} {{bar:12}} {{pos}}/{{len}} {unit}, {{rate}}/s, {{eta}} left\n{{wide_msg}}");
             if let Ok(style) = ProgressStyle::with_template(&template) {
                 let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
                     // A rate that can't be shown is no reason to stop the work.
@@ -162,6 +164,7 @@ impl Console {
         Progress {
             console: self,
             task: task.into(),
+            part: String::new(),
             unit,
             first,
             total,
@@ -214,6 +217,18 @@ impl Progress<'_> {
         }
     }
 
+    /// Says where in the task the work is from now on, such as `epoch 3/20`.
+    pub fn set_part(&mut self, part: &str) {
+        self.part = part.into();
+        if let Some(bar) = &*lock(&self.console.bar) {
+            bar.set_prefix(self.task_and_part());
+        }
+    }
+
+    fn task_and_part(&self) -> String {
+        format!("{} {}", self.task, self.part).trim_end().into()
+    }
+
     /// What else the lines of JSON say from now on: what the note has in words, for programs.
     pub fn set_fields(&mut self, fields: Map<String, Value>) {
         self.fields = fields;
@@ -243,7 +258,7 @@ impl Progress<'_> {
             return self.console.write_json(&line);
         }
         let left = left_s.map_or(String::new(), |s| format!(", {} left", duration(s)));
-        let Self { task, unit, done, total, .. } = self;
+        let (task, Self { unit, done, total, .. }) = (self.task_and_part(), self);
         let line = format!("{task} {done}/{total} {unit}, {}/s{left}  {note}", rate(per_s));
         self.console.write_line(line.trim_end());
     }

@@ -155,9 +155,10 @@ impl<'a> Training<'a> {
         let per_epoch = self.steps_per_epoch()?;
         let total = self.config.train.epochs * per_epoch;
         let mut progress = self.console.progress("training", "steps", self.step, total);
-        let mut note = String::from("first epoch");
+        let mut note = String::new();
         while self.step < total {
             let epoch = self.step / per_epoch + 1;
+            progress.set_part(&format!("epoch {epoch}/{}", self.config.train.epochs));
             let order = self.order(epoch)?;
             let started = Instant::now();
             let first = self.step;
@@ -272,7 +273,7 @@ impl<'a> Training<'a> {
         }
         let measured = held_out.as_ref().or(glance.as_ref());
         progress.set_fields(fields(epoch, &train, measured));
-        Ok(note(epoch, self.config.train.epochs, &train, measured))
+        Ok(note(&train, measured))
     }
 
     /// The one-sample bound of the first `count` held-out images, with the running statistics.
@@ -328,13 +329,19 @@ impl<'a> Training<'a> {
     }
 }
 
-/// What a person sees under the progress: the bound, the divergences, the active units.
-fn note(epoch: u64, epochs: u64, train: &TermMeans, held_out: Option<&Evaluation>) -> String {
-    let kl: Vec<String> = train.kl.iter().map(|kl| format!("{kl:.1}")).collect();
-    let mut note = format!("epoch {epoch}/{epochs}: train {:.2} nats, KL {}", train.bound(), kl.join(" "));
+/// What a person sees under the progress, of the epoch before: bounds in nats, the divergences, the active units. Short enough for a
+/// terminal of eighty columns and five layers.
+fn note(train: &TermMeans, held_out: Option<&Evaluation>) -> String {
+    let short = |&kl: &f64| if kl < 9.95 { format!("{kl:.1}") } else { format!("{kl:.0}") };
+    let kl: Vec<String> = train.kl.iter().map(short).collect();
+    let mut note = format!("bound {:.2}", train.bound());
+    if let Some(held_out) = held_out {
+        note += &format!(", held out {:.2}", held_out.bound_1.mean);
+    }
+    note += &format!(", KL {}", kl.join(" "));
     if let Some(held_out) = held_out {
         let active: Vec<String> = held_out.active_units().iter().map(ToString::to_string).collect();
-        note += &format!(", held out {:.2}, active {}", held_out.bound_1.mean, active.join(" "));
+        note += &format!(", active {}", active.join(" "));
     }
     note
 }
