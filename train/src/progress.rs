@@ -259,7 +259,8 @@ impl Progress<'_> {
         }
         let left = left_s.map_or(String::new(), |s| format!(", {} left", duration(s)));
         let (task, Self { unit, done, total, .. }) = (self.task_and_part(), self);
-        let line = format!("{task} {done}/{total} {unit}, {}/s{left}  {note}", rate(per_s));
+        let gap = if self.part.is_empty() { " " } else { ", " };
+        let line = format!("{task}{gap}{done}/{total} {unit}, {}/s{left}  {note}", rate(per_s));
         self.console.write_line(line.trim_end());
     }
 }
@@ -336,6 +337,12 @@ mod tests {
         let all = said(Style::Lines, false, Duration::ZERO, work);
         assert_eq!(all.lines().count(), 3);
         assert!(all.starts_with("training 1/3 epochs, "), "{all}");
+        let with_part = said(Style::Lines, false, Duration::ZERO, |console| {
+            let mut progress = console.progress("training", "steps", 0, 6);
+            progress.set_part("epoch 2/3");
+            progress.update(4, "");
+        });
+        assert!(with_part.starts_with("training epoch 2/3, 4/6 steps, "), "{with_part}");
         assert!(!all.contains('\x1b') && !all.contains('\r'));
         let slow = said(Style::Lines, false, Duration::from_secs(3600), work);
         assert!(slow.starts_with("training 3/3 epochs, ") && slow.ends_with("/s, 0s left  bound -90.1\n"), "{slow}");

@@ -194,5 +194,5 @@ fn describe(arguments: &ReproduceArgs, plan: &Plan, wishes: &Wishes, console: &C
         console.result(&format!("{name:<50} {step:<10} {training:<10} {evaluation:<11} {}", words(planned)))?;
     }
     let total: f64 = estimates.iter().map(Estimate::total_s).sum();
-    console.result(&format!("in all {}, as measured now on {} of random pixels", duration(total), device))
+    console.result(&format!("in all {}, by steps measured now on {device} with random pixels", duration(total)))
 }

@@ -98,11 +98,11 @@ impl Frame {
         svg.text("axis-title", (f64::midpoint(self.x.0, self.x.1), self.y.1 + 36.0), Anchor::Middle, title);
     }
 
-    /// A clip path of this rectangle, by its name.
-    pub fn clip(&self, svg: &mut Svg, id: &str) {
+    /// A clip path of this rectangle and `beyond` on its right, by its name.
+    pub fn clip(&self, svg: &mut Svg, id: &str, beyond: f64) {
         svg.open("clipPath", &[("id", id.to_string())]);
         let (x, y) = (self.x.0, self.y.0);
-        let (width, height) = (self.x.1 - x, self.y.1 - y);
+        let (width, height) = (self.x.1 + beyond - x, self.y.1 - y);
         let attributes = [("x", x), ("y", y), ("width", width), ("height", height)].map(|(k, v)| (k, number(v)));
         svg.element("rect", &attributes);
         svg.close("clipPath");

@@ -10,6 +10,8 @@ use super::svg::{Svg, escape, number};
 pub const SIZE: (f64, f64) = (480.0, 320.0);
 /// Where the data is drawn.
 pub const FRAME: Frame = Frame { x: (62.0, 466.0), y: (14.0, 266.0) };
+/// Radius of a mark, which may stand out over the right edge.
+const MARK: f64 = 3.2;
 /// The number of colours in the style sheet's palette.
 const COLOURS: usize = 8;
 
@@ -83,7 +85,7 @@ impl LineChart {
         let mut svg = Svg::new(SIZE.0, SIZE.1, &format!("{}: {}", self.title, self.y_title));
         FRAME.draw_y_axis(&mut svg, &y, &self.y_title);
         let clip = format!("clip-{}", self.id);
-        FRAME.clip(&mut svg, &clip);
+        FRAME.clip(&mut svg, &clip, MARK);
         self.draw_warmup(&mut svg, &x, &clip);
         svg.open("g", &[("clip-path", format!("url(#{clip})"))]);
         for series in &self.series {
@@ -205,7 +207,7 @@ impl Series {
                 let path = format!("M{} {}l6 6-6 6-6-6z", number(cx), number(cy - 6.0));
                 svg.element("path", &[("class", class("mark")), ("d", path)]);
             } else {
-                let r = if small { 1.6 } else { 3.2 };
+                let r = if small { MARK / 2.0 } else { MARK };
                 let place = [("cx", cx), ("cy", cy), ("r", r)].map(|(name, value)| (name, number(value)));
                 svg.element("circle", &[vec![("class", class("mark"))], place.to_vec()].concat());
             }

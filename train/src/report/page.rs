@@ -51,15 +51,15 @@ fn single(subject: &Subject) -> String {
     );
     let nats = portrait.as_ref().map_or([].as_slice(), |portrait| &portrait.normal_kl);
     let normal = normal_kl::figure(&[normal_kl::NormalKl { name: &history.name, nats }]);
-    page += &section("Units", [active_units::over_epochs(history), normal, heat_map::figure(history)]);
+    page += &section("Units", [active_units::figure(history), normal, heat_map::figure(history)]);
     match portrait {
-        Ok(portrait) => page += &portrait_sections(portrait),
+        Ok(portrait) => page += &portrait_sections(history, portrait),
         Err(reason) => page += &format!("<p class=\"note\">No pictures of the model: {}</p>\n", escape(reason)),
     }
     page + &evaluations(history) + &facts(history)
 }
 
-fn portrait_sections(portrait: &Portrait) -> String {
+fn portrait_sections(history: &History, portrait: &Portrait) -> String {
     let mut page = String::new();
     if let Some(explorer) = &portrait.explorer {
         page += &format!(
@@ -73,11 +73,13 @@ fn portrait_sections(portrait: &Portrait) -> String {
         .images
         .as_deref()
         .unwrap_or("No held-out images were at hand, so reconstructions and latents are missing.");
-    page + &format!(
-        "<p class=\"note\">Pictures and latents use the {} statistics of batch normalisation. Held-out images: {}</p>\n",
-        portrait.statistics_name,
-        escape(images)
-    )
+    let model = &history.config.model;
+    let statistics = if model.batch_norm_hidden || model.batch_norm_heads {
+        format!("Pictures and latents use the {} statistics of batch normalisation. ", portrait.statistics_name)
+    } else {
+        String::new()
+    };
+    page + &format!("<p class=\"note\">{statistics}Held-out images: {}</p>\n", escape(images))
 }
 
 /// The page of several runs.
@@ -91,11 +93,7 @@ fn comparison(subjects: &[Subject]) -> String {
         })
         .filter(|run| !run.nats.is_empty())
         .collect();
-    page += &format!(
-        "<section><h2>Results</h2>{}</section>
-",
-        results(&histories)
-    );
+    page += &format!("<section><h2>Results</h2>{}</section>\n", results(&histories));
     page +=
         &section("Curves", [overlay::figure(&histories), depth::figure(&histories), normal_kl::figure(&divergences)]);
     for Subject { history, portrait } in subjects {
@@ -229,6 +227,17 @@ fn results(histories: &[&History]) -> String {
     table(&heading, &histories.iter().map(row).collect::<Vec<_>>())
 }
 
+/// What runs usually record and this one does not, such as one of an older version of the program.
+fn not_recorded(history: &History) -> Vec<&'static str> {
+    let measured = history.epochs.iter().filter(|epoch| epoch.kl_per_unit().is_some()).count();
+    let absent = [
+        (history.starts.is_empty(), "device, system, version of the program and number of parameters"),
+        (measured < history.epochs.len(), "the divergence of each unit in every epoch"),
+        (history.evaluations.is_empty(), "evaluations (rung evaluate adds one)"),
+    ];
+    absent.into_iter().filter_map(|(is_absent, what)| is_absent.then_some(what)).collect()
+}
+
 /// Machine, seed, time and the whole configuration.
 fn facts(history: &History) -> String {
     let config = &history.config;
@@ -243,6 +252,10 @@ fn facts(history: &History) -> String {
         rows.push(vec!["system".into(), last.system.clone()]);
         rows.push(vec!["program".into(), format!("rung {}", last.rung)]);
         rows.push(vec!["begun or gone on".into(), format!("{} times", history.starts.len())]);
+    }
+    let missing = not_recorded(history);
+    if !missing.is_empty() {
+        rows.push(vec!["not recorded".into(), missing.join("; ")]);
     }
     let rows: String =
         rows.iter().map(|row| format!("<tr><th>{}</th><td>{}</td></tr>", escape(&row[0]), escape(&row[1]))).collect();

@@ -35,13 +35,6 @@ pub struct Sitter<'a> {
     pub explorer: bool,
 }
 
-/// One layer's latents on a plane.
-#[derive(Debug, Clone)]
-pub struct Plane {
-    /// The points, and the shares of variance they show.
-    pub principal: Principal,
-}
-
 /// The pictures and numbers of a trained model.
 #[derive(Debug, Clone)]
 pub struct Portrait {
@@ -55,8 +48,8 @@ pub struct Portrait {
     pub reconstructions: Option<Vec<u8>>,
     /// KL(q(z_i|·) ‖ N(0, I)) of each layer in nats per image, z_1 first; empty without images.
     pub normal_kl: Vec<f64>,
-    /// The latents of each layer; empty without images.
-    pub planes: Vec<Plane>,
+    /// The latents of each layer on the plane of their principal components; empty without images.
+    pub planes: Vec<Principal>,
     /// The classes of the images.
     pub labels: Option<Vec<u32>>,
     /// The generative network for the page.
@@ -78,7 +71,7 @@ impl Portrait {
             let count = RECONSTRUCTIONS.min(images.count());
             pictures::reconstructions(model, statistics, images, count, SEED)?.grid(12, 1)?.png()
         };
-        let plane = |layer: &LayerLatents| Plane { principal: principal(&layer.z, layer.units) };
+        let plane = |layer: &LayerLatents| principal(&layer.z, layer.units);
         let labels = images.and_then(|images| Some(images.labels()?[..LATENTS.min(images.count())].to_vec()));
         let subjects = Subjects { sitter, latents: &latents };
         Ok(Self {

@@ -167,7 +167,6 @@
       return label;
     });
     byId("ex-sliders").replaceChildren(...sliders);
-    byId("ex-above").disabled = state.layer === depth - 1;
     byId("ex-below").disabled = byId("ex-means").disabled = state.layer === 0;
   };
   const refresh = () => {

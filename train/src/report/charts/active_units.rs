@@ -1,10 +1,11 @@
 //! How many units of each layer are in use (table 2 of the paper).
 
 use super::bound::{subscript, warmup_end};
+use super::terms::layer_series;
 use crate::report::axis::{Frame, Scale};
 use crate::report::figure::Figure;
-use crate::report::history::{Epoch, History};
-use crate::report::line_chart::{LineChart, Series, Span, Stroke};
+use crate::report::history::History;
+use crate::report::line_chart::{LineChart, Span};
 use crate::report::svg::{Anchor, Svg};
 use crate::report::verdict;
 
@@ -45,19 +46,19 @@ pub fn figure(history: &History) -> Option<Figure> {
 
 /// The active units of each layer over the epochs.
 pub fn over_epochs(history: &History) -> Option<Figure> {
-    let layer = |index: usize| {
-        let point = |epoch: &Epoch| Some((epoch.epoch as f64, *epoch.active_units()?.get(index)? as f64));
-        let points: Vec<_> = history.epochs.iter().filter_map(point).collect();
-        Series { name: format!("z{}", subscript(index as u64 + 1)), colour: index + 1, stroke: Stroke::Solid, points }
+    let caption = match warmup_end(history) {
+        Some(_) => {
+            "A warm-up begins with many units in use, of which those that the bound does not pay for are pruned."
+        }
+        None => "Without a warm-up, units that are pruned in the first epochs seldom come back.",
     };
     LineChart {
         id: "active".into(),
         title: "Active units over the epochs".into(),
-        caption: "A warm-up begins with many units in use, of which those that the bound does not pay for are pruned."
-            .into(),
+        caption: caption.into(),
         x_title: "epoch".into(),
         y_title: "units".into(),
-        series: (0..history.depth()).map(layer).filter(|series| !series.points.is_empty()).collect(),
+        series: layer_series(history, |epoch, index| Some(*epoch.active_units()?.get(index)? as f64)),
         x_values: Vec::new(),
         warmup_end: warmup_end(history),
         span: Span::FromZero,

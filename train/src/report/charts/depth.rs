@@ -33,9 +33,9 @@ pub fn figure(histories: &[&History]) -> Option<Figure> {
     if depths.len() < 2 {
         return None;
     }
-    let series = kinds.into_iter().map(|((order, name), mut points)| {
+    let series = kinds.into_iter().enumerate().map(|(index, ((_, name), mut points))| {
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
-        Series { name, colour: order + 1, stroke: Stroke::Dashed, points }
+        Series { name, colour: index + 1, stroke: Stroke::Dashed, points }
     });
     let name = common.map_or("L₁".to_string(), |k| format!("L{}", subscript(k)));
     LineChart {

@@ -38,9 +38,18 @@ pub fn figure(history: &History) -> Option<Figure> {
         body: format!("{}<div class=\"panels\">{panels}</div>", legend()),
         caption: "Each row is a unit, sorted within its layer by the last divergence. Blank cells (white on paper) are inactive units: \
                   at most 0.01 nats."
-            .into(),
+            .to_string()
+            + &measured(&epochs, history),
         class: "wide heat",
     })
+}
+
+/// How many epochs were measured, if not all were.
+fn measured(epochs: &[&Epoch], history: &History) -> String {
+    match (epochs.len(), history.epochs.len()) {
+        (some, all) if some < all => format!(" Measured in {some} of {all} epochs."),
+        _ => String::new(),
+    }
 }
 
 /// What the shades mean.
@@ -139,7 +148,7 @@ impl LayerMap {
         let round = Scale::new((first.0 as f64, last.1 as f64), (0.0, 1.0)).ticks(5);
         let place = |(epoch, text): (f64, String)| {
             let column = self.columns.iter().position(|&(_, to)| to as f64 >= epoch)?;
-            (epoch.fract() == 0.0).then(|| (LEFT + (column as f64 + 0.5) * width, text))
+            (epoch.fract() == 0.0).then_some((LEFT + (column as f64 + 0.5) * width, text))
         };
         round.into_iter().filter_map(place).collect()
     }

@@ -3,7 +3,7 @@
 use super::bound::subscript;
 use crate::report::axis::label;
 use crate::report::figure::Figure;
-use crate::report::portrait::Plane;
+use crate::report::principal::Principal;
 use crate::report::svg::{Anchor, Svg, number};
 
 /// Classes that have a colour of their own in the style sheet.
@@ -13,23 +13,25 @@ const SIDE: f64 = 280.0;
 /// Free room within the square, and what the axes' names take beside it.
 const MARGIN: f64 = 8.0;
 const NAMES: f64 = 24.0;
+/// What the number of a class takes, on either side: two that are nearer than this would overlap.
+const LABEL: f64 = 17.0;
 
 /// A scatter for each layer, the nearest to the image first.
-pub fn figure(planes: &[Plane], labels: Option<&[u32]>) -> Option<Figure> {
+pub fn figure(planes: &[Principal], labels: Option<&[u32]>) -> Option<Figure> {
     let first = planes.first()?;
-    let count = first.principal.points.len();
+    let count = first.points.len();
     let classes = labels.map_or(0, |labels| labels.iter().take(count).max().map_or(0, |&most| most + 1));
     let panels: String = planes.iter().enumerate().map(|(index, plane)| panel(index, plane, labels, classes)).collect();
     let colours = match classes {
         0 => "The data has no classes.".to_string(),
-        _ => "The number on a cluster is its class, at the median of its images.".to_string(),
+        _ => "The number on a cluster is its class, at or beside the median of its images.".to_string(),
     };
     Some(Figure {
         title: "Latents of each layer by class".into(),
-        body: format!("{}<div class=\"panels small\">{panels}</div>", legend(classes)),
+        body: format!("{}<div class=\"panels medium\">{panels}</div>", legend(classes)),
         caption: format!(
-            "{count} held-out images: one sample of q(zᵢ|·) each, on the two directions of largest variance. A shapeless cloud is a layer \
-             that knows nothing of the classes. {colours}"
+            "{count} held-out images: one sample of q(zᵢ|·) each, on the two directions of largest variance, with the share of the layer's \
+             variance that each explains. A shapeless cloud is a layer that knows nothing of the classes. {colours}"
         ),
         class: "wide",
     })
@@ -45,9 +47,9 @@ fn legend(classes: u32) -> String {
     format!("<ul class=\"legend\">{}</ul>", (0..classes.min(COLOURS)).map(entry).collect::<String>())
 }
 
-fn panel(index: usize, plane: &Plane, labels: Option<&[u32]>, classes: u32) -> String {
+fn panel(index: usize, plane: &Principal, labels: Option<&[u32]>, classes: u32) -> String {
     let name = format!("z{}", subscript(index as u64 + 1));
-    let points = &plane.principal.points;
+    let points = &plane.points;
     let reach = reach(points);
     let place = |value: f64| SIDE / 2.0 + value / reach * (SIDE / 2.0 - MARGIN);
     let mut svg = Svg::new(SIDE + NAMES, SIDE + NAMES, &format!("Two principal components of {name}"));
@@ -68,27 +70,23 @@ fn panel(index: usize, plane: &Plane, labels: Option<&[u32]>, classes: u32) -> S
         let path: String = members.iter().map(dot).collect();
         svg.element("path", &[("class", format!("dots k{}", class % COLOURS)), ("d", path)]);
     }
-    for class in 0..classes {
+    let median_place = |class: u32| {
         let coordinate = |axis: usize| {
-            let mut values: Vec<f64> =
-                points.iter().enumerate().filter(|(row, _)| class_of(*row) == class).map(|(_, p)| p[axis]).collect();
-            values.sort_by(f64::total_cmp);
-            values.get(values.len() / 2).copied()
+            let members = points.iter().enumerate().filter(|(row, _)| class_of(*row) == class);
+            median(members.map(|(_, point)| point[axis]).collect())
         };
-        if let (Some(x), Some(y)) = (coordinate(0), coordinate(1)) {
-            svg.text("class-label", (place(x), SIDE - place(y) + 5.0), Anchor::Middle, &class.to_string());
-        }
+        Some((class, [place(coordinate(0)?), SIDE - place(coordinate(1)?)]))
+    };
+    let (names, mut places): (Vec<u32>, Vec<[f64; 2]>) = (0..classes).filter_map(median_place).unzip();
+    spread(&mut places);
+    for (class, [x, y]) in names.into_iter().zip(places) {
+        svg.text("class-label", (x, y + 5.0), Anchor::Middle, &class.to_string());
     }
     svg.close("g");
-    let [first, second] = plane.principal.shares.map(|share| label(share * 100.0, 0));
+    let [first, second] = plane.shares.map(|share| label(share * 100.0, 0));
     let middle = SIDE / 2.0;
-    svg.text(
-        "axis-title",
-        (NAMES + middle, SIDE + NAMES - 6.0),
-        Anchor::Middle,
-        &format!("component 1, {first} % of the variance"),
-    );
-    svg.upward_text("axis-title", (16.0, middle), &format!("component 2, {second} % of the variance"));
+    svg.text("axis-title", (NAMES + middle, SIDE + NAMES - 6.0), Anchor::Middle, &format!("component 1 ({first} %)"));
+    svg.upward_text("axis-title", (16.0, middle), &format!("component 2 ({second} %)"));
     format!("<div class=\"panel\"><h4>{name}</h4>{}</div>", svg.finish())
 }
 
@@ -97,4 +95,64 @@ fn reach(points: &[[f64; 2]]) -> f64 {
     let mut sizes: Vec<f64> = points.iter().map(|p| p[0].abs().max(p[1].abs())).collect();
     sizes.sort_by(f64::total_cmp);
     sizes.get(sizes.len() * 99 / 100).copied().unwrap_or(1.0).max(1e-9) * 1.05
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}
+
+/// Moves what would overlap apart, a little at a time, so that each number stays as near to its place as it can.
+fn spread(places: &mut [[f64; 2]]) {
+    for _ in 0..100 {
+        let mut is_free = true;
+        for second in 1..places.len() {
+            for first in 0..second {
+                let [dx, dy] = [0, 1].map(|axis| places[second][axis] - places[first][axis]);
+                let distance = dx.hypot(dy);
+                if distance >= LABEL {
+                    continue;
+                }
+                is_free = false;
+                // Two in one place part sideways.
+                let direction = if distance > 1e-9 { [dx / distance, dy / distance] } else { [1.0, 0.0] };
+                for axis in [0, 1] {
+                    let step = direction[axis] * (LABEL - distance) * 0.51;
+                    places[second][axis] += step;
+                    places[first][axis] -= step;
+                }
+            }
+        }
+        if is_free {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_classes_do_not_overlap_and_stay_near() {
+        let mut places = vec![[100.0, 100.0], [100.0, 100.0], [104.0, 97.0], [200.0, 50.0]];
+        let before = places.clone();
+        spread(&mut places);
+        for (second, b) in places.iter().enumerate() {
+            for a in &places[..second] {
+                assert!((a[0] - b[0]).hypot(a[1] - b[1]) > LABEL - 0.1, "{places:?}");
+            }
+            let moved = (b[0] - before[second][0]).hypot(b[1] - before[second][1]);
+            assert!(moved < 2.0 * LABEL, "{places:?}");
+        }
+        assert_eq!(places[3], before[3], "what overlaps nothing stays");
+    }
+
+    #[test]
+    fn all_but_the_outermost_points_are_in_the_square() {
+        let mut points: Vec<[f64; 2]> = (0..200).map(|k| [f64::from(k) / 100.0 - 1.0, 0.1]).collect();
+        points[7] = [50.0, 0.0];
+        assert!((reach(&points) - 1.05).abs() < 0.02, "{}", reach(&points));
+        assert_eq!(reach(&[]), 1.05);
+    }
 }

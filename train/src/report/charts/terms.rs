@@ -27,11 +27,6 @@ pub fn likelihood(history: &History) -> Option<Figure> {
 
 /// log q − log p of each layer.
 pub fn divergences(history: &History) -> Option<Figure> {
-    let layer = |index: usize| {
-        let point = |epoch: &Epoch| Some((epoch.epoch as f64, (*epoch.train_kl_nats.get(index)?)?));
-        let points: Vec<_> = history.epochs.iter().filter_map(point).collect();
-        Series { name: format!("z{}", subscript(index as u64 + 1)), colour: index + 1, stroke: Stroke::Solid, points }
-    };
     LineChart {
         id: "divergences".into(),
         title: "What each layer says: KL(q‖p)".into(),
@@ -39,10 +34,20 @@ pub fn divergences(history: &History) -> Option<Figure> {
             .into(),
         x_title: "epoch".into(),
         y_title: "nats per image".into(),
-        series: (0..history.depth()).map(layer).filter(|series| !series.points.is_empty()).collect(),
+        series: layer_series(history, |epoch, index| *epoch.train_kl_nats.get(index)?),
         x_values: Vec::new(),
         warmup_end: warmup_end(history),
         span: Span::Logarithmic(ACTIVE_NATS),
     }
     .figure()
+}
+
+/// A line for each layer that has values.
+pub fn layer_series(history: &History, value: impl Fn(&Epoch, usize) -> Option<f64>) -> Vec<Series> {
+    let layer = |index: usize| {
+        let point = |epoch: &Epoch| Some((epoch.epoch as f64, value(epoch, index)?));
+        let points: Vec<_> = history.epochs.iter().filter_map(point).collect();
+        Series { name: format!("z{}", subscript(index as u64 + 1)), colour: index + 1, stroke: Stroke::Solid, points }
+    };
+    (0..history.depth()).map(layer).filter(|series| !series.points.is_empty()).collect()
 }
