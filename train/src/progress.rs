@@ -146,9 +146,9 @@ impl Console {
     pub fn progress(&self, task: &str, unit: &'static str, first: u64, total: u64) -> Progress<'_> {
         if self.style == Style::Bar && !self.quiet {
             let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-            // Two lines: what is long is cut off at the terminal's edge, so that neither wraps.
+            // Two lines: the bar gives way to the words, and what is long below is cut off at the edge, so that neither wraps.
             let template =
-                format!("{{prefix}} {{bar:12}} {{pos}}/{{len}} {unit}, {{rate}}/s, {{eta}} left\n{{wide_msg}}");
+                format!("{{prefix}} {{wide_bar}} {{pos}}/{{len}} {unit}, {{rate}}/s, {{eta}} left\n{{wide_msg}}");
             if let Ok(style) = ProgressStyle::with_template(&template) {
                 let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
                     // A rate that can't be shown is no reason to stop the work.
