@@ -122,6 +122,9 @@ pub struct BenchSubject {
     /// Images in a step [default: the preset's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub batch_size: Option<u32>,
+    /// Set any key of the configuration, such as model.hidden_sizes=[256]; may be given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
     /// Where to compute.
     #[command(flatten)]
     pub device: DeviceArgs,
@@ -166,7 +169,8 @@ impl BenchSubject {
         let batch_size =
             self.batch_size.map(|size| ("--batch-size", "train.batch_size", toml::Value::Integer(size.into())));
         let flags = batch_size.into_iter().collect();
-        let config: Config = layered(&Sources { preset: Some(&self.preset), flags, ..Sources::default() })?;
+        let config: Config =
+            layered(&Sources { preset: Some(&self.preset), flags, sets: &self.set, ..Sources::default() })?;
         let device = self.device.device.clone().unwrap_or_else(|| config.train.device.clone());
         let threads = self.device.threads.map_or(config.train.threads, |threads| threads as usize);
         Ok(Subject { config, device, threads, json: self.json })
