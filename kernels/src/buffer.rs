@@ -9,7 +9,8 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::DType;
-use crate::view::{View, ViewMut};
+use crate::opencl::Memory;
+use crate::view::{DeviceSlice, DeviceSliceMut, View, ViewMut};
 
 /// Memory is handed out in cache lines, so that no two buffers share one and vector loads are aligned.
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
@@ -23,8 +24,33 @@ const CACHE_LINE_BYTES: usize = 64;
 pub struct Buffer {
     dtype: DType,
     len: usize,
-    memory: Vec<CacheLine>,
+    place: Place,
     pool: Weak<Pool>,
+}
+
+/// Where the elements lie.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// In the processor's memory.
+    Host(Vec<CacheLine>),
+    /// In the memory of an OpenCL device.
+    Device(Memory),
+}
+
+impl Place {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Host(lines) => lines.len() * CACHE_LINE_BYTES,
+            Self::Device(memory) => memory.bytes(),
+        }
+    }
+
+    /// Says that a buffer of `len` elements starts to use the memory.
+    fn begin(&mut self, len: usize) {
+        if let Self::Device(memory) = self {
+            memory.begin(len);
+        }
+    }
 }
 
 impl std::fmt::Debug for CacheLine {
@@ -55,23 +81,35 @@ impl Buffer {
     /// Reads all elements.
     #[must_use]
     pub fn view(&self) -> View<'_> {
+        let memory = match &self.place {
+            Place::Host(memory) => memory,
+            Place::Device(memory) => {
+                return View::Device(DeviceSlice { memory, dtype: self.dtype, offset: 0, len: self.len });
+            }
+        };
         match self.dtype {
-            DType::F32 => View::F32(&bytemuck::cast_slice(&self.memory)[..self.len]),
-            DType::F64 => View::F64(&bytemuck::cast_slice(&self.memory)[..self.len]),
-            DType::U8 => View::U8(&bytemuck::cast_slice(&self.memory)[..self.len]),
-            DType::U32 => View::U32(&bytemuck::cast_slice(&self.memory)[..self.len]),
+            DType::F32 => View::F32(&bytemuck::cast_slice(memory)[..self.len]),
+            DType::F64 => View::F64(&bytemuck::cast_slice(memory)[..self.len]),
+            DType::U8 => View::U8(&bytemuck::cast_slice(memory)[..self.len]),
+            DType::U32 => View::U32(&bytemuck::cast_slice(memory)[..self.len]),
         }
     }
 
     /// Writes all elements.
     #[must_use]
     pub fn view_mut(&mut self) -> ViewMut<'_> {
-        let len = self.len;
-        match self.dtype {
-            DType::F32 => ViewMut::F32(&mut bytemuck::cast_slice_mut(&mut self.memory)[..len]),
-            DType::F64 => ViewMut::F64(&mut bytemuck::cast_slice_mut(&mut self.memory)[..len]),
-            DType::U8 => ViewMut::U8(&mut bytemuck::cast_slice_mut(&mut self.memory)[..len]),
-            DType::U32 => ViewMut::U32(&mut bytemuck::cast_slice_mut(&mut self.memory)[..len]),
+        let (dtype, len) = (self.dtype, self.len);
+        let memory = match &mut self.place {
+            Place::Host(memory) => memory,
+            Place::Device(memory) => {
+                return ViewMut::Device(DeviceSliceMut::new(DeviceSlice { memory, dtype, offset: 0, len }));
+            }
+        };
+        match dtype {
+            DType::F32 => ViewMut::F32(&mut bytemuck::cast_slice_mut(memory)[..len]),
+            DType::F64 => ViewMut::F64(&mut bytemuck::cast_slice_mut(memory)[..len]),
+            DType::U8 => ViewMut::U8(&mut bytemuck::cast_slice_mut(memory)[..len]),
+            DType::U32 => ViewMut::U32(&mut bytemuck::cast_slice_mut(memory)[..len]),
         }
     }
 }
@@ -137,26 +175,40 @@ struct PoolState {
 }
 
 impl Pool {
-    /// A buffer of `len` elements with arbitrary contents, or `None` if the system has no memory.
+    /// A buffer of `len` elements in the processor's memory with arbitrary contents, or `None` if the system has none.
     pub fn take(self: &Arc<Self>, dtype: DType, len: usize) -> Option<SharedBuffer> {
-        let lines = len.checked_mul(dtype.size_bytes())?.div_ceil(CACHE_LINE_BYTES);
-        let bytes = lines * CACHE_LINE_BYTES;
+        self.take_from(dtype, len, |bytes| {
+            let mut memory = Vec::new();
+            memory.try_reserve_exact(bytes / CACHE_LINE_BYTES).ok()?;
+            memory.resize(bytes / CACHE_LINE_BYTES, <CacheLine as bytemuck::Zeroable>::zeroed());
+            Some(Place::Host(memory))
+        })
+    }
+
+    /// A buffer of `len` elements; `obtain` is asked for memory if no buffer of the size is free. A pool serves one device.
+    pub(crate) fn take_from(
+        self: &Arc<Self>,
+        dtype: DType,
+        len: usize,
+        obtain: impl FnOnce(usize) -> Option<Place>,
+    ) -> Option<SharedBuffer> {
+        let bytes = len.checked_mul(dtype.size_bytes())?.checked_next_multiple_of(CACHE_LINE_BYTES)?;
         let mut state = self.lock();
         state.statistics.requests += 1;
         if let Some(mut buffer) = state.free.get_mut(&bytes).and_then(Vec::pop) {
             let recycled = Arc::get_mut(&mut buffer).expect("bug: a free buffer is held elsewhere; please report it");
             (recycled.dtype, recycled.len) = (dtype, len);
+            recycled.place.begin(len);
             return Some(SharedBuffer(Some(buffer)));
         }
         drop(state);
-        let mut memory = Vec::new();
-        memory.try_reserve_exact(lines).ok()?;
+        let mut place = obtain(bytes)?;
+        place.begin(len);
         let mut state = self.lock();
         state.statistics.allocations += 1;
         state.statistics.bytes += bytes;
         drop(state);
-        memory.resize(lines, <CacheLine as bytemuck::Zeroable>::zeroed());
-        Some(SharedBuffer(Some(Arc::new(Buffer { dtype, len, memory, pool: Arc::downgrade(self) }))))
+        Some(SharedBuffer(Some(Arc::new(Buffer { dtype, len, place, pool: Arc::downgrade(self) }))))
     }
 
     /// What was handed out so far.
@@ -168,13 +220,13 @@ impl Pool {
     /// Gives all free buffers back to the system.
     pub fn release_free(&self) {
         let mut state = self.lock();
-        let free: usize = state.free.values().flatten().map(|buffer| buffer.memory.len() * CACHE_LINE_BYTES).sum();
+        let free: usize = state.free.values().flatten().map(|buffer| buffer.place.bytes()).sum();
         state.statistics.bytes -= free;
         state.free.clear();
     }
 
     fn put_back(&self, buffer: Arc<Buffer>) {
-        let bytes = buffer.memory.len() * CACHE_LINE_BYTES;
+        let bytes = buffer.place.bytes();
         self.lock().free.entry(bytes).or_default().push(buffer);
     }
 

@@ -57,13 +57,24 @@ pub enum Error {
     },
     /// The device has no room.
     #[error(
-        "{device}: no memory for {requested_bytes} bytes; a smaller batch or a smaller chunk of importance samples needs less"
+        "{device}: no memory for {requested_bytes} bytes{}; a smaller batch or a smaller chunk of importance samples needs less",
+        describe_device_memory(*device_bytes)
     )]
     OutOfMemory {
         /// The device that was asked.
         device: String,
         /// What was asked for.
         requested_bytes: usize,
+        /// What is in use and what the device has, where that is known.
+        device_bytes: Option<(usize, usize)>,
+    },
+    /// The device or its driver failed.
+    #[error("{device}: {what}")]
+    Failed {
+        /// The device that failed.
+        device: String,
+        /// What failed, in the driver's words.
+        what: String,
     },
 }
 
@@ -79,6 +90,10 @@ impl Error {
     pub fn argument(operation: &'static str, what: impl Into<String>) -> Self {
         Self::Argument { operation, what: what.into() }
     }
+}
+
+fn describe_device_memory(device_bytes: Option<(usize, usize)>) -> String {
+    device_bytes.map_or_else(String::new, |(used, all)| format!(" ({used} of {all} are in use)"))
 }
 
 fn name_shapes(shapes: &[NamedShape]) -> String {

@@ -40,17 +40,21 @@
 //! | `rng/` | Philox: random numbers as functions of their address |
 //! | `cpu/` | the processor: `matmul/` has the engines of the matrix product, `math.rs` the vectorised functions |
 //! | `profile.rs` | where the time of a device goes |
+//! | `opencl/` | every device OpenCL knows, with the kernels in `cl/` |
+//! | `check.rs` | what every backend refuses, in the same words |
 //! | `primitives/` | the list of all primitives with slow references: what parity tests walk |
 //!
 //! # What was left out
 //! Views with strides, integer arithmetic, half precision: no model here needs them, and each would double the number of kernels.
 pub mod backend;
 mod buffer;
+mod check;
 pub mod cpu;
 mod device;
 mod dtype;
 mod error;
 mod function;
+pub mod opencl;
 pub mod primitives;
 pub mod profile;
 pub mod rng;
@@ -64,4 +68,4 @@ pub use dtype::DType;
 pub use error::{Error, NamedShape, Result};
 pub use function::{BinaryFunction, DerivativeNeeds, Reduction, UnaryFunction};
 pub use shape::{AxisExtent, Block, Broadcast, MAX_RANK, Shape};
-pub use view::{View, ViewMut};
+pub use view::{DeviceSlice, DeviceSliceMut, View, ViewMut};

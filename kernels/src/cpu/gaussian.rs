@@ -4,22 +4,14 @@ use std::f64::consts::TAU;
 
 use super::lanes::{Aligned, TILE, map, map_2, or_scratch, sum_of, tiles, update};
 use super::parallel::{HEAVY, LIGHT, Rows, for_each_block, rows};
-use super::typed::{Extent, Float, Gaussian, GaussianAdjoint, check, for_float, operands};
+use super::typed::{Extent, Float, Gaussian, GaussianAdjoint, check, for_float, operands, rows_before_repeat};
 use crate::backend::{GaussianGradient, GaussianView, Matrix};
-use crate::{Error, Result, View, ViewMut};
+use crate::{Result, View, ViewMut};
 
 /// Row `row` of a matrix.
 #[inline(always)]
 pub(super) fn row_of<T>(x: &[T], columns: usize, row: usize) -> &[T] {
     &x[row * columns..(row + 1) * columns]
-}
-
-/// Rows of x, when each serves `repeat` rows of the distribution.
-pub(super) fn rows_before_repeat(operation: &'static str, rows: usize, repeat: usize) -> Result<usize> {
-    if repeat == 0 || !rows.is_multiple_of(repeat) {
-        return Err(Error::argument(operation, format!("{rows} rows are no multiple of repeat, which is {repeat}")));
-    }
-    Ok(rows / repeat)
 }
 
 /// `Backend::gaussian_log_prob`.

@@ -1,10 +1,10 @@
 //! Likelihoods of data given logits: Bernoulli pixels and categorical labels.
 
-use super::gaussian::{row_of, rows_before_repeat};
+use super::gaussian::row_of;
 use super::lanes::{larger, map, sum_less_ln_1p};
 use super::parallel::{HEAVY, for_each_block, rows};
 use super::softmax::log_sum_exp_of_row;
-use super::typed::{Extent, Float, check, check_indices, for_float, indices_of, operands};
+use super::typed::{Extent, Float, check, check_indices, for_float, indices_of, operands, rows_before_repeat};
 use crate::backend::Matrix;
 use crate::{Error, Result, View, ViewMut};
 

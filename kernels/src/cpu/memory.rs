@@ -1,7 +1,7 @@
 //! Copies between host and buffers, fills, and conversions between dtypes.
 
 use super::parallel::{LIGHT, for_each_block};
-use super::typed::{Extent, check, for_any, operands};
+use super::typed::{Extent, check, for_any, on_host, operands};
 use crate::{Result, View, ViewMut};
 
 /// out[i] = x[i] for equal dtypes.
@@ -17,11 +17,13 @@ fn copy_slice<T: Copy + Send + Sync>(x: &[T], out: &mut [T]) {
 
 /// `Backend::fill`.
 pub(super) fn fill(value: f64, out: ViewMut<'_>) -> Result<()> {
+    on_host("fill", operands!(out))?;
     match out {
         ViewMut::F32(out) => fill_slice(value as f32, out),
         ViewMut::F64(out) => fill_slice(value, out),
         ViewMut::U8(out) => fill_slice(value as u8, out),
         ViewMut::U32(out) => fill_slice(value as u32, out),
+        ViewMut::Device(_) => {}
     }
     Ok(())
 }
@@ -61,11 +63,13 @@ pub(super) fn convert(x: View<'_>, out: ViewMut<'_>) -> Result<()> {
         return copy(NAME, x, out);
     }
     check(NAME, Extent::Like("out", out.len()), operands!(x))?;
+    on_host(NAME, operands!(x, out))?;
     match x {
         View::F32(x) => convert_from(x, out),
         View::F64(x) => convert_from(x, out),
         View::U8(x) => convert_from(x, out),
         View::U32(x) => convert_from(x, out),
+        View::Device(_) => {}
     }
     Ok(())
 }
@@ -76,6 +80,7 @@ fn convert_from<A: Number>(x: &[A], out: ViewMut<'_>) {
         ViewMut::F64(out) => convert_slice(x, out),
         ViewMut::U8(out) => convert_slice(x, out),
         ViewMut::U32(out) => convert_slice(x, out),
+        ViewMut::Device(_) => {}
     }
 }
 

@@ -110,10 +110,11 @@ impl Backend for Cpu {
             self.pool.release_free();
             self.pool.take(dtype, len)
         };
-        self.pool
-            .take(dtype, len)
-            .or_else(retry)
-            .ok_or_else(|| Error::OutOfMemory { device: self.name(), requested_bytes })
+        self.pool.take(dtype, len).or_else(retry).ok_or_else(|| Error::OutOfMemory {
+            device: self.name(),
+            requested_bytes,
+            device_bytes: None,
+        })
     }
 
     fn upload(&self, host: View<'_>, out: ViewMut<'_>) -> Result<()> {

@@ -3,8 +3,7 @@
 use super::parallel::{HEAVY, for_each_block, rows};
 use super::random::{for_each_word_batch, is_success};
 use super::real::Real;
-use super::rows::row_count;
-use super::typed::{Extent, Float, check, check_indices, indices_of, operands};
+use super::typed::{Extent, Float, check, check_indices, indices_of, on_host, operands, row_count};
 use crate::backend::{Matrix, PixelMap};
 use crate::rng::Address;
 use crate::{Error, Result, View, ViewMut};
@@ -31,6 +30,7 @@ pub(super) fn gather_pixels(
         (View::F32(pixels), ViewMut::F32(out)) => gather(map, columns, pixels, indices, out),
         (View::F64(pixels), ViewMut::F64(out)) => gather(map, columns, pixels, indices, out),
         (pixels, out) => {
+            on_host(NAME, operands!(pixels, out))?;
             let rule = "pixels must be u8 or of the dtype of out, which must be a float";
             return Err(Error::DType {
                 operation: NAME,

@@ -2,7 +2,7 @@
 
 use super::lanes::update;
 use super::parallel::{LIGHT, Rows, for_each_block, for_each_block_of, rows};
-use super::typed::{Extent, Float, check, check_indices, for_any, for_float, indices_of, operands};
+use super::typed::{Extent, Float, check, check_indices, for_any, for_float, indices_of, operands, row_count};
 use crate::backend::Matrix;
 use crate::shape::Block;
 use crate::{Error, Result, View, ViewMut};
@@ -180,20 +180,6 @@ fn repeat<T: Copy + Send + Sync>(matrix: Matrix, times: usize, x: &[T], out: &mu
             out.copy_from_slice(&x[start..start + columns]);
         }
     });
-}
-
-/// Rows of an array with so many columns; an array that ends within a row is refused.
-pub(super) fn row_count(operation: &'static str, name: &'static str, len: usize, columns: usize) -> Result<usize> {
-    if columns == 0 && len == 0 {
-        return Ok(0);
-    }
-    if columns == 0 || !len.is_multiple_of(columns) {
-        return Err(Error::argument(
-            operation,
-            format!("{name} has {len} elements, which are no whole rows of {columns} columns"),
-        ));
-    }
-    Ok(len / columns)
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! From the views of the contract to typed slices: every check of dtypes and lengths is made here, before anything is written.
 
-use std::fmt;
-
 use super::matmul::{self, Epilogue, MatmulShape};
 use super::real::Real;
 use super::simd;
-use crate::backend::{BatchNormVectors, GaussianGradient, GaussianView, Matrix};
-use crate::{AxisExtent, DType, Error, Result, View, ViewMut};
+use crate::backend::{BatchNormVectors, GaussianGradient, GaussianView};
+pub(super) use crate::check::{
+    Extent, Operand, check, check_indices, operands, row_count, rows_before_repeat, unequal_dtypes,
+};
+use crate::{DType, Error, Result, View, ViewMut};
 
 /// The float types the primitives compute with.
 ///
@@ -67,24 +68,12 @@ fn baseline<R>(body: impl FnOnce() -> R) -> R {
     body()
 }
 
-/// What a primitive is given: one view, or several under one name.
-pub(super) trait Operand {
-    /// Shows the dtype and the length of each view in it.
-    fn each(&self, see: &mut dyn FnMut(DType, usize));
-}
-
 /// An operand that becomes slices of one float type.
 pub(super) trait Typed: Operand {
     /// The operand as slices of `T`.
     type As<T: Float>;
     /// The slices; the dtype has been checked.
     fn typed<T: Float>(self) -> Self::As<T>;
-}
-
-impl Operand for View<'_> {
-    fn each(&self, see: &mut dyn FnMut(DType, usize)) {
-        see(self.dtype(), self.len());
-    }
 }
 
 impl<'a> Typed for View<'a> {
@@ -96,26 +85,12 @@ impl<'a> Typed for View<'a> {
     }
 }
 
-impl Operand for ViewMut<'_> {
-    fn each(&self, see: &mut dyn FnMut(DType, usize)) {
-        see(self.dtype(), self.len());
-    }
-}
-
 impl<'a> Typed for ViewMut<'a> {
     type As<T: Float> = &'a mut [T];
 
     #[inline]
     fn typed<T: Float>(self) -> &'a mut [T] {
         T::slice_mut(self)
-    }
-}
-
-impl<O: Operand> Operand for Option<O> {
-    fn each(&self, see: &mut dyn FnMut(DType, usize)) {
-        if let Some(operand) = self {
-            operand.each(see);
-        }
     }
 }
 
@@ -134,12 +109,6 @@ macro_rules! bundle {
         $(#[$doc])*
         pub(super) struct $name<'a, T> {
             $(pub(super) $field: $type,)+
-        }
-
-        impl Operand for $bundle<'_> {
-            fn each(&self, see: &mut dyn FnMut(DType, usize)) {
-                $(self.$field.each(see);)+
-            }
         }
 
         impl<'a> Typed for $bundle<'a> {
@@ -170,66 +139,10 @@ bundle! {
     BatchNormVectors => NormVectors { mean: &'a [T], variance: &'a [T], scale: &'a [T], shift: &'a [T] }
 }
 
-/// The length that arrays must have, and why.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Extent {
-    /// One number for each row.
-    Rows(usize),
-    /// One number for each column.
-    Columns(usize),
-    /// So many numbers.
-    Elements(usize),
-    /// A whole matrix.
-    Matrix(Matrix),
-    /// An array seen along an axis.
-    Axis(AxisExtent),
-    /// That array without its axis.
-    AroundAxis(AxisExtent),
-    /// As long as another array.
-    Like(&'static str, usize),
-}
-
-impl Extent {
-    /// Elements, or `None` if there are more than can be counted.
-    fn len(self) -> Option<usize> {
-        match self {
-            Self::Rows(count) | Self::Columns(count) | Self::Elements(count) | Self::Like(_, count) => Some(count),
-            Self::Matrix(matrix) => matrix.rows.checked_mul(matrix.columns),
-            Self::Axis(extent) => extent.outer.checked_mul(extent.axis)?.checked_mul(extent.inner),
-            Self::AroundAxis(extent) => extent.outer.checked_mul(extent.inner),
-        }
-    }
-}
-
-impl fmt::Display for Extent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Like(other, count) => return write!(f, "{other} has {count}"),
-            Self::Elements(count) => return write!(f, "{count} are needed"),
-            Self::Rows(count) => write!(f, "{count} rows")?,
-            Self::Columns(count) => write!(f, "{count} columns")?,
-            Self::Matrix(matrix) => write!(f, "{} rows of {} columns", matrix.rows, matrix.columns)?,
-            Self::Axis(extent) => write!(f, "{} × {} × {}", extent.outer, extent.axis, extent.inner)?,
-            Self::AroundAxis(extent) => write!(f, "{} × {}", extent.outer, extent.inner)?,
-        }
-        match self.len() {
-            Some(count) => write!(f, " need {count}"),
-            None => f.write_str(" are more than can be counted"),
-        }
-    }
-}
-
-/// Operands with their names, for the checks.
-macro_rules! operands {
-    ($($operand:ident),+) => {
-        &[$((stringify!($operand), &$operand as &dyn $crate::cpu::typed::Operand)),+]
-    };
-}
-
 /// Runs a body with the operands as slices of their common float type, or refuses them.
 macro_rules! for_float {
     ($operation:expr, ($($operand:ident),+) => $body:expr) => {
-        match $crate::cpu::typed::common_float($operation, $crate::cpu::typed::operands!($($operand),+))? {
+        match $crate::cpu::typed::common_float($operation, $crate::check::operands!($($operand),+))? {
             $crate::DType::F32 => {
                 $(let $operand = $crate::cpu::typed::Typed::typed::<f32>($operand);)+
                 $body
@@ -250,73 +163,46 @@ macro_rules! for_any {
             ($crate::View::F64($x), $crate::ViewMut::F64($out)) => $body,
             ($crate::View::U8($x), $crate::ViewMut::U8($out)) => $body,
             ($crate::View::U32($x), $crate::ViewMut::U32($out)) => $body,
-            (x, out) => return Err($crate::cpu::typed::unequal_dtypes($operation, x.dtype(), out.dtype())),
+            (x, out) => return Err($crate::cpu::typed::why_not_slices($operation, x, &out)),
         }
     };
 }
 
-pub(super) use {for_any, for_float, operands};
+pub(super) use {for_any, for_float};
 
-/// The float type that all operands have.
+/// The float type that all operands have; they must lie in the processor's memory.
 pub(super) fn common_float(operation: &'static str, operands: &[(&'static str, &dyn Operand)]) -> Result<DType> {
-    let (mut first, mut rule) = (None, None);
+    on_host(operation, operands)?;
+    crate::check::common_float(operation, operands)
+}
+
+/// Refuses operands in the memory of another device.
+pub(super) fn on_host(operation: &'static str, operands: &[(&'static str, &dyn Operand)]) -> Result<()> {
+    let mut elsewhere = None;
     for (_, operand) in operands {
-        operand.each(&mut |dtype, _| {
-            if !dtype.is_float() {
-                rule = Some("floats are needed");
-            } else if *first.get_or_insert(dtype) != dtype {
-                rule = rule.or(Some("all floats must have one dtype"));
+        operand.each(&mut |view| {
+            if let View::Device(slice) = view {
+                elsewhere.get_or_insert_with(|| slice.memory.device_name().to_owned());
             }
         });
     }
-    match (first, rule) {
-        (Some(dtype), None) => Ok(dtype),
-        _ => {
-            let mut dtypes = Vec::new();
-            for &(name, operand) in operands {
-                operand.each(&mut |dtype, _| dtypes.push((name, dtype)));
-            }
-            Err(Error::DType { operation, rule: rule.unwrap_or("floats are needed"), dtypes })
-        }
-    }
+    elsewhere.map_or(Ok(()), |right| Err(Error::Device { operation, left: "cpu".to_owned(), right }))
 }
 
-/// The error of a copy between different dtypes.
-pub(super) fn unequal_dtypes(operation: &'static str, x: DType, out: DType) -> Error {
-    Error::DType { operation, rule: "the dtypes must be equal", dtypes: vec![("x", x), ("out", out)] }
+/// Why two views are not slices of one type.
+pub(super) fn why_not_slices(operation: &'static str, x: View<'_>, out: &ViewMut<'_>) -> Error {
+    on_host(operation, &[("x", &x), ("out", out)])
+        .err()
+        .unwrap_or_else(|| unequal_dtypes(operation, x.dtype(), out.dtype()))
 }
 
 /// The elements of a view of indices or labels.
 pub(super) fn indices_of<'a>(operation: &'static str, name: &'static str, view: View<'a>) -> Result<&'a [u32]> {
     match view {
         View::U32(slice) => Ok(slice),
-        _ => Err(Error::DType { operation, rule: "indices must be u32", dtypes: vec![(name, view.dtype())] }),
-    }
-}
-
-/// Refuses operands that do not have the length `extent` says.
-pub(super) fn check(operation: &'static str, extent: Extent, operands: &[(&'static str, &dyn Operand)]) -> Result<()> {
-    let needed = extent.len();
-    let mut wrong = None;
-    for &(name, operand) in operands {
-        operand.each(&mut |_, len| {
-            if Some(len) != needed {
-                wrong = wrong.or(Some((name, len)));
-            }
-        });
-    }
-    match wrong {
-        None => Ok(()),
-        Some((name, len)) => Err(Error::argument(operation, format!("{name} has {len} elements, {extent}"))),
-    }
-}
-
-/// Refuses an index that is not below `count`.
-pub(super) fn check_indices(operation: &'static str, name: &'static str, indices: &[u32], count: usize) -> Result<()> {
-    match indices.iter().position(|&index| index as usize >= count) {
-        None => Ok(()),
-        Some(at) => {
-            Err(Error::argument(operation, format!("{name}[{at}] is {}, which must be below {count}", indices[at])))
+        _ => {
+            on_host(operation, &[(name, &view)])?;
+            Err(crate::check::not_indices(operation, name, view.dtype()))
         }
     }
 }

@@ -1,0 +1,225 @@
+// What a ladder does with diagonal Gaussians: heads that make them, samples, two merged into one, densities, divergences, and all adjoints.
+//
+// Element-wise kernels: a work-item for each VW elements. Kernels with one result for each row: LANES work-items share a row;
+// launch (LANES, rows), groups of (LANES, 1). Kernels over [rows, columns] that need the row: launch (columns by VW, rows).
+
+#define LOG_TAU ((WIDE)1.8378770664093453)
+
+// mean = left half, variance = softplus(right half) + floor. Launch: (columns by VW, rows).
+kernel void gaussian_head(const uint columns, const REAL least, IN(x), OUT(mean), OUT(variance)) {
+    const size_t c = VW * get_global_id(0), row = get_global_id(1);
+    if (c >= columns)
+        return;
+    GO(x), GO(mean), GO(variance);
+    const size_t left = columns - c, from = row * 2 * columns + c, to = row * columns + c;
+    store(load(x + from, left), mean + to, left);
+    store(softplus_of(load(x + from + columns, left)) + least, variance + to, left);
+}
+
+// grad_x = [grad_mean | grad_variance · sigmoid(right half)]. Launch: (columns by VW, rows).
+kernel void gaussian_head_backward(const uint columns, IN(x), MAYBE_IN(grad_mean), MAYBE_IN(grad_variance),
+                                   OUT(grad_x)) {
+    const size_t c = VW * get_global_id(0), row = get_global_id(1);
+    if (c >= columns)
+        return;
+    GO(x), GO(grad_x);
+    GO_IF(grad_mean);
+    GO_IF(grad_variance);
+    const size_t left = columns - c, to = row * 2 * columns + c, from = row * columns + c;
+    store(grad_mean ? load(grad_mean + from, left) : ZERO, grad_x + to, left);
+    const V slope = grad_variance ? load(grad_variance + from, left) * sigmoid_of(load(x + to + columns, left)) : ZERO;
+    store(slope, grad_x + to + columns, left);
+}
+
+// out = mean + √variance · noise
+kernel void reparameterise(const uint n, IN(mean), IN(variance), IN(noise), OUT(out)) {
+    const size_t i = VW * get_global_id(0);
+    if (i >= n)
+        return;
+    GO(mean), GO(variance), GO(noise), GO(out);
+    const size_t left = n - i;
+    store(load(mean + i, left) + sqrt(load(variance + i, left)) * load(noise + i, left), out + i, left);
+}
+
+// grad_mean = grad_out;  grad_variance = grad_out · noise / (2√variance)
+kernel void reparameterise_backward(const uint n, IN(variance), IN(noise), IN(grad_out), MAYBE_OUT(grad_mean),
+                                    MAYBE_OUT(grad_variance)) {
+    const size_t i = VW * get_global_id(0);
+    if (i >= n)
+        return;
+    GO(variance), GO(noise), GO(grad_out);
+    GO_IF(grad_mean);
+    GO_IF(grad_variance);
+    const size_t left = n - i;
+    const V grad = load(grad_out + i, left);
+    if (grad_mean)
+        store(grad, grad_mean + i, left);
+    if (grad_variance)
+        store(grad * load(noise + i, left) * HALF / sqrt(load(variance + i, left)), grad_variance + i, left);
+}
+
+// With S = v1 + v2: variance = v1·v2/S, mean = (m1·v2 + m2·v1)/S (Sønderby 2016, eqs 17 and 18)
+kernel void merge(const uint n, IN(m1), IN(v1), IN(m2), IN(v2), OUT(mean), OUT(variance)) {
+    const size_t i = VW * get_global_id(0);
+    if (i >= n)
+        return;
+    GO(m1), GO(v1), GO(m2), GO(v2), GO(mean), GO(variance);
+    const size_t left = n - i;
+    const V first = load(v1 + i, left), second = load(v2 + i, left), inverse_sum = ONE / (first + second);
+    store((load(m1 + i, left) * second + load(m2 + i, left) * first) * inverse_sum, mean + i, left);
+    store(first * second * inverse_sum, variance + i, left);
+}
+
+// grad_m1 = gm·v2/S, grad_v1 = gm·v2(m2 − m1)/S² + gv(v2/S)², and the same with 1 and 2 exchanged
+kernel void merge_backward(const uint n, IN(m1), IN(v1), IN(m2), IN(v2), MAYBE_IN(grad_mean), MAYBE_IN(grad_variance),
+                           MAYBE_OUT(grad_m1), MAYBE_OUT(grad_v1), MAYBE_OUT(grad_m2), MAYBE_OUT(grad_v2)) {
+    const size_t i = VW * get_global_id(0);
+    if (i >= n)
+        return;
+    GO(m1), GO(v1), GO(m2), GO(v2);
+    GO_IF(grad_mean);
+    GO_IF(grad_variance);
+    const size_t left = n - i;
+    const V first = load(v1 + i, left), second = load(v2 + i, left), inverse_sum = ONE / (first + second);
+    const V weight_1 = second * inverse_sum, weight_2 = first * inverse_sum;
+    const V gm = grad_mean ? load(grad_mean + i, left) : ZERO, gv = grad_variance ? load(grad_variance + i, left) : ZERO;
+    const V pull = gm * (load(m2 + i, left) - load(m1 + i, left)) * inverse_sum;
+    if (grad_m1)
+        store(gm * weight_1, grad_m1 + grad_m1_first + i, left);
+    if (grad_v1)
+        store(pull * weight_1 + gv * weight_1 * weight_1, grad_v1 + grad_v1_first + i, left);
+    if (grad_m2)
+        store(gm * weight_2, grad_m2 + grad_m2_first + i, left);
+    if (grad_v2)
+        store(gv * weight_2 * weight_2 - pull * weight_2, grad_v2 + grad_v2_first + i, left);
+}
+
+// Sums `term` over the columns of a row; `finish` makes the result of the sum, `total`.
+#define SUM_ROW(term, finish)                                                                                          \
+    ROW_SCRATCH(scratch)                                                                                               \
+    const size_t row = get_global_id(1);                                                                               \
+    WIDE_V sum = (WIDE_V)(0);                                                                                          \
+    for (size_t c = VW * get_local_id(0); c < columns; c += VW * LANES) {                                              \
+        const size_t left = columns - c, at = row * columns + c;                                                       \
+        sum += TO_WIDE(existing(term, left));                                                                          \
+    }                                                                                                                  \
+    const WIDE total = ROW_SUM(WIDE_SUM(sum), scratch);                                                                \
+    if (get_local_id(0) == 0)                                                                                          \
+        out[row] = (REAL)(finish);
+
+inline V log_prob_term(const V x, const V mean, const V variance) {
+    return log(variance) + (x - mean) * (x - mean) / variance;
+}
+
+// out[r] = Σ_c −½[ln 2π + ln variance + (x − mean)²/variance], with row r div repeat of x
+kernel void gaussian_log_prob(const uint columns, const uint repeat, IN(x), IN(mean), IN(variance), OUT(out)) {
+    GO(x), GO(mean), GO(variance), GO(out);
+    x += get_global_id(1) / repeat * columns;
+    SUM_ROW(log_prob_term(load(x + c, left), load(mean + at, left), load(variance + at, left)),
+            (WIDE)-0.5 * (columns * LOG_TAU + total))
+}
+
+// With d = x − mean: grad_x = −g·d/variance summed over the repeats, grad_mean = g·d/variance,
+// grad_variance = g·(d²/variance − 1)/(2·variance). Launch: (columns by VW, rows of x).
+kernel void gaussian_log_prob_backward(const uint columns, const uint repeat, IN(x), IN(mean), IN(variance),
+                                       IN(grad_out), MAYBE_OUT(grad_x), MAYBE_OUT(grad_mean), MAYBE_OUT(grad_variance)) {
+    const size_t c = VW * get_global_id(0), row = get_global_id(1);
+    if (c >= columns)
+        return;
+    GO(x), GO(mean), GO(variance), GO(grad_out);
+    const size_t left = columns - c;
+    const V value = load(x + row * columns + c, left);
+    V sum = ZERO;
+    for (size_t k = 0; k < repeat; k++) {
+        const size_t p = row * repeat + k, at = p * columns + c;
+        const V precision = ONE / load(variance + at, left), distance = value - load(mean + at, left);
+        const V slope = distance * precision;
+        sum -= grad_out[p] * slope;
+        if (grad_mean)
+            store(grad_out[p] * slope, grad_mean + grad_mean_first + at, left);
+        if (grad_variance)
+            store(grad_out[p] * HALF * (distance * slope - ONE) * precision, grad_variance + grad_variance_first + at,
+                  left);
+    }
+    if (grad_x)
+        store(sum, grad_x + grad_x_first + row * columns + c, left);
+}
+
+inline V square_of(const V x) { return x * x; }
+
+// out[r] = Σ_c −½[ln 2π + x²]
+kernel void standard_normal_log_prob(const uint columns, IN(x), OUT(out)) {
+    GO(x), GO(out);
+    SUM_ROW(square_of(load(x + at, left)), (WIDE)-0.5 * (columns * LOG_TAU + total))
+}
+
+// grad_x[r, c] = −grad_out[r] · x[r, c]. Launch: (columns by VW, rows).
+kernel void standard_normal_log_prob_backward(const uint columns, IN(x), IN(grad_out), OUT(grad_x)) {
+    const size_t c = VW * get_global_id(0), row = get_global_id(1), at = row * columns + c;
+    if (c >= columns)
+        return;
+    GO(x), GO(grad_out), GO(grad_x);
+    store(-grad_out[row] * load(x + at, columns - c), grad_x + at, columns - c);
+}
+
+// r − 1 − ln r + d²/vp with r = vq/vp
+inline V kl_term(const V q_mean, const V q_variance, const V p_mean, const V p_variance) {
+    const V precision = ONE / p_variance, ratio = q_variance * precision, distance = q_mean - p_mean;
+    return ratio - ONE - log(ratio) + distance * distance * precision;
+}
+
+// out[r] = KL(q‖p) = ½ Σ_c [ln vp − ln vq + (vq + (mq − mp)²)/vp − 1]
+kernel void gaussian_kl(const uint columns, IN(mq), IN(vq), IN(mp), IN(vp), OUT(out)) {
+    GO(mq), GO(vq), GO(mp), GO(vp), GO(out);
+    SUM_ROW(kl_term(load(mq + at, left), load(vq + at, left), load(mp + at, left), load(vp + at, left)),
+            (WIDE)0.5 * total)
+}
+
+// The same against the standard normal
+kernel void gaussian_kl_standard(const uint columns, IN(mq), IN(vq), OUT(out)) {
+    GO(mq), GO(vq), GO(out);
+    SUM_ROW(kl_term(load(mq + at, left), load(vq + at, left), ZERO, ONE), (WIDE)0.5 * total)
+}
+
+// With d = mq − mp: grad_mq = g·d/vp, grad_vq = ½g(1/vp − 1/vq), grad_mp = −g·d/vp, grad_vp = ½g(1/vp − (vq + d²)/vp²).
+// p is the standard normal where it is absent. Launch: (columns by VW, rows).
+kernel void gaussian_kl_backward(const uint columns, IN(mq), IN(vq), MAYBE_IN(mp), MAYBE_IN(vp), IN(grad_out),
+                                 MAYBE_OUT(grad_mq), MAYBE_OUT(grad_vq), MAYBE_OUT(grad_mp), MAYBE_OUT(grad_vp)) {
+    const size_t c = VW * get_global_id(0), row = get_global_id(1), at = row * columns + c, left = columns - c;
+    if (c >= columns)
+        return;
+    GO(mq), GO(vq), GO(grad_out);
+    const REAL grad = grad_out[row];
+    const V p_mean = mp ? load(mp + mp_first + at, left) : ZERO, p_variance = vp ? load(vp + vp_first + at, left) : ONE;
+    const V q_variance = load(vq + at, left), distance = load(mq + at, left) - p_mean;
+    const V precision = ONE / p_variance, slope = grad * distance * precision, half_grad = HALF * grad;
+    if (grad_mq)
+        store(slope, grad_mq + grad_mq_first + at, left);
+    if (grad_vq)
+        store(half_grad * (precision - ONE / q_variance), grad_vq + grad_vq_first + at, left);
+    if (grad_mp)
+        store(-slope, grad_mp + grad_mp_first + at, left);
+    if (grad_vp)
+        store(half_grad * (ONE - (q_variance + distance * distance) * precision) * precision,
+              grad_vp + grad_vp_first + at, left);
+}
+
+inline V bernoulli_term(const V x, const V logit) { return x * logit - softplus_of(logit); }
+
+// out[r] = Σ_c x·l − softplus(l) for logits l, with row r div repeat of x
+kernel void bernoulli_log_prob(const uint columns, const uint repeat, IN(x), IN(logits), OUT(out)) {
+    GO(x), GO(logits), GO(out);
+    x += get_global_id(1) / repeat * columns;
+    SUM_ROW(bernoulli_term(load(x + c, left), load(logits + at, left)), total)
+}
+
+// grad_logits[r, c] = grad_out[r] · (x − sigmoid(l)). Launch: (columns by VW, rows).
+kernel void bernoulli_log_prob_backward(const uint columns, const uint repeat, IN(x), IN(logits), IN(grad_out),
+                                        OUT(grad_logits)) {
+    const size_t c = VW * get_global_id(0), row = get_global_id(1), at = row * columns + c, left = columns - c;
+    if (c >= columns)
+        return;
+    GO(x), GO(logits), GO(grad_out), GO(grad_logits);
+    const V difference = load(x + row / repeat * columns + c, left) - sigmoid_of(load(logits + at, left));
+    store(grad_out[row] * difference, grad_logits + at, left);
+}

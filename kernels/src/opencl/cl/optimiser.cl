@@ -1,0 +1,57 @@
+// Optimisers: one pass over all parameters, their gradient and their moments. Launch: a work-item for each VW elements.
+
+// g ← clamp(g · min(n, norm_limit)/(n + 10⁻⁷), ±element_limit) with n = √squared_norm[0]; an infinite limit does nothing
+kernel void clip_gradient(const uint n, const WIDE norm_limit, const REAL element_limit, IN(squared_norm),
+                          OUT(gradient)) {
+    const size_t i = VW * get_global_id(0);
+    if (i >= n)
+        return;
+    GO(squared_norm), GO(gradient);
+    const WIDE norm = sqrt((WIDE)squared_norm[0]);
+    // Written such that a norm that is NaN makes the gradient NaN.
+    const WIDE clipped = norm > norm_limit ? norm_limit : norm;
+    const REAL factor = isinf(norm_limit) ? (REAL)1 : (REAL)(clipped / (norm + (WIDE)1e-7));
+    store(clamped(load(gradient + i, n - i) * factor, -element_limit, element_limit), gradient + i, n - i);
+}
+
+// m ← β₁m + (1−β₁)g;  v ← β₂v + (1−β₂)g²;  θ ← θ − rate·m/(√v + ε)
+kernel void adam(const uint n, const REAL rate, const REAL keep_1, const REAL add_1, const REAL keep_2,
+                 const REAL add_2, const REAL epsilon, IN(gradient), OUT(value), OUT(first), OUT(second)) {
+    const size_t i = VW * get_global_id(0), left = n - i;
+    if (i >= n)
+        return;
+    GO(gradient), GO(value), GO(first), GO(second);
+    const V g = load(gradient + i, left);
+    const V m = keep_1 * load(first + i, left) + add_1 * g;
+    const V v = keep_2 * load(second + i, left) + add_2 * (g * g);
+    store(m, first + i, left);
+    store(v, second + i, left);
+    store(load(value + i, left) - rate * m / (sqrt(v) + epsilon), value + i, left);
+}
+
+// m ← β₁m + (1−β₁)g;  u ← max(β₂u, |g|);  θ ← θ − rate·m/(u + ε)
+kernel void adamax(const uint n, const REAL rate, const REAL keep_1, const REAL add_1, const REAL keep_2,
+                   const REAL epsilon, IN(gradient), OUT(value), OUT(first), OUT(norm)) {
+    const size_t i = VW * get_global_id(0), left = n - i;
+    if (i >= n)
+        return;
+    GO(gradient), GO(value), GO(first), GO(norm);
+    const V g = load(gradient + i, left);
+    const V m = keep_1 * load(first + i, left) + add_1 * g;
+    const V decayed = keep_2 * load(norm + i, left), magnitude = fabs(g);
+    const V u = decayed > magnitude ? decayed : magnitude;
+    store(m, first + i, left);
+    store(u, norm + i, left);
+    store(load(value + i, left) - rate * m / (u + epsilon), value + i, left);
+}
+
+// velocity ← μ·velocity + g;  value ← value − rate·velocity
+kernel void sgd(const uint n, const REAL rate, const REAL momentum, IN(gradient), OUT(value), OUT(velocity)) {
+    const size_t i = VW * get_global_id(0), left = n - i;
+    if (i >= n)
+        return;
+    GO(gradient), GO(value), GO(velocity);
+    const V next = momentum * load(velocity + i, left) + load(gradient + i, left);
+    store(next, velocity + i, left);
+    store(load(value + i, left) - rate * next, value + i, left);
+}

@@ -1,0 +1,167 @@
+//! An open device: its queue, its programs, its memory pool, and what it has done.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ocl::core::{self, CommandQueue, ContextProperties, DeviceId};
+
+use super::memory::Memory;
+use super::platform::{Found, Kind};
+use super::program::Programs;
+use crate::backend::DeviceStatistics;
+use crate::buffer::{Place, Pool, SharedBuffer};
+use crate::{DType, Error, Result};
+
+/// How kernels are cut for a kind of device; see `cl/common.cl`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cut {
+    /// Bytes that a work-item handles at once; 0 for a single element.
+    vector_bytes: usize,
+    /// Work-items that share a row.
+    pub(super) lanes: usize,
+    /// Neighbouring columns (vectors of them) of a work-group that walks down the rows.
+    pub(super) columns: usize,
+    /// Work-items that share a column.
+    pub(super) row_lanes: usize,
+    /// Work-items of a group in kernels that do not share.
+    pub(super) group: usize,
+    /// The same in kernels whose grid is a matrix; rows may be narrow. Fixed, since some drivers compile a kernel anew for each size.
+    pub(super) row_group: usize,
+}
+
+impl Cut {
+    const fn new(kind: Kind) -> Self {
+        match kind {
+            // Sixteen floats are two registers of AVX2 and one of AVX-512; groups exist only to share the cost of their start.
+            Kind::Processor => Self { vector_bytes: 64, lanes: 1, columns: 1, row_lanes: 1, group: 16, row_group: 4 },
+            Kind::Gpu => Self { vector_bytes: 0, lanes: 64, columns: 8, row_lanes: 32, group: 128, row_group: 32 },
+        }
+    }
+
+    /// Elements that a work-item handles at once.
+    pub(super) const fn width(self, dtype: DType) -> usize {
+        let width = self.vector_bytes / dtype.size_bytes();
+        if width == 0 { 1 } else { width }
+    }
+}
+
+/// An open device.
+#[derive(Debug)]
+pub(super) struct Context {
+    pub(super) name: String,
+    pub(super) description: String,
+    pub(super) has_f64: bool,
+    pub(super) kind: Kind,
+    pub(super) compute_units: usize,
+    pub(super) cut: Cut,
+    pub(super) device: DeviceId,
+    pub(super) context: core::Context,
+    pub(super) queue: CommandQueue,
+    programs: Mutex<Programs>,
+    pool: Arc<Pool>,
+    memory_bytes: usize,
+    largest_buffer_bytes: usize,
+    launches: AtomicUsize,
+    bytes_to_device: AtomicUsize,
+    bytes_from_device: AtomicUsize,
+}
+
+impl Context {
+    /// Opens a device. Nothing is compiled yet.
+    pub(super) fn open(found: &Found) -> Result<Self> {
+        let failed = |error: ocl::OclCoreError| Error::Failed { device: found.name.clone(), what: error.to_string() };
+        let properties = ContextProperties::new().platform(found.platform_id);
+        let context = core::create_context(Some(&properties), &[found.device_id], None, None).map_err(failed)?;
+        let queue = core::create_command_queue(&context, found.device_id, None).map_err(failed)?;
+        Ok(Self {
+            name: found.name.clone(),
+            description: format!("{}, {} ({})", found.model, found.vendor, found.driver),
+            has_f64: found.has_f64,
+            kind: found.kind,
+            compute_units: found.compute_units as usize,
+            cut: Cut::new(found.kind),
+            device: found.device_id,
+            context,
+            queue,
+            programs: Mutex::new(Programs::new(found)),
+            pool: Arc::default(),
+            memory_bytes: found.memory_bytes as usize,
+            largest_buffer_bytes: found.largest_buffer_bytes as usize,
+            launches: AtomicUsize::new(0),
+            bytes_to_device: AtomicUsize::new(0),
+            bytes_from_device: AtomicUsize::new(0),
+        })
+    }
+
+    /// A buffer with arbitrary contents, from the pool if it has one of the size.
+    pub(super) fn allocate(this: &Arc<Self>, dtype: DType, len: usize) -> Result<SharedBuffer> {
+        let requested_bytes = len.saturating_mul(dtype.size_bytes());
+        let take = || this.pool.take_from(dtype, len, |bytes| this.obtain(bytes).map(Place::Device));
+        let retry = || {
+            this.pool.release_free();
+            take()
+        };
+        take().or_else(retry).ok_or_else(|| this.out_of_memory(requested_bytes))
+    }
+
+    /// Memory from the driver. Drivers hand out more than there is and fail later, so the sum is checked here.
+    fn obtain(&self, bytes: usize) -> Option<Memory> {
+        let in_use = self.pool.statistics().bytes;
+        if bytes > self.largest_buffer_bytes || in_use.checked_add(bytes)? > self.memory_bytes {
+            return None;
+        }
+        Memory::new(&self.context, &self.name, bytes)
+    }
+
+    /// The error of a request that does not fit.
+    pub(super) fn out_of_memory(&self, requested_bytes: usize) -> Error {
+        let device_bytes = Some((self.pool.statistics().bytes, self.memory_bytes));
+        Error::OutOfMemory { device: self.name.clone(), requested_bytes, device_bytes }
+    }
+
+    /// A failure of the driver as an error: memory that it lacks, or its own words.
+    pub(super) fn failed(&self, error: &ocl::OclCoreError) -> Error {
+        use ocl::core::Status;
+        match error.api_status() {
+            Some(Status::CL_MEM_OBJECT_ALLOCATION_FAILURE | Status::CL_OUT_OF_RESOURCES) => self.out_of_memory(0),
+            _ => Error::Failed { device: self.name.clone(), what: first_lines(&error.to_string()) },
+        }
+    }
+
+    /// Waits until all work is done.
+    pub(super) fn finish(&self) -> Result<()> {
+        core::finish(&self.queue).map_err(|error| self.failed(&error))
+    }
+
+    /// The programs, for whoever launches: a kernel's arguments are set and enqueued by one thread at a time.
+    pub(super) fn programs(&self) -> MutexGuard<'_, Programs> {
+        self.programs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn count_launch(&self) {
+        self.launches.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_upload(&self, bytes: usize) {
+        self.bytes_to_device.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_download(&self, bytes: usize) {
+        self.bytes_from_device.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn statistics(&self) -> DeviceStatistics {
+        DeviceStatistics {
+            launches: self.launches.load(Ordering::Relaxed),
+            bytes_to_device: self.bytes_to_device.load(Ordering::Relaxed),
+            bytes_from_device: self.bytes_from_device.load(Ordering::Relaxed),
+            pool: self.pool.statistics(),
+        }
+    }
+}
+
+/// The driver's words without the frame of advice around them.
+fn first_lines(text: &str) -> String {
+    let words = text.lines().map(str::trim).filter(|line| line.chars().any(char::is_alphanumeric));
+    words.take(3).collect::<Vec<_>>().join("; ")
+}

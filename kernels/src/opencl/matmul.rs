@@ -1,0 +1,97 @@
+//! The matrix product: one kernel for processors, and one for GPUs in three sizes of tile.
+
+use super::context::Context;
+use super::platform::Kind;
+use super::program::File;
+use crate::backend::Matrix;
+use crate::check::{Extent, check, common_float, operands};
+use crate::{DType, MatmulShape, Result, View, ViewMut};
+
+/// What happens to a sum; the numbers are those of the kernels.
+#[derive(Clone, Copy)]
+enum Mode {
+    Write,
+    AddBias,
+    Accumulate,
+}
+
+/// Rows of `out` that a work-item of the processor's kernel computes (`BLOCK_ROWS` there).
+const BLOCK_ROWS: usize = 48;
+/// Columns, in vectors (`BLOCK_COLUMNS` there).
+const BLOCK_VECTORS: usize = 4;
+
+/// Work-items of a group along either side of a tile.
+const SIDE: usize = 16;
+
+/// `Backend::matmul`.
+pub(super) fn matmul(
+    context: &Context,
+    shape: MatmulShape,
+    left: View<'_>,
+    right: View<'_>,
+    bias: Option<View<'_>>,
+    out: ViewMut<'_>,
+) -> Result<()> {
+    const NAME: &str = "matmul";
+    check(NAME, Extent::Columns(shape.columns), operands!(bias))?;
+    let mode = if bias.is_some() { Mode::AddBias } else { Mode::Write };
+    product(context, NAME, shape, mode, left, right, bias, out)
+}
+
+/// `Backend::matmul_accumulate`.
+pub(super) fn matmul_accumulate(
+    context: &Context,
+    shape: MatmulShape,
+    left: View<'_>,
+    right: View<'_>,
+    out: ViewMut<'_>,
+) -> Result<()> {
+    product(context, "matmul_accumulate", shape, Mode::Accumulate, left, right, None, out)
+}
+
+fn product(
+    context: &Context,
+    name: &'static str,
+    shape: MatmulShape,
+    mode: Mode,
+    left: View<'_>,
+    right: View<'_>,
+    bias: Option<View<'_>>,
+    mut out: ViewMut<'_>,
+) -> Result<()> {
+    let stored = |rows, columns, transposed| {
+        Extent::Matrix(if transposed { Matrix { rows: columns, columns: rows } } else { Matrix { rows, columns } })
+    };
+    check(name, stored(shape.rows, shape.inner, shape.left_transposed), operands!(left))?;
+    check(name, stored(shape.inner, shape.columns, shape.right_transposed), operands!(right))?;
+    check(name, stored(shape.rows, shape.columns, false), operands!(out))?;
+    let dtype = common_float(name, operands!(left, right, bias, out))?;
+    let file = file(context, shape);
+    let launch = context.launch(name, dtype, file, "matmul");
+    let launch = launch.count(shape.rows).count(shape.columns).count(shape.inner);
+    let (left_row, left_inner) = if shape.left_transposed { (1, shape.rows) } else { (shape.inner, 1) };
+    let (right_inner, right_column) = if shape.right_transposed { (1, shape.inner) } else { (shape.columns, 1) };
+    let launch = launch.count(left_row).count(left_inner).count(right_inner).count(right_column);
+    let launch = launch.word(mode as u32).input(left).input(right).input_or_null(bias).output(&mut out);
+    let (rows, columns, group) = grid(context, file, shape, dtype);
+    launch.run([columns, rows, 1], group)
+}
+
+/// The kernel for a product: on a GPU, the largest tile that still gives every compute unit a group or two.
+fn file(context: &Context, shape: MatmulShape) -> File {
+    if context.kind == Kind::Processor {
+        return File::MatmulBlocks;
+    }
+    let groups = |tile: usize| shape.rows.div_ceil(tile) * shape.columns.div_ceil(tile);
+    let tile = [128, 64].into_iter().find(|&tile| groups(tile) >= context.compute_units);
+    File::MatmulTiles(tile.unwrap_or(32))
+}
+
+/// Groups along rows and columns, and the size of a group.
+fn grid(context: &Context, file: File, shape: MatmulShape, dtype: DType) -> (usize, usize, [usize; 3]) {
+    let (rows, columns, group) = match file {
+        File::MatmulTiles(tile) => (tile, tile, [SIDE, SIDE, 1]),
+        _ => (BLOCK_ROWS, BLOCK_VECTORS * context.cut.width(dtype), [1, 1, 1]),
+    };
+    (shape.rows.div_ceil(rows), shape.columns.div_ceil(columns), group)
+}

@@ -1,0 +1,142 @@
+//! Batch normalisation with its activation: one launch each way.
+
+use std::sync::Arc;
+
+use super::context::Context;
+use super::elementwise::kernel_of;
+use super::matmul;
+use super::program::File;
+use crate::backend::{BatchNorm, BatchNormVectors, Matrix};
+use crate::check::{Extent, check, common_float, operands};
+use crate::{MatmulShape, Result, View, ViewMut};
+
+/// `Backend::column_statistics`.
+pub(super) fn column_statistics(
+    context: &Context,
+    matrix: Matrix,
+    x: View<'_>,
+    mut mean: ViewMut<'_>,
+    mut variance: ViewMut<'_>,
+) -> Result<()> {
+    const NAME: &str = "column_statistics";
+    check(NAME, Extent::Matrix(matrix), operands!(x))?;
+    check(NAME, Extent::Columns(matrix.columns), operands!(mean, variance))?;
+    let dtype = common_float(NAME, operands!(x, mean, variance))?;
+    let launch = context.launch(NAME, dtype, File::Norm, NAME).count(matrix.rows).count(matrix.columns);
+    launch.input(x).output(&mut mean).output(&mut variance).sharing_columns(matrix.columns, 1)
+}
+
+/// `Backend::batch_norm`.
+pub(super) fn batch_norm(
+    context: &Context,
+    norm: &BatchNorm,
+    x: View<'_>,
+    scale: View<'_>,
+    shift: View<'_>,
+    mut mean: ViewMut<'_>,
+    mut variance: ViewMut<'_>,
+    mut out: ViewMut<'_>,
+) -> Result<()> {
+    const NAME: &str = "batch_norm";
+    let Matrix { rows, columns } = norm.matrix;
+    check(NAME, Extent::Matrix(norm.matrix), operands!(x, out))?;
+    check(NAME, Extent::Columns(columns), operands!(scale, shift, mean, variance))?;
+    let dtype = common_float(NAME, operands!(x, scale, shift, mean, variance, out))?;
+    let (kernel, a, b) = kernel_of!(norm.activation, "batch_norm_");
+    let launch = context.launch(NAME, dtype, File::Norm, kernel).count(rows).count(columns).real(norm.epsilon);
+    let launch = launch.real(a).real(b).input(x).input(scale).input(shift);
+    launch.output(&mut mean).output(&mut variance).output(&mut out).sharing_columns(columns, 1)
+}
+
+/// `Backend::normalise`.
+pub(super) fn normalise(
+    context: &Context,
+    norm: &BatchNorm,
+    x: View<'_>,
+    vectors: BatchNormVectors<'_>,
+    mut out: ViewMut<'_>,
+) -> Result<()> {
+    const NAME: &str = "normalise";
+    let Matrix { rows, columns } = norm.matrix;
+    check(NAME, Extent::Matrix(norm.matrix), operands!(x, out))?;
+    check(NAME, Extent::Columns(columns), operands!(vectors))?;
+    let dtype = common_float(NAME, operands!(x, vectors, out))?;
+    let (kernel, a, b) = kernel_of!(norm.activation, "normalise_");
+    let launch = context.launch(NAME, dtype, File::Norm, kernel).count(rows).count(columns).real(norm.epsilon);
+    let launch = launch.real(a).real(b).input(x).input(vectors.mean).input(vectors.variance);
+    launch.input(vectors.scale).input(vectors.shift).output(&mut out).sharing_columns(columns, 1)
+}
+
+/// `Backend::matmul_normalise`, in two launches: the product waits in memory of the pool, since the kernels' arrays must not overlap.
+pub(super) fn matmul_normalise(
+    context: &Arc<Context>,
+    shape: MatmulShape,
+    left: View<'_>,
+    right: View<'_>,
+    norm: &BatchNorm,
+    vectors: BatchNormVectors<'_>,
+    out: ViewMut<'_>,
+) -> Result<()> {
+    const NAME: &str = "matmul_normalise";
+    check(NAME, Extent::Matrix(Matrix { rows: shape.rows, columns: shape.columns }), operands!(out))?;
+    check(NAME, Extent::Matrix(norm.matrix), operands!(out))?;
+    check(NAME, Extent::Columns(norm.matrix.columns), operands!(vectors))?;
+    let dtype = common_float(NAME, operands!(left, right, vectors, out))?;
+    let mut product = Context::allocate(context, dtype, out.len())?;
+    let fresh = product.get_mut().expect("bug: a fresh buffer is shared; please report it");
+    matmul::matmul(context, shape, left, right, None, fresh.view_mut())?;
+    normalise(context, norm, product.view(), vectors, out)
+}
+
+/// `Backend::batch_norm_backward`.
+pub(super) fn batch_norm_backward(
+    context: &Context,
+    norm: &BatchNorm,
+    x: View<'_>,
+    vectors: BatchNormVectors<'_>,
+    grad_out: View<'_>,
+    grad_x: ViewMut<'_>,
+    grad_scale: ViewMut<'_>,
+    grad_shift: ViewMut<'_>,
+) -> Result<()> {
+    let share = 1.0 / norm.matrix.rows as f64;
+    let gradients = [grad_x, grad_scale, grad_shift];
+    backward(context, "batch_norm_backward", share, norm, x, vectors, grad_out, gradients)
+}
+
+/// `Backend::normalise_backward`.
+pub(super) fn normalise_backward(
+    context: &Context,
+    norm: &BatchNorm,
+    x: View<'_>,
+    vectors: BatchNormVectors<'_>,
+    grad_out: View<'_>,
+    grad_x: ViewMut<'_>,
+    grad_scale: ViewMut<'_>,
+    grad_shift: ViewMut<'_>,
+) -> Result<()> {
+    let gradients = [grad_x, grad_scale, grad_shift];
+    backward(context, "normalise_backward", 0.0, norm, x, vectors, grad_out, gradients)
+}
+
+/// Both adjoints: `share` is what the statistics owe to each row, 1/rows or nothing.
+fn backward(
+    context: &Context,
+    name: &'static str,
+    share: f64,
+    norm: &BatchNorm,
+    x: View<'_>,
+    vectors: BatchNormVectors<'_>,
+    grad_out: View<'_>,
+    [mut grad_x, mut grad_scale, mut grad_shift]: [ViewMut<'_>; 3],
+) -> Result<()> {
+    let Matrix { rows, columns } = norm.matrix;
+    check(name, Extent::Matrix(norm.matrix), operands!(x, grad_out, grad_x))?;
+    check(name, Extent::Columns(columns), operands!(vectors, grad_scale, grad_shift))?;
+    let dtype = common_float(name, operands!(x, vectors, grad_out, grad_x, grad_scale, grad_shift))?;
+    let (kernel, a, b) = kernel_of!(norm.activation, "norm_backward_");
+    let launch = context.launch(name, dtype, File::Norm, kernel).count(rows).count(columns).real(norm.epsilon);
+    let launch = launch.real(a).real(b).real(share).input(x).input(vectors.mean).input(vectors.variance);
+    let launch = launch.input(vectors.scale).input(vectors.shift).input(grad_out);
+    launch.output(&mut grad_x).output(&mut grad_scale).output(&mut grad_shift).sharing_columns(columns, 1)
+}

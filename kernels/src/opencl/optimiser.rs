@@ -1,0 +1,79 @@
+//! Optimisers: one launch over all parameters.
+
+use super::context::Context;
+use super::program::File;
+use crate::backend::{AdamStep, AdamaxStep};
+use crate::check::{Extent, check, common_float, operands};
+use crate::{Result, View, ViewMut};
+
+/// `Backend::clip_gradient`.
+pub(super) fn clip_gradient(
+    context: &Context,
+    squared_norm: View<'_>,
+    norm_limit: f64,
+    element_limit: f64,
+    mut gradient: ViewMut<'_>,
+) -> Result<()> {
+    const NAME: &str = "clip_gradient";
+    check(NAME, Extent::Elements(1), operands!(squared_norm))?;
+    let dtype = common_float(NAME, operands!(squared_norm, gradient))?;
+    let n = gradient.len();
+    let launch = context.launch(NAME, dtype, File::Optimiser, "clip_gradient").count(n);
+    let launch = launch.wide(norm_limit).real(element_limit);
+    launch.input(squared_norm).output(&mut gradient).over(n)
+}
+
+/// `Backend::adam`.
+pub(super) fn adam(
+    context: &Context,
+    step: AdamStep,
+    gradient: View<'_>,
+    mut value: ViewMut<'_>,
+    mut first_moment: ViewMut<'_>,
+    mut second_moment: ViewMut<'_>,
+) -> Result<()> {
+    const NAME: &str = "adam";
+    let n = gradient.len();
+    check(NAME, Extent::Like("gradient", n), operands!(value, first_moment, second_moment))?;
+    let dtype = common_float(NAME, operands!(gradient, value, first_moment, second_moment))?;
+    let launch = context.launch(NAME, dtype, File::Optimiser, "adam").count(n).real(step.corrected_rate);
+    let launch = launch.real(step.beta_1).real(1.0 - step.beta_1).real(step.beta_2).real(1.0 - step.beta_2);
+    let launch = launch.real(step.epsilon).input(gradient);
+    launch.output(&mut value).output(&mut first_moment).output(&mut second_moment).over(n)
+}
+
+/// `Backend::adamax`.
+pub(super) fn adamax(
+    context: &Context,
+    step: AdamaxStep,
+    gradient: View<'_>,
+    mut value: ViewMut<'_>,
+    mut first_moment: ViewMut<'_>,
+    mut infinity_norm: ViewMut<'_>,
+) -> Result<()> {
+    const NAME: &str = "adamax";
+    let n = gradient.len();
+    check(NAME, Extent::Like("gradient", n), operands!(value, first_moment, infinity_norm))?;
+    let dtype = common_float(NAME, operands!(gradient, value, first_moment, infinity_norm))?;
+    let launch = context.launch(NAME, dtype, File::Optimiser, "adamax").count(n).real(step.corrected_rate);
+    let launch = launch.real(step.beta_1).real(1.0 - step.beta_1).real(step.beta_2).real(step.epsilon);
+    let launch = launch.input(gradient);
+    launch.output(&mut value).output(&mut first_moment).output(&mut infinity_norm).over(n)
+}
+
+/// `Backend::sgd`.
+pub(super) fn sgd(
+    context: &Context,
+    learning_rate: f64,
+    momentum: f64,
+    gradient: View<'_>,
+    mut value: ViewMut<'_>,
+    mut velocity: ViewMut<'_>,
+) -> Result<()> {
+    const NAME: &str = "sgd";
+    let n = gradient.len();
+    check(NAME, Extent::Like("gradient", n), operands!(value, velocity))?;
+    let dtype = common_float(NAME, operands!(gradient, value, velocity))?;
+    let launch = context.launch(NAME, dtype, File::Optimiser, "sgd").count(n).real(learning_rate).real(momentum);
+    launch.input(gradient).output(&mut value).output(&mut velocity).over(n)
+}

@@ -1,0 +1,155 @@
+//! Programs: the files of `cl/`, compiled for a device and a float type when a kernel of theirs is first asked for.
+
+use std::collections::HashMap;
+use std::ffi::CString;
+
+use ocl::core::{self, Kernel, Program};
+
+use super::cache;
+use super::context::Context;
+use super::platform::Found;
+use crate::{DType, Error, Result};
+
+/// A file of kernels, with what it is compiled with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "each is named like its file")]
+pub(super) enum File {
+    Elementwise,
+    Rows,
+    Reduce,
+    Softmax,
+    Norm,
+    Gaussian,
+    Random,
+    Optimiser,
+    /// The product for processors.
+    MatmulBlocks,
+    /// The product for GPUs, with tiles of so many rows and columns.
+    MatmulTiles(usize),
+}
+
+const COMMON: &str = include_str!("cl/common.cl");
+const FUNCTIONS: &str = include_str!("cl/functions.cl");
+
+impl File {
+    /// Name and text; some files need the functions of one number.
+    const fn parts(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Elementwise => ("elementwise.cl", FUNCTIONS, include_str!("cl/elementwise.cl")),
+            Self::Rows => ("rows.cl", "", include_str!("cl/rows.cl")),
+            Self::Reduce => ("reduce.cl", "", include_str!("cl/reduce.cl")),
+            Self::Softmax => ("softmax.cl", "", include_str!("cl/softmax.cl")),
+            Self::Norm => ("norm.cl", FUNCTIONS, include_str!("cl/norm.cl")),
+            Self::Gaussian => ("gaussian.cl", FUNCTIONS, include_str!("cl/gaussian.cl")),
+            Self::Random => ("random.cl", "", include_str!("cl/random.cl")),
+            Self::Optimiser => ("optimiser.cl", FUNCTIONS, include_str!("cl/optimiser.cl")),
+            Self::MatmulBlocks => ("matmul_blocks.cl", "", include_str!("cl/matmul_blocks.cl")),
+            Self::MatmulTiles(_) => ("matmul_tiles.cl", "", include_str!("cl/matmul_tiles.cl")),
+        }
+    }
+
+    /// The whole text. `#line` makes the compiler's messages name the file and its own lines.
+    fn source(self) -> String {
+        let (name, functions, kernels) = self.parts();
+        format!(
+            "#line 1 \"common.cl\"\n{COMMON}\n#line 1 \"functions.cl\"\n{functions}\n#line 1 \"{name}\"\n{kernels}\n"
+        )
+    }
+
+    fn options(self, context: &Context, dtype: DType) -> String {
+        let cut = context.cut;
+        // Without -w, PoCL warns of each vector wider than the processor's that a function takes, hundreds of times.
+        let mut options = format!(
+            "-w -D DOUBLE={} -D HAS_DOUBLE={} -D VW={} -D LANES={} -D COLUMNS={} -D ROW_LANES={}",
+            u8::from(dtype == DType::F64),
+            u8::from(context.has_f64),
+            cut.width(dtype),
+            cut.lanes,
+            cut.columns,
+            cut.row_lanes
+        );
+        if let Self::MatmulTiles(tile) = self {
+            options.push_str(&format!(" -D TILE={tile}"));
+        }
+        options
+    }
+}
+
+/// What was compiled so far.
+#[derive(Debug)]
+pub(super) struct Programs {
+    /// Device, driver and platform: what a compiled program is good for.
+    machine: String,
+    built: HashMap<(File, DType), Program>,
+    kernels: HashMap<(File, DType, &'static str), Kernel>,
+}
+
+impl Programs {
+    pub(super) fn new(found: &Found) -> Self {
+        let machine = format!("{}\n{}\n{}\n{}", found.platform, found.model, found.vendor, found.driver);
+        Self { machine, built: HashMap::new(), kernels: HashMap::new() }
+    }
+
+    /// A kernel, compiled if it was not yet.
+    ///
+    /// # Errors
+    /// `Failed` with the compiler's log.
+    pub(super) fn kernel(
+        &mut self,
+        context: &Context,
+        file: File,
+        dtype: DType,
+        name: &'static str,
+    ) -> Result<&Kernel> {
+        if !self.kernels.contains_key(&(file, dtype, name)) {
+            if !self.built.contains_key(&(file, dtype)) {
+                let program = self.build(context, file, dtype)?;
+                self.built.insert((file, dtype), program);
+            }
+            let program = &self.built[&(file, dtype)];
+            let kernel = core::create_kernel(program, name).map_err(|error| context.failed(&error))?;
+            self.kernels.insert((file, dtype, name), kernel);
+        }
+        Ok(&self.kernels[&(file, dtype, name)])
+    }
+
+    fn build(&self, context: &Context, file: File, dtype: DType) -> Result<Program> {
+        let (source, options) = (file.source(), file.options(context, dtype));
+        let key = format!("{}\n{options}\n{source}", self.machine);
+        let c_options = CString::new(options).expect("bug: options have no zero byte; please report it");
+        if let Some(binary) = cache::read(&key) {
+            // A binary that the driver refuses is as good as none: it is built anew and replaced.
+            let program = core::create_program_with_binary(&context.context, &[context.device], &[&binary]);
+            if let Ok(program) = program
+                && core::build_program(&program, Some(&[context.device]), &c_options, None, None).is_ok()
+            {
+                return Ok(program);
+            }
+            log_rebuild(file);
+        }
+        let text = CString::new(source).expect("bug: kernel files have no zero byte; please report it");
+        let program =
+            core::create_program_with_source(&context.context, &[text]).map_err(|error| context.failed(&error))?;
+        core::build_program(&program, Some(&[context.device]), &c_options, None, None)
+            .map_err(|error| compiler_failed(context, file, &program, &error))?;
+        if let Ok(core::ProgramInfoResult::Binaries(binaries)) =
+            core::get_program_info(&program, core::ProgramInfo::Binaries)
+            && let [binary] = binaries.as_slice()
+        {
+            cache::write(&key, binary);
+        }
+        Ok(program)
+    }
+}
+
+fn log_rebuild(file: File) {
+    eprintln!("opencl: a cached program ({}) was damaged and is compiled anew", file.parts().0);
+}
+
+/// The compiler's log, which names file and line.
+fn compiler_failed(context: &Context, file: File, program: &Program, error: &ocl::OclCoreError) -> Error {
+    let log = core::get_program_build_info(program, context.device, core::ProgramBuildInfo::BuildLog)
+        .map_or_else(|_| error.to_string(), |log| log.to_string());
+    let what = format!("the driver's compiler refused {}:\n{}", file.parts().0, log.trim());
+    Error::Failed { device: context.name.clone(), what }
+}
