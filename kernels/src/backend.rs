@@ -1,6 +1,6 @@
 //! The contract of a device: every primitive once, with its formula and its shapes.
 //!
-//! `cpu/` implements it (and `opencl/` will); the parity tests walk `PRIMITIVES`, which has a line for each method that computes.
+//! `cpu/` and `opencl/` implement it; the parity tests walk `PRIMITIVES`, which has a line for each method that computes.
 //!
 //! Conventions. Arrays are contiguous and row-major. `x` is read, `out` is written whole, never read; a `grad_…` argument
 //! that is read is the adjoint of a result, one that is written is the adjoint of an operand. Float arrays of one call share one
@@ -32,8 +32,17 @@ pub trait Backend: Send + Sync + Debug {
     /// What it is: processor model, vector unit, threads.
     fn description(&self) -> String;
 
+    /// Whether it computes with numbers of this type; some graphics cards have no f64.
+    fn supports(&self, dtype: DType) -> bool;
+
     /// What it has done so far.
     fn statistics(&self) -> DeviceStatistics;
+
+    /// Waits until all work is done: what a measurement of time needs, and nothing else.
+    ///
+    /// # Errors
+    /// `Failed` if the device failed.
+    fn finish(&self) -> Result<()>;
 
     /// Times of its primitives; a device that works on its own waits after each one while the profile is on.
     fn profile(&self) -> &Profile;

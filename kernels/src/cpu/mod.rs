@@ -91,6 +91,10 @@ impl Backend for Cpu {
         format!("{}, {}, {threads} thread{plural}", processor_model(), simd::VectorUnit::in_use().name())
     }
 
+    fn supports(&self, _dtype: DType) -> bool {
+        true
+    }
+
     fn statistics(&self) -> DeviceStatistics {
         DeviceStatistics {
             launches: self.launches.load(Ordering::Relaxed),
@@ -98,6 +102,10 @@ impl Backend for Cpu {
             bytes_from_device: self.bytes_from_device.load(Ordering::Relaxed),
             pool: self.pool.statistics(),
         }
+    }
+
+    fn finish(&self) -> Result<()> {
+        Ok(())
     }
 
     fn profile(&self) -> &Profile {

@@ -1,4 +1,4 @@
-//! Compiled programs on disk. An entry holds the key it was made for and a checksum, so that neither a collision of names nor damage goes unseen;
+//! Compiled programs, and what searches have found, on disk. An entry holds the key it was made for and a checksum, so that neither a collision of names nor damage goes unseen;
 //! whatever is wrong with an entry, it is as if there were none.
 
 use std::path::PathBuf;
@@ -32,9 +32,14 @@ fn path(key: &str) -> Option<PathBuf> {
     Some(folder()?.join(format!("{:016x}.bin", hash(key.as_bytes()))))
 }
 
-/// The program that was kept under a key.
+/// What was kept under a key; a damaged entry is reported and counts as none.
 pub(super) fn read(key: &str) -> Option<Vec<u8>> {
-    decode(&fs::read(path(key)?).ok()?, key)
+    let path = path(key)?;
+    let kept = decode(&fs::read(&path).ok()?, key);
+    if kept.is_none() {
+        eprintln!("opencl: {} in the cache is damaged and is made anew", path.display());
+    }
+    kept
 }
 
 /// Keeps a program; a disk that refuses costs a compilation later and nothing else. Written beside and renamed, so that nobody reads half.

@@ -1,5 +1,6 @@
 //! An open device: its queue, its programs, its memory pool, and what it has done.
 
+use std::env;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,9 +9,24 @@ use ocl::core::{self, CommandQueue, ContextProperties, DeviceId};
 use super::memory::Memory;
 use super::platform::{Found, Kind};
 use super::program::Programs;
+use super::tuning::Choices;
 use crate::backend::DeviceStatistics;
 use crate::buffer::{Place, Pool, SharedBuffer};
 use crate::{DType, Error, Result};
+
+/// The environment variable that says how many bytes of a device may be used, for a device that is shared.
+const MEMORY_VARIABLE: &str = "RUNG_OPENCL_MEMORY";
+
+/// Bytes that may be used of a device's memory.
+fn usable_bytes(found: &Found) -> Result<usize> {
+    let all = found.memory_bytes as usize;
+    let Some(text) = env::var(MEMORY_VARIABLE).ok().filter(|text| !text.is_empty()) else { return Ok(all) };
+    let limit: usize = text.parse().map_err(|_| Error::Failed {
+        device: found.name.clone(),
+        what: format!("{MEMORY_VARIABLE} is {text:?}, which must be a number of bytes"),
+    })?;
+    Ok(all.min(limit))
+}
 
 /// How kernels are cut for a kind of device; see `cl/common.cl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +73,10 @@ pub(super) struct Context {
     pub(super) device: DeviceId,
     pub(super) context: core::Context,
     pub(super) queue: CommandQueue,
+    /// Device, driver and platform: what compiled programs and measurements are good for.
+    pub(super) machine: String,
     programs: Mutex<Programs>,
+    choices: Mutex<Choices>,
     pool: Arc<Pool>,
     memory_bytes: usize,
     largest_buffer_bytes: usize,
@@ -73,9 +92,10 @@ impl Context {
         let properties = ContextProperties::new().platform(found.platform_id);
         let context = core::create_context(Some(&properties), &[found.device_id], None, None).map_err(failed)?;
         let queue = core::create_command_queue(&context, found.device_id, None).map_err(failed)?;
+        let machine = format!("{}\n{}\n{}\n{}", found.platform, found.model, found.vendor, found.driver);
         Ok(Self {
             name: found.name.clone(),
-            description: format!("{}, {} ({})", found.model, found.vendor, found.driver),
+            description: found.description(),
             has_f64: found.has_f64,
             kind: found.kind,
             compute_units: found.compute_units as usize,
@@ -83,9 +103,11 @@ impl Context {
             device: found.device_id,
             context,
             queue,
-            programs: Mutex::new(Programs::new(found)),
+            programs: Mutex::default(),
+            choices: Mutex::new(Choices::read(&machine)),
+            machine,
             pool: Arc::default(),
-            memory_bytes: found.memory_bytes as usize,
+            memory_bytes: usable_bytes(found)?,
             largest_buffer_bytes: found.largest_buffer_bytes as usize,
             launches: AtomicUsize::new(0),
             bytes_to_device: AtomicUsize::new(0),
@@ -136,6 +158,11 @@ impl Context {
     /// The programs, for whoever launches: a kernel's arguments are set and enqueued by one thread at a time.
     pub(super) fn programs(&self) -> MutexGuard<'_, Programs> {
         self.programs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What searches for the fastest product have found.
+    pub(super) fn choices(&self) -> MutexGuard<'_, Choices> {
+        self.choices.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn count_launch(&self) {

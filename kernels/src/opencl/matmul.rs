@@ -9,16 +9,14 @@ use crate::{DType, MatmulShape, Result, View, ViewMut};
 
 /// What happens to a sum; the numbers are those of the kernels.
 #[derive(Clone, Copy)]
-enum Mode {
+pub(super) enum Mode {
     Write,
     AddBias,
     Accumulate,
 }
 
-/// Rows of `out` that a work-item of the processor's kernel computes (`BLOCK_ROWS` there).
-const BLOCK_ROWS: usize = 48;
-/// Columns, in vectors (`BLOCK_COLUMNS` there).
-const BLOCK_VECTORS: usize = 4;
+/// Blocks of `out` that a work-item of the processor's kernel computes, the largest first: rows, and columns in vectors.
+const BLOCKS: [(usize, usize); 2] = [(96, 8), (48, 4)];
 
 /// Work-items of a group along either side of a tile.
 const SIDE: usize = 16;
@@ -57,7 +55,7 @@ fn product(
     left: View<'_>,
     right: View<'_>,
     bias: Option<View<'_>>,
-    mut out: ViewMut<'_>,
+    out: ViewMut<'_>,
 ) -> Result<()> {
     let stored = |rows, columns, transposed| {
         Extent::Matrix(if transposed { Matrix { rows: columns, columns: rows } } else { Matrix { rows, columns } })
@@ -66,7 +64,29 @@ fn product(
     check(name, stored(shape.inner, shape.columns, shape.right_transposed), operands!(right))?;
     check(name, stored(shape.rows, shape.columns, false), operands!(out))?;
     let dtype = common_float(name, operands!(left, right, bias, out))?;
-    let file = file(context, shape);
+    let searched = if dtype == DType::F32 { context.choices().get(&shape) } else { None };
+    let file = searched.unwrap_or_else(|| by_size(context, shape, dtype));
+    run(context, name, file, shape, mode, Operands { left, right, bias }, out)
+}
+
+/// What a product reads.
+pub(super) struct Operands<'a> {
+    pub(super) left: View<'a>,
+    pub(super) right: View<'a>,
+    pub(super) bias: Option<View<'a>>,
+}
+
+/// Launches the kernel of a file; the operands fit the shape.
+pub(super) fn run(
+    context: &Context,
+    name: &'static str,
+    file: File,
+    shape: MatmulShape,
+    mode: Mode,
+    Operands { left, right, bias }: Operands<'_>,
+    mut out: ViewMut<'_>,
+) -> Result<()> {
+    let dtype = out.dtype();
     let launch = context.launch(name, dtype, file, "matmul");
     let launch = launch.count(shape.rows).count(shape.columns).count(shape.inner);
     let (left_row, left_inner) = if shape.left_transposed { (1, shape.rows) } else { (shape.inner, 1) };
@@ -77,21 +97,25 @@ fn product(
     launch.run([columns, rows, 1], group)
 }
 
-/// The kernel for a product: on a GPU, the largest tile that still gives every compute unit a group or two.
-fn file(context: &Context, shape: MatmulShape) -> File {
+/// The kernel for a product: with the largest block or tile that still gives every compute unit enough to do.
+pub(super) fn by_size(context: &Context, shape: MatmulShape, dtype: DType) -> File {
+    let width = context.cut.width(dtype);
+    let count = |rows: usize, columns: usize| shape.rows.div_ceil(rows) * shape.columns.div_ceil(columns);
     if context.kind == Kind::Processor {
-        return File::MatmulBlocks;
+        let fits = |&(rows, vectors): &(usize, usize)| count(rows, vectors * width) >= 2 * context.compute_units;
+        let (rows, vectors) = BLOCKS.into_iter().find(fits).unwrap_or(BLOCKS[BLOCKS.len() - 1]);
+        return File::MatmulBlocks(rows, vectors);
     }
-    let groups = |tile: usize| shape.rows.div_ceil(tile) * shape.columns.div_ceil(tile);
-    let tile = [128, 64].into_iter().find(|&tile| groups(tile) >= context.compute_units);
+    let tile = [128, 64].into_iter().find(|&tile| count(tile, tile) >= context.compute_units);
     File::MatmulTiles(tile.unwrap_or(32))
 }
 
 /// Groups along rows and columns, and the size of a group.
 fn grid(context: &Context, file: File, shape: MatmulShape, dtype: DType) -> (usize, usize, [usize; 3]) {
     let (rows, columns, group) = match file {
+        File::MatmulBlocks(rows, vectors) => (rows, vectors * context.cut.width(dtype), [1, 1, 1]),
         File::MatmulTiles(tile) => (tile, tile, [SIDE, SIDE, 1]),
-        _ => (BLOCK_ROWS, BLOCK_VECTORS * context.cut.width(dtype), [1, 1, 1]),
+        _ => unreachable!("bug: a product in a file without one; please report it"),
     };
     (shape.rows.div_ceil(rows), shape.columns.div_ceil(columns), group)
 }

@@ -27,6 +27,7 @@ mod softmax;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod tuning;
 
 use std::sync::Arc;
 
@@ -46,6 +47,7 @@ use context::Context;
 pub use memory::Memory;
 pub use platform::{Found, Kind, found};
 pub use rung_opencl_loader::{LIBRARY_VARIABLE, NotFound};
+pub use tuning::Tuned;
 
 /// A device of OpenCL, open for work.
 #[derive(Debug)]
@@ -63,12 +65,13 @@ impl OpenCl {
         Context::open(found).map(|context| Self { context: Arc::new(context), profile: Profile::default() })
     }
 
-    /// Waits until all work is done: what a measurement of time needs, and nothing else.
+    /// Searches for the fastest kernel for each of these products, uses it from now on, and keeps it on disk for later runs; `seen` hears of
+    /// each when it is found. Takes about a second a shape.
     ///
     /// # Errors
-    /// `Failed` if the device failed.
-    pub fn finish(&self) -> Result<()> {
-        self.context.finish()
+    /// `OutOfMemory` or `Failed`, as any launch.
+    pub fn tune(&self, shapes: &[MatmulShape], seen: impl FnMut(&Tuned)) -> Result<()> {
+        tuning::tune(&self.context, shapes, seen)
     }
 }
 
@@ -98,8 +101,16 @@ impl Backend for OpenCl {
         self.context.description.clone()
     }
 
+    fn supports(&self, dtype: DType) -> bool {
+        dtype != DType::F64 || self.context.has_f64
+    }
+
     fn statistics(&self) -> DeviceStatistics {
         self.context.statistics()
+    }
+
+    fn finish(&self) -> Result<()> {
+        self.context.finish()
     }
 
     fn profile(&self) -> &Profile {

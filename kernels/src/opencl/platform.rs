@@ -43,6 +43,20 @@ pub struct Found {
     pub(super) device_id: DeviceId,
 }
 
+impl Found {
+    /// What it is, for people: model, vendor, driver.
+    #[must_use]
+    pub fn description(&self) -> String {
+        format!("{}, {} ({})", self.model, self.vendor, self.driver)
+    }
+
+    /// The same device with its kernels cut for another kind: how those for graphics cards are tested without one.
+    #[must_use]
+    pub fn treated_as(&self, kind: Kind) -> Self {
+        Self { kind, ..self.clone() }
+    }
+}
+
 /// Every device, in the order of the drivers, looked for once.
 ///
 /// # Errors

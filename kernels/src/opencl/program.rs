@@ -1,13 +1,13 @@
 //! Programs: the files of `cl/`, compiled for a device and a float type when a kernel of theirs is first asked for.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ffi::CString;
 
 use ocl::core::{self, Kernel, Program};
 
 use super::cache;
 use super::context::Context;
-use super::platform::Found;
 use crate::{DType, Error, Result};
 
 /// A file of kernels, with what it is compiled with.
@@ -22,8 +22,8 @@ pub(super) enum File {
     Gaussian,
     Random,
     Optimiser,
-    /// The product for processors.
-    MatmulBlocks,
+    /// The product for processors, with blocks of so many rows, and columns in vectors.
+    MatmulBlocks(usize, usize),
     /// The product for GPUs, with tiles of so many rows and columns.
     MatmulTiles(usize),
 }
@@ -43,7 +43,7 @@ impl File {
             Self::Gaussian => ("gaussian.cl", FUNCTIONS, include_str!("cl/gaussian.cl")),
             Self::Random => ("random.cl", "", include_str!("cl/random.cl")),
             Self::Optimiser => ("optimiser.cl", FUNCTIONS, include_str!("cl/optimiser.cl")),
-            Self::MatmulBlocks => ("matmul_blocks.cl", "", include_str!("cl/matmul_blocks.cl")),
+            Self::MatmulBlocks(..) => ("matmul_blocks.cl", "", include_str!("cl/matmul_blocks.cl")),
             Self::MatmulTiles(_) => ("matmul_tiles.cl", "", include_str!("cl/matmul_tiles.cl")),
         }
     }
@@ -68,28 +68,25 @@ impl File {
             cut.columns,
             cut.row_lanes
         );
-        if let Self::MatmulTiles(tile) = self {
-            options.push_str(&format!(" -D TILE={tile}"));
+        match self {
+            Self::MatmulBlocks(rows, vectors) => {
+                options.push_str(&format!(" -D BLOCK_ROWS={rows} -D BLOCK_VECTORS={vectors}"));
+            }
+            Self::MatmulTiles(tile) => options.push_str(&format!(" -D TILE={tile}")),
+            _ => {}
         }
         options
     }
 }
 
 /// What was compiled so far.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Programs {
-    /// Device, driver and platform: what a compiled program is good for.
-    machine: String,
     built: HashMap<(File, DType), Program>,
     kernels: HashMap<(File, DType, &'static str), Kernel>,
 }
 
 impl Programs {
-    pub(super) fn new(found: &Found) -> Self {
-        let machine = format!("{}\n{}\n{}\n{}", found.platform, found.model, found.vendor, found.driver);
-        Self { machine, built: HashMap::new(), kernels: HashMap::new() }
-    }
-
     /// A kernel, compiled if it was not yet.
     ///
     /// # Errors
@@ -102,48 +99,47 @@ impl Programs {
         name: &'static str,
     ) -> Result<&Kernel> {
         if !self.kernels.contains_key(&(file, dtype, name)) {
-            if !self.built.contains_key(&(file, dtype)) {
-                let program = self.build(context, file, dtype)?;
-                self.built.insert((file, dtype), program);
-            }
-            let program = &self.built[&(file, dtype)];
-            let kernel = core::create_kernel(program, name).map_err(|error| context.failed(&error))?;
+            let program = match self.built.entry((file, dtype)) {
+                Entry::Occupied(built) => built.into_mut(),
+                Entry::Vacant(place) => place.insert(build(context, file, dtype)?),
+            };
+            let kernel = core::create_kernel(&*program, name).map_err(|error| context.failed(&error))?;
             self.kernels.insert((file, dtype, name), kernel);
         }
         Ok(&self.kernels[&(file, dtype, name)])
     }
+}
 
-    fn build(&self, context: &Context, file: File, dtype: DType) -> Result<Program> {
-        let (source, options) = (file.source(), file.options(context, dtype));
-        let key = format!("{}\n{options}\n{source}", self.machine);
-        let c_options = CString::new(options).expect("bug: options have no zero byte; please report it");
-        if let Some(binary) = cache::read(&key) {
-            // A binary that the driver refuses is as good as none: it is built anew and replaced.
-            let program = core::create_program_with_binary(&context.context, &[context.device], &[&binary]);
-            if let Ok(program) = program
-                && core::build_program(&program, Some(&[context.device]), &c_options, None, None).is_ok()
-            {
-                return Ok(program);
-            }
-            log_rebuild(file);
-        }
-        let text = CString::new(source).expect("bug: kernel files have no zero byte; please report it");
-        let program =
-            core::create_program_with_source(&context.context, &[text]).map_err(|error| context.failed(&error))?;
-        core::build_program(&program, Some(&[context.device]), &c_options, None, None)
-            .map_err(|error| compiler_failed(context, file, &program, &error))?;
-        if let Ok(core::ProgramInfoResult::Binaries(binaries)) =
-            core::get_program_info(&program, core::ProgramInfo::Binaries)
-            && let [binary] = binaries.as_slice()
+fn build(context: &Context, file: File, dtype: DType) -> Result<Program> {
+    let (source, options) = (file.source(), file.options(context, dtype));
+    let key = format!("{}\n{options}\n{source}", context.machine);
+    let c_options = CString::new(options).expect("bug: options have no zero byte; please report it");
+    if let Some(binary) = cache::read(&key) {
+        // A binary that the driver refuses is as good as none: it is built anew and replaced.
+        let program = core::create_program_with_binary(&context.context, &[context.device], &[&binary]);
+        if let Ok(program) = program
+            && core::build_program(&program, Some(&[context.device]), &c_options, None, None).is_ok()
         {
-            cache::write(&key, binary);
+            return Ok(program);
         }
-        Ok(program)
+        log_rebuild(file);
     }
+    let text = CString::new(source).expect("bug: kernel files have no zero byte; please report it");
+    let program =
+        core::create_program_with_source(&context.context, &[text]).map_err(|error| context.failed(&error))?;
+    core::build_program(&program, Some(&[context.device]), &c_options, None, None)
+        .map_err(|error| compiler_failed(context, file, &program, &error))?;
+    if let Ok(core::ProgramInfoResult::Binaries(binaries)) =
+        core::get_program_info(&program, core::ProgramInfo::Binaries)
+        && let [binary] = binaries.as_slice()
+    {
+        cache::write(&key, binary);
+    }
+    Ok(program)
 }
 
 fn log_rebuild(file: File) {
-    eprintln!("opencl: a cached program ({}) was damaged and is compiled anew", file.parts().0);
+    eprintln!("opencl: the driver refuses the cached program of {}, which is compiled anew", file.parts().0);
 }
 
 /// The compiler's log, which names file and line.

@@ -1,7 +1,6 @@
-//! On every OpenCL device that is present. Without one these tests say so; `tests/run.sh` installs one.
+//! On every OpenCL device that is present. Without one these tests say so; `tests/run.sh` installs one. Parity is in the package `tests`.
 
 use super::*;
-use crate::primitives::check;
 use crate::{Device, Error};
 
 /// Each device, opened.
@@ -13,17 +12,6 @@ fn for_each_device(test: impl Fn(&OpenCl)) {
         Ok(_) => eprintln!("OpenCL has no device here: nothing tested"),
         Err(error) => eprintln!("{error}: nothing tested"),
     }
-}
-
-#[test]
-fn every_primitive_agrees_with_its_reference() {
-    for_each_device(|device| {
-        let device = Device::new(OpenCl { context: Arc::clone(&device.context), profile: Profile::default() });
-        if let Err(mismatches) = check(&device, 1) {
-            let lines: Vec<String> = mismatches.iter().take(40).map(ToString::to_string).collect();
-            panic!("{}: {} mismatches:\n{}", device.name(), mismatches.len(), lines.join("\n"));
-        }
-    });
 }
 
 #[test]

@@ -87,6 +87,16 @@ impl Case {
         }
     }
 
+    /// The given types of its arrays.
+    pub(super) fn dtypes(&self) -> impl Iterator<Item = DType> {
+        self.inputs.iter().chain(&self.outputs).filter_map(|array| array.dtype)
+    }
+
+    /// Elements of its largest array.
+    pub(super) fn largest(&self) -> usize {
+        self.inputs.iter().chain(&self.outputs).map(|array| array.values.len()).max().unwrap_or(0)
+    }
+
     /// One more input, of the float type under test.
     pub(super) fn float(mut self, values: Vec<f64>) -> Self {
         self.inputs.push(Array { values, dtype: None });

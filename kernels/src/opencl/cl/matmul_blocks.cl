@@ -11,11 +11,17 @@
 
 // Six rows of a vector of 64 bytes are twelve registers of AVX2; two more hold right's numbers, one left's.
 #define TILE_ROWS 6
+//   BLOCK_ROWS     a multiple of TILE_ROWS: 96 or 48. Each number of right is packed for so many rows of out.
+//   BLOCK_VECTORS  BLOCK_COLUMNS in vectors: 8 or 4. Each number of left is packed for so many vectors of out.
+// Large blocks pack less, small ones give more threads something to do. The packed pieces (128 and 96 kB, or half of that) stay in the
+// second-level cache.
+#ifndef BLOCK_ROWS
 #define BLOCK_ROWS 48
-#ifndef BLOCK_COLUMNS
-#define BLOCK_COLUMNS (4 * VW)
 #endif
-// A packed piece of right is 64 kB, of left 48 kB: together they stay in the second-level cache.
+#ifndef BLOCK_VECTORS
+#define BLOCK_VECTORS 4
+#endif
+#define BLOCK_COLUMNS (BLOCK_VECTORS * VW)
 #define BLOCK_INNER 256
 
 #if VW == 1
@@ -39,9 +45,16 @@ inline void pack_right(const uint steps, const size_t left_over, const uint righ
             to[p * VW + j] = j < left_over ? from[(size_t)j * right_column + (size_t)p * right_inner] : (REAL)0;
 }
 
-// Packs left[i..i + TILE_ROWS), start..] as columns of TILE_ROWS numbers.
+// Packs left[i..i + TILE_ROWS, start..] as columns of TILE_ROWS numbers.
 inline void pack_left(const uint steps, const size_t left_over, const uint left_row, const uint left_inner,
                       global const REAL *from, REAL *to) {
+    // Transposed, the numbers of a column of the tile are neighbours already.
+    if (left_row == 1 && left_over >= TILE_ROWS) {
+        for (uint p = 0; p < steps; p++)
+            for (uint i = 0; i < TILE_ROWS; i++)
+                to[p * TILE_ROWS + i] = from[(size_t)p * left_inner + i];
+        return;
+    }
     for (uint i = 0; i < TILE_ROWS; i++)
         for (uint p = 0; p < steps; p++)
             to[p * TILE_ROWS + i] = i < left_over ? from[(size_t)i * left_row + (size_t)p * left_inner] : (REAL)0;
