@@ -222,7 +222,7 @@ impl ParameterStore {
     /// `Shape` if the number of values is not the parameter's; `Shared` while a tensor or a tape holds the parameters.
     pub fn set(&mut self, id: ParameterId, values: &[f64]) -> Result<()> {
         let Parameter { shape, .. } = self.parameters[id.0];
-        let staged = Tensor::from_f64(&self.device, values, shape)?;
+        let staged = Tensor::from_values(&self.device, self.dtype(), values, shape)?;
         let (range, device) = (self.parameters[id.0].range(), self.device.clone());
         device.convert(staged.view(), self.values_mut("set")?.range(range))
     }

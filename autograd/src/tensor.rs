@@ -71,6 +71,11 @@ impl Tensor {
     /// # Errors
     /// As [`Tensor::from_f64`].
     pub fn from_values(device: &Device, dtype: DType, values: &[f64], shape: impl Into<Shape>) -> Result<Self> {
+        // Floats are rounded here: not every device has f64.
+        if dtype == DType::F32 {
+            let rounded: Vec<f32> = values.iter().map(|&value| value as f32).collect();
+            return Self::from_f32(device, &rounded, shape);
+        }
         Self::from_f64(device, values, shape)?.to_dtype(dtype)
     }
 
@@ -160,6 +165,10 @@ impl Tensor {
     /// # Errors
     /// If the device fails.
     pub fn to_f64(&self) -> Result<Vec<f64>> {
+        if self.dtype() == DType::F32 {
+            // Widened here: not every device has f64.
+            return Ok(self.to_f32()?.into_iter().map(f64::from).collect());
+        }
         let converted = self.detach().to_dtype(DType::F64)?;
         let mut host = vec![0.0; self.shape.element_count()];
         self.device.download(converted.view(), ViewMut::F64(&mut host))?;
