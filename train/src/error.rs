@@ -27,6 +27,7 @@ pub struct Error {
     cause: String,
     advice: Option<String>,
     exit: Exit,
+    out_of_memory: bool,
 }
 
 impl Error {
@@ -88,6 +89,17 @@ impl Error {
         self
     }
 
+    /// An error of a device, which remembers whether memory was lacking.
+    pub fn device(doing: impl Display, error: &rung_kernels::Error) -> Self {
+        let out_of_memory = matches!(error, rung_kernels::Error::OutOfMemory { .. });
+        Self { out_of_memory, ..Self::new(format!("{doing}: {error}")) }
+    }
+
+    /// Whether a device had no memory: less work at once may succeed.
+    pub fn is_out_of_memory(&self) -> bool {
+        self.out_of_memory
+    }
+
     /// What went wrong, on one line.
     pub fn cause(&self) -> &str {
         &self.cause
@@ -108,7 +120,7 @@ impl Error {
     }
 
     fn with_exit(cause: impl Into<String>, exit: Exit) -> Self {
-        Self { cause: cause.into(), advice: None, exit }
+        Self { cause: cause.into(), advice: None, exit, out_of_memory: false }
     }
 }
 

@@ -8,7 +8,7 @@ use rung_autograd::Tensor;
 use rung_models::Statistics;
 use rung_models::hierarchy::Sampled;
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
 use crate::model::{DeviceImages, Model};
 
 /// Steps of the noise of an evaluation start here, far from those of training.
@@ -95,23 +95,30 @@ pub fn evaluate(
     mut progress: impl FnMut(usize, f64),
 ) -> Result<Option<Evaluation>> {
     let count = request.images.min(images.count());
-    let samples_at_once = request.importance_samples.min(request.rows).max(1);
-    let images_at_once = (request.rows / samples_at_once).clamp(1, count.max(1));
     let mut sums = Sums::new(model);
-    for (batch, start) in (0..count).step_by(images_at_once).enumerate() {
-        let size = images_at_once.min(count - start);
-        let x = images.range(start, size, 0).context("gathering images")?;
-        let chunks = Chunks {
-            model,
-            statistics,
-            x: &x,
-            seed: request.seed,
-            first_step: EVALUATION_STEPS + ((batch as u64) << 24),
-        };
-        let weights = chunks.weights(request.importance_samples, samples_at_once, &mut sums, &stop)?;
-        let Some(weights) = weights else { return Ok(None) };
-        sums.add_weights(&weights, request.importance_samples);
-        progress(start + size, sums.bound_so_far());
+    let (mut rows, mut start, mut batch) = (request.rows, 0, 0u64);
+    while start < count {
+        let samples_at_once = request.importance_samples.min(rows).max(1);
+        let size = (rows / samples_at_once).clamp(1, count - start);
+        let first_step = EVALUATION_STEPS + (batch << 24);
+        batch += 1;
+        let evaluated =
+            images.range(start, size, 0).map_err(|error| Error::device("gathering images", &error)).and_then(|x| {
+                let chunks = Chunks { model, statistics, x: &x, seed: request.seed, first_step };
+                chunks.evaluate(request.importance_samples, samples_at_once, &stop)
+            });
+        match evaluated {
+            Ok(Some(batch)) => sums.add(batch, request.importance_samples),
+            Ok(None) => return Ok(None),
+            // A device without the memory for so much at once may have it for half.
+            Err(error) if error.is_out_of_memory() && size * samples_at_once > 1 => {
+                rows = (size * samples_at_once).div_ceil(2);
+                continue;
+            }
+            Err(error) => return Err(error),
+        }
+        start += size;
+        progress(start, sums.bound_so_far());
     }
     let evaluation = sums.finish(request.importance_samples);
     if !(evaluation.bound_1.mean.is_finite() && evaluation.bound_k.mean.is_finite()) {
@@ -133,34 +140,34 @@ struct Chunks<'a> {
 
 impl Chunks<'_> {
     /// The weights of all samples of each image. What doesn't depend on a sample is computed once; the first chunk also gives the terms.
-    fn weights(
-        &self,
-        samples: usize,
-        at_once: usize,
-        sums: &mut Sums,
-        stop: &impl Fn() -> bool,
-    ) -> Result<Option<Vec<LogWeights>>> {
-        let doing = "evaluating";
+    fn evaluate(&self, samples: usize, at_once: usize, stop: &impl Fn() -> bool) -> Result<Option<Batch>> {
+        let failed = |error| Error::device("evaluating", &error);
         let images = self.x.shape().sizes()[0];
         let pass = |done: usize| self.model.frozen_pass(self.statistics, self.seed, self.first_step + done as u64);
-        let upward = self.model.hierarchy.upward(&mut pass(0), self.x).context(doing)?;
-        let mut weights = vec![LogWeights::default(); images];
+        let upward = self.model.hierarchy.upward(&mut pass(0), self.x).map_err(failed)?;
+        let mut batch = Batch { weights: vec![LogWeights::default(); images], terms: TermSums::new(self.model) };
         for done in (0..samples).step_by(at_once) {
             if stop() {
                 return Ok(None);
             }
             let count = at_once.min(samples - done);
-            let sampled = self.model.hierarchy.sample_posterior(&mut pass(done), &upward, count).context(doing)?;
-            let log_weights = sampled.log_weights(self.x).and_then(|weights| weights.to_f64()).context(doing)?;
-            for (image, chunk) in weights.iter_mut().zip(log_weights.chunks_exact(count)) {
+            let sampled = self.model.hierarchy.sample_posterior(&mut pass(done), &upward, count).map_err(failed)?;
+            let log_weights = sampled.log_weights(self.x).and_then(|weights| weights.to_f64()).map_err(failed)?;
+            for (image, chunk) in batch.weights.iter_mut().zip(log_weights.chunks_exact(count)) {
                 image.add(chunk);
             }
             if done == 0 {
-                sums.add_terms(&sampled, self.x, images)?;
+                batch.terms.add_sampled(&sampled, self.x, images).map_err(failed)?;
             }
         }
-        Ok(Some(weights))
+        Ok(Some(batch))
     }
+}
+
+/// What a batch of images gives.
+struct Batch {
+    weights: Vec<LogWeights>,
+    terms: TermSums,
 }
 
 /// The log weights of one image, streamed.
@@ -205,66 +212,79 @@ impl LogWeights {
     }
 }
 
-/// What is summed over the images.
-struct Sums {
-    weights: Vec<LogWeights>,
-    sum_of_bounds: f64,
+/// The terms of the bound, summed over images.
+struct TermSums {
     log_p_x: f64,
     log_q: Vec<f64>,
     log_p: Vec<f64>,
     kl_per_unit: Vec<Vec<f64>>,
 }
 
-impl Sums {
+impl TermSums {
     fn new(model: &Model) -> Self {
         let units = &model.hierarchy.config().latent_sizes;
         let zeros = vec![0.0; units.len()];
         let kl_per_unit = units.iter().map(|&units| vec![0.0; units]).collect();
-        Self { weights: Vec::new(), sum_of_bounds: 0.0, log_p_x: 0.0, log_q: zeros.clone(), log_p: zeros, kl_per_unit }
-    }
-
-    fn add_weights(&mut self, weights: &[LogWeights], importance_samples: usize) {
-        self.sum_of_bounds += weights.iter().map(|weights| weights.bound(importance_samples)).sum::<f64>();
-        self.weights.extend_from_slice(weights);
-    }
-
-    fn bound_so_far(&self) -> f64 {
-        self.sum_of_bounds / self.weights.len() as f64
+        Self { log_p_x: 0.0, log_q: zeros.clone(), log_p: zeros, kl_per_unit }
     }
 
     /// Adds the terms of a chunk of samples, averaged over the samples of each image.
-    fn add_terms(&mut self, sampled: &Sampled, x: &Tensor, images: usize) -> Result<()> {
-        let total = |term: rung_autograd::Result<Tensor>| -> Result<f64> {
-            let mean = term.and_then(|term| term.mean_all()).and_then(|mean| mean.to_scalar()).context("evaluating")?;
-            Ok(mean * images as f64)
-        };
-        self.log_p_x += total(sampled.p_x.log_prob(x))?;
+    fn add_sampled(&mut self, sampled: &Sampled, x: &Tensor, images: usize) -> rung_autograd::Result<()> {
+        let total = |term: Tensor| -> rung_autograd::Result<f64> { Ok(term.mean_all()?.to_scalar()? * images as f64) };
+        self.log_p_x += total(sampled.p_x.log_prob(x)?)?;
         for (index, latent) in sampled.latents.iter().enumerate() {
-            self.log_q[index] += total(latent.log_q())?;
-            self.log_p[index] += total(latent.log_p())?;
-            let per_unit = latent.log_ratio_per_unit().and_then(|units| units.to_f64()).context("evaluating")?;
-            for (sum, mean) in self.kl_per_unit[index].iter_mut().zip(per_unit) {
+            self.log_q[index] += total(latent.log_q()?)?;
+            self.log_p[index] += total(latent.log_p()?)?;
+            for (sum, mean) in self.kl_per_unit[index].iter_mut().zip(latent.log_ratio_per_unit()?.to_f64()?) {
                 *sum += mean * images as f64;
             }
         }
         Ok(())
     }
 
+    /// Every sum, in one order.
+    fn each_mut(&mut self) -> impl Iterator<Item = &mut f64> {
+        let layers = self.log_q.iter_mut().chain(&mut self.log_p).chain(self.kl_per_unit.iter_mut().flatten());
+        std::iter::once(&mut self.log_p_x).chain(layers)
+    }
+}
+
+/// What is known of the images so far.
+struct Sums {
+    weights: Vec<LogWeights>,
+    sum_of_bounds: f64,
+    terms: TermSums,
+}
+
+impl Sums {
+    fn new(model: &Model) -> Self {
+        Self { weights: Vec::new(), sum_of_bounds: 0.0, terms: TermSums::new(model) }
+    }
+
+    fn add(&mut self, mut batch: Batch, importance_samples: usize) {
+        self.sum_of_bounds += batch.weights.iter().map(|weights| weights.bound(importance_samples)).sum::<f64>();
+        self.weights.append(&mut batch.weights);
+        self.terms.each_mut().zip(batch.terms.each_mut()).for_each(|(sum, term)| *sum += *term);
+    }
+
+    fn bound_so_far(&self) -> f64 {
+        self.sum_of_bounds / self.weights.len() as f64
+    }
+
     fn finish(mut self, importance_samples: usize) -> Evaluation {
         let images = self.weights.len();
         let n = images.max(1) as f64;
-        for sum in self.log_q.iter_mut().chain(&mut self.log_p).chain(self.kl_per_unit.iter_mut().flatten()) {
-            *sum /= n;
-        }
+        self.terms.each_mut().for_each(|sum| *sum /= n);
+        let TermSums { log_p_x, log_q, log_p, kl_per_unit } = self.terms;
         Evaluation {
             images,
             bound_1: estimate(self.weights.iter().filter_map(|weights| weights.first)),
             bound_k: estimate(self.weights.iter().map(|weights| weights.bound(importance_samples))),
             effective_sample_size: self.weights.iter().map(LogWeights::effective_sample_size).sum::<f64>() / n,
-            log_p_x: self.log_p_x / n,
-            log_q: self.log_q,
-            log_p: self.log_p,
-            kl_per_unit: self.kl_per_unit,
+            log_p_x,
+            log_q,
+            log_p,
+            kl_per_unit,
         }
     }
 }
