@@ -250,7 +250,7 @@ pub struct TrainConfig {
     pub evaluate_every_epochs: u64,
     /// A run or a checkpoint whose parameters the training starts from; empty for fresh ones.
     pub init_from: String,
-    /// The device: `cpu`, or a name that `rung devices` lists.
+    /// The device: `cpu`, a name that `rung devices` lists, or `auto` for a GPU if there is one.
     pub device: String,
     /// CPU threads; 0 for one a core.
     pub threads: usize,

@@ -1,6 +1,7 @@
 //! Where a command computes: the device by name, and the threads that serve it.
 
 use rung_autograd::Device;
+use rung_kernels::opencl::{self, Found, Kind, OpenCl};
 
 use crate::error::{Context, Error, Result};
 
@@ -11,12 +12,32 @@ use crate::error::{Context, Error, Result};
 /// # Errors
 /// If there is no such device, threads cannot be started, or what `work` returns.
 pub fn with_device<R: Send>(name: &str, threads: usize, work: impl FnOnce(Device) -> Result<R> + Send) -> Result<R> {
-    if name != "cpu" && name != "auto" {
-        return Err(Error::new(format!("there is no device {name}"))
-            .with_advice("rung devices lists the devices of this machine"));
-    }
+    let device = open(name)?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("starting threads")?;
-    pool.install(|| work(Device::cpu()))
+    pool.install(|| work(device))
+}
+
+/// The device of a name: `cpu`, one that [`devices`] lists, or `auto` for the first GPU there is, else the processor.
+///
+/// # Errors
+/// If there is no such device, or its driver cannot open it.
+pub fn open(name: &str) -> Result<Device> {
+    let found = opencl::found();
+    let listed = found.as_deref().unwrap_or_default();
+    let chosen = match name {
+        "cpu" => None,
+        "auto" => listed.iter().find(|found| found.kind == Kind::Gpu),
+        _ => Some(listed.iter().find(|found| found.name == name).ok_or_else(|| {
+            let why = found.as_ref().err().filter(|_| name.starts_with("opencl"));
+            let why = why.map_or_else(String::new, |not_found| format!(": {not_found}"));
+            Error::new(format!("there is no device {name}{why}"))
+                .with_advice("rung devices lists the devices of this machine")
+        })?),
+    };
+    match chosen {
+        None => Ok(Device::cpu()),
+        Some(found) => OpenCl::open(found).map(Device::new).context(format!("opening {}", found.name)),
+    }
 }
 
 /// A device that models can run on.
@@ -26,17 +47,83 @@ pub struct DeviceInfo {
     pub name: String,
     /// Processor or card, and what matters about it.
     pub description: String,
+    /// What it calls itself.
+    pub model: String,
+    /// Who makes it, where the driver says it.
+    pub vendor: Option<String>,
+    /// Its driver and the driver's version, for OpenCL.
+    pub driver: Option<String>,
+    /// Whether it is a graphics card or another accelerator.
+    pub is_gpu: bool,
     /// Threads that serve it, for the processor.
     pub threads: Option<usize>,
+    /// Cores or the like.
+    pub compute_units: usize,
     /// Its memory, where the system says it.
     pub memory_bytes: Option<u64>,
+    /// Whether it computes in f64.
+    pub has_f64: bool,
+    /// The most work-items of a work-group, for OpenCL.
+    pub work_group_limit: Option<usize>,
 }
 
 /// Every device of this machine, the processor first.
 pub fn devices() -> Vec<DeviceInfo> {
+    let mut all = vec![processor()];
+    all.extend(opencl::found().unwrap_or_default().iter().map(described));
+    all
+}
+
+/// The OpenCL devices, open.
+///
+/// # Errors
+/// If a driver cannot open its device.
+pub fn opencl_devices() -> Result<Vec<OpenCl>> {
+    let found = opencl::found().unwrap_or_default().iter();
+    found.map(|found| OpenCl::open(found).context(format!("opening {}", found.name))).collect()
+}
+
+/// Why there are no devices but the processor, where that is so.
+pub fn why_no_opencl() -> Option<String> {
+    match opencl::found() {
+        Err(not_found) => Some(not_found.to_string()),
+        Ok([]) => Some("an OpenCL library is there, but no driver: it lists no devices".into()),
+        Ok(_) => None,
+    }
+}
+
+fn processor() -> DeviceInfo {
     let cpu = Device::cpu();
-    let threads = Some(rayon::current_num_threads());
-    vec![DeviceInfo { name: cpu.name(), description: cpu.description(), threads, memory_bytes: memory_bytes() }]
+    let threads = rayon::current_num_threads();
+    DeviceInfo {
+        name: cpu.name(),
+        model: cpu.description(),
+        description: cpu.description(),
+        vendor: None,
+        driver: None,
+        is_gpu: false,
+        threads: Some(threads),
+        compute_units: std::thread::available_parallelism().map_or(threads, usize::from),
+        memory_bytes: memory_bytes(),
+        has_f64: true,
+        work_group_limit: None,
+    }
+}
+
+fn described(found: &Found) -> DeviceInfo {
+    DeviceInfo {
+        name: found.name.clone(),
+        description: found.description(),
+        model: found.model.clone(),
+        vendor: Some(found.vendor.clone()),
+        driver: Some(found.driver.clone()),
+        is_gpu: found.kind == Kind::Gpu,
+        threads: None,
+        compute_units: found.compute_units as usize,
+        memory_bytes: Some(found.memory_bytes),
+        has_f64: found.has_f64,
+        work_group_limit: Some(found.work_group_limit),
+    }
 }
 
 /// The machine's memory, from Linux's `/proc/meminfo`.
@@ -57,7 +144,14 @@ mod tests {
             let used = with_device(&name, 1, |device| Ok(device.name()));
             assert_eq!(used.unwrap(), name);
         }
-        let error = with_device("opencl:7", 0, |_| Ok(())).unwrap_err();
+        let error = with_device("opencl:7000", 0, |_| Ok(())).unwrap_err();
         assert!(error.advice().is_some_and(|advice| advice.contains("rung devices")));
+    }
+
+    #[test]
+    fn auto_is_a_gpu_where_there_is_one() {
+        let gpu = devices().into_iter().find(|device| device.is_gpu);
+        let expected = gpu.map_or_else(|| "cpu".to_owned(), |gpu| gpu.name);
+        assert_eq!(open("auto").unwrap().name(), expected);
     }
 }

@@ -7,7 +7,10 @@ use serde_json::json;
 
 use super::passes::{Sizes, passes};
 use super::{Subject, Timing, timed_ms};
+use crate::config::Config;
+use crate::config::sources::{Sources, layered};
 use crate::error::{Context, Result};
+use crate::evaluation::DEFAULT_ROWS;
 use crate::model::{FIRST_WEIGHT, architecture, expected_shape, parameter_list};
 use crate::progress::Console;
 
@@ -15,6 +18,9 @@ use crate::progress::Console;
 const MEASURED_MS: f64 = 150.0;
 /// … but not more often than this, and at least three times.
 const MOST_RUNS: usize = 200;
+
+/// The form of a product that multiplies a layer's input.
+const FORWARD: &str = "forward";
 
 /// A matrix product of the model, and how often a step computes it.
 struct Product {
@@ -48,7 +54,7 @@ pub fn run(subject: &Subject, device: &Device, console: &Console) -> Result<()> 
         parameters: list.element_count(),
     };
     for mut pass in passes(&sizes, device)? {
-        let timing = timed(|| (pass.run)().context(pass.name))?;
+        let timing = timed(device, || (pass.run)().context(pass.name))?;
         console.result(&pass.line(&timing, subject.json))?;
     }
     if subject.json {
@@ -74,7 +80,7 @@ fn products(list: &rung_autograd::ParameterList, rows: usize) -> Vec<Product> {
             right_transposed,
         };
         let mut forms = vec![
-            ("forward", shape(rows, outputs, inputs, false, false)),
+            (FORWARD, shape(rows, outputs, inputs, false, false)),
             ("weight gradient", shape(inputs, outputs, rows, true, false)),
         ];
         if parameter.name != FIRST_WEIGHT {
@@ -89,6 +95,28 @@ fn products(list: &rung_autograd::ParameterList, rows: usize) -> Vec<Product> {
     }
     products.sort_by_key(|product| (product.form, std::cmp::Reverse(product.flop() as u64)));
     products
+}
+
+/// Presets whose products are searched for: their models share their sizes with those of all others on images of 28 x 28 pixels.
+const SEARCHED: [&str; 3] = ["mnist-ladder-5", "mnist-vae-bn-wu-5", "mnist-vae-bn-wu-1"];
+
+/// Every product of the steps of these presets, once, and the forward ones of an evaluation.
+///
+/// # Errors
+/// If a preset breaks a rule.
+pub fn shapes_of_presets() -> Result<Vec<MatmulShape>> {
+    let mut shapes: Vec<MatmulShape> = Vec::new();
+    for preset in SEARCHED {
+        let config: Config = layered(&Sources { preset: Some(preset), ..Sources::default() })?;
+        let list = parameter_list(architecture(&config.model, expected_shape(&config.data).values()))?;
+        let evaluation = products(&list, DEFAULT_ROWS as usize).into_iter().filter(|product| product.form == FORWARD);
+        for Product { shape, .. } in products(&list, config.train.batch_size).into_iter().chain(evaluation) {
+            if !shapes.contains(&shape) {
+                shapes.push(shape);
+            }
+        }
+    }
+    Ok(shapes)
 }
 
 impl Product {
@@ -122,7 +150,7 @@ fn time_product(product: &Product, device: &Device) -> Result<Timing> {
         Tensor::normal(device, DType::F32, Address::new(1, stream, 0), [len]).context("filling a matrix")
     };
     let (left, right) = (matrix(0, shape.left_len())?, matrix(1, shape.right_len())?);
-    timed(|| {
+    timed(device, || {
         let out = Shape::from([shape.out_len()]);
         let product =
             Tensor::build(device, DType::F32, out, |out| device.matmul(shape, left.view(), right.view(), None, out));
@@ -130,8 +158,9 @@ fn time_product(product: &Product, device: &Device) -> Result<Timing> {
     })
 }
 
-/// The spread of the times of `work` in milliseconds.
-fn timed(mut work: impl FnMut() -> Result<()>) -> Result<Timing> {
+/// The spread of the times of `work` in milliseconds, each until the device is done.
+fn timed(device: &Device, mut work: impl FnMut() -> Result<()>) -> Result<Timing> {
+    let mut work = || work().and_then(|()| device.finish().context("waiting for the device"));
     work()?;
     let (mut times, mut total) = (Vec::new(), 0.0);
     while times.len() < 3 || (total < MEASURED_MS && times.len() < MOST_RUNS) {

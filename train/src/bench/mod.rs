@@ -8,6 +8,7 @@ pub mod kernels;
 pub mod passes;
 pub mod peak;
 mod profile;
+pub mod rates;
 pub mod serve;
 pub mod step;
 mod timing;

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::evaluate::{Evaluations, Size};
 use super::step::WARM_UP_STEPS;
 use super::{Subject, Workload, timed_ms};
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::progress::Console;
 
 /// Answers with the times of training steps or, given what to evaluate, of evaluations of one image.
@@ -21,7 +21,7 @@ pub fn run(subject: &Subject, evaluation: Option<Size>, device: &Device, console
         return serve(subject, device, console, evaluations.parameters(), || evaluations.run().map(|bound| -bound));
     }
     let mut workload = Workload::new(&subject.config, device)?;
-    serve(subject, device, console, workload.parameters(), || workload.step())
+    serve(subject, device, console, workload.parameters(), || workload.step()?.to_scalar().context("reading the loss"))
 }
 
 /// Says `{"ready": …, "params": N}` once warm; then answers each line with a number of repetitions with `{"ms": […], "loss": L}`.

@@ -10,7 +10,7 @@ use crate::progress::Console;
 /// Steps before the first that is timed: buffers are allocated and caches filled in them.
 pub const WARM_UP_STEPS: u32 = 5;
 
-/// Times `steps` steps and prints the spread; then, if asked to, as many with a profile.
+/// Times `steps` steps and prints the spread, with what went to the device and came from it; then, if asked to, as many with a profile.
 ///
 /// # Errors
 /// If the device fails.
@@ -30,6 +30,8 @@ pub fn run(subject: &Subject, steps: u32, profiled: bool, device: &Device, conso
     let after = device.statistics();
     let per_step = |before: usize, after: usize| (after - before) as f64 / f64::from(steps);
     let launches = per_step(before.launches, after.launches);
+    let to_device = per_step(before.bytes_to_device, after.bytes_to_device);
+    let from_device = per_step(before.bytes_from_device, after.bytes_from_device);
     let allocated = per_step(before.pool.bytes.min(after.pool.bytes), after.pool.bytes);
     let Timing { median, min, max } = Timing::of(&times);
     let (parameters, batch, memory) = (workload.parameters(), subject.config.train.batch_size, after.pool.bytes);
@@ -37,14 +39,15 @@ pub fn run(subject: &Subject, steps: u32, profiled: bool, device: &Device, conso
         json!({
             "step_ms_median": median, "step_ms_min": min, "step_ms_max": max, "steps": steps, "parameters": parameters,
             "batch_size": batch, "preset": subject.config.preset, "device": device.description(),
-            "launches_per_step": launches, "allocated_bytes_per_step": allocated, "memory_bytes": memory,
+            "kernel_launches": launches, "bytes_to_device": to_device, "bytes_from_device": from_device,
+            "allocated_bytes_per_step": allocated, "memory_bytes": memory,
         })
         .to_string()
     } else {
         format!(
             "{}, {parameters} parameters, batches of {batch}, on {}\n\
              step: {median:.2} ms (median of {steps}; {min:.2} to {max:.2})\n\
-             {launches:.0} kernel launches and {allocated:.0} bytes allocated a step; {:.0} MB in use",
+             {launches:.0} kernel launches, {to_device:.0} bytes to the device and {from_device:.0} from it, {allocated:.0} bytes allocated a step; {:.0} MB in use",
             subject.config.preset,
             device.description(),
             memory as f64 / 1e6

@@ -65,11 +65,12 @@ impl Workload {
         Ok(Self { trainer: Trainer::new(model, config)?, images, terms, order, batch, seed, step: 0 })
     }
 
-    /// One step as training does it: gathers and binarises a batch, moves the parameters, sums the terms, reads the loss.
+    /// One step as training does it: gathers and binarises a batch, moves the parameters, sums the terms; and waits until it is done. The loss
+    /// stays on the device.
     ///
     /// # Errors
     /// If the device fails.
-    pub fn step(&mut self) -> Result<f64> {
+    pub fn step(&mut self) -> Result<Tensor> {
         let per_epoch = (self.images.count() / self.batch) as u64;
         let (epoch, index) = (self.step / per_epoch + 1, self.step % per_epoch);
         if index == 0 {
@@ -79,10 +80,10 @@ impl Workload {
         let indices = self.order.slice(0, index as usize * self.batch, self.batch).context(doing)?;
         let x = self.images.batch(&indices, epoch).context(doing)?;
         let bound = self.trainer.step(&x, epoch, self.step)?;
-        let loss = bound.loss.to_scalar().context("reading the loss")?;
         self.terms.add(&bound)?;
         self.step += 1;
-        Ok(loss)
+        self.trainer.model.store.device().finish().context("waiting for the device")?;
+        Ok(bound.loss)
     }
 
     /// Numbers in all parameters.

@@ -21,7 +21,7 @@ pub struct DataDirArgs {
 /// What computes.
 #[derive(Debug, Clone, Default, Args)]
 pub struct DeviceArgs {
-    /// Device to compute on: cpu, or a name that rung devices lists
+    /// Device to compute on: cpu, a name that rung devices lists (opencl:0), or auto for a GPU if there is one
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
     /// CPU threads; 0 for one a core

@@ -43,8 +43,8 @@ impl Model {
     pub fn load(&mut self, data: &CheckpointData) -> Result<()> {
         let values = gather(&self.store, data, "")?;
         let device = self.store.device().clone();
-        let staged =
-            Tensor::from_f64(&device, &values, [values.len()]).context("copying the parameters to the device")?;
+        let staged = Tensor::from_values(&device, self.store.dtype(), &values, [values.len()])
+            .context("copying the parameters to the device")?;
         let out = self.store.values_mut("load").context("replacing the parameters")?;
         device.convert(staged.view(), out).context("replacing the parameters")?;
         load_statistics(&mut self.statistics, &self.store, STATISTICS, data)
