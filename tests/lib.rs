@@ -1,21 +1,45 @@
 //! What the tests of the whole project share: the devices they run on, their seeds, and a small model to train.
 //!
 //! Each run draws fresh cases. A failure prints the seed of the run; with `RUNG_TEST_SEED` set to it the same cases come again.
-//! `RUNG_TEST_CASES` sets how many cases a property gets. `mlp.rs` is the model.
+//! `RUNG_TEST_CASES` sets how many cases a property gets. `mlp.rs` and `ladder.rs` are the models.
+//!
+//! Tests run on the processor and on every OpenCL device there is; with `RUNG_REQUIRE_OPENCL=1` they fail if there is none.
 
+pub mod ladder;
 pub mod mlp;
 
 use std::fmt::Debug;
+use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
-use rung_autograd::Device;
+use rung_autograd::{DType, Device};
+use rung_kernels::opencl::{OpenCl, found};
 
-/// Every device the tests run on.
+/// Every device that computes in f64, which proofs of gradients need: the processor first.
 #[must_use]
 pub fn devices() -> Vec<Device> {
-    vec![Device::cpu()]
+    let mut all = vec![Device::cpu()];
+    all.extend(opencl_devices().iter().filter(|device| device.supports(DType::F64)).cloned());
+    all
+}
+
+/// Every OpenCL device. Each is opened once for all tests of a process, so that its kernels are compiled once.
+///
+/// # Panics
+/// If a device cannot be opened, or if there is none and `RUNG_REQUIRE_OPENCL` says that one must be.
+pub fn opencl_devices() -> &'static [Device] {
+    static OPEN: OnceLock<Vec<Device>> = OnceLock::new();
+    OPEN.get_or_init(|| {
+        let listed = found().unwrap_or_else(|why| {
+            eprintln!("{why}");
+            &[]
+        });
+        let is_required = std::env::var("RUNG_REQUIRE_OPENCL").is_ok_and(|value| value == "1");
+        assert!(!is_required || !listed.is_empty(), "RUNG_REQUIRE_OPENCL is 1, but there is no OpenCL device");
+        listed.iter().map(|found| Device::new(OpenCl::open(found).unwrap())).collect()
+    })
 }
 
 /// The seed of this run: `RUNG_TEST_SEED`, or the clock.

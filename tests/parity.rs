@@ -1,25 +1,60 @@
 //! Every primitive on every device against its slow f64 reference, and the same bits whatever the number of threads.
 
+use std::io::Write;
+
 use rayon::ThreadPoolBuilder;
 use rung_kernels::Device;
-use rung_kernels::primitives::{check, fingerprints};
-use rung_tests::{devices, run_seed};
+use rung_kernels::opencl::{Kind, OpenCl, found};
+use rung_kernels::primitives::{check_up_to, fingerprints};
+use rung_tests::{opencl_devices, run_seed};
+
+/// The environment variable that leaves out cases with arrays of more elements, for devices that are slow.
+const LARGEST: &str = "RUNG_PARITY_LARGEST";
+
+#[expect(clippy::explicit_write, reason = "a test's output by eprintln! is captured")]
+fn agrees_with_its_references(device: &Device, cut: &str) {
+    let seed = run_seed();
+    let largest = std::env::var(LARGEST).map_or(usize::MAX, |text| text.parse().expect("it must be a number"));
+    let before = device.statistics().launches;
+    let cases = check_up_to(device, seed, largest).unwrap_or_else(|mismatches| {
+        let lines: Vec<String> = mismatches.iter().take(20).map(ToString::to_string).collect();
+        let (name, count) = (device.name(), mismatches.len());
+        panic!("{name}{cut}: {count} mismatches with RUNG_TEST_SEED={seed}:\n{}", lines.join("\n"))
+    });
+    let kernels = device.statistics().launches - before;
+    assert!(cases > 100 && kernels > cases / 2, "only {cases} cases and {kernels} kernels ran");
+    // Past the capture of the test's output: continuous integration reads which devices ran kernels.
+    writeln!(std::io::stderr(), "parity: {} ran {kernels} kernels in {cases} cases{cut}", device.name()).unwrap();
+}
 
 #[test]
-fn every_primitive_agrees_with_its_reference_on_every_device() {
+fn every_primitive_of_the_processor_agrees_with_its_reference() {
+    agrees_with_its_references(&Device::cpu(), "");
+}
+
+#[test]
+fn every_primitive_of_every_opencl_device_agrees_with_its_reference() {
+    opencl_devices().iter().for_each(|device| agrees_with_its_references(device, ""));
+}
+
+/// A processor runs the kernels for graphics cards too, slowly: groups that share rows, barriers, tiles in local memory.
+#[test]
+fn kernels_cut_for_graphics_cards_agree_with_their_references_on_processors() {
+    let processors = found().unwrap_or_default().iter().filter(|found| found.kind == Kind::Processor);
+    for processor in processors {
+        let device = Device::new(OpenCl::open(&processor.treated_as(Kind::Gpu)).unwrap());
+        agrees_with_its_references(&device, ", cut for graphics cards");
+    }
+}
+
+/// Reductions have a fixed order, so nothing depends on which work-group comes first.
+#[test]
+fn every_primitive_of_an_opencl_device_gives_the_same_bits_again() {
     let seed = run_seed();
-    for device in devices() {
-        match check(&device, seed) {
-            Ok(cases) => assert!(cases > 100, "only {cases} cases ran"),
-            Err(mismatches) => {
-                let lines: Vec<String> = mismatches.iter().take(20).map(ToString::to_string).collect();
-                panic!(
-                    "{}: {} mismatches with RUNG_TEST_SEED={seed}:\n{}",
-                    device.name(),
-                    mismatches.len(),
-                    lines.join("\n")
-                );
-            }
+    for device in opencl_devices() {
+        let (first, again) = (fingerprints(device, seed).unwrap(), fingerprints(device, seed).unwrap());
+        for (first, again) in first.iter().zip(&again) {
+            assert_eq!(first, again, "{}, with RUNG_TEST_SEED={seed}", device.name());
         }
     }
 }

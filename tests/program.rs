@@ -73,6 +73,11 @@ pub(crate) fn rung(arguments: &[impl AsRef<OsStr>]) -> Said {
     Said::new(&command(arguments).output().unwrap())
 }
 
+/// Runs `rung` to its end with an environment variable.
+pub(crate) fn rung_where(variable: &str, value: &str, arguments: &[impl AsRef<OsStr>]) -> Said {
+    Said::new(&command(arguments).env(variable, value).output().unwrap())
+}
+
 /// Runs `rung` with a limit on the size of its files.
 pub(crate) fn rung_with_files_up_to(kibibytes: usize, arguments: &[String]) -> Said {
     let mut shell = Command::new("bash");

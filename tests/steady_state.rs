@@ -5,12 +5,10 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use rayon::ThreadPoolBuilder;
-use rung_autograd::optim::{Adam, AdamOptions, Optimiser, clip_gradients};
-use rung_autograd::rng::Address;
-use rung_autograd::{DType, Device, ParameterList, ParameterStore, PixelMap, Tape, Tensor};
+use rung_autograd::{DType, Device};
 use rung_models::hierarchy::Inference;
-use rung_models::objective::{ObjectiveConfig, bound};
-use rung_models::{Hierarchy, HierarchyConfig, Mode, Pass, Statistics, StatisticsList};
+use rung_models::objective::ObjectiveConfig;
+use rung_tests::ladder::Trainer;
 
 /// The system's allocator, keeping account.
 struct Counting;
@@ -57,55 +55,11 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-const IMAGES: usize = 256;
 const BATCH: usize = 64;
 /// What a step may obtain from the allocator: a few vectors of handles, one handle for each layer, the largest being the five layers'
 /// `Latent`s with 2,800 bytes. A batch of pixels has 200,704.
 const SMALL_BYTES: usize = 4096;
 const FEW: usize = 4;
-
-/// What `rung train` does in a step, from the batch to the optimiser.
-struct Trainer {
-    hierarchy: Hierarchy,
-    store: ParameterStore,
-    statistics: Statistics,
-    adam: Adam,
-    tape: Tape,
-    pixels: Tensor,
-    order: Tensor,
-}
-
-impl Trainer {
-    fn new(device: &Device, inference: Inference) -> Self {
-        let (mut parameters, mut statistics) = (ParameterList::new(), StatisticsList::default());
-        let hierarchy =
-            Hierarchy::new(HierarchyConfig::paper(784, 5, inference), &mut parameters, &mut statistics).unwrap();
-        let store = parameters.build(device, DType::F32, Address::new(1, 0, 0)).unwrap();
-        let bytes: Vec<u8> = (0..IMAGES * 784).map(|i| (i * i / 7 % 256) as u8).collect();
-        let order: Vec<u32> = (0..IMAGES as u32).rev().collect();
-        Self {
-            statistics: statistics.build(device, DType::F32).unwrap(),
-            adam: Adam::new(&store, AdamOptions::default()).unwrap(),
-            tape: Tape::new(),
-            pixels: Tensor::from_u8(device, &bytes, [IMAGES, 784]).unwrap(),
-            order: Tensor::from_u32(device, &order, [IMAGES]).unwrap(),
-            hierarchy,
-            store,
-        }
-    }
-
-    fn step(&mut self, step: usize, objective: &ObjectiveConfig) {
-        let indices = self.order.slice(0, step * BATCH % IMAGES, BATCH).unwrap();
-        let x = self.pixels.gather_pixels(PixelMap::Bernoulli(Address::new(1, 2, 0)), &indices, DType::F32).unwrap();
-        let mode = Mode::Batch(&mut self.statistics, 0.1);
-        let mut pass = Pass::new(&self.store, Some(&self.tape), mode, 1, step as u64);
-        let bound = bound(&self.hierarchy, &mut pass, &x, objective).unwrap();
-        self.store.clear_gradients();
-        self.tape.backward_into(&[&bound.loss], &mut self.store).unwrap();
-        clip_gradients(&mut self.store, 4.0, 0.9).unwrap();
-        self.adam.step(&mut self.store, 1e-3).unwrap();
-    }
-}
 
 /// Runs both halves of the measurement; the one test of this file, since the account is the process's.
 #[test]
@@ -126,13 +80,14 @@ fn after_the_third_step_no_buffer_is_allocated_and_nothing_piles_up() {
 
 fn measure(name: &str, inference: Inference, objective: &ObjectiveConfig) {
     let device = Device::cpu();
-    let mut trainer = Trainer::new(&device, inference);
-    (0..3).for_each(|step| trainer.step(step, objective));
+    let mut trainer = Trainer::new(&device, DType::F32, inference, BATCH).unwrap();
+    let mut train = |step| drop(trainer.step(step, objective).unwrap());
+    (0..3).for_each(&mut train);
     let (before, live) = (device.statistics().pool, LIVE.load(Relaxed));
     [&REQUESTS, &BYTES, &LARGEST].iter().for_each(|counter| counter.store(0, Relaxed));
     COUNTS.store(true, Relaxed);
     let steps = 5;
-    (3..3 + steps).for_each(|step| trainer.step(step, objective));
+    (3..3 + steps).for_each(&mut train);
     COUNTS.store(false, Relaxed);
     let (after, grown) = (device.statistics().pool, LIVE.load(Relaxed) as i64 - live as i64);
     assert!(after.requests > before.requests, "{name}: the step asks the pool for nothing, so this test sees nothing");
