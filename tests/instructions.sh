@@ -33,9 +33,9 @@ each() {
 counts=$(mktemp)
 trap 'rm -f "$counts"' EXIT
 {
-    printf 'training step of mnist-ladder-5, batch 64\t%s\n' "$(each --preset mnist-ladder-5 --batch-size 64)"
-    printf 'training step of mnist-vae-5, batch 64\t%s\n' "$(each --preset mnist-vae-5 --batch-size 64)"
-    printf 'evaluation of mnist-ladder-5, 1000 samples\t%s\n' "$(each --preset mnist-ladder-5 --importance-samples 1000)"
+    printf 'training step of mnist-ladder-5, batch 32\t%s\n' "$(each --preset mnist-ladder-5 --batch-size 32)"
+    printf 'training step of mnist-vae-5, batch 32\t%s\n' "$(each --preset mnist-vae-5 --batch-size 32)"
+    printf 'evaluation of mnist-ladder-5, 200 samples\t%s\n' "$(each --preset mnist-ladder-5 --importance-samples 200)"
 } >"$counts"
 
 if [ "${1:-}" = --update ]; then

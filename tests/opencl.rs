@@ -215,3 +215,26 @@ fn every_command_takes_a_device() {
         assert!(!device[key].is_null(), "{key}: {device}");
     }
 }
+
+/// A driver takes memory and time at the start: who computes on the processor shall not pay for it.
+#[test]
+#[cfg(target_os = "linux")]
+fn on_the_processor_no_driver_is_loaded() {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+    let mut serving = Command::new(program::binary())
+        .args(["bench", "serve", "--preset", "mnist-vae-1", "--batch-size", "8"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut ready = String::new();
+    BufReader::new(serving.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    let mapped = std::fs::read_to_string(format!("/proc/{}/maps", serving.id())).unwrap();
+    serving.kill().unwrap();
+    serving.wait().unwrap();
+    assert!(ready.contains("ready"), "{ready}");
+    let libraries = mapped.lines().filter(|line| line.contains("OpenCL")).collect::<Vec<_>>();
+    assert!(libraries.is_empty(), "{libraries:?}");
+}

@@ -22,10 +22,13 @@ pub fn with_device<R: Send>(name: &str, threads: usize, work: impl FnOnce(Device
 /// # Errors
 /// If there is no such device, or its driver cannot open it.
 pub fn open(name: &str) -> Result<Device> {
+    // Who computes on the processor has no use for drivers: to ask for them loads their compilers, some 60 MB.
+    if name == "cpu" {
+        return Ok(Device::cpu());
+    }
     let found = opencl::found();
     let listed = found.as_deref().unwrap_or_default();
     let chosen = match name {
-        "cpu" => None,
         "auto" => listed.iter().find(|found| found.kind == Kind::Gpu),
         _ => Some(listed.iter().find(|found| found.name == name).ok_or_else(|| {
             let why = found.as_ref().err().filter(|_| name.starts_with("opencl"));
