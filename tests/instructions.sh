@@ -44,13 +44,14 @@ if [ "${1:-}" = --update ]; then
     exit
 fi
 awk -F '\t' -v allowed="$allowed_percent" '
-    NR == FNR { measure[$1] = $2; next }
+    NR == FNR { written[$1] = $2; next }
+    !($1 in written) { print $1 " is not in " ARGV[1] ": --update writes it down"; worse = 1; next }
     {
-        percent = 100 * ($2 / measure[$1] - 1)
+        percent = 100 * ($2 / written[$1] - 1)
         printf "%-45s %14d instructions, %+.1f %%\n", $1, $2, percent
         if (percent > allowed) worse = 1
     }
     END {
-        if (worse) print "more than " allowed " % above " FILENAME_OF_MEASURE
+        if (worse) print "missing, or more than " allowed " % above " ARGV[1]
         exit worse
-    }' FILENAME_OF_MEASURE="$measure" "$measure" "$counts"
+    }' "$measure" "$counts"
