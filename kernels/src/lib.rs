@@ -61,7 +61,7 @@ pub mod rng;
 mod shape;
 mod view;
 
-pub use backend::{Backend, MatmulShape};
+pub use backend::{Backend, Convolutional, MatmulShape};
 pub use buffer::{Buffer, Pool, PoolStatistics, SharedBuffer};
 pub use device::Device;
 pub use dtype::DType;

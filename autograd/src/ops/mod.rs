@@ -10,6 +10,7 @@ mod binary;
 mod draw;
 mod dropout;
 mod elementwise;
+mod gate;
 mod gaussian;
 mod gaussian_terms;
 mod likelihood;
@@ -19,6 +20,7 @@ mod reduce;
 mod rows;
 mod shape;
 mod softmax;
+mod weight_norm;
 
 pub use batch_norm::{BatchNormOutput, FrozenStatistics};
 pub use gaussian::{Gaussian, merge};
@@ -93,4 +95,6 @@ operations! {
     likelihood::BernoulliLogProb,
     likelihood::CrossEntropy,
     dropout::Dropout,
+    weight_norm::WeightNorm,
+    gate::Gate,
 }

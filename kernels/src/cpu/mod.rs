@@ -6,6 +6,7 @@
 //! Read `merge.rs` first: it is short and shows all of that.
 
 mod elementwise;
+mod gate;
 mod gaussian;
 mod kl;
 mod lanes;
@@ -30,13 +31,14 @@ mod softmax;
 #[cfg(test)]
 mod testing;
 mod typed;
+mod weight_norm;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::backend::{
-    AdamStep, AdamaxStep, Backend, BatchNorm, BatchNormVectors, DeviceStatistics, GaussianGradient, GaussianView,
-    Matrix, PixelMap,
+    AdamStep, AdamaxStep, Backend, BatchNorm, BatchNormVectors, Convolutional, DeviceStatistics, GaussianGradient,
+    GaussianView, Matrix, PixelMap,
 };
 use crate::buffer::{Pool, SharedBuffer};
 use crate::profile::{Profile, Work};
@@ -221,6 +223,18 @@ impl Backend for Cpu {
         optimiser::adam(step: AdamStep, gradient: View<'_>, value: ViewMut<'_>, first_moment: ViewMut<'_>, second_moment: ViewMut<'_>);
         optimiser::adamax(step: AdamaxStep, gradient: View<'_>, value: ViewMut<'_>, first_moment: ViewMut<'_>, infinity_norm: ViewMut<'_>);
         optimiser::sgd(learning_rate: f64, momentum: f64, gradient: View<'_>, value: ViewMut<'_>, velocity: ViewMut<'_>);
+    }
+}
+
+impl Convolutional for Cpu {
+    forward! {
+        weight_norm::weight_norm(extent: AxisExtent, v: View<'_>, gain: View<'_>, out: ViewMut<'_>);
+        weight_norm::weight_norm_backward(
+            extent: AxisExtent, v: View<'_>, gain: View<'_>, grad_out: View<'_>,
+            grad_v: Option<ViewMut<'_>>, grad_gain: Option<ViewMut<'_>>
+        );
+        gate::gate(matrix: Matrix, x: View<'_>, out: ViewMut<'_>);
+        gate::gate_backward(matrix: Matrix, x: View<'_>, grad_out: View<'_>, grad_x: ViewMut<'_>);
     }
 }
 

@@ -6,6 +6,7 @@
 //! output must be untouched. Read `case.rs` first, then any of the families.
 
 mod case;
+mod channel;
 mod elementwise;
 mod gaussian;
 mod likelihood;
@@ -41,12 +42,13 @@ impl fmt::Debug for Primitive {
 }
 
 /// The families, each a list of primitives; [`primitives`] walks them.
-pub static PRIMITIVES: [&[Primitive]; 10] = [
+pub static PRIMITIVES: [&[Primitive]; 11] = [
     &rows::PRIMITIVES,
     &elementwise::PRIMITIVES,
     &reduce::PRIMITIVES,
     &matmul::PRIMITIVES,
     &norm::PRIMITIVES,
+    &channel::PRIMITIVES,
     &gaussian::PRIMITIVES,
     &merge::PRIMITIVES,
     &likelihood::PRIMITIVES,

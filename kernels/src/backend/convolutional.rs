@@ -1,0 +1,33 @@
+//! What convolutional models need beyond the rest of the contract; the conventions are those of [`Backend`](super::Backend).
+
+use crate::Result;
+use crate::backend::Matrix;
+use crate::shape::AxisExtent;
+use crate::view::{View, ViewMut};
+
+/// The part of the contract that is for images. Feature maps are `[batch, height, width, channel]`: rows of channels.
+pub trait Convolutional {
+    // ---------------------------------------------------------------- channels
+
+    /// Weight normalisation (Salimans and Kingma 2016) of the channels along an axis: with n[c] = √(Σ_{o,i} v[o, c, i]²),
+    /// out[o, c, i] = gain[c]/n[c] · v[o, c, i]. A channel of zeros has no direction and gives NaN.
+    fn weight_norm(&self, extent: AxisExtent, v: View<'_>, gain: View<'_>, out: ViewMut<'_>) -> Result<()>;
+
+    /// Adjoints of [`Convolutional::weight_norm`]: grad_gain[c] = Σ_{o,i} grad_out·v / n[c],
+    /// grad_v[o, c, i] = gain[c]/n[c] · (grad_out[o, c, i] − grad_gain[c] · v[o, c, i]/n[c]).
+    fn weight_norm_backward(
+        &self,
+        extent: AxisExtent,
+        v: View<'_>,
+        gain: View<'_>,
+        grad_out: View<'_>,
+        grad_v: Option<ViewMut<'_>>,
+        grad_gain: Option<ViewMut<'_>>,
+    ) -> Result<()>;
+
+    /// out = left half · sigmoid(right half) for `x` of [rows, 2·columns]; `matrix` is one half.
+    fn gate(&self, matrix: Matrix, x: View<'_>, out: ViewMut<'_>) -> Result<()>;
+
+    /// With s = sigmoid(right half): grad_x = [grad_out · s | grad_out · left half · s(1 − s)].
+    fn gate_backward(&self, matrix: Matrix, x: View<'_>, grad_out: View<'_>, grad_x: ViewMut<'_>) -> Result<()>;
+}
