@@ -7,6 +7,7 @@
 //! dtype. An `Option` that is `None` is not computed. Lengths that do not fit the sizes are refused; nothing is written then.
 
 mod arguments;
+mod convolution;
 mod convolutional;
 
 use std::fmt::Debug;
@@ -24,6 +25,7 @@ pub use arguments::{
     AdamStep, AdamaxStep, BatchNorm, BatchNormVectors, DeviceStatistics, GaussianGradient, GaussianView, Matrix,
     PixelMap,
 };
+pub use convolution::Convolution;
 pub use convolutional::Convolutional;
 
 /// A device that computes.

@@ -60,6 +60,7 @@ pub mod profile;
 pub mod rng;
 mod shape;
 mod view;
+mod window;
 
 pub use backend::{Backend, Convolutional, MatmulShape};
 pub use buffer::{Buffer, Pool, PoolStatistics, SharedBuffer};

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::backend::{
-    AdamStep, AdamaxStep, BatchNorm, BatchNormVectors, GaussianGradient, GaussianView, Matrix, PixelMap,
+    AdamStep, AdamaxStep, BatchNorm, BatchNormVectors, Convolution, GaussianGradient, GaussianView, Matrix, PixelMap,
 };
 use crate::rng::Address;
 use crate::{
@@ -28,7 +28,7 @@ pub struct Profile {
 pub struct Call {
     /// The method of [`Backend`](crate::Backend).
     pub primitive: &'static str,
-    /// The shape, of a matrix product.
+    /// The shape, of a matrix product, or of the one that a convolution amounts to.
     pub matmul: Option<MatmulShape>,
 }
 
@@ -154,6 +154,13 @@ impl Argument for BatchNormVectors<'_> {
 impl Argument for MatmulShape {
     fn add_to(&self, work: &mut Work) {
         work.matmul = Some(*self);
+    }
+}
+
+/// A convolution is weighed as the product it amounts to.
+impl Argument for Convolution {
+    fn add_to(&self, work: &mut Work) {
+        self.product().add_to(work);
     }
 }
 

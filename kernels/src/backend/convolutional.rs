@@ -1,7 +1,7 @@
 //! What convolutional models need beyond the rest of the contract; the conventions are those of [`Backend`](super::Backend).
 
 use crate::Result;
-use crate::backend::Matrix;
+use crate::backend::{Convolution, Matrix};
 use crate::shape::AxisExtent;
 use crate::view::{View, ViewMut};
 
@@ -30,4 +30,37 @@ pub trait Convolutional {
 
     /// With s = sigmoid(right half): grad_x = [grad_out · s | grad_out · left half · s(1 − s)].
     fn gate_backward(&self, matrix: Matrix, x: View<'_>, grad_out: View<'_>, grad_x: ViewMut<'_>) -> Result<()>;
+
+    // ---------------------------------------------------------------- convolutions
+
+    /// out[n, p, q, o] = Σ_{a,b,c} x[n, p·s + a − p₀, q·s + b − q₀, c] · weight[a, b, c, o] + bias[o], with zeros outside of x; see [`Convolution`].
+    fn conv2d(
+        &self,
+        convolution: Convolution,
+        x: View<'_>,
+        weight: View<'_>,
+        bias: Option<View<'_>>,
+        out: ViewMut<'_>,
+    ) -> Result<()>;
+
+    /// The adjoint of [`Convolutional::conv2d`] in its input, plus a bias for each input channel: with `y` shaped like the output,
+    /// out[n, h, w, c] = Σ y[n, p, q, o] · weight[a, b, c, o] + bias[c] over all p·s + a − p₀ = h, q·s + b − q₀ = w and o.
+    fn conv2d_transpose(
+        &self,
+        convolution: Convolution,
+        y: View<'_>,
+        weight: View<'_>,
+        bias: Option<View<'_>>,
+        out: ViewMut<'_>,
+    ) -> Result<()>;
+
+    /// The adjoint of [`Convolutional::conv2d`] in its weight:
+    /// grad_weight[a, b, c, o] = Σ_{n,p,q} x[n, p·s + a − p₀, q·s + b − q₀, c] · grad_out[n, p, q, o].
+    fn conv2d_weight_gradient(
+        &self,
+        convolution: Convolution,
+        x: View<'_>,
+        grad_out: View<'_>,
+        grad_weight: ViewMut<'_>,
+    ) -> Result<()>;
 }

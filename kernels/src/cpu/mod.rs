@@ -5,6 +5,7 @@
 //! cut into blocks that run on several threads (`parallel.rs`), with inner loops compiled for the vector unit at hand (`simd.rs`, `lanes.rs`).
 //! Read `merge.rs` first: it is short and shows all of that.
 
+mod convolution;
 mod elementwise;
 mod gate;
 mod gaussian;
@@ -37,8 +38,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::backend::{
-    AdamStep, AdamaxStep, Backend, BatchNorm, BatchNormVectors, Convolutional, DeviceStatistics, GaussianGradient,
-    GaussianView, Matrix, PixelMap,
+    AdamStep, AdamaxStep, Backend, BatchNorm, BatchNormVectors, Convolution, Convolutional, DeviceStatistics,
+    GaussianGradient, GaussianView, Matrix, PixelMap,
 };
 use crate::buffer::{Pool, SharedBuffer};
 use crate::profile::{Profile, Work};
@@ -235,6 +236,15 @@ impl Convolutional for Cpu {
         );
         gate::gate(matrix: Matrix, x: View<'_>, out: ViewMut<'_>);
         gate::gate_backward(matrix: Matrix, x: View<'_>, grad_out: View<'_>, grad_x: ViewMut<'_>);
+        convolution::conv2d(
+            convolution: Convolution, x: View<'_>, weight: View<'_>, bias: Option<View<'_>>, out: ViewMut<'_>
+        );
+        convolution::conv2d_transpose(
+            convolution: Convolution, y: View<'_>, weight: View<'_>, bias: Option<View<'_>>, out: ViewMut<'_>
+        );
+        convolution::conv2d_weight_gradient(
+            convolution: Convolution, x: View<'_>, grad_out: View<'_>, grad_weight: ViewMut<'_>
+        );
     }
 }
 

@@ -10,6 +10,7 @@
 mod cache;
 mod channel;
 mod context;
+mod convolution;
 mod elementwise;
 mod gaussian;
 mod launch;
@@ -33,8 +34,8 @@ mod tuning;
 use std::sync::Arc;
 
 use crate::backend::{
-    AdamStep, AdamaxStep, Backend, BatchNorm, BatchNormVectors, Convolutional, DeviceStatistics, GaussianGradient,
-    GaussianView, Matrix, PixelMap,
+    AdamStep, AdamaxStep, Backend, BatchNorm, BatchNormVectors, Convolution, Convolutional, DeviceStatistics,
+    GaussianGradient, GaussianView, Matrix, PixelMap,
 };
 use crate::buffer::SharedBuffer;
 use crate::profile::{Profile, Work};
@@ -222,5 +223,14 @@ impl Convolutional for OpenCl {
         );
         channel::gate(matrix: Matrix, x: View<'_>, out: ViewMut<'_>);
         channel::gate_backward(matrix: Matrix, x: View<'_>, grad_out: View<'_>, grad_x: ViewMut<'_>);
+        convolution::conv2d(
+            convolution: Convolution, x: View<'_>, weight: View<'_>, bias: Option<View<'_>>, out: ViewMut<'_>
+        );
+        convolution::conv2d_transpose(
+            convolution: Convolution, y: View<'_>, weight: View<'_>, bias: Option<View<'_>>, out: ViewMut<'_>
+        );
+        convolution::conv2d_weight_gradient(
+            convolution: Convolution, x: View<'_>, grad_out: View<'_>, grad_weight: ViewMut<'_>
+        );
     }
 }

@@ -7,6 +7,7 @@
 
 mod case;
 mod channel;
+mod convolution;
 mod elementwise;
 mod gaussian;
 mod likelihood;
@@ -42,13 +43,14 @@ impl fmt::Debug for Primitive {
 }
 
 /// The families, each a list of primitives; [`primitives`] walks them.
-pub static PRIMITIVES: [&[Primitive]; 11] = [
+pub static PRIMITIVES: [&[Primitive]; 12] = [
     &rows::PRIMITIVES,
     &elementwise::PRIMITIVES,
     &reduce::PRIMITIVES,
     &matmul::PRIMITIVES,
     &norm::PRIMITIVES,
     &channel::PRIMITIVES,
+    &convolution::PRIMITIVES,
     &gaussian::PRIMITIVES,
     &merge::PRIMITIVES,
     &likelihood::PRIMITIVES,
