@@ -7,6 +7,7 @@
 
 mod batch_norm;
 mod binary;
+mod convolution;
 mod draw;
 mod dropout;
 mod elementwise;
@@ -16,6 +17,7 @@ mod gaussian_terms;
 mod likelihood;
 mod linear_normalise;
 mod matmul;
+mod pool;
 mod reduce;
 mod rows;
 mod shape;
@@ -97,4 +99,6 @@ operations! {
     dropout::Dropout,
     weight_norm::WeightNorm,
     gate::Gate,
+    convolution::Conv2d,
+    convolution::ConvTranspose2d,
 }
