@@ -115,9 +115,9 @@ impl Correlation {
         (row * self.map[1] + self.columns.place_of(column)) * self.results
     }
 
-    /// The taps of a result row that exist; none if there are none along the columns.
+    /// The taps of a result row that exist; none if such a row of the kernel has no terms.
     pub(super) fn row_taps(&self, row: usize) -> std::ops::Range<usize> {
-        if self.columns.taps == 0 { 0..0 } else { self.rows.existing_taps(row) }
+        if self.row_terms() == 0 { 0..0 } else { self.rows.existing_taps(row) }
     }
 }
 

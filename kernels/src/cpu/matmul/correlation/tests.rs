@@ -60,6 +60,8 @@ fn engines_agree_with_f64_where_blocks_end() {
     check(&square(1, 2, [130, 1040], 3, 1));
     check(&square(1, 60, [40, 5], 3, 1));
     check(&square(1, 5, [300, 300], 3, 1));
+    check(&square(2, 4, [0, 3], 3, 1));
+    check(&square(2, 4, [3, 0], 3, 2));
 }
 
 proptest! {
