@@ -9,6 +9,7 @@
 mod arguments;
 mod convolution;
 mod convolutional;
+mod logistic_mixture;
 
 use std::fmt::Debug;
 
@@ -27,6 +28,7 @@ pub use arguments::{
 };
 pub use convolution::Convolution;
 pub use convolutional::Convolutional;
+pub use logistic_mixture::LogisticMixture;
 
 /// A device that computes.
 pub trait Backend: Convolutional + Send + Sync + Debug {

@@ -9,7 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::backend::{
-    AdamStep, AdamaxStep, BatchNorm, BatchNormVectors, Convolution, GaussianGradient, GaussianView, Matrix, PixelMap,
+    AdamStep, AdamaxStep, BatchNorm, BatchNormVectors, Convolution, GaussianGradient, GaussianView, LogisticMixture,
+    Matrix, PixelMap,
 };
 use crate::rng::Address;
 use crate::{
@@ -185,6 +186,7 @@ settings!(
     BinaryFunction,
     Reduction,
     BatchNorm,
+    LogisticMixture,
     Address,
     AdamStep,
     AdamaxStep

@@ -1,7 +1,7 @@
 //! What convolutional models need beyond the rest of the contract; the conventions are those of [`Backend`](super::Backend).
 
 use crate::Result;
-use crate::backend::{Convolution, Matrix};
+use crate::backend::{Convolution, LogisticMixture, Matrix};
 use crate::shape::AxisExtent;
 use crate::view::{View, ViewMut};
 
@@ -62,5 +62,31 @@ pub trait Convolutional {
         x: View<'_>,
         grad_out: View<'_>,
         grad_weight: ViewMut<'_>,
+    ) -> Result<()>;
+
+    // ---------------------------------------------------------------- likelihood of colours
+
+    /// out[r] = Σ over pixels of ln Σ_j π_j Π_c P_{c,j}(x): see [`LogisticMixture`] for the parameters; data in [−1, 1], row r div `repeat`.
+    ///
+    /// With S = e^−s for the log-scale s ≥ −7, half bin h, A = S(x − μ + h) and B = S(x − μ − h):
+    /// ln P = ln(1 − e^(−2hS)) − softplus(−A) − softplus(B); without B at the least value, −softplus(−A), without A at the largest, −softplus(B).
+    fn logistic_mixture_log_prob(
+        &self,
+        mixture: LogisticMixture,
+        x: View<'_>,
+        parameters: View<'_>,
+        out: ViewMut<'_>,
+    ) -> Result<()>;
+
+    /// With r_j the posterior weight of component j, a = σ(A) (1 at the largest value), b = σ(B) (0 at the least) and u = 2hS:
+    /// grad_logit = g·(r_j − π_j), grad_μ = −g·r_j·S(1 − a − b), grad_s = g·r_j·(B·b − A(1 − a) − u/(eᵘ − 1)), the last term between the
+    /// extremes only, and 0 where the log-scale is below −7; a coefficient k = tanh ρ that multiplies colour y: grad_ρ = grad_μ·(1 − k²)·y.
+    fn logistic_mixture_log_prob_backward(
+        &self,
+        mixture: LogisticMixture,
+        x: View<'_>,
+        parameters: View<'_>,
+        grad_out: View<'_>,
+        grad_parameters: ViewMut<'_>,
     ) -> Result<()>;
 }

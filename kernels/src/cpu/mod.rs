@@ -12,6 +12,7 @@ mod gaussian;
 mod kl;
 mod lanes;
 mod likelihood;
+mod logistic_mixture;
 mod math;
 pub mod matmul;
 mod memory;
@@ -39,7 +40,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::backend::{
     AdamStep, AdamaxStep, Backend, BatchNorm, BatchNormVectors, Convolution, Convolutional, DeviceStatistics,
-    GaussianGradient, GaussianView, Matrix, PixelMap,
+    GaussianGradient, GaussianView, LogisticMixture, Matrix, PixelMap,
 };
 use crate::buffer::{Pool, SharedBuffer};
 use crate::profile::{Profile, Work};
@@ -244,6 +245,10 @@ impl Convolutional for Cpu {
         );
         convolution::conv2d_weight_gradient(
             convolution: Convolution, x: View<'_>, grad_out: View<'_>, grad_weight: ViewMut<'_>
+        );
+        logistic_mixture::logistic_mixture_log_prob(mixture: LogisticMixture, x: View<'_>, parameters: View<'_>, out: ViewMut<'_>);
+        logistic_mixture::logistic_mixture_log_prob_backward(
+            mixture: LogisticMixture, x: View<'_>, parameters: View<'_>, grad_out: View<'_>, grad_parameters: ViewMut<'_>
         );
     }
 }

@@ -15,6 +15,7 @@ mod elementwise;
 mod gaussian;
 mod launch;
 mod likelihood;
+mod logistic_mixture;
 mod matmul;
 mod memory;
 mod norm;
@@ -35,7 +36,7 @@ use std::sync::Arc;
 
 use crate::backend::{
     AdamStep, AdamaxStep, Backend, BatchNorm, BatchNormVectors, Convolution, Convolutional, DeviceStatistics,
-    GaussianGradient, GaussianView, Matrix, PixelMap,
+    GaussianGradient, GaussianView, LogisticMixture, Matrix, PixelMap,
 };
 use crate::buffer::SharedBuffer;
 use crate::profile::{Profile, Work};
@@ -231,6 +232,10 @@ impl Convolutional for OpenCl {
         );
         convolution::conv2d_weight_gradient(
             convolution: Convolution, x: View<'_>, grad_out: View<'_>, grad_weight: ViewMut<'_>
+        );
+        logistic_mixture::logistic_mixture_log_prob(mixture: LogisticMixture, x: View<'_>, parameters: View<'_>, out: ViewMut<'_>);
+        logistic_mixture::logistic_mixture_log_prob_backward(
+            mixture: LogisticMixture, x: View<'_>, parameters: View<'_>, grad_out: View<'_>, grad_parameters: ViewMut<'_>
         );
     }
 }

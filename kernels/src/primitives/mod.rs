@@ -11,6 +11,7 @@ mod convolution;
 mod elementwise;
 mod gaussian;
 mod likelihood;
+mod logistic_mixture;
 mod matmul;
 mod merge;
 mod norm;
@@ -43,7 +44,7 @@ impl fmt::Debug for Primitive {
 }
 
 /// The families, each a list of primitives; [`primitives`] walks them.
-pub static PRIMITIVES: [&[Primitive]; 12] = [
+pub static PRIMITIVES: [&[Primitive]; 13] = [
     &rows::PRIMITIVES,
     &elementwise::PRIMITIVES,
     &reduce::PRIMITIVES,
@@ -54,6 +55,7 @@ pub static PRIMITIVES: [&[Primitive]; 12] = [
     &gaussian::PRIMITIVES,
     &merge::PRIMITIVES,
     &likelihood::PRIMITIVES,
+    &logistic_mixture::PRIMITIVES,
     &random::PRIMITIVES,
     &optimiser::PRIMITIVES,
 ];
