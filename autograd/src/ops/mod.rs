@@ -16,6 +16,7 @@ mod gaussian;
 mod gaussian_terms;
 mod likelihood;
 mod linear_normalise;
+mod logistic_mixture;
 mod matmul;
 mod pool;
 mod reduce;
@@ -101,4 +102,5 @@ operations! {
     gate::Gate,
     convolution::Conv2d,
     convolution::ConvTranspose2d,
+    logistic_mixture::LogisticMixtureLogProb,
 }
