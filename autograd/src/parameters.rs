@@ -261,6 +261,11 @@ impl ParameterStore {
         Ok(self.values.get_mut().ok_or(Error::Shared { operation })?.view_mut())
     }
 
+    /// Exchanges the memory of all values with a buffer of the same length and dtype.
+    pub(crate) fn swap_values(&mut self, other: &mut SharedBuffer) {
+        std::mem::swap(&mut self.values, other);
+    }
+
     pub(crate) fn has_gradient(&self, id: ParameterId) -> bool {
         self.has_gradient[id.0]
     }

@@ -1,12 +1,15 @@
 //! The contract of a device: every primitive once, with its formula and its shapes.
 //!
-//! `cpu/` and `opencl/` implement it; the parity tests walk `PRIMITIVES`, which has a line for each method that computes.
+//! What is for images is in `backend/convolutional.rs`, a part of the same contract. `cpu/` and `opencl/` implement it; the parity tests walk `PRIMITIVES`, which has a line for each method that computes.
 //!
 //! Conventions. Arrays are contiguous and row-major. `x` is read, `out` is written whole, never read; a `grad_…` argument
 //! that is read is the adjoint of a result, one that is written is the adjoint of an operand. Float arrays of one call share one
 //! dtype. An `Option` that is `None` is not computed. Lengths that do not fit the sizes are refused; nothing is written then.
 
 mod arguments;
+mod convolution;
+mod convolutional;
+mod logistic_mixture;
 
 use std::fmt::Debug;
 
@@ -23,9 +26,12 @@ pub use arguments::{
     AdamStep, AdamaxStep, BatchNorm, BatchNormVectors, DeviceStatistics, GaussianGradient, GaussianView, Matrix,
     PixelMap,
 };
+pub use convolution::Convolution;
+pub use convolutional::Convolutional;
+pub use logistic_mixture::LogisticMixture;
 
 /// A device that computes.
-pub trait Backend: Send + Sync + Debug {
+pub trait Backend: Convolutional + Send + Sync + Debug {
     /// The name a person gives to choose it: `cpu`, `opencl:0`.
     fn name(&self) -> String;
 

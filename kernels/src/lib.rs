@@ -60,8 +60,9 @@ pub mod profile;
 pub mod rng;
 mod shape;
 mod view;
+mod window;
 
-pub use backend::{Backend, MatmulShape};
+pub use backend::{Backend, Convolutional, MatmulShape};
 pub use buffer::{Buffer, Pool, PoolStatistics, SharedBuffer};
 pub use device::Device;
 pub use dtype::DType;

@@ -9,7 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::backend::{
-    AdamStep, AdamaxStep, BatchNorm, BatchNormVectors, GaussianGradient, GaussianView, Matrix, PixelMap,
+    AdamStep, AdamaxStep, BatchNorm, BatchNormVectors, Convolution, GaussianGradient, GaussianView, LogisticMixture,
+    Matrix, PixelMap,
 };
 use crate::rng::Address;
 use crate::{
@@ -28,7 +29,7 @@ pub struct Profile {
 pub struct Call {
     /// The method of [`Backend`](crate::Backend).
     pub primitive: &'static str,
-    /// The shape, of a matrix product.
+    /// The shape, of a matrix product, or of the one that a convolution amounts to.
     pub matmul: Option<MatmulShape>,
 }
 
@@ -157,6 +158,13 @@ impl Argument for MatmulShape {
     }
 }
 
+/// A convolution is weighed as the product it amounts to.
+impl Argument for Convolution {
+    fn add_to(&self, work: &mut Work) {
+        self.product().add_to(work);
+    }
+}
+
 /// Sizes and settings say nothing of the work that the arrays do not.
 macro_rules! settings {
     ($($type:ty),+) => {
@@ -178,6 +186,7 @@ settings!(
     BinaryFunction,
     Reduction,
     BatchNorm,
+    LogisticMixture,
     Address,
     AdamStep,
     AdamaxStep

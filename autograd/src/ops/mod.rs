@@ -7,18 +7,23 @@
 
 mod batch_norm;
 mod binary;
+mod convolution;
 mod draw;
 mod dropout;
 mod elementwise;
+mod gate;
 mod gaussian;
 mod gaussian_terms;
 mod likelihood;
 mod linear_normalise;
+mod logistic_mixture;
 mod matmul;
+mod pool;
 mod reduce;
 mod rows;
 mod shape;
 mod softmax;
+mod weight_norm;
 
 pub use batch_norm::{BatchNormOutput, FrozenStatistics};
 pub use gaussian::{Gaussian, merge};
@@ -93,4 +98,9 @@ operations! {
     likelihood::BernoulliLogProb,
     likelihood::CrossEntropy,
     dropout::Dropout,
+    weight_norm::WeightNorm,
+    gate::Gate,
+    convolution::Conv2d,
+    convolution::ConvTranspose2d,
+    logistic_mixture::LogisticMixtureLogProb,
 }

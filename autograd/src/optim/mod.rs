@@ -4,7 +4,7 @@
 //! same length. A step is therefore one pass (one kernel launch) whatever the number of parameters, and allocates nothing.
 //!
 //! [`Optimiser`] is the trait; [`Adam`], [`Adamax`] and [`Sgd`] implement it. [`clip_gradients`] goes between backward and the step,
-//! and a [`Schedule`] gives the learning rate of an epoch. `state.rs` holds the moments, which a checkpoint saves and restores.
+//! a [`Schedule`] gives the learning rate of an epoch, and a [`ParameterAverage`] follows the parameters for evaluation. `state.rs` holds the moments, which a checkpoint saves and restores.
 //!
 //! # Example
 //! ```
@@ -30,6 +30,7 @@
 
 mod adam;
 mod adamax;
+mod average;
 mod clip;
 mod schedule;
 mod sgd;
@@ -39,6 +40,7 @@ mod tests;
 
 pub use adam::{Adam, AdamOptions};
 pub use adamax::{Adamax, AdamaxOptions};
+pub use average::ParameterAverage;
 pub use clip::clip_gradients;
 pub use schedule::Schedule;
 pub use sgd::Sgd;

@@ -86,6 +86,19 @@ impl OptimiserState {
         optimiser: &'static str,
         store: &ParameterStore,
     ) -> Result<(u64, [ViewMut<'_>; N])> {
+        self.check_store(optimiser, store)?;
+        self.steps += 1;
+        let mut moments = self.moments.iter_mut();
+        let views = std::array::from_fn(|_| {
+            let (_, moment) =
+                moments.next().expect("bug: an optimiser asks for more moments than it has; please report it");
+            sole(moment)
+        });
+        Ok((self.steps, views))
+    }
+
+    /// Refuses a store that is not the one this was made for.
+    pub(super) fn check_store(&self, optimiser: &'static str, store: &ParameterStore) -> Result<()> {
         let (own, other) = ((self.element_count(), self.dtype()), (store.element_count(), store.dtype()));
         if own != other || self.device != *store.device() {
             let what = format!(
@@ -99,14 +112,17 @@ impl OptimiserState {
             );
             return Err(Error::argument(optimiser, what));
         }
-        self.steps += 1;
-        let mut moments = self.moments.iter_mut();
-        let views = std::array::from_fn(|_| {
-            let (_, moment) =
-                moments.next().expect("bug: an optimiser asks for more moments than it has; please report it");
-            sole(moment)
-        });
-        Ok((self.steps, views))
+        Ok(())
+    }
+
+    /// The first moment's memory.
+    pub(super) fn moment_buffer(&mut self) -> &mut SharedBuffer {
+        &mut self.moments[0].1
+    }
+
+    /// The first moment, for writing.
+    pub(super) fn moment_mut(&mut self) -> ViewMut<'_> {
+        sole(self.moment_buffer())
     }
 
     fn position(&self, name: &str) -> Result<usize> {

@@ -12,7 +12,7 @@ const COUNT: usize = 37;
 const STEPS: usize = 12;
 const RATE: f64 = 0.02;
 
-fn store(dtype: DType) -> (ParameterStore, [ParameterId; 2]) {
+pub(super) fn store(dtype: DType) -> (ParameterStore, [ParameterId; 2]) {
     let mut list = ParameterList::new();
     let first = list.add("first", [COUNT], Initialiser::Normal { sigma: 1.0 });
     let second = list.add("second", [2, 3], Initialiser::Uniform { limit: 0.5 });
@@ -39,7 +39,7 @@ fn give_gradient(store: &mut ParameterStore, id: ParameterId, values: &[f64]) {
     store.add_gradient(id, &gradient).unwrap();
 }
 
-fn values_of(store: &ParameterStore, id: ParameterId) -> Vec<f64> {
+pub(super) fn values_of(store: &ParameterStore, id: ParameterId) -> Vec<f64> {
     store.tensor(id, None).to_f64().unwrap()
 }
 

@@ -20,6 +20,11 @@ impl Matrix {
     pub const fn element_count(self) -> usize {
         self.rows * self.columns
     }
+
+    /// Two matrices of these sizes side by side.
+    pub(crate) const fn both_halves(self) -> Self {
+        Self { rows: self.rows, columns: self.columns.saturating_mul(2) }
+    }
 }
 
 /// Batch normalisation of the columns of a matrix, followed by an activation.

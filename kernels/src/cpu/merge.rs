@@ -16,15 +16,10 @@ pub(super) fn gaussian_head(
     variance: ViewMut<'_>,
 ) -> Result<()> {
     const NAME: &str = "gaussian_head";
-    check(NAME, Extent::Matrix(both_halves(matrix)), operands!(x))?;
+    check(NAME, Extent::Matrix(matrix.both_halves()), operands!(x))?;
     check(NAME, Extent::Matrix(matrix), operands!(mean, variance))?;
     for_float!(NAME, (x, mean, variance) => head(matrix, floor, x, mean, variance));
     Ok(())
-}
-
-/// The joined product of a head: two halves side by side.
-const fn both_halves(matrix: Matrix) -> Matrix {
-    Matrix { rows: matrix.rows, columns: matrix.columns.saturating_mul(2) }
 }
 
 fn head<T: Float>(matrix: Matrix, floor: f64, x: &[T], mean: &mut [T], variance: &mut [T]) {
@@ -58,7 +53,7 @@ pub(super) fn gaussian_head_backward(
     grad_x: ViewMut<'_>,
 ) -> Result<()> {
     const NAME: &str = "gaussian_head_backward";
-    check(NAME, Extent::Matrix(both_halves(matrix)), operands!(x, grad_x))?;
+    check(NAME, Extent::Matrix(matrix.both_halves()), operands!(x, grad_x))?;
     check(NAME, Extent::Matrix(matrix), operands!(grad_mean, grad_variance))?;
     for_float!(NAME, (x, grad_mean, grad_variance, grad_x) => head_adjoint(matrix, x, grad_mean, grad_variance, grad_x));
     Ok(())

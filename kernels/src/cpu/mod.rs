@@ -5,11 +5,14 @@
 //! cut into blocks that run on several threads (`parallel.rs`), with inner loops compiled for the vector unit at hand (`simd.rs`, `lanes.rs`).
 //! Read `merge.rs` first: it is short and shows all of that.
 
+mod convolution;
 mod elementwise;
+mod gate;
 mod gaussian;
 mod kl;
 mod lanes;
 mod likelihood;
+mod logistic_mixture;
 mod math;
 pub mod matmul;
 mod memory;
@@ -30,13 +33,14 @@ mod softmax;
 #[cfg(test)]
 mod testing;
 mod typed;
+mod weight_norm;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::backend::{
-    AdamStep, AdamaxStep, Backend, BatchNorm, BatchNormVectors, DeviceStatistics, GaussianGradient, GaussianView,
-    Matrix, PixelMap,
+    AdamStep, AdamaxStep, Backend, BatchNorm, BatchNormVectors, Convolution, Convolutional, DeviceStatistics,
+    GaussianGradient, GaussianView, LogisticMixture, Matrix, PixelMap,
 };
 use crate::buffer::{Pool, SharedBuffer};
 use crate::profile::{Profile, Work};
@@ -221,6 +225,31 @@ impl Backend for Cpu {
         optimiser::adam(step: AdamStep, gradient: View<'_>, value: ViewMut<'_>, first_moment: ViewMut<'_>, second_moment: ViewMut<'_>);
         optimiser::adamax(step: AdamaxStep, gradient: View<'_>, value: ViewMut<'_>, first_moment: ViewMut<'_>, infinity_norm: ViewMut<'_>);
         optimiser::sgd(learning_rate: f64, momentum: f64, gradient: View<'_>, value: ViewMut<'_>, velocity: ViewMut<'_>);
+    }
+}
+
+impl Convolutional for Cpu {
+    forward! {
+        weight_norm::weight_norm(extent: AxisExtent, v: View<'_>, gain: View<'_>, out: ViewMut<'_>);
+        weight_norm::weight_norm_backward(
+            extent: AxisExtent, v: View<'_>, gain: View<'_>, grad_out: View<'_>,
+            grad_v: Option<ViewMut<'_>>, grad_gain: Option<ViewMut<'_>>
+        );
+        gate::gate(matrix: Matrix, x: View<'_>, out: ViewMut<'_>);
+        gate::gate_backward(matrix: Matrix, x: View<'_>, grad_out: View<'_>, grad_x: ViewMut<'_>);
+        convolution::conv2d(
+            convolution: Convolution, x: View<'_>, weight: View<'_>, bias: Option<View<'_>>, out: ViewMut<'_>
+        );
+        convolution::conv2d_transpose(
+            convolution: Convolution, y: View<'_>, weight: View<'_>, bias: Option<View<'_>>, out: ViewMut<'_>
+        );
+        convolution::conv2d_weight_gradient(
+            convolution: Convolution, x: View<'_>, grad_out: View<'_>, grad_weight: ViewMut<'_>
+        );
+        logistic_mixture::logistic_mixture_log_prob(mixture: LogisticMixture, x: View<'_>, parameters: View<'_>, out: ViewMut<'_>);
+        logistic_mixture::logistic_mixture_log_prob_backward(
+            mixture: LogisticMixture, x: View<'_>, parameters: View<'_>, grad_out: View<'_>, grad_parameters: ViewMut<'_>
+        );
     }
 }
 

@@ -3,7 +3,7 @@
 use super::matmul::{self, Epilogue, MatmulShape};
 use super::real::Real;
 use super::simd;
-use crate::backend::{BatchNormVectors, GaussianGradient, GaussianView};
+use crate::backend::{BatchNormVectors, Convolution, GaussianGradient, GaussianView};
 pub(super) use crate::check::{
     Extent, Operand, check, check_indices, operands, row_count, rows_before_repeat, unequal_dtypes,
 };
@@ -21,6 +21,12 @@ pub(super) trait Float: Real {
     fn slice_mut(view: ViewMut<'_>) -> &mut [Self];
     /// The matrix product: [`matmul::matmul`].
     fn product(shape: MatmulShape, left: &[Self], right: &[Self], epilogue: Epilogue<'_, Self>, out: &mut [Self]);
+    /// A convolution: [`matmul::convolve`].
+    fn convolve(sizes: &Convolution, x: &[Self], weight: &[Self], bias: Option<&[Self]>, out: &mut [Self]);
+    /// Its adjoint in the map: [`matmul::convolve_transposed`].
+    fn convolve_transposed(sizes: &Convolution, y: &[Self], weight: &[Self], bias: Option<&[Self]>, out: &mut [Self]);
+    /// Its adjoint in the weight: [`matmul::correlate_weight`].
+    fn correlate_weight(sizes: &Convolution, x: &[Self], grad_out: &[Self], grad_weight: &mut [Self]);
 }
 
 macro_rules! float {
@@ -55,6 +61,24 @@ macro_rules! float {
                 out: &mut [Self],
             ) {
                 matmul::matmul(shape, left, right, epilogue, out);
+            }
+
+            fn convolve(sizes: &Convolution, x: &[Self], weight: &[Self], bias: Option<&[Self]>, out: &mut [Self]) {
+                matmul::convolve(sizes, x, weight, bias, out);
+            }
+
+            fn convolve_transposed(
+                sizes: &Convolution,
+                y: &[Self],
+                weight: &[Self],
+                bias: Option<&[Self]>,
+                out: &mut [Self],
+            ) {
+                matmul::convolve_transposed(sizes, y, weight, bias, out);
+            }
+
+            fn correlate_weight(sizes: &Convolution, x: &[Self], grad_out: &[Self], grad_weight: &mut [Self]) {
+                matmul::correlate_weight(sizes, x, grad_out, grad_weight);
             }
         }
     };

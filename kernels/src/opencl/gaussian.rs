@@ -6,11 +6,6 @@ use crate::backend::{GaussianGradient, GaussianView, Matrix};
 use crate::check::{Extent, check, common_float, operands};
 use crate::{Result, View, ViewMut};
 
-/// The joined product of a head: two halves side by side.
-const fn both_halves(matrix: Matrix) -> Matrix {
-    Matrix { rows: matrix.rows, columns: matrix.columns.saturating_mul(2) }
-}
-
 /// `Backend::gaussian_head`.
 pub(super) fn gaussian_head(
     context: &Context,
@@ -21,7 +16,7 @@ pub(super) fn gaussian_head(
     mut variance: ViewMut<'_>,
 ) -> Result<()> {
     const NAME: &str = "gaussian_head";
-    check(NAME, Extent::Matrix(both_halves(matrix)), operands!(x))?;
+    check(NAME, Extent::Matrix(matrix.both_halves()), operands!(x))?;
     check(NAME, Extent::Matrix(matrix), operands!(mean, variance))?;
     let dtype = common_float(NAME, operands!(x, mean, variance))?;
     let launch = context.launch(NAME, dtype, File::Gaussian, NAME).count(matrix.columns).real(floor);
@@ -38,7 +33,7 @@ pub(super) fn gaussian_head_backward(
     mut grad_x: ViewMut<'_>,
 ) -> Result<()> {
     const NAME: &str = "gaussian_head_backward";
-    check(NAME, Extent::Matrix(both_halves(matrix)), operands!(x, grad_x))?;
+    check(NAME, Extent::Matrix(matrix.both_halves()), operands!(x, grad_x))?;
     check(NAME, Extent::Matrix(matrix), operands!(grad_mean, grad_variance))?;
     let dtype = common_float(NAME, operands!(x, grad_mean, grad_variance, grad_x))?;
     let launch = context.launch(NAME, dtype, File::Gaussian, NAME).count(matrix.columns).input(x);

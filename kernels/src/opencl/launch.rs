@@ -97,6 +97,16 @@ impl<'a> Launch<'a> {
         self
     }
 
+    /// Eight sizes.
+    pub(super) fn counts(mut self, counts: [usize; 8]) -> Self {
+        let words = counts.map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+        if let Some(at) = words.iter().position(|&word| word == u32::MAX) {
+            let what = format!("{} elements are more than a kernel counts", counts[at]);
+            self.problem.get_or_insert(Error::argument(self.operation, what));
+        }
+        self.eight(words)
+    }
+
     /// An array that is read.
     pub(super) fn input(self, x: View<'a>) -> Self {
         self.array(x)

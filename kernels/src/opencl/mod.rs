@@ -8,11 +8,14 @@
 //! is in order, so a kernel sees what those before it wrote, and nothing waits but a download. Read `optimiser.rs` with `cl/optimiser.cl` first.
 
 mod cache;
+mod channel;
 mod context;
+mod convolution;
 mod elementwise;
 mod gaussian;
 mod launch;
 mod likelihood;
+mod logistic_mixture;
 mod matmul;
 mod memory;
 mod norm;
@@ -32,8 +35,8 @@ mod tuning;
 use std::sync::Arc;
 
 use crate::backend::{
-    AdamStep, AdamaxStep, Backend, BatchNorm, BatchNormVectors, DeviceStatistics, GaussianGradient, GaussianView,
-    Matrix, PixelMap,
+    AdamStep, AdamaxStep, Backend, BatchNorm, BatchNormVectors, Convolution, Convolutional, DeviceStatistics,
+    GaussianGradient, GaussianView, LogisticMixture, Matrix, PixelMap,
 };
 use crate::buffer::SharedBuffer;
 use crate::profile::{Profile, Work};
@@ -209,5 +212,30 @@ impl Backend for OpenCl {
         optimiser::adam(step: AdamStep, gradient: View<'_>, value: ViewMut<'_>, first_moment: ViewMut<'_>, second_moment: ViewMut<'_>);
         optimiser::adamax(step: AdamaxStep, gradient: View<'_>, value: ViewMut<'_>, first_moment: ViewMut<'_>, infinity_norm: ViewMut<'_>);
         optimiser::sgd(learning_rate: f64, momentum: f64, gradient: View<'_>, value: ViewMut<'_>, velocity: ViewMut<'_>);
+    }
+}
+
+impl Convolutional for OpenCl {
+    forward! {
+        channel::weight_norm(extent: AxisExtent, v: View<'_>, gain: View<'_>, out: ViewMut<'_>);
+        channel::weight_norm_backward(
+            extent: AxisExtent, v: View<'_>, gain: View<'_>, grad_out: View<'_>,
+            grad_v: Option<ViewMut<'_>>, grad_gain: Option<ViewMut<'_>>
+        );
+        channel::gate(matrix: Matrix, x: View<'_>, out: ViewMut<'_>);
+        channel::gate_backward(matrix: Matrix, x: View<'_>, grad_out: View<'_>, grad_x: ViewMut<'_>);
+        convolution::conv2d(
+            convolution: Convolution, x: View<'_>, weight: View<'_>, bias: Option<View<'_>>, out: ViewMut<'_>
+        );
+        convolution::conv2d_transpose(
+            convolution: Convolution, y: View<'_>, weight: View<'_>, bias: Option<View<'_>>, out: ViewMut<'_>
+        );
+        convolution::conv2d_weight_gradient(
+            convolution: Convolution, x: View<'_>, grad_out: View<'_>, grad_weight: ViewMut<'_>
+        );
+        logistic_mixture::logistic_mixture_log_prob(mixture: LogisticMixture, x: View<'_>, parameters: View<'_>, out: ViewMut<'_>);
+        logistic_mixture::logistic_mixture_log_prob_backward(
+            mixture: LogisticMixture, x: View<'_>, parameters: View<'_>, grad_out: View<'_>, grad_parameters: ViewMut<'_>
+        );
     }
 }

@@ -6,9 +6,12 @@
 //! output must be untouched. Read `case.rs` first, then any of the families.
 
 mod case;
+mod channel;
+mod convolution;
 mod elementwise;
 mod gaussian;
 mod likelihood;
+mod logistic_mixture;
 mod matmul;
 mod merge;
 mod norm;
@@ -41,15 +44,18 @@ impl fmt::Debug for Primitive {
 }
 
 /// The families, each a list of primitives; [`primitives`] walks them.
-pub static PRIMITIVES: [&[Primitive]; 10] = [
+pub static PRIMITIVES: [&[Primitive]; 13] = [
     &rows::PRIMITIVES,
     &elementwise::PRIMITIVES,
     &reduce::PRIMITIVES,
     &matmul::PRIMITIVES,
     &norm::PRIMITIVES,
+    &channel::PRIMITIVES,
+    &convolution::PRIMITIVES,
     &gaussian::PRIMITIVES,
     &merge::PRIMITIVES,
     &likelihood::PRIMITIVES,
+    &logistic_mixture::PRIMITIVES,
     &random::PRIMITIVES,
     &optimiser::PRIMITIVES,
 ];

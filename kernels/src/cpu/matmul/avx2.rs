@@ -73,7 +73,7 @@ fn first_lanes(count: usize) -> __m256i {
 #[target_feature(enable = "avx2,fma")]
 unsafe fn multiply<const R: usize, const V: usize, const SIDE_BY_SIDE: bool>(tile: &Tile) {
     let mut sums = [[_mm256_setzero_ps(); V]; R];
-    let (mut left, mut right, mut ahead) = (tile.left, tile.right, tile.ahead);
+    let (mut right, mut ahead) = (tile.right, tile.ahead);
     let row = if SIDE_BY_SIDE { 1 } else { tile.left_row };
     // SAFETY: the caller promises that rows, columns and steps of the tile lie in the buffers; masked lanes
     // aren't touched, and a prefetch may point anywhere.
@@ -81,13 +81,13 @@ unsafe fn multiply<const R: usize, const V: usize, const SIDE_BY_SIDE: bool>(til
         for r in 0..R {
             _mm_prefetch::<_MM_HINT_T0>(tile.out.wrapping_add(r * tile.out_row).cast());
         }
-        let mut steps = |count: usize| {
+        let mut steps = |count: usize, left: &mut *const f32| {
             for _ in 0..count {
                 let mut columns = [_mm256_setzero_ps(); V];
                 for (v, column) in columns.iter_mut().enumerate() {
                     *column = _mm256_loadu_ps(right.add(v * LANES));
                 }
-                let mut number = left;
+                let mut number = *left;
                 for sums in &mut sums {
                     let broadcast = _mm256_set1_ps(*number);
                     for (sum, &column) in sums.iter_mut().zip(&columns) {
@@ -95,22 +95,24 @@ unsafe fn multiply<const R: usize, const V: usize, const SIDE_BY_SIDE: bool>(til
                     }
                     number = number.wrapping_add(row);
                 }
-                left = left.wrapping_add(tile.left_step);
+                *left = left.wrapping_add(tile.left_step);
                 right = right.wrapping_add(tile.right_step);
             }
-            left
         };
-        for _ in 0..tile.inner / UNROLL {
-            let left = steps(UNROLL);
-            for half in [0, UNROLL / 2] {
-                if SIDE_BY_SIDE {
-                    _mm_prefetch::<_MM_HINT_T0>(left.wrapping_add((PREFETCH_STEPS + half) * tile.left_step).cast());
+        for segment in 0..tile.segments {
+            let mut left = tile.left.wrapping_add(segment * tile.left_segment);
+            for _ in 0..tile.inner / UNROLL {
+                steps(UNROLL, &mut left);
+                for half in [0, UNROLL / 2] {
+                    if SIDE_BY_SIDE {
+                        _mm_prefetch::<_MM_HINT_T0>(left.wrapping_add((PREFETCH_STEPS + half) * tile.left_step).cast());
+                    }
+                    _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(half * tile.ahead_step).cast());
                 }
-                _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(half * tile.ahead_step).cast());
+                ahead = ahead.wrapping_add(UNROLL * tile.ahead_step);
             }
-            ahead = ahead.wrapping_add(UNROLL * tile.ahead_step);
+            steps(tile.inner % UNROLL, &mut left);
         }
-        steps(tile.inner % UNROLL);
         let whole = tile.columns == V * LANES;
         for (r, sums) in sums.iter().enumerate() {
             for (v, &sum) in sums.iter().enumerate() {

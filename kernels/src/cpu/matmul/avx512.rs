@@ -70,7 +70,7 @@ fn first_lanes(count: usize) -> __mmask16 {
 unsafe fn multiply<const R: usize, const V: usize, const SIDE_BY_SIDE: bool>(tile: &Tile) {
     let mask = first_lanes(tile.columns - (V - 1) * LANES);
     let mut sums = [[_mm512_setzero_ps(); V]; R];
-    let (mut left, mut right, mut ahead) = (tile.left, tile.right, tile.ahead);
+    let (mut right, mut ahead) = (tile.right, tile.ahead);
     let row = if SIDE_BY_SIDE { 1 } else { tile.left_row };
     // SAFETY: the caller promises that rows, columns and steps of the tile lie in the buffers; masked lanes
     // aren't touched, and a prefetch may point anywhere.
@@ -80,27 +80,30 @@ unsafe fn multiply<const R: usize, const V: usize, const SIDE_BY_SIDE: bool>(til
                 _mm_prefetch::<_MM_HINT_T0>(tile.out.wrapping_add(r * tile.out_row + v * LANES).cast());
             }
         }
-        for _ in 0..tile.inner {
-            let mut columns = [_mm512_setzero_ps(); V];
-            for (v, column) in columns.iter_mut().enumerate() {
-                let lanes = if v + 1 == V { mask } else { !0 };
-                *column = _mm512_maskz_loadu_ps(lanes, right.add(v * LANES));
-            }
-            if SIDE_BY_SIDE {
-                _mm_prefetch::<_MM_HINT_T0>(left.wrapping_add(PREFETCH_STEPS * tile.left_step).cast());
-            }
-            _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
-            ahead = ahead.wrapping_add(tile.ahead_step);
-            let mut number = left;
-            for sums in &mut sums {
-                let broadcast = _mm512_set1_ps(*number);
-                for (sum, &column) in sums.iter_mut().zip(&columns) {
-                    *sum = _mm512_fmadd_ps(broadcast, column, *sum);
+        for segment in 0..tile.segments {
+            let mut left = tile.left.wrapping_add(segment * tile.left_segment);
+            for _ in 0..tile.inner {
+                let mut columns = [_mm512_setzero_ps(); V];
+                for (v, column) in columns.iter_mut().enumerate() {
+                    let lanes = if v + 1 == V { mask } else { !0 };
+                    *column = _mm512_maskz_loadu_ps(lanes, right.add(v * LANES));
                 }
-                number = number.wrapping_add(row);
+                if SIDE_BY_SIDE {
+                    _mm_prefetch::<_MM_HINT_T0>(left.wrapping_add(PREFETCH_STEPS * tile.left_step).cast());
+                }
+                _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
+                ahead = ahead.wrapping_add(tile.ahead_step);
+                let mut number = left;
+                for sums in &mut sums {
+                    let broadcast = _mm512_set1_ps(*number);
+                    for (sum, &column) in sums.iter_mut().zip(&columns) {
+                        *sum = _mm512_fmadd_ps(broadcast, column, *sum);
+                    }
+                    number = number.wrapping_add(row);
+                }
+                left = left.wrapping_add(tile.left_step);
+                right = right.wrapping_add(tile.right_step);
             }
-            left = left.wrapping_add(tile.left_step);
-            right = right.wrapping_add(tile.right_step);
         }
         for (r, sums) in sums.iter().enumerate() {
             for (v, &sum) in sums.iter().enumerate() {

@@ -99,8 +99,8 @@ impl<K: MicroKernel> Product<'_, K> {
     /// The processor has the instructions; `part` lies in the shape; nobody else writes to it.
     unsafe fn multiply_part(&self, part: Part) {
         let plan = Plan::new::<K>(self.shape, &part);
-        let mut scratch = (plan.scratch_len() > 0).then(|| Scratch::take(plan.scratch_len()));
-        let packed_right = scratch.as_mut().map_or(std::ptr::null_mut(), Scratch::as_mut_ptr);
+        let mut scratch = (plan.scratch_len() > 0).then(|| Scratch::take::<f32>(plan.scratch_len()));
+        let packed_right = scratch.as_mut().map_or(std::ptr::null_mut(), Scratch::as_mut_ptr::<f32>);
         let packed_left = packed_right.wrapping_add(plan.right_len);
         let workspace = Workspace { plan, packed_right, packed_left };
         // Loop 5: column blocks, so that the packed right block stays in the outer caches.
@@ -186,10 +186,12 @@ impl<K: MicroKernel> Product<'_, K> {
                 let tile = Tile {
                     rows: height,
                     columns: (block.columns - column).min(K::COLUMNS),
+                    segments: 1,
                     inner: block.inner,
                     left,
                     left_row,
                     left_step,
+                    left_segment: 0,
                     right,
                     right_step,
                     ahead: ahead.wrapping_add(tile * ahead_step * block.inner),
@@ -231,7 +233,7 @@ impl<K: MicroKernel> Product<'_, K> {
 ///
 /// # Safety
 /// As for [`MicroKernel::pack_strips`], for every strip; they agree in what a group has to agree in.
-unsafe fn pack_in_groups<K: MicroKernel>(mut strips: impl Iterator<Item = Strip>) {
+pub(super) unsafe fn pack_in_groups<K: MicroKernel>(mut strips: impl Iterator<Item = Strip>) {
     while let Some(first) = strips.next() {
         let mut group = [first; GROUP];
         let mut count = 1;

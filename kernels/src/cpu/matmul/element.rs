@@ -1,11 +1,12 @@
 //! What the float types have to offer; private, so that nobody else can be a [`super::MatmulElement`].
 
-use super::{Engine, Epilogue, MatmulShape, portable};
+use super::correlation::Correlation;
+use super::{Engine, Epilogue, MatmulShape, patches, portable};
 #[cfg(target_arch = "x86_64")]
-use super::{avx2, avx512, blocked};
+use super::{avx2, avx512, blocked, correlate, correlate_weight};
 
 /// What the module needs to know of a float type; outside it, nobody can implement it.
-pub trait Element: Copy + Send + Sync + 'static {
+pub trait Element: Copy + Send + Sync + bytemuck::Pod + std::ops::Add<Output = Self> + 'static {
     /// The empty sum.
     const ZERO: Self;
     /// One: it scales the product, and what it is added to.
@@ -33,6 +34,27 @@ pub trait Element: Copy + Send + Sync + 'static {
         right: &[Self],
         epilogue: Epilogue<'_, Self>,
         out: &mut [Self],
+    );
+
+    /// The product of patches with a weight, for results that are not empty.
+    #[allow(private_interfaces, reason = "nobody outside can implement or call it")]
+    fn correlate(
+        engine: Engine,
+        shape: &Correlation,
+        source: &[Self],
+        weight: &[Self],
+        bias: Option<&[Self]>,
+        out: &mut [Self],
+    );
+
+    /// The product of the patches, transposed, with the adjoint of the results, for arrays that are not empty.
+    #[allow(private_interfaces, reason = "nobody outside can implement or call it")]
+    fn correlate_weight(
+        engine: Engine,
+        shape: &Correlation,
+        source: &[Self],
+        grad_out: &[Self],
+        grad_weight: &mut [Self],
     );
 }
 
@@ -95,6 +117,49 @@ impl Element for f32 {
             _ => portable::multiply(shape, left, right, epilogue, out),
         }
     }
+
+    #[allow(private_interfaces, reason = "as declared")]
+    fn correlate(
+        engine: Engine,
+        shape: &Correlation,
+        source: &[f32],
+        weight: &[f32],
+        bias: Option<&[f32]>,
+        out: &mut [f32],
+    ) {
+        match engine {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the processor has the engine's instructions, as the door has made sure, and the slices their lengths.
+            Engine::Avx512 => unsafe { correlate::correlate::<avx512::Avx512>(shape, source, weight, bias, out) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Engine::Avx2 => unsafe { correlate::correlate::<avx2::Avx2>(shape, source, weight, bias, out) },
+            _ => patches::correlate(shape, source, weight, bias, out),
+        }
+    }
+
+    #[allow(private_interfaces, reason = "as declared")]
+    fn correlate_weight(
+        engine: Engine,
+        shape: &Correlation,
+        source: &[f32],
+        grad_out: &[f32],
+        grad_weight: &mut [f32],
+    ) {
+        match engine {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Engine::Avx512 => unsafe {
+                correlate_weight::correlate_weight::<avx512::Avx512>(shape, source, grad_out, grad_weight);
+            },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Engine::Avx2 => unsafe {
+                correlate_weight::correlate_weight::<avx2::Avx2>(shape, source, grad_out, grad_weight);
+            },
+            _ => patches::correlate_weight(shape, source, grad_out, grad_weight),
+        }
+    }
 }
 
 impl Element for f64 {
@@ -111,5 +176,28 @@ impl Element for f64 {
         out: &mut [f64],
     ) {
         portable::multiply(shape, left, right, epilogue, out);
+    }
+
+    #[allow(private_interfaces, reason = "as declared")]
+    fn correlate(
+        _engine: Engine,
+        shape: &Correlation,
+        source: &[f64],
+        weight: &[f64],
+        bias: Option<&[f64]>,
+        out: &mut [f64],
+    ) {
+        patches::correlate(shape, source, weight, bias, out);
+    }
+
+    #[allow(private_interfaces, reason = "as declared")]
+    fn correlate_weight(
+        _engine: Engine,
+        shape: &Correlation,
+        source: &[f64],
+        grad_out: &[f64],
+        grad_weight: &mut [f64],
+    ) {
+        patches::correlate_weight(shape, source, grad_out, grad_weight);
     }
 }

@@ -11,17 +11,20 @@ pub(super) enum Write {
     SetWithBias(*const f32),
 }
 
-/// One tile of the output: `rows` x `columns` sums of `inner` terms.
+/// One tile of the output: `rows` x `columns` sums of `segments` x `inner` terms. A matrix product has one segment; a sum over a patch of
+/// a map has one for each row of the patch.
 ///
-/// sum[r, c] = Σ_p left[r · left_row + p · left_step] · right[c + p · right_step]
+/// sum[r, c] = Σ_s Σ_p left[r · left_row + s · left_segment + p · left_step] · right[c + (s · inner + p) · right_step]
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tile {
     pub(super) rows: usize,
     pub(super) columns: usize,
+    pub(super) segments: usize,
     pub(super) inner: usize,
     pub(super) left: *const f32,
     pub(super) left_row: usize,
     pub(super) left_step: usize,
+    pub(super) left_segment: usize,
     pub(super) right: *const f32,
     pub(super) right_step: usize,
     /// What the next tiles read and is still far away: fetched on the way, `ahead_step` numbers per step of the sum.

@@ -65,7 +65,7 @@
 //! # What to read
 //!
 //! `split.rs` (the parts), `plan.rs` (every constant with its reason), `blocked.rs` (the loops), `kernel.rs` (what they ask of a processor),
-//! `avx512.rs`, then `avx2.rs`, its smaller brother. The blocking is that of Goto and van de Geijn, *Anatomy of
+//! `avx512.rs`, then `avx2.rs`, its smaller brother; `correlation.rs`: how a convolution is such a product. The blocking is that of Goto and van de Geijn, *Anatomy of
 //! High-Performance Matrix Multiplication* (2008), with the names of BLIS (Van Zee and van de Geijn, 2015).
 //!
 //! # Example
@@ -86,13 +86,18 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod blocked;
+#[cfg(target_arch = "x86_64")]
+mod correlate;
+#[cfg(target_arch = "x86_64")]
+mod correlate_weight;
+mod correlation;
 mod element;
 #[cfg(target_arch = "x86_64")]
 mod kernel;
+mod patches;
 #[cfg(target_arch = "x86_64")]
 mod plan;
 mod portable;
-#[cfg(target_arch = "x86_64")]
 mod scratch;
 mod split;
 #[cfg(test)]
@@ -100,6 +105,8 @@ mod tests;
 
 use super::parallel::ColumnsMut;
 use element::Element;
+
+pub(in crate::cpu) use correlation::{convolve, convolve_transposed, correlate_weight};
 
 /// op(left) · op(right), where op transposes the stored matrix if its flag is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

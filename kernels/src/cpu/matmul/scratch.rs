@@ -15,9 +15,9 @@ static FREE: Mutex<Vec<Vec<Line>>> = Mutex::new(Vec::new());
 pub(super) struct Scratch(Vec<Line>);
 
 impl Scratch {
-    /// A buffer of at least `length` numbers of any value.
-    pub(super) fn take(length: usize) -> Scratch {
-        let lines = length.div_ceil(16);
+    /// A buffer of at least `length` numbers of type `T`, of any value.
+    pub(super) fn take<T: Copy>(length: usize) -> Scratch {
+        let lines = (length * size_of::<T>()).div_ceil(size_of::<Line>());
         let mut buffer = {
             let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
             free.pop().unwrap_or_default()
@@ -29,8 +29,16 @@ impl Scratch {
         Scratch(buffer)
     }
 
-    pub(super) fn as_mut_ptr(&mut self) -> *mut f32 {
+    /// Its memory, for numbers of the type it was taken for.
+    pub(super) fn as_mut_ptr<T>(&mut self) -> *mut T {
         self.0.as_mut_ptr().cast()
+    }
+
+    /// Its first `length` numbers, for a type of which any bits are a value.
+    pub(super) fn as_mut_slice<T: bytemuck::Pod>(&mut self, length: usize) -> &mut [T] {
+        assert!(length * size_of::<T>() <= self.0.len() * size_of::<Line>(), "bug: a scratch buffer is too short");
+        // SAFETY: the lines are initialised, as long as that and aligned for any float, and borrowed as long as the slice lives.
+        unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr(), length) }
     }
 }
 

@@ -1,0 +1,98 @@
+//! The sizes of a convolution.
+
+use super::Matrix;
+use crate::cpu::matmul::MatmulShape;
+use crate::window::{Window, padding};
+use crate::{Error, Result};
+
+/// A two-dimensional convolution with SAME padding, from a larger map to a smaller or equal one, and thereby also its two adjoints.
+///
+/// | array | shape |
+/// |---|---|
+/// | input | `[batch, height, width, in_channels]` |
+/// | weight | `[kernel height, kernel width, in_channels, out_channels]` |
+/// | output | `[batch, ⌈height/stride⌉, ⌈width/stride⌉, out_channels]` |
+///
+/// Along an axis of n positions, out = ⌈n/s⌉ and P = max(0, (out − 1)·s + k − n) zeros are added: ⌊P/2⌋ before, the rest after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Convolution {
+    /// Images.
+    pub batch: usize,
+    /// Height and width of the input.
+    pub input: [usize; 2],
+    /// Channels of the input.
+    pub in_channels: usize,
+    /// Channels of the output.
+    pub out_channels: usize,
+    /// Height and width of the kernel.
+    pub kernel: [usize; 2],
+    /// Input positions from an output to the next, along both axes.
+    pub stride: usize,
+}
+
+impl Convolution {
+    /// Height and width of the output.
+    #[must_use]
+    pub fn output(&self) -> [usize; 2] {
+        self.input.map(|size| size.div_ceil(self.stride.max(1)))
+    }
+
+    /// Zeros before the first row and the first column.
+    #[must_use]
+    pub fn padding_before(&self) -> [usize; 2] {
+        [0, 1].map(|axis| padding(self.input[axis], self.kernel[axis], self.stride.max(1)) / 2)
+    }
+
+    /// The input as rows of channels.
+    #[must_use]
+    pub fn input_matrix(&self) -> Matrix {
+        self.map(self.input, self.in_channels)
+    }
+
+    /// The output as rows of channels.
+    #[must_use]
+    pub fn output_matrix(&self) -> Matrix {
+        self.map(self.output(), self.out_channels)
+    }
+
+    const fn map(&self, [height, width]: [usize; 2], columns: usize) -> Matrix {
+        Matrix { rows: self.batch.saturating_mul(height).saturating_mul(width), columns }
+    }
+
+    /// The weight as a row for each term of an output's sum.
+    #[must_use]
+    pub const fn weight_matrix(&self) -> Matrix {
+        let taps = self.kernel[0].saturating_mul(self.kernel[1]);
+        Matrix { rows: taps.saturating_mul(self.in_channels), columns: self.out_channels }
+    }
+
+    /// The matrix product with as many multiply-adds: of all patches of the input with the weight.
+    #[must_use]
+    pub fn product(&self) -> MatmulShape {
+        MatmulShape::plain(self.output_matrix().rows, self.out_channels, self.weight_matrix().rows)
+    }
+
+    /// Where each position has one term only: the kernel is a single number, or the map is. The whole is then a plain product, with the
+    /// weight from this element on.
+    pub(crate) fn single_tap(&self) -> Option<usize> {
+        let is_pointwise = self.kernel == [1, 1] && self.stride == 1;
+        let [row, column] = self.padding_before();
+        let tap = row * self.kernel[1] + column;
+        (is_pointwise || self.input == [1, 1]).then_some(tap * self.in_channels * self.out_channels)
+    }
+
+    /// The walk along rows and along columns.
+    pub(crate) fn windows(&self) -> [Window; 2] {
+        [0, 1].map(|axis| Window::convolution(self.input[axis], self.kernel[axis], self.stride))
+    }
+
+    /// Refuses a stride or a kernel of 0, of which nothing could be made.
+    pub(crate) fn check(&self, operation: &'static str) -> Result<()> {
+        if self.stride > 0 && !self.kernel.contains(&0) {
+            return Ok(());
+        }
+        let [height, width] = self.kernel;
+        let what = format!("the stride is {} and the kernel {height} × {width}; none may be 0", self.stride);
+        Err(Error::argument(operation, what))
+    }
+}

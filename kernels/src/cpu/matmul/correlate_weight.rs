@@ -1,0 +1,257 @@
+//! The adjoint of a convolution in its weight: for each tap, the product of the shifted map with the adjoint of the results, summed over positions.
+//!
+//! Channels of the map are the rows of a tile, channels of the results its columns, and the terms of a sum are positions: a row of them is
+//! a segment. Both operands are packed, a band of positions at a time: the map in strips of channels, with its padding, so that every tap reads the
+//! same strips from another position on.
+//!
+//! Images are summed in groups, each into a weight of its own, and the groups are added in order: how many there are depends on the sizes
+//! alone, so that the bits don't depend on the number of threads.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use super::super::lanes::update;
+use super::super::parallel::{LIGHT, for_each_block, for_each_block_of, rows};
+use super::super::simd::vectorised;
+use super::blocked::pack_in_groups;
+use super::correlation::Correlation;
+use super::kernel::{MicroKernel, Strip, Tile, Write};
+use super::scratch::Scratch;
+use super::split::piece;
+
+/// Numbers of the groups' weights together: 4 MiB.
+const PARTIAL_LEN: usize = 1 << 20;
+/// Groups at most: enough for the threads of most processors.
+const MAX_GROUPS: usize = 16;
+/// Multiply-adds that take as long as a unit of work of `parallel.rs`.
+const MULTIPLY_ADDS_PER_WORK: usize = 8;
+
+/// grad_weight = patchesᵀ · grad_out, for arrays that are not empty.
+///
+/// # Safety
+/// The processor has the instructions of `K`, and the slices have the lengths that `shape` says.
+pub(super) unsafe fn correlate_weight<K: MicroKernel>(
+    shape: &Correlation,
+    source: &[f32],
+    grad_out: &[f32],
+    grad_weight: &mut [f32],
+) {
+    let len = grad_weight.len();
+    let groups = (PARTIAL_LEN / len).clamp(1, MAX_GROUPS).min(shape.batch);
+    let job = Job::<K> { shape, source, grad_out, kernel: PhantomData };
+    let work = shape.product().multiply_adds() / MULTIPLY_ADDS_PER_WORK;
+    // Rows of the kernel are shared out as well where there are fewer groups than threads.
+    let taps_at_once = shape.rows.taps.div_ceil(rayon::current_num_threads().div_ceil(groups));
+    let sum_group = |group: usize, weight: &mut [f32]| {
+        let (image, images) = piece(shape.batch, groups, group);
+        let (taps, row_len) = (shape.rows.taps, len / shape.rows.taps);
+        for_each_block_of(taps_at_once, taps, work / groups / taps, rows(weight, row_len), |taps, part| {
+            // SAFETY: the part has the weights of these rows of the kernel; the processor has the instructions.
+            unsafe { job.sum(image..image + images, taps, part.slice) }
+        });
+    };
+    if groups == 1 {
+        return sum_group(0, grad_weight);
+    }
+    let mut scratch = Scratch::take::<f32>(groups * len);
+    let partial = scratch.as_mut_slice::<f32>(groups * len);
+    for_each_block_of(1, groups, work / groups, rows(&mut *partial, len), |range, part| {
+        range.zip(part.slice.chunks_exact_mut(len)).for_each(|(group, weight)| sum_group(group, weight));
+    });
+    add_groups(partial, grad_weight);
+}
+
+/// out = Σ of the groups' weights, in order.
+fn add_groups(partial: &[f32], out: &mut [f32]) {
+    let len = out.len();
+    for_each_block(len, partial.len() / len * LIGHT, out, |range, out| {
+        vectorised(
+            #[inline(always)]
+            || {
+                out.fill(0.0);
+                for weight in partial.chunks_exact(len) {
+                    update(
+                        [&weight[range.clone()]],
+                        out,
+                        #[inline(always)]
+                        |sum, [term]| sum + term,
+                    );
+                }
+            },
+        );
+    });
+}
+
+/// Everything the tasks share.
+struct Job<'a, K> {
+    shape: &'a Correlation,
+    source: &'a [f32],
+    grad_out: &'a [f32],
+    kernel: PhantomData<fn(K)>,
+}
+
+/// The packed operands of some rows of positions of an image, for some rows of the kernel.
+struct Band {
+    image: usize,
+    rows: Range<usize>,
+    /// Rows of the map that are packed.
+    sources: Range<usize>,
+    /// Strips of channels, each [source row, padded position, K::LANES].
+    strips: *mut f32,
+    /// Panels of `K::COLUMNS` columns, each a row for each position.
+    panels: *mut f32,
+}
+
+impl<K: MicroKernel> Job<'_, K> {
+    /// Sums some images, for some rows of the kernel, on this thread alone.
+    ///
+    /// # Safety
+    /// The processor has the instructions.
+    unsafe fn sum(&self, images: Range<usize>, taps: Range<usize>, weight: &mut [f32]) {
+        let window = &self.shape.rows;
+        weight.fill(0.0);
+        let most = (K::MAX_INNER / self.shape.columns.count).clamp(1, window.count);
+        let bands = window.count.div_ceil(most);
+        let most_sources = (window.count.div_ceil(bands) - 1) * window.step + taps.len();
+        let strips_len = self.strip_count() * most_sources * self.pitch();
+        let panels_len = self.shape.results.next_multiple_of(K::COLUMNS) * most * self.shape.columns.count;
+        let mut scratch = Scratch::take::<f32>(strips_len + panels_len);
+        let strips = scratch.as_mut_ptr::<f32>();
+        for image in images {
+            for band in 0..bands {
+                let (first, rows) = piece(window.count, bands, band);
+                let rows = first..first + rows;
+                let sources = window.sources(rows.clone(), taps.clone());
+                let band = Band { image, rows, sources, strips, panels: strips.wrapping_add(strips_len) };
+                // SAFETY: the scratch has room for the largest band; the processor has the instructions.
+                unsafe {
+                    self.pack_strips(&band);
+                    self.pack_panels(&band);
+                    self.multiply(&band, &taps, weight);
+                }
+            }
+        }
+    }
+
+    /// Strips of channels: as many as tiles have rows.
+    fn strip_count(&self) -> usize {
+        self.shape.channels.div_ceil(K::ROWS)
+    }
+
+    /// Positions of a packed row of the map, the padding among them.
+    fn width(&self) -> usize {
+        (self.shape.columns.count - 1) * self.shape.columns.step + self.shape.columns.taps
+    }
+
+    /// Numbers from a packed row of a strip to the next.
+    fn pitch(&self) -> usize {
+        self.width() * K::LANES
+    }
+
+    /// Packs the rows of the map that a band reads, with zeros to the left and the right of it.
+    ///
+    /// # Safety
+    /// The processor has the instructions; there is room for the band.
+    unsafe fn pack_strips(&self, band: &Band) {
+        let (columns, channels, strips) = (&self.shape.columns, self.shape.channels, self.strip_count());
+        let before = ((-columns.first).max(0) as usize).min(self.width());
+        let first = columns.first.max(0) as usize;
+        let inside = columns.source.saturating_sub(first).min(self.width() - before);
+        for (at, row) in band.sources.clone().enumerate() {
+            let place = |strip: usize| band.strips.wrapping_add((strip * band.sources.len() + at) * self.pitch());
+            for strip in 0..strips {
+                // SAFETY: the row of the strip lies in the scratch.
+                let packed = unsafe { std::slice::from_raw_parts_mut(place(strip), self.pitch()) };
+                packed[..before * K::LANES].fill(0.0);
+                packed[(before + inside) * K::LANES..].fill(0.0);
+            }
+            if inside == 0 {
+                continue;
+            }
+            let from = self.shape.source_of(band.image, row, first);
+            let all = (0..strips).map(|strip| {
+                let (channel, lanes) = piece(channels, strips, strip);
+                Strip {
+                    source: self.source[from + channel..].as_ptr(),
+                    lanes,
+                    lane_stride: 1,
+                    inner: inside,
+                    inner_stride: channels,
+                    packed: place(strip).wrapping_add(before * K::LANES),
+                    packed_step: K::LANES,
+                }
+            });
+            // SAFETY: the positions lie in a row of the map and in the row of each strip.
+            unsafe { pack_in_groups::<K>(all) };
+        }
+    }
+
+    /// Packs the adjoints of a band's results.
+    ///
+    /// # Safety
+    /// The processor has the instructions; there is room for the band.
+    unsafe fn pack_panels(&self, band: &Band) {
+        let results = self.shape.results;
+        let positions = band.rows.len() * self.shape.columns.count;
+        let from = self.shape.place_of(band.image, band.rows.start, 0);
+        let strips = (0..results).step_by(K::LANES).map(|column| Strip {
+            source: self.grad_out[from + column..].as_ptr(),
+            lanes: (results - column).min(K::LANES),
+            lane_stride: 1,
+            inner: positions,
+            inner_stride: results,
+            packed: band.panels.wrapping_add(column / K::COLUMNS * K::COLUMNS * positions + column % K::COLUMNS),
+            packed_step: K::COLUMNS,
+        });
+        // SAFETY: the positions lie one after the other in the map of results, and in each panel.
+        unsafe { pack_in_groups::<K>(strips) };
+    }
+
+    /// Adds a band's products to the weights of some rows of the kernel.
+    ///
+    /// # Safety
+    /// The processor has the instructions; the band is packed.
+    unsafe fn multiply(&self, band: &Band, taps: &Range<usize>, weight: &mut [f32]) {
+        let shape = self.shape;
+        let (window, width, results) = (&shape.rows, shape.columns.count, shape.results);
+        let positions = band.rows.len() * width;
+        for column in (0..results).step_by(K::COLUMNS) {
+            let panel = band.panels.wrapping_add(column * positions);
+            for (at, tap) in taps.clone().enumerate() {
+                let existing = window.existing_results(tap);
+                let rows = existing.start.max(band.rows.start)..existing.end.min(band.rows.end);
+                if rows.is_empty() {
+                    continue;
+                }
+                let source = window.source_of(rows.start, tap) as usize - band.sources.start;
+                let right = panel.wrapping_add((rows.start - band.rows.start) * width * K::COLUMNS);
+                for (column_tap, strip) in
+                    (0..shape.columns.taps).flat_map(|tap| (0..self.strip_count()).map(move |strip| (tap, strip)))
+                {
+                    let (channel, height) = piece(shape.channels, self.strip_count(), strip);
+                    let row = strip * band.sources.len() + source;
+                    let term = (at * shape.columns.taps + column_tap) * shape.channels + channel;
+                    let tile = Tile {
+                        rows: height,
+                        columns: (results - column).min(K::COLUMNS),
+                        segments: rows.len(),
+                        inner: width,
+                        left: band.strips.wrapping_add(row * self.pitch() + column_tap * K::LANES),
+                        left_row: 1,
+                        left_step: shape.columns.step * K::LANES,
+                        left_segment: window.step * self.pitch(),
+                        right,
+                        right_step: K::COLUMNS,
+                        ahead: right,
+                        ahead_step: 0,
+                        out: weight[term * results + column..].as_mut_ptr(),
+                        out_row: results,
+                        write: Write::Add,
+                    };
+                    // SAFETY: rows and taps exist, so the strips reach them; the tile lies in these rows' weights.
+                    unsafe { K::multiply_tile(&tile) };
+                }
+            }
+        }
+    }
+}
