@@ -7,7 +7,9 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
-use rung_kernels::backend::{AdamStep, BatchNorm, BatchNormVectors, GaussianGradient, GaussianView, Matrix, PixelMap};
+use rung_kernels::backend::{
+    AdamStep, BatchNorm, BatchNormVectors, BatchStatistics, GaussianGradient, GaussianView, Matrix, PixelMap,
+};
 use rung_kernels::rng::Address;
 use rung_kernels::{Backend, DType, SharedBuffer, UnaryFunction, View, ViewMut, cpu::Cpu};
 
@@ -79,7 +81,8 @@ fn normalisation(group: &mut BenchmarkGroup<'_, WallTime>, cpu: &Cpu) {
         let norm = BatchNorm { matrix, epsilon: 1e-5, activation };
         let (x, scale, shift) = (x.read(), scale.read(), shift.read());
         time(group, &format!("batch_norm {name} 256x512"), len * 8, || {
-            cpu.batch_norm(&norm, x, scale, shift, a.write(), b.write(), out.write())
+            let statistics = BatchStatistics { mean: a.write(), variance: b.write(), running: None };
+            cpu.batch_norm(&norm, x, scale, shift, statistics, out.write())
         });
         let vectors = BatchNormVectors { mean: mean.read(), variance: variance.read(), scale, shift };
         time(group, &format!("batch_norm_backward {name} 256x512"), len * 12, || {

@@ -20,8 +20,8 @@ use crate::{DType, Result};
 
 pub use crate::cpu::matmul::MatmulShape;
 pub use arguments::{
-    AdamStep, AdamaxStep, BatchNorm, BatchNormVectors, DeviceStatistics, GaussianGradient, GaussianView, Matrix,
-    PixelMap,
+    AdamStep, AdamaxStep, BatchNorm, BatchNormVectors, BatchStatistics, DeviceStatistics, GaussianGradient,
+    GaussianView, Matrix, PixelMap, RunningStatistics,
 };
 
 /// A device that computes.
@@ -202,15 +202,14 @@ pub trait Backend: Send + Sync + Debug {
     fn column_statistics(&self, matrix: Matrix, x: View<'_>, mean: ViewMut<'_>, variance: ViewMut<'_>) -> Result<()>;
 
     /// Batch statistics and normalisation at once: writes mean, variance and
-    /// out[r, c] = activation(scale[c] · (x[r, c] − mean[c]) / √(variance[c] + ε) + shift[c]).
+    /// out[r, c] = activation(scale[c] · (x[r, c] − mean[c]) / √(variance[c] + ε) + shift[c]), and moves the running averages.
     fn batch_norm(
         &self,
         norm: &BatchNorm,
         x: View<'_>,
         scale: View<'_>,
         shift: View<'_>,
-        mean: ViewMut<'_>,
-        variance: ViewMut<'_>,
+        statistics: BatchStatistics<'_>,
         out: ViewMut<'_>,
     ) -> Result<()>;
 

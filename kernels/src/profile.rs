@@ -9,7 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::backend::{
-    AdamStep, AdamaxStep, BatchNorm, BatchNormVectors, GaussianGradient, GaussianView, Matrix, PixelMap,
+    AdamStep, AdamaxStep, BatchNorm, BatchNormVectors, BatchStatistics, GaussianGradient, GaussianView, Matrix,
+    PixelMap,
 };
 use crate::rng::Address;
 use crate::{
@@ -148,6 +149,18 @@ impl Argument for GaussianGradient<'_> {
 impl Argument for BatchNormVectors<'_> {
     fn add_to(&self, work: &mut Work) {
         [self.mean, self.variance, self.scale, self.shift].iter().for_each(|array| array.add_to(work));
+    }
+}
+
+impl Argument for BatchStatistics<'_> {
+    fn add_to(&self, work: &mut Work) {
+        [&self.mean, &self.variance].iter().for_each(|array| array.add_to(work));
+        if let Some(running) = &self.running {
+            // Read and written.
+            [&running.mean, &running.variance]
+                .iter()
+                .for_each(|array| work.bytes += 2 * array.len() * array.dtype().size_bytes());
+        }
     }
 }
 

@@ -9,12 +9,23 @@ use crate::statistics::{Statistics, StatisticsId};
 /// How batch normalisation gets its statistics.
 #[derive(Debug)]
 pub enum Mode<'a> {
-    /// From the batch; the running statistics move towards them by this weight (1 replaces them).
+    /// From the batch; the running statistics, whose memory nothing else may hold, move towards them by this weight (1 replaces them).
     Batch(&'a mut Statistics, f64),
     /// From the batch, leaving no trace.
     BatchOnly,
     /// Given: the result for a row does not depend on the other rows.
     Frozen(&'a Statistics),
+}
+
+/// [`Mode`] for one layer.
+#[derive(Debug)]
+pub(crate) enum LayerStatistics<'a> {
+    /// From the batch, with averages that move towards them by this weight.
+    BatchAveraged(&'a mut FrozenStatistics, f64),
+    /// From the batch.
+    Batch,
+    /// Given.
+    Frozen(&'a FrozenStatistics),
 }
 
 /// What the layers of a model need besides their input.
@@ -52,19 +63,12 @@ impl<'a> Pass<'a> {
         Tensor::normal(self.store.device(), self.store.dtype(), address, shape)
     }
 
-    /// The statistics to normalise with, or `None` if they are the batch's.
-    pub(crate) fn frozen(&self, id: StatisticsId) -> Option<&FrozenStatistics> {
-        match &self.mode {
-            Mode::Frozen(statistics) => Some(statistics.get(id)),
-            Mode::Batch(..) | Mode::BatchOnly => None,
-        }
-    }
-
-    /// Reports the statistics a batch was normalised with.
-    pub(crate) fn observe(&mut self, id: StatisticsId, batch: &FrozenStatistics) -> Result<()> {
+    /// What to normalise a layer with.
+    pub(crate) fn statistics(&mut self, id: StatisticsId) -> LayerStatistics<'_> {
         match &mut self.mode {
-            Mode::Batch(statistics, weight) => statistics.update(id, batch, *weight),
-            Mode::BatchOnly | Mode::Frozen(_) => Ok(()),
+            Mode::Frozen(statistics) => LayerStatistics::Frozen(statistics.get(id)),
+            Mode::Batch(statistics, weight) => LayerStatistics::BatchAveraged(statistics.get_mut(id), *weight),
+            Mode::BatchOnly => LayerStatistics::Batch,
         }
     }
 }

@@ -49,18 +49,9 @@ impl Statistics {
         &self.0[id.0].values
     }
 
-    /// Moves the statistics of one layer towards those of a batch: s ← (1 − weight)·s + weight·batch.
-    ///
-    /// # Errors
-    /// `Shared` while another clone of these statistics is alive and `weight` is not 1.
-    pub fn update(&mut self, id: StatisticsId, batch: &FrozenStatistics, weight: f64) -> Result<()> {
-        let values = &mut self.0[id.0].values;
-        if weight >= 1.0 {
-            *values = batch.clone();
-            return Ok(());
-        }
-        values.mean.blend(&batch.mean, weight)?;
-        values.variance.blend(&batch.variance, weight)
+    /// The statistics of one layer, for writing.
+    pub fn get_mut(&mut self, id: StatisticsId) -> &mut FrozenStatistics {
+        &mut self.0[id.0].values
     }
 
     /// Name, mean and variance of every layer: what a checkpoint holds.

@@ -46,6 +46,28 @@ pub struct BatchNormVectors<'a> {
     pub shift: View<'a>,
 }
 
+/// Where batch normalisation puts what it finds out about a batch.
+#[derive(Debug)]
+pub struct BatchStatistics<'a> {
+    /// Mean of each column.
+    pub mean: ViewMut<'a>,
+    /// Variance of each column (biased: divided by the number of rows).
+    pub variance: ViewMut<'a>,
+    /// Averages over batches that move with this one, if somebody keeps them.
+    pub running: Option<RunningStatistics<'a>>,
+}
+
+/// Averages over batches, updated in place: average ← (1 − weight) · average + weight · batch.
+#[derive(Debug)]
+pub struct RunningStatistics<'a> {
+    /// Average mean of each column.
+    pub mean: ViewMut<'a>,
+    /// Average variance of each column.
+    pub variance: ViewMut<'a>,
+    /// Weight of the batch; 1 replaces the averages, whatever they are.
+    pub weight: f64,
+}
+
 /// Mean and variance of a diagonal Gaussian.
 #[derive(Clone, Copy, Debug)]
 pub struct GaussianView<'a> {

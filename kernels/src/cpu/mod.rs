@@ -35,8 +35,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::backend::{
-    AdamStep, AdamaxStep, Backend, BatchNorm, BatchNormVectors, DeviceStatistics, GaussianGradient, GaussianView,
-    Matrix, PixelMap,
+    AdamStep, AdamaxStep, Backend, BatchNorm, BatchNormVectors, BatchStatistics, DeviceStatistics, GaussianGradient,
+    GaussianView, Matrix, PixelMap,
 };
 use crate::buffer::{Pool, SharedBuffer};
 use crate::profile::{Profile, Work};
@@ -164,7 +164,7 @@ impl Backend for Cpu {
         product::matmul_accumulate(shape: MatmulShape, left: View<'_>, right: View<'_>, out: ViewMut<'_>);
         norm::column_statistics(matrix: Matrix, x: View<'_>, mean: ViewMut<'_>, variance: ViewMut<'_>);
         norm::batch_norm(
-            norm: &BatchNorm, x: View<'_>, scale: View<'_>, shift: View<'_>, mean: ViewMut<'_>, variance: ViewMut<'_>, out: ViewMut<'_>
+            norm: &BatchNorm, x: View<'_>, scale: View<'_>, shift: View<'_>, statistics: BatchStatistics<'_>, out: ViewMut<'_>
         );
         norm::batch_norm_backward(
             norm: &BatchNorm, x: View<'_>, vectors: BatchNormVectors<'_>, grad_out: View<'_>,

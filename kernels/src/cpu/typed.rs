@@ -3,7 +3,7 @@
 use super::matmul::{self, Epilogue, MatmulShape};
 use super::real::Real;
 use super::simd;
-use crate::backend::{BatchNormVectors, GaussianGradient, GaussianView};
+use crate::backend::{BatchNormVectors, BatchStatistics, GaussianGradient, GaussianView, RunningStatistics};
 pub(super) use crate::check::{
     Extent, Operand, check, check_indices, operands, row_count, rows_before_repeat, unequal_dtypes,
 };
@@ -137,6 +137,27 @@ bundle! {
     /// Slices of [`BatchNormVectors`].
     #[derive(Clone, Copy)]
     BatchNormVectors => NormVectors { mean: &'a [T], variance: &'a [T], scale: &'a [T], shift: &'a [T] }
+}
+
+bundle! {
+    /// Slices of [`BatchStatistics`].
+    BatchStatistics => Statistics { mean: &'a mut [T], variance: &'a mut [T], running: Option<Running<'a, T>> }
+}
+
+/// Slices of [`RunningStatistics`], and the weight.
+pub(super) struct Running<'a, T> {
+    pub(super) mean: &'a mut [T],
+    pub(super) variance: &'a mut [T],
+    pub(super) weight: f64,
+}
+
+impl<'a> Typed for RunningStatistics<'a> {
+    type As<T: Float> = Running<'a, T>;
+
+    #[inline]
+    fn typed<T: Float>(self) -> Running<'a, T> {
+        Running { mean: T::slice_mut(self.mean), variance: T::slice_mut(self.variance), weight: self.weight }
+    }
 }
 
 /// Runs a body with the operands as slices of their common float type, or refuses them.

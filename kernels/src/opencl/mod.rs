@@ -32,8 +32,8 @@ mod tuning;
 use std::sync::Arc;
 
 use crate::backend::{
-    AdamStep, AdamaxStep, Backend, BatchNorm, BatchNormVectors, DeviceStatistics, GaussianGradient, GaussianView,
-    Matrix, PixelMap,
+    AdamStep, AdamaxStep, Backend, BatchNorm, BatchNormVectors, BatchStatistics, DeviceStatistics, GaussianGradient,
+    GaussianView, Matrix, PixelMap,
 };
 use crate::buffer::SharedBuffer;
 use crate::profile::{Profile, Work};
@@ -152,7 +152,7 @@ impl Backend for OpenCl {
         matmul::matmul_accumulate(shape: MatmulShape, left: View<'_>, right: View<'_>, out: ViewMut<'_>);
         norm::column_statistics(matrix: Matrix, x: View<'_>, mean: ViewMut<'_>, variance: ViewMut<'_>);
         norm::batch_norm(
-            norm: &BatchNorm, x: View<'_>, scale: View<'_>, shift: View<'_>, mean: ViewMut<'_>, variance: ViewMut<'_>, out: ViewMut<'_>
+            norm: &BatchNorm, x: View<'_>, scale: View<'_>, shift: View<'_>, statistics: BatchStatistics<'_>, out: ViewMut<'_>
         );
         norm::batch_norm_backward(
             norm: &BatchNorm, x: View<'_>, vectors: BatchNormVectors<'_>, grad_out: View<'_>,

@@ -1,10 +1,10 @@
 //! The dense layer: linear, then batch normalisation if it has one, then the activation (specification section 6.1).
 
-use rung_autograd::ops::{Activation, FrozenStatistics};
+use rung_autograd::ops::Activation;
 use rung_autograd::{Initialiser, ParameterId, Result, Tensor};
 
 use super::Builder;
-use crate::pass::Pass;
+use crate::pass::{LayerStatistics, Pass};
 use crate::statistics::StatisticsId;
 
 /// Settings of batch normalisation.
@@ -76,14 +76,19 @@ impl Dense {
         match &self.affine {
             Affine::Bias(bias) => x.linear(&weight, Some(&pass.parameter(*bias)))?.activate(self.activation),
             Affine::BatchNorm { scale, shift, statistics, epsilon } => {
-                let (scale, shift) = (pass.parameter(*scale), pass.parameter(*shift));
-                if let Some(frozen) = pass.frozen(*statistics) {
-                    return x.linear_normalise(&weight, &scale, &shift, frozen, *epsilon, self.activation);
+                let (scale, shift, activation) = (pass.parameter(*scale), pass.parameter(*shift), self.activation);
+                match pass.statistics(*statistics) {
+                    LayerStatistics::Frozen(frozen) => {
+                        x.linear_normalise(&weight, &scale, &shift, frozen, *epsilon, activation)
+                    }
+                    LayerStatistics::Batch => {
+                        Ok(x.linear(&weight, None)?.batch_norm(&scale, &shift, *epsilon, activation)?.out)
+                    }
+                    LayerStatistics::BatchAveraged(averages, momentum) => {
+                        let a = x.linear(&weight, None)?;
+                        Ok(a.batch_norm_averaging(&scale, &shift, *epsilon, activation, averages, momentum)?.out)
+                    }
                 }
-                let normalised = x.linear(&weight, None)?.batch_norm(&scale, &shift, *epsilon, self.activation)?;
-                let batch = FrozenStatistics { mean: normalised.mean, variance: normalised.variance };
-                pass.observe(*statistics, &batch)?;
-                Ok(normalised.out)
             }
         }
     }
