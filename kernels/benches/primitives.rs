@@ -140,7 +140,7 @@ fn parameters(group: &mut BenchmarkGroup<'_, WallTime>, cpu: &Cpu) {
     );
     let step = AdamStep { corrected_rate: 1e-4, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-8 };
     let gradient = gradient.read();
-    time(group, "adam 1.85M", COUNT * 28, || cpu.adam(step, gradient, value.write(), m.write(), v.write()));
+    time(group, "adam 1.85M", COUNT * 28, || cpu.adam(step, None, gradient, value.write(), m.write(), v.write()));
     time(group, "sum_of_squares 1.85M", COUNT * 4, || cpu.sum_of_squares(gradient, m.write().range(0..1)));
     // The yardstick for all of the above: what a copy moves.
     time(group, "copy 1.85M", COUNT * 8, || cpu.convert(gradient, value.write()));

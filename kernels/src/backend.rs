@@ -20,7 +20,7 @@ use crate::{DType, Result};
 
 pub use crate::cpu::matmul::MatmulShape;
 pub use arguments::{
-    AdamStep, AdamaxStep, BatchNorm, BatchNormVectors, BatchStatistics, DeviceStatistics, GaussianGradient,
+    AdamStep, AdamaxStep, BatchNorm, BatchNormVectors, BatchStatistics, Clipping, DeviceStatistics, GaussianGradient,
     GaussianView, Matrix, PixelMap, RunningStatistics,
 };
 
@@ -417,21 +417,15 @@ pub trait Backend: Send + Sync + Debug {
     /// out[0] = Σ x[i]², summed in f64.
     fn sum_of_squares(&self, x: View<'_>, out: ViewMut<'_>) -> Result<()>;
 
-    /// Clips a gradient in place, without the host seeing its norm: with n = √squared_norm[0],
-    /// g ← clamp(g · min(n, norm_limit)/(n + 10⁻⁷), ±element_limit). An infinite limit does nothing.
-    fn clip_gradient(
-        &self,
-        squared_norm: View<'_>,
-        norm_limit: f64,
-        element_limit: f64,
-        gradient: ViewMut<'_>,
-    ) -> Result<()>;
+    /// Clips a gradient in place; see [`Clipping`].
+    fn clip_gradient(&self, clipping: Clipping<'_>, gradient: ViewMut<'_>) -> Result<()>;
 
-    /// See [`AdamStep`]; the three are updated in place.
+    /// See [`AdamStep`]; the three are updated in place, as if the gradient had been clipped before. The gradient stays as it is.
     fn adam(
         &self,
         step: AdamStep,
         gradient: View<'_>,
+        clipping: Option<Clipping<'_>>,
         value: ViewMut<'_>,
         first_moment: ViewMut<'_>,
         second_moment: ViewMut<'_>,

@@ -9,8 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::backend::{
-    AdamStep, AdamaxStep, BatchNorm, BatchNormVectors, BatchStatistics, GaussianGradient, GaussianView, Matrix,
-    PixelMap,
+    AdamStep, AdamaxStep, BatchNorm, BatchNormVectors, BatchStatistics, Clipping, GaussianGradient, GaussianView,
+    Matrix, PixelMap,
 };
 use crate::rng::Address;
 use crate::{
@@ -164,6 +164,12 @@ impl Argument for BatchStatistics<'_> {
     }
 }
 
+impl Argument for Clipping<'_> {
+    fn add_to(&self, work: &mut Work) {
+        self.squared_norm.add_to(work);
+    }
+}
+
 impl Argument for MatmulShape {
     fn add_to(&self, work: &mut Work) {
         work.matmul = Some(*self);
@@ -180,6 +186,7 @@ macro_rules! settings {
 }
 
 settings!(
+    bool,
     f64,
     usize,
     Matrix,

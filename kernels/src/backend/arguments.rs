@@ -114,6 +114,18 @@ pub struct AdamStep {
     pub epsilon: f64,
 }
 
+/// Limits of a gradient whose norm the host has not seen: with n = √squared_norm[0],
+/// g ← clamp(g · min(n, norm_limit)/(n + 10⁻⁷), ±element_limit). An infinite limit does nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Clipping<'a> {
+    /// Sum of the squares of the gradient: one number, on the device.
+    pub squared_norm: View<'a>,
+    /// Limit of the norm of the whole gradient.
+    pub norm_limit: f64,
+    /// Limit of each element, applied after that of the norm.
+    pub element_limit: f64,
+}
+
 /// One step of Adamax (Kingma and Ba 2015, section 7.1).
 ///
 /// m ← β₁m + (1−β₁)g;  u ← max(β₂u, |g|);  θ ← θ − η/(1−β₁ᵗ) · m/(u + ε)

@@ -1,9 +1,10 @@
 //! From the views of the contract to typed slices: every check of dtypes and lengths is made here, before anything is written.
 
 use super::matmul::{self, Epilogue, MatmulShape};
+use super::optimiser::Clip;
 use super::real::Real;
 use super::simd;
-use crate::backend::{BatchNormVectors, BatchStatistics, GaussianGradient, GaussianView, RunningStatistics};
+use crate::backend::{BatchNormVectors, BatchStatistics, Clipping, GaussianGradient, GaussianView, RunningStatistics};
 pub(super) use crate::check::{
     Extent, Operand, check, check_indices, operands, row_count, rows_before_repeat, unequal_dtypes,
 };
@@ -157,6 +158,16 @@ impl<'a> Typed for RunningStatistics<'a> {
     #[inline]
     fn typed<T: Float>(self) -> Running<'a, T> {
         Running { mean: T::slice_mut(self.mean), variance: T::slice_mut(self.variance), weight: self.weight }
+    }
+}
+
+impl<'a> Typed for Clipping<'a> {
+    type As<T: Float> = Clip<T>;
+
+    /// Reads the norm.
+    #[inline]
+    fn typed<T: Float>(self) -> Clip<T> {
+        Clip::new(T::slice(self.squared_norm)[0].to_f64(), self.norm_limit, self.element_limit)
     }
 }
 

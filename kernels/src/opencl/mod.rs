@@ -32,8 +32,8 @@ mod tuning;
 use std::sync::Arc;
 
 use crate::backend::{
-    AdamStep, AdamaxStep, Backend, BatchNorm, BatchNormVectors, BatchStatistics, DeviceStatistics, GaussianGradient,
-    GaussianView, Matrix, PixelMap,
+    AdamStep, AdamaxStep, Backend, BatchNorm, BatchNormVectors, BatchStatistics, Clipping, DeviceStatistics,
+    GaussianGradient, GaussianView, Matrix, PixelMap,
 };
 use crate::buffer::SharedBuffer;
 use crate::profile::{Profile, Work};
@@ -205,8 +205,11 @@ impl Backend for OpenCl {
         random::dropout(address: Address, rate: f64, x: View<'_>, out: ViewMut<'_>);
 
         reduce::sum_of_squares(x: View<'_>, out: ViewMut<'_>);
-        optimiser::clip_gradient(squared_norm: View<'_>, norm_limit: f64, element_limit: f64, gradient: ViewMut<'_>);
-        optimiser::adam(step: AdamStep, gradient: View<'_>, value: ViewMut<'_>, first_moment: ViewMut<'_>, second_moment: ViewMut<'_>);
+        optimiser::clip_gradient(clipping: Clipping<'_>, gradient: ViewMut<'_>);
+        optimiser::adam(
+            step: AdamStep, clipping: Option<Clipping<'_>>, gradient: View<'_>,
+            value: ViewMut<'_>, first_moment: ViewMut<'_>, second_moment: ViewMut<'_>
+        );
         optimiser::adamax(step: AdamaxStep, gradient: View<'_>, value: ViewMut<'_>, first_moment: ViewMut<'_>, infinity_norm: ViewMut<'_>);
         optimiser::sgd(learning_rate: f64, momentum: f64, gradient: View<'_>, value: ViewMut<'_>, velocity: ViewMut<'_>);
     }

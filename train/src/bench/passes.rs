@@ -195,7 +195,7 @@ fn adam(sizes: &Sizes, device: &Device, memory: &Memory<'_>) -> Result<Pass> {
     let device = device.clone();
     let run = move || {
         let [value, first, second] = &mut outs;
-        device.adam(step, gradient.view(), writable(value)?, writable(first)?, writable(second)?)
+        device.adam(step, None, gradient.view(), writable(value)?, writable(first)?, writable(second)?)
     };
     Ok(Pass { name: "adam", matrix: Matrix { rows: 1, columns: len }, bytes_per_element: 28, run: Box::new(run) })
 }
