@@ -280,12 +280,13 @@ pub trait Backend: Send + Sync + Debug {
     /// out = mean + √variance · noise.
     fn reparameterise(&self, q: GaussianView<'_>, noise: View<'_>, out: ViewMut<'_>) -> Result<()>;
 
-    /// grad_mean = grad_out;  grad_variance = grad_out · noise / (2√variance).
+    /// grad_mean = grad_out;  grad_variance = grad_out · noise / (2√variance); with `add`, added to what `grad` holds.
     fn reparameterise_backward(
         &self,
         variance: View<'_>,
         noise: View<'_>,
         grad_out: View<'_>,
+        add: bool,
         grad: GaussianGradient<'_>,
     ) -> Result<()>;
 
@@ -424,8 +425,8 @@ pub trait Backend: Send + Sync + Debug {
     fn adam(
         &self,
         step: AdamStep,
-        gradient: View<'_>,
         clipping: Option<Clipping<'_>>,
+        gradient: View<'_>,
         value: ViewMut<'_>,
         first_moment: ViewMut<'_>,
         second_moment: ViewMut<'_>,

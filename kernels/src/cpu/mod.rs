@@ -184,7 +184,9 @@ impl Backend for Cpu {
             matrix: Matrix, x: View<'_>, grad_mean: Option<View<'_>>, grad_variance: Option<View<'_>>, grad_x: ViewMut<'_>
         );
         merge::reparameterise(q: GaussianView<'_>, noise: View<'_>, out: ViewMut<'_>);
-        merge::reparameterise_backward(variance: View<'_>, noise: View<'_>, grad_out: View<'_>, grad: GaussianGradient<'_>);
+        merge::reparameterise_backward(
+            variance: View<'_>, noise: View<'_>, grad_out: View<'_>, add: bool, grad: GaussianGradient<'_>
+        );
         merge::merge(first: GaussianView<'_>, second: GaussianView<'_>, mean: ViewMut<'_>, variance: ViewMut<'_>);
         merge::merge_backward(
             first: GaussianView<'_>, second: GaussianView<'_>, grad_mean: Option<View<'_>>, grad_variance: Option<View<'_>>,

@@ -172,7 +172,9 @@ impl Backend for OpenCl {
             matrix: Matrix, x: View<'_>, grad_mean: Option<View<'_>>, grad_variance: Option<View<'_>>, grad_x: ViewMut<'_>
         );
         gaussian::reparameterise(q: GaussianView<'_>, noise: View<'_>, out: ViewMut<'_>);
-        gaussian::reparameterise_backward(variance: View<'_>, noise: View<'_>, grad_out: View<'_>, grad: GaussianGradient<'_>);
+        gaussian::reparameterise_backward(
+            variance: View<'_>, noise: View<'_>, grad_out: View<'_>, add: bool, grad: GaussianGradient<'_>
+        );
         gaussian::merge(first: GaussianView<'_>, second: GaussianView<'_>, mean: ViewMut<'_>, variance: ViewMut<'_>);
         gaussian::merge_backward(
             first: GaussianView<'_>, second: GaussianView<'_>, grad_mean: Option<View<'_>>, grad_variance: Option<View<'_>>,

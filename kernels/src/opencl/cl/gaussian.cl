@@ -41,9 +41,9 @@ kernel void reparameterise(const uint n, IN(mean), IN(variance), IN(noise), OUT(
     store(load(mean + i, left) + sqrt(load(variance + i, left)) * load(noise + i, left), out + i, left);
 }
 
-// grad_mean = grad_out;  grad_variance = grad_out · noise / (2√variance)
-kernel void reparameterise_backward(const uint n, IN(variance), IN(noise), IN(grad_out), MAYBE_OUT(grad_mean),
-                                    MAYBE_OUT(grad_variance)) {
+// grad_mean = grad_out;  grad_variance = grad_out · noise / (2√variance); with `add`, added to what is there
+kernel void reparameterise_backward(const uint n, const uint add, IN(variance), IN(noise), IN(grad_out),
+                                    MAYBE_OUT(grad_mean), MAYBE_OUT(grad_variance)) {
     const size_t i = VW * get_global_id(0);
     if (i >= n)
         return;
@@ -53,9 +53,11 @@ kernel void reparameterise_backward(const uint n, IN(variance), IN(noise), IN(gr
     const size_t left = n - i;
     const V grad = load(grad_out + i, left);
     if (grad_mean)
-        store(grad, grad_mean + i, left);
-    if (grad_variance)
-        store(grad * load(noise + i, left) * HALF / sqrt(load(variance + i, left)), grad_variance + i, left);
+        store(add ? load(grad_mean + i, left) + grad : grad, grad_mean + i, left);
+    if (grad_variance) {
+        const V slope = grad * load(noise + i, left) * HALF / sqrt(load(variance + i, left));
+        store(add ? load(grad_variance + i, left) + slope : slope, grad_variance + i, left);
+    }
 }
 
 // With S = v1 + v2: variance = v1·v2/S, mean = (m1·v2 + m2·v1)/S (Sønderby 2016, eqs 17 and 18)
