@@ -345,6 +345,30 @@ pub trait Backend: Send + Sync + Debug {
         grad_p: GaussianGradient<'_>,
     ) -> Result<()>;
 
+    /// out[r] = log q(z) − log p(z) = Σ_c ½[ln(vp/vq) + (z − mp)²/vp − (z − mq)²/vq]; `p` None is the standard normal.
+    fn gaussian_log_ratio(
+        &self,
+        matrix: Matrix,
+        z: View<'_>,
+        q: GaussianView<'_>,
+        p: Option<GaussianView<'_>>,
+        out: ViewMut<'_>,
+    ) -> Result<()>;
+
+    /// With dq = (z − mq)/vq and dp = (z − mp)/vp: grad_z = g(dp − dq), grad_mq = g·dq, grad_vq = ½g(dq² − 1/vq),
+    /// grad_mp = −g·dp, grad_vp = ½g(1/vp − dp²), g = grad_out[r].
+    fn gaussian_log_ratio_backward(
+        &self,
+        matrix: Matrix,
+        z: View<'_>,
+        q: GaussianView<'_>,
+        p: Option<GaussianView<'_>>,
+        grad_out: View<'_>,
+        grad_z: Option<ViewMut<'_>>,
+        grad_q: GaussianGradient<'_>,
+        grad_p: GaussianGradient<'_>,
+    ) -> Result<()>;
+
     /// Precision-weighted merge (Sønderby 2016, eqs 17 and 18), with S = v₁ + v₂: variance = v₁v₂/S, mean = (m₁v₂ + m₂v₁)/S.
     fn merge(
         &self,

@@ -119,7 +119,7 @@ impl Latent {
     /// # Errors
     /// If the device has no memory.
     pub fn log_ratio(&self) -> Result<Tensor> {
-        self.log_q()?.sub(&self.log_p()?)
+        self.q.log_ratio(self.p.as_ref(), &self.z)
     }
 
     /// KL(q‖p) of each row in closed form, given the samples above.

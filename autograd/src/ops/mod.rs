@@ -15,6 +15,7 @@ mod gaussian_terms;
 mod likelihood;
 mod linear_normalise;
 mod matmul;
+mod log_ratio;
 mod reduce;
 mod rows;
 mod shape;
@@ -92,5 +93,6 @@ operations! {
     gaussian_terms::StandardKl,
     likelihood::BernoulliLogProb,
     likelihood::CrossEntropy,
+    log_ratio::LogRatio,
     dropout::Dropout,
 }

@@ -10,6 +10,7 @@ mod gaussian;
 mod kl;
 mod lanes;
 mod likelihood;
+mod log_ratio;
 mod math;
 pub mod matmul;
 mod memory;
@@ -199,6 +200,13 @@ impl Backend for Cpu {
         );
         gaussian::standard_normal_log_prob(matrix: Matrix, x: View<'_>, out: ViewMut<'_>);
         gaussian::standard_normal_log_prob_backward(matrix: Matrix, x: View<'_>, grad_out: View<'_>, grad_x: ViewMut<'_>);
+        log_ratio::gaussian_log_ratio(
+            matrix: Matrix, z: View<'_>, q: GaussianView<'_>, p: Option<GaussianView<'_>>, out: ViewMut<'_>
+        );
+        log_ratio::gaussian_log_ratio_backward(
+            matrix: Matrix, z: View<'_>, q: GaussianView<'_>, p: Option<GaussianView<'_>>, grad_out: View<'_>,
+            grad_z: Option<ViewMut<'_>>, grad_q: GaussianGradient<'_>, grad_p: GaussianGradient<'_>
+        );
         kl::gaussian_kl(matrix: Matrix, q: GaussianView<'_>, p: Option<GaussianView<'_>>, out: ViewMut<'_>);
         kl::gaussian_kl_backward(
             matrix: Matrix, q: GaussianView<'_>, p: Option<GaussianView<'_>>, grad_out: View<'_>,

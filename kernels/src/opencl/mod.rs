@@ -187,6 +187,13 @@ impl Backend for OpenCl {
         );
         likelihood::standard_normal_log_prob(matrix: Matrix, x: View<'_>, out: ViewMut<'_>);
         likelihood::standard_normal_log_prob_backward(matrix: Matrix, x: View<'_>, grad_out: View<'_>, grad_x: ViewMut<'_>);
+        likelihood::gaussian_log_ratio(
+            matrix: Matrix, z: View<'_>, q: GaussianView<'_>, p: Option<GaussianView<'_>>, out: ViewMut<'_>
+        );
+        likelihood::gaussian_log_ratio_backward(
+            matrix: Matrix, z: View<'_>, q: GaussianView<'_>, p: Option<GaussianView<'_>>, grad_out: View<'_>,
+            grad_z: Option<ViewMut<'_>>, grad_q: GaussianGradient<'_>, grad_p: GaussianGradient<'_>
+        );
         likelihood::gaussian_kl(matrix: Matrix, q: GaussianView<'_>, p: Option<GaussianView<'_>>, out: ViewMut<'_>);
         likelihood::gaussian_kl_backward(
             matrix: Matrix, q: GaussianView<'_>, p: Option<GaussianView<'_>>, grad_out: View<'_>,

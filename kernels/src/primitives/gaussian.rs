@@ -27,7 +27,7 @@ pub(super) fn of_terms<const N: usize>(terms: [f64; N]) -> Expected {
 }
 
 /// Sums over the columns of each row; `terms` are what one element adds.
-fn row_sums<const N: usize>(matrix: Matrix, terms: impl Fn(usize) -> [f64; N]) -> Vec<Expected> {
+pub(super) fn row_sums<const N: usize>(matrix: Matrix, terms: impl Fn(usize) -> [f64; N]) -> Vec<Expected> {
     let row = |r: usize| {
         let all = || (0..matrix.columns).flat_map(|c| terms(r * matrix.columns + c));
         Expected { value: all().sum(), scale: (sum_factor(matrix.columns) + 4.0) * all().map(f64::abs).sum::<f64>() }
@@ -50,7 +50,7 @@ pub(super) fn select(wanted: &[bool], lists: Vec<Vec<Expected>>) -> Vec<Vec<Expe
     lists.into_iter().zip(wanted).filter(|(_, is_wanted)| **is_wanted).map(|(list, _)| list).collect()
 }
 
-fn matrices() -> impl Iterator<Item = Matrix> {
+pub(super) fn matrices() -> impl Iterator<Item = Matrix> {
     MATRICES.into_iter().map(|(rows, columns)| Matrix { rows, columns })
 }
 
@@ -278,7 +278,7 @@ fn standard_normal_log_prob_backward(draw: &mut Draw) -> Vec<Case> {
 }
 
 /// Mean and variance of p at element `i`: inputs `first` and the next, or the standard normal.
-fn prior(x: &[Vec<f64>], has_prior: bool, i: usize) -> (f64, f64) {
+pub(super) fn prior(x: &[Vec<f64>], has_prior: bool, i: usize) -> (f64, f64) {
     if has_prior { (x[2][i], x[3][i]) } else { (0.0, 1.0) }
 }
 

@@ -9,6 +9,7 @@ mod case;
 mod elementwise;
 mod gaussian;
 mod likelihood;
+mod log_ratio;
 mod matmul;
 mod merge;
 mod norm;
@@ -41,13 +42,14 @@ impl fmt::Debug for Primitive {
 }
 
 /// The families, each a list of primitives; [`primitives`] walks them.
-pub static PRIMITIVES: [&[Primitive]; 10] = [
+pub static PRIMITIVES: [&[Primitive]; 11] = [
     &rows::PRIMITIVES,
     &elementwise::PRIMITIVES,
     &reduce::PRIMITIVES,
     &matmul::PRIMITIVES,
     &norm::PRIMITIVES,
     &gaussian::PRIMITIVES,
+    &log_ratio::PRIMITIVES,
     &merge::PRIMITIVES,
     &likelihood::PRIMITIVES,
     &random::PRIMITIVES,
