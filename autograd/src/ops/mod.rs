@@ -5,6 +5,7 @@
 //!
 //! Vocabulary of every backward: `grad_out` is the adjoint of the output, `grad_<input>` that of an input, `out` the output.
 
+mod add_scaled;
 mod batch_norm;
 mod binary;
 mod draw;
@@ -14,8 +15,8 @@ mod gaussian;
 mod gaussian_terms;
 mod likelihood;
 mod linear_normalise;
-mod matmul;
 mod log_ratio;
+mod matmul;
 mod reduce;
 mod rows;
 mod shape;
@@ -69,6 +70,7 @@ macro_rules! operations {
 operations! {
     elementwise::Elementwise,
     binary::Binary,
+    add_scaled::AddScaled,
     reduce::Reduce,
     softmax::LogSumExp,
     softmax::Softmax,
@@ -91,8 +93,8 @@ operations! {
     gaussian_terms::StandardLogProb,
     gaussian_terms::Kl,
     gaussian_terms::StandardKl,
+    log_ratio::LogRatio,
     likelihood::BernoulliLogProb,
     likelihood::CrossEntropy,
-    log_ratio::LogRatio,
     dropout::Dropout,
 }
