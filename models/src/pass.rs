@@ -2,7 +2,7 @@
 
 use rung_autograd::ops::FrozenStatistics;
 use rung_autograd::rng::Address;
-use rung_autograd::{ParameterId, ParameterStore, Result, Shape, Tape, Tensor};
+use rung_autograd::{Error, ParameterId, ParameterStore, Result, Shape, Tape, Tensor};
 
 use crate::statistics::{Statistics, StatisticsId};
 
@@ -61,6 +61,16 @@ impl<'a> Pass<'a> {
     pub fn latent_noise(&self, layer: usize, shape: Shape) -> Result<Tensor> {
         let address = Address::new(self.seed, LATENT_STREAM + layer as u32, self.step);
         Tensor::normal(self.store.device(), self.store.dtype(), address, shape)
+    }
+
+    /// The given statistics of a layer.
+    pub(crate) fn frozen(&self, id: StatisticsId) -> Result<&FrozenStatistics> {
+        match &self.mode {
+            Mode::Frozen(statistics) => Ok(statistics.get(id)),
+            Mode::Batch(..) | Mode::BatchOnly => {
+                Err(Error::argument("pass", "bug: no statistics are given to this pass; please report it"))
+            }
+        }
     }
 
     /// What to normalise a layer with.

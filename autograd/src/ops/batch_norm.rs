@@ -302,6 +302,25 @@ impl Tensor {
         BatchNormOutput::from_outputs(apply_with(op, &[self, scale, shift], forward)?)
     }
 
+    /// Mean and variance (divided by the number of rows) of each column, off the tape.
+    ///
+    /// # Errors
+    /// `Shape` unless the tensor is [batch, units] with at least one row.
+    pub fn column_statistics(&self) -> Result<FrozenStatistics> {
+        let &[rows, columns] = self.shape.sizes() else {
+            return Err(Error::shape("column_statistics", "x must be [batch, units]", &[("x", self.shape)]));
+        };
+        if rows == 0 {
+            return Err(Error::shape("column_statistics", "no rows have no statistics", &[("x", self.shape)]));
+        }
+        let vector = || Self::zeros(&self.device, self.dtype(), [columns]);
+        let mut statistics = FrozenStatistics { mean: vector()?, variance: vector()? };
+        let FrozenStatistics { mean, variance } = &mut statistics;
+        let (mean, variance) = (mean.view_mut("column_statistics")?, variance.view_mut("column_statistics")?);
+        self.device.column_statistics(Matrix { rows, columns }, self.view(), mean, variance)?;
+        Ok(statistics)
+    }
+
     /// The formula of [`Tensor::batch_norm`] with given statistics, through which no gradient flows.
     ///
     /// # Errors

@@ -67,6 +67,34 @@ impl Dense {
         Self { weight, affine, activation: config.activation }
     }
 
+    /// Which statistics the layer is normalised with; `None` if it has no batch normalisation.
+    pub(crate) const fn statistics(&self) -> Option<StatisticsId> {
+        match self.affine {
+            Affine::Bias(_) => None,
+            Affine::BatchNorm { statistics, .. } => Some(statistics),
+        }
+    }
+
+    /// x · weight (+ bias): what batch normalisation would normalise.
+    pub(crate) fn pre_activation(&self, pass: &Pass<'_>, x: &Tensor) -> Result<Tensor> {
+        let weight = pass.parameter(self.weight);
+        match &self.affine {
+            Affine::Bias(bias) => x.linear(&weight, Some(&pass.parameter(*bias))),
+            Affine::BatchNorm { .. } => x.linear(&weight, None),
+        }
+    }
+
+    /// The rest of the layer after [`Dense::pre_activation`], in a pass with frozen statistics.
+    pub(crate) fn finish(&self, pass: &mut Pass<'_>, a: &Tensor) -> Result<Tensor> {
+        match &self.affine {
+            Affine::Bias(_) => a.activate(self.activation),
+            Affine::BatchNorm { scale, shift, statistics, epsilon } => {
+                let (scale, shift) = (pass.parameter(*scale), pass.parameter(*shift));
+                a.normalise(&scale, &shift, pass.frozen(*statistics)?, *epsilon, self.activation)
+            }
+        }
+    }
+
     /// The layer applied to each row of `x` [batch, inputs].
     ///
     /// # Errors
