@@ -55,6 +55,9 @@ pub trait Backend: Send + Sync + Debug {
     /// `OutOfMemory` if the device has no room.
     fn allocate(&self, dtype: DType, len: usize) -> Result<SharedBuffer>;
 
+    /// Gives free buffers of the pool back to the system, where work of another kind begins: it asks for other sizes.
+    fn release_free(&self);
+
     /// Copies host memory into a buffer of the same dtype.
     fn upload(&self, host: View<'_>, out: ViewMut<'_>) -> Result<()>;
 

@@ -19,10 +19,13 @@ const CHUNK: usize = 1000;
 /// # Errors
 /// If the device has no memory for it.
 pub fn collect(model: &Model, images: &DeviceImages, seed: u64, epoch: u64) -> Result<Statistics> {
+    // A step of training leaves buffers of sizes that nothing here asks for, and so does this.
+    model.store.device().release_free();
     let mut statistics = model.statistics.copied().context("copying the statistics")?;
     let batch = |range: std::ops::Range<usize>| images.range(range.start, range.len(), epoch);
     let data = WholeData { images: &batch, count: images.count(), chunk: CHUNK };
     let collected = model.hierarchy.collect_statistics(&model.store, &data, (seed, COLLECTION_STEP), &mut statistics);
     collected.context("collecting statistics")?;
+    model.store.device().release_free();
     Ok(statistics)
 }

@@ -126,6 +126,10 @@ impl Backend for Cpu {
         })
     }
 
+    fn release_free(&self) {
+        self.pool.release_free();
+    }
+
     fn upload(&self, host: View<'_>, out: ViewMut<'_>) -> Result<()> {
         self.bytes_to_device.fetch_add(host.len() * host.dtype().size_bytes(), Ordering::Relaxed);
         memory::copy("upload", host, out)

@@ -121,6 +121,10 @@ impl Backend for OpenCl {
         Context::allocate(&self.context, dtype, len)
     }
 
+    fn release_free(&self) {
+        self.context.release_free();
+    }
+
     forward! {
         transfer::upload(host: View<'_>, out: ViewMut<'_>);
         transfer::download(x: View<'_>, host: ViewMut<'_>);

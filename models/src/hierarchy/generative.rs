@@ -45,6 +45,11 @@ impl GaussianNetwork {
         self.hidden.layers()
     }
 
+    /// All layers, the head's last.
+    pub(super) fn layers(&self) -> impl Iterator<Item = &Dense> + Clone {
+        self.hidden.layers().chain([self.head.layer()])
+    }
+
     pub(super) const fn head(&self) -> &GaussianHead {
         &self.head
     }

@@ -92,7 +92,7 @@ impl Hierarchy {
         let input = |chunk: usize| Ok(z[chunk].clone());
         match index.checked_sub(1) {
             None => collector.settle(self.generative.observation_layers(), &input),
-            Some(below) => collector.network(&self.generative.between[below], &input).map(drop),
+            Some(below) => collector.settle(self.generative.between[below].layers(), &input),
         }
     }
 
@@ -135,16 +135,16 @@ impl Hierarchy {
                 None => from_below,
                 Some(z) => {
                     let input = |chunk: usize| Ok(z[chunk].clone());
-                    let mut from_above = collector.network(&self.generative.between[index], &input)?;
-                    if !shares_generative {
-                        drop(from_above);
-                        from_above = collector.network(&self.inference.down[index], &input)?;
-                    }
-                    from_below
-                        .iter()
-                        .zip(&from_above)
-                        .map(|(below, above)| merge(below, above))
-                        .collect::<Result<_>>()?
+                    let prior = &self.generative.between[index];
+                    let from_above = if shares_generative {
+                        collector.network(prior, &input)?
+                    } else {
+                        collector.settle(prior.layers(), &input)?;
+                        collector.network(&self.inference.down[index], &input)?
+                    };
+                    // Each pair is given back as it is merged.
+                    let pairs = from_below.into_iter().zip(from_above);
+                    pairs.map(|(below, above)| merge(&below, &above)).collect::<Result<_>>()?
                 }
             };
             above = Some(collector.sample(index, &q)?);
@@ -160,14 +160,17 @@ impl Collector<'_> {
 
     /// Settles the layers of a network, and gives what it leads to.
     fn network(&mut self, network: &GaussianNetwork, input: &Input<'_>) -> Result<Vec<Gaussian>> {
-        let layers: Vec<&Dense> = network.hidden_layers().chain([network.head().layer()]).collect();
         self.settle(network.hidden_layers(), input)?;
-        let (layer, hidden) = (network.head().layer(), &layers[..layers.len() - 1]);
+        let (hidden, layer) = (network.hidden_layers().collect::<Vec<_>>(), network.head().layer());
         // The pre-activations of a head are narrow: kept, they spare a pass.
         let mut pre_activations = Vec::with_capacity(self.ranges.len());
-        self.settle_last(hidden, layer, input, |a| pre_activations.push(a))?;
+        self.settle_last(&hidden, layer, input, |a| pre_activations.push(a))?;
         let mut pass = self.pass();
-        pre_activations.into_iter().map(|a| network.head().gaussian(&layer.finish(&mut pass, &a)?)).collect()
+        let gaussian = |a: Tensor| network.head().gaussian(&layer.finish(&mut pass, &a)?);
+        let gaussians = pre_activations.into_iter().map(gaussian).collect();
+        // The next network asks for other sizes.
+        self.store.device().release_free();
+        gaussians
     }
 
     /// Settles layers that follow one another.
