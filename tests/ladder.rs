@@ -1,6 +1,6 @@
 //! What `rung train` does in a step of a paper's model, from the batch to the optimiser, without files.
 
-use rung_autograd::optim::{Adam, AdamOptions, Optimiser, clip_gradients};
+use rung_autograd::optim::{Adam, AdamOptions, Optimiser};
 use rung_autograd::rng::Address;
 use rung_autograd::{DType, Device, ParameterList, ParameterStore, PixelMap, Result, Tape, Tensor};
 use rung_models::hierarchy::Inference;
@@ -60,8 +60,7 @@ impl Trainer {
         let bound = bound(&self.hierarchy, &mut pass, &x, objective)?;
         self.store.clear_gradients();
         self.tape.backward_into(&[&bound.loss], &mut self.store)?;
-        clip_gradients(&mut self.store, 4.0, 0.9)?;
-        self.adam.step(&mut self.store, 1e-3)?;
+        self.adam.step_clipped(&mut self.store, 1e-3, 4.0, 0.9)?;
         Ok(bound.loss)
     }
 

@@ -1,7 +1,8 @@
 //! What an operation's backward sees: adjoints of its outputs, the values it kept, and where the adjoints of its inputs go.
 //!
 //! Backward never adds to zeros and never copies what a move would do. The first contribution to a tensor is written straight to
-//! where it belongs, for a parameter into its range of the flat gradient; only a second one is computed aside and added.
+//! where it belongs, for a parameter into its range of the flat gradient. A second one is computed aside and added, or added where it
+//! is computed, by primitives that can ([`Adjoint::add_in_place`]).
 
 use rung_kernels::{AxisExtent, BinaryFunction, Broadcast, Device, Error, Reduction, Result, Shape, ViewMut};
 use smallvec::SmallVec;
@@ -117,6 +118,35 @@ impl Adjoint<'_> {
         }
         debug_assert!(adjoints_fit(self.sink.slots, self.sink.adjoints), "bug: an adjoint of another shape");
         Ok(())
+    }
+
+    /// Adds a gradient to what the inputs have already, if all of them are wanted, have one, and nobody else holds it. Gives whether
+    /// it did; if not, nothing was touched, and the gradient is still to be emitted.
+    pub(crate) fn add_in_place<const N: usize>(
+        &mut self,
+        inputs: [usize; N],
+        add: impl FnOnce([ViewMut<'_>; N]) -> Result<()>,
+    ) -> Result<bool> {
+        let slots = inputs.map(|input| self.node.inputs.get(input).copied().flatten());
+        if slots.iter().any(Option::is_none) {
+            return Ok(false);
+        }
+        let adjoints = &mut *self.sink.adjoints;
+        let mut collected = slots.map(|slot| adjoints[slot.unwrap_or_default()].take());
+        let views =
+            collected.each_mut().map(|tensor| tensor.as_mut().and_then(|tensor| tensor.view_mut("backward").ok()));
+        let outcome = if views.iter().all(Option::is_some) {
+            add(views.map(|view| view.expect("bug: a gradient that was there is gone; please report it")))
+                .map(|()| true)
+        } else {
+            Ok(false)
+        };
+        for (slot, tensor) in slots.into_iter().zip(collected) {
+            if let (Some(slot), Some(tensor)) = (slot, tensor) {
+                adjoints[slot] = Some(tensor);
+            }
+        }
+        outcome
     }
 
     /// Gives `gradient` to `input`, if it is wanted, summed over the axes that broadcasting repeated.

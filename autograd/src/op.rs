@@ -134,11 +134,20 @@ pub struct Refused {
 
 /// Runs an operation: checks, computes and, if an input is tracked, records it.
 pub(crate) fn apply<O: Operation>(op: O, inputs: &[&Tensor]) -> Result<Outputs> {
+    apply_with(op, inputs, |inputs, outputs| op.forward(inputs, outputs))
+}
+
+/// [`apply`] with another way to compute the outputs, for what a forward writes besides them.
+pub(crate) fn apply_with<O: Operation>(
+    op: O,
+    inputs: &[&Tensor],
+    forward: impl FnOnce(&[&Tensor], &mut [ViewMut<'_>]) -> Result<()>,
+) -> Result<Outputs> {
     let (tape, dtype) = common(op.name(), inputs, op.moves_only())?;
     let shapes = op.shapes(inputs)?;
     let mut outputs = match op.alias(inputs) {
         Some(distance) => aliased(inputs[0], distance, &shapes),
-        None => computed(op, dtype, inputs, &shapes)?,
+        None => computed(dtype, inputs, &shapes, forward)?,
     };
     if let Some(tape) = tape {
         let tracked = op.tracked_outputs(outputs.len());
@@ -159,7 +168,12 @@ fn aliased(input: &Tensor, distance: usize, shapes: &Shapes) -> Outputs {
     shapes.iter().map(place).collect()
 }
 
-fn computed<O: Operation>(op: O, dtype: DType, inputs: &[&Tensor], shapes: &Shapes) -> Result<Outputs> {
+fn computed(
+    dtype: DType,
+    inputs: &[&Tensor],
+    shapes: &Shapes,
+    forward: impl FnOnce(&[&Tensor], &mut [ViewMut<'_>]) -> Result<()>,
+) -> Result<Outputs> {
     let device = &inputs[0].device;
     let mut outputs = Outputs::new();
     for shape in shapes {
@@ -167,7 +181,7 @@ fn computed<O: Operation>(op: O, dtype: DType, inputs: &[&Tensor], shapes: &Shap
         outputs.push(Tensor { shape: *shape, device: device.clone(), buffer, offset: 0, tracked: None });
     }
     let mut views: SmallVec<[ViewMut<'_>; 3]> = outputs.iter_mut().map(|tensor| sole(&mut tensor.buffer)).collect();
-    op.forward(inputs, &mut views)?;
+    forward(inputs, &mut views)?;
     drop(views);
     Ok(outputs)
 }

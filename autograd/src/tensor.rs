@@ -265,9 +265,15 @@ impl Tensor {
                 &[("x", self.shape), ("other", other.shape)],
             ));
         }
+        let device = self.device.clone();
+        device.scale_and_add(a, other.view(), b, self.view_mut(operation)?)
+    }
+
+    /// The elements, for writing by a primitive.
+    pub(crate) fn view_mut(&mut self, operation: &'static str) -> Result<ViewMut<'_>> {
         let range = self.offset..self.offset + self.shape.element_count();
         let buffer = self.buffer.get_mut().ok_or(Error::Shared { operation })?;
-        self.device.scale_and_add(a, other.view(), b, buffer.view_mut().range(range))
+        Ok(buffer.view_mut().range(range))
     }
 
     /// A new tensor whose memory `write` fills.

@@ -7,7 +7,9 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime};
-use rung_kernels::backend::{AdamStep, BatchNorm, BatchNormVectors, GaussianGradient, GaussianView, Matrix, PixelMap};
+use rung_kernels::backend::{
+    AdamStep, BatchNorm, BatchNormVectors, BatchStatistics, GaussianGradient, GaussianView, Matrix, PixelMap,
+};
 use rung_kernels::rng::Address;
 use rung_kernels::{Backend, DType, SharedBuffer, UnaryFunction, View, ViewMut, cpu::Cpu};
 
@@ -79,7 +81,8 @@ fn normalisation(group: &mut BenchmarkGroup<'_, WallTime>, cpu: &Cpu) {
         let norm = BatchNorm { matrix, epsilon: 1e-5, activation };
         let (x, scale, shift) = (x.read(), scale.read(), shift.read());
         time(group, &format!("batch_norm {name} 256x512"), len * 8, || {
-            cpu.batch_norm(&norm, x, scale, shift, a.write(), b.write(), out.write())
+            let statistics = BatchStatistics { mean: a.write(), variance: b.write(), running: None };
+            cpu.batch_norm(&norm, x, scale, shift, statistics, out.write())
         });
         let vectors = BatchNormVectors { mean: mean.read(), variance: variance.read(), scale, shift };
         time(group, &format!("batch_norm_backward {name} 256x512"), len * 12, || {
@@ -137,7 +140,7 @@ fn parameters(group: &mut BenchmarkGroup<'_, WallTime>, cpu: &Cpu) {
     );
     let step = AdamStep { corrected_rate: 1e-4, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-8 };
     let gradient = gradient.read();
-    time(group, "adam 1.85M", COUNT * 28, || cpu.adam(step, gradient, value.write(), m.write(), v.write()));
+    time(group, "adam 1.85M", COUNT * 28, || cpu.adam(step, None, gradient, value.write(), m.write(), v.write()));
     time(group, "sum_of_squares 1.85M", COUNT * 4, || cpu.sum_of_squares(gradient, m.write().range(0..1)));
     // The yardstick for all of the above: what a copy moves.
     time(group, "copy 1.85M", COUNT * 8, || cpu.convert(gradient, value.write()));

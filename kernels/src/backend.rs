@@ -23,8 +23,8 @@ use crate::{DType, Result};
 
 pub use crate::cpu::matmul::MatmulShape;
 pub use arguments::{
-    AdamStep, AdamaxStep, BatchNorm, BatchNormVectors, DeviceStatistics, GaussianGradient, GaussianView, Matrix,
-    PixelMap,
+    AdamStep, AdamaxStep, BatchNorm, BatchNormVectors, BatchStatistics, Clipping, DeviceStatistics, GaussianGradient,
+    GaussianView, Matrix, PixelMap, RunningStatistics,
 };
 pub use convolution::Convolution;
 pub use convolutional::Convolutional;
@@ -60,6 +60,9 @@ pub trait Backend: Convolutional + Send + Sync + Debug {
     /// # Errors
     /// `OutOfMemory` if the device has no room.
     fn allocate(&self, dtype: DType, len: usize) -> Result<SharedBuffer>;
+
+    /// Gives free buffers of the pool back to the system, where work of another kind begins: it asks for other sizes.
+    fn release_free(&self);
 
     /// Copies host memory into a buffer of the same dtype.
     fn upload(&self, host: View<'_>, out: ViewMut<'_>) -> Result<()>;
@@ -208,15 +211,14 @@ pub trait Backend: Convolutional + Send + Sync + Debug {
     fn column_statistics(&self, matrix: Matrix, x: View<'_>, mean: ViewMut<'_>, variance: ViewMut<'_>) -> Result<()>;
 
     /// Batch statistics and normalisation at once: writes mean, variance and
-    /// out[r, c] = activation(scale[c] · (x[r, c] − mean[c]) / √(variance[c] + ε) + shift[c]).
+    /// out[r, c] = activation(scale[c] · (x[r, c] − mean[c]) / √(variance[c] + ε) + shift[c]), and moves the running averages.
     fn batch_norm(
         &self,
         norm: &BatchNorm,
         x: View<'_>,
         scale: View<'_>,
         shift: View<'_>,
-        mean: ViewMut<'_>,
-        variance: ViewMut<'_>,
+        statistics: BatchStatistics<'_>,
         out: ViewMut<'_>,
     ) -> Result<()>;
 
@@ -287,12 +289,13 @@ pub trait Backend: Convolutional + Send + Sync + Debug {
     /// out = mean + √variance · noise.
     fn reparameterise(&self, q: GaussianView<'_>, noise: View<'_>, out: ViewMut<'_>) -> Result<()>;
 
-    /// grad_mean = grad_out;  grad_variance = grad_out · noise / (2√variance).
+    /// grad_mean = grad_out;  grad_variance = grad_out · noise / (2√variance); with `add`, added to what `grad` holds.
     fn reparameterise_backward(
         &self,
         variance: View<'_>,
         noise: View<'_>,
         grad_out: View<'_>,
+        add: bool,
         grad: GaussianGradient<'_>,
     ) -> Result<()>;
 
@@ -347,6 +350,30 @@ pub trait Backend: Convolutional + Send + Sync + Debug {
         q: GaussianView<'_>,
         p: Option<GaussianView<'_>>,
         grad_out: View<'_>,
+        grad_q: GaussianGradient<'_>,
+        grad_p: GaussianGradient<'_>,
+    ) -> Result<()>;
+
+    /// out[r] = log q(z) − log p(z) = Σ_c ½[ln(vp/vq) + (z − mp)²/vp − (z − mq)²/vq]; `p` None is the standard normal.
+    fn gaussian_log_ratio(
+        &self,
+        matrix: Matrix,
+        z: View<'_>,
+        q: GaussianView<'_>,
+        p: Option<GaussianView<'_>>,
+        out: ViewMut<'_>,
+    ) -> Result<()>;
+
+    /// With dq = (z − mq)/vq and dp = (z − mp)/vp: grad_z = g(dp − dq), grad_mq = g·dq, grad_vq = ½g(dq² − 1/vq),
+    /// grad_mp = −g·dp, grad_vp = ½g(1/vp − dp²), g = grad_out[r].
+    fn gaussian_log_ratio_backward(
+        &self,
+        matrix: Matrix,
+        z: View<'_>,
+        q: GaussianView<'_>,
+        p: Option<GaussianView<'_>>,
+        grad_out: View<'_>,
+        grad_z: Option<ViewMut<'_>>,
         grad_q: GaussianGradient<'_>,
         grad_p: GaussianGradient<'_>,
     ) -> Result<()>;
@@ -424,20 +451,14 @@ pub trait Backend: Convolutional + Send + Sync + Debug {
     /// out[0] = Σ x[i]², summed in f64.
     fn sum_of_squares(&self, x: View<'_>, out: ViewMut<'_>) -> Result<()>;
 
-    /// Clips a gradient in place, without the host seeing its norm: with n = √squared_norm[0],
-    /// g ← clamp(g · min(n, norm_limit)/(n + 10⁻⁷), ±element_limit). An infinite limit does nothing.
-    fn clip_gradient(
-        &self,
-        squared_norm: View<'_>,
-        norm_limit: f64,
-        element_limit: f64,
-        gradient: ViewMut<'_>,
-    ) -> Result<()>;
+    /// Clips a gradient in place; see [`Clipping`].
+    fn clip_gradient(&self, clipping: Clipping<'_>, gradient: ViewMut<'_>) -> Result<()>;
 
-    /// See [`AdamStep`]; the three are updated in place.
+    /// See [`AdamStep`]; the three are updated in place, as if the gradient had been clipped before. The gradient stays as it is.
     fn adam(
         &self,
         step: AdamStep,
+        clipping: Option<Clipping<'_>>,
         gradient: View<'_>,
         value: ViewMut<'_>,
         first_moment: ViewMut<'_>,

@@ -4,7 +4,9 @@
 
 use std::fmt;
 
-use crate::backend::{BatchNormVectors, GaussianGradient, GaussianView, Matrix};
+use crate::backend::{
+    BatchNormVectors, BatchStatistics, Clipping, GaussianGradient, GaussianView, Matrix, RunningStatistics,
+};
 use crate::{AxisExtent, DType, Error, Result, View, ViewMut};
 
 /// What a primitive is given: one view, or several under one name.
@@ -47,6 +49,9 @@ macro_rules! bundle {
 bundle!(GaussianView { mean, variance });
 bundle!(GaussianGradient { mean, variance });
 bundle!(BatchNormVectors { mean, variance, scale, shift });
+bundle!(BatchStatistics { mean, variance, running });
+bundle!(RunningStatistics { mean, variance });
+bundle!(Clipping { squared_norm });
 
 /// The length that arrays must have, and why.
 #[derive(Clone, Copy, Debug)]

@@ -9,8 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::backend::{
-    AdamStep, AdamaxStep, BatchNorm, BatchNormVectors, Convolution, GaussianGradient, GaussianView, LogisticMixture,
-    Matrix, PixelMap,
+    AdamStep, AdamaxStep, BatchNorm, BatchNormVectors, BatchStatistics, Clipping, Convolution, GaussianGradient,
+    GaussianView, LogisticMixture, Matrix, PixelMap,
 };
 use crate::rng::Address;
 use crate::{
@@ -152,6 +152,24 @@ impl Argument for BatchNormVectors<'_> {
     }
 }
 
+impl Argument for BatchStatistics<'_> {
+    fn add_to(&self, work: &mut Work) {
+        [&self.mean, &self.variance].iter().for_each(|array| array.add_to(work));
+        if let Some(running) = &self.running {
+            // Read and written.
+            [&running.mean, &running.variance]
+                .iter()
+                .for_each(|array| work.bytes += 2 * array.len() * array.dtype().size_bytes());
+        }
+    }
+}
+
+impl Argument for Clipping<'_> {
+    fn add_to(&self, work: &mut Work) {
+        self.squared_norm.add_to(work);
+    }
+}
+
 impl Argument for MatmulShape {
     fn add_to(&self, work: &mut Work) {
         work.matmul = Some(*self);
@@ -175,6 +193,7 @@ macro_rules! settings {
 }
 
 settings!(
+    bool,
     f64,
     usize,
     Matrix,

@@ -38,6 +38,7 @@
 //! | `objective.rs` | evidence lower bound, importance-weighted bound, warm-up |
 //! | `layers/`, `distributions.rs` | what they are made of |
 //! | `pass.rs`, `statistics.rs` | one pass through a model; batch-norm statistics |
+//! | `hierarchy/whole_data.rs` | those statistics over a whole data set, in chunks |
 //!
 //! # What was left out
 //! Files, clocks, terminals and data sets: those are the program's. Convolutions come with the models that need them.

@@ -60,13 +60,12 @@ pub fn bound(model: &Hierarchy, pass: &mut Pass<'_>, x: &Tensor, config: &Object
     let sampled = model.infer(pass, x, monte_carlo_samples * importance_samples)?;
     let analytic = if analytic_kl { model.analytic_layers() } else { 0..0 };
     let log_p_x = sampled.p_x.log_prob(x)?;
-    let mut log_weights = log_p_x.clone();
-    let mut kl = Vec::with_capacity(sampled.latents.len());
-    for (index, latent) in sampled.latents.iter().enumerate() {
-        let divergence = if analytic.contains(&index) { latent.kl()? } else { latent.log_ratio()? };
-        log_weights = log_weights.sub(&if beta == 1.0 { divergence.clone() } else { divergence.scale(beta)? })?;
-        kl.push(divergence.detach().mean_all()?);
-    }
+    let divergence = |(index, latent): (usize, &Latent)| {
+        if analytic.contains(&index) { latent.kl() } else { latent.log_ratio() }
+    };
+    let divergences = sampled.latents.iter().enumerate().map(divergence).collect::<Result<Vec<_>>>()?;
+    let log_weights = log_p_x.add_scaled(-beta, &divergences.iter().collect::<Vec<_>>())?;
+    let kl = divergences.iter().map(|divergence| divergence.detach().mean_all()).collect::<Result<_>>()?;
     let loss = importance_bound(&log_weights, importance_samples)?.mean_all()?.neg()?;
     Ok(Bound { loss, log_p_x: log_p_x.detach().mean_all()?, kl })
 }
@@ -119,7 +118,7 @@ impl Latent {
     /// # Errors
     /// If the device has no memory.
     pub fn log_ratio(&self) -> Result<Tensor> {
-        self.log_q()?.sub(&self.log_p()?)
+        self.q.log_ratio(self.p.as_ref(), &self.z)
     }
 
     /// KL(q‖p) of each row in closed form, given the samples above.

@@ -2,19 +2,30 @@
 
 use rung_autograd::ops::FrozenStatistics;
 use rung_autograd::rng::Address;
-use rung_autograd::{ParameterId, ParameterStore, Result, Shape, Tape, Tensor};
+use rung_autograd::{Error, ParameterId, ParameterStore, Result, Shape, Tape, Tensor};
 
 use crate::statistics::{Statistics, StatisticsId};
 
 /// How batch normalisation gets its statistics.
 #[derive(Debug)]
 pub enum Mode<'a> {
-    /// From the batch; the running statistics move towards them by this weight (1 replaces them).
+    /// From the batch; the running statistics, whose memory nothing else may hold, move towards them by this weight (1 replaces them).
     Batch(&'a mut Statistics, f64),
     /// From the batch, leaving no trace.
     BatchOnly,
     /// Given: the result for a row does not depend on the other rows.
     Frozen(&'a Statistics),
+}
+
+/// [`Mode`] for one layer.
+#[derive(Debug)]
+pub(crate) enum LayerStatistics<'a> {
+    /// From the batch, with averages that move towards them by this weight.
+    BatchAveraged(&'a mut FrozenStatistics, f64),
+    /// From the batch.
+    Batch,
+    /// Given.
+    Frozen(&'a FrozenStatistics),
 }
 
 /// What the layers of a model need besides their input.
@@ -52,19 +63,22 @@ impl<'a> Pass<'a> {
         Tensor::normal(self.store.device(), self.store.dtype(), address, shape)
     }
 
-    /// The statistics to normalise with, or `None` if they are the batch's.
-    pub(crate) fn frozen(&self, id: StatisticsId) -> Option<&FrozenStatistics> {
+    /// The given statistics of a layer.
+    pub(crate) fn frozen(&self, id: StatisticsId) -> Result<&FrozenStatistics> {
         match &self.mode {
-            Mode::Frozen(statistics) => Some(statistics.get(id)),
-            Mode::Batch(..) | Mode::BatchOnly => None,
+            Mode::Frozen(statistics) => Ok(statistics.get(id)),
+            Mode::Batch(..) | Mode::BatchOnly => {
+                Err(Error::argument("pass", "bug: no statistics are given to this pass; please report it"))
+            }
         }
     }
 
-    /// Reports the statistics a batch was normalised with.
-    pub(crate) fn observe(&mut self, id: StatisticsId, batch: &FrozenStatistics) -> Result<()> {
+    /// What to normalise a layer with.
+    pub(crate) fn statistics(&mut self, id: StatisticsId) -> LayerStatistics<'_> {
         match &mut self.mode {
-            Mode::Batch(statistics, weight) => statistics.update(id, batch, *weight),
-            Mode::BatchOnly | Mode::Frozen(_) => Ok(()),
+            Mode::Frozen(statistics) => LayerStatistics::Frozen(statistics.get(id)),
+            Mode::Batch(statistics, weight) => LayerStatistics::BatchAveraged(statistics.get_mut(id), *weight),
+            Mode::BatchOnly => LayerStatistics::Batch,
         }
     }
 }

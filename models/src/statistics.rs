@@ -1,7 +1,7 @@
 //! The statistics of batch normalisation that outlive a batch: one mean and one variance for each unit of each layer.
 
 use rung_autograd::ops::FrozenStatistics;
-use rung_autograd::{DType, Device, Result, Tensor};
+use rung_autograd::{DType, Device, Error, Result, Tensor};
 
 /// The entry of one layer in [`Statistics`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,47 @@ struct Entry {
     values: FrozenStatistics,
 }
 
+/// Mean and variance of each column of a matrix that is seen in parts, in f64 (Chan, Golub and LeVeque 1983).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Moments {
+    count: f64,
+    mean: Vec<f64>,
+    /// Σ (x − mean)².
+    squares: Vec<f64>,
+}
+
+impl Moments {
+    /// Adds `rows` rows with these statistics.
+    pub(crate) fn add(&mut self, rows: usize, part: &FrozenStatistics) -> Result<()> {
+        let (part_mean, part_variance, rows) = (part.mean.to_f64()?, part.variance.to_f64()?, rows as f64);
+        self.mean.resize(part_mean.len(), 0.0);
+        self.squares.resize(part_mean.len(), 0.0);
+        let total = self.count + rows;
+        for ((mean, squares), (part_mean, part_variance)) in
+            self.mean.iter_mut().zip(&mut self.squares).zip(part_mean.into_iter().zip(part_variance))
+        {
+            let distance = part_mean - *mean;
+            *squares += rows * part_variance + distance * distance * self.count * rows / total;
+            *mean += distance * rows / total;
+        }
+        self.count = total;
+        Ok(())
+    }
+
+    /// Mean and biased variance of all rows.
+    ///
+    /// # Errors
+    /// `Argument` if there were none.
+    pub(crate) fn statistics(&self, device: &Device, dtype: DType) -> Result<FrozenStatistics> {
+        if self.count == 0.0 {
+            return Err(Error::argument("statistics", "data without rows have no mean"));
+        }
+        let vector = |values: &[f64]| Tensor::from_values(device, dtype, values, [values.len()]);
+        let variance: Vec<f64> = self.squares.iter().map(|squares| squares / self.count).collect();
+        Ok(FrozenStatistics { mean: vector(&self.mean)?, variance: vector(&variance)? })
+    }
+}
+
 /// Means and variances that frozen batch normalisation uses: running averages, or those of a whole data set.
 #[derive(Clone, Debug)]
 pub struct Statistics(Vec<Entry>);
@@ -49,18 +90,9 @@ impl Statistics {
         &self.0[id.0].values
     }
 
-    /// Moves the statistics of one layer towards those of a batch: s ← (1 − weight)·s + weight·batch.
-    ///
-    /// # Errors
-    /// `Shared` while another clone of these statistics is alive and `weight` is not 1.
-    pub fn update(&mut self, id: StatisticsId, batch: &FrozenStatistics, weight: f64) -> Result<()> {
-        let values = &mut self.0[id.0].values;
-        if weight >= 1.0 {
-            *values = batch.clone();
-            return Ok(());
-        }
-        values.mean.blend(&batch.mean, weight)?;
-        values.variance.blend(&batch.variance, weight)
+    /// The statistics of one layer, for writing.
+    pub fn get_mut(&mut self, id: StatisticsId) -> &mut FrozenStatistics {
+        &mut self.0[id.0].values
     }
 
     /// Name, mean and variance of every layer: what a checkpoint holds.

@@ -95,6 +95,8 @@ pub fn evaluate(
     mut progress: impl FnMut(usize, f64),
 ) -> Result<Option<Evaluation>> {
     let count = request.images.min(images.count());
+    // Buffers of a training step, and at the end those of the evaluation, have sizes that nothing else asks for.
+    model.store.device().release_free();
     let mut sums = Sums::new(model);
     let (mut rows, mut start, mut batch) = (request.rows, 0, 0u64);
     while start < count {
@@ -120,6 +122,7 @@ pub fn evaluate(
         start += size;
         progress(start, sums.bound_so_far());
     }
+    model.store.device().release_free();
     let evaluation = sums.finish(request.importance_samples);
     if !(evaluation.bound_1.mean.is_finite() && evaluation.bound_k.mean.is_finite()) {
         return Err(Error::new("the bound is not a finite number: training has ruined this model's parameters")

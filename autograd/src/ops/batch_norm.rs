@@ -1,12 +1,12 @@
 //! Batch normalisation of the columns of a matrix, fused with the activation that follows it.
 
-use rung_kernels::backend::{self, BatchNormVectors, Matrix};
+use rung_kernels::backend::{self, BatchNormVectors, BatchStatistics, Matrix, RunningStatistics};
 use rung_kernels::{Error, Result, Shape, UnaryFunction, ViewMut};
 use smallvec::smallvec;
 
 use super::draw;
 use crate::adjoint::Adjoint;
-use crate::op::{Declaration, Operation, Positions, Refused, Saves, Shapes, apply, apply_one};
+use crate::op::{Declaration, Operation, Outputs, Positions, Refused, Saves, Shapes, apply, apply_one, apply_with};
 use crate::tensor::Tensor;
 
 /// out = activation(scale · x̂ + shift), x̂ = (x − mean)/√(variance + ε) with the statistics of this batch.
@@ -37,6 +37,16 @@ pub struct BatchNormOutput {
     pub variance: Tensor,
 }
 
+impl BatchNormOutput {
+    fn from_outputs(outputs: Outputs) -> Result<Self> {
+        let mut outputs = outputs.into_iter();
+        match (outputs.next(), outputs.next(), outputs.next()) {
+            (Some(out), Some(mean), Some(variance)) => Ok(Self { out, mean, variance }),
+            _ => Err(Error::argument("batch_norm", "bug: three outputs expected; please report it")),
+        }
+    }
+}
+
 /// Statistics that do not depend on the batch: running averages, or those of a whole data set.
 #[derive(Clone, Debug)]
 pub struct FrozenStatistics {
@@ -62,6 +72,24 @@ fn check(operation: &'static str, inputs: &[&Tensor], names: &[&'static str]) ->
     Err(Error::shape(operation, "x must be [batch, units] and each vector [units]", &shapes))
 }
 
+impl BatchNorm {
+    fn forward_with(
+        &self,
+        inputs: &[&Tensor],
+        outputs: &mut [ViewMut<'_>],
+        running: Option<RunningStatistics<'_>>,
+    ) -> Result<()> {
+        let [out, mean, variance] = outputs else {
+            return Err(Error::argument(self.name(), "bug: three outputs expected"));
+        };
+        let norm =
+            backend::BatchNorm { matrix: matrix(&inputs[0].shape), epsilon: self.epsilon, activation: self.activation };
+        let (x, scale, shift) = (inputs[0].view(), inputs[1].view(), inputs[2].view());
+        let statistics = BatchStatistics { mean: mean.reborrow(), variance: variance.reborrow(), running };
+        inputs[0].device.batch_norm(&norm, x, scale, shift, statistics, out.reborrow())
+    }
+}
+
 impl Operation for BatchNorm {
     fn name(&self) -> &'static str {
         "batch_norm"
@@ -77,13 +105,7 @@ impl Operation for BatchNorm {
     }
 
     fn forward(&self, inputs: &[&Tensor], outputs: &mut [ViewMut<'_>]) -> Result<()> {
-        let [out, mean, variance] = outputs else {
-            return Err(Error::argument(self.name(), "bug: three outputs expected"));
-        };
-        let norm =
-            backend::BatchNorm { matrix: matrix(&inputs[0].shape), epsilon: self.epsilon, activation: self.activation };
-        let (x, scale, shift) = (inputs[0].view(), inputs[1].view(), inputs[2].view());
-        inputs[0].device.batch_norm(&norm, x, scale, shift, mean.reborrow(), variance.reborrow(), out.reborrow())
+        self.forward_with(inputs, outputs, None)
     }
 
     fn saves(&self) -> Saves {
@@ -255,12 +277,48 @@ impl Tensor {
         epsilon: f64,
         activation: UnaryFunction,
     ) -> Result<BatchNormOutput> {
-        let outputs = apply(BatchNorm { epsilon, activation }, &[self, scale, shift])?;
-        let mut outputs = outputs.into_iter();
-        match (outputs.next(), outputs.next(), outputs.next()) {
-            (Some(out), Some(mean), Some(variance)) => Ok(BatchNormOutput { out, mean, variance }),
-            _ => Err(Error::argument("batch_norm", "bug: three outputs expected; please report it")),
+        BatchNormOutput::from_outputs(apply(BatchNorm { epsilon, activation }, &[self, scale, shift])?)
+    }
+
+    /// [`Tensor::batch_norm`], which moves running averages towards the statistics of the batch in the same pass:
+    /// average ← (1 − weight) · average + weight · batch.
+    ///
+    /// # Errors
+    /// As [`Tensor::batch_norm`]; `Argument` if the averages have other lengths; `Shared` while anything else holds their memory.
+    pub fn batch_norm_averaging(
+        &self,
+        scale: &Self,
+        shift: &Self,
+        epsilon: f64,
+        activation: UnaryFunction,
+        averages: &mut FrozenStatistics,
+        weight: f64,
+    ) -> Result<BatchNormOutput> {
+        let op = BatchNorm { epsilon, activation };
+        let FrozenStatistics { mean, variance } = averages;
+        let (mean, variance) = (mean.view_mut("batch_norm")?, variance.view_mut("batch_norm")?);
+        let running = RunningStatistics { mean, variance, weight };
+        let forward = |inputs: &[&Self], outputs: &mut [ViewMut<'_>]| op.forward_with(inputs, outputs, Some(running));
+        BatchNormOutput::from_outputs(apply_with(op, &[self, scale, shift], forward)?)
+    }
+
+    /// Mean and variance (divided by the number of rows) of each column, off the tape.
+    ///
+    /// # Errors
+    /// `Shape` unless the tensor is [batch, units] with at least one row.
+    pub fn column_statistics(&self) -> Result<FrozenStatistics> {
+        let &[rows, columns] = self.shape.sizes() else {
+            return Err(Error::shape("column_statistics", "x must be [batch, units]", &[("x", self.shape)]));
+        };
+        if rows == 0 {
+            return Err(Error::shape("column_statistics", "no rows have no statistics", &[("x", self.shape)]));
         }
+        let vector = || Self::zeros(&self.device, self.dtype(), [columns]);
+        let mut statistics = FrozenStatistics { mean: vector()?, variance: vector()? };
+        let FrozenStatistics { mean, variance } = &mut statistics;
+        let (mean, variance) = (mean.view_mut("column_statistics")?, variance.view_mut("column_statistics")?);
+        self.device.column_statistics(Matrix { rows, columns }, self.view(), mean, variance)?;
+        Ok(statistics)
     }
 
     /// The formula of [`Tensor::batch_norm`] with given statistics, through which no gradient flows.

@@ -136,13 +136,20 @@ impl Operation for Sample {
     fn backward(&self, adjoint: &mut Adjoint<'_>) -> Result<()> {
         let (device, variance, noise, grad_out) =
             (adjoint.device(), adjoint.saved(1), adjoint.saved(2), adjoint.grad_out());
-        adjoint.emit(1, |grad_variance| {
-            let grad = GaussianGradient { mean: None, variance: Some(grad_variance) };
-            device.reparameterise_backward(variance.view(), noise.view(), grad_out.view(), grad)
-        })?;
         if adjoint.needs(2) {
             adjoint.emit_tensor(2, grad_out.mul(&variance.sqrt()?)?)?;
         }
+        let added = adjoint.add_in_place([0, 1], |[grad_mean, grad_variance]| {
+            let grad = GaussianGradient { mean: Some(grad_mean), variance: Some(grad_variance) };
+            device.reparameterise_backward(variance.view(), noise.view(), grad_out.view(), true, grad)
+        })?;
+        if added {
+            return Ok(());
+        }
+        adjoint.emit(1, |grad_variance| {
+            let grad = GaussianGradient { mean: None, variance: Some(grad_variance) };
+            device.reparameterise_backward(variance.view(), noise.view(), grad_out.view(), false, grad)
+        })?;
         adjoint.emit_tensor(0, grad_out)
     }
 

@@ -213,11 +213,13 @@ impl Operation for Linear {
     fn backward(&self, adjoint: &mut Adjoint<'_>) -> Result<()> {
         let (device, x, weight, grad_out) = (adjoint.device(), adjoint.saved(0), adjoint.saved(1), adjoint.grad_out());
         let MatmulShape { rows, columns, inner, .. } = Self::product(&x.shape, &weight.shape);
-        adjoint.emit(0, |grad_x| {
-            let shape =
-                MatmulShape { rows, columns: inner, inner: columns, left_transposed: false, right_transposed: true };
-            device.matmul(shape, grad_out.view(), weight.view(), None, grad_x)
-        })?;
+        let shape =
+            MatmulShape { rows, columns: inner, inner: columns, left_transposed: false, right_transposed: true };
+        let added = adjoint
+            .add_in_place([0], |[grad_x]| device.matmul_accumulate(shape, grad_out.view(), weight.view(), grad_x))?;
+        if !added {
+            adjoint.emit(0, |grad_x| device.matmul(shape, grad_out.view(), weight.view(), None, grad_x))?;
+        }
         adjoint.emit(1, |grad_weight| {
             let shape =
                 MatmulShape { rows: inner, columns, inner: rows, left_transposed: true, right_transposed: false };

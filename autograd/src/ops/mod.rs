@@ -5,6 +5,7 @@
 //!
 //! Vocabulary of every backward: `grad_out` is the adjoint of the output, `grad_<input>` that of an input, `out` the output.
 
+mod add_scaled;
 mod batch_norm;
 mod binary;
 mod convolution;
@@ -16,6 +17,7 @@ mod gaussian;
 mod gaussian_terms;
 mod likelihood;
 mod linear_normalise;
+mod log_ratio;
 mod logistic_mixture;
 mod matmul;
 mod pool;
@@ -73,6 +75,7 @@ macro_rules! operations {
 operations! {
     elementwise::Elementwise,
     binary::Binary,
+    add_scaled::AddScaled,
     reduce::Reduce,
     softmax::LogSumExp,
     softmax::Softmax,
@@ -95,6 +98,7 @@ operations! {
     gaussian_terms::StandardLogProb,
     gaussian_terms::Kl,
     gaussian_terms::StandardKl,
+    log_ratio::LogRatio,
     likelihood::BernoulliLogProb,
     likelihood::CrossEntropy,
     dropout::Dropout,

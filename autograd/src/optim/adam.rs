@@ -1,8 +1,9 @@
 //! Adam (Kingma and Ba 2015).
 
 use rung_kernels::Result;
-use rung_kernels::backend::AdamStep;
+use rung_kernels::backend::{AdamStep, Clipping};
 
+use super::clip::{check_limits, squared_norm};
 use super::{Optimiser, OptimiserState};
 use crate::parameters::ParameterStore;
 
@@ -58,6 +59,38 @@ impl Optimiser for Adam {
     }
 
     fn step(&mut self, store: &mut ParameterStore, learning_rate: f64) -> Result<()> {
+        self.step_with(store, learning_rate, None)
+    }
+
+    fn step_clipped(
+        &mut self,
+        store: &mut ParameterStore,
+        learning_rate: f64,
+        norm_limit: f64,
+        element_limit: f64,
+    ) -> Result<()> {
+        check_limits(norm_limit, element_limit)?;
+        let squared_norm = squared_norm(store)?;
+        let clipping = Clipping { squared_norm: squared_norm.view(), norm_limit, element_limit };
+        self.step_with(store, learning_rate, Some(clipping))
+    }
+
+    fn state(&self) -> &OptimiserState {
+        &self.state
+    }
+
+    fn state_mut(&mut self) -> &mut OptimiserState {
+        &mut self.state
+    }
+}
+
+impl Adam {
+    fn step_with(
+        &mut self,
+        store: &mut ParameterStore,
+        learning_rate: f64,
+        clipping: Option<Clipping<'_>>,
+    ) -> Result<()> {
         store.values_mut("adam")?;
         let AdamOptions { beta_1, beta_2, epsilon } = self.options;
         let (t, [first_moment, second_moment]) = self.state.advance("adam", store)?;
@@ -70,15 +103,7 @@ impl Optimiser for Adam {
         };
         let device = store.device().clone();
         let (gradient, value) = store.gradients_and_values()?;
-        device.adam(step, gradient.as_view(), value, first_moment, second_moment)
-    }
-
-    fn state(&self) -> &OptimiserState {
-        &self.state
-    }
-
-    fn state_mut(&mut self) -> &mut OptimiserState {
-        &mut self.state
+        device.adam(step, clipping, gradient.as_view(), value, first_moment, second_moment)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Clipping of gradients, without the host seeing them.
 
+use rung_kernels::backend::Clipping;
 use rung_kernels::{Error, Result, Shape, UnaryFunction};
 
 use crate::parameters::ParameterStore;
@@ -16,6 +17,22 @@ use crate::tensor::Tensor;
 /// # Errors
 /// `Argument` if a limit is not positive; `Shared` while a tensor or a tape holds the parameters.
 pub fn clip_gradients(store: &mut ParameterStore, norm_limit: f64, element_limit: f64) -> Result<Tensor> {
+    check_limits(norm_limit, element_limit)?;
+    let (device, dtype) = (store.device().clone(), store.dtype());
+    let squared_norm = squared_norm(store)?;
+    let (gradient, _) = store.gradients_and_values()?;
+    device.clip_gradient(Clipping { squared_norm: squared_norm.view(), norm_limit, element_limit }, gradient)?;
+    Tensor::build(&device, dtype, Shape::SCALAR, |out| device.unary(UnaryFunction::Sqrt, squared_norm.view(), out))
+}
+
+/// Σ gᵢ² over all parameters: a scalar on the device.
+pub(super) fn squared_norm(store: &mut ParameterStore) -> Result<Tensor> {
+    let (device, dtype) = (store.device().clone(), store.dtype());
+    let (gradient, _) = store.gradients_and_values()?;
+    Tensor::build(&device, dtype, Shape::SCALAR, |out| device.sum_of_squares(gradient.as_view(), out))
+}
+
+pub(super) fn check_limits(norm_limit: f64, element_limit: f64) -> Result<()> {
     for (name, limit) in [("norm_limit", norm_limit), ("element_limit", element_limit)] {
         if limit.is_nan() || limit <= 0.0 {
             return Err(Error::argument(
@@ -24,10 +41,5 @@ pub fn clip_gradients(store: &mut ParameterStore, norm_limit: f64, element_limit
             ));
         }
     }
-    let (device, dtype) = (store.device().clone(), store.dtype());
-    let (gradient, _) = store.gradients_and_values()?;
-    let squared_norm =
-        Tensor::build(&device, dtype, Shape::SCALAR, |out| device.sum_of_squares(gradient.as_view(), out))?;
-    device.clip_gradient(squared_norm.view(), norm_limit, element_limit, gradient)?;
-    Tensor::build(&device, dtype, Shape::SCALAR, |out| device.unary(UnaryFunction::Sqrt, squared_norm.view(), out))
+    Ok(())
 }

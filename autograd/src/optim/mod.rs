@@ -3,8 +3,9 @@
 //! All parameters of a model lie in one flat buffer, their gradients in a second, and each moment of an optimiser in one more of the
 //! same length. A step is therefore one pass (one kernel launch) whatever the number of parameters, and allocates nothing.
 //!
-//! [`Optimiser`] is the trait; [`Adam`], [`Adamax`] and [`Sgd`] implement it. [`clip_gradients`] goes between backward and the step,
-//! a [`Schedule`] gives the learning rate of an epoch, and a [`ParameterAverage`] follows the parameters for evaluation. `state.rs` holds the moments, which a checkpoint saves and restores.
+//! [`Optimiser`] is the trait; [`Adam`], [`Adamax`] and [`Sgd`] implement it. [`clip_gradients`] goes between backward and the step
+//! ([`Optimiser::step_clipped`] does both), a [`Schedule`] gives the learning rate of an epoch, and a [`ParameterAverage`] follows the
+//! parameters for evaluation. `state.rs` holds the moments, which a checkpoint saves and restores.
 //!
 //! # Example
 //! ```
@@ -61,6 +62,21 @@ pub trait Optimiser: std::fmt::Debug {
     /// `Shared` while a tensor or a tape holds the parameters; `Argument` if the store is not the one the optimiser was made for
     /// (another number of elements, dtype or device).
     fn step(&mut self, store: &mut ParameterStore, learning_rate: f64) -> Result<()>;
+
+    /// [`clip_gradients`], then [`Optimiser::step`]: in one pass where the optimiser can, which leaves the gradients as they were.
+    ///
+    /// # Errors
+    /// As both.
+    fn step_clipped(
+        &mut self,
+        store: &mut ParameterStore,
+        learning_rate: f64,
+        norm_limit: f64,
+        element_limit: f64,
+    ) -> Result<()> {
+        clip_gradients(store, norm_limit, element_limit)?;
+        self.step(store, learning_rate)
+    }
 
     /// What the optimiser remembers between steps.
     fn state(&self) -> &OptimiserState;

@@ -242,6 +242,32 @@ fn clipping_limits_the_norm_and_then_each_element() {
 }
 
 #[test]
+fn a_clipped_step_is_clipping_and_then_a_step() {
+    let moved = |which: usize, together: bool| {
+        let (mut store, [first, _]) = store(DType::F64);
+        let [mut optimiser] =
+            optimisers(&store).into_iter().skip(which).take(1).collect::<Vec<_>>().try_into().unwrap();
+        for step in 1..4 {
+            let gradient: Vec<f64> = gradient_of_step(step).iter().map(|g| 30.0 * g).collect();
+            give_gradient(&mut store, first, &gradient);
+            if together {
+                optimiser.step_clipped(&mut store, RATE, 4.0, 0.9).unwrap();
+            } else {
+                clip_gradients(&mut store, 4.0, 0.9).unwrap();
+                optimiser.step(&mut store, RATE).unwrap();
+            }
+        }
+        values_of(&store, first)
+    };
+    for which in 0..3 {
+        assert_eq!(moved(which, true), moved(which, false));
+    }
+    let (mut store, _) = store(DType::F64);
+    let mut adam = Adam::new(&store, AdamOptions::default()).unwrap();
+    assert!(adam.step_clipped(&mut store, RATE, -1.0, 0.9).unwrap_err().to_string().contains("must be positive"));
+}
+
+#[test]
 fn infinite_limits_change_nothing_and_senseless_ones_are_refused() {
     let (mut store, [first, _]) = store(DType::F64);
     let gradient = gradient_of_step(1);

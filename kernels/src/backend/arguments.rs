@@ -51,6 +51,28 @@ pub struct BatchNormVectors<'a> {
     pub shift: View<'a>,
 }
 
+/// Where batch normalisation puts what it finds out about a batch.
+#[derive(Debug)]
+pub struct BatchStatistics<'a> {
+    /// Mean of each column.
+    pub mean: ViewMut<'a>,
+    /// Variance of each column (biased: divided by the number of rows).
+    pub variance: ViewMut<'a>,
+    /// Averages over batches that move with this one, if somebody keeps them.
+    pub running: Option<RunningStatistics<'a>>,
+}
+
+/// Averages over batches, updated in place: average ← (1 − weight) · average + weight · batch.
+#[derive(Debug)]
+pub struct RunningStatistics<'a> {
+    /// Average mean of each column.
+    pub mean: ViewMut<'a>,
+    /// Average variance of each column.
+    pub variance: ViewMut<'a>,
+    /// Weight of the batch; 1 replaces the averages, whatever they are.
+    pub weight: f64,
+}
+
 /// Mean and variance of a diagonal Gaussian.
 #[derive(Clone, Copy, Debug)]
 pub struct GaussianView<'a> {
@@ -95,6 +117,18 @@ pub struct AdamStep {
     pub beta_2: f64,
     /// Added to √v, after the square root.
     pub epsilon: f64,
+}
+
+/// Limits of a gradient whose norm the host has not seen: with n = √squared_norm[0],
+/// g ← clamp(g · min(n, norm_limit)/(n + 10⁻⁷), ±element_limit). An infinite limit does nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Clipping<'a> {
+    /// Sum of the squares of the gradient: one number, on the device.
+    pub squared_norm: View<'a>,
+    /// Limit of the norm of the whole gradient.
+    pub norm_limit: f64,
+    /// Limit of each element, applied after that of the norm.
+    pub element_limit: f64,
 }
 
 /// One step of Adamax (Kingma and Ba 2015, section 7.1).

@@ -1,7 +1,7 @@
 //! What a ladder does with Gaussians unit by unit: heads that make them, samples drawn from them, two merged into one.
 
 use super::gaussian::row_of;
-use super::lanes::{Aligned, TILE, map, map_2, map_4, or_scratch, tiles};
+use super::lanes::{Aligned, Inputs, TILE, map, map_2, map_4, or_scratch, tiles, update};
 use super::parallel::{HEAVY, LIGHT, for_each_block, rows};
 use super::typed::{Extent, Float, Gaussian, GaussianAdjoint, check, for_float, operands};
 use crate::backend::{GaussianGradient, GaussianView, Matrix};
@@ -121,34 +121,58 @@ pub(super) fn reparameterise_backward(
     variance: View<'_>,
     noise: View<'_>,
     grad_out: View<'_>,
+    add: bool,
     grad: GaussianGradient<'_>,
 ) -> Result<()> {
     const NAME: &str = "reparameterise_backward";
     check(NAME, Extent::Like("grad_out", grad_out.len()), operands!(variance, noise, grad))?;
-    for_float!(NAME, (variance, noise, grad_out, grad) => sample_adjoint(variance, noise, grad_out, grad));
+    for_float!(NAME, (variance, noise, grad_out, grad) => sample_adjoint(variance, noise, grad_out, add, grad));
     Ok(())
 }
 
-fn sample_adjoint<T: Float>(variance: &[T], noise: &[T], grad_out: &[T], grad: GaussianAdjoint<'_, T>) {
+fn sample_adjoint<T: Float>(variance: &[T], noise: &[T], grad_out: &[T], add: bool, grad: GaussianAdjoint<'_, T>) {
     let half = T::from_f64(0.5);
     let parts = (variance, noise, grad_out, grad.mean, grad.variance);
     for_each_block(grad_out.len(), LIGHT, parts, |_, (variance, noise, grad_out, grad_mean, grad_variance)| {
-        if let Some(grad_mean) = grad_mean {
-            grad_mean.copy_from_slice(grad_out);
-        }
-        let Some(grad_variance) = grad_variance else { return };
         T::vectorised(
             #[inline(always)]
             || {
-                map(
-                    [variance, noise, grad_out],
-                    grad_variance,
-                    #[inline(always)]
-                    |[variance, noise, grad]| grad * noise * half / variance.sqrt(),
-                );
+                if let Some(grad_mean) = grad_mean {
+                    write_or_add(
+                        [grad_out],
+                        add,
+                        grad_mean,
+                        #[inline(always)]
+                        |[grad]| grad,
+                    );
+                }
+                if let Some(grad_variance) = grad_variance {
+                    write_or_add(
+                        [variance, noise, grad_out],
+                        add,
+                        grad_variance,
+                        #[inline(always)]
+                        |[variance, noise, grad]| grad * noise * half / variance.sqrt(),
+                    );
+                }
             },
         );
     });
+}
+
+/// out[i] = f(x[i]), or out[i] += f(x[i]).
+#[inline(always)]
+fn write_or_add<T: Float, const N: usize>(x: impl Inputs<T, N>, add: bool, out: &mut [T], f: impl Fn([T; N]) -> T) {
+    if add {
+        update(
+            x,
+            out,
+            #[inline(always)]
+            |out, x| out + f(x),
+        );
+    } else {
+        map(x, out, f);
+    }
 }
 
 /// `Backend::merge`.

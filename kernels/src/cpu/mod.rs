@@ -12,6 +12,7 @@ mod gaussian;
 mod kl;
 mod lanes;
 mod likelihood;
+mod log_ratio;
 mod logistic_mixture;
 mod math;
 pub mod matmul;
@@ -39,8 +40,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::backend::{
-    AdamStep, AdamaxStep, Backend, BatchNorm, BatchNormVectors, Convolution, Convolutional, DeviceStatistics,
-    GaussianGradient, GaussianView, LogisticMixture, Matrix, PixelMap,
+    AdamStep, AdamaxStep, Backend, BatchNorm, BatchNormVectors, BatchStatistics, Clipping, Convolution, Convolutional,
+    DeviceStatistics, GaussianGradient, GaussianView, LogisticMixture, Matrix, PixelMap,
 };
 use crate::buffer::{Pool, SharedBuffer};
 use crate::profile::{Profile, Work};
@@ -129,6 +130,10 @@ impl Backend for Cpu {
         })
     }
 
+    fn release_free(&self) {
+        self.pool.release_free();
+    }
+
     fn upload(&self, host: View<'_>, out: ViewMut<'_>) -> Result<()> {
         self.bytes_to_device.fetch_add(host.len() * host.dtype().size_bytes(), Ordering::Relaxed);
         memory::copy("upload", host, out)
@@ -168,7 +173,7 @@ impl Backend for Cpu {
         product::matmul_accumulate(shape: MatmulShape, left: View<'_>, right: View<'_>, out: ViewMut<'_>);
         norm::column_statistics(matrix: Matrix, x: View<'_>, mean: ViewMut<'_>, variance: ViewMut<'_>);
         norm::batch_norm(
-            norm: &BatchNorm, x: View<'_>, scale: View<'_>, shift: View<'_>, mean: ViewMut<'_>, variance: ViewMut<'_>, out: ViewMut<'_>
+            norm: &BatchNorm, x: View<'_>, scale: View<'_>, shift: View<'_>, statistics: BatchStatistics<'_>, out: ViewMut<'_>
         );
         norm::batch_norm_backward(
             norm: &BatchNorm, x: View<'_>, vectors: BatchNormVectors<'_>, grad_out: View<'_>,
@@ -188,7 +193,9 @@ impl Backend for Cpu {
             matrix: Matrix, x: View<'_>, grad_mean: Option<View<'_>>, grad_variance: Option<View<'_>>, grad_x: ViewMut<'_>
         );
         merge::reparameterise(q: GaussianView<'_>, noise: View<'_>, out: ViewMut<'_>);
-        merge::reparameterise_backward(variance: View<'_>, noise: View<'_>, grad_out: View<'_>, grad: GaussianGradient<'_>);
+        merge::reparameterise_backward(
+            variance: View<'_>, noise: View<'_>, grad_out: View<'_>, add: bool, grad: GaussianGradient<'_>
+        );
         merge::merge(first: GaussianView<'_>, second: GaussianView<'_>, mean: ViewMut<'_>, variance: ViewMut<'_>);
         merge::merge_backward(
             first: GaussianView<'_>, second: GaussianView<'_>, grad_mean: Option<View<'_>>, grad_variance: Option<View<'_>>,
@@ -201,6 +208,13 @@ impl Backend for Cpu {
         );
         gaussian::standard_normal_log_prob(matrix: Matrix, x: View<'_>, out: ViewMut<'_>);
         gaussian::standard_normal_log_prob_backward(matrix: Matrix, x: View<'_>, grad_out: View<'_>, grad_x: ViewMut<'_>);
+        log_ratio::gaussian_log_ratio(
+            matrix: Matrix, z: View<'_>, q: GaussianView<'_>, p: Option<GaussianView<'_>>, out: ViewMut<'_>
+        );
+        log_ratio::gaussian_log_ratio_backward(
+            matrix: Matrix, z: View<'_>, q: GaussianView<'_>, p: Option<GaussianView<'_>>, grad_out: View<'_>,
+            grad_z: Option<ViewMut<'_>>, grad_q: GaussianGradient<'_>, grad_p: GaussianGradient<'_>
+        );
         kl::gaussian_kl(matrix: Matrix, q: GaussianView<'_>, p: Option<GaussianView<'_>>, out: ViewMut<'_>);
         kl::gaussian_kl_backward(
             matrix: Matrix, q: GaussianView<'_>, p: Option<GaussianView<'_>>, grad_out: View<'_>,
@@ -221,8 +235,11 @@ impl Backend for Cpu {
         random::dropout(address: Address, rate: f64, x: View<'_>, out: ViewMut<'_>);
 
         optimiser::sum_of_squares(x: View<'_>, out: ViewMut<'_>);
-        optimiser::clip_gradient(squared_norm: View<'_>, norm_limit: f64, element_limit: f64, gradient: ViewMut<'_>);
-        optimiser::adam(step: AdamStep, gradient: View<'_>, value: ViewMut<'_>, first_moment: ViewMut<'_>, second_moment: ViewMut<'_>);
+        optimiser::clip_gradient(clipping: Clipping<'_>, gradient: ViewMut<'_>);
+        optimiser::adam(
+            step: AdamStep, clipping: Option<Clipping<'_>>, gradient: View<'_>,
+            value: ViewMut<'_>, first_moment: ViewMut<'_>, second_moment: ViewMut<'_>
+        );
         optimiser::adamax(step: AdamaxStep, gradient: View<'_>, value: ViewMut<'_>, first_moment: ViewMut<'_>, infinity_norm: ViewMut<'_>);
         optimiser::sgd(learning_rate: f64, momentum: f64, gradient: View<'_>, value: ViewMut<'_>, velocity: ViewMut<'_>);
     }

@@ -14,8 +14,8 @@ use super::parallel::{ColumnsMut, LIGHT, Parts, for_each_block_of};
 use super::product::check_sizes;
 use super::reduce::ROWS_PER_PARTIAL;
 use super::scalar::{Scalar, with_activation};
-use super::typed::{Extent, Float, NormVectors, check, for_float, operands};
-use crate::backend::{BatchNorm, BatchNormVectors, Matrix};
+use super::typed::{Extent, Float, NormVectors, Running, Statistics, check, for_float, operands};
+use crate::backend::{BatchNorm, BatchNormVectors, BatchStatistics, Matrix};
 use crate::{Result, View, ViewMut};
 
 pub(super) use backward::{batch_norm_backward, normalise_backward};
@@ -50,14 +50,13 @@ pub(super) fn batch_norm(
     x: View<'_>,
     scale: View<'_>,
     shift: View<'_>,
-    mean: ViewMut<'_>,
-    variance: ViewMut<'_>,
+    statistics: BatchStatistics<'_>,
     out: ViewMut<'_>,
 ) -> Result<()> {
     const NAME: &str = "batch_norm";
     check(NAME, Extent::Matrix(norm.matrix), operands!(x, out))?;
-    check(NAME, Extent::Columns(norm.matrix.columns), operands!(scale, shift, mean, variance))?;
-    for_float!(NAME, (x, scale, shift, mean, variance, out) => batch_norm_slices(norm, x, scale, shift, mean, variance, out));
+    check(NAME, Extent::Columns(norm.matrix.columns), operands!(scale, shift, statistics))?;
+    for_float!(NAME, (x, scale, shift, statistics, out) => batch_norm_slices(norm, x, scale, shift, statistics, out));
     Ok(())
 }
 
@@ -66,18 +65,52 @@ fn batch_norm_slices<T: Float>(
     x: &[T],
     scale: &[T],
     shift: &[T],
-    mean: &mut [T],
-    variance: &mut [T],
+    statistics: Statistics<'_, T>,
     out: &mut [T],
 ) {
     let matrix = norm.matrix;
-    let parts = (scale, shift, mean, variance, ColumnsMut::new(out, matrix.columns));
+    let parts = (scale, shift, statistics, ColumnsMut::new(out, matrix.columns));
     let work = matrix.rows * (2 * LIGHT + work_of(norm.activation));
-    for_each_block_of(WIDTH, matrix.columns, work, parts, |range, (scale, shift, mean, variance, mut out)| {
+    for_each_block_of(WIDTH, matrix.columns, work, parts, |range, (scale, shift, statistics, mut out)| {
         let columns = Columns::new(matrix, range);
+        let Statistics { mean, variance, running } = statistics;
         moments(columns, x, mean, variance);
+        if let Some(running) = running {
+            move_average(running.mean, mean, running.weight);
+            move_average(running.variance, variance, running.weight);
+        }
         normalise_columns(columns, norm, x, NormVectors { mean, variance, scale, shift }, &mut out);
     });
+}
+
+impl<T: Send> Parts for Statistics<'_, T> {
+    #[inline]
+    fn cut(self, units: usize) -> (Self, Self) {
+        let (mean, variance, running) = (self.mean.cut(units), self.variance.cut(units), self.running.cut(units));
+        (
+            Self { mean: mean.0, variance: variance.0, running: running.0 },
+            Self { mean: mean.1, variance: variance.1, running: running.1 },
+        )
+    }
+}
+
+impl<T: Send> Parts for Running<'_, T> {
+    #[inline]
+    fn cut(self, units: usize) -> (Self, Self) {
+        let (mean, variance) = (self.mean.cut(units), self.variance.cut(units));
+        (Self { mean: mean.0, variance: variance.0, ..self }, Self { mean: mean.1, variance: variance.1, ..self })
+    }
+}
+
+/// average ← (1 − weight) · average + weight · batch. With weight 1 even an average that is no number is replaced.
+fn move_average<T: Float>(average: &mut [T], batch: &[T], weight: f64) {
+    if weight == 1.0 {
+        return average.copy_from_slice(batch);
+    }
+    let (keep, add) = (T::from_f64(1.0 - weight), T::from_f64(weight));
+    for (average, &batch) in average.iter_mut().zip(batch) {
+        *average = keep * *average + add * batch;
+    }
 }
 
 /// `Backend::matmul_normalise`.

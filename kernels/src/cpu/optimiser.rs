@@ -5,7 +5,7 @@ use super::parallel::{LIGHT, for_each_block, sum_over_blocks};
 use super::real::Real;
 use super::scalar::clamp;
 use super::typed::{Extent, Float, check, for_float, operands};
-use crate::backend::{AdamStep, AdamaxStep};
+use crate::backend::{AdamStep, AdamaxStep, Clipping};
 use crate::{Result, View, ViewMut};
 
 /// Running sums of squares in f64.
@@ -44,31 +44,43 @@ fn squares_of_block<T: Real>(x: &[T]) -> f64 {
     lanes.iter().sum()
 }
 
+/// What clipping does to each element of a gradient.
+#[derive(Clone, Copy)]
+pub(super) struct Clip<T> {
+    factor: T,
+    limit: T,
+}
+
+impl<T: Float> Clip<T> {
+    pub(super) fn new(squared_norm: f64, norm_limit: f64, element_limit: f64) -> Self {
+        let norm = squared_norm.sqrt();
+        // Written such that a norm that is NaN makes the gradient NaN.
+        let clipped = if norm > norm_limit { norm_limit } else { norm };
+        let factor = if norm_limit == f64::INFINITY { 1.0 } else { clipped / (norm + 1e-7) };
+        Self { factor: T::from_f64(factor), limit: T::from_f64(element_limit) }
+    }
+
+    #[inline(always)]
+    fn of(self, g: T) -> T {
+        clamp(g * self.factor, -self.limit, self.limit)
+    }
+}
+
 /// `Backend::clip_gradient`.
-pub(super) fn clip_gradient(
-    squared_norm: View<'_>,
-    norm_limit: f64,
-    element_limit: f64,
-    gradient: ViewMut<'_>,
-) -> Result<()> {
+pub(super) fn clip_gradient(clipping: Clipping<'_>, gradient: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "clip_gradient";
-    check(NAME, Extent::Elements(1), operands!(squared_norm))?;
-    for_float!(NAME, (squared_norm, gradient) => clip(squared_norm[0].to_f64(), norm_limit, element_limit, gradient));
+    check(NAME, Extent::Elements(1), operands!(clipping))?;
+    for_float!(NAME, (clipping, gradient) => clip_slice(clipping, gradient));
     Ok(())
 }
 
-fn clip<T: Float>(squared_norm: f64, norm_limit: f64, element_limit: f64, gradient: &mut [T]) {
-    let norm = squared_norm.sqrt();
-    // Written such that a norm that is NaN makes the gradient NaN.
-    let clipped = if norm > norm_limit { norm_limit } else { norm };
-    let factor = T::from_f64(if norm_limit == f64::INFINITY { 1.0 } else { clipped / (norm + 1e-7) });
-    let limit = T::from_f64(element_limit);
+fn clip_slice<T: Float>(clip: Clip<T>, gradient: &mut [T]) {
     for_each_block(gradient.len(), LIGHT, gradient, |_, gradient| {
         T::vectorised(
             #[inline(always)]
             || {
                 for g in gradient {
-                    *g = clamp(*g * factor, -limit, limit);
+                    *g = clip.of(*g);
                 }
             },
         );
@@ -78,19 +90,26 @@ fn clip<T: Float>(squared_norm: f64, norm_limit: f64, element_limit: f64, gradie
 /// `Backend::adam`.
 pub(super) fn adam(
     step: AdamStep,
+    clipping: Option<Clipping<'_>>,
     gradient: View<'_>,
     value: ViewMut<'_>,
     first_moment: ViewMut<'_>,
     second_moment: ViewMut<'_>,
 ) -> Result<()> {
     const NAME: &str = "adam";
+    check(NAME, Extent::Elements(1), operands!(clipping))?;
     check(NAME, Extent::Like("gradient", gradient.len()), operands!(value, first_moment, second_moment))?;
-    for_float!(NAME, (gradient, value, first_moment, second_moment) => adam_slices(step, gradient, value, first_moment, second_moment));
+    for_float!(NAME, (clipping, gradient, value, first_moment, second_moment) => {
+        // Without limits the factor is 1 and the limit infinite, which leaves every gradient as it is.
+        let clip = clipping.unwrap_or_else(|| Clip::new(0.0, f64::INFINITY, f64::INFINITY));
+        adam_slices(step, clip, gradient, value, first_moment, second_moment);
+    });
     Ok(())
 }
 
 fn adam_slices<T: Float>(
     step: AdamStep,
+    clip: Clip<T>,
     gradient: &[T],
     value: &mut [T],
     first_moment: &mut [T],
@@ -108,6 +127,7 @@ fn adam_slices<T: Float>(
                 #[inline(always)]
                 || {
                     for (((&g, value), m), v) in gradient.iter().zip(value).zip(first).zip(second) {
+                        let g = clip.of(g);
                         *m = keep_1 * *m + add_1 * g;
                         *v = keep_2 * *v + add_2 * (g * g);
                         *value = *value - rate * *m / (v.sqrt() + epsilon);
@@ -231,7 +251,7 @@ mod tests {
                     let (g, a, b, c) =
                         (View::F32(&g), ViewMut::F32(&mut value), ViewMut::F32(&mut m), ViewMut::F32(&mut v));
                     match optimiser {
-                        0 => adam(adam_step, g, a, b, c).unwrap(),
+                        0 => adam(adam_step, None, g, a, b, c).unwrap(),
                         1 => adamax(adamax_step, g, a, b, c).unwrap(),
                         _ => sgd(0.1, 0.9, g, a, b).unwrap(),
                     }
@@ -261,7 +281,8 @@ mod tests {
     fn clipping_bounds_the_norm_and_then_each_element() {
         let clipped = |norm_limit, element_limit| {
             let mut gradient = [3.0, -4.0];
-            clip_gradient(View::F64(&[25.0]), norm_limit, element_limit, ViewMut::F64(&mut gradient)).unwrap();
+            let clipping = Clipping { squared_norm: View::F64(&[25.0]), norm_limit, element_limit };
+            clip_gradient(clipping, ViewMut::F64(&mut gradient)).unwrap();
             gradient
         };
         let infinity = f64::INFINITY;
@@ -276,7 +297,8 @@ mod tests {
     #[test]
     fn a_norm_that_is_no_number_is_not_hidden() {
         let mut gradient = [1.0];
-        clip_gradient(View::F64(&[f64::NAN]), 1.0, 1.0, ViewMut::F64(&mut gradient)).unwrap();
+        let clipping = Clipping { squared_norm: View::F64(&[f64::NAN]), norm_limit: 1.0, element_limit: 1.0 };
+        clip_gradient(clipping, ViewMut::F64(&mut gradient)).unwrap();
         assert!(gradient[0].is_nan());
     }
 }

@@ -1,9 +1,12 @@
 //! From the views of the contract to typed slices: every check of dtypes and lengths is made here, before anything is written.
 
 use super::matmul::{self, Epilogue, MatmulShape};
+use super::optimiser::Clip;
 use super::real::Real;
 use super::simd;
-use crate::backend::{BatchNormVectors, Convolution, GaussianGradient, GaussianView};
+use crate::backend::{
+    BatchNormVectors, BatchStatistics, Clipping, Convolution, GaussianGradient, GaussianView, RunningStatistics,
+};
 pub(super) use crate::check::{
     Extent, Operand, check, check_indices, operands, row_count, rows_before_repeat, unequal_dtypes,
 };
@@ -161,6 +164,37 @@ bundle! {
     /// Slices of [`BatchNormVectors`].
     #[derive(Clone, Copy)]
     BatchNormVectors => NormVectors { mean: &'a [T], variance: &'a [T], scale: &'a [T], shift: &'a [T] }
+}
+
+bundle! {
+    /// Slices of [`BatchStatistics`].
+    BatchStatistics => Statistics { mean: &'a mut [T], variance: &'a mut [T], running: Option<Running<'a, T>> }
+}
+
+/// Slices of [`RunningStatistics`], and the weight.
+pub(super) struct Running<'a, T> {
+    pub(super) mean: &'a mut [T],
+    pub(super) variance: &'a mut [T],
+    pub(super) weight: f64,
+}
+
+impl<'a> Typed for RunningStatistics<'a> {
+    type As<T: Float> = Running<'a, T>;
+
+    #[inline]
+    fn typed<T: Float>(self) -> Running<'a, T> {
+        Running { mean: T::slice_mut(self.mean), variance: T::slice_mut(self.variance), weight: self.weight }
+    }
+}
+
+impl<'a> Typed for Clipping<'a> {
+    type As<T: Float> = Clip<T>;
+
+    /// Reads the norm.
+    #[inline]
+    fn typed<T: Float>(self) -> Clip<T> {
+        Clip::new(T::slice(self.squared_norm)[0].to_f64(), self.norm_limit, self.element_limit)
+    }
 }
 
 /// Runs a body with the operands as slices of their common float type, or refuses them.

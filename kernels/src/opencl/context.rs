@@ -126,6 +126,11 @@ impl Context {
         take().or_else(retry).ok_or_else(|| this.out_of_memory(requested_bytes))
     }
 
+    /// Gives free buffers back; the driver keeps those that queued kernels use until they are done.
+    pub(super) fn release_free(&self) {
+        self.pool.release_free();
+    }
+
     /// Memory from the driver. Drivers hand out more than there is and fail later, so the sum is checked here.
     fn obtain(&self, bytes: usize) -> Option<Memory> {
         let in_use = self.pool.statistics().bytes;

@@ -62,13 +62,14 @@ pub(super) fn reparameterise_backward(
     variance: View<'_>,
     noise: View<'_>,
     grad_out: View<'_>,
+    add: bool,
     mut grad: GaussianGradient<'_>,
 ) -> Result<()> {
     const NAME: &str = "reparameterise_backward";
     let n = grad_out.len();
     check(NAME, Extent::Like("grad_out", n), operands!(variance, noise, grad))?;
     let dtype = common_float(NAME, operands!(variance, noise, grad_out, grad))?;
-    let launch = context.launch(NAME, dtype, File::Gaussian, NAME).count(n);
+    let launch = context.launch(NAME, dtype, File::Gaussian, NAME).count(n).word(u32::from(add));
     let launch = launch.input(variance).input(noise).input(grad_out);
     launch.output_or_null(&mut grad.mean).output_or_null(&mut grad.variance).over(n)
 }

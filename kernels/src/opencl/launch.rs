@@ -146,7 +146,8 @@ impl<'a> Launch<'a> {
         self
     }
 
-    fn null(mut self) -> Self {
+    /// An array that is absent.
+    pub(super) fn null(mut self) -> Self {
         self.arguments.extend([Argument::Null, Argument::First(0)]);
         self
     }

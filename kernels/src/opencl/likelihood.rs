@@ -79,6 +79,54 @@ pub(super) fn standard_normal_log_prob_backward(
     launch.input(x).input(grad_out).output(&mut grad_x).over_rows(matrix.columns, matrix.rows)
 }
 
+/// `Backend::gaussian_log_ratio`.
+pub(super) fn gaussian_log_ratio(
+    context: &Context,
+    matrix: Matrix,
+    z: View<'_>,
+    q: GaussianView<'_>,
+    p: Option<GaussianView<'_>>,
+    mut out: ViewMut<'_>,
+) -> Result<()> {
+    const NAME: &str = "gaussian_log_ratio";
+    check(NAME, Extent::Matrix(matrix), operands!(z, q, p))?;
+    check(NAME, Extent::Rows(matrix.rows), operands!(out))?;
+    let dtype = common_float(NAME, operands!(z, q, p, out))?;
+    let kernel = if p.is_some() { NAME } else { "gaussian_log_ratio_standard" };
+    let launch = context.launch(NAME, dtype, File::Gaussian, kernel).count(matrix.columns);
+    let launch = launch.input(z).input(q.mean).input(q.variance);
+    let launch = match p {
+        Some(p) => launch.input(p.mean).input(p.variance),
+        None => launch,
+    };
+    launch.output(&mut out).sharing_rows(matrix.rows, 1)
+}
+
+/// `Backend::gaussian_log_ratio_backward`.
+pub(super) fn gaussian_log_ratio_backward(
+    context: &Context,
+    matrix: Matrix,
+    z: View<'_>,
+    q: GaussianView<'_>,
+    p: Option<GaussianView<'_>>,
+    grad_out: View<'_>,
+    mut grad_z: Option<ViewMut<'_>>,
+    mut grad_q: GaussianGradient<'_>,
+    mut grad_p: GaussianGradient<'_>,
+) -> Result<()> {
+    const NAME: &str = "gaussian_log_ratio_backward";
+    check(NAME, Extent::Matrix(matrix), operands!(z, q, p, grad_z, grad_q, grad_p))?;
+    check(NAME, Extent::Rows(matrix.rows), operands!(grad_out))?;
+    let dtype = common_float(NAME, operands!(z, q, p, grad_out, grad_z, grad_q, grad_p))?;
+    let launch = context.launch(NAME, dtype, File::Gaussian, NAME).count(matrix.columns);
+    let launch = launch.input(z).input(q.mean).input(q.variance);
+    let launch = launch.input_or_null(p.map(|p| p.mean)).input_or_null(p.map(|p| p.variance)).input(grad_out);
+    let launch = launch.output_or_null(&mut grad_z);
+    let launch = launch.output_or_null(&mut grad_q.mean).output_or_null(&mut grad_q.variance);
+    let launch = launch.output_or_null(&mut grad_p.mean).output_or_null(&mut grad_p.variance);
+    launch.over_rows(matrix.columns, matrix.rows)
+}
+
 /// `Backend::gaussian_kl`.
 pub(super) fn gaussian_kl(
     context: &Context,

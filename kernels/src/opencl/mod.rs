@@ -35,8 +35,8 @@ mod tuning;
 use std::sync::Arc;
 
 use crate::backend::{
-    AdamStep, AdamaxStep, Backend, BatchNorm, BatchNormVectors, Convolution, Convolutional, DeviceStatistics,
-    GaussianGradient, GaussianView, LogisticMixture, Matrix, PixelMap,
+    AdamStep, AdamaxStep, Backend, BatchNorm, BatchNormVectors, BatchStatistics, Clipping, Convolution, Convolutional,
+    DeviceStatistics, GaussianGradient, GaussianView, LogisticMixture, Matrix, PixelMap,
 };
 use crate::buffer::SharedBuffer;
 use crate::profile::{Profile, Work};
@@ -124,6 +124,10 @@ impl Backend for OpenCl {
         Context::allocate(&self.context, dtype, len)
     }
 
+    fn release_free(&self) {
+        self.context.release_free();
+    }
+
     forward! {
         transfer::upload(host: View<'_>, out: ViewMut<'_>);
         transfer::download(x: View<'_>, host: ViewMut<'_>);
@@ -155,7 +159,7 @@ impl Backend for OpenCl {
         matmul::matmul_accumulate(shape: MatmulShape, left: View<'_>, right: View<'_>, out: ViewMut<'_>);
         norm::column_statistics(matrix: Matrix, x: View<'_>, mean: ViewMut<'_>, variance: ViewMut<'_>);
         norm::batch_norm(
-            norm: &BatchNorm, x: View<'_>, scale: View<'_>, shift: View<'_>, mean: ViewMut<'_>, variance: ViewMut<'_>, out: ViewMut<'_>
+            norm: &BatchNorm, x: View<'_>, scale: View<'_>, shift: View<'_>, statistics: BatchStatistics<'_>, out: ViewMut<'_>
         );
         norm::batch_norm_backward(
             norm: &BatchNorm, x: View<'_>, vectors: BatchNormVectors<'_>, grad_out: View<'_>,
@@ -175,7 +179,9 @@ impl Backend for OpenCl {
             matrix: Matrix, x: View<'_>, grad_mean: Option<View<'_>>, grad_variance: Option<View<'_>>, grad_x: ViewMut<'_>
         );
         gaussian::reparameterise(q: GaussianView<'_>, noise: View<'_>, out: ViewMut<'_>);
-        gaussian::reparameterise_backward(variance: View<'_>, noise: View<'_>, grad_out: View<'_>, grad: GaussianGradient<'_>);
+        gaussian::reparameterise_backward(
+            variance: View<'_>, noise: View<'_>, grad_out: View<'_>, add: bool, grad: GaussianGradient<'_>
+        );
         gaussian::merge(first: GaussianView<'_>, second: GaussianView<'_>, mean: ViewMut<'_>, variance: ViewMut<'_>);
         gaussian::merge_backward(
             first: GaussianView<'_>, second: GaussianView<'_>, grad_mean: Option<View<'_>>, grad_variance: Option<View<'_>>,
@@ -188,6 +194,13 @@ impl Backend for OpenCl {
         );
         likelihood::standard_normal_log_prob(matrix: Matrix, x: View<'_>, out: ViewMut<'_>);
         likelihood::standard_normal_log_prob_backward(matrix: Matrix, x: View<'_>, grad_out: View<'_>, grad_x: ViewMut<'_>);
+        likelihood::gaussian_log_ratio(
+            matrix: Matrix, z: View<'_>, q: GaussianView<'_>, p: Option<GaussianView<'_>>, out: ViewMut<'_>
+        );
+        likelihood::gaussian_log_ratio_backward(
+            matrix: Matrix, z: View<'_>, q: GaussianView<'_>, p: Option<GaussianView<'_>>, grad_out: View<'_>,
+            grad_z: Option<ViewMut<'_>>, grad_q: GaussianGradient<'_>, grad_p: GaussianGradient<'_>
+        );
         likelihood::gaussian_kl(matrix: Matrix, q: GaussianView<'_>, p: Option<GaussianView<'_>>, out: ViewMut<'_>);
         likelihood::gaussian_kl_backward(
             matrix: Matrix, q: GaussianView<'_>, p: Option<GaussianView<'_>>, grad_out: View<'_>,
@@ -208,8 +221,11 @@ impl Backend for OpenCl {
         random::dropout(address: Address, rate: f64, x: View<'_>, out: ViewMut<'_>);
 
         reduce::sum_of_squares(x: View<'_>, out: ViewMut<'_>);
-        optimiser::clip_gradient(squared_norm: View<'_>, norm_limit: f64, element_limit: f64, gradient: ViewMut<'_>);
-        optimiser::adam(step: AdamStep, gradient: View<'_>, value: ViewMut<'_>, first_moment: ViewMut<'_>, second_moment: ViewMut<'_>);
+        optimiser::clip_gradient(clipping: Clipping<'_>, gradient: ViewMut<'_>);
+        optimiser::adam(
+            step: AdamStep, clipping: Option<Clipping<'_>>, gradient: View<'_>,
+            value: ViewMut<'_>, first_moment: ViewMut<'_>, second_moment: ViewMut<'_>
+        );
         optimiser::adamax(step: AdamaxStep, gradient: View<'_>, value: ViewMut<'_>, first_moment: ViewMut<'_>, infinity_norm: ViewMut<'_>);
         optimiser::sgd(learning_rate: f64, momentum: f64, gradient: View<'_>, value: ViewMut<'_>, velocity: ViewMut<'_>);
     }

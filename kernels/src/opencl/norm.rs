@@ -6,7 +6,7 @@ use super::context::Context;
 use super::elementwise::kernel_of;
 use super::matmul;
 use super::program::File;
-use crate::backend::{BatchNorm, BatchNormVectors, Matrix};
+use crate::backend::{BatchNorm, BatchNormVectors, BatchStatistics, Matrix, RunningStatistics};
 use crate::check::{Extent, check, common_float, operands};
 use crate::{MatmulShape, Result, View, ViewMut};
 
@@ -33,19 +33,24 @@ pub(super) fn batch_norm(
     x: View<'_>,
     scale: View<'_>,
     shift: View<'_>,
-    mut mean: ViewMut<'_>,
-    mut variance: ViewMut<'_>,
+    mut statistics: BatchStatistics<'_>,
     mut out: ViewMut<'_>,
 ) -> Result<()> {
     const NAME: &str = "batch_norm";
     let Matrix { rows, columns } = norm.matrix;
     check(NAME, Extent::Matrix(norm.matrix), operands!(x, out))?;
-    check(NAME, Extent::Columns(columns), operands!(scale, shift, mean, variance))?;
-    let dtype = common_float(NAME, operands!(x, scale, shift, mean, variance, out))?;
+    check(NAME, Extent::Columns(columns), operands!(scale, shift, statistics))?;
+    let dtype = common_float(NAME, operands!(x, scale, shift, statistics, out))?;
     let (kernel, a, b) = kernel_of!(norm.activation, "batch_norm_");
     let launch = context.launch(NAME, dtype, File::Norm, kernel).count(rows).count(columns).real(norm.epsilon);
-    let launch = launch.real(a).real(b).input(x).input(scale).input(shift);
-    launch.output(&mut mean).output(&mut variance).output(&mut out).sharing_columns(columns, 1)
+    let BatchStatistics { mean, variance, running } = &mut statistics;
+    let weight = running.as_ref().map_or(0.0, |running| running.weight);
+    let launch = launch.real(a).real(b).real(weight).input(x).input(scale).input(shift).output(mean).output(variance);
+    let launch = match running {
+        Some(RunningStatistics { mean, variance, .. }) => launch.output(mean).output(variance),
+        None => launch.null().null(),
+    };
+    launch.output(&mut out).sharing_columns(columns, 1)
 }
 
 /// `Backend::normalise`.

@@ -2,31 +2,26 @@
 
 use super::context::Context;
 use super::program::File;
-use crate::backend::{AdamStep, AdamaxStep};
+use crate::backend::{AdamStep, AdamaxStep, Clipping};
 use crate::check::{Extent, check, common_float, operands};
 use crate::{Result, View, ViewMut};
 
 /// `Backend::clip_gradient`.
-pub(super) fn clip_gradient(
-    context: &Context,
-    squared_norm: View<'_>,
-    norm_limit: f64,
-    element_limit: f64,
-    mut gradient: ViewMut<'_>,
-) -> Result<()> {
+pub(super) fn clip_gradient(context: &Context, clipping: Clipping<'_>, mut gradient: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "clip_gradient";
-    check(NAME, Extent::Elements(1), operands!(squared_norm))?;
-    let dtype = common_float(NAME, operands!(squared_norm, gradient))?;
+    check(NAME, Extent::Elements(1), operands!(clipping))?;
+    let dtype = common_float(NAME, operands!(clipping, gradient))?;
     let n = gradient.len();
     let launch = context.launch(NAME, dtype, File::Optimiser, "clip_gradient").count(n);
-    let launch = launch.wide(norm_limit).real(element_limit);
-    launch.input(squared_norm).output(&mut gradient).over(n)
+    let launch = launch.wide(clipping.norm_limit).real(clipping.element_limit);
+    launch.input(clipping.squared_norm).output(&mut gradient).over(n)
 }
 
 /// `Backend::adam`.
 pub(super) fn adam(
     context: &Context,
     step: AdamStep,
+    clipping: Option<Clipping<'_>>,
     gradient: View<'_>,
     mut value: ViewMut<'_>,
     mut first_moment: ViewMut<'_>,
@@ -34,11 +29,15 @@ pub(super) fn adam(
 ) -> Result<()> {
     const NAME: &str = "adam";
     let n = gradient.len();
+    check(NAME, Extent::Elements(1), operands!(clipping))?;
     check(NAME, Extent::Like("gradient", n), operands!(value, first_moment, second_moment))?;
-    let dtype = common_float(NAME, operands!(gradient, value, first_moment, second_moment))?;
+    let dtype = common_float(NAME, operands!(clipping, gradient, value, first_moment, second_moment))?;
+    let (norm_limit, element_limit) =
+        clipping.map_or((f64::INFINITY, f64::INFINITY), |clipping| (clipping.norm_limit, clipping.element_limit));
     let launch = context.launch(NAME, dtype, File::Optimiser, "adam").count(n).real(step.corrected_rate);
     let launch = launch.real(step.beta_1).real(1.0 - step.beta_1).real(step.beta_2).real(1.0 - step.beta_2);
-    let launch = launch.real(step.epsilon).input(gradient);
+    let launch = launch.real(step.epsilon).wide(norm_limit).real(element_limit);
+    let launch = launch.input_or_null(clipping.map(|clipping| clipping.squared_norm)).input(gradient);
     launch.output(&mut value).output(&mut first_moment).output(&mut second_moment).over(n)
 }
 

@@ -63,3 +63,21 @@ fn an_allocation_beyond_the_device_names_what_it_has() {
         assert!(error.to_string().contains("are in use"), "{error}");
     });
 }
+
+#[test]
+fn a_search_is_used_at_once_and_kept_for_the_next_run() {
+    // A product of no model, so that nobody's own search is replaced.
+    let shape = MatmulShape { left_transposed: true, ..MatmulShape::plain(37, 41, 43) };
+    for listed in found().unwrap_or_default() {
+        let device = OpenCl::open(listed).unwrap();
+        let mut seen = Vec::new();
+        device.tune(&[shape], |tuned| seen.push(tuned.clone())).unwrap();
+        let [tuned] = &seen[..] else { panic!("{seen:?}") };
+        assert_eq!(tuned.shape, shape);
+        assert!(tuned.default_gflop_per_s > 0.0 && tuned.gflop_per_s >= tuned.default_gflop_per_s, "{tuned:?}");
+        let chosen = device.context.choices().get(&shape);
+        assert!(chosen.is_some());
+        let next_run = OpenCl::open(listed).unwrap();
+        assert_eq!(next_run.context.choices().get(&shape), chosen);
+    }
+}

@@ -27,7 +27,7 @@ pub(super) fn of_terms<const N: usize>(terms: [f64; N]) -> Expected {
 }
 
 /// Sums over the columns of each row; `terms` are what one element adds.
-fn row_sums<const N: usize>(matrix: Matrix, terms: impl Fn(usize) -> [f64; N]) -> Vec<Expected> {
+pub(super) fn row_sums<const N: usize>(matrix: Matrix, terms: impl Fn(usize) -> [f64; N]) -> Vec<Expected> {
     let row = |r: usize| {
         let all = || (0..matrix.columns).flat_map(|c| terms(r * matrix.columns + c));
         Expected { value: all().sum(), scale: (sum_factor(matrix.columns) + 4.0) * all().map(f64::abs).sum::<f64>() }
@@ -50,7 +50,7 @@ pub(super) fn select(wanted: &[bool], lists: Vec<Vec<Expected>>) -> Vec<Vec<Expe
     lists.into_iter().zip(wanted).filter(|(_, is_wanted)| **is_wanted).map(|(list, _)| list).collect()
 }
 
-fn matrices() -> impl Iterator<Item = Matrix> {
+pub(super) fn matrices() -> impl Iterator<Item = Matrix> {
     MATRICES.into_iter().map(|(rows, columns)| Matrix { rows, columns })
 }
 
@@ -129,8 +129,9 @@ const WANTED: [[bool; 2]; 3] = [[true, true], [true, false], [false, true]];
 
 fn reparameterise_backward(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
-    for (len, wanted) in LENGTHS.into_iter().flat_map(|len| WANTED.map(|wanted| (len, wanted))) {
-        let case = Case::new(format!("length {len}, wanted {wanted:?}"))
+    let wants = WANTED.map(|wanted| (wanted, false)).into_iter().chain([([true, true], true)]);
+    for (len, (wanted, add)) in LENGTHS.into_iter().flat_map(|len| wants.clone().map(move |wanted| (len, wanted))) {
+        let case = Case::new(format!("length {len}, wanted {wanted:?}, added {add}"))
             .float(draw.variance(len))
             .float(draw.normal(len))
             .float(draw.normal(len));
@@ -138,24 +139,37 @@ fn reparameterise_backward(draw: &mut Draw) -> Vec<Case> {
             wanted
                 .into_iter()
                 .filter(|&wanted| wanted)
-                .fold(case, |case, _| case.output(len))
+                .fold(case, |case, _| if add { case.in_place(draw.normal(len)) } else { case.output(len) })
                 .call(move |device, x, out| {
                     device.reparameterise_backward(
                         x[0],
                         x[1],
                         x[2],
+                        add,
                         gradient(wanted, &mut out.iter_mut().map(ViewMut::reborrow)),
                     )
                 })
-                .expect(move |x, _| {
-                    let mean = x[2].iter().map(|&g| Expected::exact(g)).collect();
-                    let variance =
+                .expect(move |x, before| {
+                    let mean: Vec<_> = x[2].iter().map(|&g| Expected::exact(g)).collect();
+                    let variance: Vec<_> =
                         (0..len).map(|i| Expected::ulps(x[2][i] * x[1][i] / (2.0 * x[0][i].sqrt()), 6.0)).collect();
+                    if add {
+                        return vec![added(&before[0], &mean), added(&before[1], &variance)];
+                    }
                     select(&wanted, vec![mean, variance])
                 }),
         );
     }
     cases
+}
+
+/// before + more.
+fn added(before: &[f64], more: &[Expected]) -> Vec<Expected> {
+    let sum = |(&before, more): (&f64, &Expected)| Expected {
+        value: before + more.value,
+        scale: more.scale + before.abs() + more.value.abs(),
+    };
+    before.iter().zip(more).map(sum).collect()
 }
 
 /// Every matrix, and how often each row of x is repeated.
@@ -264,7 +278,7 @@ fn standard_normal_log_prob_backward(draw: &mut Draw) -> Vec<Case> {
 }
 
 /// Mean and variance of p at element `i`: inputs `first` and the next, or the standard normal.
-fn prior(x: &[Vec<f64>], has_prior: bool, i: usize) -> (f64, f64) {
+pub(super) fn prior(x: &[Vec<f64>], has_prior: bool, i: usize) -> (f64, f64) {
     if has_prior { (x[2][i], x[3][i]) } else { (0.0, 1.0) }
 }
 

@@ -11,6 +11,7 @@ mod convolution;
 mod elementwise;
 mod gaussian;
 mod likelihood;
+mod log_ratio;
 mod logistic_mixture;
 mod matmul;
 mod merge;
@@ -44,7 +45,7 @@ impl fmt::Debug for Primitive {
 }
 
 /// The families, each a list of primitives; [`primitives`] walks them.
-pub static PRIMITIVES: [&[Primitive]; 13] = [
+pub static PRIMITIVES: [&[Primitive]; 14] = [
     &rows::PRIMITIVES,
     &elementwise::PRIMITIVES,
     &reduce::PRIMITIVES,
@@ -53,6 +54,7 @@ pub static PRIMITIVES: [&[Primitive]; 13] = [
     &channel::PRIMITIVES,
     &convolution::PRIMITIVES,
     &gaussian::PRIMITIVES,
+    &log_ratio::PRIMITIVES,
     &merge::PRIMITIVES,
     &likelihood::PRIMITIVES,
     &logistic_mixture::PRIMITIVES,

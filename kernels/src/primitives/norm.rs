@@ -4,7 +4,7 @@ use super::Primitive;
 use super::case::{Case, Draw, Expected, MATRICES};
 use super::elementwise::{derivative, value};
 use super::matmul::{product, shapes};
-use crate::backend::{BatchNorm, BatchNormVectors, Matrix};
+use crate::backend::{BatchNorm, BatchNormVectors, BatchStatistics, Matrix, RunningStatistics};
 use crate::{DerivativeNeeds, MatmulShape, UnaryFunction, View};
 
 pub(super) static PRIMITIVES: [Primitive; 6] = [
@@ -99,33 +99,59 @@ fn activated(norm: &BatchNorm, a: Expected) -> Expected {
 
 fn batch_norm(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
-    for norm in norms() {
+    let weights = [None, Some(0.1), Some(1.0)];
+    for (norm, weight) in norms().into_iter().flat_map(|norm| weights.map(|weight| (norm, weight))) {
         let Matrix { rows, columns } = norm.matrix;
+        let case = Case::new(format!("{norm:?}, averages moved by {weight:?}"))
+            .float(draw.normal(rows * columns).into_iter().map(|x| 2.0 * x + 0.5).collect())
+            .float(draw.variance(columns))
+            .float(draw.normal(columns))
+            .output(columns)
+            .output(columns)
+            .output(rows * columns);
+        let case = match weight {
+            None => case,
+            // A weight of 1 replaces the averages even where they are no numbers.
+            Some(1.0) => case.output(columns).output(columns),
+            Some(_) => case.in_place(draw.normal(columns)).in_place(draw.variance(columns)),
+        };
         cases.push(
-            Case::new(format!("{norm:?}"))
-                .float(draw.normal(rows * columns).into_iter().map(|x| 2.0 * x + 0.5).collect())
-                .float(draw.variance(columns))
-                .float(draw.normal(columns))
-                .output(columns)
-                .output(columns)
-                .output(rows * columns)
-                .call(move |device, x, out| {
-                    let [mean, variance, out] = out else { panic!("bug: three outputs") };
-                    device.batch_norm(&norm, x[0], x[1], x[2], mean.reborrow(), variance.reborrow(), out.reborrow())
-                })
-                .expect(move |x, _| {
-                    let statistics = statistics(norm.matrix, &x[0]);
-                    let element = |(i, &value): (usize, &f64)| {
-                        let c = i % columns;
-                        activated(&norm, pre_activation(&norm, value, statistics[c], x[1][c], x[2][c]))
-                    };
-                    let out = x[0].iter().enumerate().map(element).collect();
-                    let (mean, variance) = statistics.into_iter().unzip();
-                    vec![mean, variance, out]
-                }),
+            case.call(move |device, x, out| {
+                let [mean, variance, out, averages @ ..] = out else { panic!("bug: three outputs") };
+                let running = match (averages, weight) {
+                    ([mean, variance], Some(weight)) => {
+                        Some(RunningStatistics { mean: mean.reborrow(), variance: variance.reborrow(), weight })
+                    }
+                    _ => None,
+                };
+                let statistics = BatchStatistics { mean: mean.reborrow(), variance: variance.reborrow(), running };
+                device.batch_norm(&norm, x[0], x[1], x[2], statistics, out.reborrow())
+            })
+            .expect(move |x, before| {
+                let statistics = statistics(norm.matrix, &x[0]);
+                let element = |(i, &value): (usize, &f64)| {
+                    let c = i % columns;
+                    activated(&norm, pre_activation(&norm, value, statistics[c], x[1][c], x[2][c]))
+                };
+                let out = x[0].iter().enumerate().map(element).collect();
+                let (mean, variance): (Vec<_>, Vec<_>) = statistics.into_iter().unzip();
+                let averages =
+                    weight.map(|weight| [moved(weight, &before[3], &mean), moved(weight, &before[4], &variance)]);
+                [mean, variance, out].into_iter().chain(averages.into_iter().flatten()).collect()
+            }),
         );
     }
     cases
+}
+
+/// (1 − weight) · average + weight · batch.
+fn moved(weight: f64, average: &[f64], batch: &[Expected]) -> Vec<Expected> {
+    let moved = |(&average, batch): (&f64, &Expected)| {
+        let kept = if weight == 1.0 { 0.0 } else { (1.0 - weight) * average };
+        let added = batch.times(weight);
+        Expected { value: kept + added.value, scale: 4.0 * (kept.abs() + added.value.abs()) + added.scale }
+    };
+    average.iter().zip(batch).map(moved).collect()
 }
 
 /// x, mean, variance, scale and shift of a normalisation, in this order.

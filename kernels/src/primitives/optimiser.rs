@@ -2,7 +2,7 @@
 
 use super::Primitive;
 use super::case::{Case, Draw, Expected, LENGTHS};
-use crate::backend::{AdamStep, AdamaxStep};
+use crate::backend::{AdamStep, AdamaxStep, Clipping};
 
 pub(super) static PRIMITIVES: [Primitive; 5] = [
     Primitive { name: "sum_of_squares", cases: sum_of_squares },
@@ -55,22 +55,24 @@ fn clip_gradient(draw: &mut Draw) -> Vec<Case> {
                     .float(vec![gradient.iter().map(|g| g * g).sum()])
                     .in_place(gradient)
                     .call(move |device, x, out| {
-                        device.clip_gradient(x[0], norm_limit, element_limit, out[0].reborrow())
+                        let clipping = Clipping { squared_norm: x[0], norm_limit, element_limit };
+                        device.clip_gradient(clipping, out[0].reborrow())
                     })
                     .expect(move |x, out| {
-                        let norm = x[0][0].sqrt();
-                        let factor = if norm_limit.is_finite() { norm.min(norm_limit) / (norm + 1e-7) } else { 1.0 };
-                        vec![
-                            out[0]
-                                .iter()
-                                .map(|g| Expected::ulps((g * factor).clamp(-element_limit, element_limit), 4.0))
-                                .collect(),
-                        ]
+                        let clipped = |&g: &f64| clipped(g, x[0][0], (norm_limit, element_limit));
+                        vec![out[0].iter().map(|g| Expected::ulps(clipped(g), 4.0)).collect()]
                     }),
             );
         }
     }
     cases
+}
+
+/// An element of a gradient after clipping by the limits of its norm and of each element.
+fn clipped(g: f64, squared_norm: f64, (norm_limit, element_limit): (f64, f64)) -> f64 {
+    let norm = squared_norm.sqrt();
+    let factor = if norm_limit.is_finite() { norm.min(norm_limit) / (norm + 1e-7) } else { 1.0 };
+    (g * factor).clamp(-element_limit, element_limit)
 }
 
 /// decay·old + (1 − decay)·new.
@@ -83,22 +85,32 @@ fn moving_average(decay: f64, old: f64, new: f64) -> Expected {
 
 fn adam(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
-    for (beta_1, beta_2) in [(0.9, 0.999), (0.5, 0.99)] {
+    for (beta_1, beta_2, limits) in [(0.9, 0.999, None), (0.5, 0.99, None), (0.9, 0.999, Some((2.0, 0.01)))] {
         let step = AdamStep { corrected_rate: 3e-3, beta_1, beta_2, epsilon: 1e-8 };
         for len in LENGTHS {
             let squares = draw.normal(len).into_iter().map(|x| x * x + 1e-6).collect();
+            let gradient = draw.normal(len);
+            let squared_norm = gradient.iter().map(|g| g * g).sum();
             cases.push(
-                Case::new(format!("{step:?}, length {len}"))
-                    .float(draw.normal(len))
+                Case::new(format!("{step:?}, limits {limits:?}, length {len}"))
+                    .float(gradient)
+                    .float(vec![squared_norm])
                     .in_place(draw.normal(len))
                     .in_place(draw.normal(len))
                     .in_place(squares)
                     .call(move |device, x, out| {
                         let [value, first, second] = out else { panic!("bug: three outputs") };
-                        device.adam(step, x[0], value.reborrow(), first.reborrow(), second.reborrow())
+                        let clipping = limits.map(|(norm_limit, element_limit)| Clipping {
+                            squared_norm: x[1],
+                            norm_limit,
+                            element_limit,
+                        });
+                        device.adam(step, clipping, x[0], value.reborrow(), first.reborrow(), second.reborrow())
                     })
                     .expect(move |x, out| {
-                        let elements = || x[0].iter().zip(&out[0]).zip(out[1].iter().zip(&out[2]));
+                        let clip = |&g: &f64| limits.map_or(g, |limits| clipped(g, x[1][0], limits));
+                        let gradient: Vec<f64> = x[0].iter().map(clip).collect();
+                        let elements = || gradient.iter().zip(&out[0]).zip(out[1].iter().zip(&out[2]));
                         let first = |g: f64, m: f64| moving_average(beta_1, m, g);
                         let second = |g: f64, v: f64| moving_average(beta_2, v, g * g);
                         let value = |g: f64, theta: f64, m: f64, v: f64| {

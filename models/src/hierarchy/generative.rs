@@ -5,7 +5,7 @@ use rung_autograd::{Result, Tensor};
 
 use super::config::HierarchyConfig;
 use super::observation::{ObservationNetwork, ObservationParameters};
-use crate::layers::{Builder, GaussianHead, GaussianHeadConfig, Mlp};
+use crate::layers::{Builder, Dense, GaussianHead, GaussianHeadConfig, Mlp};
 use crate::pass::Pass;
 
 /// A network that gives a Gaussian: a multilayer perceptron, then the joined heads.
@@ -39,13 +39,27 @@ impl GaussianNetwork {
     pub(super) fn forward(&self, pass: &mut Pass<'_>, x: &Tensor) -> Result<Gaussian> {
         Ok(self.forward_with_hidden(pass, x)?.1)
     }
+
+    /// The layers before the head.
+    pub(super) fn hidden_layers(&self) -> impl Iterator<Item = &Dense> + Clone {
+        self.hidden.layers()
+    }
+
+    /// All layers, the head's last.
+    pub(super) fn layers(&self) -> impl Iterator<Item = &Dense> + Clone {
+        self.hidden.layers().chain([self.head.layer()])
+    }
+
+    pub(super) const fn head(&self) -> &GaussianHead {
+        &self.head
+    }
 }
 
 /// The networks of p.
 #[derive(Clone, Debug)]
 pub(super) struct Generative {
     /// `between[i − 1]` makes p(z_i | z_{i+1}).
-    between: Vec<GaussianNetwork>,
+    pub(super) between: Vec<GaussianNetwork>,
     observation: ObservationNetwork,
 }
 
@@ -63,6 +77,11 @@ impl Generative {
     /// p(z_i | z_{i+1}) for the sample of layer i + 1; `index` is i − 1.
     pub(super) fn prior(&self, pass: &mut Pass<'_>, index: usize, z_above: &Tensor) -> Result<Gaussian> {
         self.between[index].forward(pass, z_above)
+    }
+
+    /// The layers of p(x | z_1) before its head, which has no batch normalisation.
+    pub(super) fn observation_layers(&self) -> impl Iterator<Item = &Dense> + Clone {
+        self.observation.hidden_layers()
     }
 
     /// p(x | z_1).

@@ -14,9 +14,9 @@ use crate::pass::Pass;
 pub(super) struct InferenceNetworks {
     order: Inference,
     /// `up[i − 1]` leads to layer i from below.
-    up: Vec<GaussianNetwork>,
+    pub(super) up: Vec<GaussianNetwork>,
     /// `down[i − 1]` leads to layer i from z_{i+1}; empty where inference is bottom-up or shares the prior's.
-    down: Vec<GaussianNetwork>,
+    pub(super) down: Vec<GaussianNetwork>,
 }
 
 /// What exists once per image, however many samples are drawn.

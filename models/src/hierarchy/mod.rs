@@ -9,7 +9,9 @@ mod generative;
 mod inference;
 mod model;
 mod observation;
+mod whole_data;
 
 pub use config::{GenerativeWidths, HierarchyConfig, Inference, Observation};
 pub use model::{Hierarchy, Latent, LatentSource, Sampled};
 pub use observation::ObservationParameters;
+pub use whole_data::WholeData;

@@ -15,8 +15,8 @@ use crate::statistics::StatisticsList;
 #[derive(Clone, Debug)]
 pub struct Hierarchy {
     config: HierarchyConfig,
-    inference: InferenceNetworks,
-    generative: Generative,
+    pub(super) inference: InferenceNetworks,
+    pub(super) generative: Generative,
 }
 
 /// One latent layer, for each row: a sample, and the two distributions the bound compares at it.

@@ -58,6 +58,11 @@ impl ObservationNetwork {
         Self { hidden, head }
     }
 
+    /// The layers before the head.
+    pub(super) fn hidden_layers(&self) -> impl Iterator<Item = &Dense> + Clone {
+        self.hidden.layers()
+    }
+
     pub(super) fn forward(&self, pass: &mut Pass<'_>, z_1: &Tensor) -> Result<ObservationParameters> {
         let h = self.hidden.forward(pass, z_1)?;
         Ok(match &self.head {

@@ -1,10 +1,10 @@
 //! The dense layer: linear, then batch normalisation if it has one, then the activation (specification section 6.1).
 
-use rung_autograd::ops::{Activation, FrozenStatistics};
+use rung_autograd::ops::Activation;
 use rung_autograd::{Initialiser, ParameterId, Result, Tensor};
 
 use super::Builder;
-use crate::pass::Pass;
+use crate::pass::{LayerStatistics, Pass};
 use crate::statistics::StatisticsId;
 
 /// Settings of batch normalisation.
@@ -67,6 +67,34 @@ impl Dense {
         Self { weight, affine, activation: config.activation }
     }
 
+    /// Which statistics the layer is normalised with; `None` if it has no batch normalisation.
+    pub(crate) const fn statistics(&self) -> Option<StatisticsId> {
+        match self.affine {
+            Affine::Bias(_) => None,
+            Affine::BatchNorm { statistics, .. } => Some(statistics),
+        }
+    }
+
+    /// x · weight (+ bias): what batch normalisation would normalise.
+    pub(crate) fn pre_activation(&self, pass: &Pass<'_>, x: &Tensor) -> Result<Tensor> {
+        let weight = pass.parameter(self.weight);
+        match &self.affine {
+            Affine::Bias(bias) => x.linear(&weight, Some(&pass.parameter(*bias))),
+            Affine::BatchNorm { .. } => x.linear(&weight, None),
+        }
+    }
+
+    /// The rest of the layer after [`Dense::pre_activation`], in a pass with frozen statistics.
+    pub(crate) fn finish(&self, pass: &mut Pass<'_>, a: &Tensor) -> Result<Tensor> {
+        match &self.affine {
+            Affine::Bias(_) => a.activate(self.activation),
+            Affine::BatchNorm { scale, shift, statistics, epsilon } => {
+                let (scale, shift) = (pass.parameter(*scale), pass.parameter(*shift));
+                a.normalise(&scale, &shift, pass.frozen(*statistics)?, *epsilon, self.activation)
+            }
+        }
+    }
+
     /// The layer applied to each row of `x` [batch, inputs].
     ///
     /// # Errors
@@ -76,14 +104,19 @@ impl Dense {
         match &self.affine {
             Affine::Bias(bias) => x.linear(&weight, Some(&pass.parameter(*bias)))?.activate(self.activation),
             Affine::BatchNorm { scale, shift, statistics, epsilon } => {
-                let (scale, shift) = (pass.parameter(*scale), pass.parameter(*shift));
-                if let Some(frozen) = pass.frozen(*statistics) {
-                    return x.linear_normalise(&weight, &scale, &shift, frozen, *epsilon, self.activation);
+                let (scale, shift, activation) = (pass.parameter(*scale), pass.parameter(*shift), self.activation);
+                match pass.statistics(*statistics) {
+                    LayerStatistics::Frozen(frozen) => {
+                        x.linear_normalise(&weight, &scale, &shift, frozen, *epsilon, activation)
+                    }
+                    LayerStatistics::Batch => {
+                        Ok(x.linear(&weight, None)?.batch_norm(&scale, &shift, *epsilon, activation)?.out)
+                    }
+                    LayerStatistics::BatchAveraged(averages, momentum) => {
+                        let a = x.linear(&weight, None)?;
+                        Ok(a.batch_norm_averaging(&scale, &shift, *epsilon, activation, averages, momentum)?.out)
+                    }
                 }
-                let normalised = x.linear(&weight, None)?.batch_norm(&scale, &shift, *epsilon, self.activation)?;
-                let batch = FrozenStatistics { mean: normalised.mean, variance: normalised.variance };
-                pass.observe(*statistics, &batch)?;
-                Ok(normalised.out)
             }
         }
     }

@@ -49,6 +49,16 @@ impl GaussianHead {
     /// # Errors
     /// `Shape` if `h` has other columns.
     pub fn forward(&self, pass: &mut Pass<'_>, h: &Tensor) -> Result<Gaussian> {
-        self.joined.forward(pass, h)?.gaussian_head(self.variance_floor)
+        self.gaussian(&self.joined.forward(pass, h)?)
+    }
+
+    /// The layer whose columns are both heads'.
+    pub(crate) const fn layer(&self) -> &Dense {
+        &self.joined
+    }
+
+    /// The Gaussian for each row of that layer's output.
+    pub(crate) fn gaussian(&self, joined: &Tensor) -> Result<Gaussian> {
+        joined.gaussian_head(self.variance_floor)
     }
 }

@@ -33,6 +33,11 @@ impl Mlp {
         Self { layers: (0..depth).map(layer).collect() }
     }
 
+    /// The layers, first to last.
+    pub(crate) fn layers(&self) -> std::slice::Iter<'_, Dense> {
+        self.layers.iter()
+    }
+
     /// The network applied to each row of `x`.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use rung_autograd::rng::Address;
 use rung_autograd::{DType, Device, PixelMap, Tensor, View, ViewMut};
-use rung_kernels::backend::{AdamStep, BatchNorm, BatchNormVectors, GaussianView, Matrix};
+use rung_kernels::backend::{AdamStep, BatchNorm, BatchNormVectors, BatchStatistics, GaussianView, Matrix};
 use rung_kernels::{Error, SharedBuffer, UnaryFunction};
 use serde_json::json;
 
@@ -118,7 +118,8 @@ fn norms(sizes: &Sizes, device: &Device, memory: &Memory<'_>) -> Result<Vec<Pass
     let forward = move || {
         let [out, mean, variance] = &mut outs;
         let (x, vector) = (forward_x.view(), forward_vector.view());
-        forward_device.batch_norm(&norm, x, vector, vector, writable(mean)?, writable(variance)?, writable(out)?)
+        let statistics = BatchStatistics { mean: writable(mean)?, variance: writable(variance)?, running: None };
+        forward_device.batch_norm(&norm, x, vector, vector, statistics, writable(out)?)
     };
     let mut outs = [memory.out(len)?, memory.out(sizes.hidden)?, memory.out(sizes.hidden)?];
     let device = device.clone();
@@ -194,7 +195,7 @@ fn adam(sizes: &Sizes, device: &Device, memory: &Memory<'_>) -> Result<Pass> {
     let device = device.clone();
     let run = move || {
         let [value, first, second] = &mut outs;
-        device.adam(step, gradient.view(), writable(value)?, writable(first)?, writable(second)?)
+        device.adam(step, None, gradient.view(), writable(value)?, writable(first)?, writable(second)?)
     };
     Ok(Pass { name: "adam", matrix: Matrix { rows: 1, columns: len }, bytes_per_element: 28, run: Box::new(run) })
 }

@@ -31,6 +31,7 @@ impl Training<'_> {
         let mut data = self.snapshot()?;
         save_exact_statistics(&exact, &mut data)?;
         self.checkpoints.save_last(&data)?;
+        drop(data);
         let images = &self.images.held_out;
         let request =
             Request { importance_samples: 1, images: images.count(), rows: 1000, seed: self.config.train.seed };

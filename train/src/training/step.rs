@@ -1,6 +1,6 @@
 //! One step of training: bound, gradient, clipping, optimiser.
 
-use rung_autograd::optim::{Adam, AdamOptions, Adamax, AdamaxOptions, Optimiser, Schedule, Sgd, clip_gradients};
+use rung_autograd::optim::{Adam, AdamOptions, Adamax, AdamaxOptions, Optimiser, Schedule, Sgd};
 use rung_autograd::{Tape, Tensor};
 use rung_models::objective::{Bound, ObjectiveConfig, bound};
 use rung_models::{Mode, Pass};
@@ -89,11 +89,13 @@ impl Trainer {
         let bound = bound(hierarchy, &mut pass, x, &objective).context("computing the bound")?;
         store.clear_gradients();
         self.tape.backward_into(&[&bound.loss], store).context("computing the gradient")?;
-        if self.settings.norm_limit.is_finite() || self.settings.element_limit.is_finite() {
-            clip_gradients(store, self.settings.norm_limit, self.settings.element_limit)
-                .context("clipping the gradient")?;
+        let Settings { norm_limit, element_limit, .. } = self.settings;
+        if norm_limit.is_finite() || element_limit.is_finite() {
+            self.optimiser.step_clipped(store, learning_rate, norm_limit, element_limit)
+        } else {
+            self.optimiser.step(store, learning_rate)
         }
-        self.optimiser.step(store, learning_rate).context("moving the parameters")?;
+        .context("moving the parameters")?;
         Ok(bound)
     }
 }

@@ -182,6 +182,7 @@ fn samples_and_their_adjoints_follow_the_formulas() {
                 View::F32(&variance),
                 View::F32(&noise),
                 View::F32(&grad_out),
+                false,
                 gradient(&mut a, &mut b),
             )
             .unwrap();

@@ -97,7 +97,8 @@ fn batch_norm_and_its_adjoints_agree_with_f64() {
                 let [mut out, mut grad_x] = [rows * columns; 2].map(|len| vec![0f32; len]);
                 let (x, scale, shift) = (View::F32(&case.x), View::F32(&case.scale), View::F32(&case.shift));
                 let (mean_out, variance_out) = (ViewMut::F32(&mut mean), ViewMut::F32(&mut variance));
-                batch_norm(&case.norm, x, scale, shift, mean_out, variance_out, ViewMut::F32(&mut out)).unwrap();
+                let statistics = BatchStatistics { mean: mean_out, variance: variance_out, running: None };
+                batch_norm(&case.norm, x, scale, shift, statistics, ViewMut::F32(&mut out)).unwrap();
                 let vectors = BatchNormVectors { mean: View::F32(&mean), variance: View::F32(&variance), scale, shift };
                 let grads = (ViewMut::F32(&mut grad_x), ViewMut::F32(&mut grad_scale), ViewMut::F32(&mut grad_shift));
                 batch_norm_backward(&case.norm, x, vectors, View::F32(&case.grad_out), grads.0, grads.1, grads.2)

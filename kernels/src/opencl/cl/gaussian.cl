@@ -41,9 +41,9 @@ kernel void reparameterise(const uint n, IN(mean), IN(variance), IN(noise), OUT(
     store(load(mean + i, left) + sqrt(load(variance + i, left)) * load(noise + i, left), out + i, left);
 }
 
-// grad_mean = grad_out;  grad_variance = grad_out · noise / (2√variance)
-kernel void reparameterise_backward(const uint n, IN(variance), IN(noise), IN(grad_out), MAYBE_OUT(grad_mean),
-                                    MAYBE_OUT(grad_variance)) {
+// grad_mean = grad_out;  grad_variance = grad_out · noise / (2√variance); with `add`, added to what is there
+kernel void reparameterise_backward(const uint n, const uint add, IN(variance), IN(noise), IN(grad_out),
+                                    MAYBE_OUT(grad_mean), MAYBE_OUT(grad_variance)) {
     const size_t i = VW * get_global_id(0);
     if (i >= n)
         return;
@@ -53,9 +53,11 @@ kernel void reparameterise_backward(const uint n, IN(variance), IN(noise), IN(gr
     const size_t left = n - i;
     const V grad = load(grad_out + i, left);
     if (grad_mean)
-        store(grad, grad_mean + i, left);
-    if (grad_variance)
-        store(grad * load(noise + i, left) * HALF / sqrt(load(variance + i, left)), grad_variance + i, left);
+        store(add ? load(grad_mean + i, left) + grad : grad, grad_mean + i, left);
+    if (grad_variance) {
+        const V slope = grad * load(noise + i, left) * HALF / sqrt(load(variance + i, left));
+        store(add ? load(grad_variance + i, left) + slope : slope, grad_variance + i, left);
+    }
 }
 
 // With S = v1 + v2: variance = v1·v2/S, mean = (m1·v2 + m2·v1)/S (Sønderby 2016, eqs 17 and 18)
@@ -202,6 +204,52 @@ kernel void gaussian_kl_backward(const uint columns, IN(mq), IN(vq), MAYBE_IN(mp
     if (grad_vp)
         store(half_grad * (ONE - (q_variance + distance * distance) * precision) * precision,
               grad_vp + grad_vp_first + at, left);
+}
+
+inline V log_ratio_term(const V z, const V mq, const V vq, const V mp, const V vp) {
+    const V from_q = z - mq, from_p = z - mp;
+    return log(vp / vq) + from_p * from_p / vp - from_q * from_q / vq;
+}
+
+// out[r] = log q(z) − log p(z) = ½ Σ_c [ln(vp/vq) + (z − mp)²/vp − (z − mq)²/vq]
+kernel void gaussian_log_ratio(const uint columns, IN(z), IN(mq), IN(vq), IN(mp), IN(vp), OUT(out)) {
+    GO(z), GO(mq), GO(vq), GO(mp), GO(vp), GO(out);
+    SUM_ROW(log_ratio_term(load(z + at, left), load(mq + at, left), load(vq + at, left), load(mp + at, left),
+                           load(vp + at, left)),
+            (WIDE)0.5 * total)
+}
+
+// The same against the standard normal
+kernel void gaussian_log_ratio_standard(const uint columns, IN(z), IN(mq), IN(vq), OUT(out)) {
+    GO(z), GO(mq), GO(vq), GO(out);
+    SUM_ROW(log_ratio_term(load(z + at, left), load(mq + at, left), load(vq + at, left), ZERO, ONE),
+            (WIDE)0.5 * total)
+}
+
+// With dq = (z − mq)/vq, dp = (z − mp)/vp: grad_z = g(dp − dq), grad_mq = g·dq, grad_vq = ½g(dq² − 1/vq), grad_mp = −g·dp,
+// grad_vp = ½g(1/vp − dp²). p is the standard normal where it is absent. Launch: (columns by VW, rows).
+kernel void gaussian_log_ratio_backward(const uint columns, IN(z), IN(mq), IN(vq), MAYBE_IN(mp), MAYBE_IN(vp),
+                                        IN(grad_out), MAYBE_OUT(grad_z), MAYBE_OUT(grad_mq), MAYBE_OUT(grad_vq),
+                                        MAYBE_OUT(grad_mp), MAYBE_OUT(grad_vp)) {
+    const size_t c = VW * get_global_id(0), row = get_global_id(1), at = row * columns + c, left = columns - c;
+    if (c >= columns)
+        return;
+    GO(z), GO(mq), GO(vq), GO(grad_out);
+    const REAL grad = grad_out[row];
+    const V p_mean = mp ? load(mp + mp_first + at, left) : ZERO, p_variance = vp ? load(vp + vp_first + at, left) : ONE;
+    const V sample = load(z + at, left), half_grad = HALF * grad;
+    const V q_precision = ONE / load(vq + at, left), p_precision = ONE / p_variance;
+    const V q_slope = (sample - load(mq + at, left)) * q_precision, p_slope = (sample - p_mean) * p_precision;
+    if (grad_z)
+        store(grad * (p_slope - q_slope), grad_z + grad_z_first + at, left);
+    if (grad_mq)
+        store(grad * q_slope, grad_mq + grad_mq_first + at, left);
+    if (grad_vq)
+        store(half_grad * (q_slope * q_slope - q_precision), grad_vq + grad_vq_first + at, left);
+    if (grad_mp)
+        store(-grad * p_slope, grad_mp + grad_mp_first + at, left);
+    if (grad_vp)
+        store(half_grad * (p_precision - p_slope * p_slope), grad_vp + grad_vp_first + at, left);
 }
 
 inline V bernoulli_term(const V x, const V logit) { return x * logit - softplus_of(logit); }

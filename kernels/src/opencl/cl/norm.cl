@@ -31,16 +31,28 @@ kernel void column_statistics(const uint rows, const uint columns, IN(x), OUT(me
     MOMENTS
 }
 
+// average ← (1 − weight) · average + weight · batch; with weight 1 even an average that is no number is replaced.
+inline void move_average(global REAL *average, const V batch, const REAL weight, const size_t left) {
+    const V kept = weight == (REAL)1 ? ZERO : ((REAL)1 - weight) * load(average, left);
+    store(kept + weight * batch, average, left);
+}
+
 // out = activation(scale · (x − mean)/√(variance + ε) + shift), with the statistics of x (batch_norm) or given ones (normalise).
+// The averages over batches, if there are any, move towards the statistics of x by `weight`.
 #define NORM(name)                                                                                                     \
     kernel void batch_norm_##name(const uint rows, const uint columns, const REAL epsilon, const REAL a, const REAL b, \
-                                  IN(x), IN(scale), IN(shift), OUT(mean), OUT(variance), OUT(out)) {                   \
+                                  const REAL weight, IN(x), IN(scale), IN(shift), OUT(mean), OUT(variance),            \
+                                  MAYBE_OUT(mean_average), MAYBE_OUT(variance_average), OUT(out)) {                    \
         COLUMN_SCRATCH(scratch)                                                                                        \
         const size_t c = VW * get_global_id(0), left = columns - c;                                                    \
         GO(x), GO(scale), GO(shift), GO(mean), GO(variance), GO(out);                                                  \
         MOMENTS                                                                                                        \
         if (c >= columns)                                                                                              \
             return;                                                                                                    \
+        if (mean_average && get_local_id(1) == 0) {                                                                    \
+            move_average(mean_average + mean_average_first + c, mean_c, weight, left);                                 \
+            move_average(variance_average + variance_average_first + c, variance_c, weight, left);                     \
+        }                                                                                                              \
         const V factor = load(scale + c, left) / sqrt(variance_c + epsilon), offset = load(shift + c, left);           \
         FOR_EACH_ROW {                                                                                                 \
             store(value_##name((load(x + at, left) - mean_c) * factor + offset, a, b), out + at, left);                \
