@@ -58,7 +58,7 @@ scalars! {
     Abs from input: |_, x| x.abs(), |_, x| sign(x);
     Relu from input: |_, x| if x < T::ZERO { T::ZERO } else { x }, |_, x| if x > T::ZERO { T::ONE } else { T::ZERO };
     LeakyRelu from input: |[s, _], x| if x > T::ZERO { x } else { s * x }, |[s, _], x| if x > T::ZERO { T::ONE } else { s };
-    Elu from input: |[a, _], x| if x > T::ZERO { x } else { a * x.exp_m1() }, |[a, _], x| if x > T::ZERO { T::ONE } else { a * x.exp() };
+    Elu from input: |[a, _], x| positive_part(x) + a * negative_part(x).exp_m1(), |[a, _], x| above_zero(x) + below_zero(x) * (a * negative_part(x).exp());
     Tanh from output: |_, x| x.tanh(), |_, y| T::ONE - y * y;
     Sigmoid from output: |_, x| x.sigmoid(), |_, y| y * (T::ONE - y);
     Softplus from input: |_, x| x.softplus(), |_, x| x.sigmoid();
@@ -66,6 +66,33 @@ scalars! {
     Cos from input: |_, x| x.cos(), |_, x| -x.sin();
     Clamp from input: |[low, high], x| clamp(x, low, high), |[low, high], x| if x > low && x < high { T::ONE } else { T::ZERO };
     Affine from input: |[a, b], x| a * x + b, |[a, _], _| a;
+}
+
+// Parts of a function that is one thing above zero and another below, computed side by side: where the exponential stood in a branch, the
+// loop over it did not become vector code.
+
+/// x above zero, else 0.
+#[inline(always)]
+fn positive_part<T: Real>(x: T) -> T {
+    if x > T::ZERO { x } else { T::ZERO }
+}
+
+/// 0 above zero, else x; NaN stays NaN.
+#[inline(always)]
+fn negative_part<T: Real>(x: T) -> T {
+    if x > T::ZERO { T::ZERO } else { x }
+}
+
+/// 1 above zero, else 0.
+#[inline(always)]
+fn above_zero<T: Real>(x: T) -> T {
+    if x > T::ZERO { T::ONE } else { T::ZERO }
+}
+
+/// 0 above zero, else 1.
+#[inline(always)]
+fn below_zero<T: Real>(x: T) -> T {
+    if x > T::ZERO { T::ZERO } else { T::ONE }
 }
 
 #[inline(always)]
