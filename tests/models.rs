@@ -11,10 +11,10 @@ use proptest::prelude::{Just, Strategy, any};
 use proptest::sample::select;
 use rung_autograd::gradcheck::{Options, gradcheck_parameters};
 use rung_autograd::{DType, ParameterList, ParameterStore, Tape, Tensor};
-use rung_models::hierarchy::{GenerativeWidths, Inference, Observation, WholeData};
+use rung_models::hierarchy::{GenerativeWidths, Inference, Observation};
 use rung_models::layers::NormConfig;
 use rung_models::objective::{ObjectiveConfig, bound};
-use rung_models::{Activation, Hierarchy, HierarchyConfig, Mode, Pass, StatisticsList};
+use rung_models::{Activation, Hierarchy, HierarchyConfig, LatentModel, Mode, Pass, StatisticsList, WholeData};
 use rung_tests::{case_count, property};
 use subject::{From, STEP, Subject, rows_of};
 
@@ -125,6 +125,7 @@ fn choices(inference: Inference, observation: Observation) -> impl Strategy<Valu
                 monte_carlo_samples: m,
                 importance_samples: k,
                 analytic_kl: analytic && k == 1,
+                ..ObjectiveConfig::default()
             };
             Choice { config, objective, from, images, seed }
         },

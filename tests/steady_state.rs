@@ -70,7 +70,13 @@ fn after_the_third_step_no_buffer_is_allocated_and_nothing_piles_up() {
         ("ladder", Inference::PROBABILISTIC_LADDER),
         ("Ladder VAE", Inference::LADDER_VAE),
     ];
-    let several = ObjectiveConfig { beta: 0.5, monte_carlo_samples: 2, importance_samples: 2, analytic_kl: false };
+    let several = ObjectiveConfig {
+        beta: 0.5,
+        monte_carlo_samples: 2,
+        importance_samples: 2,
+        analytic_kl: false,
+        ..ObjectiveConfig::default()
+    };
     for (name, inference) in families {
         for objective in [ObjectiveConfig::default(), several] {
             pool.install(|| measure(name, inference, &objective));

@@ -15,7 +15,9 @@ use crate::tensor::{Tensor, sole};
 pub struct ParameterId(usize);
 
 impl ParameterId {
-    pub(crate) const fn index(self) -> usize {
+    /// Its position in the list.
+    #[must_use]
+    pub const fn index(self) -> usize {
         self.0
     }
 }

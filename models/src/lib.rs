@@ -32,26 +32,36 @@
 //! # The map
 //! | file | what |
 //! |---|---|
+//! | `latent.rs`, `observation.rs` | what every model has in common: groups of latents, samples of them, the likelihood |
 //! | `hierarchy/inference.rs` | the two orders of inference: start here |
 //! | `hierarchy/generative.rs`, `hierarchy/observation.rs` | p(z_i \| z_{i+1}) and p(x \| z_1) |
 //! | `hierarchy/config.rs`, `hierarchy/model.rs` | the architecture as data, and as a whole |
+//! | `biva/` | models of stages of gated blocks: VAE, LVAE, BIVA |
 //! | `objective.rs` | evidence lower bound, importance-weighted bound, warm-up |
 //! | `layers/`, `distributions.rs` | what they are made of |
-//! | `pass.rs`, `statistics.rs` | one pass through a model; batch-norm statistics |
-//! | `hierarchy/whole_data.rs` | those statistics over a whole data set, in chunks |
+//! | `pass.rs`, `statistics.rs`, `initialise.rs` | one pass through a model; batch-norm statistics; data-dependent initialisation |
+//! | `hierarchy/whole_data.rs` | batch-norm statistics over a whole data set, in chunks |
 //!
 //! # What was left out
-//! Files, clocks, terminals and data sets: those are the program's. Convolutions come with the models that need them.
+//! Files, clocks, terminals and data sets: those are the program's.
 
+pub mod biva;
 pub mod distributions;
 pub mod hierarchy;
+mod initialise;
+mod latent;
 pub mod layers;
 pub mod objective;
+mod observation;
 mod pass;
 mod statistics;
 
+pub use biva::{Biva, BivaConfig};
 pub use hierarchy::{Hierarchy, HierarchyConfig};
-pub use pass::{Mode, Pass};
+pub use initialise::initialise;
+pub use latent::{Group, Latent, LatentModel, LatentSource, Sampled, Upward, WholeData};
+pub use observation::ObservationParameters;
+pub use pass::{InitialValue, Mode, Pass};
 pub use rung_autograd::ops::Activation;
 pub use rung_autograd::{Error, Result};
 pub use statistics::{Statistics, StatisticsId, StatisticsList};

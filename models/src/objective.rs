@@ -1,4 +1,4 @@
-//! The bounds a hierarchy is trained on and judged by, with every term by name and layer.
+//! The bounds a model is trained on and judged by, with every term by name and layer.
 //!
 //! One joint sample of the latents gives the log weight
 //!
@@ -9,7 +9,7 @@
 
 use rung_autograd::{Error, Result, Tensor};
 
-use crate::hierarchy::{Hierarchy, Latent, Sampled};
+use crate::latent::{Latent, LatentModel, Sampled};
 use crate::pass::Pass;
 
 /// How the objective is estimated.
@@ -21,13 +21,16 @@ pub struct ObjectiveConfig {
     pub monte_carlo_samples: usize,
     /// Importance samples K inside each bound.
     pub importance_samples: usize,
-    /// Use KL(q‖p) in closed form where it is valid ([`Hierarchy::analytic_layers`]) and K = 1, instead of log q − log p at the sample.
+    /// Use KL(q‖p) in closed form where it is valid ([`LatentModel::has_analytic_kl`]) and K = 1, instead of log q − log p at the sample.
     pub analytic_kl: bool,
+    /// Nats of each group's divergence that cost nothing, in each row: a divergence R below this counts as this, with no gradient
+    /// (Kingma 2016, for each example as in Maaløe 2019). 0 for none. With it the loss is no bound.
+    pub free_bits_nats: f64,
 }
 
 impl Default for ObjectiveConfig {
     fn default() -> Self {
-        Self { beta: 1.0, monte_carlo_samples: 1, importance_samples: 1, analytic_kl: false }
+        Self { beta: 1.0, monte_carlo_samples: 1, importance_samples: 1, analytic_kl: false, free_bits_nats: 0.0 }
     }
 }
 
@@ -38,7 +41,7 @@ pub struct Bound {
     pub loss: Tensor,
     /// Mean of log p(x|z_1).
     pub log_p_x: Tensor,
-    /// Mean divergence of each layer, z_1 first: log q − log p at the sample, or in closed form.
+    /// Mean divergence of each stochastic group, nearest to the data first: log q − log p at the sample, or in closed form.
     pub kl: Vec<Tensor>,
 }
 
@@ -46,8 +49,8 @@ pub struct Bound {
 ///
 /// # Errors
 /// `Argument` if a number of samples is 0, or closed-form divergences are asked for with K > 1.
-pub fn bound(model: &Hierarchy, pass: &mut Pass<'_>, x: &Tensor, config: &ObjectiveConfig) -> Result<Bound> {
-    let ObjectiveConfig { beta, monte_carlo_samples, importance_samples, analytic_kl } = *config;
+pub fn bound(model: &dyn LatentModel, pass: &mut Pass<'_>, x: &Tensor, config: &ObjectiveConfig) -> Result<Bound> {
+    let ObjectiveConfig { beta, monte_carlo_samples, importance_samples, analytic_kl, free_bits_nats } = *config;
     if monte_carlo_samples == 0 || importance_samples == 0 {
         return Err(Error::argument("bound", "at least one sample is needed"));
     }
@@ -57,15 +60,22 @@ pub fn bound(model: &Hierarchy, pass: &mut Pass<'_>, x: &Tensor, config: &Object
             "an importance-weighted bound needs sampled log-ratios: set analytic_kl to false",
         ));
     }
+    if free_bits_nats > 0.0 && importance_samples > 1 {
+        return Err(Error::argument("bound", "free bits are for one importance sample: they break the bound of more"));
+    }
     let sampled = model.infer(pass, x, monte_carlo_samples * importance_samples)?;
-    let analytic = if analytic_kl { model.analytic_layers() } else { 0..0 };
     let log_p_x = sampled.p_x.log_prob(x)?;
     let divergence = |(index, latent): (usize, &Latent)| {
-        if analytic.contains(&index) { latent.kl() } else { latent.log_ratio() }
+        if analytic_kl && model.has_analytic_kl(index) { latent.kl() } else { latent.log_ratio() }
     };
     let divergences = sampled.latents.iter().enumerate().map(divergence).collect::<Result<Vec<_>>>()?;
-    let log_weights = log_p_x.add_scaled(-beta, &divergences.iter().collect::<Vec<_>>())?;
     let kl = divergences.iter().map(|divergence| divergence.detach().mean_all()).collect::<Result<_>>()?;
+    let counted = if free_bits_nats > 0.0 {
+        divergences.iter().map(|divergence| divergence.clamp(free_bits_nats, f64::INFINITY)).collect::<Result<_>>()?
+    } else {
+        divergences
+    };
+    let log_weights = log_p_x.add_scaled(-beta, &counted.iter().collect::<Vec<_>>())?;
     let loss = importance_bound(&log_weights, importance_samples)?.mean_all()?.neg()?;
     Ok(Bound { loss, log_p_x: log_p_x.detach().mean_all()?, kl })
 }

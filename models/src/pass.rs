@@ -6,15 +6,26 @@ use rung_autograd::{Error, ParameterId, ParameterStore, Result, Shape, Tape, Ten
 
 use crate::statistics::{Statistics, StatisticsId};
 
-/// How batch normalisation gets its statistics.
+/// What a pass is for: where batch normalisation gets its statistics, and whether units are dropped.
 #[derive(Debug)]
 pub enum Mode<'a> {
-    /// From the batch; the running statistics, whose memory nothing else may hold, move towards them by this weight (1 replaces them).
+    /// Training. From the batch; the running statistics, whose memory nothing else may hold, move towards them by this weight (1 replaces them).
     Batch(&'a mut Statistics, f64),
     /// From the batch, leaving no trace.
     BatchOnly,
     /// Given: the result for a row does not depend on the other rows.
     Frozen(&'a Statistics),
+    /// As in training, from the batch; layers with data-dependent initialisation note their first values.
+    Initialise(&'a mut Vec<InitialValue>),
+}
+
+/// The value that data-dependent initialisation gives to a parameter.
+#[derive(Clone, Debug)]
+pub struct InitialValue {
+    /// The parameter.
+    pub parameter: ParameterId,
+    /// Its value.
+    pub value: Tensor,
 }
 
 /// [`Mode`] for one layer.
@@ -40,6 +51,7 @@ pub struct Pass<'a> {
 
 /// Streams of random numbers, by purpose; the layer is added.
 const LATENT_STREAM: u32 = 0x1000;
+const DROPOUT_STREAM: u32 = 0x0010_0000;
 
 impl<'a> Pass<'a> {
     /// A pass whose noise is that of `step` in the run with this `seed`. With a tape, parameters are tracked.
@@ -63,11 +75,34 @@ impl<'a> Pass<'a> {
         Tensor::normal(self.store.device(), self.store.dtype(), address, shape)
     }
 
+    /// `x` with units dropped at this rate in training, unchanged otherwise; `layer` is a number of the layer's own.
+    ///
+    /// # Errors
+    /// `Argument` unless 0 ≤ rate < 1.
+    pub(crate) fn dropout(&self, x: &Tensor, rate: f64, layer: usize) -> Result<Tensor> {
+        if rate == 0.0 || !matches!(self.mode, Mode::Batch(..) | Mode::Initialise(_)) {
+            return Ok(x.clone());
+        }
+        x.dropout(rate, Address::new(self.seed, DROPOUT_STREAM + layer as u32, self.step))
+    }
+
+    /// Whether layers with data-dependent initialisation find their first values in this pass.
+    pub(crate) const fn is_initialising(&self) -> bool {
+        matches!(self.mode, Mode::Initialise(_))
+    }
+
+    /// Notes the first value of a parameter.
+    pub(crate) fn set_initial(&mut self, parameter: ParameterId, value: Tensor) {
+        if let Mode::Initialise(values) = &mut self.mode {
+            values.push(InitialValue { parameter, value });
+        }
+    }
+
     /// The given statistics of a layer.
     pub(crate) fn frozen(&self, id: StatisticsId) -> Result<&FrozenStatistics> {
         match &self.mode {
             Mode::Frozen(statistics) => Ok(statistics.get(id)),
-            Mode::Batch(..) | Mode::BatchOnly => {
+            Mode::Batch(..) | Mode::BatchOnly | Mode::Initialise(_) => {
                 Err(Error::argument("pass", "bug: no statistics are given to this pass; please report it"))
             }
         }
@@ -78,7 +113,7 @@ impl<'a> Pass<'a> {
         match &mut self.mode {
             Mode::Frozen(statistics) => LayerStatistics::Frozen(statistics.get(id)),
             Mode::Batch(statistics, weight) => LayerStatistics::BatchAveraged(statistics.get_mut(id), *weight),
-            Mode::BatchOnly => LayerStatistics::Batch,
+            Mode::BatchOnly | Mode::Initialise(_) => LayerStatistics::Batch,
         }
     }
 }

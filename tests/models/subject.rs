@@ -7,7 +7,7 @@ use rung_autograd::rng::Address;
 use rung_autograd::{DType, Device, ParameterList, ParameterStore, Result, Tensor};
 use rung_models::hierarchy::Observation;
 use rung_models::objective::{Bound, ObjectiveConfig, bound};
-use rung_models::{Hierarchy, HierarchyConfig, Mode, Pass, Statistics, StatisticsList};
+use rung_models::{Hierarchy, HierarchyConfig, LatentModel, Mode, Pass, Statistics, StatisticsList};
 
 use crate::reference::{Reference, Rows};
 

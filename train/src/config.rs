@@ -7,6 +7,7 @@
 pub mod layers;
 pub mod nearest;
 pub mod sources;
+mod staged;
 mod validate;
 
 use std::path::Path;
@@ -14,6 +15,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Context, Error, Result};
+
+pub use staged::{LogVariance, StageSettings, StagedConfig};
 
 /// Everything that decides a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
@@ -23,6 +26,8 @@ pub struct Config {
     pub preset: String,
     /// The architecture.
     pub model: ModelConfig,
+    /// The stages of a stage-wise model; the other families do without.
+    pub staged: StagedConfig,
     /// What it is trained on.
     pub data: DataConfig,
     /// The training protocol.
@@ -31,7 +36,7 @@ pub struct Config {
     pub optimiser: OptimiserConfig,
 }
 
-/// Which inference model the hierarchy has.
+/// Which model it is: the first three are hierarchies of dense layers, the others are made of stages of gated blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Family {
@@ -41,6 +46,20 @@ pub enum Family {
     Ladder,
     /// The published Ladder VAE: upward messages merged with the generative network's distribution.
     Lvae,
+    /// Stages with samples on the way up.
+    StagedVae,
+    /// Stages with samples on the way down; with skip connections the LVAE+.
+    StagedLvae,
+    /// Stages with samples on both ways: the bidirectional-inference VAE.
+    Biva,
+}
+
+impl Family {
+    /// Whether it is made of stages, by [`Config::staged`], and not of dense layers, by the sizes in [`ModelConfig`].
+    #[must_use]
+    pub const fn is_staged(self) -> bool {
+        matches!(self, Self::StagedVae | Self::StagedLvae | Self::Biva)
+    }
 }
 
 /// The nonlinearity of every hidden layer.
@@ -67,6 +86,8 @@ pub enum Observation {
     Bernoulli,
     /// One Gaussian a pixel, with its own mean and variance.
     Gaussian,
+    /// A mixture of discretised logistics a pixel, over the 256 levels of a byte; for stage-wise models.
+    LogisticMixture,
 }
 
 /// How wide the ladder's generative networks are.
@@ -238,6 +259,10 @@ pub struct TrainConfig {
     pub importance_samples: usize,
     /// Closed-form divergences in place of sampled log-ratios, where that is valid.
     pub analytic_kl: bool,
+    /// Nats of each latent group's divergence that cost nothing, in each image; 0 for none.
+    pub free_bits_nats: f64,
+    /// Share that the exponential moving average of the parameters keeps at each step; the average is what is evaluated. 0 for no average.
+    pub average_decay: f64,
     /// Largest global norm of a gradient; 0 for no limit.
     pub gradient_norm_limit: f64,
     /// Largest magnitude of a gradient's element, after the norm's limit; 0 for no limit.
@@ -266,6 +291,8 @@ impl Default for TrainConfig {
             monte_carlo_samples: 1,
             importance_samples: 1,
             analytic_kl: false,
+            free_bits_nats: 0.0,
+            average_decay: 0.0,
             gradient_norm_limit: 4.0,
             gradient_element_limit: 0.9,
             checkpoint_every_epochs: 1,
@@ -361,6 +388,6 @@ mod tests {
     fn every_default_is_spelled_out() {
         let text = Config::default().to_toml().unwrap();
         let keys = text.lines().filter(|line| line.contains(" = ")).count();
-        assert_eq!(keys, 1 + 13 + 8 + 15 + 10, "{text}");
+        assert_eq!(keys, 1 + 13 + 7 + 8 + 17 + 10, "{text}");
     }
 }

@@ -2,24 +2,23 @@
 
 use std::path::PathBuf;
 
-use rung_autograd::{Device, Parameter};
+use rung_autograd::Parameter;
 use rung_datasets::ImageShape;
+use rung_models::Group;
 use serde_json::{Value, json};
 
-use crate::bench::Workload;
-use crate::config::{Config, Family, OptimiserName};
+use crate::config::{Config, StageSettings};
 use crate::error::Result;
-
-/// Bytes of a number in training.
-const NUMBER_BYTES: usize = 4;
+use crate::memory::Memory;
+use crate::model::{family_name, groups, parameter_list};
 
 /// What the newest checkpoint of a run says.
 #[derive(Debug, Clone)]
 pub struct Saved {
     /// The file.
     pub checkpoint: PathBuf,
-    /// Values in an image.
-    pub data_size: usize,
+    /// The shape of an image.
+    pub shape: ImageShape,
     /// Steps of training.
     pub step: Option<u64>,
     /// The best bound on held-out images so far.
@@ -31,48 +30,36 @@ pub struct Description {
     config: Config,
     shape: ImageShape,
     saved: Option<Saved>,
+    groups: Vec<Group>,
     parameters: Vec<Parameter>,
     count: usize,
     memory: Memory,
 }
 
-/// Bytes that training takes.
-struct Memory {
-    /// Parameters, and as much again for their gradients.
-    parameters: usize,
-    /// The optimiser's moments.
-    optimiser: usize,
-    /// Everything else that one step needs: activations, noise, what the backward pass keeps. Measured by a step on random pixels.
-    step: usize,
-}
-
 impl Description {
-    /// Describes the model of a configuration for images of this shape; one step of training is run to measure its memory.
+    /// Describes the model of a configuration for images of this shape; steps of training are run to measure their memory.
     ///
     /// # Errors
-    /// If the configuration makes no model or the device has no memory.
-    pub fn new(config: Config, shape: ImageShape, saved: Option<Saved>, device: &Device) -> Result<Self> {
-        let mut workload = Workload::with_images(&config, shape, 1, device)?;
-        let before = device.statistics().pool.bytes;
-        workload.step()?;
-        let step = device.statistics().pool.bytes - before;
-        let store = &workload.trainer.model.store;
-        let count = store.element_count();
-        let moments = if config.optimiser.name == OptimiserName::Sgd { 1 } else { 2 };
-        let memory = Memory { parameters: 2 * count * NUMBER_BYTES, optimiser: moments * count * NUMBER_BYTES, step };
-        Ok(Self { parameters: store.parameters().to_vec(), count, memory, config, shape, saved })
+    /// If the configuration makes no model or there is no memory.
+    pub fn new(config: Config, shape: ImageShape, saved: Option<Saved>) -> Result<Self> {
+        let list = parameter_list(&config, shape)?;
+        let (groups, memory) = (groups(&config, shape)?, Memory::measure(&config, shape)?);
+        let (parameters, count) = (list.parameters().to_vec(), list.element_count());
+        Ok(Self { config, shape, saved, groups, parameters, count, memory })
     }
 
     /// One object.
     pub fn json(&self) -> Value {
         let tensor = |parameter: &Parameter| json!({"name": parameter.name, "shape": parameter.shape.sizes(), "parameters": parameter.shape.element_count()});
-        let Config { preset, model, data, train, .. } = &self.config;
+        let Config { preset, model, staged, data, train, .. } = &self.config;
         let ImageShape { channels, height, width } = self.shape;
         json!({
             "preset": preset,
             "family": model.family,
-            "latent_sizes": model.latent_sizes,
-            "hidden_sizes": model.hidden_sizes,
+            "groups": self.groups.iter().map(|group| json!({"name": group.name(), "layer": group.layer, "units": group.units})).collect::<Vec<_>>(),
+            "latent_sizes": self.groups.iter().map(|group| group.units).collect::<Vec<_>>(),
+            "hidden_sizes": (!model.family.is_staged()).then_some(&model.hidden_sizes),
+            "stages": model.family.is_staged().then_some(&staged.stages),
             "observation": model.observation,
             "dataset": data.name,
             "image_shape": [channels, height, width],
@@ -82,6 +69,7 @@ impl Description {
             "epochs": train.epochs,
             "parameter_and_gradient_bytes": self.memory.parameters,
             "optimiser_bytes": self.memory.optimiser,
+            "average_bytes": self.memory.average,
             "step_bytes": self.memory.step,
             "memory_bytes": self.memory.total(),
             "checkpoint": self.saved.as_ref().map(|saved| &saved.checkpoint),
@@ -92,12 +80,8 @@ impl Description {
 
     /// Several lines.
     pub fn text(&self) -> String {
-        let Config { preset, model, data, train, .. } = &self.config;
-        let family = match model.family {
-            Family::Vae => "VAE",
-            Family::Ladder => "probabilistic ladder",
-            Family::Lvae => "Ladder VAE",
-        };
+        let Config { preset, data, train, .. } = &self.config;
+        let family = family_name(&self.config);
         let ImageShape { channels, height, width } = self.shape;
         let name = if preset.is_empty() { "a configuration of its own" } else { preset };
         let mut text = format!("{name}: {family} for {data} images of {channels}x{height}x{width}\n", data = data.name);
@@ -110,31 +94,47 @@ impl Description {
             let best = best_bound_nats.map_or(String::new(), |nats| format!(", best held-out bound {nats:.2} nats"));
             text += &format!("checkpoint: {}{step}{best}\n", checkpoint.display());
         }
-        text += "\nLAYER   LATENT UNITS   HIDDEN UNITS\n";
-        for (index, (latent, hidden)) in model.latent_sizes.iter().zip(&model.hidden_sizes).enumerate().rev() {
-            text += &format!("z_{:<5} {latent:<14} {hidden}\n", index + 1);
+        text += &self.latents();
+        let layers = self.layers();
+        let width = layers.iter().map(|(name, _)| name.len()).fold(33, usize::max);
+        text += &format!("\n{:<width$} {:<18} PARAMETERS\n", "LAYER", "WEIGHT");
+        for (layer, (shape, count)) in layers {
+            text += &format!("{layer:<width$} {shape:<18} {count}\n");
         }
-        text += "\nDENSE LAYER                       WEIGHT          PARAMETERS\n";
-        for (layer, (shape, count)) in self.dense_layers() {
-            text += &format!("{layer:<33} {shape:<15} {count}\n");
-        }
-        text += &format!("{:<33} {:<15} {}\n", "all", "", self.count);
+        text += &format!("{:<width$} {:<18} {}\n", "all", "", self.count);
         text + "\n" + &self.memory.text()
     }
 
-    /// The parameters by the dense layer they belong to: its name, the weight's shape, and how many there are, normalisation or bias included.
-    fn dense_layers(&self) -> Vec<(&str, (String, usize))> {
+    /// The stochastic groups, the top first, with the width of their dense layers or the blocks of their stage.
+    fn latents(&self) -> String {
+        let Config { model, staged, .. } = &self.config;
+        let is_staged = model.family.is_staged();
+        let mut text = format!("\nLATENTS         UNITS    {}\n", if is_staged { "BLOCKS" } else { "HIDDEN UNITS" });
+        for group in self.groups.iter().rev() {
+            let index = group.layer - 1;
+            let network = match staged.stages.get(index) {
+                Some(stage) if is_staged => blocks(stage),
+                _ => model.hidden_sizes.get(index).map_or(String::new(), ToString::to_string),
+            };
+            text += &format!("{:<15} {:<8} {network}\n", group.name(), group.units);
+        }
+        text
+    }
+
+    /// The parameters by the layer they belong to: its name, the weight's shape, and how many there are, gain, normalisation or bias included.
+    fn layers(&self) -> Vec<(&str, (String, usize))> {
         let mut layers = Vec::<(&str, (String, usize))>::new();
         for Parameter { name, shape, .. } in &self.parameters {
-            let ends = [".weight", ".bias", ".norm.scale", ".norm.shift"];
+            let ends = [".weight", ".direction", ".gain", ".bias", ".norm.scale", ".norm.shift"];
             let layer = ends.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
             // The parameters of a layer follow one another.
             if layers.last().is_none_or(|(last, _)| *last != layer) {
                 layers.push((layer, Default::default()));
             }
             let Some((_, (weight, count))) = layers.last_mut() else { continue };
-            if let [inputs, outputs] = shape.sizes() {
-                *weight = format!("{inputs} x {outputs}");
+            if shape.sizes().len() >= 2 {
+                let sizes: Vec<String> = shape.sizes().iter().map(ToString::to_string).collect();
+                *weight = sizes.join(" x ");
             }
             *count += shape.element_count();
         }
@@ -142,19 +142,13 @@ impl Description {
     }
 }
 
-impl Memory {
-    fn total(&self) -> usize {
-        self.parameters + self.optimiser + self.step
-    }
-
-    fn text(&self) -> String {
-        let mb = |bytes: usize| format!("{:.1} MB", bytes as f64 / 1e6);
-        format!(
-            "memory of training: {} besides the images: parameters and gradients {}, optimiser {}, a step {} (measured)",
-            mb(self.total()),
-            mb(self.parameters),
-            mb(self.optimiser),
-            mb(self.step)
-        )
-    }
+/// `64 channels, kernels 5 5 5, strides 1 1 2`.
+fn blocks(stage: &StageSettings) -> String {
+    let words = |sizes: &[usize]| sizes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    let strides = if stage.strides.iter().all(|&stride| stride == 1) {
+        String::new()
+    } else {
+        format!(", strides {}", words(&stage.strides))
+    };
+    format!("{} channels, kernels {}{strides}", stage.channels, words(&stage.kernels))
 }

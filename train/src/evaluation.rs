@@ -5,8 +5,7 @@
 //! L_K = m + ln s − ln K.
 
 use rung_autograd::Tensor;
-use rung_models::Statistics;
-use rung_models::hierarchy::Sampled;
+use rung_models::{Sampled, Statistics};
 
 use crate::error::{Error, Result};
 use crate::model::{DeviceImages, Model};
@@ -147,14 +146,14 @@ impl Chunks<'_> {
         let failed = |error| Error::device("evaluating", &error);
         let images = self.x.shape().sizes()[0];
         let pass = |done: usize| self.model.frozen_pass(self.statistics, self.seed, self.first_step + done as u64);
-        let upward = self.model.hierarchy.upward(&mut pass(0), self.x).map_err(failed)?;
+        let upward = self.model.network.upward(&mut pass(0), self.x).map_err(failed)?;
         let mut batch = Batch { weights: vec![LogWeights::default(); images], terms: TermSums::new(self.model) };
         for done in (0..samples).step_by(at_once) {
             if stop() {
                 return Ok(None);
             }
             let count = at_once.min(samples - done);
-            let sampled = self.model.hierarchy.sample_posterior(&mut pass(done), &upward, count).map_err(failed)?;
+            let sampled = self.model.network.sample_posterior(&mut pass(done), &upward, count).map_err(failed)?;
             let log_weights = sampled.log_weights(self.x).and_then(|weights| weights.to_f64()).map_err(failed)?;
             for (image, chunk) in batch.weights.iter_mut().zip(log_weights.chunks_exact(count)) {
                 image.add(chunk);
@@ -225,9 +224,9 @@ struct TermSums {
 
 impl TermSums {
     fn new(model: &Model) -> Self {
-        let units = &model.hierarchy.config().latent_sizes;
-        let zeros = vec![0.0; units.len()];
-        let kl_per_unit = units.iter().map(|&units| vec![0.0; units]).collect();
+        let groups = model.network.groups();
+        let zeros = vec![0.0; groups.len()];
+        let kl_per_unit = groups.iter().map(|group| vec![0.0; group.units]).collect();
         Self { log_p_x: 0.0, log_q: zeros.clone(), log_p: zeros, kl_per_unit }
     }
 
@@ -303,7 +302,6 @@ fn estimate(values: impl Iterator<Item = f64> + Clone) -> Estimate {
 mod tests {
     use super::*;
     use crate::config::{Config, ModelConfig};
-    use crate::model::architecture;
     use rung_autograd::DType;
     use rung_datasets::Split;
     use rung_models::objective::{ObjectiveConfig, bound};
@@ -363,7 +361,7 @@ mod tests {
         let options = rung_datasets::Options { glyphs, ..Default::default() };
         let dataset = rung_datasets::open("glyphs", ".".as_ref(), &options).unwrap();
         let images = DeviceImages::new(&dataset, Split::Test, 0, &config.data, 1, &device, DType::F64).unwrap();
-        let model = Model::new(architecture(&config.model, 784), &device, DType::F64, 1).unwrap();
+        let model = Model::new(&config, images.shape(), &device, DType::F64).unwrap();
         let request = Request { importance_samples: 6, images: 5, rows: 30, seed: 3 };
         let with = |rows: usize| {
             evaluate(&model, &model.statistics, &images, Request { rows, ..request }, || false, |_, _| ())
@@ -373,7 +371,7 @@ mod tests {
         let all_at_once = with(30);
         let mut pass = model.frozen_pass(&model.statistics, 3, EVALUATION_STEPS);
         let objective = ObjectiveConfig { importance_samples: 6, ..ObjectiveConfig::default() };
-        let expected = bound(&model.hierarchy, &mut pass, &images.range(0, 5, 0).unwrap(), &objective).unwrap();
+        let expected = bound(&*model.network, &mut pass, &images.range(0, 5, 0).unwrap(), &objective).unwrap();
         assert!((all_at_once.bound_k.mean + expected.loss.to_scalar().unwrap()).abs() < 1e-9);
         assert!((all_at_once.log_p_x - expected.log_p_x.to_scalar().unwrap()).abs() < 1e-9);
         assert!((all_at_once.kl()[1] - expected.kl[1].to_scalar().unwrap()).abs() < 1e-9);

@@ -3,7 +3,7 @@
 //! A checkpoint is already a safetensors file; an export leaves out what only training needs (the optimiser's moments, sums of the epoch),
 //! has one kind of statistics instead of up to two, and says in the file what the model is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rung_datasets::npz::NpzWriter;
@@ -11,6 +11,7 @@ use rung_datasets::npz::NpzWriter;
 use crate::checkpoint::{CheckpointData, TensorData};
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
+use crate::model::snapshot::AVERAGE;
 
 /// Prefix of the statistics in an export.
 const STATISTICS: &str = "statistics.";
@@ -27,16 +28,20 @@ pub struct Export {
 }
 
 impl Export {
-    /// The model of a checkpoint, with exact statistics if it has them, else the running averages.
+    /// The model of a checkpoint as it is used: with exact statistics if it has them, else the running averages, and with the averaged
+    /// parameters if it has them.
     ///
     /// # Errors
     /// If the configuration can't be written down.
     pub fn new(checkpoint: &CheckpointData, config: &Config) -> Result<Self> {
         let exact = checkpoint.tensors.keys().any(|name| name.starts_with(EXACT_STATISTICS));
+        let averaged: BTreeSet<&String> = checkpoint.tensors.keys().filter(|name| name.starts_with(AVERAGE)).collect();
         let mut tensors = BTreeMap::new();
         for (name, tensor) in &checkpoint.tensors {
             let name = match name.strip_prefix(EXACT_STATISTICS) {
                 Some(rest) => format!("{STATISTICS}{rest}"),
+                None if name.starts_with(AVERAGE) => name[AVERAGE.len()..].to_string(),
+                None if averaged.contains(&format!("{AVERAGE}{name}")) => continue,
                 None if exact && name.starts_with(STATISTICS) => continue,
                 None if TRAINING.iter().any(|prefix| name.starts_with(prefix)) => continue,
                 None => name.clone(),

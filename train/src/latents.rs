@@ -1,7 +1,7 @@
 //! The latent variables of images: what `rung encode` writes.
 
 use rung_autograd::Tensor;
-use rung_models::Statistics;
+use rung_models::{Group, Statistics};
 
 use crate::error::{Context, Result};
 use crate::model::{DeviceImages, Model};
@@ -37,8 +37,8 @@ pub struct Encoder<'a> {
 impl<'a> Encoder<'a> {
     /// An encoder that has done nothing yet.
     pub fn new(model: &'a Model, statistics: &'a Statistics, images: &'a DeviceImages, seed: u64) -> Self {
-        let layer = |&units: &usize| LayerLatents { units, ..LayerLatents::default() };
-        let layers = model.hierarchy.config().latent_sizes.iter().map(layer).collect();
+        let layer = |group: &Group| LayerLatents { units: group.units, ..LayerLatents::default() };
+        let layers = model.network.groups().iter().map(layer).collect();
         Self { model, statistics, images, seed, layers, done: 0 }
     }
 
@@ -62,7 +62,7 @@ impl<'a> Encoder<'a> {
         let x = self.images.range(self.done, size, 0).context(doing)?;
         let step = ENCODING_STEPS + (self.done / BATCH) as u64;
         let mut pass = self.model.frozen_pass(self.statistics, self.seed, step);
-        let sampled = self.model.hierarchy.infer(&mut pass, &x, 1).context(doing)?;
+        let sampled = self.model.network.infer(&mut pass, &x, 1).context(doing)?;
         let read = |values: &Tensor| values.to_f32().context(doing);
         for (layer, latent) in self.layers.iter_mut().zip(&sampled.latents) {
             layer.z.extend(read(&latent.z)?);

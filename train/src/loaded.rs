@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use rung_autograd::{DType, Device};
-use rung_datasets::{Dataset, ImageShape};
+use rung_datasets::Dataset;
 use rung_models::Statistics;
 
 use crate::checkpoint::{CheckpointData, Checkpoints, Loaded};
@@ -14,7 +14,7 @@ use crate::cli::shared::{CheckpointChoice, DataDirArgs, ImagesArgs, RunArgs, Spl
 use crate::config::Config;
 use crate::error::{Advise, Error, Result};
 use crate::machine::with_device;
-use crate::model::{DeviceImages, Model, architecture, expected_shape, shape_of_size};
+use crate::model::{DeviceImages, Model, expected_shape};
 use crate::progress::Console;
 use crate::run_dir::RunDir;
 use crate::statistics;
@@ -156,9 +156,10 @@ impl<'a> LoadedRun<'a> {
         device: &Device,
         console: &'a Console,
     ) -> Result<Self> {
-        let size = Model::data_size_in(data).map_err(|error| in_file(&checkpoint, &error))?;
-        let mut model = Model::new(architecture(&config.model, size), device, DType::F32, config.train.seed)?;
-        model.load(data).map_err(|error| in_file(&checkpoint, &error))?;
+        let shape =
+            Model::shape_in(data, expected_shape(&config.data)).map_err(|error| in_file(&checkpoint, &error))?;
+        let mut model = Model::new(&config, shape, device, DType::F32)?;
+        model.load_for_use(data).map_err(|error| in_file(&checkpoint, &error))?;
         let (statistics, device) = (model.statistics.clone(), device.clone());
         let statistics_from = StatisticsSource::Running;
         let step = data.steps("step").unwrap_or(0);
@@ -212,7 +213,7 @@ impl<'a> LoadedRun<'a> {
         let images =
             data_source::on_device(dataset, split.into(), &self.config.data, self.config.train.seed, &self.device);
         let images = images.with_advice(|| "choose another part with --split: train, validation or test".into())?;
-        let (model, data) = (self.model.hierarchy.config().data_size, images.shape().values());
+        let (model, data) = (self.model.network.data_size(), images.shape().values());
         if model != data {
             return Err(Error::new(format!(
                 "the model is for images of {model} values, those of {} have {data}",
@@ -220,11 +221,6 @@ impl<'a> LoadedRun<'a> {
             )));
         }
         Ok(images)
-    }
-
-    /// The shape of the images that the model makes.
-    pub fn image_shape(&self) -> ImageShape {
-        shape_of_size(expected_shape(&self.config.data), self.model.hierarchy.config().data_size)
     }
 
     /// Says which numbers are used.

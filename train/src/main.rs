@@ -14,6 +14,7 @@ pub mod latents;
 pub mod loaded;
 pub mod machine;
 pub mod measurement;
+pub mod memory;
 pub mod metrics;
 pub mod model;
 pub mod picture;

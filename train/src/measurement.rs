@@ -4,6 +4,7 @@ use std::f64::consts::LN_2;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use rung_models::Group;
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
@@ -23,6 +24,8 @@ const UNIT_DIGITS: usize = 6;
 pub struct Measurement {
     /// The bounds and their terms.
     pub evaluation: Evaluation,
+    /// The names of the stochastic groups.
+    pub groups: Vec<String>,
     /// Importance samples an image, K.
     pub samples: usize,
     /// Part of the data set.
@@ -77,6 +80,7 @@ pub fn measure(
     })?;
     let measurement = Measurement {
         evaluation,
+        groups: loaded.model.network.groups().iter().map(Group::name).collect(),
         samples,
         split: images.split().to_string(),
         images_in_split: images.count(),
@@ -136,6 +140,7 @@ impl Measurement {
             "log_p_x_nats": log_p_x,
             "log_q_nats": log_q,
             "log_p_nats": log_p,
+            "groups": self.groups,
             "kl_nats": self.evaluation.kl(),
             "active_units": self.evaluation.active_units(),
             "kl_per_unit_nats": rounded(&self.evaluation.kl_per_unit, UNIT_DIGITS),
@@ -159,11 +164,13 @@ impl Measurement {
         text += &format!("{} {} images, {} statistics\n", evaluation.images, self.split, self.statistics);
         text += &format!("effective sample size: {:.1} of {}\n", evaluation.effective_sample_size, self.samples);
         text += &format!("log p(x|z_1): {:.2} nats\n", evaluation.log_p_x);
-        text += "layer    log q(z)   log p(z)         KL   active units\n";
+        let width = self.groups.iter().map(String::len).fold(7, usize::max);
+        text += &format!("{:<width$}   log q(z)   log p(z)         KL   active units\n", "layer");
         let layers = evaluation.log_q.iter().zip(&evaluation.log_p).zip(evaluation.kl()).zip(evaluation.active_units());
         for (index, (((log_q, log_p), kl), active)) in layers.enumerate() {
-            let (layer, units) = (index + 1, evaluation.kl_per_unit[index].len());
-            text += &format!("z_{layer:<5} {log_q:>10.2} {log_p:>10.2} {kl:>10.3}   {active} of {units}\n");
+            let units = evaluation.kl_per_unit[index].len();
+            let name = &self.groups[index];
+            text += &format!("{name:<width$} {log_q:>10.2} {log_p:>10.2} {kl:>10.3}   {active} of {units}\n");
         }
         text += &format!("{:.1} s, {:.0} image-samples per second", self.elapsed_s, self.image_samples_per_s());
         text

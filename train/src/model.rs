@@ -4,27 +4,43 @@ mod architecture;
 mod images;
 pub mod snapshot;
 
-pub use architecture::{architecture, expected_shape, shape_of_size};
+pub use architecture::{Architecture, expected_shape, family_name, shape_of_size};
 pub use images::DeviceImages;
 
 use rung_autograd::rng::Address;
-use rung_autograd::{DType, Device, ParameterList, ParameterStore};
-use rung_models::{Hierarchy, HierarchyConfig, Mode, Pass, Statistics, StatisticsList};
+use rung_autograd::{DType, Device, ParameterList, ParameterStore, Tensor};
+use rung_datasets::ImageShape;
+use rung_datasets::batch::shuffled;
+use rung_models::{Group, LatentModel, Mode, Pass, Statistics, StatisticsList, initialise};
 
 use crate::checkpoint::CheckpointData;
+use crate::config::Config;
 use crate::error::{Context, Error, Result};
+use crate::evaluation::DEFAULT_ROWS;
 
 /// The stream of the first parameter's initial values; each further parameter has the next.
 const INITIAL_VALUES: u32 = 0x0100_0000;
 
+/// Metadata key of the shape of an image, channels x height x width.
+const IMAGE_SHAPE: &str = "image_shape";
+/// More values than any image has that a model is trained on.
+const MOST_VALUES: usize = 1 << 24;
+
+/// Numbers in a feature map of all rows.
+const LARGEST_MAP: usize = 1 << 24;
+
 /// The weight that reads the image: [values of an image, units].
 pub const FIRST_WEIGHT: &str = "inference.up.1.hidden.0.weight";
 
-/// A hierarchy with its numbers.
+/// A model with its numbers.
 #[derive(Debug)]
 pub struct Model {
+    /// What it was made from.
+    pub architecture: Architecture,
+    /// The shape of its images.
+    pub shape: ImageShape,
     /// The networks.
-    pub hierarchy: Hierarchy,
+    pub network: Box<dyn LatentModel>,
     /// Their parameters and gradients.
     pub store: ParameterStore,
     /// The running statistics of batch normalisation.
@@ -32,27 +48,67 @@ pub struct Model {
 }
 
 impl Model {
-    /// A model with fresh parameters.
+    /// The model of a configuration for images of this shape, with fresh parameters.
     ///
     /// # Errors
     /// If the configuration makes no model or the device has no memory.
-    pub fn new(config: HierarchyConfig, device: &Device, dtype: DType, seed: u64) -> Result<Self> {
-        let (hierarchy, parameters, statistics) = description(config)?;
-        let address = Address::new(seed, INITIAL_VALUES, 0);
+    pub fn new(config: &Config, shape: ImageShape, device: &Device, dtype: DType) -> Result<Self> {
+        let architecture = Architecture::new(config, shape);
+        let (mut parameters, mut statistics) = (ParameterList::new(), StatisticsList::default());
+        let network = architecture.build(&mut parameters, &mut statistics)?;
+        let address = Address::new(config.train.seed, INITIAL_VALUES, 0);
         let store = parameters.build(device, dtype, address).context("allocating the parameters")?;
         let statistics = statistics.build(device, dtype).context("allocating the statistics")?;
-        Ok(Self { hierarchy, store, statistics })
+        Ok(Self { architecture, shape, network, store, statistics })
     }
 
-    /// The length of an image that the model of a checkpoint was made for.
+    /// Sets the scale of the layers that have data-dependent initialisation from the first batch of the training.
     ///
     /// # Errors
-    /// If the checkpoint has no first layer.
-    pub fn data_size_in(data: &CheckpointData) -> Result<usize> {
+    /// If the device has no memory.
+    pub fn initialise(&mut self, images: &DeviceImages, config: &Config) -> Result<()> {
+        let doing = "initialising the layers from a batch";
+        if matches!(self.architecture, Architecture::Hierarchy(_)) {
+            return Ok(());
+        }
+        let count = images.count();
+        let order = shuffled(config.train.seed, 1, count as u32);
+        let batch = &order[..config.train.batch_size.min(count)];
+        let indices = Tensor::from_u32(self.store.device(), batch, [batch.len()]).context(doing)?;
+        let x = images.batch(&indices, 1).context(doing)?;
+        initialise(&*self.network, &mut self.store, &x, config.train.seed).context(doing)?;
+        Ok(())
+    }
+
+    /// The shape of the images that the model of a checkpoint was made for; `expected` is what the data set's name tells.
+    ///
+    /// # Errors
+    /// If the checkpoint says neither that nor the size of its first layer.
+    pub fn shape_in(data: &CheckpointData, expected: ImageShape) -> Result<ImageShape> {
+        if let Some(shape) = data.metadata.get(IMAGE_SHAPE).and_then(|text| parse_shape(text)) {
+            return Ok(shape);
+        }
+        // Checkpoints of hierarchies did without it at first.
         let size = data.tensors.get(FIRST_WEIGHT).and_then(|weight| weight.shape().first().copied());
-        size.ok_or_else(|| {
-            Error::new(format!("the checkpoint has no tensor {FIRST_WEIGHT}, so it is of no model of this program"))
-        })
+        let size = size.ok_or_else(|| {
+            Error::new(format!(
+                "the checkpoint has neither {IMAGE_SHAPE} nor a tensor {FIRST_WEIGHT}, so it is of no model of this program"
+            ))
+        })?;
+        Ok(shape_of_size(expected, size))
+    }
+
+    /// Images times samples that an evaluation computes at once where nobody says otherwise: enough to keep a device busy, and few enough
+    /// that the largest feature maps of stages stay below some 64 MB each.
+    pub fn rows_at_once(&self) -> usize {
+        match &self.architecture {
+            Architecture::Hierarchy(_) => DEFAULT_ROWS as usize,
+            Architecture::Staged(config) => {
+                let widest = config.stages.iter().map(|stage| stage.blocks[0].channels).max().unwrap_or(1);
+                let largest = config.image.with_channels(widest).units();
+                (LARGEST_MAP / largest).clamp(1, DEFAULT_ROWS as usize)
+            }
+        }
     }
 
     /// A pass that normalises with `statistics` and records nothing.
@@ -65,12 +121,38 @@ impl Model {
 ///
 /// # Errors
 /// If the configuration makes no model.
-pub fn parameter_list(config: HierarchyConfig) -> Result<ParameterList> {
-    Ok(description(config)?.1)
+pub fn parameter_list(config: &Config, shape: ImageShape) -> Result<ParameterList> {
+    let mut parameters = ParameterList::new();
+    Architecture::new(config, shape).build(&mut parameters, &mut StatisticsList::default())?;
+    Ok(parameters)
 }
 
-fn description(config: HierarchyConfig) -> Result<(Hierarchy, ParameterList, StatisticsList)> {
-    let (mut parameters, mut statistics) = (ParameterList::new(), StatisticsList::default());
-    let hierarchy = Hierarchy::new(config, &mut parameters, &mut statistics).context("building the model")?;
-    Ok((hierarchy, parameters, statistics))
+/// The stochastic groups that a model would have, nearest to the data first.
+///
+/// # Errors
+/// If the configuration makes no model.
+pub fn groups(config: &Config, shape: ImageShape) -> Result<Vec<Group>> {
+    let architecture = Architecture::new(config, shape);
+    Ok(architecture.build(&mut ParameterList::new(), &mut StatisticsList::default())?.groups())
+}
+
+/// `3x32x32`.
+fn parse_shape(text: &str) -> Option<ImageShape> {
+    let sizes: Vec<usize> = text.split('x').map(|size| size.parse().ok()).collect::<Option<_>>()?;
+    let &[channels, height, width] = sizes.as_slice() else { return None };
+    let fits = channels.checked_mul(height)?.checked_mul(width)?;
+    (1..=MOST_VALUES).contains(&fits).then(|| ImageShape::new(channels, height, width))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shape_is_read_or_refused() {
+        assert_eq!(parse_shape("3x32x32"), Some(ImageShape::new(3, 32, 32)));
+        for wrong in ["", "784", "1x28", "1x28x28x1", "0x28x28", "axbxc", "4294967296x4294967296x4294967296"] {
+            assert_eq!(parse_shape(wrong), None, "{wrong}");
+        }
+    }
 }

@@ -1,7 +1,6 @@
 //! Exact statistics of batch normalisation over a whole training set (specification section 6.3).
 
-use rung_models::Statistics;
-use rung_models::hierarchy::WholeData;
+use rung_models::{Statistics, WholeData};
 
 use crate::error::{Context, Result};
 use crate::model::{DeviceImages, Model};
@@ -24,7 +23,7 @@ pub fn collect(model: &Model, images: &DeviceImages, seed: u64, epoch: u64) -> R
     let mut statistics = model.statistics.copied().context("copying the statistics")?;
     let batch = |range: std::ops::Range<usize>| images.range(range.start, range.len(), epoch);
     let data = WholeData { images: &batch, count: images.count(), chunk: CHUNK };
-    let collected = model.hierarchy.collect_statistics(&model.store, &data, (seed, COLLECTION_STEP), &mut statistics);
+    let collected = model.network.collect_statistics(&model.store, &data, (seed, COLLECTION_STEP), &mut statistics);
     collected.context("collecting statistics")?;
     model.store.device().release_free();
     Ok(statistics)

@@ -4,8 +4,9 @@ use rung_autograd::ops::Gaussian;
 use rung_autograd::{Result, Tensor};
 
 use super::config::HierarchyConfig;
-use super::observation::{ObservationNetwork, ObservationParameters};
+use super::observation::ObservationNetwork;
 use crate::layers::{Builder, Dense, GaussianHead, GaussianHeadConfig, Mlp};
+use crate::observation::ObservationParameters;
 use crate::pass::Pass;
 
 /// A network that gives a Gaussian: a multilayer perceptron, then the joined heads.

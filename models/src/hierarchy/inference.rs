@@ -5,7 +5,7 @@ use rung_autograd::{Result, Tensor};
 
 use super::config::{HierarchyConfig, Inference};
 use super::generative::{GaussianNetwork, Generative};
-use super::model::Latent;
+use crate::latent::Latent;
 use crate::layers::Builder;
 use crate::pass::Pass;
 
@@ -17,13 +17,6 @@ pub(super) struct InferenceNetworks {
     pub(super) up: Vec<GaussianNetwork>,
     /// `down[i − 1]` leads to layer i from z_{i+1}; empty where inference is bottom-up or shares the prior's.
     pub(super) down: Vec<GaussianNetwork>,
-}
-
-/// What exists once per image, however many samples are drawn.
-#[derive(Clone, Debug)]
-pub struct Upward {
-    /// Bottom-up Gaussians from layer 1: only the first for the VAE, all for a ladder.
-    messages: Vec<Gaussian>,
 }
 
 impl InferenceNetworks {
@@ -55,10 +48,11 @@ impl InferenceNetworks {
         Self { order: config.inference, up, down }
     }
 
-    /// The deterministic part: everything that does not depend on a sample.
-    pub(super) fn upward(&self, pass: &mut Pass<'_>, x: &Tensor) -> Result<Upward> {
+    /// The deterministic part, everything that does not depend on a sample: bottom-up Gaussians from layer 1, only the first for the VAE,
+    /// all for a ladder.
+    pub(super) fn upward(&self, pass: &mut Pass<'_>, x: &Tensor) -> Result<Vec<Gaussian>> {
         let Inference::Ladder { rises_through_mean, .. } = self.order else {
-            return Ok(Upward { messages: vec![self.up[0].forward(pass, x)?] });
+            return Ok(vec![self.up[0].forward(pass, x)?]);
         };
         let mut messages: Vec<Gaussian> = Vec::with_capacity(self.up.len());
         let mut input = x.clone();
@@ -67,21 +61,21 @@ impl InferenceNetworks {
             input = if rises_through_mean { message.mean.clone() } else { hidden };
             messages.push(message);
         }
-        Ok(Upward { messages })
+        Ok(messages)
     }
 
     /// Samples every layer from q, `samples` times for each image, and gives the priors at those samples; z_1 first.
     pub(super) fn sample(
         &self,
         pass: &mut Pass<'_>,
-        upward: &Upward,
+        messages: &[Gaussian],
         samples: usize,
         generative: &Generative,
     ) -> Result<Vec<Latent>> {
         match self.order {
-            Inference::BottomUp => self.sample_upwards(pass, upward, samples, generative),
+            Inference::BottomUp => self.sample_upwards(pass, messages, samples, generative),
             Inference::Ladder { shares_generative, .. } => {
-                self.sample_downwards(pass, upward, samples, generative, shares_generative)
+                self.sample_downwards(pass, messages, samples, generative, shares_generative)
             }
         }
     }
@@ -90,14 +84,14 @@ impl InferenceNetworks {
     fn sample_upwards(
         &self,
         pass: &mut Pass<'_>,
-        upward: &Upward,
+        messages: &[Gaussian],
         samples: usize,
         generative: &Generative,
     ) -> Result<Vec<Latent>> {
         let mut posteriors: Vec<(Gaussian, Tensor)> = Vec::with_capacity(self.up.len());
         for (index, network) in self.up.iter().enumerate() {
             let q = match posteriors.last() {
-                None => upward.messages[0].repeat_rows(samples)?,
+                None => messages[0].repeat_rows(samples)?,
                 Some((_, z_below)) => network.forward(pass, z_below)?,
             };
             let z = draw(pass, index, &q)?;
@@ -119,14 +113,14 @@ impl InferenceNetworks {
     fn sample_downwards(
         &self,
         pass: &mut Pass<'_>,
-        upward: &Upward,
+        messages: &[Gaussian],
         samples: usize,
         generative: &Generative,
         shares_generative: bool,
     ) -> Result<Vec<Latent>> {
         let mut latents: Vec<Latent> = Vec::with_capacity(self.up.len());
         for index in (0..self.up.len()).rev() {
-            let from_below = upward.messages[index].repeat_rows(samples)?;
+            let from_below = messages[index].repeat_rows(samples)?;
             let (q, p) = match latents.last() {
                 None => (from_below, None),
                 Some(Latent { z: z_above, .. }) => {

@@ -12,6 +12,4 @@ mod observation;
 mod whole_data;
 
 pub use config::{GenerativeWidths, HierarchyConfig, Inference, Observation};
-pub use model::{Hierarchy, Latent, LatentSource, Sampled};
-pub use observation::ObservationParameters;
-pub use whole_data::WholeData;
+pub use model::Hierarchy;

@@ -1,10 +1,11 @@
 //! From z_1 to the data: p(x|z_1).
 
-use rung_autograd::ops::{Activation, Gaussian};
+use rung_autograd::ops::Activation;
 use rung_autograd::{Initialiser, Result, Tensor};
 
 use super::config::{HierarchyConfig, Observation};
 use crate::layers::{Builder, Dense, DenseConfig, GaussianHead, GaussianHeadConfig, Mlp};
+use crate::observation::ObservationParameters;
 use crate::pass::Pass;
 
 /// The network of p(x|z_1). Its output layer has no batch normalisation.
@@ -18,15 +19,6 @@ pub(super) struct ObservationNetwork {
 enum Head {
     Bernoulli(Dense),
     Gaussian(GaussianHead),
-}
-
-/// The parameters of p(x|z_1), one row for each sample.
-#[derive(Clone, Debug)]
-pub enum ObservationParameters {
-    /// Logits of the pixels.
-    Bernoulli(Tensor),
-    /// Mean and variance of the pixels.
-    Gaussian(Gaussian),
 }
 
 impl ObservationNetwork {
@@ -69,29 +61,5 @@ impl ObservationNetwork {
             Head::Bernoulli(logits) => ObservationParameters::Bernoulli(logits.forward(pass, &h)?),
             Head::Gaussian(head) => ObservationParameters::Gaussian(head.forward(pass, &h)?),
         })
-    }
-}
-
-impl ObservationParameters {
-    /// log p(x|z_1) of each row, in nats. The rows are a multiple of those of `x`: its samples.
-    ///
-    /// # Errors
-    /// `Shape` if the sizes do not fit.
-    pub fn log_prob(&self, x: &Tensor) -> Result<Tensor> {
-        match self {
-            Self::Bernoulli(logits) => logits.bernoulli_log_prob(x),
-            Self::Gaussian(p_x) => p_x.log_prob(x),
-        }
-    }
-
-    /// The mean image of each row: what pictures show.
-    ///
-    /// # Errors
-    /// If the device has no memory.
-    pub fn mean(&self) -> Result<Tensor> {
-        match self {
-            Self::Bernoulli(logits) => logits.sigmoid(),
-            Self::Gaussian(p_x) => Ok(p_x.mean.clone()),
-        }
     }
 }

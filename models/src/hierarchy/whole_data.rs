@@ -13,20 +13,10 @@ use rung_autograd::{ParameterStore, Result, Shape, Tensor};
 use super::config::Inference;
 use super::generative::GaussianNetwork;
 use super::model::Hierarchy;
+use crate::latent::WholeData;
 use crate::layers::Dense;
 use crate::pass::{Mode, Pass};
 use crate::statistics::{Moments, Statistics};
-
-/// A data set as a model sees it.
-#[allow(missing_debug_implementations, reason = "a closure has nothing to show")]
-pub struct WholeData<'a> {
-    /// Some images, by their numbers: [range, `data_size`].
-    pub images: &'a dyn Fn(Range<usize>) -> Result<Tensor>,
-    /// How many images there are.
-    pub count: usize,
-    /// Images that pass through a layer at once.
-    pub chunk: usize,
-}
 
 /// What every chunk needs.
 struct Collector<'a> {
@@ -40,15 +30,14 @@ struct Collector<'a> {
 type Input<'a> = dyn Fn(usize) -> Result<Tensor> + 'a;
 
 impl Hierarchy {
-    /// Replaces every statistic by that of one batch of all images, each with one sample of the latents; `noise` is the seed and
-    /// the step of the noise. Equal, up to rounding, to a pass of [`Mode::Batch`] over all images with weight 1.
+    /// [`LatentModel::collect_statistics`](crate::LatentModel::collect_statistics).
     ///
     /// Holds the hidden layers of one chunk, and of all images the messages (2 · units of each latent layer) and the samples of
     /// one layer. Where the way up continues from the hidden layer, also one hidden layer of all images.
     ///
     /// # Errors
     /// If there are no images, or the device has no memory.
-    pub fn collect_statistics(
+    pub(super) fn settle(
         &self,
         store: &ParameterStore,
         data: &WholeData<'_>,

@@ -7,8 +7,10 @@ mod builder;
 mod dense;
 mod gaussian_head;
 mod mlp;
+mod weight_normed;
 
 pub use builder::Builder;
 pub use dense::{Dense, DenseConfig, NormConfig};
 pub use gaussian_head::{GaussianHead, GaussianHeadConfig};
 pub use mlp::Mlp;
+pub use weight_normed::{Product, WeightNormed};

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::config::sources::{Sources, layered};
 use crate::error::{Context, Result};
 use crate::evaluation::DEFAULT_ROWS;
-use crate::model::{FIRST_WEIGHT, architecture, expected_shape, parameter_list};
+use crate::model::{FIRST_WEIGHT, expected_shape, groups, parameter_list};
 use crate::progress::Console;
 
 /// A primitive is repeated until this much time was measured …
@@ -35,8 +35,8 @@ struct Product {
 /// If the device fails.
 pub fn run(subject: &Subject, device: &Device, console: &Console) -> Result<()> {
     let config = &subject.config;
-    let data_size = expected_shape(&config.data).values();
-    let list = parameter_list(architecture(&config.model, data_size))?;
+    let shape = expected_shape(&config.data);
+    let list = parameter_list(config, shape)?;
     let rows = config.train.batch_size;
     console.info(&format!("{}, batches of {rows}, on {}", config.preset, device.description()));
     let (mut flop, mut ms) = (0.0, 0.0);
@@ -48,9 +48,9 @@ pub fn run(subject: &Subject, device: &Device, console: &Console) -> Result<()> 
     }
     let sizes = Sizes {
         rows,
-        data: data_size,
+        data: shape.values(),
         hidden: config.model.hidden_sizes.iter().copied().max().unwrap_or(1),
-        latent: config.model.latent_sizes[0],
+        latent: groups(config, shape)?.first().map_or(1, |group| group.units),
         parameters: list.element_count(),
     };
     for mut pass in passes(&sizes, device)? {
@@ -108,7 +108,7 @@ pub fn shapes_of_presets() -> Result<Vec<MatmulShape>> {
     let mut shapes: Vec<MatmulShape> = Vec::new();
     for preset in SEARCHED {
         let config: Config = layered(&Sources { preset: Some(preset), ..Sources::default() })?;
-        let list = parameter_list(architecture(&config.model, expected_shape(&config.data).values()))?;
+        let list = parameter_list(&config, expected_shape(&config.data))?;
         let evaluation = products(&list, DEFAULT_ROWS as usize).into_iter().filter(|product| product.form == FORWARD);
         for Product { shape, .. } in products(&list, config.train.batch_size).into_iter().chain(evaluation) {
             if !shapes.contains(&shape) {
@@ -174,13 +174,12 @@ fn timed(device: &Device, mut work: impl FnMut() -> Result<()>) -> Result<Timing
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rung_models::HierarchyConfig;
-    use rung_models::hierarchy::Inference;
+    use rung_datasets::ImageShape;
 
     /// `PEERS.md`, section 4: 0.941 + 0.941 + 0.736 GFLOP for the five-layer ladder in batches of 256, as 164 products of single heads.
     #[test]
     fn the_products_are_those_of_a_step() {
-        let list = parameter_list(HierarchyConfig::paper(784, 5, Inference::PROBABILISTIC_LADDER)).unwrap();
+        let list = parameter_list(&Config::default(), ImageShape::new(1, 28, 28)).unwrap();
         let total = |form: &str| -> f64 {
             let products = products(&list, 256);
             products

@@ -7,7 +7,7 @@ use rung_datasets::{Binarisation, Dataset, ImageShape, Images, Pixels, Split};
 
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
-use crate::model::{DeviceImages, Model, architecture, expected_shape};
+use crate::model::{DeviceImages, Model, expected_shape};
 use crate::training::{Terms, Trainer};
 
 /// Images that an epoch has; more if a batch needs more.
@@ -59,8 +59,9 @@ impl Workload {
     pub fn with_images(config: &Config, shape: ImageShape, count: usize, device: &Device) -> Result<Self> {
         let (batch, seed) = (config.train.batch_size, config.train.seed);
         let images = random_images(config, shape, count.max(batch), device)?;
-        let model = Model::new(architecture(&config.model, images.shape().values()), device, DType::F32, seed)?;
-        let terms = Terms::new(device, DType::F32, model.hierarchy.config().depth())?;
+        let mut model = Model::new(config, images.shape(), device, DType::F32)?;
+        model.initialise(&images, config)?;
+        let terms = Terms::new(device, DType::F32, model.network.groups().len())?;
         let order = order(device, seed, 1, images.count())?;
         Ok(Self { trainer: Trainer::new(model, config)?, images, terms, order, batch, seed, step: 0 })
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use rung_datasets::npz::NpzWriter;
+use rung_models::Group;
 
 use super::shared::{ImagesArgs, RunArgs, output_file};
 use crate::error::{Error, Result};
@@ -49,7 +50,7 @@ pub fn run(arguments: &EncodeArgs, console: &Console) -> Result<()> {
         let count = if arguments.count == 0 { images.count() } else { arguments.count.min(images.count()) };
         let mut encoder = Encoder::new(&loaded.model, &loaded.statistics, &images, arguments.seed);
         infer(&mut encoder, count, &interrupt, console)?;
-        write(&path, encoder.layers(), images.labels(), count, console)
+        write(&path, &loaded.model.network.groups(), encoder.layers(), images.labels(), count, console)
     })
 }
 
@@ -66,12 +67,19 @@ fn infer(encoder: &mut Encoder<'_>, count: usize, interrupt: &Interrupt, console
     Ok(())
 }
 
-fn write(path: &Path, layers: &[LayerLatents], labels: Option<&[u32]>, count: usize, console: &Console) -> Result<()> {
+fn write(
+    path: &Path,
+    groups: &[Group],
+    layers: &[LayerLatents],
+    labels: Option<&[u32]>,
+    count: usize,
+    console: &Console,
+) -> Result<()> {
     let mut writer = NpzWriter::create(path).map_err(refused)?;
     let mut arrays = Vec::new();
     for (index, layer) in layers.iter().enumerate() {
         for (name, values) in [("z", &layer.z), ("mean", &layer.mean), ("variance", &layer.variance)] {
-            let name = format!("{name}_{}", index + 1);
+            let name = format!("{name}_{}", suffix(&groups[index]));
             writer.add_f32(&name, &[count, layer.units], values).map_err(refused)?;
             arrays.push(format!("{name} [{count}, {}]", layer.units));
         }
@@ -83,6 +91,14 @@ fn write(path: &Path, layers: &[LayerLatents], labels: Option<&[u32]>, count: us
     writer.finish().map_err(refused)?;
     console.info(&format!("arrays: {}", arrays.join(", ")));
     console.result(&path.display().to_string())
+}
+
+/// `2`; `2_bottom_up` where the layer has two groups.
+fn suffix(group: &Group) -> String {
+    match group.role {
+        "" => group.layer.to_string(),
+        role => format!("{}_{}", group.layer, role.replace('-', "_")),
+    }
 }
 
 fn refused(error: rung_datasets::Error) -> Error {

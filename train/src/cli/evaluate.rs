@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::shared::{ImagesArgs, RunArgs};
 use crate::error::Result;
-use crate::evaluation::{DEFAULT_ROWS, Request};
+use crate::evaluation::Request;
 use crate::interrupt::Interrupt;
 use crate::loaded::with_images;
 use crate::measurement::measure;
@@ -33,14 +33,9 @@ pub struct EvaluateArgs {
     /// Images to measure, from the first; 0 for all
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub count: usize,
-    /// Rows computed at once (images times samples); less takes less memory
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = DEFAULT_ROWS,
-        value_parser = clap::value_parser!(u32).range(1..)
-    )]
-    pub rows: u32,
+    /// Rows computed at once (images times samples); less takes less memory [default: 1000, fewer for large feature maps]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub rows: Option<u32>,
     /// Seed of the samples
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
@@ -59,7 +54,7 @@ pub fn run(arguments: &EvaluateArgs, console: &Console) -> Result<()> {
         let request = Request {
             importance_samples: arguments.importance_samples as usize,
             images: if arguments.count == 0 { images.count() } else { arguments.count.min(images.count()) },
-            rows: arguments.rows as usize,
+            rows: arguments.rows.map_or_else(|| loaded.model.rows_at_once(), |rows| rows as usize),
             seed: arguments.seed,
         };
         measure(&loaded, &images, request, &interrupt, console)

@@ -11,7 +11,7 @@ use crate::description::{Description, Saved};
 use crate::error::Result;
 use crate::loaded::load_checkpoint;
 use crate::machine::with_device;
-use crate::model::{Model, architecture, expected_shape, parameter_list, shape_of_size};
+use crate::model::{Model, expected_shape, parameter_list};
 use crate::presets::{PRESETS, summary};
 use crate::progress::Console;
 use crate::run_dir::RunDir;
@@ -51,9 +51,8 @@ pub fn run(arguments: &InfoArgs, console: &Console) -> Result<()> {
         (Some(run), _) => of_run(run, console)?,
         (None, preset) => (of_preset(preset.as_deref().unwrap_or(crate::presets::DEFAULT_JOB))?, None),
     };
-    let expected = expected_shape(&config.data);
-    let shape = saved.as_ref().map_or(expected, |saved| shape_of_size(expected, saved.data_size));
-    let description = with_device("cpu", 0, |device| Description::new(config, shape, saved, &device))?;
+    let shape = saved.as_ref().map_or_else(|| expected_shape(&config.data), |saved| saved.shape);
+    let description = with_device("cpu", 0, |_| Description::new(config, shape, saved))?;
     match arguments.json {
         true => console.result(&description.json().to_string()),
         false => console.result(&description.text()),
@@ -79,7 +78,7 @@ fn of_run(path: &Path, console: &Console) -> Result<(Config, Option<Saved>)> {
     let number = |key: &str| loaded.data.metadata.get(key).cloned();
     let saved = Saved {
         checkpoint: loaded.path.clone(),
-        data_size: Model::data_size_in(&loaded.data)?,
+        shape: Model::shape_in(&loaded.data, expected_shape(&config.data))?,
         step: number("step").and_then(|text| text.parse().ok()),
         best_bound_nats: number("best_bound_nats").and_then(|text| text.parse().ok()),
     };
@@ -89,8 +88,7 @@ fn of_run(path: &Path, console: &Console) -> Result<(Config, Option<Saved>)> {
 fn list_presets(json: bool, console: &Console) -> Result<()> {
     for (name, text) in PRESETS {
         let config = of_preset(name)?;
-        let data_size = expected_shape(&config.data).values();
-        let parameters = parameter_list(architecture(&config.model, data_size))?.element_count();
+        let parameters = parameter_list(&config, expected_shape(&config.data))?.element_count();
         console.result(&match json {
             true => serde_json::json!({"name": name, "parameters": parameters, "summary": summary(text)}).to_string(),
             false => format!("{name:<36} {parameters:>9}  {}", summary(text)),

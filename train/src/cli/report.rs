@@ -83,7 +83,7 @@ fn sit(mut loaded: LoadedRun<'_>, explorer: bool, console: &Console) -> Result<P
         model: &loaded.model,
         statistics: &loaded.statistics,
         statistics_name: loaded.statistics_from.name(),
-        shape: loaded.image_shape(),
+        shape: loaded.model.shape,
         images: images.as_ref(),
         explorer,
     })

@@ -4,11 +4,13 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use rung_models::LatentSource;
 
 use super::shared::{DataDirArgs, LayerChoice, RunArgs, output_file};
 use crate::error::{Error, Result};
 use crate::loaded::{LoadedRun, with_run};
-use crate::pictures::{self, columns_for};
+use crate::model::{expected_shape, groups};
+use crate::pictures::{self, Drawing, columns_for};
 use crate::progress::Console;
 use crate::run_dir::RunDir;
 
@@ -16,7 +18,8 @@ use crate::run_dir::RunDir;
 #[derive(Debug, Args)]
 #[command(before_help = "Most people want:\n  \
         rung sample runs/ladder                a grid of 100 new images\n  \
-        rung sample runs/ladder --layer all    a grid for each layer (figure 6b)")]
+        rung sample runs/ladder --layer all    a grid for each layer (figure 6b)\n  \
+        rung sample runs/biva --vary 2         what the layers up to the second decide")]
 pub struct SampleArgs {
     /// The model.
     #[command(flatten)]
@@ -27,6 +30,9 @@ pub struct SampleArgs {
     /// Layer to draw at: a number, 1 being nearest to the image, or all [default: the top layer]
     #[arg(long, value_name = "N|all")]
     pub layer: Option<LayerChoice>,
+    /// Draw only the layers up to this one anew for each image; the layers above it are drawn once, for all images
+    #[arg(long, value_name = "N", conflicts_with = "layer")]
+    pub vary: Option<usize>,
     /// Images to draw
     #[arg(
         long,
@@ -60,7 +66,8 @@ pub struct SampleArgs {
 /// If the run cannot be opened, has no such layer, or a picture cannot be written.
 pub fn run(arguments: &SampleArgs, console: &Console) -> Result<()> {
     let run = RunDir::open(&arguments.run.run)?;
-    let depth = run.load_config()?.model.latent_sizes.len();
+    let config = run.load_config()?;
+    let depth = groups(&config, expected_shape(&config.data))?.last().map_or(0, |group| group.layer);
     let layers = match arguments.layer {
         None => depth..=depth,
         Some(LayerChoice::All) => 1..=depth,
@@ -82,17 +89,13 @@ fn draw(
     console: &Console,
 ) -> Result<()> {
     let (count, scale) = (arguments.count as usize, arguments.scale as usize);
+    let drawing = if arguments.draw_pixels { Drawing::Sample } else { Drawing::Mean };
     for layer in layers {
-        let shape = loaded.image_shape();
-        let images = pictures::samples(
-            &loaded.model,
-            &loaded.statistics,
-            shape,
-            layer,
-            count,
-            arguments.seed,
-            arguments.draw_pixels,
-        )?;
+        let source = match arguments.vary {
+            Some(layer) => LatentSource::SharedAbove { layer, count },
+            None => LatentSource::StandardNormal { layer, count },
+        };
+        let images = pictures::samples(&loaded.model, &loaded.statistics, &source, arguments.seed, drawing)?;
         let path = match arguments.layer {
             Some(LayerChoice::All) => numbered(out, layer),
             _ => out.to_path_buf(),

@@ -8,12 +8,13 @@ use rung_datasets::Split;
 use super::data_source;
 use super::train::TrainArgs;
 use crate::checkpoint::{CheckpointData, Checkpoints};
-use crate::config::{Config, Family, ModelConfig, TrainConfig};
+use crate::config::{Config, TrainConfig};
 use crate::error::{Error, Result};
 use crate::evaluation::{Estimate, Evaluation};
 use crate::interrupt::Interrupt;
 use crate::machine::with_device;
-use crate::model::{Model, architecture};
+use crate::memory::{self, Memory};
+use crate::model::{Model, family_name};
 use crate::progress::Console;
 use crate::run_dir::{RunDir, RunLock};
 use crate::training::{Outcome, Training, TrainingImages};
@@ -93,15 +94,17 @@ fn train(job: Job, device: &Device, interrupt: &Interrupt, console: &Console) ->
         "" => None,
         path => Some(checkpoint_of(path)?),
     };
+    if config.model.family.is_staged() {
+        check_memory(config, &images, console)?;
+    }
     let (run, _lock) = job.place.open(config)?;
-    let architecture = architecture(&config.model, images.train.shape().values());
-    let mut model = Model::new(architecture, device, DType::F32, config.train.seed)?;
+    let mut model = Model::new(config, images.train.shape(), device, DType::F32)?;
     announce(config, &run, &model, &images, device, console);
     let mut training = if Checkpoints::new(run.checkpoints()).any() {
         Training::resume(config, &run, console, model, &images)?
     } else {
         if let Some(initial) = &initial {
-            model.load(initial)?;
+            model.load_for_use(initial)?;
         }
         Training::start(config, &run, console, model, &images)?
     };
@@ -112,6 +115,14 @@ fn train(job: Job, device: &Device, interrupt: &Interrupt, console: &Console) ->
     let evaluation = training.finish()?;
     drop(training);
     Ok(Finished { run, split: images.held_out_split, evaluation })
+}
+
+/// Says what the training takes, and refuses what can't fit. On a device with memory of its own, that memory is for its driver to judge.
+fn check_memory(config: &Config, images: &TrainingImages, console: &Console) -> Result<()> {
+    let memory = Memory::measure(config, images.train.shape())?;
+    console.info(&memory.text());
+    let available = if config.train.device == "cpu" { memory::available() } else { None };
+    memory.check(available, config.train.batch_size)
 }
 
 fn training_images(config: &Config, device: &Device, console: &Console) -> Result<TrainingImages> {
@@ -132,13 +143,8 @@ fn checkpoint_of(path: &str) -> Result<CheckpointData> {
 
 /// What will happen, before it does.
 fn announce(config: &Config, run: &RunDir, model: &Model, images: &TrainingImages, device: &Device, console: &Console) {
-    let ModelConfig { latent_sizes, family, .. } = &config.model;
-    let sizes: Vec<String> = latent_sizes.iter().map(ToString::to_string).collect();
-    let family = match family {
-        Family::Vae => "VAE",
-        Family::Ladder => "probabilistic ladder",
-        Family::Lvae => "Ladder VAE",
-    };
+    let sizes: Vec<String> = model.network.groups().iter().map(|group| group.units.to_string()).collect();
+    let family = family_name(config);
     let parameters = model.store.element_count();
     console
         .info(&format!("model: {family}, latent units {} from the data up, {parameters} parameters", sizes.join("-")));

@@ -164,6 +164,10 @@ fn fit(slot: &Value, value: Value) -> Result<Value, &'static str> {
         (Value::String(_), Value::String(s)) => Ok(Value::String(s)),
         (Value::String(_), _) => Err("must be text"),
         (Value::Array(_), Value::Array(list)) if list.iter().all(is_size) => Ok(Value::Array(list)),
+        // What the tables hold is checked where they are read.
+        (Value::Array(old), Value::Array(list)) if old.iter().chain(&list).all(Value::is_table) => {
+            Ok(Value::Array(list))
+        }
         (Value::Array(_), _) => Err("must be a list of whole numbers, such as [64, 32]"),
         (Value::Table(_) | Value::Datetime(_), _) => Err("can't be set as a whole"),
     }
@@ -187,6 +191,18 @@ mod tests {
 
     fn layers() -> Layers {
         Layers::new(&Config::default()).unwrap()
+    }
+
+    #[test]
+    fn stages_are_a_list_of_tables() {
+        let mut layers = layers();
+        layers.set("model.family=biva").unwrap();
+        layers.set("staged.stages=[{channels=8, kernels=[3], latent_units=2}]").unwrap();
+        let config = layers.finish().unwrap();
+        assert_eq!(config.staged.stages[0].kernels, [3]);
+        assert_eq!(Config::deserialize(config.to_toml().unwrap().parse::<Table>().unwrap()).unwrap(), config);
+        let wrong = set_error("staged.stages=[{chanels=8}]");
+        assert!(wrong.contains("unknown field `chanels`"), "{wrong}");
     }
 
     fn set_error(pair: &str) -> String {

@@ -1,10 +1,12 @@
 //! The rules of a configuration. A broken one names the key, its value and the rule.
 
-use super::{Binarisation, Config, Dequantisation, Observation, OptimiserConfig, TrainConfig};
+use super::{Binarisation, Config, Dequantisation, Observation, OptimiserConfig, StageSettings, TrainConfig};
 use crate::error::{Error, Result};
 
 /// More units than any layer can sensibly have; a slip of the keys is caught before memory is.
 const LARGEST_LAYER: usize = 65_536;
+/// A larger kernel than any image needs.
+const LARGEST_KERNEL: usize = 64;
 /// More epochs than any training makes, and few enough that their steps can be counted.
 const MOST_EPOCHS: u64 = 1_000_000_000;
 /// More samples an image than any step can sensibly draw.
@@ -16,22 +18,60 @@ impl Config {
     /// # Errors
     /// The first rule that is broken, with key and value.
     pub fn validate(&self) -> Result<()> {
-        self.validate_architecture()?;
+        if self.model.family.is_staged() {
+            self.validate_stages()?;
+        } else {
+            self.validate_hierarchy()?;
+        }
         self.validate_batch_norm()?;
         self.validate_data()?;
         self.train.validate()?;
         self.optimiser.validate()?;
         let rows = self.train.batch_size * self.train.monte_carlo_samples * self.train.importance_samples;
         rule(
-            rows >= 2 || !(self.model.batch_norm_hidden || self.model.batch_norm_heads),
+            rows >= 2
+                || self.model.family.is_staged()
+                || !(self.model.batch_norm_hidden || self.model.batch_norm_heads),
             "train.batch_size",
             self.train.batch_size,
             "must be at least 2 with batch normalisation, which compares the images of a batch",
         )
     }
 
-    fn validate_architecture(&self) -> Result<()> {
+    fn validate_stages(&self) -> Result<()> {
+        let staged = &self.staged;
+        rule(
+            !staged.stages.is_empty(),
+            "staged.stages",
+            "[]",
+            "a model of stages needs at least one (rung info --preset biva-mnist-small shows some)",
+        )?;
+        staged.stages.iter().enumerate().try_for_each(|(index, stage)| stage.validate(index + 1))?;
+        rule(
+            self.model.observation != Observation::Gaussian,
+            "model.observation",
+            "gaussian",
+            "must be bernoulli or logistic_mixture for a model of stages",
+        )?;
+        let components = staged.mixture_components;
+        rule((1..=100).contains(&components), "staged.mixture_components", components, "must be 1 to 100")?;
+        for (key, rate) in [
+            ("staged.inference_dropout", staged.inference_dropout),
+            ("staged.generative_dropout", staged.generative_dropout),
+        ] {
+            rule((0.0..1.0).contains(&rate), key, rate, "must be at least 0 and below 1")?;
+        }
+        Ok(())
+    }
+
+    fn validate_hierarchy(&self) -> Result<()> {
         let model = &self.model;
+        rule(
+            model.observation != Observation::LogisticMixture,
+            "model.observation",
+            "logistic_mixture",
+            "needs a model of stages: set model.family to biva, staged_lvae or staged_vae",
+        )?;
         let (latent, hidden) = (&model.latent_sizes, &model.hidden_sizes);
         let known_size = |size: &usize| (1..=LARGEST_LAYER).contains(size);
         let size_rule = "needs at least one layer, each with 1 to 65536 units";
@@ -70,18 +110,58 @@ impl Config {
         let data = &self.data;
         rule(!data.name.trim().is_empty(), "data.name", "\"\"", "must name a data set (rung data list shows them)")?;
         rule((1..=1024).contains(&data.image_size), "data.image_size", data.image_size, "must be 1 to 1024")?;
-        let gaussian = self.model.observation == Observation::Gaussian;
+        let models_grey_values = match self.model.observation {
+            Observation::Bernoulli => None,
+            Observation::Gaussian => Some("gaussian"),
+            Observation::LogisticMixture => Some("logistic_mixture"),
+        };
         rule(
-            !gaussian || data.binarisation == Binarisation::None,
+            models_grey_values.is_none() || data.binarisation == Binarisation::None,
             "data.binarisation",
             format!("{:?}", data.binarisation).to_lowercase(),
-            "must be none when model.observation is gaussian, which models grey values",
+            &format!(
+                "must be none when model.observation is {}, which models grey values",
+                models_grey_values.unwrap_or_default()
+            ),
         )?;
         rule(
-            gaussian || data.dequantisation == Dequantisation::None,
+            self.model.observation == Observation::Gaussian || data.dequantisation == Dequantisation::None,
             "data.dequantisation",
             format!("{:?}", data.dequantisation).to_lowercase(),
-            "must be none when model.observation is bernoulli, which has no density to bound",
+            "must be none unless model.observation is gaussian, the one that is a density",
+        )
+    }
+}
+
+impl StageSettings {
+    fn validate(&self, number: usize) -> Result<()> {
+        let key = |name: &str| format!("staged.stages[{number}].{name}");
+        rule((1..=LARGEST_LAYER).contains(&self.channels), &key("channels"), self.channels, "must be 1 to 65536")?;
+        rule(
+            !self.kernels.is_empty() && self.kernels.iter().all(|side| (1..=LARGEST_KERNEL).contains(side)),
+            &key("kernels"),
+            list(&self.kernels),
+            "needs one side for each block, each 1 to 64",
+        )?;
+        rule(
+            (self.strides.is_empty() || self.strides.len() == self.kernels.len())
+                && self.strides.iter().all(|stride| (1..=LARGEST_KERNEL).contains(stride)),
+            &key("strides"),
+            list(&self.strides),
+            "needs one stride for each block, each 1 to 64, or none at all",
+        )?;
+        let (units, channels, kernel) = (self.latent_units, self.latent_channels, self.latent_kernel);
+        rule(
+            (units == 0) != (channels == 0) && units.max(channels) <= LARGEST_LAYER,
+            &key("latent_units"),
+            units,
+            "a stage needs either latent_units or latent_channels, 1 to 65536",
+        )?;
+        rule(
+            (channels == 0) == (kernel == 0) && kernel <= LARGEST_KERNEL,
+            &key("latent_kernel"),
+            kernel,
+            "must be 1 to 64 with latent_channels, and not given without",
         )
     }
 }
@@ -114,6 +194,24 @@ impl TrainConfig {
             "train.analytic_kl",
             true,
             "needs train.importance_samples = 1: the importance-weighted bound has no closed form",
+        )?;
+        rule(
+            self.free_bits_nats >= 0.0 && self.free_bits_nats.is_finite(),
+            "train.free_bits_nats",
+            self.free_bits_nats,
+            "must be a number of nats, or 0 for none",
+        )?;
+        rule(
+            self.free_bits_nats == 0.0 || self.importance_samples == 1,
+            "train.free_bits_nats",
+            self.free_bits_nats,
+            "needs train.importance_samples = 1: the importance-weighted bound has no divergence to free",
+        )?;
+        rule(
+            (0.0..1.0).contains(&self.average_decay),
+            "train.average_decay",
+            self.average_decay,
+            "must be at least 0 and below 1",
         )?;
         for (key, value) in [
             ("train.gradient_norm_limit", self.gradient_norm_limit),
@@ -234,6 +332,9 @@ mod tests {
             "data.name=",
             "data.image_size=0",
             "data.dequantisation=once",
+            "model.observation=logistic_mixture",
+            "train.free_bits_nats=-1",
+            "train.average_decay=1",
             "train.epochs=9223372036854775807",
             "train.checkpoint_every_epochs=0",
             "train.evaluate_every_epochs=0",

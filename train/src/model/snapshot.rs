@@ -1,11 +1,12 @@
 //! A model's numbers as named tensors, and back; `docs/checkpoint.md` documents the names.
 
 use rung_autograd::ops::FrozenStatistics;
-use rung_autograd::optim::Optimiser;
+use rung_autograd::optim::{Optimiser, OptimiserState, ParameterAverage};
 use rung_autograd::{DType, ParameterStore, Tensor, View, ViewMut};
+use rung_datasets::ImageShape;
 use rung_models::Statistics;
 
-use super::Model;
+use super::{IMAGE_SHAPE, Model};
 use crate::checkpoint::{CheckpointData, TensorData};
 use crate::error::{Context, Error, Result};
 
@@ -13,6 +14,10 @@ use crate::error::{Context, Error, Result};
 const STATISTICS: &str = "statistics";
 /// The same for the exact statistics of a finished run; see [`crate::statistics`].
 const EXACT_STATISTICS: &str = "exact_statistics";
+/// Prefix of the averaged parameters; the parameter's path follows.
+pub const AVERAGE: &str = "average.";
+/// What the average calls its buffer.
+const AVERAGED: &str = "average";
 /// Prefix of the optimiser's state; the moment's name and the parameter's path follow.
 const OPTIMISER: &str = "optimiser";
 /// Metadata key of the optimiser's name.
@@ -26,28 +31,42 @@ impl Model {
     /// # Errors
     /// If the device fails.
     pub fn save(&self, data: &mut CheckpointData) -> Result<()> {
+        let ImageShape { channels, height, width } = self.shape;
+        data.metadata.insert(IMAGE_SHAPE.into(), format!("{channels}x{height}x{width}"));
         let values = download(self.store.element_count(), self.store.dtype(), |host| {
             self.store.device().download(self.store.values(), host)
         })?;
-        for parameter in self.store.parameters() {
-            let tensor = values.part(parameter.range(), parameter.shape.sizes())?;
-            data.tensors.insert(parameter.name.clone(), tensor);
-        }
+        insert_parts(&self.store, &values, "", data)?;
         save_statistics(&self.statistics, STATISTICS, data)
     }
 
-    /// Replaces the parameters and the running statistics by those of a checkpoint.
+    /// Replaces the parameters and the running statistics by those that a checkpoint's model is used with: the averaged parameters, where
+    /// it has them.
+    ///
+    /// # Errors
+    /// As [`Model::load`].
+    pub fn load_for_use(&mut self, data: &CheckpointData) -> Result<()> {
+        self.load(data)?;
+        let is_averaged = data.tensors.keys().any(|name| name.starts_with(AVERAGE));
+        if is_averaged { self.load_values(data, AVERAGE) } else { Ok(()) }
+    }
+
+    /// Replaces the parameters and the running statistics by those of the checkpoint's last step.
     ///
     /// # Errors
     /// If one is missing or has another shape: the checkpoint is of another model.
     pub fn load(&mut self, data: &CheckpointData) -> Result<()> {
-        let values = gather(&self.store, data, "")?;
+        self.load_values(data, "")?;
+        load_statistics(&mut self.statistics, &self.store, STATISTICS, data)
+    }
+
+    fn load_values(&mut self, data: &CheckpointData, prefix: &str) -> Result<()> {
+        let values = gather(&self.store, data, prefix)?;
         let device = self.store.device().clone();
         let staged = Tensor::from_values(&device, self.store.dtype(), &values, [values.len()])
             .context("copying the parameters to the device")?;
         let out = self.store.values_mut("load").context("replacing the parameters")?;
-        device.convert(staged.view(), out).context("replacing the parameters")?;
-        load_statistics(&mut self.statistics, &self.store, STATISTICS, data)
+        device.convert(staged.view(), out).context("replacing the parameters")
     }
 
     /// The exact statistics in a checkpoint, if its run was finished when it was written.
@@ -101,6 +120,24 @@ fn load_statistics(
     Ok(())
 }
 
+/// Adds the average of the parameters to a checkpoint.
+///
+/// # Errors
+/// If the device fails.
+pub fn save_average(average: &ParameterAverage, store: &ParameterStore, data: &mut CheckpointData) -> Result<()> {
+    let read = |host: ViewMut<'_>| average.state().download(AVERAGED, host);
+    insert_parts(store, &download(store.element_count(), store.dtype(), read)?, AVERAGE, data)
+}
+
+/// Restores the average of the parameters from a checkpoint.
+///
+/// # Errors
+/// If the checkpoint has none, or that of another model.
+pub fn load_average(average: &mut ParameterAverage, store: &ParameterStore, data: &CheckpointData) -> Result<()> {
+    let values = gather(store, data, AVERAGE)?;
+    upload_state(average.state_mut(), AVERAGED, store.dtype(), &values).context("restoring the average")
+}
+
 /// Adds an optimiser's state to a checkpoint, each moment cut into the parameters it belongs to.
 ///
 /// # Errors
@@ -111,10 +148,7 @@ pub fn save_optimiser(optimiser: &dyn Optimiser, store: &ParameterStore, data: &
     data.metadata.insert(OPTIMISER_STEPS.into(), state.steps().to_string());
     for moment in state.names() {
         let values = download(store.element_count(), store.dtype(), |host| state.download(moment, host))?;
-        for parameter in store.parameters() {
-            let tensor = values.part(parameter.range(), parameter.shape.sizes())?;
-            data.tensors.insert(format!("{OPTIMISER}.{moment}.{}", parameter.name), tensor);
-        }
+        insert_parts(store, &values, &format!("{OPTIMISER}.{moment}."), data)?;
     }
     Ok(())
 }
@@ -136,14 +170,26 @@ pub fn load_optimiser(optimiser: &mut dyn Optimiser, store: &ParameterStore, dat
     let moments: Vec<&'static str> = optimiser.state().names().collect();
     for moment in moments {
         let values = gather(store, data, &format!("{OPTIMISER}.{moment}."))?;
-        let state = optimiser.state_mut();
-        match store.dtype() {
-            DType::F64 => state.upload(moment, View::F64(&values)),
-            _ => state.upload(moment, View::F32(&values.iter().map(|&value| value as f32).collect::<Vec<_>>())),
-        }
-        .context("restoring the optimiser")?;
+        upload_state(optimiser.state_mut(), moment, store.dtype(), &values).context("restoring the optimiser")?;
     }
     optimiser.state_mut().set_steps(steps);
+    Ok(())
+}
+
+/// Replaces one buffer of a state that follows the parameters.
+fn upload_state(state: &mut OptimiserState, name: &str, dtype: DType, values: &[f64]) -> rung_autograd::Result<()> {
+    match dtype {
+        DType::F64 => state.upload(name, View::F64(values)),
+        _ => state.upload(name, View::F32(&values.iter().map(|&value| value as f32).collect::<Vec<_>>())),
+    }
+}
+
+/// Adds a flat buffer to a checkpoint, cut into the parameters it has numbers for, each under prefix + parameter name.
+fn insert_parts(store: &ParameterStore, values: &Host, prefix: &str, data: &mut CheckpointData) -> Result<()> {
+    for parameter in store.parameters() {
+        let tensor = values.part(parameter.range(), parameter.shape.sizes())?;
+        data.tensors.insert(format!("{prefix}{}", parameter.name), tensor);
+    }
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use flate2::write::ZlibEncoder;
 use rung_autograd::ops::FrozenStatistics;
 use rung_autograd::{Shape, Tensor};
 use rung_models::hierarchy::Observation;
-use rung_models::{Activation, Statistics};
+use rung_models::{Activation, Group, HierarchyConfig, LatentSource, Statistics};
 use serde_json::{Value, json};
 
 use super::base64;
@@ -20,7 +20,7 @@ use super::portrait::{SEED, Sitter};
 use crate::checkpoint::{CheckpointData, TensorData};
 use crate::error::{Context, Error, Result};
 use crate::latents::LayerLatents;
-use crate::pictures::{self, PICTURE_STEPS};
+use crate::pictures::{self, Drawing, PICTURE_STEPS};
 
 /// Images of `rung sample` that the page starts from and is measured by.
 const DRAWN: usize = 8;
@@ -55,13 +55,12 @@ struct Folded {
 }
 
 impl Explorer {
-    /// The generative network of a model with noise, drawn images and codes.
+    /// The generative network of a hierarchy with noise, drawn images and codes; `config` is what the model was made from.
     ///
     /// # Errors
     /// If the device fails or a tensor is missing.
-    pub fn new(subjects: &Subjects<'_>) -> Result<Self> {
+    pub fn new(subjects: &Subjects<'_>, config: &HierarchyConfig) -> Result<Self> {
         let Sitter { model, statistics, shape, images, .. } = *subjects.sitter;
-        let config = model.hierarchy.config();
         let mut tensors = CheckpointData::default();
         model.save(&mut tensors)?;
         let norm = [config.hidden_norm, config.head_norm].map(|norm| norm.map_or(0.0, |norm| norm.epsilon));
@@ -84,7 +83,8 @@ impl Explorer {
                 return Err(Error::new(format!("bug: the explorer has no activation {other:?}; please report it")));
             }
         };
-        let drawn = pictures::samples(model, statistics, shape, depth, DRAWN, SEED, false)?;
+        let source = LatentSource::StandardNormal { layer: depth, count: DRAWN };
+        let drawn = pictures::samples(model, statistics, &source, SEED, Drawing::Mean)?;
         let count = images.map_or(0, |images| CODES.min(images.count()));
         let originals = match images {
             Some(images) => {
@@ -113,12 +113,12 @@ impl Explorer {
 /// The noise that the first images of `rung sample` are made from: for each layer, z_1 first, [image, unit].
 fn noise(sitter: &Sitter<'_>, depth: usize) -> Result<Vec<f32>> {
     let pass = sitter.model.frozen_pass(sitter.statistics, SEED, PICTURE_STEPS + depth as u64);
-    let units = &sitter.model.hierarchy.config().latent_sizes;
-    let of_layer = |(index, &units): (usize, &usize)| {
-        let noise = pass.latent_noise(index + 1, Shape::from([DRAWN, units]));
+    let groups = sitter.model.network.groups();
+    let of_group = |(index, group): (usize, &Group)| {
+        let noise = pass.latent_noise(index + 1, Shape::from([DRAWN, group.units]));
         noise.and_then(|noise: Tensor| noise.to_f32()).context("drawing noise")
     };
-    Ok(units.iter().enumerate().map(of_layer).collect::<Result<Vec<_>>>()?.concat())
+    Ok(groups.iter().enumerate().map(of_group).collect::<Result<Vec<_>>>()?.concat())
 }
 
 /// Where the networks' numbers are.

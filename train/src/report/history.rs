@@ -1,12 +1,15 @@
 //! What a run has recorded of itself: its epochs, its starts, and the evaluations of its model.
 
+use rung_models::Group;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::charts::bound::subscript;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::metrics;
+use crate::model::{expected_shape, groups};
 use crate::run_dir::RunDir;
 
 /// A run as its folder tells it.
@@ -16,6 +19,8 @@ pub struct History {
     pub name: String,
     /// The configuration.
     pub config: Config,
+    /// The stochastic groups of its model, nearest to the data first.
+    pub groups: Vec<Group>,
     /// The epochs, in order.
     pub epochs: Vec<Epoch>,
     /// When and where the training began and went on.
@@ -133,18 +138,36 @@ impl History {
         // "." and the like have no name of their own.
         let whole = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
         let name = whole.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
+        let config = run.load_config()?;
         Ok(Self {
             name,
-            config: run.load_config()?,
+            groups: groups(&config, expected_shape(&config.data))?,
+            config,
             epochs: lines(&run.metrics())?,
             starts: lines(&run.starts())?,
             evaluations: lines(&run.evaluations())?,
         })
     }
 
-    /// Latent layers.
+    /// The name of a group on a chart: `z₂`, with an arrow for the direction of its inference where its layer has two.
+    pub fn group_name(&self, index: usize) -> String {
+        let Some(group) = self.groups.get(index) else { return String::new() };
+        let arrow = match group.role {
+            "bottom-up" => "↑",
+            "top-down" => "↓",
+            _ => "",
+        };
+        format!("z{}{arrow}", subscript(group.layer as u64))
+    }
+
+    /// Units of each group.
+    pub fn group_sizes(&self) -> Vec<usize> {
+        self.groups.iter().map(|group| group.units).collect()
+    }
+
+    /// Stochastic layers.
     pub fn depth(&self) -> usize {
-        self.config.model.latent_sizes.len()
+        self.groups.last().map_or(0, |group| group.layer)
     }
 
     /// Epochs done.

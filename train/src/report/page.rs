@@ -50,7 +50,7 @@ fn single(subject: &Subject) -> String {
         ],
     );
     let nats = portrait.as_ref().map_or([].as_slice(), |portrait| &portrait.normal_kl);
-    let normal = normal_kl::figure(&[normal_kl::NormalKl { name: &history.name, nats }]);
+    let normal = normal_kl::figure(&[normal_kl::NormalKl { history, nats }]);
     page += &section("Units", [active_units::figure(history), normal, heat_map::figure(history)]);
     match portrait {
         Ok(portrait) => page += &portrait_sections(history, portrait),
@@ -67,14 +67,14 @@ fn portrait_sections(history: &History, portrait: &Portrait) -> String {
             embedded_json(&explorer.data)
         );
     }
-    page += &section("Images", [pictures::samples(portrait), pictures::reconstructions(portrait)]);
-    page += &section("Latents", [pca::figure(&portrait.planes, portrait.labels.as_deref())]);
+    page += &section("Images", [pictures::samples(portrait, history), pictures::reconstructions(portrait)]);
+    page += &section("Latents", [pca::figure(portrait, history)]);
     let images = portrait
         .images
         .as_deref()
         .unwrap_or("No held-out images were at hand, so reconstructions and latents are missing.");
     let model = &history.config.model;
-    let statistics = if model.batch_norm_hidden || model.batch_norm_heads {
+    let statistics = if !model.family.is_staged() && (model.batch_norm_hidden || model.batch_norm_heads) {
         format!("Pictures and latents use the {} statistics of batch normalisation. ", portrait.statistics_name)
     } else {
         String::new()
@@ -89,7 +89,7 @@ fn comparison(subjects: &[Subject]) -> String {
     let divergences: Vec<_> = subjects
         .iter()
         .filter_map(|subject| {
-            Some(normal_kl::NormalKl { name: &subject.history.name, nats: &subject.portrait.as_ref().ok()?.normal_kl })
+            Some(normal_kl::NormalKl { history: &subject.history, nats: &subject.portrait.as_ref().ok()?.normal_kl })
         })
         .filter(|run| !run.nats.is_empty())
         .collect();
@@ -102,8 +102,8 @@ fn comparison(subjects: &[Subject]) -> String {
         let mut note = String::new();
         match portrait {
             Ok(portrait) => figures.extend([
-                pictures::samples(portrait),
-                pca::figure(&portrait.planes, portrait.labels.as_deref()),
+                pictures::samples(portrait, history),
+                pca::figure(portrait, history),
                 pictures::reconstructions(portrait),
             ]),
             Err(reason) => note = format!("<p class=\"note\">No pictures of the model: {}</p>", escape(reason)),
@@ -128,7 +128,7 @@ fn section<const N: usize>(title: &str, figures: [Option<Figure>; N]) -> String 
 
 /// What kind of model it is and what it learns.
 fn summary(history: &History) -> String {
-    let sizes: Vec<String> = history.config.model.latent_sizes.iter().map(ToString::to_string).collect();
+    let sizes: Vec<String> = history.group_sizes().iter().map(ToString::to_string).collect();
     format!("{}, latent units {} from the image up, on {}", kind(history).1, sizes.join("–"), history.config.data.name)
 }
 
@@ -147,7 +147,7 @@ fn tiles(history: &History) -> String {
         tiles += &tile(label(nats, 2), "L₁ of held-out images, nats");
     }
     if let Some(active) = history.active_units() {
-        let all: usize = history.config.model.latent_sizes.iter().sum();
+        let all: usize = history.group_sizes().iter().sum();
         tiles += &tile(format!("{} of {all}", active.iter().sum::<usize>()), "active units");
     }
     tiles += &tile(format!("{} of {}", history.epochs_done(), history.config.train.epochs), "epochs");

@@ -1,14 +1,14 @@
 //! What a trained model shows of itself: samples, reconstructions, its latents, and the generative network to play with.
 
 use rung_datasets::ImageShape;
-use rung_models::Statistics;
+use rung_models::{LatentSource, Statistics};
 
 use super::explorer::{Explorer, Subjects};
 use super::principal::{Principal, principal};
 use crate::error::Result;
 use crate::latents::{Encoder, LayerLatents};
-use crate::model::{DeviceImages, Model};
-use crate::pictures;
+use crate::model::{Architecture, DeviceImages, Model};
+use crate::pictures::{self, Drawing};
 
 /// Images in the grid of each layer's samples, 8 by 8.
 const SAMPLES: usize = 64;
@@ -62,9 +62,14 @@ impl Portrait {
     /// # Errors
     /// If the device has no memory, or the images are of another size than the model's.
     pub fn new(sitter: &Sitter<'_>) -> Result<Self> {
-        let Sitter { model, statistics, shape, images, .. } = *sitter;
-        let depth = model.hierarchy.config().depth();
-        let grid = |layer| pictures::samples(model, statistics, shape, layer, SAMPLES, SEED, false)?.grid(8, 1)?.png();
+        let Sitter { model, statistics, images, .. } = *sitter;
+        let depth = model.network.depth();
+        let source = |layer| match &model.architecture {
+            Architecture::Hierarchy(_) => LatentSource::StandardNormal { layer, count: SAMPLES },
+            // With skip connections no layer can be drawn without those above.
+            Architecture::Staged(_) => LatentSource::SharedAbove { layer, count: SAMPLES },
+        };
+        let grid = |layer| pictures::samples(model, statistics, &source(layer), SEED, Drawing::Mean)?.grid(8, 1)?.png();
         let samples = (1..=depth).map(grid).collect::<Result<_>>()?;
         let latents = images.map(|images| latents(sitter, images)).transpose()?.unwrap_or_default();
         let reconstruct = |images: &DeviceImages| {
@@ -82,7 +87,10 @@ impl Portrait {
             normal_kl: latents.iter().map(normal_kl).collect(),
             planes: latents.iter().map(plane).collect(),
             labels,
-            explorer: sitter.explorer.then(|| Explorer::new(&subjects)).transpose()?,
+            explorer: match &model.architecture {
+                Architecture::Hierarchy(config) if sitter.explorer => Some(Explorer::new(&subjects, config)?),
+                _ => None,
+            },
         })
     }
 }

@@ -1,6 +1,5 @@
 //! Whether layers have collapsed, in words, and what usually helps.
 
-use super::charts::bound::subscript;
 use super::history::History;
 use super::svg::escape;
 use crate::config::Family;
@@ -21,10 +20,10 @@ pub struct Verdict {
 
 /// The verdict for a run with these active units, z_1 first.
 pub fn verdict(history: &History, active: &[usize]) -> Verdict {
-    let sizes = &history.config.model.latent_sizes;
+    let sizes = history.group_sizes();
     let names = |wanted: &dyn Fn(usize, usize) -> bool| -> Vec<String> {
         let layers = sizes.iter().zip(active).enumerate();
-        layers.filter(|(_, (units, active))| wanted(**units, **active)).map(|(index, _)| name(index)).collect()
+        layers.filter(|(_, (units, active))| wanted(**units, **active)).map(|(index, _)| name(history, index)).collect()
     };
     let dead = names(&|_, active| active == 0);
     let weak = names(&|units, active| active > 0 && (active as f64) < FEW * units as f64);
@@ -47,7 +46,11 @@ pub fn verdict(history: &History, active: &[usize]) -> Verdict {
 fn remedies(history: &History) -> Vec<String> {
     let (model, train) = (&history.config.model, &history.config.train);
     let mut advice = Vec::new();
-    if !model.batch_norm_heads || !model.batch_norm_hidden {
+    if model.family.is_staged() {
+        if train.free_bits_nats == 0.0 {
+            advice.push("Free bits (train.free_bits_nats = 2) let every group say so much of an image at no cost.");
+        }
+    } else if !model.batch_norm_heads || !model.batch_norm_hidden {
         advice.push("Batch normalisation, of the heads too (model.batch_norm_hidden and model.batch_norm_heads = true), usually helps most.");
     }
     if train.warmup_epochs == 0 && train.init_from.is_empty() {
@@ -73,8 +76,9 @@ pub fn html(history: &History, active: &[usize]) -> String {
     format!("<div class=\"{class}\"><p><strong>{}</strong></p>{advice}</div>", escape(&finding))
 }
 
-fn name(index: usize) -> String {
-    format!("layer {} (z{})", index + 1, subscript(index as u64 + 1))
+fn name(history: &History, index: usize) -> String {
+    let layer = history.groups.get(index).map_or(index + 1, |group| group.layer);
+    format!("layer {layer} ({})", history.group_name(index))
 }
 
 fn list(names: &[String]) -> String {
@@ -97,12 +101,14 @@ fn have(names: &[String]) -> String {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use crate::model::{expected_shape, groups};
 
     fn history(family: Family, batch_norm: bool, warmup_epochs: u64) -> History {
         let mut config = Config::default();
         (config.model.family, config.train.warmup_epochs) = (family, warmup_epochs);
         (config.model.batch_norm_hidden, config.model.batch_norm_heads) = (batch_norm, batch_norm);
-        History { name: "run".into(), config, epochs: Vec::new(), starts: Vec::new(), evaluations: Vec::new() }
+        let groups = groups(&config, expected_shape(&config.data)).unwrap();
+        History { name: "run".into(), config, groups, epochs: Vec::new(), starts: Vec::new(), evaluations: Vec::new() }
     }
 
     #[test]

@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
-use rung_models::Statistics;
+use rung_models::{Group, LatentSource, Statistics};
 
 use super::run::Training;
 use crate::error::{Error, Result};
 use crate::evaluation::{Evaluation, Request, evaluate};
 use crate::measurement::Measurement;
 use crate::model::snapshot::save_exact_statistics;
-use crate::pictures;
+use crate::pictures::{self, Drawing};
 use crate::report::{self, History, Portrait, Sitter, Subject};
 use crate::statistics;
 
@@ -26,20 +26,26 @@ impl Training<'_> {
     /// # Errors
     /// If the device has no memory or a file cannot be written.
     pub fn finish(&mut self) -> Result<Evaluation> {
+        let mut data = self.snapshot()?;
+        self.trainer.use_average()?;
         let model = &self.trainer.model;
         let exact = statistics::collect(model, &self.images.train, self.config.train.seed, 0)?;
-        let mut data = self.snapshot()?;
         save_exact_statistics(&exact, &mut data)?;
         self.checkpoints.save_last(&data)?;
         drop(data);
         let images = &self.images.held_out;
-        let request =
-            Request { importance_samples: 1, images: images.count(), rows: 1000, seed: self.config.train.seed };
+        let request = Request {
+            importance_samples: 1,
+            images: images.count(),
+            rows: model.rows_at_once(),
+            seed: self.config.train.seed,
+        };
         let started = Instant::now();
         let evaluation = evaluate(model, &exact, images, request, || false, |_, _| ())?
             .ok_or_else(|| Error::new("bug: an evaluation without interruption gave nothing; please report it"))?;
         let measurement = Measurement {
             evaluation,
+            groups: model.network.groups().iter().map(Group::name).collect(),
             samples: 1,
             split: images.split().to_string(),
             images_in_split: images.count(),
@@ -52,9 +58,9 @@ impl Training<'_> {
         };
         measurement.keep(self.run)?;
         let folder = self.run.pictures();
-        let depth = model.hierarchy.config().depth();
+        let source = LatentSource::StandardNormal { layer: model.network.depth(), count: SAMPLES };
         let seed = self.config.train.seed;
-        let samples = pictures::samples(model, &exact, images.shape(), depth, SAMPLES, seed, false)?;
+        let samples = pictures::samples(model, &exact, &source, seed, Drawing::Mean)?;
         samples.grid(10, SCALE)?.save(&folder.join("samples.png"))?;
         let reconstructions =
             pictures::reconstructions(model, &exact, images, RECONSTRUCTIONS.min(images.count()), seed)?;

@@ -18,7 +18,7 @@ use crate::error::{Context, Error, Result};
 use crate::evaluation::{Evaluation, Request, evaluate};
 use crate::interrupt::Interrupt;
 use crate::metrics::{self, MetricsWriter, Record};
-use crate::model::snapshot::{load_optimiser, save_optimiser};
+use crate::model::snapshot::{load_average, load_optimiser, save_average, save_optimiser};
 use crate::model::{DeviceImages, Model};
 use crate::progress::{Console, Progress};
 use crate::run_dir::RunDir;
@@ -80,9 +80,12 @@ impl<'a> Training<'a> {
         config: &'a Config,
         run: &'a RunDir,
         console: &'a Console,
-        model: Model,
+        mut model: Model,
         images: &'a TrainingImages,
     ) -> Result<Self> {
+        if config.train.init_from.is_empty() {
+            model.initialise(&images.train, config)?;
+        }
         Self::at_step(config, run, console, model, images, 0)
     }
 
@@ -102,7 +105,11 @@ impl<'a> Training<'a> {
         let data = loaded.data;
         model.load(&data)?;
         let mut training = Self::at_step(config, run, console, model, images, data.steps("step")?)?;
-        load_optimiser(&mut *training.trainer.optimiser, &training.trainer.model.store, &data)?;
+        let Trainer { model, optimiser, average, .. } = &mut training.trainer;
+        load_optimiser(&mut **optimiser, &model.store, &data)?;
+        if let Some(average) = average {
+            load_average(average, &model.store, &data)?;
+        }
         if let Some(sums) = data.tensors.get(EPOCH_SUMS) {
             training.terms.restore(&sums.to_f64(), data.steps("epoch_steps")?)?;
         }
@@ -118,8 +125,7 @@ impl<'a> Training<'a> {
         images: &'a TrainingImages,
         step: u64,
     ) -> Result<Self> {
-        let (device, dtype, layers) =
-            (model.store.device().clone(), model.store.dtype(), model.hierarchy.config().depth());
+        let (device, dtype, layers) = (model.store.device().clone(), model.store.dtype(), model.network.groups().len());
         let parameters = model.store.element_count();
         metrics::append(&run.starts(), &start_record(step, parameters, &device.description()))?;
         Ok(Self {
@@ -247,10 +253,10 @@ impl<'a> Training<'a> {
         let doing = "checking the model before it is kept";
         let images = &self.images.held_out;
         let x = images.range(0, images.count().min(self.config.train.batch_size), 0).context(doing)?;
-        let Model { hierarchy, store, statistics } = &self.trainer.model;
+        let Model { network, store, statistics, .. } = &self.trainer.model;
         for mode in [Mode::BatchOnly, Mode::Frozen(statistics)] {
             let mut pass = Pass::new(store, None, mode, self.config.train.seed, self.step);
-            let bound = bound(hierarchy, &mut pass, &x, &ObjectiveConfig::default()).context(doing)?;
+            let bound = bound(&**network, &mut pass, &x, &ObjectiveConfig::default()).context(doing)?;
             self.check_finite(&bound)?;
         }
         Ok(())
@@ -288,12 +294,12 @@ impl<'a> Training<'a> {
         Ok(note(&train, measured))
     }
 
-    /// The one-sample bound of the first `count` held-out images, with the running statistics.
-    fn evaluate_held_out(&self, count: usize) -> Result<Option<Evaluation>> {
+    /// The one-sample bound of the first `count` held-out images, with the running statistics and the averaged parameters, if there are any.
+    fn evaluate_held_out(&mut self, count: usize) -> Result<Option<Evaluation>> {
         let images = &self.images.held_out;
-        let request = Request { importance_samples: 1, images: count, rows: 1000, seed: self.config.train.seed };
-        let model = &self.trainer.model;
-        evaluate(model, &model.statistics, images, request, || false, |_, _| ())
+        let rows = self.trainer.model.rows_at_once();
+        let request = Request { importance_samples: 1, images: count, rows, seed: self.config.train.seed };
+        self.trainer.with_average(|model| evaluate(model, &model.statistics, images, request, || false, |_, _| ()))
     }
 
     fn keep_if_best(&mut self, bound_nats: f64) -> Result<()> {
@@ -321,8 +327,11 @@ impl<'a> Training<'a> {
     /// All that a resumed run needs.
     pub(super) fn snapshot(&self) -> Result<CheckpointData> {
         let mut data = CheckpointData::default();
-        let Trainer { model, optimiser, .. } = &self.trainer;
+        let Trainer { model, optimiser, average, .. } = &self.trainer;
         model.save(&mut data)?;
+        if let Some(average) = average {
+            save_average(average, &model.store, &mut data)?;
+        }
         save_optimiser(&**optimiser, &model.store, &mut data)?;
         data.metadata.insert("step".into(), self.step.to_string());
         if let Some(best) = self.best_nats {

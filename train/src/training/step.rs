@@ -1,6 +1,6 @@
 //! One step of training: bound, gradient, clipping, optimiser.
 
-use rung_autograd::optim::{Adam, AdamOptions, Adamax, AdamaxOptions, Optimiser, Schedule, Sgd};
+use rung_autograd::optim::{Adam, AdamOptions, Adamax, AdamaxOptions, Optimiser, ParameterAverage, Schedule, Sgd};
 use rung_autograd::{Tape, Tensor};
 use rung_models::objective::{Bound, ObjectiveConfig, bound};
 use rung_models::{Mode, Pass};
@@ -16,9 +16,14 @@ pub struct Trainer {
     pub model: Model,
     /// The optimiser.
     pub optimiser: Box<dyn Optimiser>,
+    /// The average of its parameters, if there is one.
+    pub average: Option<ParameterAverage>,
     tape: Tape,
     settings: Settings,
 }
+
+/// What an error of the average happened in.
+const AVERAGING: &str = "averaging the parameters";
 
 /// The part of the configuration that a step reads.
 #[derive(Debug, Clone)]
@@ -42,6 +47,8 @@ impl Trainer {
     pub fn new(model: Model, config: &Config) -> Result<Self> {
         let optimiser = optimiser(&model, &config.optimiser)?;
         let train = &config.train;
+        let average = (train.average_decay > 0.0).then(|| ParameterAverage::new(&model.store, train.average_decay));
+        let average = average.transpose().context("allocating the average of the parameters")?;
         let limit = |value: f64| if value > 0.0 { value } else { f64::INFINITY };
         let settings = Settings {
             seed: train.seed,
@@ -53,13 +60,14 @@ impl Trainer {
                 monte_carlo_samples: train.monte_carlo_samples,
                 importance_samples: train.importance_samples,
                 analytic_kl: train.analytic_kl,
+                free_bits_nats: train.free_bits_nats,
             },
             schedule: schedule(&config.optimiser),
             learning_rate: config.optimiser.learning_rate,
             epochs: train.epochs,
             warmup_epochs: train.warmup_epochs,
         };
-        Ok(Self { model, optimiser, tape: Tape::new(), settings })
+        Ok(Self { model, optimiser, average, tape: Tape::new(), settings })
     }
 
     /// The weight of the latent terms in an epoch, counted from 1: min((epoch − 1)/N_t, 1) (specification section 7.4).
@@ -76,6 +84,30 @@ impl Trainer {
         schedule.rate(learning_rate, epoch as usize, epochs as usize)
     }
 
+    /// Does `work` with the parameters that the model is used with: their average, where there is one.
+    ///
+    /// # Errors
+    /// What `work` returns.
+    pub fn with_average<R>(&mut self, work: impl FnOnce(&Model) -> Result<R>) -> Result<R> {
+        let Self { model, average, .. } = self;
+        let Some(average) = average else { return work(model) };
+        average.swap(&mut model.store).context(AVERAGING)?;
+        let result = work(model);
+        average.swap(&mut model.store).context(AVERAGING)?;
+        result
+    }
+
+    /// Leaves the model with the parameters it is used with, for good: no step is made after it.
+    ///
+    /// # Errors
+    /// If a tensor holds the parameters.
+    pub fn use_average(&mut self) -> Result<()> {
+        match self.average.take() {
+            Some(mut average) => average.swap(&mut self.model.store).context(AVERAGING),
+            None => Ok(()),
+        }
+    }
+
     /// Moves the parameters once; `step` addresses the noise. Returns the bound before the move.
     ///
     /// # Errors
@@ -83,10 +115,10 @@ impl Trainer {
     pub fn step(&mut self, x: &Tensor, epoch: u64, step: u64) -> Result<Bound> {
         let objective = ObjectiveConfig { beta: self.warmup(epoch), ..self.settings.objective };
         let learning_rate = self.learning_rate(epoch);
-        let Model { hierarchy, store, statistics } = &mut self.model;
+        let Model { network, store, statistics, .. } = &mut self.model;
         let mode = Mode::Batch(statistics, self.settings.momentum);
         let mut pass = Pass::new(store, Some(&self.tape), mode, self.settings.seed, step);
-        let bound = bound(hierarchy, &mut pass, x, &objective).context("computing the bound")?;
+        let bound = bound(&**network, &mut pass, x, &objective).context("computing the bound")?;
         store.clear_gradients();
         self.tape.backward_into(&[&bound.loss], store).context("computing the gradient")?;
         let Settings { norm_limit, element_limit, .. } = self.settings;
@@ -96,6 +128,9 @@ impl Trainer {
             self.optimiser.step(store, learning_rate)
         }
         .context("moving the parameters")?;
+        if let Some(average) = &mut self.average {
+            average.update(store).context(AVERAGING)?;
+        }
         Ok(bound)
     }
 }

@@ -1,6 +1,6 @@
 //! How many units of each layer are in use (table 2 of the paper).
 
-use super::bound::{subscript, warmup_end};
+use super::bound::warmup_end;
 use super::terms::layer_series;
 use crate::report::axis::{Frame, Scale};
 use crate::report::figure::Figure;
@@ -15,7 +15,7 @@ const FRAME: Frame = Frame { x: (62.0, 466.0), y: (24.0, 266.0) };
 pub fn figure(history: &History) -> Option<Figure> {
     let (epoch, _) = history.last_kl_per_unit()?;
     let active = history.active_units()?;
-    let sizes = &history.config.model.latent_sizes;
+    let sizes = history.group_sizes();
     let most = sizes.iter().copied().max()? as f64;
     let mut svg = Svg::new(480.0, 320.0, "Active units of each layer");
     let y = Scale::new((0.0, most), (FRAME.y.1, FRAME.y.0));
@@ -25,7 +25,7 @@ pub fn figure(history: &History) -> Option<Figure> {
     let mut ticks = Vec::new();
     for (index, (&units, &active)) in sizes.iter().zip(&active).enumerate() {
         let centre = FRAME.x.0 + pitch * (index as f64 + 0.5);
-        let name = format!("z{}", subscript(index as u64 + 1));
+        let name = history.group_name(index);
         let tip = format!("{name}: {active} of {units} units active");
         let (top, filled) = (y.at(units as f64), y.at(active as f64));
         svg.bar("all-units", (centre - width / 2.0, top), (width, FRAME.y.1 - top), &tip);

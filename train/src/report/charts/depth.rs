@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::bound::subscript;
 use crate::config::{Family, ModelConfig};
+use crate::model::family_name;
 use crate::report::figure::Figure;
 use crate::report::history::History;
 use crate::report::line_chart::{LineChart, Series, Span, Stroke};
@@ -68,14 +69,17 @@ pub fn kind(history: &History) -> (usize, String) {
     let ModelConfig { family, batch_norm_hidden, .. } = history.config.model;
     let warmup = history.config.train.warmup_epochs > 0;
     let fine_tuned = !history.config.train.init_from.is_empty();
-    let (family, order) = match family {
-        Family::Vae => ("VAE", 0),
-        Family::Ladder => ("probabilistic ladder", 3),
-        Family::Lvae => ("Ladder VAE", 4),
+    let order = match family {
+        Family::Vae => 0,
+        Family::Ladder => 3,
+        Family::Lvae => 4,
+        Family::StagedVae => 5,
+        Family::StagedLvae => 6,
+        Family::Biva => 7,
     };
-    let mut name = family.to_string();
+    let mut name = family_name(&history.config).to_string();
     let mut extra = 0;
-    if batch_norm_hidden {
+    if batch_norm_hidden && !family.is_staged() {
         name += " + BN";
         extra += 1;
     }

@@ -2,7 +2,6 @@
 
 use serde_json::json;
 
-use super::bound::subscript;
 use crate::evaluation::ACTIVE_NATS;
 use crate::report::axis::{Frame, Scale};
 use crate::report::figure::{Figure, embedded_json};
@@ -32,7 +31,8 @@ struct LayerMap {
 pub fn figure(history: &History) -> Option<Figure> {
     let epochs: Vec<&Epoch> = history.epochs.iter().filter(|epoch| epoch.kl_per_unit().is_some()).collect();
     epochs.first()?;
-    let panels: String = (0..history.depth()).rev().filter_map(|index| panel(&epochs, index)).collect();
+    let panels: String =
+        (0..history.groups.len()).rev().filter_map(|index| panel(&epochs, index, &history.group_name(index))).collect();
     Some(Figure {
         title: "Divergence of every unit over the epochs".into(),
         body: format!("{}<div class=\"panels\">{panels}</div>", legend()),
@@ -66,13 +66,12 @@ fn legend() -> String {
     )
 }
 
-fn panel(epochs: &[&Epoch], index: usize) -> Option<String> {
+fn panel(epochs: &[&Epoch], index: usize, name: &str) -> Option<String> {
     let map = LayerMap::new(epochs, index)?;
     let units = map.units.len();
     // Rows are high enough to be seen, and a small layer does not fill the page.
     let row = (220.0 / units as f64).clamp(4.0, 14.0);
     let bottom = TOP + row * units as f64;
-    let name = format!("z{}", subscript(index as u64 + 1));
     let mut svg = Svg::new(WIDTH, bottom + 44.0, &format!("Divergence of each unit of {name} over the epochs"));
     let frame = Frame { x: (LEFT, RIGHT), y: (TOP, bottom) };
     let column = (RIGHT - LEFT) / map.columns.len() as f64;

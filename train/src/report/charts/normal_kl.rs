@@ -1,23 +1,24 @@
 //! How far each layer's posterior is from the standard normal (figure 6a of the paper).
 
-use super::bound::subscript;
 use crate::report::axis::{Frame, Scale, label};
 use crate::report::figure::Figure;
+use crate::report::history::History;
 use crate::report::svg::{Anchor, Svg};
 
 const FRAME: Frame = Frame { x: (62.0, 466.0), y: (24.0, 266.0) };
 
 /// One run's KL(q(z_i|·) ‖ N(0, I)) by layer.
 pub struct NormalKl<'a> {
-    /// The run's name.
-    pub name: &'a str,
-    /// Nats per image, z_1 first.
+    /// The run.
+    pub history: &'a History,
+    /// Nats per image, nearest to the image first.
     pub nats: &'a [f64],
 }
 
 /// A group of bars for each layer, a bar for each run.
 pub fn figure(runs: &[NormalKl<'_>]) -> Option<Figure> {
-    let depth = runs.iter().map(|run| run.nats.len()).max().filter(|&depth| depth > 0)?;
+    let longest = runs.iter().max_by_key(|run| run.nats.len()).filter(|run| !run.nats.is_empty())?;
+    let depth = longest.nats.len();
     let most = runs.iter().flat_map(|run| run.nats).copied().fold(0.0, f64::max);
     let mut svg = Svg::new(480.0, 320.0, "Divergence of each layer from the standard normal");
     let y = Scale::new((0.0, most.max(0.1) * 1.04), (FRAME.y.1, FRAME.y.0));
@@ -27,11 +28,11 @@ pub fn figure(runs: &[NormalKl<'_>]) -> Option<Figure> {
     let mut ticks = Vec::new();
     for layer in 0..depth {
         let centre = FRAME.x.0 + pitch * (layer as f64 + 0.5);
-        let name = format!("z{}", subscript(layer as u64 + 1));
+        let name = longest.history.group_name(layer);
         for (index, run) in runs.iter().enumerate() {
             let Some(&nats) = run.nats.get(layer) else { continue };
             let left = centre + (index as f64 - runs.len() as f64 / 2.0) * width;
-            let tip = format!("{}, {name}: {} nats", run.name, label(nats, 3));
+            let tip = format!("{}, {name}: {} nats", run.history.name, label(nats, 3));
             svg.bar(
                 &format!("{} fill", colour(runs, index)),
                 (left, y.at(nats)),
@@ -65,7 +66,7 @@ fn legend(runs: &[NormalKl<'_>]) -> String {
         return String::new();
     }
     let entry = |(index, run): (usize, &NormalKl<'_>)| {
-        let name = crate::report::svg::escape(run.name);
+        let name = crate::report::svg::escape(&run.history.name);
         format!(
             "<li><svg viewBox=\"0 0 12 12\" aria-hidden=\"true\"><rect class=\"{} fill\" width=\"12\" height=\"12\"/></svg>{name}</li>",
             colour(runs, index)

@@ -1,8 +1,9 @@
 //! The latents of each layer on the plane of their two principal components, coloured by class (figure 7 of the paper).
 
-use super::bound::subscript;
 use crate::report::axis::label;
 use crate::report::figure::Figure;
+use crate::report::history::History;
+use crate::report::portrait::Portrait;
 use crate::report::principal::Principal;
 use crate::report::svg::{Anchor, Svg, number};
 
@@ -17,11 +18,16 @@ const NAMES: f64 = 24.0;
 const LABEL: f64 = 17.0;
 
 /// A scatter for each layer, the nearest to the image first.
-pub fn figure(planes: &[Principal], labels: Option<&[u32]>) -> Option<Figure> {
+pub fn figure(portrait: &Portrait, history: &History) -> Option<Figure> {
+    let (planes, labels) = (&portrait.planes, portrait.labels.as_deref());
     let first = planes.first()?;
     let count = first.points.len();
     let classes = labels.map_or(0, |labels| labels.iter().take(count).max().map_or(0, |&most| most + 1));
-    let panels: String = planes.iter().enumerate().map(|(index, plane)| panel(index, plane, labels, classes)).collect();
+    let panels: String = planes
+        .iter()
+        .enumerate()
+        .map(|(index, plane)| panel(&history.group_name(index), plane, labels, classes))
+        .collect();
     let colours = match classes {
         0 => "The data has no classes.".to_string(),
         _ => "The number on a cluster is its class, at or beside the median of its images.".to_string(),
@@ -47,8 +53,7 @@ fn legend(classes: u32) -> String {
     format!("<ul class=\"legend\">{}</ul>", (0..classes.min(COLOURS)).map(entry).collect::<String>())
 }
 
-fn panel(index: usize, plane: &Principal, labels: Option<&[u32]>, classes: u32) -> String {
-    let name = format!("z{}", subscript(index as u64 + 1));
+fn panel(name: &str, plane: &Principal, labels: Option<&[u32]>, classes: u32) -> String {
     let points = &plane.points;
     let reach = reach(points);
     let place = |value: f64| SIDE / 2.0 + value / reach * (SIDE / 2.0 - MARGIN);

@@ -3,12 +3,16 @@
 use super::bound::subscript;
 use crate::report::base64::png_address;
 use crate::report::figure::Figure;
+use crate::report::history::History;
 use crate::report::portrait::Portrait;
 
 /// A grid of samples for each layer, the top layer first.
-pub fn samples(portrait: &Portrait) -> Option<Figure> {
+pub fn samples(portrait: &Portrait, history: &History) -> Option<Figure> {
+    if history.config.model.family.is_staged() {
+        return varied_samples(portrait, history);
+    }
     let panel = |(index, png): (usize, &Vec<u8>)| {
-        let name = format!("z{}", subscript(index as u64 + 1));
+        let name = history.group_name(index);
         format!(
             "<div class=\"panel\"><h4>{name} ~ N(0, I)</h4><img class=\"pixels\" alt=\"64 images drawn with {name} from the standard \
              normal\" src=\"{}\"></div>",
@@ -21,6 +25,31 @@ pub fn samples(portrait: &Portrait) -> Option<Figure> {
         body: format!("<div class=\"panels small\">{panels}</div>"),
         caption: "Means of p(x|z₁). The first panel has samples of the model; in the others the layers above are not used. The lower the layer that is drawn, the less its units agree with each other; a layer whose panel \
                   looks as good as the one above it adds nothing."
+            .into(),
+        class: "wide",
+    })
+}
+
+/// A grid for each layer, the top layer first, of samples that share the layers above it.
+fn varied_samples(portrait: &Portrait, history: &History) -> Option<Figure> {
+    let depth = history.depth();
+    let panel = |(index, png): (usize, &Vec<u8>)| {
+        let layer = index + 1;
+        let title = match layer {
+            layer if layer == depth => "all layers drawn anew".to_string(),
+            layer => format!("z{} and below drawn anew", subscript(layer as u64)),
+        };
+        format!(
+            "<div class=\"panel\"><h4>{title}</h4><img class=\"pixels\" alt=\"64 images: {title}\" src=\"{}\"></div>",
+            png_address(png)
+        )
+    };
+    let panels: String = portrait.samples.iter().enumerate().rev().map(panel).collect();
+    (!portrait.samples.is_empty()).then(|| Figure {
+        title: "Samples that share their upper layers".into(),
+        body: format!("<div class=\"panels small\">{panels}</div>"),
+        caption: "Means of p(x|z). The first panel has samples of the model; in each of the others the layers above are one draw, the same in \
+                  all images. What still varies is what the lower layers decide."
             .into(),
         class: "wide",
     })

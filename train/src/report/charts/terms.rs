@@ -1,6 +1,6 @@
 //! The terms of the bound over the epochs: what the pixels cost, and what each layer costs.
 
-use super::bound::{subscript, warmup_end};
+use super::bound::warmup_end;
 use crate::evaluation::ACTIVE_NATS;
 use crate::report::figure::Figure;
 use crate::report::history::{Epoch, History};
@@ -47,7 +47,7 @@ pub fn layer_series(history: &History, value: impl Fn(&Epoch, usize) -> Option<f
     let layer = |index: usize| {
         let point = |epoch: &Epoch| Some((epoch.epoch as f64, value(epoch, index)?));
         let points: Vec<_> = history.epochs.iter().filter_map(point).collect();
-        Series { name: format!("z{}", subscript(index as u64 + 1)), colour: index + 1, stroke: Stroke::Solid, points }
+        Series { name: history.group_name(index), colour: index + 1, stroke: Stroke::Solid, points }
     };
-    (0..history.depth()).map(layer).filter(|series| !series.points.is_empty()).collect()
+    (0..history.groups.len()).map(layer).filter(|series| !series.points.is_empty()).collect()
 }

@@ -1,0 +1,242 @@
+//! The way down: the generative model, and the top-down posteriors that share its features (specification B, section 5.2).
+//!
+//! Prior and posterior of a stage stand side by side in [`Stage`], so that what they share, the features above, is visible.
+
+use rung_autograd::ops::Gaussian;
+use rung_autograd::{Result, Tensor};
+
+use super::block::{ELU, GatedBlock, GatedBlockConfig, Way};
+use super::config::{BivaConfig, BlockConfig, MapShape, Paths, StageConfig, StageObservation};
+use super::head::{GroupHead, Projection};
+use crate::layers::{Builder, Product, WeightNormed};
+use crate::observation::{LogisticMixture, ObservationParameters};
+use crate::pass::Pass;
+
+/// The networks of the way down.
+#[derive(Clone, Debug)]
+pub(super) struct Generative {
+    /// Nearest to the data first; the way down is from the last.
+    stages: Vec<Stage>,
+    output: WeightNormed,
+    observation: StageObservation,
+    image: MapShape,
+    skips: bool,
+}
+
+/// One stage of the way down, and the heads of the groups below it, which read its features.
+#[derive(Clone, Debug)]
+struct Stage {
+    projection: Projection,
+    blocks: Vec<GatedBlock>,
+    below: Option<Heads>,
+}
+
+/// The distributions of the groups of the stage below.
+#[derive(Clone, Debug)]
+struct Heads {
+    /// p of the bottom-up group.
+    bottom_up: Option<GroupHead>,
+    top_down: Option<TopDown>,
+}
+
+/// The top-down group: p from the generative features, q from these merged with the way up's.
+#[derive(Clone, Debug)]
+struct TopDown {
+    p: GroupHead,
+    merge: GatedBlock,
+    q: GroupHead,
+}
+
+/// The distributions of the groups of a stage, given all that is above. `None` where there is no such group.
+#[derive(Clone, Debug)]
+pub(super) struct StageDistributions {
+    /// p of the bottom-up group.
+    pub(super) p_bottom_up: Option<Gaussian>,
+    /// p of the top-down group.
+    pub(super) p_top_down: Option<Gaussian>,
+    /// q of the top-down group, where the way up's features were given.
+    pub(super) q_top_down: Option<Gaussian>,
+}
+
+/// Where the way down is: the features so far.
+#[derive(Debug, Default)]
+pub(super) struct Descent {
+    /// The outputs of the blocks of the stage above: the second inputs of this stage's, one to one. Empty without skip connections.
+    above: Vec<Tensor>,
+    features: Option<Tensor>,
+}
+
+impl Generative {
+    pub(super) fn new(builder: &mut Builder<'_>, config: &BivaConfig) -> Self {
+        let mut builder = builder.at("generative");
+        let maps = config.stage_maps();
+        let mut stages = Vec::with_capacity(config.depth());
+        let mut above: Vec<MapShape> = Vec::new();
+        for index in (0..config.depth()).rev() {
+            let below = index.checked_sub(1).map(|below| (&config.stages[below], maps[below]));
+            let is_top = index + 1 == config.depth();
+            let mut builder = builder.at(index + 1);
+            stages.push(Stage::new(
+                &mut builder,
+                config,
+                &config.stages[index],
+                maps[index],
+                below,
+                is_top,
+                &mut above,
+            ));
+        }
+        stages.reverse();
+        let features = above.last().map_or(config.image.channels, |map| map.channels);
+        let channels = match config.observation {
+            StageObservation::Bernoulli => config.image.channels,
+            StageObservation::LogisticMixture { components } => {
+                LogisticMixture::parameters(components, config.image.channels)
+            }
+        };
+        let pointwise = Product::Convolution { kernel: 1, stride: 1 };
+        let output = WeightNormed::new(&mut builder.at("x"), pointwise, features, channels);
+        Self { stages, output, observation: config.observation, image: config.image, skips: config.skips }
+    }
+
+    /// Goes down through one stage, given the samples of its groups; gives the distributions of the stage below, and the top-down
+    /// posterior there if the way up's features of that stage are given. `index` is i − 1; nothing is below stage 1.
+    pub(super) fn descend(
+        &self,
+        pass: &mut Pass<'_>,
+        descent: &mut Descent,
+        index: usize,
+        samples: &[&Tensor],
+        features_below: Option<&Tensor>,
+    ) -> Result<Option<StageDistributions>> {
+        let stage = &self.stages[index];
+        let mut g = stage.projection.forward(pass, samples)?;
+        let mut outputs = Vec::with_capacity(stage.blocks.len());
+        for (index, block) in stage.blocks.iter().enumerate() {
+            g = block.forward(pass, &g, descent.above.get(index))?;
+            if self.skips {
+                outputs.push(g.clone());
+            }
+        }
+        descent.above = outputs;
+        let distributions = match &stage.below {
+            Some(heads) => Some(heads.forward(pass, &g, features_below)?),
+            None => None,
+        };
+        descent.features = Some(g);
+        Ok(distributions)
+    }
+
+    /// p(x | z) at the end of the way down.
+    pub(super) fn observe(&self, pass: &mut Pass<'_>, descent: Descent) -> Result<ObservationParameters> {
+        let Some(g) = descent.features else {
+            return Err(rung_autograd::Error::argument("observe", "bug: the way down has not begun; please report it"));
+        };
+        let out = self.output.forward(pass, &g.activate(ELU)?)?;
+        let rows = out.shape().sizes()[0];
+        let (positions, channels) = (self.image.height * self.image.width, self.image.channels);
+        match self.observation {
+            StageObservation::Bernoulli => {
+                let logits = planar(&out.reshape([rows, positions, channels])?)?;
+                Ok(ObservationParameters::Bernoulli(logits))
+            }
+            StageObservation::LogisticMixture { components } => {
+                let width = LogisticMixture::parameters(components, channels);
+                let parameters = out.reshape([rows, positions, width])?;
+                Ok(ObservationParameters::LogisticMixture(LogisticMixture { parameters, channels }))
+            }
+        }
+    }
+}
+
+impl Stage {
+    /// `above` has the shapes of the block outputs of the stage above, and of this one afterwards.
+    fn new(
+        builder: &mut Builder<'_>,
+        config: &BivaConfig,
+        stage: &StageConfig,
+        map: MapShape,
+        below: Option<(&StageConfig, MapShape)>,
+        is_top: bool,
+        above: &mut Vec<MapShape>,
+    ) -> Self {
+        let groups = if config.paths == Paths::Bidirectional && !is_top { 2 } else { 1 };
+        let projection = Projection::new(&mut builder.at("projection"), stage.latent, groups, map);
+        let mut input = projection.output();
+        let mut blocks = Vec::with_capacity(stage.blocks.len());
+        let mut outputs = Vec::with_capacity(stage.blocks.len());
+        for (index, &block) in stage.blocks.iter().rev().enumerate() {
+            let aux = above.get(index).copied().filter(|_| config.skips);
+            let (residual, dropout) = (index > 0, config.generative_dropout);
+            let block = GatedBlockConfig { input, aux, block, way: Way::Down, residual, dropout };
+            let made = GatedBlock::new(&mut builder.at("block").at(index + 1), &block);
+            input = made.output();
+            outputs.push(input);
+            blocks.push(made);
+        }
+        *above = outputs;
+        let kernel = stage.blocks[0].kernel;
+        let below = below
+            .map(|(below, below_map)| Heads::new(&mut builder.at("below"), config, below, below_map, input, kernel));
+        Self { projection, blocks, below }
+    }
+}
+
+impl Heads {
+    /// `map` is the shape of the way up's features at the stage, `features` that of the way down's above it.
+    fn new(
+        builder: &mut Builder<'_>,
+        config: &BivaConfig,
+        stage: &StageConfig,
+        map: MapShape,
+        features: MapShape,
+        kernel: usize,
+    ) -> Self {
+        let head = |builder: &mut Builder<'_>, name: &str, map: MapShape| {
+            GroupHead::new(&mut builder.at(name), stage.latent, map, config.log_variance)
+        };
+        let bottom_up = config.paths.has_bottom_up().then(|| head(builder, "p_bottom_up", features));
+        let top_down = config.paths.has_top_down().then(|| {
+            let (p, q) = (head(builder, "p_top_down", features), head(builder, "q_top_down", map));
+            let merge = GatedBlockConfig {
+                input: map,
+                aux: Some(features),
+                block: BlockConfig { channels: map.channels, kernel, stride: 1 },
+                way: Way::Up,
+                residual: true,
+                dropout: config.generative_dropout,
+            };
+            TopDown { p, merge: GatedBlock::new(&mut builder.at("merge"), &merge), q }
+        });
+        Self { bottom_up, top_down }
+    }
+
+    fn forward(
+        &self,
+        pass: &mut Pass<'_>,
+        generated: &Tensor,
+        inferred: Option<&Tensor>,
+    ) -> Result<StageDistributions> {
+        let mut distributions = StageDistributions { p_bottom_up: None, p_top_down: None, q_top_down: None };
+        if let Some(head) = &self.bottom_up {
+            distributions.p_bottom_up = Some(head.forward(pass, generated)?);
+        }
+        if let Some(TopDown { p, merge, q }) = &self.top_down {
+            distributions.p_top_down = Some(p.forward(pass, generated)?);
+            if let Some(inferred) = inferred {
+                let merged = merge.forward(pass, inferred, Some(generated))?;
+                distributions.q_top_down = Some(q.forward(pass, &merged)?);
+            }
+        }
+        Ok(distributions)
+    }
+}
+
+/// [rows, positions, channels] as rows of planes, [rows, channels · positions]: the order of an image in memory.
+pub(super) fn planar(x: &Tensor) -> Result<Tensor> {
+    let &[rows, positions, channels] = x.shape().sizes() else {
+        return Err(rung_autograd::Error::argument("planar", "bug: not [rows, positions, channels]; please report it"));
+    };
+    let turned = if positions == 1 || channels == 1 { x.clone() } else { x.transpose()? };
+    turned.reshape([rows, channels * positions])
+}

@@ -1,0 +1,119 @@
+//! Between feature maps and latents: the heads that give a Gaussian, and the projection of samples back to a map.
+
+use rung_autograd::ops::{Gaussian, concat};
+use rung_autograd::{Result, Tensor};
+
+use super::block::ELU;
+use super::config::{LatentConfig, LogVariance, MapShape};
+use crate::layers::{Builder, Product, WeightNormed};
+use crate::pass::Pass;
+
+/// Added to ln σ² where that is a softplus.
+const LOG_VARIANCE_FLOOR: f64 = 1e-8;
+/// Added to σ where that is a softplus.
+const DEVIATION_FLOOR: f64 = 1e-6;
+
+/// The Gaussian of a group, from the features of its stage: m = W_m e(f), r = W_r e(f); see [`LogVariance`] for σ².
+///
+/// Both weights lie in one layer, the mean's output channels first, so that they are multiplied as one product.
+#[derive(Clone, Debug)]
+pub(super) struct GroupHead {
+    joined: WeightNormed,
+    latent: LatentConfig,
+    map: MapShape,
+    log_variance: LogVariance,
+}
+
+impl GroupHead {
+    pub(super) fn new(
+        builder: &mut Builder<'_>,
+        latent: LatentConfig,
+        map: MapShape,
+        log_variance: LogVariance,
+    ) -> Self {
+        let joined = match latent {
+            LatentConfig::Dense { units } => WeightNormed::new(builder, Product::Dense, map.units(), 2 * units),
+            LatentConfig::Map { channels, kernel } => {
+                let product = Product::Convolution { kernel, stride: 1 };
+                WeightNormed::new(builder, product, map.channels, 2 * channels)
+            }
+        };
+        Self { joined, latent, map, log_variance }
+    }
+
+    /// Mean and variance, [rows, units] each, from a feature map.
+    pub(super) fn forward(&self, pass: &mut Pass<'_>, features: &Tensor) -> Result<Gaussian> {
+        let active = features.activate(ELU)?;
+        let rows = active.shape().sizes()[0];
+        let (heads, axis, channels) = match self.latent {
+            LatentConfig::Dense { units } => {
+                let flat = active.reshape([rows, self.map.units()])?;
+                (self.joined.forward(pass, &flat)?, 1, units)
+            }
+            LatentConfig::Map { channels, .. } => (self.joined.forward(pass, &active)?, 3, channels),
+        };
+        let flat = [rows, self.latent.units(self.map)];
+        let mean = heads.slice(axis, 0, channels)?.reshape(flat)?;
+        let raw = heads.slice(axis, channels, channels)?.reshape(flat)?;
+        Ok(Gaussian { mean, variance: self.variance(&raw)? })
+    }
+
+    fn variance(&self, raw: &Tensor) -> Result<Tensor> {
+        match self.log_variance {
+            LogVariance::Softplus => raw.softplus()?.shift(LOG_VARIANCE_FLOOR)?.exp(),
+            LogVariance::Free => raw.exp(),
+            LogVariance::SoftplusDeviation => {
+                let ln_2 = std::f64::consts::LN_2;
+                raw.scale(ln_2)?.softplus()?.scale(1.0 / ln_2)?.shift(DEVIATION_FLOOR)?.square()
+            }
+        }
+    }
+}
+
+/// From samples to a feature map: a dense layer to all its positions for vectors; the samples themselves, side by side, for maps.
+#[derive(Clone, Debug)]
+pub(super) struct Projection {
+    dense: Option<WeightNormed>,
+    output: MapShape,
+    groups: usize,
+}
+
+impl Projection {
+    /// For `groups` groups of a stage, to a map of this shape.
+    pub(super) fn new(builder: &mut Builder<'_>, latent: LatentConfig, groups: usize, map: MapShape) -> Self {
+        match latent {
+            LatentConfig::Dense { units } => {
+                let dense = WeightNormed::new(builder, Product::Dense, groups * units, map.units());
+                Self { dense: Some(dense), output: map, groups }
+            }
+            LatentConfig::Map { channels, .. } => {
+                Self { dense: None, output: map.with_channels(groups * channels), groups }
+            }
+        }
+    }
+
+    /// The shape of what the projection makes.
+    pub(super) const fn output(&self) -> MapShape {
+        self.output
+    }
+
+    /// The map of the groups' samples, [rows, units] each.
+    pub(super) fn forward(&self, pass: &mut Pass<'_>, samples: &[&Tensor]) -> Result<Tensor> {
+        let rows = samples[0].shape().sizes()[0];
+        let MapShape { height, width, channels } = self.output;
+        if let Some(dense) = &self.dense {
+            return dense.forward(pass, &joined(samples, 1)?)?.reshape([rows, height, width, channels]);
+        }
+        let map = |z: &&Tensor| z.reshape([rows, height, width, channels / self.groups]);
+        let maps: Vec<Tensor> = samples.iter().map(map).collect::<Result<_>>()?;
+        joined(&maps.iter().collect::<Vec<_>>(), 3)
+    }
+}
+
+/// The tensors side by side along an axis.
+pub(super) fn joined(parts: &[&Tensor], axis: usize) -> Result<Tensor> {
+    match parts {
+        [only] => Ok((*only).clone()),
+        parts => concat(parts, axis),
+    }
+}

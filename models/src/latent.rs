@@ -1,0 +1,198 @@
+//! What every deep latent-variable model has in common: stochastic groups, samples of them from q, and samples of the data from p.
+//!
+//! The bounds ([`crate::objective`]) and the programs that train, evaluate and draw pictures know a model by this trait alone.
+
+use std::fmt::Debug;
+use std::ops::Range;
+
+use rung_autograd::ops::Gaussian;
+use rung_autograd::{Error, ParameterStore, Result, Tensor};
+
+use crate::observation::ObservationParameters;
+use crate::pass::Pass;
+use crate::statistics::Statistics;
+
+/// A stochastic group: latent units whose divergence is one term of the bound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// The stochastic layer it belongs to; 1 is nearest to the data. A layer has one group or, with bidirectional inference, two.
+    pub layer: usize,
+    /// What tells it from the layer's other group; empty if there is none.
+    pub role: &'static str,
+    /// Its units: those of all positions, if it is a map.
+    pub units: usize,
+}
+
+impl Group {
+    /// `z_2`; with the direction of its inference where the layer has two groups: `z_2 bottom-up`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("z_{} {}", self.layer, self.role).trim_end().to_string()
+    }
+}
+
+/// One stochastic group, for each row: a sample, and the two distributions the bound compares at it.
+#[derive(Clone, Debug)]
+pub struct Latent {
+    /// The distribution the sample was drawn from: q(z_i | ·).
+    pub q: Gaussian,
+    /// The prior of the group given the samples above; `None` is the standard normal of the top.
+    pub p: Option<Gaussian>,
+    /// The sample, [row, units].
+    pub z: Tensor,
+}
+
+/// Samples of the latents from q, and the likelihood they lead to.
+#[derive(Clone, Debug)]
+pub struct Sampled {
+    /// The groups, nearest to the data first. Rows are images times samples: row = image · samples + sample.
+    pub latents: Vec<Latent>,
+    /// p(x | z).
+    pub p_x: ObservationParameters,
+}
+
+/// Where sampling from the generative model starts.
+#[derive(Clone, Debug)]
+pub enum LatentSource {
+    /// z_i ~ N(0, I) at this layer (1 is nearest to the data), then ancestral samples below it; the top layer gives samples of the model.
+    StandardNormal {
+        /// The layer i.
+        layer: usize,
+        /// How many samples.
+        count: usize,
+    },
+    /// Samples of the model that share one draw of the layers above this one; the layers up to it are drawn for each.
+    SharedAbove {
+        /// The highest layer that varies; 0 for samples that differ in nothing.
+        layer: usize,
+        /// How many samples.
+        count: usize,
+    },
+    /// A given z_i.
+    Given {
+        /// The layer i.
+        layer: usize,
+        /// One row for each sample.
+        z: Tensor,
+    },
+}
+
+/// What exists once per image, however many samples are drawn.
+#[derive(Clone, Debug)]
+pub struct Upward(pub(crate) UpwardState);
+
+#[derive(Clone, Debug)]
+pub(crate) enum UpwardState {
+    /// Bottom-up Gaussians from layer 1: only the first for a bottom-up hierarchy, all for a ladder.
+    Messages(Vec<Gaussian>),
+    /// Nothing: samples are drawn from the first layer on, so that each has a way up of its own.
+    Images(Tensor),
+}
+
+/// A data set as a model sees it.
+#[allow(missing_debug_implementations, reason = "a closure has nothing to show")]
+pub struct WholeData<'a> {
+    /// Some images, by their numbers: [range, `data_size`].
+    pub images: &'a dyn Fn(Range<usize>) -> Result<Tensor>,
+    /// How many images there are.
+    pub count: usize,
+    /// Images that pass through a layer at once.
+    pub chunk: usize,
+}
+
+impl Upward {
+    /// What a model says that another one's way up was given to.
+    pub(crate) fn foreign(&self) -> Error {
+        Error::argument("sample", "this way up is that of a model of another kind")
+    }
+}
+
+/// Why no more than L − 1 layers can be skipped.
+pub(crate) fn no_layer_left(skipped_layers: usize, depth: usize) -> Error {
+    let rule =
+        format!("{skipped_layers} layers can't be skipped in a model of {depth}: at least the top must be inferred");
+    Error::argument("sample_above", rule)
+}
+
+/// Why sampling can't start at a layer.
+pub(crate) fn layer_out_of_range(layer: usize, depth: usize) -> Error {
+    Error::argument("generate", format!("layer {layer} is not one of the model's 1 to {depth}"))
+}
+
+/// A deep latent-variable model p(z) p(x|z) with an inference model q(z|x).
+pub trait LatentModel: Debug {
+    /// Numbers in one example.
+    fn data_size(&self) -> usize;
+
+    /// The stochastic groups, nearest to the data first.
+    fn groups(&self) -> Vec<Group>;
+
+    /// The part of inference that exists once per image.
+    ///
+    /// # Errors
+    /// `Shape` if `x` is not [batch, `data_size`].
+    fn upward(&self, pass: &mut Pass<'_>, x: &Tensor) -> Result<Upward>;
+
+    /// Draws `samples` samples for each image: the layers above `skipped_layers` from q, those up to it from the prior given the layers
+    /// above. The latents are those of the layers above; with the likelihood they give the bound L^{>k} of Maaløe 2019, and with
+    /// `skipped_layers` = 0 the bound itself.
+    ///
+    /// # Errors
+    /// `Argument` if no layer is left; if the device has no memory.
+    fn sample_above(
+        &self,
+        pass: &mut Pass<'_>,
+        upward: &Upward,
+        samples: usize,
+        skipped_layers: usize,
+    ) -> Result<Sampled>;
+
+    /// Samples from the generative model, all layers from the source downwards and p(x | z).
+    ///
+    /// # Errors
+    /// `Argument` if sampling can't start at that layer; `Shape` if a given z has the wrong columns.
+    fn generate(&self, pass: &mut Pass<'_>, source: &LatentSource) -> Result<ObservationParameters>;
+
+    /// Whether KL(q‖p) in closed form is the term of the bound for the group at this position of [`LatentModel::groups`]: it is where
+    /// all conditions of both are sampled before the group.
+    fn has_analytic_kl(&self, group: usize) -> bool;
+
+    /// Replaces every statistic of batch normalisation by that of one batch of all images, each with one sample of the latents; `noise` is
+    /// the seed and the step of the noise. Equal, up to rounding, to a pass of [`Mode::Batch`](crate::Mode::Batch) over all images with
+    /// weight 1. A model without statistics has nothing to do.
+    ///
+    /// # Errors
+    /// If there are no images, or the device has no memory.
+    fn collect_statistics(
+        &self,
+        store: &ParameterStore,
+        data: &WholeData<'_>,
+        noise: (u64, u64),
+        statistics: &mut Statistics,
+    ) -> Result<()> {
+        let _ = (store, data, noise, statistics);
+        Ok(())
+    }
+
+    /// Stochastic layers, L.
+    fn depth(&self) -> usize {
+        self.groups().last().map_or(0, |group| group.layer)
+    }
+
+    /// Draws `samples` samples of all layers for each image.
+    ///
+    /// # Errors
+    /// If the device has no memory.
+    fn sample_posterior(&self, pass: &mut Pass<'_>, upward: &Upward, samples: usize) -> Result<Sampled> {
+        self.sample_above(pass, upward, samples, 0)
+    }
+
+    /// Both steps of inference for a batch.
+    ///
+    /// # Errors
+    /// As [`LatentModel::upward`].
+    fn infer(&self, pass: &mut Pass<'_>, x: &Tensor, samples: usize) -> Result<Sampled> {
+        let upward = self.upward(pass, x)?;
+        self.sample_posterior(pass, &upward, samples)
+    }
+}

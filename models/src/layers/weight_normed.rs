@@ -1,0 +1,113 @@
+//! Layers whose weight is a direction and a gain for each output channel (Salimans and Kingma 2016), with data-dependent initialisation.
+
+use rung_autograd::{Initialiser, ParameterId, Result, Tensor};
+
+use super::Builder;
+use crate::pass::Pass;
+
+/// Standard deviation of the directions' initial elements.
+const DIRECTION_SIGMA: f64 = 0.05;
+/// Standard deviation of every channel of a layer's output on the batch it was initialised with.
+const INITIAL_OUTPUT_SIGMA: f64 = 0.01;
+/// Added to the variance of a channel under the root when a layer is initialised.
+const INITIAL_VARIANCE_FLOOR: f64 = 1e-10;
+
+/// What the weight is applied as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Product {
+    /// Rows times a matrix: [rows, inputs] gives [rows, outputs].
+    Dense,
+    /// A convolution with SAME padding: [rows, height, width, inputs] gives [rows, ⌈height/stride⌉, ⌈width/stride⌉, outputs].
+    Convolution {
+        /// Side of the square kernel.
+        kernel: usize,
+        /// Distance of the positions it is applied at.
+        stride: usize,
+    },
+    /// The adjoint of a convolution: [rows, height, width, inputs] gives [rows, height · stride, width · stride, outputs].
+    Transposed {
+        /// Side of the square kernel.
+        kernel: usize,
+        /// By how much it enlarges.
+        stride: usize,
+    },
+}
+
+/// y = x ∗ w + b with w_o = g_o · V_o/‖V_o‖ for each output channel o; the norm is over all other axes.
+#[derive(Clone, Debug)]
+pub struct WeightNormed {
+    product: Product,
+    outputs: usize,
+    direction: ParameterId,
+    gain: ParameterId,
+    bias: ParameterId,
+}
+
+impl WeightNormed {
+    /// Adds the layer's parameters: V ~ N(0, 0.05²), g = 1, b = 0, which [`Mode::Initialise`](crate::Mode::Initialise) replaces.
+    #[must_use]
+    pub fn new(builder: &mut Builder<'_>, product: Product, inputs: usize, outputs: usize) -> Self {
+        let initialiser = Initialiser::Normal { sigma: DIRECTION_SIGMA };
+        let direction = match product {
+            Product::Dense => builder.parameter("direction", [inputs, outputs], initialiser),
+            Product::Convolution { kernel, .. } => {
+                builder.parameter("direction", [kernel, kernel, inputs, outputs], initialiser)
+            }
+            Product::Transposed { kernel, .. } => {
+                builder.parameter("direction", [kernel, kernel, outputs, inputs], initialiser)
+            }
+        };
+        let gain = builder.parameter("gain", [outputs], Initialiser::Constant(1.0));
+        let bias = builder.parameter("bias", [outputs], Initialiser::Constant(0.0));
+        Self { product, outputs, direction, gain, bias }
+    }
+
+    /// The layer applied to `x`.
+    ///
+    /// # Errors
+    /// `Shape` if `x` does not fit.
+    pub fn forward(&self, pass: &mut Pass<'_>, x: &Tensor) -> Result<Tensor> {
+        if pass.is_initialising() {
+            return self.initialise(pass, x);
+        }
+        let weight = self.weight(pass, &pass.parameter(self.gain))?;
+        self.apply(x, &weight, Some(&pass.parameter(self.bias)))
+    }
+
+    /// A number that no other layer of the model has.
+    pub(crate) const fn index(&self) -> usize {
+        self.direction.index()
+    }
+
+    fn weight(&self, pass: &Pass<'_>, gain: &Tensor) -> Result<Tensor> {
+        let channel_axis = match self.product {
+            Product::Dense => 1,
+            Product::Convolution { .. } => 3,
+            Product::Transposed { .. } => 2,
+        };
+        pass.parameter(self.direction).weight_norm(gain, channel_axis)
+    }
+
+    fn apply(&self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+        match self.product {
+            Product::Dense => x.linear(weight, bias),
+            Product::Convolution { stride, .. } => x.conv2d(weight, bias, stride),
+            Product::Transposed { stride, .. } => x.conv_transpose2d(weight, bias, stride),
+        }
+    }
+
+    /// Sets gain and bias so that every channel of the output has mean 0 and standard deviation 0.01 over the rows and positions.
+    fn initialise(&self, pass: &mut Pass<'_>, x: &Tensor) -> Result<Tensor> {
+        let ones = Tensor::full(x.device(), x.dtype(), 1.0, [self.outputs])?;
+        let raw = self.apply(x, &self.weight(pass, &ones)?, None)?;
+        let rows = raw.reshape([raw.shape().element_count() / self.outputs, self.outputs])?;
+        let mean = rows.mean(0)?;
+        let variance = rows.sub(&mean)?.square()?.mean(0)?;
+        let gain = variance.shift(INITIAL_VARIANCE_FLOOR)?.sqrt()?.reciprocal()?.scale(INITIAL_OUTPUT_SIGMA)?;
+        let bias = mean.mul(&gain)?.neg()?;
+        let out = rows.mul(&gain)?.add(&bias)?.reshape(*raw.shape())?;
+        pass.set_initial(self.gain, gain);
+        pass.set_initial(self.bias, bias);
+        Ok(out)
+    }
+}

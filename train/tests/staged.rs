@@ -1,0 +1,142 @@
+//! A model of stages from training to anomaly scores: a tiny convolutional BIVA on a few glyphs.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Two stages: a strided block each, a vector and a map.
+const TINY: [&str; 10] = [
+    "model.family=biva",
+    "staged.stages=[{channels=4,kernels=[3],strides=[4],latent_units=3},{channels=4,kernels=[3],latent_channels=1,latent_kernel=3}]",
+    "staged.inference_dropout=0.1",
+    "train.free_bits_nats=0.5",
+    "train.average_decay=0.9",
+    "train.warmup_epochs=0",
+    "train.batch_size=32",
+    "train.threads=1",
+    "data.train_images=96",
+    "data.test_images=40",
+];
+
+fn rung(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rung"));
+    command.args(arguments).arg("--quiet").stdin(Stdio::null()).env_remove("RUNG_DATA").output().unwrap()
+}
+
+fn says(arguments: &[&str]) -> String {
+    let output = rung(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn fails(arguments: &[&str]) -> String {
+    let output = rung(arguments);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && !errors.contains("panicked"), "{arguments:?}: {errors}");
+    errors
+}
+
+fn train(path: &Path, epochs: &str, more: &[&str]) -> String {
+    let path = path.display().to_string();
+    let sets = TINY.iter().chain(more).flat_map(|pair| ["--set", pair]);
+    says(&["train", "--epochs", epochs, "--out", &path].into_iter().chain(sets).collect::<Vec<_>>())
+}
+
+/// A finished run, made once and only read.
+fn run() -> &'static str {
+    static RUN: OnceLock<(TempDir, String)> = OnceLock::new();
+    let (_, path) = RUN.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        train(&path, "2", &[]);
+        let path = path.display().to_string();
+        (folder, path)
+    });
+    path
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+#[test]
+fn a_run_is_described_evaluated_and_drawn() {
+    let info = json(&says(&["info", run(), "--json"]));
+    let groups: Vec<&str> = info["groups"].as_array().unwrap().iter().map(|g| g["name"].as_str().unwrap()).collect();
+    assert_eq!(groups, ["z_1 bottom-up", "z_1 top-down", "z_2"]);
+    assert_eq!(info["latent_sizes"], json("[3, 3, 49]"));
+    let bytes = info["average_bytes"].as_u64().unwrap();
+    assert_eq!(4 * info["parameters"].as_u64().unwrap(), bytes);
+    let evaluation = json(&says(&["evaluate", run(), "--importance-samples", "5", "--json"]));
+    assert_eq!(evaluation["kl_nats"].as_array().unwrap().len(), 3);
+    assert!(evaluation["bound_k_nats"].as_f64() >= evaluation["bound_1_nats"].as_f64());
+    // The rows computed at once have other noise, and the same bound within its error.
+    let few = json(&says(&["evaluate", run(), "--importance-samples", "5", "--rows", "7", "--json"]));
+    let bound = |evaluation: &Value| evaluation["bound_k_nats"].as_f64().unwrap();
+    assert!((bound(&few) - bound(&evaluation)).abs() < 5.0, "{few}, {evaluation}");
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    says(&["sample", run(), "--count", "4", "--out", &file("a.png")]);
+    says(&["sample", run(), "--count", "4", "--vary", "1", "--out", &file("b.png")]);
+    says(&["reconstruct", run(), "--count", "4", "--out", &file("c.png")]);
+    says(&["encode", run(), "--count", "4", "--out", &file("d.npz")]);
+    assert_ne!(fs::read(file("a.png")).unwrap(), fs::read(file("b.png")).unwrap());
+    let error = fails(&["sample", run(), "--layer", "1", "--out", &file("e.png")]);
+    assert!(error.contains("sampling starts at the top, 2"), "{error}");
+    let page = fs::read_to_string(Path::new(run()).join("report.html")).unwrap();
+    assert!(page.contains("z₁↑") && page.contains("z₁↓") && page.contains("Samples that share their upper layers"));
+}
+
+#[test]
+fn a_resumed_run_ends_with_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    train(&path, "1", &[]);
+    says(&["train", "--resume", &path.display().to_string(), "--epochs", "2"]);
+    let bytes = |run: &Path| fs::read(run.join("checkpoints/last.safetensors")).unwrap();
+    assert!(bytes(&path) == bytes(Path::new(run())), "the checkpoints differ");
+}
+
+/// The averaged parameters are what is exported, under the names of the parameters.
+#[test]
+fn an_export_has_the_averaged_parameters() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.safetensors");
+    says(&["export", run(), "--format", "safetensors", "--out", &file.display().to_string()]);
+    let read = |path: &Path| fs::read(path).unwrap();
+    let (exported, checkpoint) = (read(&file), read(&Path::new(run()).join("checkpoints/last.safetensors")));
+    let exported = safetensors::SafeTensors::deserialize(&exported).unwrap();
+    let checkpoint = safetensors::SafeTensors::deserialize(&checkpoint).unwrap();
+    let name = "generative.x.gain";
+    let averaged = checkpoint.tensor(&format!("average.{name}")).unwrap();
+    assert_eq!(exported.tensor(name).unwrap().data(), averaged.data());
+    assert_ne!(checkpoint.tensor(name).unwrap().data(), averaged.data());
+    assert!(exported.names().iter().all(|name| !name.starts_with("average.")));
+}
+
+#[test]
+fn what_makes_no_model_is_refused() {
+    let with = |pair: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run").display().to_string();
+        let sets = TINY.iter().copied().chain([pair]).flat_map(|pair| ["--set", pair]);
+        fails(&["train", "--epochs", "1", "--out", &path].into_iter().chain(sets).collect::<Vec<_>>())
+    };
+    for (pair, message) in [
+        ("staged.stages=[]", "a model of stages needs at least one"),
+        (
+            "staged.stages=[{channels=4,kernels=[3],latent_units=3,latent_channels=1,latent_kernel=1}]",
+            "either latent_units or",
+        ),
+        ("staged.stages=[{channels=4,kernels=[3],strides=[3],latent_units=3}]", "can't shrink by a stride of 3"),
+        ("staged.stages=[{channels=4,kernels=[3],latent_unit=3}]", "unknown field `latent_unit`"),
+        ("train.batch_size=1000000", "batch"),
+    ] {
+        let error = with(pair);
+        assert!(error.contains(message), "{pair}: {error}");
+    }
+}
