@@ -1,5 +1,6 @@
 //! Rung: trains, evaluates, explains and uses deep hierarchical variational autoencoders.
 
+pub mod anomaly;
 pub mod atomic_file;
 pub mod bench;
 pub mod checkpoint;
@@ -56,6 +57,7 @@ fn run(command: Option<Command>, console: &Console) -> Result<()> {
         Some(Command::Sample(arguments)) => cli::sample::run(&arguments, console),
         Some(Command::Reconstruct(arguments)) => cli::reconstruct::run(&arguments, console),
         Some(Command::Encode(arguments)) => cli::encode::run(&arguments, console),
+        Some(Command::Anomaly(arguments)) => cli::anomaly::run(&arguments, console),
         Some(Command::Report(arguments)) => cli::report::run(&arguments, console),
         Some(Command::Reproduce(arguments)) => cli::reproduce::run(&arguments, console),
         Some(Command::Export(arguments)) => cli::export::run(&arguments, console),

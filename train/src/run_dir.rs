@@ -155,6 +155,11 @@ impl RunDir {
         self.path.join("evaluations.jsonl")
     }
 
+    /// `anomaly.json`: how the model's scores separate two data sets, as they were compared last.
+    pub fn anomaly(&self) -> PathBuf {
+        self.path.join("anomaly.json")
+    }
+
     /// `report.html`: the run in pictures.
     pub fn report(&self) -> PathBuf {
         self.path.join("report.html")

@@ -119,6 +119,30 @@ fn an_export_has_the_averaged_parameters() {
 }
 
 #[test]
+fn equal_sets_of_images_are_not_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let csv = folder.path().join("scores.csv").display().to_string();
+    let found = json(&says(&["anomaly", run(), "--against", "glyphs", "--json", "--out", &csv]));
+    assert_eq!((found["own_images"].as_u64(), found["foreign_images"].as_u64()), (Some(40), Some(40)));
+    let bounds = found["bounds"].as_array().unwrap();
+    assert_eq!((bounds.len(), found["ratios"].as_array().unwrap().len()), (2, 1));
+    assert!(bounds.iter().all(|separation| separation["auroc"].as_f64() == Some(0.5)), "{found}");
+    let text = fs::read_to_string(&csv).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "dataset,image,bound_above_0_nats,bound_above_1_nats");
+    assert_eq!(lines.len(), 81);
+    // Each image's bound is what the mean is of.
+    let mean =
+        lines[1..41].iter().map(|line| line.split(',').nth(2).unwrap().parse::<f64>().unwrap()).sum::<f64>() / 40.0;
+    assert!((mean + bounds[0]["own_mean_nats"].as_f64().unwrap()).abs() < 1e-3);
+    says(&["report", run(), "--out", &folder.path().join("report.html").display().to_string()]);
+    let page = fs::read_to_string(folder.path().join("report.html")).unwrap();
+    assert!(page.contains("Scores of own and foreign images") && page.contains("AUROC 0.500"));
+    let error = fails(&["anomaly", run(), "--against", "nothing", "--out", &csv]);
+    assert!(error.contains("nothing"), "{error}");
+}
+
+#[test]
 fn what_makes_no_model_is_refused() {
     let with = |pair: &str| {
         let folder = tempfile::tempdir().unwrap();

@@ -3,6 +3,7 @@
 //! Every help text starts with the two commands that most people want. Flags that several
 //! subcommands share are declared in [`shared`].
 
+pub mod anomaly;
 pub mod bench;
 pub mod completions;
 pub mod data;
@@ -85,6 +86,11 @@ pub enum Command {
     /// The .npz file holds, for each layer i, the arrays z_i (a sample), mean_i and variance_i of shape
     /// [images, units], and the labels where the data set has them.
     Encode(encode::EncodeArgs),
+    /// Score how strange images are to a trained model
+    ///
+    /// For every k it computes the bound of each image with the k lowest layers drawn from the prior, and how
+    /// much the lower layers add. With --against it says how well each score separates two data sets.
+    Anomaly(anomaly::AnomalyArgs),
     /// Show a run, or compare several, in one HTML file
     ///
     /// The page needs nothing but a browser: curves, active units, the divergence of every unit, samples,

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::charts::bound::subscript;
+use crate::anomaly::Outcome;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::metrics;
@@ -27,6 +28,8 @@ pub struct History {
     pub starts: Vec<Start>,
     /// What was measured of the model after training or between.
     pub evaluations: Vec<EvaluationLine>,
+    /// How its scores separate two data sets, if that was looked at.
+    pub anomaly: Option<Outcome>,
 }
 
 /// One line of `metrics.jsonl`; a number that was not finite is missing.
@@ -146,6 +149,7 @@ impl History {
             epochs: lines(&run.metrics())?,
             starts: lines(&run.starts())?,
             evaluations: lines(&run.evaluations())?,
+            anomaly: Outcome::read(run)?,
         })
     }
 

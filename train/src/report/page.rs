@@ -3,7 +3,7 @@
 use super::axis::label;
 use super::charts::bound::subscript;
 use super::charts::depth::kind;
-use super::charts::{active_units, bound, depth, heat_map, normal_kl, overlay, pca, pictures, terms};
+use super::charts::{active_units, anomaly, bound, depth, heat_map, normal_kl, overlay, pca, pictures, terms};
 use super::figure::{Figure, embedded_json, table};
 use super::history::{EvaluationLine, History};
 use super::svg::escape;
@@ -56,6 +56,7 @@ fn single(subject: &Subject) -> String {
         Ok(portrait) => page += &portrait_sections(history, portrait),
         Err(reason) => page += &format!("<p class=\"note\">No pictures of the model: {}</p>\n", escape(reason)),
     }
+    page += &section("Foreign images", [history.anomaly.as_ref().and_then(anomaly::figure)]);
     page + &evaluations(history) + &facts(history)
 }
 

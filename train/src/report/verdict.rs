@@ -108,7 +108,15 @@ mod tests {
         (config.model.family, config.train.warmup_epochs) = (family, warmup_epochs);
         (config.model.batch_norm_hidden, config.model.batch_norm_heads) = (batch_norm, batch_norm);
         let groups = groups(&config, expected_shape(&config.data)).unwrap();
-        History { name: "run".into(), config, groups, epochs: Vec::new(), starts: Vec::new(), evaluations: Vec::new() }
+        History {
+            name: "run".into(),
+            config,
+            groups,
+            epochs: Vec::new(),
+            starts: Vec::new(),
+            evaluations: Vec::new(),
+            anomaly: None,
+        }
     }
 
     #[test]

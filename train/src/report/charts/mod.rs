@@ -2,6 +2,7 @@
 //! what it needs has not been measured.
 
 pub mod active_units;
+pub mod anomaly;
 pub mod bound;
 pub mod depth;
 pub mod heat_map;

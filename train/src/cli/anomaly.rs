@@ -1,0 +1,182 @@
+//! `rung anomaly`: which images are strange to a model.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::data_source;
+use super::shared::{ImagesArgs, RunArgs, output_file};
+use crate::anomaly::{ImageBounds, Outcome, Request, Separation, bounds};
+use crate::atomic_file;
+use crate::config::DataConfig;
+use crate::error::{Error, Result};
+use crate::interrupt::Interrupt;
+use crate::loaded::{LoadedRun, with_images};
+use crate::model::DeviceImages;
+use crate::progress::Console;
+use crate::run_dir::RunDir;
+
+/// Score how strange images are to a trained model.
+#[derive(Debug, Args)]
+#[command(before_help = "Most people want:\n  \
+        rung anomaly runs/biva --against fashion-mnist    can it tell clothes from digits?\n  \
+        rung anomaly runs/biva --out scores.csv           the scores of its own test images")]
+pub struct AnomalyArgs {
+    /// The model.
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// The images.
+    #[command(flatten)]
+    pub images: ImagesArgs,
+    /// Score the images of this data set, instead of the run's own
+    #[arg(long, value_name = "NAME")]
+    pub dataset: Option<String>,
+    /// Compare with the test images of this foreign data set
+    #[arg(long, value_name = "NAME")]
+    pub against: Option<String>,
+    /// Images of each data set, from the first; 0 for all
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    pub count: usize,
+    /// Samples an image inside the logarithm of each bound
+    #[arg(long, value_name = "K", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub importance_samples: u32,
+    /// Rows computed at once (images times samples); less takes less memory [default: 1000, fewer for large feature maps]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub rows: Option<u32>,
+    /// Seed of the samples
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// CSV file of the scores of every image [default: RUN/anomaly.csv]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A data set's name and its bounds.
+struct Scored {
+    name: String,
+    bounds: ImageBounds,
+}
+
+/// Scores, prints, and writes the CSV file; with `--against` also what the report shows.
+///
+/// # Errors
+/// If the run or the data cannot be opened, the device fails, a file cannot be written, or a person interrupts.
+pub fn run(arguments: &AnomalyArgs, console: &Console) -> Result<()> {
+    let interrupt = Interrupt::install()?;
+    let folder = RunDir::open(&arguments.run.run)?;
+    let path = output_file(arguments.out.as_deref(), folder.path(), "anomaly.csv")?;
+    let (scored, outcome) = with_images(&arguments.run, &arguments.images, console, |mut loaded, images| {
+        let own = match &arguments.dataset {
+            Some(name) => other_images(arguments, &mut loaded, name, console)?,
+            None => (loaded.config.data.name.clone(), images),
+        };
+        let mut scored = vec![score(arguments, &loaded, own, &interrupt, console)?];
+        if let Some(name) = &arguments.against {
+            let foreign = other_images(arguments, &mut loaded, name, console)?;
+            scored.push(score(arguments, &loaded, foreign, &interrupt, console)?);
+        }
+        let outcome = match scored.as_slice() {
+            [own, foreign] => Some(Outcome::new(
+                (&own.name, &own.bounds),
+                (&foreign.name, &foreign.bounds),
+                arguments.importance_samples as usize,
+                loaded.step,
+            )),
+            _ => None,
+        };
+        Ok((scored, outcome))
+    })?;
+    write_csv(&path, &scored)?;
+    if let Some(outcome) = &outcome {
+        outcome.keep(&folder)?;
+        match arguments.json {
+            true => console.result(&serde_json::to_string(outcome).unwrap_or_default())?,
+            false => console.result(&text(outcome))?,
+        }
+    }
+    console.info("one line an image: data set, index, L^{>k} in nats for every k");
+    if arguments.json { Ok(()) } else { console.result(&path.display().to_string()) }
+}
+
+/// The images of another data set, treated as the run's own.
+fn other_images(
+    arguments: &AnomalyArgs,
+    loaded: &mut LoadedRun<'_>,
+    name: &str,
+    console: &Console,
+) -> Result<(String, DeviceImages)> {
+    let config = DataConfig { name: name.into(), ..loaded.config.data.clone() };
+    let dataset = data_source::open(&config, console)?;
+    let split = arguments.images.split.into();
+    let seed = loaded.config.train.seed;
+    let images = data_source::on_device(&dataset, split, &config, seed, loaded.model.store.device())?;
+    let (model, data) = (loaded.model.shape, images.shape());
+    if model != data {
+        let words = |shape: rung_datasets::ImageShape| format!("{}x{}x{}", shape.channels, shape.height, shape.width);
+        return Err(Error::new(format!(
+            "the model is for images of {}, those of {name} are {}",
+            words(model),
+            words(data)
+        ))
+        .with_advice("choose a data set with images of that shape (rung data list)"));
+    }
+    Ok((name.into(), images))
+}
+
+fn score(
+    arguments: &AnomalyArgs,
+    loaded: &LoadedRun<'_>,
+    (name, images): (String, DeviceImages),
+    interrupt: &Interrupt,
+    console: &Console,
+) -> Result<Scored> {
+    let count = if arguments.count == 0 { images.count() } else { arguments.count.min(images.count()) };
+    let request = Request {
+        images: count,
+        importance_samples: arguments.importance_samples as usize,
+        rows: arguments.rows.map_or_else(|| loaded.model.rows_at_once(), |rows| rows as usize),
+        seed: arguments.seed,
+    };
+    let mut progress = console.progress(&format!("scoring {name}"), "images", 0, count as u64);
+    let scored = bounds(loaded, &images, request, || interrupt.requested(), |done| progress.update(done as u64, ""))?;
+    drop(progress);
+    let bounds = scored.ok_or_else(|| Error::interrupted("stopped as asked; nothing was written"))?;
+    Ok(Scored { name, bounds })
+}
+
+fn write_csv(path: &Path, scored: &[Scored]) -> Result<()> {
+    let depth = scored.first().map_or(0, |scored| scored.bounds.by_layer.len());
+    let columns: Vec<String> = (0..depth).map(|k| format!("bound_above_{k}_nats")).collect();
+    let mut csv = format!("dataset,image,{}\n", columns.join(","));
+    for Scored { name, bounds } in scored {
+        let name =
+            if name.contains([',', '"', '\n']) { format!("\"{}\"", name.replace('"', "\"\"")) } else { name.clone() };
+        for image in 0..bounds.count() {
+            let _ = write!(csv, "{name},{image}");
+            for of_layer in &bounds.by_layer {
+                let _ = write!(csv, ",{:.4}", of_layer[image]);
+            }
+            csv.push('\n');
+        }
+    }
+    atomic_file::write(path, |out| out.write_all(csv.as_bytes()))
+}
+
+fn text(outcome: &Outcome) -> String {
+    let Outcome { own, foreign, own_images, foreign_images, importance_samples, .. } = outcome;
+    let mut text = format!(
+        "{own_images} images of {own} against {foreign_images} of {foreign}, {importance_samples} importance samples\n\
+         score            {own:>14} {foreign:>14}    AUROC\n"
+    );
+    let mut line = |name: String, separation: &Separation| {
+        let Separation { own_mean_nats, foreign_mean_nats, auroc, .. } = separation;
+        text += &format!("{name:<16} {own_mean_nats:>14.2} {foreign_mean_nats:>14.2}   {auroc:.4}\n");
+    };
+    outcome.bounds.iter().for_each(|separation| line(format!("-L^{{>{}}}", separation.k), separation));
+    outcome.ratios.iter().for_each(|separation| line(format!("L - L^{{>{}}}", separation.k), separation));
+    text + "Scores are means in nats per image; an AUROC of 0.5 separates nothing, 1 everything."
+}
