@@ -30,6 +30,9 @@ impl Scratch {
     /// whenever more of them do than ever before.
     pub(super) fn reserve<T: Copy>(count: usize, length: usize) {
         let lines = lines_of::<T>(length);
+        if lines == 0 {
+            return;
+        }
         let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
         free.sort_unstable_by_key(|buffer| std::cmp::Reverse(buffer.len()));
         let missing = count.saturating_sub(free.len());
