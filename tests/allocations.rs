@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rayon::ThreadPoolBuilder;
 use rung_autograd::{DType, Device};
+use rung_tests::convnet::ConvNet;
 use rung_tests::mlp::{Mlp, Sizes};
 
 /// The system's allocator, counting requests while it is told to.
@@ -60,11 +61,17 @@ fn a_steady_training_loop_allocates_nothing() {
     let pool = ThreadPoolBuilder::new().num_threads(2).build().unwrap();
     pool.install(|| {
         let mut mlp = Mlp::new(&Device::cpu(), DType::F32, sizes).unwrap();
-        let mut train = |steps| (0..steps).for_each(|_| drop(mlp.train_step().unwrap()));
-        let (first, _) = allocations_of(|| train(1));
-        assert!(first > 0, "the first step must allocate, or nothing is counted");
-        train(2);
-        let (requests, bytes) = allocations_of(|| train(4));
-        assert_eq!(requests, 0, "{requests} allocations of {bytes} bytes in four steps");
+        settles("the autoencoder of layers", || drop(mlp.train_step().unwrap()));
+        let mut convnet = ConvNet::new(&Device::cpu(), DType::F32, 20, 14).unwrap();
+        settles("the convolutional one", || drop(convnet.train_step().unwrap()));
     });
+}
+
+/// Asserts that the first step allocates, and that none does after the third.
+fn settles(model: &str, mut step: impl FnMut()) {
+    let (first, _) = allocations_of(&mut step);
+    assert!(first > 0, "{model}: the first step must allocate, or nothing is counted");
+    (0..2).for_each(|_| step());
+    let (requests, bytes) = allocations_of(|| (0..4).for_each(|_| step()));
+    assert_eq!(requests, 0, "{model}: {requests} allocations of {bytes} bytes in four steps");
 }

@@ -3,6 +3,7 @@
 use rung_autograd::gradcheck::{Options, gradcheck};
 use rung_autograd::rng::Address;
 use rung_autograd::{DType, Device, Result, Tensor};
+use rung_tests::convnet::ConvNet;
 use rung_tests::{devices, opencl_devices};
 
 fn normal<const N: usize>(device: &Device, dtype: DType, stream: u32, shape: [usize; N]) -> Tensor {
@@ -110,4 +111,25 @@ fn pooling_refuses_windows_that_do_not_fit() {
     }
     let error = x.reshape([4, 12]).unwrap().average_pool2d(2).unwrap_err().to_string();
     assert!(error.contains("x must be [batch, height, width, channel]"), "{error}");
+}
+
+/// Maps of odd size, a stride of 2 and its transpose cannot be added; 6 × 6 has a map of 3 × 3 within.
+#[test]
+fn the_gradients_of_a_convolutional_model_match_differences() {
+    for device in devices() {
+        let mut model = ConvNet::new(&device, DType::F64, 2, 6).unwrap();
+        model.check_gradients(&Options { directions: 2, ..Options::default() }).unwrap();
+    }
+}
+
+#[test]
+fn a_convolutional_model_learns_its_batch() {
+    for device in all_devices() {
+        let mut model = ConvNet::new(&device, DType::F32, 8, 10).unwrap();
+        let first = model.train_step().unwrap().to_scalar().unwrap();
+        (0..60).for_each(|_| drop(model.train_step().unwrap()));
+        let last = model.train_step().unwrap().to_scalar().unwrap();
+        // A hundred pixels of 256 levels: the first guess is no better than even, and each pixel gains a fifth of a nat at least.
+        assert!(last < first - 20.0, "{}: {first} nats, then {last}", device.name());
+    }
 }

@@ -34,9 +34,10 @@
 //! # The map
 //! | file | what |
 //! |---|---|
-//! | `backend.rs` | the contract: start here |
+//! | `backend.rs`, `backend/` | the contract: start here |
 //! | `shape.rs`, `function.rs` | how primitives see arrays; the scalar functions they apply |
 //! | `buffer.rs`, `view.rs`, `device.rs` | memory and handles |
+//! | `window.rs` | which positions of a map a convolution and its adjoint sum |
 //! | `rng/` | Philox: random numbers as functions of their address |
 //! | `cpu/` | the processor: `matmul/` has the engines of the matrix product, `math.rs` the vectorised functions |
 //! | `profile.rs` | where the time of a device goes |

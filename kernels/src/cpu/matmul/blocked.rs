@@ -29,7 +29,9 @@ pub(super) unsafe fn multiply<K: MicroKernel>(
         out: Shared::new(out.as_mut_ptr()),
         kernel: PhantomData,
     };
-    let tasks = task_count(shape, rayon::current_num_threads());
+    let threads = rayon::current_num_threads();
+    let tasks = task_count(shape, threads);
+    Scratch::reserve::<f32>(tasks.min(threads), Plan::most_scratch_len::<K>(shape));
     Part::whole(shape).divide(tasks, [K::ROWS, K::COLUMNS], &|part| {
         // SAFETY: the parts are disjoint and lie in the shape; the processor has the instructions.
         unsafe { product.multiply_part(part) }

@@ -34,6 +34,7 @@ pub(super) unsafe fn correlate<K: MicroKernel>(
     let job = Job::<K> { shape, source, weight, bias, out: Shared::new(out.as_mut_ptr()), kernel: PhantomData };
     let tasks = task_count(shape.product(), rayon::current_num_threads());
     let whole = Part { rows: 0..shape.batch * shape.rows.count, columns: 0..shape.results };
+    Scratch::reserve::<f32>(tasks.min(rayon::current_num_threads()), job.most_scratch(&whole));
     whole.divide(tasks, [1, K::COLUMNS], &|part| {
         // SAFETY: the parts are disjoint and lie in the map of results; the processor has the instructions.
         unsafe { job.compute(part) }
@@ -138,6 +139,13 @@ impl<K: MicroKernel> Job<'_, K> {
                 }
             }
         }
+    }
+
+    /// Numbers that a part of `whole` takes at most.
+    fn most_scratch(&self, whole: &Part) -> usize {
+        let blocks = Blocks::new(self.shape, K::MAX_INNER);
+        let block = whole.columns.len().min(MAX_COLUMNS).next_multiple_of(K::COLUMNS) * blocks.largest();
+        WEIGHT_LEN.max(block).min(blocks.count() * block) + self.band_len(&whole.rows)
     }
 
     /// Results without any term: those are zero, or the bias.

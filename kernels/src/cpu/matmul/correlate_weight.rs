@@ -50,10 +50,15 @@ pub(super) unsafe fn correlate_weight<K: MicroKernel>(
             unsafe { job.sum(image..image + images, taps, part.slice) }
         });
     };
+    let tasks = groups * shape.rows.taps.div_ceil(taps_at_once);
+    let [strips_len, panels_len] = job.lens(taps_at_once);
+    let reserve = || Scratch::reserve::<f32>(tasks.min(rayon::current_num_threads()), strips_len + panels_len);
     if groups == 1 {
+        reserve();
         return sum_group(0, grad_weight);
     }
     let mut scratch = Scratch::take::<f32>(groups * len);
+    reserve();
     let partial = scratch.as_mut_slice::<f32>(groups * len);
     for_each_block_of(1, groups, work / groups, rows(&mut *partial, len), |range, part| {
         range.zip(part.slice.chunks_exact_mut(len)).for_each(|(group, weight)| sum_group(group, weight));
@@ -110,11 +115,8 @@ impl<K: MicroKernel> Job<'_, K> {
     unsafe fn sum(&self, images: Range<usize>, taps: Range<usize>, weight: &mut [f32]) {
         let window = &self.shape.rows;
         weight.fill(0.0);
-        let most = (K::MAX_INNER / self.shape.columns.count).clamp(1, window.count);
-        let bands = window.count.div_ceil(most);
-        let most_sources = (window.count.div_ceil(bands) - 1) * window.step + taps.len();
-        let strips_len = self.strip_count() * most_sources * self.pitch();
-        let panels_len = self.shape.results.next_multiple_of(K::COLUMNS) * most * self.shape.columns.count;
+        let bands = self.bands();
+        let [strips_len, panels_len] = self.lens(taps.len());
         let mut scratch = Scratch::take::<f32>(strips_len + panels_len);
         let strips = scratch.as_mut_ptr::<f32>();
         for image in images {
@@ -131,6 +133,20 @@ impl<K: MicroKernel> Job<'_, K> {
                 }
             }
         }
+    }
+
+    /// Bands of positions that an image is cut into: their rows together are the terms of a block.
+    fn bands(&self) -> usize {
+        let most = (K::MAX_INNER / self.shape.columns.count).clamp(1, self.shape.rows.count);
+        self.shape.rows.count.div_ceil(most)
+    }
+
+    /// Numbers of a band's strips and panels, for so many rows of the kernel.
+    fn lens(&self, taps: usize) -> [usize; 2] {
+        let rows = self.shape.rows.count.div_ceil(self.bands());
+        let sources = (rows - 1) * self.shape.rows.step + taps;
+        let panels = self.shape.results.next_multiple_of(K::COLUMNS) * rows * self.shape.columns.count;
+        [self.strip_count() * sources * self.pitch(), panels]
     }
 
     /// Strips of channels: as many as tiles have rows.

@@ -73,6 +73,16 @@ impl Plan {
         }
     }
 
+    /// Numbers of memory that any part of a product takes at most; 0 if none packs.
+    pub(super) fn most_scratch_len<K: MicroKernel>(shape: MatmulShape) -> usize {
+        if Plan::new::<K>(shape, &Part::whole(shape)).scratch_len() == 0 {
+            return 0;
+        }
+        let inner = shape.inner.div_ceil(shape.inner.div_ceil(K::MAX_INNER));
+        let columns = shape.columns.min(MAX_COLUMNS).next_multiple_of(K::COLUMNS);
+        (columns + shape.rows.min(MAX_ROWS).div_ceil(K::ROWS) * K::LANES) * inner
+    }
+
     /// Numbers of memory for the packed blocks.
     pub(super) fn scratch_len(&self) -> usize {
         self.right_len + self.left_len

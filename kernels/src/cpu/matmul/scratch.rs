@@ -15,18 +15,29 @@ static FREE: Mutex<Vec<Vec<Line>>> = Mutex::new(Vec::new());
 pub(super) struct Scratch(Vec<Line>);
 
 impl Scratch {
-    /// A buffer of at least `length` numbers of type `T`, of any value.
+    /// A buffer of at least `length` numbers of type `T`, of any value: the smallest that is long enough, or the longest, made longer.
     pub(super) fn take<T: Copy>(length: usize) -> Scratch {
-        let lines = (length * size_of::<T>()).div_ceil(size_of::<Line>());
+        let lines = lines_of::<T>(length);
         let mut buffer = {
             let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
-            free.pop().unwrap_or_default()
+            best(&free, lines).map(|at| free.swap_remove(at)).unwrap_or_default()
         };
-        if buffer.len() < lines {
-            buffer.clear();
-            buffer.resize(lines, Line([0.0; 16]));
-        }
+        lengthen(&mut buffer, lines);
         Scratch(buffer)
+    }
+
+    /// Sees to it that `count` tasks at once find such buffers. Which tasks overlap is chance; without this, memory would be asked for
+    /// whenever more of them do than ever before.
+    pub(super) fn reserve<T: Copy>(count: usize, length: usize) {
+        let lines = lines_of::<T>(length);
+        if lines == 0 {
+            return;
+        }
+        let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+        free.sort_unstable_by_key(|buffer| std::cmp::Reverse(buffer.len()));
+        let missing = count.saturating_sub(free.len());
+        free.extend(std::iter::repeat_with(Vec::new).take(missing));
+        free.iter_mut().take(count).for_each(|buffer| lengthen(buffer, lines));
     }
 
     /// Its memory, for numbers of the type it was taken for.
@@ -39,6 +50,25 @@ impl Scratch {
         assert!(length * size_of::<T>() <= self.0.len() * size_of::<Line>(), "bug: a scratch buffer is too short");
         // SAFETY: the lines are initialised, as long as that and aligned for any float, and borrowed as long as the slice lives.
         unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr(), length) }
+    }
+}
+
+fn lines_of<T>(length: usize) -> usize {
+    (length * size_of::<T>()).div_ceil(size_of::<Line>())
+}
+
+/// The buffer that a request of so many lines gets.
+fn best(free: &[Vec<Line>], lines: usize) -> Option<usize> {
+    let fits = |(at, buffer): (usize, &Vec<Line>)| (buffer.len() >= lines).then_some((buffer.len(), at));
+    let smallest = free.iter().enumerate().filter_map(fits).min();
+    let longest = || free.iter().enumerate().map(|(at, buffer)| (buffer.len(), at)).max();
+    smallest.or_else(longest).map(|(_, at)| at)
+}
+
+fn lengthen(buffer: &mut Vec<Line>, lines: usize) {
+    if buffer.len() < lines {
+        buffer.clear();
+        buffer.resize(lines, Line([0.0; 16]));
     }
 }
 

@@ -186,3 +186,30 @@ fn an_empty_sum_is_zero_or_the_bias() {
     matmul(shape, &[], &[], Epilogue::Store, &mut out);
     assert_eq!(out, [0.0; 6]);
 }
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn no_part_of_a_product_takes_more_scratch_than_is_reserved() {
+    use super::plan::Plan;
+    use super::split::Part;
+    use super::{avx2::Avx2, avx512::Avx512};
+
+    const SIZES: [usize; 9] = [1, 5, 14, 33, 113, 225, 800, 2049, 5000];
+    for (rows, columns) in SIZES.into_iter().flat_map(|rows| SIZES.map(|columns| (rows, columns))) {
+        for (inner, left_transposed, right_transposed) in
+            [(1, false, false), (257, true, false), (600, false, true), (1100, true, true)]
+        {
+            let shape = MatmulShape { rows, columns, inner, left_transposed, right_transposed };
+            for tasks in [1, 2, 3, 7, 16] {
+                Part::whole(shape).divide(tasks, [6, 16], &|part| {
+                    let needed = Plan::new::<Avx2>(shape, &part).scratch_len();
+                    assert!(needed <= Plan::most_scratch_len::<Avx2>(shape), "{shape:?} {part:?}");
+                });
+                Part::whole(shape).divide(tasks, [14, 32], &|part| {
+                    let needed = Plan::new::<Avx512>(shape, &part).scratch_len();
+                    assert!(needed <= Plan::most_scratch_len::<Avx512>(shape), "{shape:?} {part:?}");
+                });
+            }
+        }
+    }
+}
