@@ -21,6 +21,12 @@ const BLOCKS: [(usize, usize); 2] = [(96, 8), (48, 4)];
 /// Work-items of a group along either side of a tile.
 const SIDE: usize = 16;
 
+/// Inner indices of both operands that a tile's group keeps in local memory: STEP of `matmul_tiles.cl`.
+const STEP: usize = 16;
+
+/// Local memory that OpenCL promises of any device with its full profile.
+const LOCAL_BYTES: usize = 32 * 1024;
+
 /// `Backend::matmul`.
 pub(super) fn matmul(
     context: &Context,
@@ -106,7 +112,9 @@ pub(super) fn by_size(context: &Context, shape: MatmulShape, dtype: DType) -> Fi
         let (rows, vectors) = BLOCKS.into_iter().find(fits).unwrap_or(BLOCKS[BLOCKS.len() - 1]);
         return File::MatmulBlocks(rows, vectors);
     }
-    let tile = [128, 64].into_iter().find(|&tile| count(tile, tile) >= context.compute_units);
+    let local_bytes = |tile: usize| 2 * STEP * (tile + 1) * dtype.size_bytes();
+    let fits = |&tile: &usize| count(tile, tile) >= context.compute_units && local_bytes(tile) <= LOCAL_BYTES;
+    let tile = [128, 64].into_iter().find(fits);
     File::MatmulTiles(tile.unwrap_or(32))
 }
 
