@@ -129,13 +129,15 @@ pub fn save_average(average: &ParameterAverage, store: &ParameterStore, data: &m
     insert_parts(store, &download(store.element_count(), store.dtype(), read)?, AVERAGE, data)
 }
 
-/// Restores the average of the parameters from a checkpoint.
+/// Restores the average of the parameters from a checkpoint; it has been updated as often as the optimiser has stepped.
 ///
 /// # Errors
 /// If the checkpoint has none, or that of another model.
 pub fn load_average(average: &mut ParameterAverage, store: &ParameterStore, data: &CheckpointData) -> Result<()> {
     let values = gather(store, data, AVERAGE)?;
-    upload_state(average.state_mut(), AVERAGED, store.dtype(), &values).context("restoring the average")
+    upload_state(average.state_mut(), AVERAGED, store.dtype(), &values).context("restoring the average")?;
+    average.state_mut().set_steps(data.steps(OPTIMISER_STEPS)?);
+    Ok(())
 }
 
 /// Adds an optimiser's state to a checkpoint, each moment cut into the parameters it belongs to.
