@@ -100,6 +100,11 @@ impl Error {
         self.out_of_memory
     }
 
+    /// Whether a person asked to stop.
+    pub fn is_interrupted(&self) -> bool {
+        self.exit == Exit::Interrupted
+    }
+
     /// What went wrong, on one line.
     pub fn cause(&self) -> &str {
         &self.cause

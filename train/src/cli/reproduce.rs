@@ -8,7 +8,7 @@ use super::shared::{CheckpointChoice, DataDirArgs, DeviceArgs, ImagesArgs, RunAr
 use super::train::TrainArgs;
 use super::train_run;
 use crate::atomic_file;
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::evaluation::{DEFAULT_ROWS, Request};
 use crate::interrupt::Interrupt;
 use crate::loaded::with_images;
@@ -75,10 +75,10 @@ pub fn run(arguments: &ReproduceArgs, console: &Console) -> Result<()> {
     for (index, planned) in plan.runs.iter().enumerate() {
         console.info(&format!("{} of {count}: {}, {}", index + 1, planned.folder.display(), words(planned)));
         if matches!(planned.stage, Stage::New | Stage::Stopped(_)) {
-            train_run::run_quietly(&arguments.training(planned)?, &interrupt, console)?;
+            train_run::run_quietly(&arguments.training(planned)?, &interrupt, console).map_err(to_be_repeated)?;
         }
         if planned.stage != Stage::Done && Row::of(planned, &wishes)?.evaluation.is_none() {
-            arguments.evaluate(planned, &wishes, &interrupt, console)?;
+            arguments.evaluate(planned, &wishes, &interrupt, console).map_err(to_be_repeated)?;
         }
         // After each run, so that what is done can be looked at while the others train.
         write(&table(&plan, &wishes)?, experiment, &arguments.out)?;
@@ -87,6 +87,11 @@ pub fn run(arguments: &ReproduceArgs, console: &Console) -> Result<()> {
     let path = write(&table, experiment, &arguments.out)?;
     console.result(&table.markdown())?;
     console.result(&format!("written to {} and .json beside it", path.display()))
+}
+
+/// Whoever stopped the work goes on with all of it, not with the one run that was at hand.
+fn to_be_repeated(error: Error) -> Error {
+    if error.is_interrupted() { error.with_advice("the same command goes on where it stopped") } else { error }
 }
 
 impl ReproduceArgs {

@@ -86,7 +86,8 @@ impl Table {
             None => text += " Epochs and schedule are the paper's.",
             Some(epochs) => {
                 text += &format!(
-                    " Trained for {epochs} epochs, to which warm-up and learning-rate steps are scaled in proportion;"
+                    " Trained for {epochs} epoch{}, to which warm-up and learning-rate steps are scaled in proportion;",
+                    if *epochs == 1 { "" } else { "s" }
                 );
                 let mut paper: Vec<u64> = self.rows.iter().map(|row| row.planned.paper_epochs).collect();
                 paper.dedup();
