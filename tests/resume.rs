@@ -40,7 +40,7 @@ fn killed_at_random_instants_a_run_ends_in_the_same_bytes() {
             let arguments = if run.file("config.toml").exists() { run.resume(EPOCHS) } else { run.train(EPOCHS, &[]) };
             let mut child = start(&arguments);
             let share = rung_autograd::rng::uniform_at(&Address::new(seed, attempt, 0), kill);
-            sleep(duration.mul_f64(0.7 * share));
+            sleep(duration.mul_f64(0.5 * share));
             kills += usize::from(child.try_wait().unwrap().is_none());
             child.kill().unwrap();
             child.wait().unwrap();

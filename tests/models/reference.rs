@@ -225,7 +225,9 @@ fn sigmoid(a: f64) -> f64 {
 }
 
 fn log_mean_exp(log_weights: &[f64]) -> f64 {
-    mean(&log_weights.iter().map(|a| a.exp()).collect::<Vec<_>>()).ln()
+    // All of them may lie below −708, where an exponential has lost digits or is 0.
+    let largest = log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    largest + mean(&log_weights.iter().map(|a| (a - largest).exp()).collect::<Vec<_>>()).ln()
 }
 
 fn mean(values: &[f64]) -> f64 {

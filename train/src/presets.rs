@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn training_settings_are_those_of_section_10() {
-        for (name, _) in PRESETS {
+        for (name, _) in of_the_ladder_paper() {
             let (data_set, variant, _, finetune) = parts(name);
             let config = preset(name);
             let (epochs, learning_rate, warmup, nonlinearity) = match data_set {

@@ -82,7 +82,7 @@ impl LatentModel for Hierarchy {
             return Err(no_layer_left(skipped_layers, self.config.depth()));
         }
         let mut latents = self.inference.sample(pass, messages, samples, &self.generative)?;
-        let latents = latents.split_off(skipped_layers);
+        latents.drain(..skipped_layers);
         let p_x = self.descend(pass, skipped_layers + 1, latents[0].z.clone())?;
         Ok(Sampled { latents, p_x })
     }

@@ -20,8 +20,8 @@ use crate::run_dir::RunDir;
 /// Score how strange images are to a trained model.
 #[derive(Debug, Args)]
 #[command(before_help = "Most people want:\n  \
-        rung anomaly runs/biva --against fashion-mnist    can it tell clothes from digits?\n  \
-        rung anomaly runs/biva --out scores.csv           the scores of its own test images")]
+        rung anomaly runs/biva --against fashion-mnist    clothes from digits\n  \
+        rung anomaly runs/biva --out scores.csv           every test image")]
 pub struct AnomalyArgs {
     /// The model.
     #[command(flatten)]

@@ -227,7 +227,8 @@ mod tests {
         );
         assert_eq!(
             set_error("model.family=vea"),
-            "--set: model.family = \"vea\": unknown value `vea`, expected one of `vae`, `ladder`, `lvae`"
+            "--set: model.family = \"vea\": unknown value `vea`, expected one of `vae`, `ladder`, `lvae`, \
+             `staged_vae`, `staged_lvae`, `biva`"
         );
         assert_eq!(set_error("train=3"), "--set: unknown key train");
         assert_eq!(set_error("train.epochs"), "--set train.epochs: expected key=value");
