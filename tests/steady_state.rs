@@ -56,10 +56,10 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 const BATCH: usize = 64;
-/// What a step may obtain from the allocator: a few vectors of handles (messages, latents, the terms of the bound), one handle for each layer, the largest being the five layers'
+/// What a step may obtain from the allocator: a few vectors of handles, one handle for each layer, the largest being the five layers'
 /// `Latent`s with 2,800 bytes. A batch of pixels has 200,704.
 const SMALL_BYTES: usize = 4096;
-const FEW: usize = 10;
+const FEW: usize = 4;
 
 /// Runs both halves of the measurement; the one test of this file, since the account is the process's.
 #[test]

@@ -65,17 +65,19 @@ pub fn bound(model: &dyn LatentModel, pass: &mut Pass<'_>, x: &Tensor, config: &
     }
     let sampled = model.infer(pass, x, monte_carlo_samples * importance_samples)?;
     let log_p_x = sampled.p_x.log_prob(x)?;
-    let divergence = |(index, latent): (usize, &Latent)| {
-        if analytic_kl && model.has_analytic_kl(index) { latent.kl() } else { latent.log_ratio() }
-    };
-    let divergences = sampled.latents.iter().enumerate().map(divergence).collect::<Result<Vec<_>>>()?;
-    let kl = divergences.iter().map(|divergence| divergence.detach().mean_all()).collect::<Result<_>>()?;
-    let counted = if free_bits_nats > 0.0 {
-        divergences.iter().map(|divergence| divergence.clamp(free_bits_nats, f64::INFINITY)).collect::<Result<_>>()?
+    let mut kl = Vec::with_capacity(sampled.latents.len());
+    for (index, latent) in sampled.latents.iter().enumerate() {
+        kl.push(if analytic_kl && model.has_analytic_kl(index) { latent.kl()? } else { latent.log_ratio()? });
+    }
+    let log_weights = if free_bits_nats > 0.0 {
+        let clamp = |divergence: &Tensor| divergence.clamp(free_bits_nats, f64::INFINITY);
+        log_p_x.add_scaled(-beta, &kl.iter().map(clamp).collect::<Result<Vec<_>>>()?)?
     } else {
-        divergences
+        log_p_x.add_scaled(-beta, &kl)?
     };
-    let log_weights = log_p_x.add_scaled(-beta, &counted.iter().collect::<Vec<_>>())?;
+    for divergence in &mut kl {
+        *divergence = divergence.detach().mean_all()?;
+    }
     let loss = importance_bound(&log_weights, importance_samples)?.mean_all()?.neg()?;
     Ok(Bound { loss, log_p_x: log_p_x.detach().mean_all()?, kl })
 }

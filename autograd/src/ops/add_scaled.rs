@@ -63,15 +63,13 @@ impl Operation for AddScaled {
                 // More terms than one node has room for.
                 let count = rng.random_range(1..=NODE_ROOM + 3);
                 let inputs = (0..count).map(|_| draw::uniform(rng, shape, -2.0, 2.0)).collect();
-                draw::case(format!("add_scaled of {count} tensors"), inputs, move |x| {
-                    x[0].add_scaled(factor, &x[1..].iter().collect::<Vec<_>>())
-                })
+                draw::case(format!("add_scaled of {count} tensors"), inputs, move |x| x[0].add_scaled(factor, &x[1..]))
             },
             refused: || {
                 let call = |device: &rung_kernels::Device| {
                     let (x, term) =
                         (Tensor::from_f64(device, &[1.0; 2], [2])?, Tensor::from_f64(device, &[1.0; 3], [3])?);
-                    x.add_scaled(1.0, &[&term]).map(drop)
+                    x.add_scaled(1.0, &[term]).map(drop)
                 };
                 vec![Refused { call, message: "terms must have the shape of x" }]
             },
@@ -84,10 +82,10 @@ impl Tensor {
     ///
     /// # Errors
     /// `Shape` if a term has another shape.
-    pub fn add_scaled(&self, factor: f64, terms: &[&Self]) -> Result<Self> {
+    pub fn add_scaled(&self, factor: f64, terms: &[Self]) -> Result<Self> {
         terms.chunks(NODE_ROOM - 1).try_fold(self.clone(), |sum, terms| {
             let mut inputs: SmallVec<[&Self; NODE_ROOM]> = smallvec![&sum];
-            inputs.extend_from_slice(terms);
+            inputs.extend(terms);
             apply_one(AddScaled { factor }, &inputs)
         })
     }

@@ -88,23 +88,17 @@ impl InferenceNetworks {
         samples: usize,
         generative: &Generative,
     ) -> Result<Vec<Latent>> {
-        let mut posteriors: Vec<(Gaussian, Tensor)> = Vec::with_capacity(self.up.len());
+        let mut latents: Vec<Latent> = Vec::with_capacity(self.up.len());
         for (index, network) in self.up.iter().enumerate() {
-            let q = match posteriors.last() {
+            let q = match latents.last() {
                 None => messages[0].repeat_rows(samples)?,
-                Some((_, z_below)) => network.forward(pass, z_below)?,
+                Some(below) => network.forward(pass, &below.z)?,
             };
             let z = draw(pass, index, &q)?;
-            posteriors.push((q, z));
+            latents.push(Latent { q, p: None, z });
         }
-        let mut latents = Vec::with_capacity(posteriors.len());
-        for index in 0..posteriors.len() {
-            let p = match posteriors.get(index + 1) {
-                Some((_, z_above)) => Some(generative.prior(pass, index, z_above)?),
-                None => None,
-            };
-            let (q, z) = posteriors[index].clone();
-            latents.push(Latent { q, p, z });
+        for index in 1..latents.len() {
+            latents[index - 1].p = Some(generative.prior(pass, index - 1, &latents[index].z)?);
         }
         Ok(latents)
     }
