@@ -2,7 +2,13 @@
 
 mod program;
 
-use program::{Run, Said, rung, rung_where};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use program::{Run, Said, finish, rung, rung_where, start_where};
 use rung_autograd::{DType, Device};
 use rung_models::hierarchy::Inference;
 use rung_models::objective::ObjectiveConfig;
@@ -132,6 +138,44 @@ fn a_checkpoint_trained_on_one_device_goes_on_on_another() {
             assert!((found - expected).abs() < 1e-3 * expected.abs(), "{first}, {then}, {device}: {found}, {expected}");
         }
     }
+}
+
+/// The system's OpenCL library, but for a device that is gone as soon as the file is there (see `opencl/vanishing.rs`).
+fn library_with_a_vanishing_device(folder: &Path) -> PathBuf {
+    let library = folder.join("libvanishing.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("opencl/vanishing.rs");
+    let mut compiler = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    compiler.args(["--edition", "2024", "--crate-type", "cdylib"]);
+    compiler.args(["-C", "link-arg=-Wl,--no-as-needed", "-C", "link-arg=-l:libOpenCL.so.1", "-o"]);
+    assert!(compiler.arg(&library).arg(source).status().unwrap().success(), "the library does not build");
+    library
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_device_that_disappears_leaves_the_last_checkpoint_to_go_on_from() {
+    if opencl_devices().is_empty() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (library, vanished) = (library_with_a_vanishing_device(folder.path()), folder.path().join("vanished"));
+    let run = Run::new();
+    let line = run.train(2000, &["--device", "opencl:0"]);
+    let training = start_where(&[(LIBRARY, &library), ("VANISHED", &vanished)], &line);
+    let patience = Instant::now() + Duration::from_secs(120);
+    while !run.last().exists() {
+        assert!(Instant::now() < patience, "no checkpoint: {:?}", finish(training));
+        sleep(Duration::from_millis(5));
+    }
+    fs::write(&vanished, "").unwrap();
+    let said = finish(training).exits(1);
+    assert!(said.error().contains("opencl:0: clEnqueueNDRangeKernel"), "{said:?}");
+    assert!(said.error().contains("CL_DEVICE_NOT_AVAILABLE") && said.err.contains("rung train --resume"), "{said:?}");
+
+    let epochs = run.metrics().len();
+    assert!((1..2000).contains(&epochs), "{epochs} epochs");
+    rung(&[run.resume(epochs + 1), vec!["--device".into(), "cpu".into()]].concat()).exits(0);
+    assert_eq!(run.metrics().len(), epochs + 1);
 }
 
 /// A device that may use little memory evaluates in smaller chunks; one that may use next to none says what it lacks.

@@ -87,7 +87,14 @@ pub(crate) fn rung_with_files_up_to(kibibytes: usize, arguments: &[String]) -> S
 
 /// Starts `rung`; what it says is kept until [`finish`].
 pub(crate) fn start(arguments: &[impl AsRef<OsStr>]) -> Child {
-    command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    start_where(&[], arguments)
+}
+
+/// Starts `rung` with environment variables.
+pub(crate) fn start_where(variables: &[(&str, &Path)], arguments: &[impl AsRef<OsStr>]) -> Child {
+    let mut command = command(arguments);
+    command.envs(variables.iter().copied());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 /// Waits for a started program.

@@ -151,7 +151,7 @@ impl Context {
         use ocl::core::Status;
         match error.api_status() {
             Some(Status::CL_MEM_OBJECT_ALLOCATION_FAILURE | Status::CL_OUT_OF_RESOURCES) => self.out_of_memory(0),
-            _ => Error::Failed { device: self.name.clone(), what: first_lines(&error.to_string()) },
+            _ => Error::Failed { device: self.name.clone(), what: essence(&error.to_string()) },
         }
     }
 
@@ -192,8 +192,12 @@ impl Context {
     }
 }
 
-/// The driver's words without the frame of advice around them.
-fn first_lines(text: &str) -> String {
+/// The driver's words without the frame of advice around them: what was called and what it returned, where that is told apart.
+fn essence(text: &str) -> String {
+    let after = |words: &str| text.lines().find_map(|line| line.trim().strip_prefix(words)).map(str::trim);
+    if let (Some(function), Some(status)) = (after("Error executing function:"), after("Status error code:")) {
+        return format!("{function}: {status}");
+    }
     let words = text.lines().map(str::trim).filter(|line| line.chars().any(char::is_alphanumeric));
     words.take(3).collect::<Vec<_>>().join("; ")
 }

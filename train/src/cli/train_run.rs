@@ -108,13 +108,24 @@ fn train(job: Job, device: &Device, interrupt: &Interrupt, console: &Console) ->
         }
         Training::start(config, &run, console, model, &images)?
     };
-    if training.run(interrupt)? == Outcome::Interrupted {
+    if training.run(interrupt).map_err(|error| with_what_is_kept(error, &run))? == Outcome::Interrupted {
         return Err(Error::interrupted(format!("stopped as asked; the work is kept in {}", run.path().display()))
             .with_advice(format!("go on with: rung train --resume {}", run.path().display())));
     }
     let evaluation = training.finish()?;
     drop(training);
     Ok(Finished { run, split: images.held_out_split, evaluation })
+}
+
+/// A failure without advice of its own, such as a device that is gone, advises to go on from the last checkpoint, if there is one.
+fn with_what_is_kept(error: Error, run: &RunDir) -> Error {
+    if error.advice().is_some() || !Checkpoints::new(run.checkpoints()).any() {
+        return error;
+    }
+    let path = run.path().display();
+    error.with_advice(format!(
+        "the last checkpoint is kept; go on from there, on any device: rung train --resume {path}"
+    ))
 }
 
 /// Says what the training takes, and refuses what can't fit. On a device with memory of its own, that memory is for its driver to judge.
