@@ -56,6 +56,12 @@ impl Scale {
         let last = (high / step + 1e-9).floor() as i64;
         (first..=last).map(|k| (k as f64 * step, label(k as f64 * step, decimals))).collect()
     }
+
+    /// The whole numbers among the [ticks](Self::ticks), for things that are counted.
+    pub fn whole_ticks(&self, count: usize) -> Vec<(f64, String)> {
+        let whole = self.ticks(count).into_iter().map(|(value, _)| value).filter(|value| value.fract() == 0.0);
+        whole.map(|value| (value, label(value, 0))).collect()
+    }
 }
 
 /// A number for people: a true minus sign, and no minus before zero.
@@ -137,6 +143,10 @@ mod tests {
         assert_eq!(texts(0.0, 200.0), ["0", "50", "100", "150", "200"]);
         assert_eq!(texts(-100.3, -80.2), ["−100", "−95", "−90", "−85"]);
         assert_eq!(texts(0.0, 0.4), ["0.0", "0.1", "0.2", "0.3", "0.4"]);
+        let counted = |high| -> Vec<String> {
+            Scale::new((0.0, high), (0.0, 1.0)).whole_ticks(5).into_iter().map(|(_, text)| text).collect()
+        };
+        assert_eq!((counted(2.0).join(" "), counted(300.0).join(" ")), ("0 1 2".into(), "0 100 200 300".into()));
         assert_eq!(label(-0.001, 1), "0.0");
     }
 }

@@ -9,7 +9,7 @@ use super::svg::{Svg, escape, number};
 /// Size of a chart in its own units: readable at half a desktop's page and at a phone's width.
 pub const SIZE: (f64, f64) = (480.0, 320.0);
 /// Where the data is drawn.
-pub const FRAME: Frame = Frame { x: (62.0, 466.0), y: (14.0, 266.0) };
+pub const FRAME: Frame = Frame { x: (72.0, 466.0), y: (14.0, 266.0) };
 /// Radius of a mark, which may stand out over the right edge.
 const MARK: f64 = 3.2;
 /// The number of colours in the style sheet's palette.
@@ -123,14 +123,14 @@ impl LineChart {
         let margin = ((high - low) * 0.06).max(high.abs() * 1e-3).max(1e-6);
         Some(match self.span {
             Span::Logarithmic(least) => Scale::logarithmic((least, high.max(least * 10.0) * 1.3), places),
-            Span::FromZero => Scale::new((0.0, high.max(1e-6) * 1.06), places),
+            Span::FromZero => Scale::new((0.0, if high > 0.0 { high * 1.06 } else { 1.0 }), places),
             Span::All | Span::Settled => Scale::new((low - margin, high + margin), places),
         })
     }
 
     fn x_ticks(&self, x: &Scale) -> Vec<(f64, String)> {
         let ticks = match self.x_values.as_slice() {
-            [] => x.ticks(5).into_iter().filter(|(value, _)| value.fract() == 0.0).collect(),
+            [] => x.whole_ticks(5),
             values => values.iter().map(|&value| (value, label(value, 0))).collect::<Vec<_>>(),
         };
         ticks.into_iter().map(|(value, text)| (x.at(value), text)).collect()
@@ -251,6 +251,8 @@ mod tests {
         assert!(least(Span::Settled) > -100.0);
         assert!(least(Span::All) < -900.0);
         assert_eq!(least(Span::FromZero), 0.0);
+        let nothing = LineChart { span: Span::FromZero, ..chart(vec![(1.0, 0.0), (2.0, 0.0)]) };
+        assert_eq!(nothing.y_scale().unwrap().values(), (0.0, 1.0));
         assert_eq!(least(Span::Logarithmic(0.01)), 0.01);
     }
 

@@ -252,7 +252,12 @@ fn facts(history: &History) -> String {
         rows.push(vec!["device".into(), last.device.clone()]);
         rows.push(vec!["system".into(), last.system.clone()]);
         rows.push(vec!["program".into(), format!("rung {}", last.rung)]);
-        rows.push(vec!["begun or gone on".into(), format!("{} times", history.starts.len())]);
+        let resumed = match history.starts.len() - 1 {
+            0 => "never".into(),
+            1 => "once".into(),
+            times => format!("{times} times"),
+        };
+        rows.push(vec!["gone on with".into(), resumed]);
     }
     let missing = not_recorded(history);
     if !missing.is_empty() {

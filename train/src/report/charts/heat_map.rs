@@ -144,10 +144,10 @@ impl LayerMap {
     /// Round epochs below the middle of their columns.
     fn ticks(&self, width: f64) -> Vec<(f64, String)> {
         let (Some(first), Some(last)) = (self.columns.first(), self.columns.last()) else { return Vec::new() };
-        let round = Scale::new((first.0 as f64, last.1 as f64), (0.0, 1.0)).ticks(5);
+        let round = Scale::new((first.0 as f64, last.1 as f64), (0.0, 1.0)).whole_ticks(5);
         let place = |(epoch, text): (f64, String)| {
             let column = self.columns.iter().position(|&(_, to)| to as f64 >= epoch)?;
-            (epoch.fract() == 0.0).then_some((LEFT + (column as f64 + 0.5) * width, text))
+            Some((LEFT + (column as f64 + 0.5) * width, text))
         };
         round.into_iter().filter_map(place).collect()
     }
