@@ -47,6 +47,19 @@ pub struct Console {
     sink: Mutex<Box<dyn Write + Send>>,
 }
 
+/// Columns of a terminal below which the progress line has no room for a bar and all its words.
+const ROOMY_COLUMNS: u16 = 76;
+
+/// Two lines that do not wrap: the bar gives way to the words, and what is long below is cut off at the edge.
+fn template(columns: u16, unit: &str) -> String {
+    let first = if columns < ROOMY_COLUMNS {
+        "{prefix}, {eta} left".into()
+    } else {
+        format!("{{prefix}} {{wide_bar}} {{pos}}/{{len}} {unit}, {{rate}}/s, {{eta}} left")
+    };
+    format!("{first}\n{{wide_msg}}")
+}
+
 /// Long work under way. The progress line disappears when this is dropped.
 pub struct Progress<'a> {
     console: &'a Console,
@@ -146,10 +159,8 @@ impl Console {
     pub fn progress(&self, task: &str, unit: &'static str, first: u64, total: u64) -> Progress<'_> {
         if self.style == Style::Bar && !self.quiet {
             let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-            // Two lines: the bar gives way to the words, and what is long below is cut off at the edge, so that neither wraps.
-            let template =
-                format!("{{prefix}} {{wide_bar}} {{pos}}/{{len}} {unit}, {{rate}}/s, {{eta}} left\n{{wide_msg}}");
-            if let Ok(style) = ProgressStyle::with_template(&template) {
+            let (_, columns) = console::Term::stderr().size();
+            if let Ok(style) = ProgressStyle::with_template(&template(columns, unit)) {
                 let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
                     // A rate that can't be shown is no reason to stop the work.
                     let _ = out.write_str(&rate(state.per_sec()));
@@ -330,6 +341,12 @@ mod tests {
         for epoch in 1..=3 {
             progress.update(epoch, "bound -90.1");
         }
+    }
+
+    #[test]
+    fn a_narrow_terminal_gets_the_time_that_is_left_without_a_bar() {
+        assert_eq!(template(40, "steps"), "{prefix}, {eta} left\n{wide_msg}");
+        assert!(template(80, "steps").starts_with("{prefix} {wide_bar} {pos}/{len} steps"));
     }
 
     #[test]
