@@ -12,7 +12,9 @@ use rung_models::biva::{
 };
 use rung_models::layers::{Builder, Product, WeightNormed};
 use rung_models::objective::{Bound, ObjectiveConfig, bound};
-use rung_models::{Biva, InitialValue, LatentModel, LatentSource, Mode, Pass, Statistics, StatisticsList, initialise};
+use rung_models::{
+    Biva, InitialValue, Initialisation, LatentModel, LatentSource, Mode, Pass, Statistics, StatisticsList, initialise,
+};
 use rung_tests::{case_count, property};
 
 use proptest::prelude::{Strategy, any};
@@ -237,9 +239,9 @@ fn a_layer_is_initialised_to_a_hundredth() {
             &[a, b, c, d] => x.reshape([a, b, c, d]).unwrap(),
             _ => x,
         };
-        let mut values: Vec<InitialValue> = Vec::new();
-        let first = layer.forward(&mut Pass::new(&store, None, Mode::Initialise(&mut values), 2, 0), &x).unwrap();
-        for InitialValue { parameter, value } in &values {
+        let mut found = Initialisation { output_sigma: 0.01, values: Vec::new() };
+        let first = layer.forward(&mut Pass::new(&store, None, Mode::Initialise(&mut found), 2, 0), &x).unwrap();
+        for InitialValue { parameter, value } in &found.values {
             store.set(*parameter, &value.to_f64().unwrap()).unwrap();
         }
         let out = layer.forward(&mut Pass::new(&store, None, Mode::BatchOnly, 2, 0), &x).unwrap();
@@ -263,12 +265,12 @@ fn a_whole_model_is_initialised_in_the_order_of_execution() {
         let x = subject.images(9);
         let Subject { model, mut store, .. } = subject;
         let layers = store.parameters().iter().filter(|parameter| parameter.name.ends_with(".gain")).count();
-        assert_eq!(initialise(&model, &mut store, &x, 5).unwrap(), 2 * layers);
+        assert_eq!(initialise(&model, &mut store, &x, 0.01, 5).unwrap(), 2 * layers);
         let values = |store: &ParameterStore| -> Vec<f64> {
             store.ids().flat_map(|id| store.tensor(id, None).to_f64().unwrap()).collect()
         };
         let first = values(&store);
-        initialise(&model, &mut store, &x, 5).unwrap();
+        initialise(&model, &mut store, &x, 0.01, 5).unwrap();
         for (a, b) in first.iter().zip(values(&store)) {
             assert!((a - b).abs() <= 1e-9 * (1.0 + b.abs()), "{a} became {b}");
         }
@@ -280,7 +282,7 @@ fn a_whole_model_is_initialised_in_the_order_of_execution() {
 fn the_first_loss_is_ln_2_a_pixel() {
     let mut subject = Subject::new(BivaConfig::dense(784, 16, &[4, 3, 2], 1), 3);
     let x = subject.images(20);
-    initialise(&subject.model, &mut subject.store, &x, 3).unwrap();
+    initialise(&subject.model, &mut subject.store, &x, 0.01, 3).unwrap();
     let bound = subject.bound(&x, &ObjectiveConfig::default());
     assert!((scalar(&bound.log_p_x) + 784.0 * std::f64::consts::LN_2).abs() < 1.0, "{}", scalar(&bound.log_p_x));
 }

@@ -4,22 +4,28 @@ use rung_autograd::{ParameterStore, Result, Tensor};
 
 use crate::latent::LatentModel;
 use crate::objective::{ObjectiveConfig, bound};
-use crate::pass::{InitialValue, Mode, Pass};
+use crate::pass::{InitialValue, Initialisation, Mode, Pass};
 
 /// The noise of the pass: a step no training reaches.
 const INITIALISATION_STEP: u64 = u64::MAX - 1;
 
 /// Sets gain and bias of every weight-normalised layer from one batch of training images `x` [batch, `data_size`], in the order in which
-/// the layers are executed; gives how many parameters were set, 0 for models without such layers.
+/// the layers are executed, so that each channel's output has the mean 0 and the standard deviation `output_sigma`; gives how many parameters were set, 0 for models without such layers.
 ///
 /// # Errors
 /// If the device has no memory, or `x` does not fit.
-pub fn initialise(model: &dyn LatentModel, store: &mut ParameterStore, x: &Tensor, seed: u64) -> Result<usize> {
-    let mut values: Vec<InitialValue> = Vec::new();
-    let mut pass = Pass::new(store, None, Mode::Initialise(&mut values), seed, INITIALISATION_STEP);
+pub fn initialise(
+    model: &dyn LatentModel,
+    store: &mut ParameterStore,
+    x: &Tensor,
+    output_sigma: f64,
+    seed: u64,
+) -> Result<usize> {
+    let mut initialisation = Initialisation { output_sigma, values: Vec::new() };
+    let mut pass = Pass::new(store, None, Mode::Initialise(&mut initialisation), seed, INITIALISATION_STEP);
     bound(model, &mut pass, x, &ObjectiveConfig::default())?;
-    for InitialValue { parameter, value } in &values {
+    for InitialValue { parameter, value } in &initialisation.values {
         store.set(*parameter, &value.to_f64()?)?;
     }
-    Ok(values.len())
+    Ok(initialisation.values.len())
 }

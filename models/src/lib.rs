@@ -61,7 +61,7 @@ pub use hierarchy::{Hierarchy, HierarchyConfig};
 pub use initialise::initialise;
 pub use latent::{Group, Latent, LatentModel, LatentSource, Sampled, Upward, WholeData};
 pub use observation::ObservationParameters;
-pub use pass::{InitialValue, Mode, Pass};
+pub use pass::{InitialValue, Initialisation, Mode, Pass};
 pub use rung_autograd::ops::Activation;
 pub use rung_autograd::{Error, Result};
 pub use statistics::{Statistics, StatisticsId, StatisticsList};

@@ -16,7 +16,16 @@ pub enum Mode<'a> {
     /// Given: the result for a row does not depend on the other rows.
     Frozen(&'a Statistics),
     /// As in training, from the batch; layers with data-dependent initialisation note their first values.
-    Initialise(&'a mut Vec<InitialValue>),
+    Initialise(&'a mut Initialisation),
+}
+
+/// Data-dependent initialisation at work: the scale wanted, and the first values found.
+#[derive(Clone, Debug)]
+pub struct Initialisation {
+    /// Standard deviation that every channel of a layer's output is to have over the batch.
+    pub output_sigma: f64,
+    /// The parameters' first values.
+    pub values: Vec<InitialValue>,
 }
 
 /// The value that data-dependent initialisation gives to a parameter.
@@ -86,15 +95,11 @@ impl<'a> Pass<'a> {
         x.dropout(rate, Address::new(self.seed, DROPOUT_STREAM + layer as u32, self.step))
     }
 
-    /// Whether layers with data-dependent initialisation find their first values in this pass.
-    pub(crate) const fn is_initialising(&self) -> bool {
-        matches!(self.mode, Mode::Initialise(_))
-    }
-
-    /// Notes the first value of a parameter.
-    pub(crate) fn set_initial(&mut self, parameter: ParameterId, value: Tensor) {
-        if let Mode::Initialise(values) = &mut self.mode {
-            values.push(InitialValue { parameter, value });
+    /// Where layers with data-dependent initialisation note their first values, if this is the pass in which they find them.
+    pub(crate) fn initialisation(&mut self) -> Option<&mut Initialisation> {
+        match &mut self.mode {
+            Mode::Initialise(initialisation) => Some(initialisation),
+            _ => None,
         }
     }
 

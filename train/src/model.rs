@@ -76,7 +76,8 @@ impl Model {
         let batch = &order[..config.train.batch_size.min(count)];
         let indices = Tensor::from_u32(self.store.device(), batch, [batch.len()]).context(doing)?;
         let x = images.batch(&indices, 1).context(doing)?;
-        initialise(&*self.network, &mut self.store, &x, config.train.seed).context(doing)?;
+        initialise(&*self.network, &mut self.store, &x, config.staged.initial_sigma, config.train.seed)
+            .context(doing)?;
         Ok(())
     }
 

@@ -3,12 +3,10 @@
 use rung_autograd::{Initialiser, ParameterId, Result, Tensor};
 
 use super::Builder;
-use crate::pass::Pass;
+use crate::pass::{InitialValue, Pass};
 
 /// Standard deviation of the directions' initial elements.
 const DIRECTION_SIGMA: f64 = 0.05;
-/// Standard deviation of every channel of a layer's output on the batch it was initialised with.
-const INITIAL_OUTPUT_SIGMA: f64 = 0.01;
 /// Added to the variance of a channel under the root when a layer is initialised.
 const INITIAL_VARIANCE_FLOOR: f64 = 1e-10;
 
@@ -67,8 +65,8 @@ impl WeightNormed {
     /// # Errors
     /// `Shape` if `x` does not fit.
     pub fn forward(&self, pass: &mut Pass<'_>, x: &Tensor) -> Result<Tensor> {
-        if pass.is_initialising() {
-            return self.initialise(pass, x);
+        if let Some(output_sigma) = pass.initialisation().map(|initialisation| initialisation.output_sigma) {
+            return self.initialise(pass, x, output_sigma);
         }
         let weight = self.weight(pass, &pass.parameter(self.gain))?;
         self.apply(x, &weight, Some(&pass.parameter(self.bias)))
@@ -96,18 +94,20 @@ impl WeightNormed {
         }
     }
 
-    /// Sets gain and bias so that every channel of the output has mean 0 and standard deviation 0.01 over the rows and positions.
-    fn initialise(&self, pass: &mut Pass<'_>, x: &Tensor) -> Result<Tensor> {
+    /// Sets gain and bias so that every channel of the output has mean 0 and this standard deviation over the rows and positions.
+    fn initialise(&self, pass: &mut Pass<'_>, x: &Tensor, output_sigma: f64) -> Result<Tensor> {
         let ones = Tensor::full(x.device(), x.dtype(), 1.0, [self.outputs])?;
         let raw = self.apply(x, &self.weight(pass, &ones)?, None)?;
         let rows = raw.reshape([raw.shape().element_count() / self.outputs, self.outputs])?;
         let mean = rows.mean(0)?;
         let variance = rows.sub(&mean)?.square()?.mean(0)?;
-        let gain = variance.shift(INITIAL_VARIANCE_FLOOR)?.sqrt()?.reciprocal()?.scale(INITIAL_OUTPUT_SIGMA)?;
+        let gain = variance.shift(INITIAL_VARIANCE_FLOOR)?.sqrt()?.reciprocal()?.scale(output_sigma)?;
         let bias = mean.mul(&gain)?.neg()?;
         let out = rows.mul(&gain)?.add(&bias)?.reshape(*raw.shape())?;
-        pass.set_initial(self.gain, gain);
-        pass.set_initial(self.bias, bias);
+        if let Some(initialisation) = pass.initialisation() {
+            let values = [(self.gain, gain), (self.bias, bias)];
+            initialisation.values.extend(values.map(|(parameter, value)| InitialValue { parameter, value }));
+        }
         Ok(out)
     }
 }

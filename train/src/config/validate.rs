@@ -61,7 +61,8 @@ impl Config {
         ] {
             rule((0.0..1.0).contains(&rate), key, rate, "must be at least 0 and below 1")?;
         }
-        Ok(())
+        let sigma = staged.initial_sigma;
+        rule(sigma > 0.0 && sigma.is_finite(), "staged.initial_sigma", sigma, "must be above 0")
     }
 
     fn validate_hierarchy(&self) -> Result<()> {
