@@ -92,9 +92,13 @@ impl Subject {
     }
 
     fn images(&self, count: usize) -> Tensor {
-        let (device, shape) = (self.store.device(), [count, self.model.data_size()]);
-        let uniform = Tensor::uniform(device, DType::F64, Address::new(self.seed, 4, 0), shape).unwrap();
-        match self.model.config().observation {
+        Self::images_of(&self.model, &self.store, self.seed, count)
+    }
+
+    fn images_of(model: &Biva, store: &ParameterStore, seed: u64, count: usize) -> Tensor {
+        let (device, shape) = (store.device(), [count, model.data_size()]);
+        let uniform = Tensor::uniform(device, DType::F64, Address::new(seed, 4, 0), shape).unwrap();
+        match model.config().observation {
             StageObservation::Bernoulli => uniform.less(&Tensor::full(device, DType::F64, 0.3, [1]).unwrap()).unwrap(),
             // Values of bytes.
             StageObservation::LogisticMixture { .. } => {
@@ -316,6 +320,31 @@ fn the_bound_rises_with_the_importance_samples() {
             -scalar(&subject.bound(&x, &objective).loss)
         });
         assert!(bounds[0] < bounds[1] && bounds[1] < bounds[2], "{paths:?}: {bounds:?}");
+    }
+}
+
+/// Dropout included: the second time the same units are dropped.
+#[test]
+fn recomputed_activations_change_no_bit_of_a_gradient() {
+    for config in [dense(Paths::Bidirectional, true), convolutional(Paths::Bidirectional, true)] {
+        let config = BivaConfig { inference_dropout: 0.3, generative_dropout: 0.2, ..config };
+        let Subject { model, mut store, mut statistics, seed } = Subject::new(config, 8);
+        let x = Subject::images_of(&model, &store, seed, 3);
+        let mut gradients = |recomputes: bool| {
+            let tape = Tape::new();
+            let mut pass = Pass::new(&store, Some(&tape), Mode::Batch(&mut statistics, 0.1), seed, STEP)
+                .recomputing_activations(recomputes);
+            let bound = bound(&model, &mut pass, &x, &ObjectiveConfig::default()).unwrap();
+            let nodes = tape.len();
+            store.clear_gradients();
+            tape.backward_into(&[&bound.loss], &mut store).unwrap();
+            let gradients: Vec<Vec<f64>> =
+                store.ids().map(|id| store.gradient(id).unwrap().to_f64().unwrap()).collect();
+            (nodes, scalar(&bound.loss), gradients)
+        };
+        let ((recorded, loss, expected), (recomputed, again, found)) = (gradients(false), gradients(true));
+        assert_eq!((again, found), (loss, expected));
+        assert!(recomputed < recorded / 2, "{recomputed} operations, {recorded} without");
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the tape refuses, and in which words.
 
 use rung_autograd::rng::Address;
-use rung_autograd::{DType, Device, Initialiser, ParameterList, Result, Tape, Tensor};
+use rung_autograd::{DType, Device, Initialiser, ParameterList, ParameterStore, Result, Tape, Tensor};
 use rung_tests::devices;
 
 fn vector(device: &Device) -> Tensor {
@@ -95,6 +95,65 @@ fn parameters_need_their_store() {
         assert_eq!(gradients.of(&x).unwrap().to_f64().unwrap(), [2.0; 3]);
         assert_eq!(store.gradient(id).unwrap().to_f64().unwrap(), [1.0, 2.0, 3.0]);
         refused(gradients.of(&weight), "not a variable of this tape");
+    }
+}
+
+/// Sums of three numbers depend on their order; x is read within the function twice, and before and after it.
+#[test]
+fn a_recomputed_function_has_the_gradients_of_a_recorded_one_bit_for_bit() {
+    let block = |store: &ParameterStore, tape: Option<&Tape>, inputs: &[Tensor]| {
+        let ids: Vec<_> = store.ids().collect();
+        let (w, b) = (store.tensor(ids[0], tape), store.tensor(ids[1], tape));
+        let hidden = inputs[0].mul(&w)?.add(&inputs[1])?.tanh()?;
+        hidden.mul(&b)?.dropout(0.2, Address::new(1, 7, 0))?.add(&inputs[0])
+    };
+    for device in devices() {
+        let mut list = ParameterList::new();
+        list.add("w", [5], Initialiser::Normal { sigma: 1.0 });
+        list.add("b", [5], Initialiser::Normal { sigma: 1.0 });
+        let mut store = list.build(&device, DType::F32, Address::new(3, 0, 0)).unwrap();
+        let values = Tensor::normal(&device, DType::F32, Address::new(3, 9, 0), [4, 5]).unwrap();
+        let mut gradients = |recomputes: bool| {
+            let tape = Tape::new();
+            let (x, z) = (tape.variable(&values).unwrap(), tape.variable(&values.scale(0.3).unwrap()).unwrap());
+            let before = x.square().unwrap();
+            let mut y = x.clone();
+            for _ in 0..2 {
+                let inputs = [&y, &z];
+                y = if recomputes {
+                    tape.recomputed(&store, &inputs, block).unwrap()
+                } else {
+                    block(&store, Some(&tape), &inputs.map(Tensor::clone)).unwrap()
+                };
+            }
+            let nodes = tape.len();
+            let loss = y.mul(&x.exp().unwrap()).unwrap().add(&before).unwrap().sum_all().unwrap();
+            store.clear_gradients();
+            let found = tape.backward_into(&[&loss], &mut store).unwrap();
+            let of = |variable: &Tensor| found.of(variable).unwrap().to_f64().unwrap();
+            let parameters: Vec<Vec<f64>> =
+                store.ids().map(|id| store.gradient(id).unwrap().to_f64().unwrap()).collect();
+            (nodes, (of(&x), of(&z), parameters))
+        };
+        let ((recorded, expected), (recomputed, found)) = (gradients(false), gradients(true));
+        assert_eq!(found, expected);
+        assert!(expected.2.iter().flatten().all(|value| *value != 0.0));
+        assert_eq!((recorded, recomputed), (13, 3));
+    }
+}
+
+#[test]
+fn a_recomputed_function_needs_its_store_and_its_own_tape() {
+    for device in devices() {
+        let store = ParameterList::new().build(&device, DType::F64, Address::new(0, 0, 0)).unwrap();
+        let square = |_: &ParameterStore, _: Option<&Tape>, inputs: &[Tensor]| inputs[0].square();
+        let (tape, other) = (Tape::new(), Tape::new());
+        let x = tape.variable(&vector(&device)).unwrap();
+        let y = tape.recomputed(&store, &[&x], square).unwrap();
+        refused(tape.backward(&y.sum_all().unwrap()), "use backward_into with their store");
+        refused(tape.recomputed(&store, &[&x], square), "recomputed: the tensor belongs to a recording");
+        let elsewhere = other.variable(&vector(&device)).unwrap();
+        refused(tape.recomputed(&store, &[&elsewhere], square), "an input is recorded on another tape");
     }
 }
 

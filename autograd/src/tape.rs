@@ -18,6 +18,8 @@ use crate::op::{Op, Saves};
 use crate::parameters::{ParameterId, ParameterStore};
 use crate::tensor::Tensor;
 
+mod recompute;
+
 /// Inline room for the inputs, outputs or kept values of a node: no operation has more.
 pub(crate) const NODE_ROOM: usize = 6;
 
@@ -39,7 +41,7 @@ pub(crate) type SlotId = usize;
 
 #[derive(Debug, Default)]
 struct Arena {
-    nodes: Vec<Node>,
+    nodes: Vec<Recorded>,
     slots: Vec<Slot>,
     /// The slot of each parameter that this recording uses.
     parameter_slots: Vec<Option<SlotId>>,
@@ -63,6 +65,13 @@ pub(crate) enum Origin {
     Parameter(ParameterId),
     /// The output of a node.
     Computed,
+}
+
+/// What was done.
+#[derive(Debug)]
+enum Recorded {
+    Operation(Node),
+    Recomputed(recompute::Recomputed),
 }
 
 #[derive(Debug)]
@@ -167,7 +176,7 @@ impl Tape {
         for output in outputs.iter().take(tracked) {
             arena.push_slot(output.shape, Origin::Computed);
         }
-        arena.nodes.push(Node { op, inputs: slots, first_output, output_count: tracked, saved });
+        arena.nodes.push(Recorded::Operation(Node { op, inputs: slots, first_output, output_count: tracked, saved }));
         drop(arena);
         for (i, output) in outputs.iter_mut().take(tracked).enumerate() {
             output.tracked = Some(Tracked { tape: self.clone(), slot: first_output + i, generation });
@@ -239,7 +248,14 @@ impl Arena {
     }
 
     fn walk(&mut self, device: &Device, mut store: Option<&mut ParameterStore>) -> Result<()> {
-        while let Some(mut node) = self.nodes.pop() {
+        while let Some(recorded) = self.nodes.pop() {
+            let mut node = match recorded {
+                Recorded::Operation(node) => node,
+                Recorded::Recomputed(function) => {
+                    function.backward(self, device, store.as_deref_mut())?;
+                    continue;
+                }
+            };
             let outputs = node.first_output..node.first_output + node.output_count;
             let grad_outs: SmallVec<[Option<Tensor>; NODE_ROOM]> =
                 outputs.map(|slot| self.adjoints[slot].take()).collect();

@@ -56,6 +56,8 @@ pub struct Pass<'a> {
     mode: Mode<'a>,
     seed: u64,
     step: u64,
+    drops_units: bool,
+    recomputes: bool,
 }
 
 /// Streams of random numbers, by purpose; the layer is added.
@@ -66,7 +68,39 @@ impl<'a> Pass<'a> {
     /// A pass whose noise is that of `step` in the run with this `seed`. With a tape, parameters are tracked.
     #[must_use]
     pub const fn new(store: &'a ParameterStore, tape: Option<&'a Tape>, mode: Mode<'a>, seed: u64, step: u64) -> Self {
-        Self { store, tape, mode, seed, step }
+        let drops_units = matches!(mode, Mode::Batch(..) | Mode::Initialise(_));
+        Self { store, tape, mode, seed, step, drops_units, recomputes: false }
+    }
+
+    /// The same pass, whose blocks are computed again in backward, if this is true, instead of keeping what is within them: less memory for
+    /// one more pass forward. Without a tape, and in models without such blocks, nothing changes.
+    #[must_use]
+    pub fn recomputing_activations(self, recomputes: bool) -> Self {
+        Self { recomputes, ..self }
+    }
+
+    /// Whether a block is to go through [`Pass::recomputed`].
+    pub(crate) const fn recomputes(&self) -> bool {
+        self.recomputes && self.tape.is_some()
+    }
+
+    /// `block` of the inputs, of which nothing but the inputs and the result are kept.
+    ///
+    /// # Errors
+    /// Those of the block; `Argument` in a pass without a tape.
+    pub(crate) fn recomputed(
+        &self,
+        inputs: &[&Tensor],
+        block: impl Fn(&mut Pass<'_>, &[Tensor]) -> Result<Tensor> + 'static,
+    ) -> Result<Tensor> {
+        let Self { seed, step, drops_units, .. } = *self;
+        let Some(tape) = self.tape else {
+            return Err(Error::argument("pass", "bug: nothing to recompute without a tape; please report it"));
+        };
+        tape.recomputed(self.store, inputs, move |store, tape, inputs| {
+            let mode = Mode::BatchOnly;
+            block(&mut Pass { store, tape, mode, seed, step, drops_units, recomputes: false }, inputs)
+        })
     }
 
     /// A parameter's value.
@@ -89,7 +123,7 @@ impl<'a> Pass<'a> {
     /// # Errors
     /// `Argument` unless 0 ≤ rate < 1.
     pub(crate) fn dropout(&self, x: &Tensor, rate: f64, layer: usize) -> Result<Tensor> {
-        if rate == 0.0 || !matches!(self.mode, Mode::Batch(..) | Mode::Initialise(_)) {
+        if rate == 0.0 || !self.drops_units {
             return Ok(x.clone());
         }
         x.dropout(rate, Address::new(self.seed, DROPOUT_STREAM + layer as u32, self.step))

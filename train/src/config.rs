@@ -263,6 +263,8 @@ pub struct TrainConfig {
     pub free_bits_nats: f64,
     /// Share that the exponential moving average of the parameters keeps at each step; the average is what is evaluated. 0 for no average.
     pub average_decay: f64,
+    /// Whether the blocks of a model of stages are computed again in backward, which takes less memory and more time.
+    pub checkpoint_activations: bool,
     /// Largest global norm of a gradient; 0 for no limit.
     pub gradient_norm_limit: f64,
     /// Largest magnitude of a gradient's element, after the norm's limit; 0 for no limit.
@@ -293,6 +295,7 @@ impl Default for TrainConfig {
             analytic_kl: false,
             free_bits_nats: 0.0,
             average_decay: 0.0,
+            checkpoint_activations: false,
             gradient_norm_limit: 4.0,
             gradient_element_limit: 0.9,
             checkpoint_every_epochs: 1,

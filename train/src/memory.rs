@@ -113,6 +113,7 @@ fn megabytes(bytes: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::sources::{Sources, layered};
 
     #[test]
     fn what_does_not_fit_is_refused_with_what_would() {
@@ -125,13 +126,21 @@ mod tests {
         assert!(hopeless.advice().unwrap().contains("smaller model"));
     }
 
+    #[test]
+    fn recomputed_activations_take_less_than_half() {
+        let preset = Sources { preset: Some("biva-mnist-small"), ..Default::default() };
+        let mut config = layered(&preset).unwrap();
+        let step = |config: &Config| Memory::measure(config, ImageShape::new(1, 28, 28)).unwrap().step as f64;
+        let kept = step(&config);
+        config.train.checkpoint_activations = true;
+        let recomputed = step(&config);
+        assert!(recomputed < 0.5 * kept, "{recomputed} bytes for {kept}");
+    }
+
     /// What two images say of three.
     #[test]
     fn the_memory_of_a_step_grows_with_every_image_alike() {
-        let config = crate::config::sources::layered(&crate::config::sources::Sources {
-            preset: Some("biva-mnist-small"),
-            ..Default::default()
-        });
+        let config = layered(&Sources { preset: Some("biva-mnist-small"), ..Default::default() });
         let (config, shape) = (config.unwrap(), ImageShape::new(1, 28, 28));
         let [one, two, five] = [1, 2, 5].map(|batch| used_bytes(&config, shape, batch).unwrap() as f64);
         let expected = one + 4.0 * (two - one);

@@ -1,5 +1,7 @@
 //! The gated residual block that every path of the model is made of (specification B, section 6.2).
 
+use std::iter;
+
 use rung_autograd::ops::{Activation, concat};
 use rung_autograd::{Result, Tensor};
 
@@ -88,6 +90,15 @@ impl GatedBlock {
     }
 
     pub(super) fn forward(&self, pass: &mut Pass<'_>, x: &Tensor, aux: Option<&Tensor>) -> Result<Tensor> {
+        if !pass.recomputes() {
+            return self.compute(pass, x, aux);
+        }
+        let block = self.clone();
+        let inputs: Vec<&Tensor> = iter::once(x).chain(aux).collect();
+        pass.recomputed(&inputs, move |pass, inputs| block.compute(pass, &inputs[0], inputs.get(1)))
+    }
+
+    fn compute(&self, pass: &mut Pass<'_>, x: &Tensor, aux: Option<&Tensor>) -> Result<Tensor> {
         let mut hidden = self.first.forward(pass, &x.activate(ELU)?)?;
         if let (Some(layer), Some(aux)) = (&self.aux, aux) {
             hidden = hidden.add(&layer.forward(pass, &aux.activate(ELU)?)?)?;

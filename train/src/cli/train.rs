@@ -58,6 +58,9 @@ pub struct TrainArgs {
     /// Learning rate before any schedule
     #[arg(long, value_name = "RATE")]
     pub learning_rate: Option<f64>,
+    /// Compute the blocks of a model of stages again in backward: less memory, more time, the same gradients
+    #[arg(long)]
+    pub checkpoint_activations: bool,
     /// Seed of every random number
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
     pub seed: Option<i64>,
@@ -121,6 +124,11 @@ impl TrainArgs {
         add("--warmup-epochs", "train.warmup_epochs", self.warmup_epochs.map(number));
         add("--batch-size", "train.batch_size", self.batch_size.map(number));
         add("--learning-rate", "optimiser.learning_rate", self.learning_rate.map(Value::Float));
+        add(
+            "--checkpoint-activations",
+            "train.checkpoint_activations",
+            self.checkpoint_activations.then_some(Value::Boolean(true)),
+        );
         add("--seed", "train.seed", self.seed.map(Value::Integer));
         add("--init-from", "train.init_from", init_from);
         Ok(flags)
@@ -150,6 +158,9 @@ mod tests {
         )
         .configuration()
         .unwrap();
+        assert!(!config.train.checkpoint_activations);
+        let staged = train("--preset biva-mnist-small --checkpoint-activations").configuration().unwrap();
+        assert!(staged.train.checkpoint_activations);
         assert_eq!(config.preset, "mnist-vae-2");
         assert_eq!((config.data.name.as_str(), config.data.directory.as_str()), ("omniglot", "d"));
         assert_eq!((config.train.device.as_str(), config.train.threads), ("opencl:0", 3));

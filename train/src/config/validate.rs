@@ -68,6 +68,12 @@ impl Config {
     fn validate_hierarchy(&self) -> Result<()> {
         let model = &self.model;
         rule(
+            !self.train.checkpoint_activations,
+            "train.checkpoint_activations",
+            true,
+            "needs a model of stages: set model.family to biva, staged_lvae or staged_vae",
+        )?;
+        rule(
             model.observation != Observation::LogisticMixture,
             "model.observation",
             "logistic_mixture",
@@ -336,6 +342,7 @@ mod tests {
             "model.observation=logistic_mixture",
             "train.free_bits_nats=-1",
             "train.average_decay=1",
+            "train.checkpoint_activations=true",
             "train.epochs=9223372036854775807",
             "train.checkpoint_every_epochs=0",
             "train.evaluate_every_epochs=0",

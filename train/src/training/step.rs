@@ -37,6 +37,7 @@ struct Settings {
     learning_rate: f64,
     epochs: u64,
     warmup_epochs: u64,
+    checkpoint_activations: bool,
 }
 
 impl Trainer {
@@ -66,6 +67,7 @@ impl Trainer {
             learning_rate: config.optimiser.learning_rate,
             epochs: train.epochs,
             warmup_epochs: train.warmup_epochs,
+            checkpoint_activations: train.checkpoint_activations,
         };
         Ok(Self { model, optimiser, average, tape: Tape::new(), settings })
     }
@@ -117,7 +119,8 @@ impl Trainer {
         let learning_rate = self.learning_rate(epoch);
         let Model { network, store, statistics, .. } = &mut self.model;
         let mode = Mode::Batch(statistics, self.settings.momentum);
-        let mut pass = Pass::new(store, Some(&self.tape), mode, self.settings.seed, step);
+        let mut pass = Pass::new(store, Some(&self.tape), mode, self.settings.seed, step)
+            .recomputing_activations(self.settings.checkpoint_activations);
         let bound = bound(&**network, &mut pass, x, &objective).context("computing the bound")?;
         store.clear_gradients();
         self.tape.backward_into(&[&bound.loss], store).context("computing the gradient")?;
