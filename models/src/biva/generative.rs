@@ -59,7 +59,7 @@ pub(super) struct StageDistributions {
 }
 
 /// Where the way down is: the features so far.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Descent {
     /// The outputs of the blocks of the stage above: the second inputs of this stage's, one to one. Empty without skip connections.
     above: Vec<Tensor>,

@@ -11,6 +11,8 @@ mod generative;
 mod head;
 mod inference;
 mod model;
+#[cfg(test)]
+mod tests;
 
 pub use config::{BivaConfig, BlockConfig, LatentConfig, LogVariance, MapShape, Paths, StageConfig, StageObservation};
 pub use model::Biva;

@@ -18,8 +18,8 @@ use crate::statistics::StatisticsList;
 #[derive(Clone, Debug)]
 pub struct Biva {
     config: BivaConfig,
-    inference: Inference,
-    generative: Generative,
+    pub(super) inference: Inference,
+    pub(super) generative: Generative,
 }
 
 /// The two groups of a stage, or the one there is.
