@@ -1,4 +1,4 @@
-//! `rung bench kernels`: the primitives at the sizes that a model has, in GFLOP/s and GB/s.
+//! `rung bench kernels`: the primitives at the sizes that a model has, in GFLOP/s and GB/s; of models of stages, products and convolutions.
 
 use rung_autograd::rng::Address;
 use rung_autograd::{DType, Device, Shape, Tensor};
@@ -6,12 +6,12 @@ use rung_kernels::MatmulShape;
 use serde_json::json;
 
 use super::passes::{Sizes, passes};
-use super::{Subject, Timing, timed_ms};
+use super::{Subject, Timing, convolutions, timed_ms};
 use crate::config::Config;
 use crate::config::sources::{Sources, layered};
 use crate::error::{Context, Result};
 use crate::evaluation::DEFAULT_ROWS;
-use crate::model::{FIRST_WEIGHT, expected_shape, groups, parameter_list};
+use crate::model::{Architecture, FIRST_WEIGHT, expected_shape, groups, parameter_list};
 use crate::progress::Console;
 
 /// A primitive is repeated until this much time was measured …
@@ -45,6 +45,12 @@ pub fn run(subject: &Subject, device: &Device, console: &Console) -> Result<()> 
         flop += product.flop() * product.count as f64;
         ms += timing.median * product.count as f64;
         console.result(&product.line(&timing, subject.json))?;
+    }
+    if let Architecture::Staged(model) = Architecture::new(config, shape) {
+        for kernel in convolutions::kernels(&model, rows) {
+            console.result(&kernel.line(&kernel.time(device)?, subject.json))?;
+        }
+        return Ok(());
     }
     let sizes = Sizes {
         rows,
@@ -159,7 +165,7 @@ fn time_product(product: &Product, device: &Device) -> Result<Timing> {
 }
 
 /// The spread of the times of `work` in milliseconds, each until the device is done.
-fn timed(device: &Device, mut work: impl FnMut() -> Result<()>) -> Result<Timing> {
+pub(super) fn timed(device: &Device, mut work: impl FnMut() -> Result<()>) -> Result<Timing> {
     let mut work = || work().and_then(|()| device.finish().context("waiting for the device"));
     work()?;
     let (mut times, mut total) = (Vec::new(), 0.0);

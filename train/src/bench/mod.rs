@@ -3,6 +3,7 @@
 //! The images are random pixels made here, so that nothing needs files; they go the way of a training run all the same: copied to the
 //! device as bytes, gathered and binarised there, batch by batch.
 
+pub mod convolutions;
 pub mod evaluate;
 pub mod kernels;
 pub mod passes;
