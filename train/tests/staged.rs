@@ -142,6 +142,26 @@ fn equal_sets_of_images_are_not_told_apart() {
     assert!(error.contains("nothing"), "{error}");
 }
 
+/// Writes the test part of Fashion-MNIST: a few images of one grey each.
+fn write_test_part(folder: &Path) {
+    let (count, side) = (3, 28);
+    fs::create_dir_all(folder).unwrap();
+    let header = |words: &[u32]| words.iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<u8>>();
+    let images: Vec<u8> = (0..count).flat_map(|image| vec![image as u8 * 90; (side * side) as usize]).collect();
+    let images = [header(&[0x803, count, side, side]), images].concat();
+    fs::write(folder.join("t10k-images-idx3-ubyte"), images).unwrap();
+    fs::write(folder.join("t10k-labels-idx1-ubyte"), [header(&[0x801, count]), vec![0, 1, 2]].concat()).unwrap();
+}
+
+#[test]
+fn the_test_part_of_a_data_set_is_enough_to_score_against() {
+    let folder = tempfile::tempdir().unwrap();
+    write_test_part(&folder.path().join("fashion-mnist"));
+    let [csv, data] = ["scores.csv", ""].map(|name| folder.path().join(name).display().to_string());
+    let found = says(&["anomaly", run(), "--against", "fashion-mnist", "--data-dir", &data, "--json", "--out", &csv]);
+    assert_eq!(json(&found)["foreign_images"].as_u64(), Some(3));
+}
+
 #[test]
 fn what_makes_no_model_is_refused() {
     let with = |pair: &str| {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use rung_datasets::Split;
 
 use super::data_source;
 use super::shared::{ImagesArgs, RunArgs, output_file};
@@ -110,8 +111,8 @@ fn other_images(
     console: &Console,
 ) -> Result<(String, DeviceImages)> {
     let config = DataConfig { name: name.into(), ..loaded.config.data.clone() };
-    let dataset = data_source::open(&config, console)?;
-    let split = arguments.images.split.into();
+    let split: Split = arguments.images.split.into();
+    let dataset = data_source::open_part(&config, split == Split::Test, console)?;
     let seed = loaded.config.train.seed;
     let images = data_source::on_device(&dataset, split, &config, seed, loaded.model.store.device())?;
     let (model, data) = (loaded.model.shape, images.shape());

@@ -18,12 +18,21 @@ pub const DEFAULT_FOLDER: &str = "data";
 /// # Errors
 /// If it isn't there, is damaged, or there is none of that name.
 pub fn open(config: &DataConfig, console: &Console) -> Result<Dataset> {
+    open_part(config, false, console)
+}
+
+/// As [`open`]; with `test_only` the files of the test part are enough, and there are no other images.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_part(config: &DataConfig, test_only: bool, console: &Console) -> Result<Dataset> {
     let defaults = GlyphCounts::default();
     let count = |configured: usize, default: u32| if configured == 0 { default } else { configured as u32 };
     let options = Options {
         validation: config.validation_images,
         size: Some((config.image_size, config.image_size)).filter(|_| config.name.starts_with("images:")),
         colour: Colour::Auto,
+        test_only,
         glyphs: GlyphCounts {
             train: count(config.train_images, defaults.train) + config.validation_images as u32,
             validation: 0,
