@@ -391,6 +391,6 @@ mod tests {
     fn every_default_is_spelled_out() {
         let text = Config::default().to_toml().unwrap();
         let keys = text.lines().filter(|line| line.contains(" = ")).count();
-        assert_eq!(keys, 1 + 13 + 7 + 8 + 17 + 10, "{text}");
+        assert_eq!(keys, 1 + 13 + 7 + 9 + 18 + 10, "{text}");
     }
 }
