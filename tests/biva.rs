@@ -1,6 +1,8 @@
 //! The stage-wise models: their sizes, their gradients, their values against a second implementation, and what must hold of any of
 //! them (specification B, section 21).
 
+#[path = "biva/classes.rs"]
+mod classes;
 #[path = "biva/reference.rs"]
 mod reference;
 

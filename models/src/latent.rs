@@ -8,6 +8,7 @@ use std::ops::Range;
 use rung_autograd::ops::Gaussian;
 use rung_autograd::{Error, ParameterStore, Result, Tensor};
 
+use crate::classifier::Classifier;
 use crate::observation::ObservationParameters;
 use crate::pass::Pass;
 use crate::statistics::Statistics;
@@ -49,6 +50,8 @@ pub struct Sampled {
     pub latents: Vec<Latent>,
     /// p(x | z).
     pub p_x: ObservationParameters,
+    /// log p(y) of the class that a model with classes took for each row, in nats; 0 for models without.
+    pub log_p_class: f64,
 }
 
 /// Where sampling from the generative model starts.
@@ -172,6 +175,11 @@ pub trait LatentModel: Debug {
     ) -> Result<()> {
         let _ = (store, data, noise, statistics);
         Ok(())
+    }
+
+    /// The model as a classifier, if it has classes.
+    fn classifier(&self) -> Option<&dyn Classifier> {
+        None
     }
 
     /// Stochastic layers, L.

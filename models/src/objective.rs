@@ -75,6 +75,7 @@ pub fn bound(model: &dyn LatentModel, pass: &mut Pass<'_>, x: &Tensor, config: &
     } else {
         log_p_x.add_scaled(-beta, &kl)?
     };
+    let log_weights = sampled.with_log_p_class(log_weights)?;
     for divergence in &mut kl {
         *divergence = divergence.detach().mean_all()?;
     }
@@ -95,12 +96,17 @@ pub fn importance_bound(log_weights: &Tensor, importance_samples: usize) -> Resu
 }
 
 impl Sampled {
+    /// The sum with log p(y), where there is a class.
+    pub(crate) fn with_log_p_class(&self, sum: Tensor) -> Result<Tensor> {
+        if self.log_p_class == 0.0 { Ok(sum) } else { sum.shift(self.log_p_class) }
+    }
+
     /// log w of each row at β = 1, from the sampled log-ratios.
     ///
     /// # Errors
     /// `Shape` if `x` does not fit.
     pub fn log_weights(&self, x: &Tensor) -> Result<Tensor> {
-        let log_p_x = self.p_x.log_prob(x)?;
+        let log_p_x = self.with_log_p_class(self.p_x.log_prob(x)?)?;
         self.latents.iter().try_fold(log_p_x, |sum, latent| sum.sub(&latent.log_ratio()?))
     }
 }

@@ -261,6 +261,10 @@ pub struct TrainConfig {
     pub analytic_kl: bool,
     /// Nats of each latent group's divergence that cost nothing, in each image; 0 for none.
     pub free_bits_nats: f64,
+    /// Training images whose class is known, as many of each; 0 for training without labels.
+    pub labels: usize,
+    /// Weight of the classifier's log-likelihood of these, in a loss per image.
+    pub classification_weight: f64,
     /// Share that the exponential moving average of the parameters keeps at each step; the average is what is evaluated. 0 for no average.
     pub average_decay: f64,
     /// Whether the blocks of a model of stages are computed again in backward, which takes less memory and more time.
@@ -294,6 +298,8 @@ impl Default for TrainConfig {
             importance_samples: 1,
             analytic_kl: false,
             free_bits_nats: 0.0,
+            labels: 0,
+            classification_weight: 0.1,
             average_decay: 0.0,
             checkpoint_activations: false,
             gradient_norm_limit: 4.0,
@@ -391,6 +397,6 @@ mod tests {
     fn every_default_is_spelled_out() {
         let text = Config::default().to_toml().unwrap();
         let keys = text.lines().filter(|line| line.contains(" = ")).count();
-        assert_eq!(keys, 1 + 13 + 7 + 9 + 18 + 10, "{text}");
+        assert_eq!(keys, 1 + 13 + 7 + 10 + 20 + 10, "{text}");
     }
 }

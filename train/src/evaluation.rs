@@ -57,6 +57,8 @@ pub struct Evaluation {
     pub log_p: Vec<f64>,
     /// Mean log q − log p of every unit of every layer.
     pub kl_per_unit: Vec<Vec<f64>>,
+    /// Share of the images whose most likely class is not theirs, where the model and the images have classes.
+    pub error_rate: Option<f64>,
 }
 
 impl Evaluation {
@@ -121,8 +123,9 @@ pub fn evaluate(
         start += size;
         progress(start, sums.bound_so_far());
     }
+    let error_rate = error_rate(model, statistics, images, count, request)?;
     model.store.device().release_free();
-    let evaluation = sums.finish(request.importance_samples);
+    let evaluation = Evaluation { error_rate, ..sums.finish(request.importance_samples) };
     if !(evaluation.bound_1.mean.is_finite() && evaluation.bound_k.mean.is_finite()) {
         return Err(Error::new("the bound is not a finite number: training has ruined this model's parameters")
             .with_advice("look at an older checkpoint, with --checkpoint best or previous"));
@@ -287,8 +290,33 @@ impl Sums {
             log_q,
             log_p,
             kl_per_unit,
+            error_rate: None,
         }
     }
+}
+
+/// The share of the first `count` images whose most likely class, by one sample of the latents, is not theirs; `None` without classes.
+fn error_rate(
+    model: &Model,
+    statistics: &Statistics,
+    images: &DeviceImages,
+    count: usize,
+    request: Request,
+) -> Result<Option<f64>> {
+    let (Some(classifier), Some(labels)) = (model.network.classifier(), images.labels()) else { return Ok(None) };
+    let (classes, failed) = (classifier.classes(), |error| Error::device("classifying", &error));
+    let mut wrong = 0;
+    for start in (0..count).step_by(request.rows.max(1)) {
+        let size = request.rows.max(1).min(count - start);
+        let mut pass = model.frozen_pass(statistics, request.seed, EVALUATION_STEPS + start as u64);
+        let x = images.range(start, size, 0).map_err(failed)?;
+        let log_q = classifier.class_log_probs(&mut pass, &x).and_then(|log_q| log_q.to_f64()).map_err(failed)?;
+        for (row, &label) in log_q.chunks_exact(classes).zip(&labels[start..]) {
+            let likeliest = (0..classes).max_by(|&a, &b| row[a].total_cmp(&row[b]));
+            wrong += usize::from(likeliest != Some(label as usize));
+        }
+    }
+    Ok(Some(wrong as f64 / count.max(1) as f64))
 }
 
 fn estimate(values: impl Iterator<Item = f64> + Clone) -> Estimate {

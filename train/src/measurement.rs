@@ -147,6 +147,7 @@ impl Measurement {
             "checkpoint": self.checkpoint.display().to_string(),
             "step": self.step,
             "statistics": self.statistics,
+            "error_rate": self.evaluation.error_rate,
             "seconds": self.elapsed_s,
             "image_samples_per_s": self.image_samples_per_s(),
         })
@@ -162,6 +163,9 @@ impl Measurement {
         let mut text =
             bound("L_1".into(), evaluation.bound_1) + &bound(format!("L_{}", self.samples), evaluation.bound_k);
         text += &format!("{} {} images, {} statistics\n", evaluation.images, self.split, self.statistics);
+        if let Some(error) = evaluation.error_rate {
+            text += &format!("classification error: {:.2} %\n", 100.0 * error);
+        }
         text += &format!("effective sample size: {:.1} of {}\n", evaluation.effective_sample_size, self.samples);
         text += &format!("log p(x|z_1): {:.2} nats\n", evaluation.log_p_x);
         let width = self.groups.iter().map(String::len).fold(7, usize::max);

@@ -142,6 +142,25 @@ fn equal_sets_of_images_are_not_told_apart() {
     assert!(error.contains("nothing"), "{error}");
 }
 
+/// A quarter of the images have labels; nine classes in ten are wrong by chance.
+#[test]
+fn a_model_learns_classes_from_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let more =
+        ["train.labels=100", "train.classification_weight=10", "data.train_images=400", "staged.inference_dropout=0"];
+    train(&path, "12", &more);
+    let path = path.display().to_string();
+    let evaluated = json(&says(&["evaluate", &path, "--importance-samples", "1", "--json"]));
+    let error = evaluated["error_rate"].as_f64().unwrap();
+    assert!(error < 0.5, "{error}");
+    let metrics = fs::read_to_string(folder.path().join("run/metrics.jsonl")).unwrap();
+    assert!(json(metrics.lines().last().unwrap())["held_out_error_rate"].as_f64().is_some_and(|error| error < 0.5));
+    let text = says(&["evaluate", &path, "--importance-samples", "1"]);
+    assert!(text.contains("classification error: "), "{text}");
+    says(&["sample", &path, "--count", "4", "--out", &folder.path().join("samples.png").display().to_string()]);
+}
+
 /// Writes the test part of Fashion-MNIST: a few images of one grey each.
 fn write_test_part(folder: &Path) {
     let (count, side) = (3, 28);

@@ -103,6 +103,8 @@ pub struct BivaConfig {
     pub inference_dropout: f64,
     /// Dropout rate of the blocks on the way down.
     pub generative_dropout: f64,
+    /// Classes y that p(x, z|y) and the top-down posterior are conditioned on, with a classifier q(y|x, z) on the way up; 0 for none.
+    pub classes: usize,
 }
 
 impl MapShape {
@@ -176,6 +178,7 @@ impl BivaConfig {
             log_variance: LogVariance::Softplus,
             inference_dropout: 0.5,
             generative_dropout: 0.5,
+            classes: 0,
         }
     }
 
@@ -207,6 +210,7 @@ impl BivaConfig {
             log_variance: LogVariance::Softplus,
             inference_dropout: 0.2,
             generative_dropout: 0.0,
+            classes: 0,
         }
     }
 
@@ -283,6 +287,9 @@ impl BivaConfig {
             if !(0.0..1.0).contains(&rate) {
                 return refuse(format!("a dropout rate must be at least 0 and below 1, not {rate}"));
             }
+        }
+        if self.classes == 1 || (self.classes > 0 && self.paths != Paths::Bidirectional) {
+            return refuse(format!("{} classes: there must be at least 2, and both ways of inference", self.classes));
         }
         match self.observation {
             StageObservation::LogisticMixture { components: 0 } => {

@@ -99,7 +99,7 @@ impl Generative {
         Self { stages, output, observation: config.observation, image: config.image, skips: config.skips }
     }
 
-    /// Goes down through one stage, given the samples of its groups; gives the distributions of the stage below, and the top-down
+    /// Goes down through one stage, given the samples of its groups and the class, if the model has classes; gives the distributions of the stage below, and the top-down
     /// posterior there if the way up's features of that stage are given. `index` is i − 1; nothing is below stage 1.
     pub(super) fn descend(
         &self,
@@ -107,10 +107,11 @@ impl Generative {
         descent: &mut Descent,
         index: usize,
         samples: &[&Tensor],
+        class: Option<&Tensor>,
         features_below: Option<&Tensor>,
     ) -> Result<Option<StageDistributions>> {
         let stage = &self.stages[index];
-        let mut g = stage.projection.forward(pass, samples)?;
+        let mut g = stage.projection.forward(pass, samples, class)?;
         let mut outputs = Vec::with_capacity(stage.blocks.len());
         for (index, block) in stage.blocks.iter().enumerate() {
             g = block.forward(pass, &g, descent.above.get(index))?;
@@ -161,7 +162,7 @@ impl Stage {
         above: &mut Vec<MapShape>,
     ) -> Self {
         let groups = if config.paths == Paths::Bidirectional && !is_top { 2 } else { 1 };
-        let projection = Projection::new(&mut builder.at("projection"), stage.latent, groups, map);
+        let projection = Projection::new(&mut builder.at("projection"), stage.latent, groups, config.classes, map);
         let mut input = projection.output();
         let mut blocks = Vec::with_capacity(stage.blocks.len());
         let mut outputs = Vec::with_capacity(stage.blocks.len());

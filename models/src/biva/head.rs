@@ -70,24 +70,32 @@ impl GroupHead {
     }
 }
 
-/// From samples to a feature map: a dense layer to all its positions for vectors; the samples themselves, side by side, for maps.
+/// From samples, and the class if there is one, to a feature map: a dense layer to all its positions for vectors; themselves, side by side, for
+/// maps.
 #[derive(Clone, Debug)]
 pub(super) struct Projection {
     dense: Option<WeightNormed>,
     output: MapShape,
-    groups: usize,
+    /// Channels of a group's map.
+    channels: usize,
 }
 
 impl Projection {
-    /// For `groups` groups of a stage, to a map of this shape.
-    pub(super) fn new(builder: &mut Builder<'_>, latent: LatentConfig, groups: usize, map: MapShape) -> Self {
+    /// For `groups` groups of a stage and so many classes, to a map of this shape.
+    pub(super) fn new(
+        builder: &mut Builder<'_>,
+        latent: LatentConfig,
+        groups: usize,
+        classes: usize,
+        map: MapShape,
+    ) -> Self {
         match latent {
             LatentConfig::Dense { units } => {
-                let dense = WeightNormed::new(builder, Product::Dense, groups * units, map.units());
-                Self { dense: Some(dense), output: map, groups }
+                let dense = WeightNormed::new(builder, Product::Dense, groups * units + classes, map.units());
+                Self { dense: Some(dense), output: map, channels: 0 }
             }
             LatentConfig::Map { channels, .. } => {
-                Self { dense: None, output: map.with_channels(groups * channels), groups }
+                Self { dense: None, output: map.with_channels(groups * channels + classes), channels }
             }
         }
     }
@@ -97,17 +105,26 @@ impl Projection {
         self.output
     }
 
-    /// The map of the groups' samples, [rows, units] each.
-    pub(super) fn forward(&self, pass: &mut Pass<'_>, samples: &[&Tensor]) -> Result<Tensor> {
+    /// The map of the groups' samples, [rows, units] each, and of the class as [rows, classes].
+    pub(super) fn forward(&self, pass: &mut Pass<'_>, samples: &[&Tensor], class: Option<&Tensor>) -> Result<Tensor> {
         let rows = samples[0].shape().sizes()[0];
         let MapShape { height, width, channels } = self.output;
         if let Some(dense) = &self.dense {
-            return dense.forward(pass, &joined(samples, 1)?)?.reshape([rows, height, width, channels]);
+            let parts: Vec<&Tensor> = samples.iter().copied().chain(class).collect();
+            return dense.forward(pass, &joined(&parts, 1)?)?.reshape([rows, height, width, channels]);
         }
-        let map = |z: &&Tensor| z.reshape([rows, height, width, channels / self.groups]);
+        let map = |z: &&Tensor| z.reshape([rows, height, width, self.channels]);
         let maps: Vec<Tensor> = samples.iter().map(map).collect::<Result<_>>()?;
-        joined(&maps.iter().collect::<Vec<_>>(), 3)
+        with_class(joined(&maps.iter().collect::<Vec<_>>(), 3)?, class)
     }
+}
+
+/// The map with a channel for each class beside its own: 1 everywhere in that of the row's class, 0 in the others.
+pub(super) fn with_class(map: Tensor, class: Option<&Tensor>) -> Result<Tensor> {
+    let Some(class) = class else { return Ok(map) };
+    let (rows, classes) = (class.shape().sizes()[0], class.shape().sizes()[1]);
+    let positions = Tensor::zeros(map.device(), map.dtype(), map.shape().with_axis(0, 1).with_axis(3, classes))?;
+    concat(&[&map, &class.reshape([rows, 1, 1, classes])?.add(&positions)?], 3)
 }
 
 /// The tensors side by side along an axis.

@@ -3,10 +3,10 @@
 use rung_autograd::ops::Gaussian;
 use rung_autograd::{Result, Tensor};
 
-use super::block::{GatedBlock, GatedBlockConfig, Way};
+use super::block::{ELU, GatedBlock, GatedBlockConfig, Way};
 use super::config::{BivaConfig, BlockConfig, MapShape, StageConfig};
-use super::head::{GroupHead, Projection, joined};
-use crate::layers::Builder;
+use super::head::{GroupHead, Projection, joined, with_class};
+use crate::layers::{Builder, Product, WeightNormed};
 use crate::pass::Pass;
 
 /// The networks of the way up.
@@ -16,6 +16,15 @@ pub(super) struct Inference {
     /// The block between the features of the last stage and the head of z_L; the VAE has none.
     top: Option<GatedBlock>,
     top_head: GroupHead,
+    /// q(y|x, z) from the features of the last stage, where there are classes.
+    classifier: Option<Classifier>,
+}
+
+/// Logits of the classes: W_y e(block(f)).
+#[derive(Clone, Debug)]
+struct Classifier {
+    block: GatedBlock,
+    head: WeightNormed,
 }
 
 /// One stage of the way up.
@@ -40,15 +49,6 @@ pub(super) struct StageFeatures {
     pub(super) group: Option<(Gaussian, Tensor)>,
 }
 
-/// Everything the way up finds.
-#[derive(Clone, Debug)]
-pub(super) struct Found {
-    /// The stages, nearest to the data first.
-    pub(super) stages: Vec<StageFeatures>,
-    /// q(z_L | ·).
-    pub(super) top: Gaussian,
-}
-
 impl StageFeatures {
     /// The features that the next stage sees beside what travels on its stream, side by side.
     fn skip(&self) -> Result<Tensor> {
@@ -68,19 +68,22 @@ impl Inference {
             stages.push(Stage::new(&mut builder.at(index + 1), config, stage, map, is_top, &mut streams));
         }
         let (last, map) = (&config.stages[config.depth() - 1], maps[config.depth() - 1]);
+        let classifier = (config.classes > 0).then(|| Classifier::new(&mut builder.at("y"), config, map));
         let mut builder = builder.at("top");
         let top = top_block(&mut builder, config, last, map);
-        Self { stages, top, top_head: GroupHead::new(&mut builder.at("q"), last.latent, map, config.log_variance) }
+        let top_head = GroupHead::new(&mut builder.at("q"), last.latent, map, config.log_variance);
+        Self { stages, top, top_head, classifier }
     }
 
-    /// From a batch of maps up to q(z_L | ·); the sample of stage i's bottom-up group has the noise `noise(i − 1)`.
+    /// From a batch of maps up to the features of the last stage, nearest to the data first; `draw(i − 1)` gives the sample of stage i's
+    /// bottom-up group.
     pub(super) fn forward(
         &self,
         pass: &mut Pass<'_>,
         x: &Tensor,
         skips: bool,
         mut draw: impl FnMut(&mut Pass<'_>, usize, &Gaussian) -> Result<Tensor>,
-    ) -> Result<Found> {
+    ) -> Result<Vec<StageFeatures>> {
         let (mut bottom_up, mut deterministic) = (x.clone(), x.clone());
         let mut stages: Vec<StageFeatures> = Vec::with_capacity(self.stages.len());
         for (index, stage) in self.stages.iter().enumerate() {
@@ -101,23 +104,66 @@ impl Inference {
             if let Some((head, projection)) = &stage.group {
                 let q = head.forward(pass, &bottom_up)?;
                 let z = draw(pass, index, &q)?;
-                bottom_up = projection.forward(pass, &[&z])?;
+                bottom_up = projection.forward(pass, &[&z], None)?;
                 features.group = Some((q, z));
             }
             stages.push(features);
         }
-        let top = self.top(pass, &stages)?;
-        Ok(Found { stages, top })
+        Ok(stages)
     }
 
-    fn top(&self, pass: &mut Pass<'_>, stages: &[StageFeatures]) -> Result<Gaussian> {
-        let last = &stages[stages.len() - 1];
-        let parts: Vec<&Tensor> = last.deterministic.iter().chain(&last.bottom_up).collect();
-        let mut features = joined(&parts, 3)?;
+    /// q(z_L | ·), given the class too where there are classes.
+    pub(super) fn top(
+        &self,
+        pass: &mut Pass<'_>,
+        stages: &[StageFeatures],
+        class: Option<&Tensor>,
+    ) -> Result<Gaussian> {
+        let mut features = with_class(last_features(stages)?, class)?;
         if let Some(block) = &self.top {
             features = block.forward(pass, &features, None)?;
         }
         self.top_head.forward(pass, &features)
+    }
+
+    /// log q(y|x, z) of the bottom-up samples, [rows, classes]; `None` without classes.
+    pub(super) fn class_log_probs(&self, pass: &mut Pass<'_>, stages: &[StageFeatures]) -> Result<Option<Tensor>> {
+        let Some(Classifier { block, head }) = &self.classifier else { return Ok(None) };
+        let features = block.forward(pass, &last_features(stages)?, None)?.activate(ELU)?;
+        let rows = features.shape().sizes()[0];
+        let flat = features.reshape([rows, features.shape().element_count() / rows.max(1)])?;
+        head.forward(pass, &flat)?.log_softmax(1).map(Some)
+    }
+}
+
+impl StageFeatures {
+    /// What the way down reads, with rows as `change` makes them of the rows there are.
+    pub(super) fn with_rows(self, change: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {
+        let group = self.group.map(|(Gaussian { mean, variance }, z)| {
+            Ok((Gaussian { mean: change(&mean)?, variance: change(&variance)? }, change(&z)?))
+        });
+        let map = |map: Option<Tensor>| map.as_ref().map(&change).transpose();
+        Ok(Self { bottom_up: map(self.bottom_up)?, deterministic: map(self.deterministic)?, group: group.transpose()? })
+    }
+}
+
+/// The features of both streams of the last stage, side by side.
+fn last_features(stages: &[StageFeatures]) -> Result<Tensor> {
+    let last = &stages[stages.len() - 1];
+    let parts: Vec<&Tensor> = last.deterministic.iter().chain(&last.bottom_up).collect();
+    joined(&parts, 3)
+}
+
+impl Classifier {
+    fn new(builder: &mut Builder<'_>, config: &BivaConfig, map: MapShape) -> Self {
+        let block = BlockConfig { channels: map.channels, kernel: 1, stride: 1 };
+        let input = map.with_channels(2 * map.channels);
+        let dropout = config.inference_dropout;
+        let block = GatedBlockConfig { input, aux: None, block, way: Way::Up, residual: false, dropout };
+        Self {
+            block: GatedBlock::new(&mut builder.at("block"), &block),
+            head: WeightNormed::new(&mut builder.at("logits"), Product::Dense, map.units(), config.classes),
+        }
     }
 }
 
@@ -154,7 +200,7 @@ impl Stage {
         }
         let group = (paths.has_bottom_up() && !is_top).then(|| {
             let head = GroupHead::new(&mut builder.at("q"), stage.latent, map, config.log_variance);
-            (head, Projection::new(&mut builder.at("projection"), stage.latent, 1, map))
+            (head, Projection::new(&mut builder.at("projection"), stage.latent, 1, 0, map))
         });
         streams.bottom_up = group.as_ref().map_or(map, |(_, projection)| projection.output());
         streams.deterministic = map;
@@ -197,7 +243,7 @@ fn top_block(builder: &mut Builder<'_>, config: &BivaConfig, last: &StageConfig,
     }
     let streams = if config.paths.has_bottom_up() { 2 } else { 1 };
     let block = BlockConfig { stride: 1, ..*last.blocks.last()? };
-    let input = map.with_channels(streams * map.channels);
+    let input = map.with_channels(streams * map.channels + config.classes);
     let block =
         GatedBlockConfig { input, aux: None, block, way: Way::Up, residual: true, dropout: config.inference_dropout };
     Some(GatedBlock::new(&mut builder.at("block"), &block))

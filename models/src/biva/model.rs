@@ -1,17 +1,19 @@
 //! A stage-wise model as a whole: both ways, the samples, and sampling from the prior.
 
-use rung_autograd::ops::Gaussian;
+use rung_autograd::ops::{Gaussian, concat};
 use rung_autograd::{Error, ParameterList, Result, Shape, Tensor};
 
 use super::config::{BivaConfig, Paths, StageObservation};
 use super::generative::{Descent, Generative, StageDistributions};
-use super::inference::{Found, Inference, StageFeatures};
+use super::inference::{Inference, StageFeatures};
+use crate::classifier::{ClassSampled, Classifier};
 use crate::latent::{
     Group, Latent, LatentModel, LatentSource, Sampled, Upward, UpwardState, layer_out_of_range, no_layer_left,
 };
 use crate::layers::Builder;
 use crate::observation::ObservationParameters;
 use crate::pass::Pass;
+use crate::semi_supervised::for_every_class;
 use crate::statistics::StatisticsList;
 
 /// A model of the family of the [module](super).
@@ -32,7 +34,7 @@ struct StageLatents {
 /// Where the latents below the top are from.
 enum From<'a> {
     /// From q, by what the way up found, but for the lowest layers, which are drawn from p.
-    Posterior { found: &'a mut Found, skipped_layers: usize },
+    Posterior { stages: &'a mut [StageFeatures], skipped_layers: usize },
     /// From p; the layers above this one have one noise for all rows.
     Prior { shared_above: usize },
 }
@@ -41,7 +43,7 @@ impl From<'_> {
     /// What the way up found at a layer (from 1), if that is to be used.
     fn inferred(&mut self, layer: usize) -> Option<&mut StageFeatures> {
         match self {
-            Self::Posterior { found, skipped_layers } if layer > *skipped_layers => found.stages.get_mut(layer - 1),
+            Self::Posterior { stages, skipped_layers } if layer > *skipped_layers => stages.get_mut(layer - 1),
             _ => None,
         }
     }
@@ -136,11 +138,58 @@ impl Biva {
         Ok(latents)
     }
 
-    /// From z_L down to the data. Gives the latents of each stage below the top, nearest to the data first.
+    /// The way up, with a sample of every bottom-up group.
+    fn ascend(&self, pass: &mut Pass<'_>, x: &Tensor) -> Result<Vec<StageFeatures>> {
+        let draw = |pass: &mut Pass<'_>, index: usize, q: &Gaussian| self.draw(pass, self.first_group(index), q, false);
+        self.inference.forward(pass, x, self.config.skips, draw)
+    }
+
+    /// For each row, 1 at the class with the largest q(y|x, z) and 0 elsewhere; `None` without classes. As this class is a function of what is
+    /// sampled on the way up, log p(x, y, z) − log q(z|x, y) with it bounds log p(x) from below.
+    fn likeliest_class(&self, pass: &mut Pass<'_>, stages: &[StageFeatures]) -> Result<Option<Tensor>> {
+        let Some(log_q) = self.inference.class_log_probs(pass, stages)? else { return Ok(None) };
+        let log_q = log_q.detach();
+        let rows = log_q.shape().sizes()[0];
+        log_q.less(&log_q.max(1)?.reshape([rows, 1])?)?.affine(-1.0, 1.0).map(Some)
+    }
+
+    /// For `rows` rows every class in turn; `None` without classes.
+    fn classes_in_turn(&self, like: &Tensor) -> Result<Option<Tensor>> {
+        let (rows, classes) = (like.shape().sizes()[0], self.config.classes);
+        if classes == 0 {
+            return Ok(None);
+        }
+        let mut ones = vec![0.0; rows * classes];
+        (0..rows).for_each(|row| ones[row * classes + row % classes] = 1.0);
+        Tensor::from_f64(like.device(), &ones, [rows, classes])?.to_dtype(like.dtype()).map(Some)
+    }
+
+    /// Samples of z_L and the top-down groups given what the way up found and the class.
+    fn sample_given(
+        &self,
+        pass: &mut Pass<'_>,
+        stages: &mut [StageFeatures],
+        class: Option<&Tensor>,
+        skipped_layers: usize,
+    ) -> Result<Sampled> {
+        let q = self.inference.top(pass, stages, class)?;
+        let z = self.draw(pass, self.groups().len() - 1, &q, false)?;
+        let (stages, p_x) = self.descend(pass, &z, class, From::Posterior { stages, skipped_layers })?;
+        let kept = stages.into_iter().skip(skipped_layers);
+        let mut latents: Vec<Latent> =
+            kept.flat_map(|stage| stage.bottom_up.into_iter().chain(stage.top_down)).collect();
+        latents.push(Latent { q, p: None, z });
+        let log_p_class = if class.is_some() { -(self.config.classes as f64).ln() } else { 0.0 };
+        Ok(Sampled { latents, p_x, log_p_class })
+    }
+
+    /// From z_L, and the class where there are classes, down to the data. Gives the latents of each stage below the top, nearest to the data
+    /// first.
     fn descend(
         &self,
         pass: &mut Pass<'_>,
         top: &Tensor,
+        class: Option<&Tensor>,
         mut source: From<'_>,
     ) -> Result<(Vec<StageLatents>, ObservationParameters)> {
         let mut descent = Descent::default();
@@ -153,7 +202,8 @@ impl Biva {
             let inferred = if index > 0 { source.inferred(index) } else { None };
             let features = inferred.as_ref().and_then(|stage| stage.deterministic.clone());
             let samples: Vec<&Tensor> = samples.iter().collect();
-            let distributions = self.generative.descend(pass, &mut descent, index, &samples, features.as_ref())?;
+            let distributions =
+                self.generative.descend(pass, &mut descent, index, &samples, class, features.as_ref())?;
             if let Some(distributions) = distributions {
                 let bottom_up = inferred.and_then(|stage| stage.group.take());
                 let is_shared = source.is_shared(index);
@@ -201,16 +251,9 @@ impl LatentModel for Biva {
             return Err(no_layer_left(skipped_layers, self.config.depth()));
         }
         let x = if samples == 1 { x.clone() } else { repeated(x, samples)? };
-        let draw = |pass: &mut Pass<'_>, index: usize, q: &Gaussian| self.draw(pass, self.first_group(index), q, false);
-        let mut found = self.inference.forward(pass, &x, self.config.skips, draw)?;
-        let top_group = self.groups().len() - 1;
-        let (q, z) = (found.top.clone(), self.draw(pass, top_group, &found.top, false)?);
-        let (stages, p_x) = self.descend(pass, &z, From::Posterior { found: &mut found, skipped_layers })?;
-        let kept = stages.into_iter().skip(skipped_layers);
-        let mut latents: Vec<Latent> =
-            kept.flat_map(|stage| stage.bottom_up.into_iter().chain(stage.top_down)).collect();
-        latents.push(Latent { q, p: None, z });
-        Ok(Sampled { latents, p_x })
+        let mut stages = self.ascend(pass, &x)?;
+        let class = self.likeliest_class(pass, &stages)?;
+        self.sample_given(pass, &mut stages, class.as_ref(), skipped_layers)
     }
 
     fn generate(&self, pass: &mut Pass<'_>, source: &LatentSource) -> Result<ObservationParameters> {
@@ -241,7 +284,12 @@ impl LatentModel for Biva {
                 (z.clone(), From::Prior { shared_above: depth })
             }
         };
-        Ok(self.descend(pass, &z, source)?.1)
+        let class = self.classes_in_turn(&z)?;
+        Ok(self.descend(pass, &z, class.as_ref(), source)?.1)
+    }
+
+    fn classifier(&self) -> Option<&dyn Classifier> {
+        (self.config.classes > 0).then_some(self)
     }
 
     /// Not for a bottom-up group: its prior is conditioned on samples that depend on its own.
@@ -252,6 +300,43 @@ impl LatentModel for Biva {
             Paths::Bidirectional => group % 2 == 1 || group + 1 == self.groups().len(),
         }
     }
+}
+
+impl Classifier for Biva {
+    fn classes(&self) -> usize {
+        self.config.classes
+    }
+
+    fn class_log_probs(&self, pass: &mut Pass<'_>, x: &Tensor) -> Result<Tensor> {
+        let stages = self.ascend(pass, &self.maps(x)?)?;
+        self.inference.class_log_probs(pass, &stages)?.ok_or_else(no_classes)
+    }
+
+    fn sample_for_classes(&self, pass: &mut Pass<'_>, x: &Tensor, class: &Tensor) -> Result<ClassSampled> {
+        let (classes, images) = (self.config.classes, x.shape().sizes()[0]);
+        let labelled = match *class.shape().sizes() {
+            [labelled, of] if of == classes && labelled <= images => labelled,
+            _ => {
+                let rule = format!("the classes of labelled images must be [labelled, {classes}]");
+                return Err(Error::shape("sample_for_classes", rule, &[("class", *class.shape()), ("x", *x.shape())]));
+            }
+        };
+        let stages = self.ascend(pass, &self.maps(x)?)?;
+        let class_log_probs = self.inference.class_log_probs(pass, &stages)?.ok_or_else(no_classes)?;
+        let change = |rows: &Tensor| for_every_class(rows, labelled, classes);
+        let mut stages = stages.into_iter().map(|stage| stage.with_rows(change)).collect::<Result<Vec<_>>>()?;
+        let others = Tensor::zeros(class.device(), class.dtype(), [(images - labelled) * classes, classes])?;
+        let class = match self.classes_in_turn(&others)? {
+            Some(in_turn) if images > labelled => concat(&[class, &in_turn], 0)?,
+            _ => class.clone(),
+        };
+        let sampled = self.sample_given(pass, &mut stages, Some(&class), 0)?;
+        Ok(ClassSampled { class_log_probs, sampled })
+    }
+}
+
+fn no_classes() -> Error {
+    Error::argument("classify", "the model has no classes")
 }
 
 /// Each map `times` times in a row.

@@ -87,7 +87,7 @@ fn without_bottom_up_groups_each_stage_is_that_of_the_lvae() {
         let features = [&lvae, &biva].map(|subject| {
             let draw = |_: &mut Pass<'_>, _: usize, q: &Gaussian| q.sample_with(&normal(&device, 2, *q.mean.shape()));
             let found = subject.model.inference.forward(&mut subject.pass(), &x, false, draw).unwrap();
-            found.stages.into_iter().map(|stage| stage.deterministic.unwrap()).collect::<Vec<_>>()
+            found.into_iter().map(|stage| stage.deterministic.unwrap()).collect::<Vec<_>>()
         });
         let maps = config.stage_maps();
         let units = |index: usize| config.stages[index].latent.units(maps[index]);
@@ -104,7 +104,7 @@ fn without_bottom_up_groups_each_stage_is_that_of_the_lvae() {
                 subject
                     .model
                     .generative
-                    .descend(&mut pass, &mut descents[which], index, samples[which], features)
+                    .descend(&mut pass, &mut descents[which], index, samples[which], None, features)
                     .unwrap()
             });
             let [Some(expected), Some(found)] = below else { break };

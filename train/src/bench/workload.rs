@@ -8,7 +8,7 @@ use rung_datasets::{Binarisation, Dataset, ImageShape, Images, Pixels, Split};
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
 use crate::model::{DeviceImages, Model, expected_shape};
-use crate::training::{Terms, Trainer};
+use crate::training::{LabelledImages, Terms, Trainer};
 
 /// Images that an epoch has; more if a batch needs more.
 const IMAGES: usize = 8192;
@@ -37,6 +37,7 @@ pub struct Workload {
     /// What it is trained on.
     pub images: DeviceImages,
     terms: Terms,
+    labelled: Option<LabelledImages>,
     order: Tensor,
     batch: usize,
     seed: u64,
@@ -52,18 +53,22 @@ impl Workload {
         Self::with_images(config, expected_shape(&config.data), config.train.batch_size.max(IMAGES), device)
     }
 
-    /// The same with `count` images of this shape, at least one batch.
+    /// The same with `count` images of this shape, at least one batch and one for each label.
     ///
     /// # Errors
     /// As [`Workload::new`].
     pub fn with_images(config: &Config, shape: ImageShape, count: usize, device: &Device) -> Result<Self> {
         let (batch, seed) = (config.train.batch_size, config.train.seed);
-        let images = random_images(config, shape, count.max(batch), device)?;
+        let images = random_images(config, shape, count.max(batch).max(config.train.labels), device)?;
         let mut model = Model::new(config, images.shape(), device, DType::F32)?;
         model.initialise(&images, config)?;
         let terms = Terms::new(device, DType::F32, model.network.groups().len())?;
         let order = order(device, seed, 1, images.count())?;
-        Ok(Self { trainer: Trainer::new(model, config)?, images, terms, order, batch, seed, step: 0 })
+        // Of these images any may be of any class.
+        let classes = config.staged.classes.max(1) as u32;
+        let labels: Vec<u32> = (0..images.count() as u32).map(|index| index % classes).collect();
+        let labelled = LabelledImages::choose(Some(&labels), config, device, DType::F32)?;
+        Ok(Self { trainer: Trainer::new(model, config)?, images, terms, labelled, order, batch, seed, step: 0 })
     }
 
     /// One step as training does it: gathers and binarises a batch, moves the parameters, sums the terms; and waits until it is done. The loss
@@ -80,7 +85,8 @@ impl Workload {
         let doing = "gathering a batch";
         let indices = self.order.slice(0, index as usize * self.batch, self.batch).context(doing)?;
         let x = self.images.batch(&indices, epoch).context(doing)?;
-        let bound = self.trainer.step(&x, epoch, self.step)?;
+        let labelled = self.labelled.as_ref().map(|labelled| labelled.batch(&self.images, epoch, self.step));
+        let bound = self.trainer.step(&x, labelled.transpose()?.as_ref(), epoch, self.step)?;
         self.terms.add(&bound)?;
         self.step += 1;
         self.trainer.model.store.device().finish().context("waiting for the device")?;

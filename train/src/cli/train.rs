@@ -37,7 +37,7 @@ pub struct TrainArgs {
         long,
         value_name = "RUN",
         conflicts_with_all = ["preset", "dataset", "out", "config", "set", "warmup_epochs",
-            "batch_size", "learning_rate", "seed", "init_from"]
+            "batch_size", "learning_rate", "seed", "init_from", "labels"]
     )]
     pub resume: Option<PathBuf>,
     /// Lay a TOML file over the preset; may be given several times
@@ -58,6 +58,9 @@ pub struct TrainArgs {
     /// Learning rate before any schedule
     #[arg(long, value_name = "RATE")]
     pub learning_rate: Option<f64>,
+    /// Learn to classify too, from so many labelled training images and all the others (BIVA)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub labels: Option<u32>,
     /// Compute the blocks of a model of stages again in backward: less memory, more time, the same gradients
     #[arg(long)]
     pub checkpoint_activations: bool,
@@ -129,6 +132,7 @@ impl TrainArgs {
             "train.checkpoint_activations",
             self.checkpoint_activations.then_some(Value::Boolean(true)),
         );
+        add("--labels", "train.labels", self.labels.map(number));
         add("--seed", "train.seed", self.seed.map(Value::Integer));
         add("--init-from", "train.init_from", init_from);
         Ok(flags)
@@ -159,8 +163,9 @@ mod tests {
         .configuration()
         .unwrap();
         assert!(!config.train.checkpoint_activations);
-        let staged = train("--preset biva-mnist-small --checkpoint-activations").configuration().unwrap();
+        let staged = train("--preset biva-mnist-small --checkpoint-activations --labels 50").configuration().unwrap();
         assert!(staged.train.checkpoint_activations);
+        assert_eq!(staged.train.labels, 50);
         assert_eq!(config.preset, "mnist-vae-2");
         assert_eq!((config.data.name.as_str(), config.data.directory.as_str()), ("omniglot", "d"));
         assert_eq!((config.train.device.as_str(), config.train.threads), ("opencl:0", 3));

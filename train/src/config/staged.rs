@@ -16,6 +16,8 @@ pub struct StagedConfig {
     pub log_variance: LogVariance,
     /// Components of the mixture where `model.observation` is `logistic_mixture`.
     pub mixture_components: usize,
+    /// Classes of the images, where `train.labels` says that some are known.
+    pub classes: usize,
     /// Dropout rate on the way up.
     pub inference_dropout: f64,
     /// Dropout rate on the way down.
@@ -67,6 +69,7 @@ impl Default for StagedConfig {
             skips: true,
             log_variance: LogVariance::Softplus,
             mixture_components: 10,
+            classes: 10,
             inference_dropout: 0.0,
             generative_dropout: 0.0,
             initial_sigma: 0.01,

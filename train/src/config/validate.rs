@@ -1,6 +1,6 @@
 //! The rules of a configuration. A broken one names the key, its value and the rule.
 
-use super::{Binarisation, Config, Dequantisation, Observation, OptimiserConfig, StageSettings, TrainConfig};
+use super::{Binarisation, Config, Dequantisation, Family, Observation, OptimiserConfig, StageSettings, TrainConfig};
 use crate::error::{Error, Result};
 
 /// More units than any layer can sensibly have; a slip of the keys is caught before memory is.
@@ -61,12 +61,29 @@ impl Config {
         ] {
             rule((0.0..1.0).contains(&rate), key, rate, "must be at least 0 and below 1")?;
         }
+        let train = &self.train;
+        rule(
+            train.labels == 0 || (self.model.family == Family::Biva && (2..=1000).contains(&staged.classes)),
+            "train.labels",
+            train.labels,
+            "needs model.family = biva and staged.classes from 2 to 1000",
+        )?;
+        rule(
+            train.labels == 0
+                || (train.importance_samples, train.monte_carlo_samples, train.analytic_kl) == (1, 1, false),
+            "train.labels",
+            train.labels,
+            "needs one sample and sampled divergences: train.importance_samples = 1, monte_carlo_samples = 1, analytic_kl = false",
+        )?;
+        let weight = train.classification_weight;
+        rule(weight >= 0.0 && weight.is_finite(), "train.classification_weight", weight, "must be 0 or more")?;
         let sigma = staged.initial_sigma;
         rule(sigma > 0.0 && sigma.is_finite(), "staged.initial_sigma", sigma, "must be above 0")
     }
 
     fn validate_hierarchy(&self) -> Result<()> {
         let model = &self.model;
+        rule(self.train.labels == 0, "train.labels", self.train.labels, "needs model.family = biva")?;
         rule(
             !self.train.checkpoint_activations,
             "train.checkpoint_activations",
@@ -343,6 +360,7 @@ mod tests {
             "train.free_bits_nats=-1",
             "train.average_decay=1",
             "train.checkpoint_activations=true",
+            "train.labels=100",
             "train.epochs=9223372036854775807",
             "train.checkpoint_every_epochs=0",
             "train.evaluate_every_epochs=0",

@@ -123,6 +123,7 @@ fn staged(config: &Config, shape: ImageShape) -> BivaConfig {
         },
         inference_dropout: settings.inference_dropout,
         generative_dropout: settings.generative_dropout,
+        classes: if config.train.labels > 0 { settings.classes } else { 0 },
     }
 }
 

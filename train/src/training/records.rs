@@ -64,6 +64,9 @@ impl EpochRecord<'_> {
             add("held_out_kl_nats", json!(held_out.kl()));
             add("held_out_kl_per_unit_nats", json!(held_out.kl_per_unit));
             add("active_units", json!(held_out.active_units()));
+            if let Some(error) = held_out.error_rate {
+                add("held_out_error_rate", json!(error));
+            }
         }
         if let Some(glance) = self.glance {
             add("glance_images", json!(glance.images));
@@ -89,6 +92,9 @@ impl EpochRecord<'_> {
         }
         if let Some(held_out) = self.held_out {
             scalar("held_out/bound_1_nats", held_out.bound_1.mean)?;
+            if let Some(error) = held_out.error_rate {
+                scalar("held_out/error_rate", error)?;
+            }
             for (index, kl) in held_out.kl().iter().enumerate() {
                 scalar(&format!("held_out/kl_{}_nats", index + 1), *kl)?;
             }

@@ -9,6 +9,7 @@ use rung_models::objective::{Bound, ObjectiveConfig, bound};
 use rung_models::{Mode, Pass};
 use serde_json::json;
 
+use super::labelled::LabelledImages;
 use super::records::{EpochRecord, start_record};
 use super::step::Trainer;
 use super::terms::{TermMeans, Terms};
@@ -54,6 +55,7 @@ pub struct Training<'a> {
     pub(super) metrics: MetricsWriter,
     pub(super) events: EventWriter,
     terms: Terms,
+    labelled: Option<LabelledImages>,
     /// Steps done.
     pub(super) step: u64,
     /// The best held-out bound so far.
@@ -128,8 +130,10 @@ impl<'a> Training<'a> {
         let (device, dtype, layers) = (model.store.device().clone(), model.store.dtype(), model.network.groups().len());
         let parameters = model.store.element_count();
         metrics::append(&run.starts(), &start_record(step, parameters, &device.description()))?;
+        let labelled = LabelledImages::choose(images.train.labels(), config, &device, dtype)?;
         Ok(Self {
             config,
+            labelled,
             run,
             console,
             trainer: Trainer::new(model, config)?,
@@ -207,7 +211,8 @@ impl<'a> Training<'a> {
         let start = (self.step % per_epoch) as usize * batch;
         let indices = order.slice(0, start, batch).context("gathering a batch")?;
         let x = self.images.train.batch(&indices, epoch).context("gathering a batch")?;
-        let bound = self.trainer.step(&x, epoch, self.step)?;
+        let labelled = self.labelled.as_ref().map(|labelled| labelled.batch(&self.images.train, epoch, self.step));
+        let bound = self.trainer.step(&x, labelled.transpose()?.as_ref(), epoch, self.step)?;
         if self.is_check_due(per_epoch) {
             self.check_finite(&bound)?;
         }
@@ -360,6 +365,9 @@ fn note(train: &TermMeans, held_out: Option<&Evaluation>) -> String {
         note += &format!(", held out {:.2}", held_out.bound_1.mean);
     }
     note += &format!(", KL {}", kl.join(" "));
+    if let Some(error) = held_out.and_then(|held_out| held_out.error_rate) {
+        note += &format!(", error {:.1} %", 100.0 * error);
+    }
     if let Some(held_out) = held_out {
         let active: Vec<String> = held_out.active_units().iter().map(ToString::to_string).collect();
         note += &format!(", active {}", active.join(" "));
@@ -377,6 +385,9 @@ fn fields(epoch: u64, train: &TermMeans, held_out: Option<&Evaluation>) -> Recor
         fields.insert("held_out_bound_1_nats".into(), json!(held_out.bound_1.mean));
         fields.insert("held_out_images".into(), json!(held_out.images));
         fields.insert("active_units".into(), json!(held_out.active_units()));
+        if let Some(error) = held_out.error_rate {
+            fields.insert("held_out_error_rate".into(), json!(error));
+        }
     }
     fields
 }

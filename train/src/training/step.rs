@@ -3,10 +3,12 @@
 use rung_autograd::optim::{Adam, AdamOptions, Adamax, AdamaxOptions, Optimiser, ParameterAverage, Schedule, Sgd};
 use rung_autograd::{Tape, Tensor};
 use rung_models::objective::{Bound, ObjectiveConfig, bound};
+use rung_models::semi_supervised::{Labelled, SemiSupervisedConfig, semi_supervised_bound};
 use rung_models::{Mode, Pass};
 
+use super::labelled::LabelledBatch;
 use crate::config::{Config, OptimiserConfig, OptimiserName, ScheduleName};
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::model::Model;
 
 /// A model with what moves it.
@@ -38,6 +40,7 @@ struct Settings {
     epochs: u64,
     warmup_epochs: u64,
     checkpoint_activations: bool,
+    classification_weight: f64,
 }
 
 impl Trainer {
@@ -68,6 +71,7 @@ impl Trainer {
             epochs: train.epochs,
             warmup_epochs: train.warmup_epochs,
             checkpoint_activations: train.checkpoint_activations,
+            classification_weight: train.classification_weight,
         };
         Ok(Self { model, optimiser, average, tape: Tape::new(), settings })
     }
@@ -110,18 +114,34 @@ impl Trainer {
         }
     }
 
-    /// Moves the parameters once; `step` addresses the noise. Returns the bound before the move.
+    /// Moves the parameters once, with labelled images beside those of `x` in semi-supervised training; `step` addresses the noise. Returns the
+    /// bound before the move.
     ///
     /// # Errors
     /// If the device fails.
-    pub fn step(&mut self, x: &Tensor, epoch: u64, step: u64) -> Result<Bound> {
+    pub fn step(&mut self, x: &Tensor, labelled: Option<&LabelledBatch>, epoch: u64, step: u64) -> Result<Bound> {
         let objective = ObjectiveConfig { beta: self.warmup(epoch), ..self.settings.objective };
         let learning_rate = self.learning_rate(epoch);
         let Model { network, store, statistics, .. } = &mut self.model;
         let mode = Mode::Batch(statistics, self.settings.momentum);
         let mut pass = Pass::new(store, Some(&self.tape), mode, self.settings.seed, step)
             .recomputing_activations(self.settings.checkpoint_activations);
-        let bound = bound(&**network, &mut pass, x, &objective).context("computing the bound")?;
+        let bound = match labelled {
+            None => bound(&**network, &mut pass, x, &objective),
+            Some(LabelledBatch { x: known, class, share }) => {
+                let classifier = network
+                    .classifier()
+                    .ok_or_else(|| Error::new("bug: labels for a model without classes; please report it"))?;
+                let config = SemiSupervisedConfig {
+                    beta: objective.beta,
+                    free_bits_nats: objective.free_bits_nats,
+                    labelled_share: *share,
+                    classification_weight: self.settings.classification_weight,
+                };
+                semi_supervised_bound(classifier, &mut pass, Labelled { x: known, class }, x, &config)
+            }
+        };
+        let bound = bound.context("computing the bound")?;
         store.clear_gradients();
         self.tape.backward_into(&[&bound.loss], store).context("computing the gradient")?;
         let Settings { norm_limit, element_limit, .. } = self.settings;

@@ -1,0 +1,34 @@
+//! Models whose images belong to classes: p(x, z, y) with q(y|x, z), for learning from few labels (Kingma et al. 2014).
+
+use rung_autograd::{Result, Tensor};
+
+use crate::latent::{LatentModel, Sampled};
+use crate::pass::Pass;
+
+/// A latent-variable model conditioned on a class y, p(x, z|y) p(y) with p(y) uniform, with a classifier q(y|x, z).
+pub trait Classifier: LatentModel {
+    /// How many classes there are.
+    fn classes(&self) -> usize;
+
+    /// log q(y|x, z) for one sample of the latents that it depends on: [batch, classes].
+    ///
+    /// # Errors
+    /// `Shape` if `x` is not [batch, `data_size`].
+    fn class_log_probs(&self, pass: &mut Pass<'_>, x: &Tensor) -> Result<Tensor>;
+
+    /// One sample of the latents given a class: of the first images of `x` given theirs, `class` [labelled, classes], each row 1 at the class and 0
+    /// elsewhere; of each other image for every class in turn.
+    ///
+    /// # Errors
+    /// `Shape` if the sizes do not fit.
+    fn sample_for_classes(&self, pass: &mut Pass<'_>, x: &Tensor, class: &Tensor) -> Result<ClassSampled>;
+}
+
+/// What [`Classifier::sample_for_classes`] finds.
+#[derive(Clone, Debug)]
+pub struct ClassSampled {
+    /// log q(y|x, z) of every image: [batch, classes].
+    pub class_log_probs: Tensor,
+    /// The rows of the labelled images, then those of the others: row = image · classes + class.
+    pub sampled: Sampled,
+}
