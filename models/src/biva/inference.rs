@@ -17,12 +17,12 @@ pub(super) struct Inference {
     top: Option<GatedBlock>,
     top_head: GroupHead,
     /// q(y|x, z) from the features of the last stage, where there are classes.
-    classifier: Option<Classifier>,
+    classifier: Option<ClassHead>,
 }
 
 /// Logits of the classes: W_y e(block(f)).
 #[derive(Clone, Debug)]
-struct Classifier {
+struct ClassHead {
     block: GatedBlock,
     head: WeightNormed,
 }
@@ -68,7 +68,7 @@ impl Inference {
             stages.push(Stage::new(&mut builder.at(index + 1), config, stage, map, is_top, &mut streams));
         }
         let (last, map) = (&config.stages[config.depth() - 1], maps[config.depth() - 1]);
-        let classifier = (config.classes > 0).then(|| Classifier::new(&mut builder.at("y"), config, map));
+        let classifier = (config.classes > 0).then(|| ClassHead::new(&mut builder.at("y"), config, map));
         let mut builder = builder.at("top");
         let top = top_block(&mut builder, config, last, map);
         let top_head = GroupHead::new(&mut builder.at("q"), last.latent, map, config.log_variance);
@@ -128,7 +128,7 @@ impl Inference {
 
     /// log q(y|x, z) of the bottom-up samples, [rows, classes]; `None` without classes.
     pub(super) fn class_log_probs(&self, pass: &mut Pass<'_>, stages: &[StageFeatures]) -> Result<Option<Tensor>> {
-        let Some(Classifier { block, head }) = &self.classifier else { return Ok(None) };
+        let Some(ClassHead { block, head }) = &self.classifier else { return Ok(None) };
         let features = block.forward(pass, &last_features(stages)?, None)?.activate(ELU)?;
         let rows = features.shape().sizes()[0];
         let flat = features.reshape([rows, features.shape().element_count() / rows.max(1)])?;
@@ -154,7 +154,7 @@ fn last_features(stages: &[StageFeatures]) -> Result<Tensor> {
     joined(&parts, 3)
 }
 
-impl Classifier {
+impl ClassHead {
     fn new(builder: &mut Builder<'_>, config: &BivaConfig, map: MapShape) -> Self {
         let block = BlockConfig { channels: map.channels, kernel: 1, stride: 1 };
         let input = map.with_channels(2 * map.channels);
