@@ -21,9 +21,6 @@ trap 'rm -f "$log"' EXIT
 export OCLGRIND_LOG=$log OCLGRIND_DATA_RACES=1 OCLGRIND_BUILD_OPTIONS=-cl-opt-disable
 export RUNG_OPENCL_LIBRARY=$library RUNG_OPENCL_CACHE='' RUNG_REQUIRE_OPENCL=1
 export RUNG_PARITY_LARGEST=${RUNG_PARITY_LARGEST:-70}
-# Once the host writes to the beginning of a buffer, Oclgrind 21.10 takes what lies behind for uninitialised, whatever kernels write
-# there later. So no case gets a longer array in the memory of a shorter one.
-export RUNG_PARITY_FRESH_MEMORY=1
 
 # check VALUE TEST: runs one test with the check for uninitialised reads on (1) or off (0).
 check() {

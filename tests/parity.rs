@@ -5,21 +5,18 @@ use std::io::Write;
 use rayon::ThreadPoolBuilder;
 use rung_kernels::Device;
 use rung_kernels::opencl::{Kind, OpenCl, found};
-use rung_kernels::primitives::{Scope, check, fingerprints};
+use rung_kernels::primitives::{check_up_to, fingerprints};
 use rung_tests::{opencl_devices, run_seed};
 
 /// The environment variable that leaves out cases with arrays of more elements, for devices that are slow.
 const LARGEST: &str = "RUNG_PARITY_LARGEST";
-/// The environment variable that gives each case memory of its own.
-const FRESH_MEMORY: &str = "RUNG_PARITY_FRESH_MEMORY";
 
 #[expect(clippy::explicit_write, reason = "a test's output by eprintln! is captured")]
 fn agrees_with_its_references(device: &Device, cut: &str) {
     let seed = run_seed();
     let largest = std::env::var(LARGEST).map_or(usize::MAX, |text| text.parse().expect("it must be a number"));
     let before = device.statistics().launches;
-    let scope = Scope { largest, fresh_memory: std::env::var_os(FRESH_MEMORY).is_some() };
-    let cases = check(device, seed, scope).unwrap_or_else(|mismatches| {
+    let cases = check_up_to(device, seed, largest).unwrap_or_else(|mismatches| {
         let lines: Vec<String> = mismatches.iter().take(20).map(ToString::to_string).collect();
         let (name, count) = (device.name(), mismatches.len());
         panic!("{name}{cut}: {count} mismatches with RUNG_TEST_SEED={seed}:\n{}", lines.join("\n"))

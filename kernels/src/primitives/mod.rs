@@ -128,27 +128,23 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// Which cases are run, and how.
-#[derive(Clone, Copy, Debug)]
-pub struct Scope {
-    /// Cases with an array of more elements are left out, for devices that are slow.
-    pub largest: usize,
-    /// Whether each case has memory that no case before it used, for tools that follow what is written to memory.
-    pub fresh_memory: bool,
-}
-
-/// Runs the cases of every primitive on `device`, in f32 and, where the device has it, f64; gives their number.
+/// Runs every case of every primitive on `device`, in f32 and, where the device has it, f64; gives their number.
 ///
 /// # Errors
 /// All mismatches, at most one for each case and type.
-pub fn check(device: &Device, seed: u64, scope: Scope) -> std::result::Result<usize, Vec<Mismatch>> {
+pub fn check(device: &Device, seed: u64) -> std::result::Result<usize, Vec<Mismatch>> {
+    check_up_to(device, seed, usize::MAX)
+}
+
+/// As [`check`], without the cases that have an array of more than `largest` elements: for devices that are slow.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_up_to(device: &Device, seed: u64, largest: usize) -> std::result::Result<usize, Vec<Mismatch>> {
     let (mut count, mut mismatches) = (0, Vec::new());
     for_each_case(seed, |primitive, dtype, case| {
-        if !can_run(device, dtype, case) || case.largest() > scope.largest {
+        if !can_run(device, dtype, case) || case.largest() > largest {
             return;
-        }
-        if scope.fresh_memory {
-            device.release_free();
         }
         count += 1;
         if let Err(problem) = check_case(&**device, dtype, case) {
