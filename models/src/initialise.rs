@@ -10,7 +10,8 @@ use crate::pass::{InitialValue, Initialisation, Mode, Pass};
 const INITIALISATION_STEP: u64 = u64::MAX - 1;
 
 /// Sets gain and bias of every weight-normalised layer from one batch of training images `x` [batch, `data_size`], in the order in which
-/// the layers are executed, so that each channel's output has the mean 0 and the standard deviation `output_sigma`; gives how many parameters were set, 0 for models without such layers.
+/// the layers are executed, so that each channel's output has the mean 0 and the standard deviation `output_sigma`; gives how many
+/// parameters were set, 0 for models without such layers.
 ///
 /// # Errors
 /// If the device has no memory, or `x` does not fit.

@@ -6,7 +6,6 @@
 //! order, and therefore every gradient the bits, that it has without.
 
 use std::fmt;
-use std::rc::Rc;
 
 use rung_kernels::{Device, Error, Result};
 use smallvec::SmallVec;
@@ -20,7 +19,7 @@ type Function = dyn Fn(&ParameterStore, Option<&Tape>, &[Tensor]) -> Result<Tens
 
 /// The node of such a function.
 pub(super) struct Recomputed {
-    function: Rc<Function>,
+    function: Box<Function>,
     inputs: SmallVec<[(Tensor, Option<SlotId>); NODE_ROOM]>,
     output: SlotId,
 }
@@ -58,7 +57,7 @@ impl Tape {
         let out = function(store, None, &values)?;
         let mut arena = self.0.borrow_mut();
         let output = arena.push_slot(out.shape, Origin::Computed);
-        arena.nodes.push(Recorded::Recomputed(Recomputed { function: Rc::new(function), inputs: kept, output }));
+        arena.nodes.push(Recorded::Recomputed(Recomputed { function: Box::new(function), inputs: kept, output }));
         drop(arena);
         Ok(Tensor { tracked: Some(Tracked { tape: self.clone(), slot: output, generation }), ..out })
     }
