@@ -17,7 +17,7 @@ use crate::view::{DeviceSlice, DeviceSliceMut, View, ViewMut};
 #[repr(C, align(64))]
 pub(crate) struct CacheLine([u8; CACHE_LINE_BYTES]);
 
-const CACHE_LINE_BYTES: usize = 64;
+pub(crate) const CACHE_LINE_BYTES: usize = 64;
 
 /// A run of elements of one type in the memory of a device.
 #[derive(Debug)]

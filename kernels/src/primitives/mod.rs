@@ -28,6 +28,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 pub use case::{Array, Case, Draw, Expected};
 
+use crate::buffer::CACHE_LINE_BYTES;
 use crate::{Backend, DType, Device, Result, SharedBuffer, View, ViewMut};
 
 /// One method of [`Backend`].
@@ -270,23 +271,36 @@ fn run(device: &dyn Backend, dtype: DType, case: &Case) -> Result<Vec<Vec<f64>>>
     };
     let inputs = case.inputs.iter().map(|array| upload(array, 0)).collect::<Result<Vec<_>>>()?;
     let mut outputs = case.outputs.iter().map(|array| upload(array, GUARD)).collect::<Result<Vec<_>>>()?;
-    let input_views: Vec<View<'_>> = inputs.iter().map(|buffer| buffer.view()).collect();
-    let mut output_views: Vec<ViewMut<'_>> = outputs.iter_mut().map(|buffer| inner(buffer, GUARD)).collect();
+    let lens = |arrays: &[Array]| arrays.iter().map(|array| array.values.len()).collect::<Vec<_>>();
+    let (input_lens, output_lens) = (lens(&case.inputs), lens(&case.outputs));
+    let input_views: Vec<View<'_>> =
+        inputs.iter().zip(&input_lens).map(|(buffer, &len)| buffer.view().range(0..len)).collect();
+    let mut output_views: Vec<ViewMut<'_>> = outputs
+        .iter_mut()
+        .zip(&output_lens)
+        .map(|(buffer, &len)| whole_mut(buffer).range(GUARD..GUARD + len))
+        .collect();
     (case.call)(device, &input_views, &mut output_views)?;
-    outputs.iter().map(|buffer| to_host(device, buffer.view())).collect()
+    let guarded = outputs.iter().zip(&output_lens);
+    guarded.map(|(buffer, &len)| to_host(device, buffer.view().range(0..len + 2 * GUARD))).collect()
 }
 
-fn inner(buffer: &mut SharedBuffer, guard: usize) -> ViewMut<'_> {
-    let len = buffer.len();
-    buffer.get_mut().expect("bug: a fresh buffer is shared; please report it").view_mut().range(guard..len - guard)
+fn whole_mut(buffer: &mut SharedBuffer) -> ViewMut<'_> {
+    buffer.get_mut().expect("bug: a fresh buffer is shared; please report it").view_mut()
 }
 
+/// A buffer that begins with `values`; zeros fill its last cache line.
+///
+/// Oclgrind takes the end of what the host wrote for the end of the buffer, and memory comes from the pool in cache lines: with a part of
+/// a line written, what kernels write into the rest of it, when it serves a longer array, would pass for never written.
 fn to_device(device: &dyn Backend, dtype: DType, values: &[f64]) -> Result<SharedBuffer> {
+    let mut values = values.to_vec();
+    values.resize(values.len().next_multiple_of(CACHE_LINE_BYTES / dtype.size_bytes()), 0.0);
     let mut buffer = device.allocate(dtype, values.len())?;
-    let out = inner(&mut buffer, 0);
+    let out = whole_mut(&mut buffer);
     match dtype {
         DType::F32 => device.upload(View::F32(&values.iter().map(|&x| x as f32).collect::<Vec<_>>()), out),
-        DType::F64 => device.upload(View::F64(values), out),
+        DType::F64 => device.upload(View::F64(&values), out),
         DType::U8 => device.upload(View::U8(&values.iter().map(|&x| x as u8).collect::<Vec<_>>()), out),
         DType::U32 => device.upload(View::U32(&values.iter().map(|&x| x as u32).collect::<Vec<_>>()), out),
     }?;
