@@ -1,6 +1,14 @@
-//! The two directions in which points vary most: principal component analysis by Jacobi rotations.
+//! The two directions in which points vary most: principal component analysis by subspace iteration.
 //!
-//! Layers have up to some hundred units, where the method is fast and exact to rounding.
+//! A map of latents has thousands of units, so their covariance is never written out: a block of directions is multiplied by the points and
+//! back (Halko, Martinsson and Tropp 2011, section 4.5), and the small eigenproblem within the block is solved by Jacobi rotations.
+
+/// Directions that are followed at once; the more, the faster the first two settle.
+const BLOCK: usize = 8;
+/// Products with the covariance at most. Two components that are so alike that they have not settled then may be turned in their plane.
+const ITERATIONS: usize = 60;
+/// Relative change of the two largest variances at which they have settled.
+const SETTLED: f64 = 1e-12;
 
 /// Points on the plane of their two largest components.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,37 +19,106 @@ pub struct Principal {
     pub shares: [f64; 2],
 }
 
+/// A row for each point or unit, a column for each direction of the block.
+type Block = Vec<[f64; BLOCK]>;
+
 /// The components of `rows` of `units` numbers each. A layer of one unit has a second coordinate of 0.
 pub fn principal(rows: &[f32], units: usize) -> Principal {
-    let count = rows.len() / units.max(1);
-    let rows: Vec<&[f32]> = rows.chunks_exact(units.max(1)).collect();
+    let rows = centred(rows, units);
+    let total: f64 = rows.iter().flatten().map(|x| x * x).sum();
+    let mut directions: Block =
+        (0..units).map(|unit| std::array::from_fn(|column| start(unit, column, units))).collect();
+    let mut along = project(&rows, &directions);
+    let mut largest = [0.0; 2];
+    for _ in 0..ITERATIONS {
+        directions = combine(&rows, &along, units);
+        orthonormalise(&mut directions);
+        along = project(&rows, &directions);
+        let (variances, axes) = eigen(gram(&along));
+        let order = descending(&variances);
+        turn(&mut directions, &axes, &order);
+        turn(&mut along, &axes, &order);
+        let before = std::mem::replace(&mut largest, [variances[order[0]].max(0.0), variances[order[1]].max(0.0)]);
+        if largest.iter().zip(before).all(|(now, before)| (now - before).abs() <= SETTLED * total) {
+            break;
+        }
+    }
+    let shares = if total > 0.0 { largest.map(|variance| variance / total) } else { [0.0; 2] };
+    Principal { points: along.iter().map(|point| [point[0], point[1]]).collect(), shares }
+}
+
+/// The points less their mean.
+fn centred(rows: &[f32], units: usize) -> Vec<Vec<f64>> {
+    let rows = rows.chunks_exact(units.max(1));
+    let count = rows.len() as f64;
     let mut mean = vec![0.0; units];
-    for row in &rows {
-        for (sum, &x) in mean.iter_mut().zip(*row) {
-            *sum += f64::from(x) / count as f64;
+    for row in rows.clone() {
+        mean.iter_mut().zip(row).for_each(|(sum, &x)| *sum += f64::from(x) / count);
+    }
+    rows.map(|row| row.iter().zip(&mean).map(|(&x, mean)| f64::from(x) - mean).collect()).collect()
+}
+
+/// Where the iteration starts: all of the space if it is small, otherwise waves, which have a part in any direction but contrived ones.
+fn start(unit: usize, column: usize, units: usize) -> f64 {
+    if units <= BLOCK { f64::from(unit == column) } else { ((unit + 1) as f64 * (column as f64 + 1.5).sqrt()).cos() }
+}
+
+/// The points' coordinates along the directions.
+fn project(rows: &[Vec<f64>], directions: &Block) -> Block {
+    rows.iter().map(|row| weighted_sum(row.iter().copied().zip(directions))).collect()
+}
+
+/// The rows' sum, weighted by the coordinates: of each unit, for each direction.
+fn combine(rows: &[Vec<f64>], along: &Block, units: usize) -> Block {
+    let mut sums = vec![[0.0; BLOCK]; units];
+    for (row, point) in rows.iter().zip(along) {
+        for (sum, x) in sums.iter_mut().zip(row) {
+            sum.iter_mut().zip(point).for_each(|(sum, along)| *sum += x * along);
         }
     }
-    let mut covariance = vec![vec![0.0; units]; units];
-    for row in &rows {
-        for (i, line) in covariance.iter_mut().enumerate() {
-            let left = f64::from(row[i]) - mean[i];
-            for (j, sum) in line.iter_mut().enumerate() {
-                *sum += left * (f64::from(row[j]) - mean[j]) / count as f64;
-            }
+    sums
+}
+
+fn weighted_sum<'a>(terms: impl Iterator<Item = (f64, &'a [f64; BLOCK])>) -> [f64; BLOCK] {
+    terms.fold([0.0; BLOCK], |mut sums, (weight, term)| {
+        sums.iter_mut().zip(term).for_each(|(sum, x)| *sum += weight * x);
+        sums
+    })
+}
+
+/// Gram and Schmidt, twice, as once is not exact enough; a column that the others explain becomes 0.
+fn orthonormalise(directions: &mut Block) {
+    for column in 0..BLOCK {
+        let norm = |directions: &Block| directions.iter().map(|row| row[column] * row[column]).sum::<f64>().sqrt();
+        let before = norm(directions);
+        for other in (0..column).chain(0..column) {
+            let overlap: f64 = directions.iter().map(|row| row[column] * row[other]).sum();
+            directions.iter_mut().for_each(|row| row[column] -= overlap * row[other]);
         }
+        let after = norm(directions);
+        let scale = if after > before * 1e-10 { 1.0 / after } else { 0.0 };
+        directions.iter_mut().for_each(|row| row[column] *= scale);
     }
-    let (variances, directions) = eigen(covariance);
-    let mut order: Vec<usize> = (0..units).collect();
-    order.sort_by(|&a, &b| variances[b].total_cmp(&variances[a]));
-    let total: f64 = variances.iter().map(|v| v.max(0.0)).sum();
-    let share = |rank: usize| order.get(rank).map_or(0.0, |&at| (variances[at] / total).max(0.0));
-    let along = |row: &[f32], rank: usize| {
-        let Some(&at) = order.get(rank) else { return 0.0 };
-        (0..units).map(|i| (f64::from(row[i]) - mean[i]) * directions[i][at]).sum()
-    };
-    let points = rows.iter().map(|row| [along(row, 0), along(row, 1)]).collect();
-    let shares = if total > 0.0 { [share(0), share(1)] } else { [0.0; 2] };
-    Principal { points, shares }
+}
+
+/// The inner products of the columns.
+fn gram(block: &Block) -> Vec<Vec<f64>> {
+    (0..BLOCK).map(|column| weighted_sum(block.iter().map(|row| (row[column], row))).to_vec()).collect()
+}
+
+/// The columns of `axes` as new directions, in `order`.
+fn turn(block: &mut Block, axes: &[Vec<f64>], order: &[usize]) {
+    for row in block {
+        let old = *row;
+        *row = std::array::from_fn(|column| (0..BLOCK).map(|i| old[i] * axes[i][order[column]]).sum());
+    }
+}
+
+/// The places of the numbers, the largest first.
+fn descending(numbers: &[f64]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..numbers.len()).collect();
+    order.sort_by(|&a, &b| numbers[b].total_cmp(&numbers[a]));
+    order
 }
 
 /// Eigenvalues of a symmetric matrix, and the eigenvectors as columns.
@@ -109,6 +186,28 @@ mod tests {
         let found = principal(&rows, 2);
         assert!((found.shares[0] - 0.8).abs() < 1e-6 && (found.shares[1] - 0.2).abs() < 1e-6, "{found:?}");
         assert!((found.points[0][0].abs() - 4.0).abs() < 1e-5 && (found.points[2][1].abs() - 2.0).abs() < 1e-5);
+    }
+
+    /// A line and a square wave in 300 dimensions, beside noise: more units than the block has directions, and than there are points.
+    #[test]
+    fn two_components_are_found_among_many_units() {
+        let (units, points) = (300, 40);
+        let noise = |at: usize| ((at * 7919) as f32).sin();
+        let row = |point: usize| {
+            let (line, wave) = (point as f32 - 19.5, if point.is_multiple_of(2) { 1.0 } else { -1.0 });
+            (0..units).map(move |unit| match unit % 3 {
+                0 => line,
+                1 => 5.0 * wave,
+                _ => 0.1 * noise(point * units + unit),
+            })
+        };
+        let found = principal(&(0..points).flat_map(row).collect::<Vec<f32>>(), units);
+        // The variance of 0, 1, …, n − 1 is (n² − 1)/12; a hundred units each.
+        let (line, wave) = (100.0 * (1600.0 - 1.0) / 12.0, 100.0 * 25.0);
+        assert!((found.shares[0] - line / (line + wave)).abs() < 1e-3, "{:?}", found.shares);
+        assert!((found.shares[1] - wave / (line + wave)).abs() < 1e-3, "{:?}", found.shares);
+        let step = found.points[2][0] - found.points[0][0];
+        assert!((step.abs() - 20.0).abs() < 0.1, "{step}");
     }
 
     #[test]
