@@ -27,7 +27,7 @@ const IMAGE_SHAPE: &str = "image_shape";
 const MOST_VALUES: usize = 1 << 24;
 
 /// Numbers in a feature map of all rows.
-const LARGEST_MAP: usize = 1 << 24;
+const LARGEST_MAP: usize = 1 << 21;
 
 /// The weight that reads the image: [values of an image, units].
 pub const FIRST_WEIGHT: &str = "inference.up.1.hidden.0.weight";
@@ -100,7 +100,7 @@ impl Model {
     }
 
     /// Images times samples that an evaluation computes at once where nobody says otherwise: enough to keep a device busy, and few enough
-    /// that the largest feature maps of stages stay below some 64 MB each.
+    /// that the largest feature maps of stages stay below some 8 MB each.
     pub fn rows_at_once(&self) -> usize {
         match &self.architecture {
             Architecture::Hierarchy(_) => DEFAULT_ROWS as usize,
