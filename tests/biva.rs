@@ -81,16 +81,19 @@ struct Subject {
 
 impl Subject {
     fn new(config: BivaConfig, seed: u64) -> Self {
+        Self::on(&Device::cpu(), config, seed)
+    }
+
+    fn on(device: &Device, config: BivaConfig, seed: u64) -> Self {
         let (mut parameters, mut statistics) = (ParameterList::new(), StatisticsList::default());
         let model = Biva::new(config, &mut parameters, &mut statistics).unwrap();
-        let device = Device::cpu();
-        let mut store = parameters.build(&device, DType::F64, Address::new(seed, 0, 0)).unwrap();
+        let mut store = parameters.build(device, DType::F64, Address::new(seed, 0, 0)).unwrap();
         for (number, id) in store.ids().enumerate() {
             let shape = store.parameter(id).shape;
-            let deviates = Tensor::normal(&device, DType::F64, Address::new(seed, 1, number as u64), shape).unwrap();
+            let deviates = Tensor::normal(device, DType::F64, Address::new(seed, 1, number as u64), shape).unwrap();
             store.set(id, &deviates.scale(PARAMETER_SIGMA).unwrap().to_f64().unwrap()).unwrap();
         }
-        Self { model, store, statistics: statistics.build(&device, DType::F64).unwrap(), seed }
+        Self { model, store, statistics: statistics.build(device, DType::F64).unwrap(), seed }
     }
 
     fn images(&self, count: usize) -> Tensor {

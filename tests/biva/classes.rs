@@ -76,6 +76,25 @@ fn the_objective_is_the_expectation_over_the_classes() {
     assert!((scalar(&bound.loss) - expected).abs() < 1e-10, "{} for {expected}", scalar(&bound.loss));
 }
 
+#[test]
+fn a_step_copies_nothing_to_the_device() {
+    let devices = rung_kernels::opencl::found().unwrap_or_default();
+    for device in devices.iter().map(|device| Device::new(rung_kernels::opencl::OpenCl::open(device).unwrap())) {
+        if !device.supports(DType::F64) {
+            continue;
+        }
+        let subject = Subject::on(&device, with_classes(dense(Paths::Bidirectional, true)), 25);
+        let (known, unknown, class) = (subject.images(2), subject.images(3), one_hot(&device, &[1, 2]));
+        let before = device.statistics();
+        let labelled = Labelled { x: &known, class: &class };
+        semi_supervised_bound(&subject.model, &mut subject.pass(), labelled, &unknown, &weights(0.3, 0.5)).unwrap();
+        let after = device.statistics();
+        assert!(after.launches > before.launches);
+        assert_eq!(before.bytes_to_device, after.bytes_to_device);
+        assert_eq!(before.bytes_from_device, after.bytes_from_device);
+    }
+}
+
 /// The class reaches every distribution below the way up, and no bottom-up one.
 #[test]
 fn the_class_changes_what_is_conditioned_on_it() {

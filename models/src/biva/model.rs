@@ -153,15 +153,20 @@ impl Biva {
         log_q.less(&log_q.max(1)?.reshape([rows, 1])?)?.affine(-1.0, 1.0).map(Some)
     }
 
-    /// For `rows` rows every class in turn; `None` without classes.
+    /// For each row of `like` 1 at the next class in turn and 0 elsewhere; `None` without classes.
+    ///
+    /// It is made on the device, as steps copy nothing to it: the unit matrix, read row after row, has as many zeros between two ones as it has rows.
     fn classes_in_turn(&self, like: &Tensor) -> Result<Option<Tensor>> {
         let (rows, classes) = (like.shape().sizes()[0], self.config.classes);
         if classes == 0 {
             return Ok(None);
         }
-        let mut ones = vec![0.0; rows * classes];
-        (0..rows).for_each(|row| ones[row * classes + row % classes] = 1.0);
-        Tensor::from_f64(like.device(), &ones, [rows, classes])?.to_dtype(like.dtype()).map(Some)
+        let filled = |value, count| Tensor::full(like.device(), like.dtype(), value, [1, count]);
+        let period = concat(&[&filled(1.0, 1)?, &filled(0.0, classes)?], 1)?;
+        let ones = period.repeat_rows(classes)?.reshape([classes * (classes + 1)])?;
+        let unit_matrix = ones.slice(0, 0, classes * classes)?.reshape([1, classes * classes])?;
+        let times = rows.div_ceil(classes);
+        unit_matrix.repeat_rows(times)?.reshape([times * classes, classes])?.slice(0, 0, rows).map(Some)
     }
 
     /// Samples of z_L and the top-down groups given what the way up found and the class.
