@@ -73,6 +73,9 @@ impl EpochRecord<'_> {
             add("glance_bound_1_nats", json!(glance.bound_1.mean));
             add("glance_kl_per_unit_nats", json!(rounded(&glance.kl_per_unit, UNIT_DIGITS)));
             add("active_units", json!(glance.active_units()));
+            if let Some(error) = glance.error_rate {
+                add("glance_error_rate", json!(error));
+            }
         }
         line
     }
@@ -90,11 +93,11 @@ impl EpochRecord<'_> {
         {
             scalar(&format!("held_out/active_units_{}", index + 1), active as f64)?;
         }
+        if let Some(error) = self.held_out.or(self.glance).and_then(|evaluation| evaluation.error_rate) {
+            scalar("held_out/error_rate", error)?;
+        }
         if let Some(held_out) = self.held_out {
             scalar("held_out/bound_1_nats", held_out.bound_1.mean)?;
-            if let Some(error) = held_out.error_rate {
-                scalar("held_out/error_rate", error)?;
-            }
             for (index, kl) in held_out.kl().iter().enumerate() {
                 scalar(&format!("held_out/kl_{}_nats", index + 1), *kl)?;
             }
