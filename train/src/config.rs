@@ -299,7 +299,7 @@ impl Default for TrainConfig {
             analytic_kl: false,
             free_bits_nats: 0.0,
             labels: 0,
-            classification_weight: 0.1,
+            classification_weight: 60.0,
             average_decay: 0.0,
             checkpoint_activations: false,
             gradient_norm_limit: 4.0,
