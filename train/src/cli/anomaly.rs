@@ -169,13 +169,15 @@ fn write_csv(path: &Path, scored: &[Scored]) -> Result<()> {
 
 fn text(outcome: &Outcome) -> String {
     let Outcome { own, foreign, own_images, foreign_images, importance_samples, .. } = outcome;
+    let (own_width, foreign_width) = (own.chars().count().max(14), foreign.chars().count().max(14));
     let mut text = format!(
         "{own_images} images of {own} against {foreign_images} of {foreign}, {importance_samples} importance samples\n\
-         score            {own:>14} {foreign:>14}    AUROC\n"
+         score            {own:>own_width$} {foreign:>foreign_width$}    AUROC\n"
     );
     let mut line = |name: String, separation: &Separation| {
         let Separation { own_mean_nats, foreign_mean_nats, auroc, .. } = separation;
-        text += &format!("{name:<16} {own_mean_nats:>14.2} {foreign_mean_nats:>14.2}   {auroc:.4}\n");
+        text +=
+            &format!("{name:<16} {own_mean_nats:>own_width$.2} {foreign_mean_nats:>foreign_width$.2}   {auroc:.4}\n");
     };
     outcome.bounds.iter().for_each(|separation| line(format!("-L^{{>{}}}", separation.k), separation));
     outcome.ratios.iter().for_each(|separation| line(format!("L - L^{{>{}}}", separation.k), separation));
