@@ -68,12 +68,14 @@
   const readMap = (svg, data, [px, py]) => {
     const [left, right, top, bottom] = data.frame;
     const column = Math.floor(((px - left) / (right - left)) * data.columns.length);
-    const row = Math.floor(((py - top) / (bottom - top)) * data.units.length);
-    const span = data.columns[column], value = data.units[row]?.[column];
+    const row = Math.floor(((py - top) / (bottom - top)) * data.rows.length);
+    const span = data.columns[column], value = data.rows[row]?.[column];
     if (span === undefined || value === undefined) return null;
     const epochs = span[0] === span[1] ? `epoch ${span[0]}` : `epochs ${span[0]} to ${span[1]}`;
     const words = value === null ? "not measured" : `${number(value)} nats${value > 0.01 ? "" : ", inactive"}`;
-    return [line(`${data.layer}, unit ${row + 1} of ${data.units.length}`), line(`${epochs}: ${words}`)];
+    const first = row * data.unitsInRow + 1, last = Math.min(first + data.unitsInRow - 1, data.units);
+    const unit = first === last ? `unit ${first}` : `units ${first} to ${last}`;
+    return [line(`${data.layer}, ${unit} of ${data.units}`), line(`${epochs}: ${words}`)];
   };
 
   document.querySelectorAll("figure.lines").forEach((figure) => watch(figure, readLines));

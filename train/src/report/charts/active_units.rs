@@ -9,6 +9,8 @@ use crate::report::line_chart::{LineChart, Span};
 use crate::report::svg::{Anchor, Svg};
 use crate::report::verdict;
 
+/// Width of a character above a bar.
+const CHARACTER: f64 = 8.0;
 const FRAME: Frame = Frame { x: (62.0, 466.0), y: (24.0, 266.0) };
 
 /// A bar for each layer, in the frame of all its units, with the verdict in words.
@@ -23,6 +25,10 @@ pub fn figure(history: &History) -> Option<Figure> {
     let pitch = (FRAME.x.1 - FRAME.x.0) / sizes.len() as f64;
     let width = (pitch * 0.6).min(64.0);
     let mut ticks = Vec::new();
+    // Beside each other, long numbers would run into one: then the size is left to the outline.
+    let label = |active: usize, units: usize| format!("{active} / {units}");
+    let longest = active.iter().zip(&sizes).map(|(&active, &units)| label(active, units).len()).max()?;
+    let has_room = longest as f64 * CHARACTER < pitch;
     for (index, (&units, &active)) in sizes.iter().zip(&active).enumerate() {
         let centre = FRAME.x.0 + pitch * (index as f64 + 0.5);
         let name = history.group_name(index);
@@ -30,7 +36,8 @@ pub fn figure(history: &History) -> Option<Figure> {
         let (top, filled) = (y.at(units as f64), y.at(active as f64));
         svg.bar("all-units", (centre - width / 2.0, top), (width, FRAME.y.1 - top), &tip);
         svg.bar("c5 fill", (centre - width / 2.0, filled), (width, FRAME.y.1 - filled), &tip);
-        svg.text("value", (centre, top - 6.0), Anchor::Middle, &format!("{active} / {units}"));
+        let label = if has_room { label(active, units) } else { active.to_string() };
+        svg.text("value", (centre, top - 6.0), Anchor::Middle, &label);
         ticks.push((centre, name));
     }
     FRAME.draw_x_axis(&mut svg, &ticks, "layer");

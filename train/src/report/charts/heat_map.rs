@@ -10,6 +10,8 @@ use crate::report::svg::{Svg, number};
 
 /// Columns that a map has at most: several epochs share one, with their mean.
 const COLUMNS: usize = 120;
+/// Rows that a map has at most: of a map of latents several units share one, with their mean.
+const ROWS: usize = 128;
 /// Shades between an inactive unit and the most informative one; the style sheet has a colour for each.
 const SHADES: usize = 9;
 /// The divergence that the darkest shade begins at, in nats: units of the published models have up to about 4.
@@ -23,8 +25,12 @@ const TOP: f64 = 6.0;
 struct LayerMap {
     /// First and last epoch of each column.
     columns: Vec<(u64, u64)>,
-    /// Mean divergence by unit and column, units sorted by their last divergence, the largest first. What was not measured is missing.
-    units: Vec<Vec<Option<f64>>>,
+    /// How many units the layer has.
+    units: usize,
+    /// How many share a row; the last row may have fewer.
+    units_in_row: usize,
+    /// Mean divergence by row and column, units sorted by their last divergence, the largest first. What was not measured is missing.
+    rows: Vec<Vec<Option<f64>>>,
 }
 
 /// A map for each layer, the top layer first, as the paper shows them.
@@ -36,7 +42,7 @@ pub fn figure(history: &History) -> Option<Figure> {
     Some(Figure {
         title: "Divergence of every unit over the epochs".into(),
         body: format!("{}<div class=\"panels\">{panels}</div>", legend()),
-        caption: "Each row is a unit, sorted within its layer by the last divergence. Blank cells (white on paper) are inactive units: \
+        caption: "Each row is a unit (or the mean of several), sorted within its layer by the last divergence. Blank cells (white on paper) are inactive units: \
                   at most 0.01 nats."
             .to_string()
             + &measured(&epochs, history),
@@ -68,10 +74,10 @@ fn legend() -> String {
 
 fn panel(epochs: &[&Epoch], index: usize, name: &str) -> Option<String> {
     let map = LayerMap::new(epochs, index)?;
-    let units = map.units.len();
+    let units = map.units;
     // Rows are high enough to be seen, and a small layer does not fill the page.
-    let row = (220.0 / units as f64).clamp(4.0, 14.0);
-    let bottom = TOP + row * units as f64;
+    let row = (220.0 / map.rows.len() as f64).clamp(4.0, 14.0);
+    let bottom = TOP + row * map.rows.len() as f64;
     let mut svg = Svg::new(WIDTH, bottom + 44.0, &format!("Divergence of each unit of {name} over the epochs"));
     let frame = Frame { x: (LEFT, RIGHT), y: (TOP, bottom) };
     let column = (RIGHT - LEFT) / map.columns.len() as f64;
@@ -84,14 +90,24 @@ fn panel(epochs: &[&Epoch], index: usize, name: &str) -> Option<String> {
     frame.draw_x_axis(&mut svg, &map.ticks(column), "epoch");
     svg.upward_text("axis-title", (20.0, f64::midpoint(TOP, bottom)), if units < 6 { "unit" } else { "unit, sorted" });
     let round = |value: &Option<f64>| value.map(|v| (v * 1e4).round() / 1e4);
-    let values: Vec<Vec<_>> = map.units.iter().map(|unit| unit.iter().map(round).collect()).collect();
-    let data = json!({"layer": name, "columns": map.columns, "units": values, "frame": [LEFT, RIGHT, TOP, bottom]});
+    let rows: Vec<Vec<_>> = map.rows.iter().map(|row| row.iter().map(round).collect()).collect();
+    let data = json!({
+        "layer": name, "columns": map.columns, "rows": rows, "units": units, "unitsInRow": map.units_in_row,
+        "frame": [LEFT, RIGHT, TOP, bottom],
+    });
+    let sharing = if map.units_in_row > 1 { format!(", {} in a row", map.units_in_row) } else { String::new() };
     Some(format!(
-        "<div class=\"panel map\"><h4>{name}, {units} unit{}</h4>{}{}</div>",
+        "<div class=\"panel map\"><h4>{name}, {units} unit{}{sharing}</h4>{}{}</div>",
         if units == 1 { "" } else { "s" },
         svg.finish(),
         embedded_json(&data)
     ))
+}
+
+/// The mean of what was measured.
+fn mean(measured: impl Iterator<Item = f64>) -> Option<f64> {
+    let (sum, count) = measured.fold((0.0, 0), |(sum, count), value| (sum + value, count + 1));
+    (count > 0).then(|| sum / f64::from(count))
 }
 
 /// The shade of a divergence: 0 is inactive, then steps of equal ratio up to [`DARKEST_NATS`].
@@ -113,23 +129,27 @@ impl LayerMap {
             columns.push((group[0].epoch, group[group.len() - 1].epoch));
             for (unit, row) in values.iter_mut().enumerate() {
                 let of_unit = |epoch: &&Epoch| *epoch.kl_per_unit()?.get(index)?.get(unit)?;
-                let measured: Vec<f64> = group.iter().filter_map(of_unit).collect();
-                row.push((!measured.is_empty()).then(|| measured.iter().sum::<f64>() / measured.len() as f64));
+                row.push(mean(group.iter().filter_map(of_unit)));
             }
         }
         let last = |row: &Vec<Option<f64>>| row.last().copied().flatten().unwrap_or(f64::NEG_INFINITY);
         values.sort_by(|a, b| last(b).total_cmp(&last(a)));
-        Some(Self { columns, units: values })
+        let units_in_row = units.div_ceil(ROWS).max(1);
+        let share = |units: &[Vec<Option<f64>>]| {
+            (0..columns.len()).map(|column| mean(units.iter().filter_map(|unit| unit[column]))).collect()
+        };
+        let rows = values.chunks(units_in_row).map(share).collect();
+        Some(Self { columns, units, units_in_row, rows })
     }
 
     /// All cells of one shade as a path; neighbours in a row are one rectangle.
     fn cells(&self, wanted: usize, width: f64, height: f64) -> String {
         let mut path = String::new();
-        for (row, unit) in self.units.iter().enumerate() {
+        for (row, values) in self.rows.iter().enumerate() {
             let is_wanted = |value: &Option<f64>| value.is_some_and(|kl| shade(kl) == wanted);
             let mut column = 0;
-            while column < unit.len() {
-                let run = unit[column..].iter().take_while(|value| is_wanted(value)).count();
+            while column < values.len() {
+                let run = values[column..].iter().take_while(|value| is_wanted(value)).count();
                 if run > 0 {
                     let (x, y) = (LEFT + column as f64 * width, TOP + row as f64 * height);
                     let (w, h) = (number(run as f64 * width), number(height));
@@ -174,9 +194,18 @@ mod tests {
         let all: Vec<Epoch> = (1..=240).map(|e| epoch(e, &format!("[0.001,{},null]", e as f64))).collect();
         let map = LayerMap::new(&all.iter().collect::<Vec<_>>(), 0).unwrap();
         assert_eq!((map.columns.len(), map.columns[0]), (120, (1, 2)));
-        assert_eq!(map.units[0][0], Some(1.5));
-        assert_eq!((map.units[1][0], map.units[2][0]), (Some(0.001), None));
+        assert_eq!(map.rows[0][0], Some(1.5));
+        assert_eq!((map.rows[1][0], map.rows[2][0]), (Some(0.001), None));
         // The inactive unit is one blank rectangle over all columns; the one that was not measured is not drawn.
         assert_eq!(map.cells(0, 1.0, 1.0).matches('M').count(), 1);
+    }
+
+    #[test]
+    fn units_of_a_large_map_share_rows() {
+        let kl: Vec<String> = (0..2 * ROWS + 1).map(|unit| unit.to_string()).collect();
+        let only = epoch(1, &format!("[{}]", kl.join(",")));
+        let map = LayerMap::new(&[&only], 0).unwrap();
+        assert_eq!((map.units, map.units_in_row, map.rows.len()), (257, 3, 86));
+        assert_eq!((map.rows[0][0], map.rows[85][0]), (Some(255.0), Some(0.5)));
     }
 }
