@@ -162,6 +162,41 @@ fn a_model_learns_classes_from_labels() {
     says(&["sample", &path, "--count", "4", "--out", &folder.path().join("samples.png").display().to_string()]);
 }
 
+/// Writes parts of CIFAR-10, of images of one dark colour each: a byte for the class, then the planes of red, green and blue.
+fn write_colours(folder: &Path) {
+    let image = |index: usize| {
+        let plane = |channel: usize| [100 + (index * [3, 5, 11][channel] % 32) as u8; 1024];
+        [vec![(index % 10) as u8], plane(0).to_vec(), plane(1).to_vec(), plane(2).to_vec()].concat()
+    };
+    let part = |images: std::ops::Range<usize>| images.flat_map(image).collect::<Vec<u8>>();
+    fs::write(folder.join("data_batch_1.bin"), part(0..96)).unwrap();
+    fs::write(folder.join("test_batch.bin"), part(96..136)).unwrap();
+}
+
+#[test]
+fn colour_images_are_learnt_drawn_and_measured_in_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    write_colours(folder.path());
+    let (path, data) = (folder.path().join("run"), format!("data.directory={}", folder.path().display()));
+    let mixture = ["model.observation=logistic_mixture", "staged.mixture_components=2", "staged.initial_sigma=0.2"];
+    let colours = ["data.name=cifar-10", "data.binarisation=none", "train.average_decay=0", &data];
+    let fast = ["train.batch_size=8", "optimiser.learning_rate=0.01", "staged.inference_dropout=0"];
+    train(&path, "8", &[&mixture[..], &colours, &fast].concat());
+    let path = path.display().to_string();
+    let evaluated = json(&says(&["evaluate", &path, "--importance-samples", "2", "--json"]));
+    let bits = evaluated["bits_per_dim"].as_f64().unwrap();
+    // Eight would be to say nothing.
+    assert!(bits > 0.0 && bits < 8.0, "{bits}");
+    let out = folder.path().join("samples.png");
+    says(&["sample", &path, "--count", "4", "--out", &out.display().to_string()]);
+    assert!(matches!(image::open(&out).unwrap(), image::DynamicImage::ImageRgb8(_)));
+    let page = folder.path().join("report.html");
+    says(&["report", &path, "--out", &page.display().to_string()]);
+    assert!(
+        fs::read_to_string(page).unwrap().contains(&format!("{bits:.3}</strong><span>the same in bits per dimension"))
+    );
+}
+
 /// Writes the test part of Fashion-MNIST: a few images of one grey each.
 fn write_test_part(folder: &Path) {
     let (count, side) = (3, 28);

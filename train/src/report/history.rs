@@ -88,6 +88,9 @@ pub struct EvaluationLine {
     pub bound_1_standard_error_nats: f64,
     /// L_K, in nats.
     pub bound_k_nats: f64,
+    /// −L_K in bits for each value of an image.
+    #[serde(default)]
+    pub bits_per_dim: Option<f64>,
     /// Standard error of L_K over images.
     pub standard_error_nats: f64,
     /// K.

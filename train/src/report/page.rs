@@ -8,6 +8,7 @@ use super::figure::{Figure, embedded_json, table};
 use super::history::{EvaluationLine, History};
 use super::svg::escape;
 use super::{Portrait, Subject};
+use crate::config::Observation;
 use crate::progress::duration;
 
 const STYLE: &str = include_str!("assets/style.css");
@@ -142,6 +143,11 @@ fn tiles(history: &History) -> String {
     if let Some(line) = history.best_evaluation() {
         let name = format!("L{}, {} {} images, nats", subscript(line.importance_samples), line.images, line.split);
         tiles += &tile(estimate(line.bound_k_nats, line.standard_error_nats), &name);
+        // What the literature states for images of bytes.
+        let is_bytes = history.config.model.observation == Observation::LogisticMixture;
+        if let Some(bits) = line.bits_per_dim.filter(|_| is_bytes) {
+            tiles += &tile(label(bits, 3), "the same in bits per dimension");
+        }
     }
     let only_1 = history.best_evaluation().is_some_and(|line| line.importance_samples == 1);
     if let (Some(nats), false) = (history.last_bound_1(), only_1) {
