@@ -170,9 +170,9 @@ fn open_known(known: &'static Known, data_dir: &Path, options: &Options) -> Resu
     }
     let found = locate(known, data_dir, options.test_only)?;
     let nothing = || Images::new(known.shape, crate::Pixels::U8(Vec::new()), None);
-    let both = |read: &dyn Fn(&str) -> Result<Images>| {
-        let train = if options.test_only { nothing()? } else { read("train")? };
-        Ok((train, read("test")?))
+    let both = |read: &(dyn Fn(&str) -> Result<Images> + Sync)| {
+        let (train, test) = rayon::join(|| if options.test_only { nothing() } else { read("train") }, || read("test"));
+        Ok((train?, test?))
     };
     let (train, test) = match known.format {
         Format::Glyphs => return glyphs::dataset(options.seed, options.glyphs),
