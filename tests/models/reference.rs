@@ -108,7 +108,7 @@ impl Reference {
             Observation::Bernoulli => {
                 let logits =
                     self.dense("generative.x.logits", &self.hidden("generative.x", z_1), None, Activation::Identity);
-                let pixel = |(x, l): (&f64, &f64)| x * sigmoid(*l).ln() + (1.0 - x) * sigmoid(-*l).ln();
+                let pixel = |(x, l): (&f64, &f64)| -x * softplus(-*l) - (1.0 - x) * softplus(*l);
                 x.iter().zip(&logits).map(|(x, l)| x.iter().zip(l).map(pixel).sum()).collect()
             }
             Observation::Gaussian => {
@@ -136,7 +136,7 @@ impl Reference {
         let joined = self.dense(name, hidden, norm, Activation::Identity);
         let units = joined[0].len() / 2;
         let variance =
-            |row: &Vec<f64>| row[units..].iter().map(|a| (1.0 + a.exp()).ln() + self.config.variance_floor).collect();
+            |row: &Vec<f64>| row[units..].iter().map(|a| softplus(*a) + self.config.variance_floor).collect();
         Normal {
             mean: joined.iter().map(|row| row[..units].to_vec()).collect(),
             variance: joined.iter().map(variance).collect(),
@@ -214,14 +214,15 @@ fn activate(activation: Activation, a: f64) -> f64 {
     match activation {
         Activation::Identity => a,
         Activation::Tanh => a.tanh(),
-        Activation::Softplus => (1.0 + a.exp()).ln(),
+        Activation::Softplus => softplus(a),
         Activation::LeakyRelu(slope) => a.max(slope * a),
         other => panic!("the reference has no {other:?}"),
     }
 }
 
-fn sigmoid(a: f64) -> f64 {
-    1.0 / (1.0 + (-a).exp())
+/// ln(1 + e^a), which is a to the last digit where e^a leaves the 1 behind; beyond 709 e^a would overflow.
+fn softplus(a: f64) -> f64 {
+    if a > 40.0 { a } else { (1.0 + a.exp()).ln() }
 }
 
 fn log_mean_exp(log_weights: &[f64]) -> f64 {
