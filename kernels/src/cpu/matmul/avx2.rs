@@ -199,6 +199,9 @@ unsafe fn transpose_strip(strip: &Strip) {
                 // Lanes that don't exist repeat the last one: a fixed number of loads stays in registers.
                 let lane = lane.min(strip.lanes - 1);
                 *vector = _mm256_loadu_ps(strip.source.add(lane * strip.lane_stride + start));
+                // A strip's lanes are short runs, a matrix row apart: those of the next one are too far to be foreseen.
+                let next_strip = strip.source.wrapping_add((LANES + lane) * strip.lane_stride + start);
+                _mm_prefetch::<_MM_HINT_T0>(next_strip.cast());
             }
             for (step, &vector) in transpose(block).iter().enumerate() {
                 _mm256_storeu_ps(strip.packed.add((start + step) * strip.packed_step), vector);
