@@ -1,9 +1,10 @@
-//! Matrix products of the five-layer ladder at a batch of 256, by every engine of this processor, on 1 and 2 threads.
+//! Matrix products of the five-layer ladder at a batch of 256, by every engine of this processor, and with a left matrix of zeros and
+//! ones, on 1 and 2 threads.
 //!
 //! `cargo bench -p rung-kernels --bench matmul -- "forward 256x512x784"` runs one shape.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use rung_kernels::cpu::matmul::{Engine, Epilogue, MatmulShape, matmul_with};
+use rung_kernels::cpu::matmul::{Engine, Epilogue, MatmulShape, matmul, matmul_with};
 use std::hint::black_box;
 
 /// Role, then rows, columns and inner size.
@@ -43,6 +44,7 @@ fn products(criterion: &mut Criterion) {
             right_transposed: role == "input gradient",
         };
         let left: Vec<f32> = (0..rows * inner).map(|i| (i % 17) as f32 - 8.0).collect();
+        let binary: Vec<f32> = (0..rows * inner).map(|i| f32::from(i % 17 < 3)).collect();
         let right: Vec<f32> = (0..inner * columns).map(|i| (i % 13) as f32 - 6.0).collect();
         let mut out = vec![0.0f32; rows * columns];
         let mut group = criterion.benchmark_group(format!("{role} {rows}x{columns}x{inner}"));
@@ -58,6 +60,11 @@ fn products(criterion: &mut Criterion) {
                     });
                 });
             }
+            group.bench_function(BenchmarkId::new("binary", threads), |bencher| {
+                pool.install(|| {
+                    bencher.iter(|| matmul(shape, &binary, &right, Epilogue::Store, black_box(&mut out)));
+                });
+            });
         }
         group.finish();
     }

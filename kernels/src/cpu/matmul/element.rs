@@ -6,7 +6,9 @@ use super::{Engine, Epilogue, MatmulShape, patches, portable};
 use super::{avx2, avx512, blocked, correlate, correlate_weight};
 
 /// What the module needs to know of a float type; outside it, nobody can implement it.
-pub trait Element: Copy + Send + Sync + bytemuck::Pod + std::ops::Add<Output = Self> + 'static {
+pub trait Element:
+    Copy + Send + Sync + bytemuck::Pod + PartialEq + std::ops::Add<Output = Self> + std::ops::Mul<Output = Self> + 'static
+{
     /// The empty sum.
     const ZERO: Self;
     /// One: it scales the product, and what it is added to.

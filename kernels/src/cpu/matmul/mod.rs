@@ -2,7 +2,8 @@
 //!
 //! [`matmul`] is the function that everything in Rung multiplies matrices with. The engine behind it is chosen when
 //! the program runs. `portable` (the crate `matrixmultiply`) is always there and is the reference in the tests. On x86
-//! processors two faster ones for `f32` share one set of loops and differ in their innermost part.
+//! processors two faster ones for `f32` share one set of loops and differ in their innermost part. A left matrix of zeros and
+//! ones, such as binarised pixels, takes a way of its own on every processor, without multiplications: `binary.rs`.
 //!
 //! # Why three nested loops are not enough
 //!
@@ -60,12 +61,13 @@
 //!
 //! `out` is cut into a part for each thread, the longer side first, and a thread computes its part alone, packing included:
 //! `split.rs` says why. An element's terms are added in the order of `p`, in blocks that depend on `k` alone, by one
-//! thread: the bits of a product are the same for any number of threads. They do depend on the engine.
+//! thread: the bits of a product are the same for any number of threads. They do depend on the engine, and on whether the
+//! left matrix is binary.
 //!
 //! # What to read
 //!
 //! `split.rs` (the parts), `plan.rs` (every constant with its reason), `blocked.rs` (the loops), `kernel.rs` (what they ask of a processor),
-//! `avx512.rs`, then `avx2.rs`, its smaller brother; `correlation.rs`: how a convolution is such a product. The blocking is that of Goto and van de Geijn, *Anatomy of
+//! `avx512.rs`, then `avx2.rs`, its smaller brother; `binary.rs`; `correlation.rs`: how a convolution is such a product. The blocking is that of Goto and van de Geijn, *Anatomy of
 //! High-Performance Matrix Multiplication* (2008), with the names of BLIS (Van Zee and van de Geijn, 2015).
 //!
 //! # Example
@@ -84,6 +86,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod binary;
 #[cfg(target_arch = "x86_64")]
 mod blocked;
 #[cfg(target_arch = "x86_64")]
@@ -241,10 +244,13 @@ pub fn engine_name() -> &'static str {
 /// **Cost.** 2·rows·columns·inner operations on the threads of the current rayon pool; no allocation once
 /// the packing buffers have grown to the largest product.
 pub fn matmul<T: MatmulElement>(shape: MatmulShape, left: &[T], right: &[T], epilogue: Epilogue<'_, T>, out: &mut [T]) {
-    matmul_with(Engine::best(), shape, left, right, epilogue, out);
+    check_lengths(shape, left, right, epilogue, out);
+    if !binary::multiply_if_binary(shape, left, right, epilogue, out) {
+        matmul_with(Engine::best(), shape, left, right, epilogue, out);
+    }
 }
 
-/// [`matmul`] by a given engine (for tests and benchmarks); `f64` is always computed by the portable one.
+/// [`matmul`] by a given engine, whatever the left matrix holds (for tests and benchmarks); `f64` is always computed by the portable one.
 ///
 /// # Panics
 /// If the processor lacks the engine's instructions.
@@ -256,12 +262,7 @@ pub fn matmul_with<T: MatmulElement>(
     epilogue: Epilogue<'_, T>,
     out: &mut [T],
 ) {
-    assert_eq!(left.len(), shape.left_len(), "bug: left slice of {shape:?}");
-    assert_eq!(right.len(), shape.right_len(), "bug: right slice of {shape:?}");
-    assert_eq!(out.len(), shape.out_len(), "bug: out slice of {shape:?}");
-    if let Epilogue::AddBias(bias) = epilogue {
-        assert_eq!(bias.len(), shape.columns, "bug: bias slice of {shape:?}");
-    }
+    check_lengths(shape, left, right, epilogue, out);
     assert!(engine.is_available(), "bug: the processor can't run the engine {}", engine.name());
     if shape.rows == 0 || shape.columns == 0 {
         return;
@@ -270,6 +271,15 @@ pub fn matmul_with<T: MatmulElement>(
         return store_empty_sums(shape.columns, epilogue, out);
     }
     T::multiply(engine, shape, left, right, epilogue, out);
+}
+
+fn check_lengths<T>(shape: MatmulShape, left: &[T], right: &[T], epilogue: Epilogue<'_, T>, out: &[T]) {
+    assert_eq!(left.len(), shape.left_len(), "bug: left slice of {shape:?}");
+    assert_eq!(right.len(), shape.right_len(), "bug: right slice of {shape:?}");
+    assert_eq!(out.len(), shape.out_len(), "bug: out slice of {shape:?}");
+    if let Epilogue::AddBias(bias) = epilogue {
+        assert_eq!(bias.len(), shape.columns, "bug: bias slice of {shape:?}");
+    }
 }
 
 fn store_empty_sums<T: Element>(columns: usize, epilogue: Epilogue<'_, T>, out: &mut [T]) {

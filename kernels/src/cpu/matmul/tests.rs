@@ -1,4 +1,4 @@
-//! Every engine against a plain sum in f64, and against itself on other numbers of threads.
+//! Every way to a product against a plain sum in f64, and against itself on other numbers of threads.
 
 use super::*;
 use proptest::prelude::*;
@@ -13,6 +13,44 @@ fn numbers(length: usize, seed: u64) -> Vec<f32> {
         (state >> 40) as f32 / (1u32 << 23) as f32 - 1.0
     };
     (0..length).map(|_| next()).collect()
+}
+
+/// How a product is computed.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// By an engine.
+    Engine(Engine),
+    /// Through the door, with a left matrix of zeros and ones.
+    Binary,
+}
+
+impl Way {
+    fn available() -> impl Iterator<Item = Way> {
+        let engines = Engine::ALL.into_iter().filter(|engine| engine.is_available());
+        engines.map(Way::Engine).chain([Way::Binary])
+    }
+
+    fn left(self, shape: MatmulShape, seed: u64) -> Vec<f32> {
+        let mut left = numbers(shape.left_len(), seed);
+        if let Way::Binary = self {
+            left.iter_mut().for_each(|x| *x = f32::from(*x > 0.0));
+        }
+        left
+    }
+
+    fn multiply<T: MatmulElement>(
+        self,
+        shape: MatmulShape,
+        left: &[T],
+        right: &[T],
+        epilogue: Epilogue<'_, T>,
+        out: &mut [T],
+    ) {
+        match self {
+            Way::Engine(engine) => matmul_with(engine, shape, left, right, epilogue, out),
+            Way::Binary => matmul(shape, left, right, epilogue, out),
+        }
+    }
 }
 
 /// (Σ terms, Σ |terms|) of element (i, j), in f64.
@@ -67,14 +105,14 @@ fn convert<T: TestElement>(values: &[f32]) -> Vec<T> {
     values.iter().map(|&value| T::from_f32(value)).collect()
 }
 
-/// One product by one engine, checked element by element.
-fn check<T: TestElement>(engine: Engine, shape: MatmulShape, kind: usize, seed: u64) {
-    let left = convert::<T>(&numbers(shape.left_len(), seed));
+/// One product, checked element by element.
+fn check<T: TestElement>(way: Way, shape: MatmulShape, kind: usize, seed: u64) {
+    let left = convert::<T>(&way.left(shape, seed));
     let right = convert::<T>(&numbers(shape.right_len(), seed + 1));
     let bias = convert::<T>(&numbers(shape.columns, seed + 2));
     let before = convert::<T>(&numbers(shape.out_len(), seed + 3));
     let mut out = before.clone();
-    matmul_with(engine, shape, &left, &right, epilogue(kind, &bias), &mut out);
+    way.multiply(shape, &left, &right, epilogue(kind, &bias), &mut out);
     let left: Vec<f64> = left.into_iter().map(T::to_f64).collect();
     let right: Vec<f64> = right.into_iter().map(T::to_f64).collect();
     for i in 0..shape.rows {
@@ -86,15 +124,10 @@ fn check<T: TestElement>(engine: Engine, shape: MatmulShape, kind: usize, seed: 
             let (got, want) = (out[at].to_f64(), sum + added);
             assert!(
                 (got - want).abs() <= bound,
-                "{} {shape:?} epilogue {kind} seed {seed} at ({i}, {j}): got {got}, want {want}, bound {bound}",
-                engine.name()
+                "{way:?} {shape:?} epilogue {kind} seed {seed} at ({i}, {j}): got {got}, want {want}, bound {bound}"
             );
         }
     }
-}
-
-fn available_engines() -> impl Iterator<Item = Engine> {
-    Engine::ALL.into_iter().filter(|engine| engine.is_available())
 }
 
 fn every_form(rows: usize, columns: usize, inner: usize) -> impl Iterator<Item = MatmulShape> {
@@ -116,16 +149,15 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(192))]
 
     #[test]
-    fn every_engine_matches_sums_in_f64(
+    fn every_way_matches_sums_in_f64(
         rows in prop::sample::select(&SIDES[..]), columns in prop::sample::select(&SIDES[..]),
         inner in prop::sample::select(&INNERS[..]), left_transposed: bool, right_transposed: bool,
         kind in 0usize..3, seed in 0u64..1000,
     ) {
         let shape = MatmulShape { rows, columns, inner, left_transposed, right_transposed };
-        for engine in available_engines() {
-            check::<f32>(engine, shape, kind, seed);
-        }
-        check::<f64>(Engine::Portable, shape, kind, seed);
+        Way::available().for_each(|way| check::<f32>(way, shape, kind, seed));
+        check::<f64>(Way::Engine(Engine::Portable), shape, kind, seed);
+        check::<f64>(Way::Binary, shape, kind, seed);
     }
 
     #[test]
@@ -134,9 +166,7 @@ proptest! {
         left_transposed: bool, right_transposed: bool, kind in 0usize..3, seed in 0u64..1000,
     ) {
         let shape = MatmulShape { rows, columns, inner, left_transposed, right_transposed };
-        for engine in available_engines() {
-            check_threads(engine, shape, kind, seed);
-        }
+        Way::available().for_each(|way| check_threads(way, shape, kind, seed));
     }
 }
 
@@ -146,8 +176,8 @@ fn pools() -> &'static [rayon::ThreadPool] {
     POOLS.get_or_init(|| (1..=4).map(build).collect())
 }
 
-fn check_threads(engine: Engine, shape: MatmulShape, kind: usize, seed: u64) {
-    let left = numbers(shape.left_len(), seed);
+fn check_threads(way: Way, shape: MatmulShape, kind: usize, seed: u64) {
+    let left = way.left(shape, seed);
     let right = numbers(shape.right_len(), seed + 1);
     let bias = numbers(shape.columns, seed + 2);
     let before = numbers(shape.out_len(), seed + 3);
@@ -155,24 +185,90 @@ fn check_threads(engine: Engine, shape: MatmulShape, kind: usize, seed: u64) {
         .iter()
         .map(|pool| {
             let mut out = before.clone();
-            pool.install(|| matmul_with(engine, shape, &left, &right, epilogue(kind, &bias), &mut out));
+            pool.install(|| way.multiply(shape, &left, &right, epilogue(kind, &bias), &mut out));
             out
         })
         .collect();
     for (threads, out) in (2..).zip(&outs[1..]) {
         let same = outs[0].iter().zip(out).all(|(one, many)| one.to_bits() == many.to_bits());
-        assert!(same, "{} {shape:?} epilogue {kind} seed {seed}: 1 and {threads} threads differ", engine.name());
+        assert!(same, "{way:?} {shape:?} epilogue {kind} seed {seed}: 1 and {threads} threads differ");
     }
 }
 
 #[test]
 fn every_form_of_a_product_of_several_blocks_matches() {
     for shape in every_form(271, 97, 1031) {
-        for engine in available_engines() {
-            (0..3).for_each(|kind| check::<f32>(engine, shape, kind, 5));
-            check_threads(engine, shape, 1, 5);
+        for way in Way::available() {
+            (0..3).for_each(|kind| check::<f32>(way, shape, kind, 5));
+            check_threads(way, shape, 1, 5);
         }
     }
+}
+
+/// The tables' product of a plain or transposed left matrix, if it was computed.
+fn binary_product(shape: MatmulShape, left: &[f32], right: &[f32]) -> Option<Vec<f32>> {
+    let mut out = vec![7.0; shape.out_len()];
+    let is_computed = binary::multiply_if_binary(shape, left, right, Epilogue::Store, &mut out);
+    assert!(is_computed || out.iter().all(|&x| x == 7.0), "a product that is not computed was written");
+    is_computed.then_some(out)
+}
+
+#[test]
+fn a_left_matrix_of_zeros_and_ones_takes_the_tables_and_any_other_does_not() {
+    for left_transposed in [false, true] {
+        let shape = MatmulShape { left_transposed, ..MatmulShape::plain(33, 65, 71) };
+        let left = Way::Binary.left(shape, 1);
+        let right = numbers(shape.right_len(), 2);
+        assert!(binary_product(shape, &left, &right).is_some());
+        for at in [0, BORDER_OF_FIRST_LOOK, shape.left_len() - 1] {
+            for other in [0.5, -1.0, 2.0, f32::NAN, f32::MIN_POSITIVE] {
+                let mut left = left.clone();
+                left[at] = other;
+                assert!(binary_product(shape, &left, &right).is_none(), "{other} at {at}");
+            }
+        }
+        assert!(binary_product(MatmulShape { right_transposed: true, ..shape }, &left, &right).is_none());
+    }
+}
+
+/// The first element that is not looked at before the left matrix is packed.
+const BORDER_OF_FIRST_LOOK: usize = 32;
+
+#[test]
+fn tables_of_more_rows_than_a_block_match() {
+    for left_transposed in [false, true] {
+        let shape = MatmulShape { left_transposed, ..MatmulShape::plain(2 * 1024 + 37, 64, 45) };
+        (0..3).for_each(|kind| check::<f32>(Way::Binary, shape, kind, 3));
+        check_threads(Way::Binary, shape, 2, 3);
+    }
+}
+
+#[test]
+fn infinities_and_nans_pass_through_tables_as_through_multiplications() {
+    let shape = MatmulShape::plain(40, 64, 33);
+    let left = Way::Binary.left(shape, 4);
+    let mut right = numbers(shape.right_len(), 5);
+    (right[3], right[64 * 32 + 9], right[64 * 7 + 20]) = (f32::INFINITY, f32::NAN, f32::NEG_INFINITY);
+    let tables = binary_product(shape, &left, &right).expect("a binary matrix");
+    let mut multiplied = vec![0.0; shape.out_len()];
+    matmul_with(Engine::Portable, shape, &left, &right, Epilogue::Store, &mut multiplied);
+    let kind = |x: &f32| if x.is_finite() { 0.0 } else { *x };
+    for (at, (tables, multiplied)) in tables.iter().map(kind).zip(multiplied.iter().map(kind)).enumerate() {
+        assert!(tables == multiplied || (tables.is_nan() && multiplied.is_nan()), "{tables}, {multiplied} at {at}");
+    }
+}
+
+#[test]
+fn the_epilogue_is_given_each_element_of_tables_once() {
+    let shape = MatmulShape::plain(1100, 70, 32);
+    let (left, right) = (vec![1.0f32; shape.left_len()], vec![0.25f32; shape.right_len()]);
+    let mut out = vec![0.0; shape.out_len()];
+    let double = |Finished { mut elements, first_column }: Finished<'_, f32>| {
+        assert!(first_column + elements.width() <= 70);
+        (0..elements.rows()).for_each(|row| elements.row(row).iter_mut().for_each(|x| *x += 1.0));
+    };
+    matmul(shape, &left, &right, Epilogue::Then(&double), &mut out);
+    assert!(out.iter().all(|&x| x == 9.0));
 }
 
 #[test]
