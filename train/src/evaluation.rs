@@ -7,6 +7,7 @@
 use rung_autograd::Tensor;
 use rung_models::{Sampled, Statistics};
 
+use crate::awake::Awake;
 use crate::error::{Error, Result};
 use crate::model::{DeviceImages, Model};
 
@@ -96,6 +97,7 @@ pub fn evaluate(
     mut progress: impl FnMut(usize, f64),
 ) -> Result<Option<Evaluation>> {
     let count = request.images.min(images.count());
+    let _awake = Awake::on(model.store.device());
     // Buffers of a training step, and at the end those of the evaluation, have sizes that nothing else asks for.
     model.store.device().release_free();
     let mut sums = Sums::new(model);

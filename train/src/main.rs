@@ -2,6 +2,7 @@
 
 pub mod anomaly;
 pub mod atomic_file;
+pub mod awake;
 pub mod bench;
 pub mod checkpoint;
 pub mod cli;

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::evaluate::{Evaluations, Size};
 use super::step::WARM_UP_STEPS;
 use super::{Subject, Workload, timed_ms};
+use crate::awake::Awake;
 use crate::error::{Context, Error, Result};
 use crate::progress::Console;
 
@@ -47,6 +48,7 @@ fn serve(
             steps.ok_or_else(|| Error::new(format!("expected how many times on a line, found {:?}", line.trim())))?;
         let mut times = Vec::new();
         let mut loss = 0.0;
+        let _awake = Awake::on(device);
         for _ in 0..steps {
             let (last, ms) = timed_ms(&mut work)?;
             loss = last;

@@ -4,6 +4,7 @@ use rung_autograd::Device;
 use serde_json::json;
 
 use super::{Subject, Timing, Workload, profile, timed_ms};
+use crate::awake::Awake;
 use crate::error::Result;
 use crate::progress::Console;
 
@@ -19,6 +20,7 @@ pub fn run(subject: &Subject, steps: u32, profiled: bool, device: &Device, conso
     for _ in 0..WARM_UP_STEPS {
         workload.step()?;
     }
+    let _awake = Awake::on(device);
     let before = device.statistics();
     let mut progress = console.progress("timing", "steps", 0, steps.into());
     let mut times = Vec::with_capacity(steps as usize);

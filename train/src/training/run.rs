@@ -13,6 +13,7 @@ use super::labelled::LabelledImages;
 use super::records::{EpochRecord, start_record};
 use super::step::Trainer;
 use super::terms::{TermMeans, Terms};
+use crate::awake::Awake;
 use crate::checkpoint::{CheckpointData, Checkpoints, TensorData};
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
@@ -169,6 +170,7 @@ impl<'a> Training<'a> {
         let total = self.config.train.epochs * per_epoch;
         let mut progress = self.console.progress("training", "steps", self.step, total);
         let mut note = String::new();
+        let _awake = Awake::on(self.device());
         while self.step < total {
             let epoch = self.step / per_epoch + 1;
             progress.set_part(&format!("epoch {epoch}/{}", self.config.train.epochs));

@@ -1,0 +1,77 @@
+//! Threads that wait for their next task awake.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rayon::Yield;
+use rung_autograd::Device;
+
+/// Pauses between two looks for a task: about a microsecond.
+const PAUSES: usize = 20;
+
+/// While it lives, the other threads of the current pool don't sleep between two tasks.
+///
+/// A training step has hundreds of pieces of work for all threads, and between them short ones for one. A thread of rayon's sleeps after
+/// some tens of microseconds without a task, and the system takes long to wake it, on a virtual processor whose host is busy
+/// longer than the work takes: with two threads a fifth of a step. So they look for tasks until this is dropped, and leave
+/// their processor to any other program that wants it.
+#[must_use = "threads go back to sleep when it is dropped"]
+pub struct Awake(Arc<AtomicBool>);
+
+impl Awake {
+    /// Keeps the threads awake if the work is done by the processor. May be nested.
+    pub fn on(device: &Device) -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        // Outside of a pool there is no thread to share the work with.
+        let caller = rayon::current_thread_index().filter(|_| device.name() == "cpu");
+        if let Some(caller) = caller {
+            let is_over = Arc::clone(&is_over);
+            rayon::spawn_broadcast(move |thread| {
+                if thread.index() != caller {
+                    look_for_tasks(&is_over);
+                }
+            });
+        }
+        Self(is_over)
+    }
+}
+
+impl Drop for Awake {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn look_for_tasks(is_over: &AtomicBool) {
+    while !is_over.load(Ordering::Relaxed) {
+        if rayon::yield_now() != Some(Yield::Executed) {
+            (0..PAUSES).for_each(|_| std::hint::spin_loop());
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_that_are_kept_awake_take_tasks_and_are_free_afterwards() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        pool.install(|| {
+            let outer = Awake::on(&Device::cpu());
+            let inner = Awake::on(&Device::cpu());
+            // Ends only if every thread takes its task while it is kept awake.
+            assert_eq!(rayon::broadcast(|thread| thread.index()), [0, 1, 2]);
+            drop(inner);
+            drop(outer);
+        });
+        assert_eq!(pool.broadcast(|thread| thread.index()), [0, 1, 2]);
+    }
+
+    #[test]
+    fn without_a_pool_nothing_is_kept_awake() {
+        let awake = Awake::on(&Device::cpu());
+        assert_eq!(Arc::strong_count(&awake.0), 1);
+    }
+}
