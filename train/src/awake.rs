@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rayon::Yield;
 use rung_autograd::Device;
 
-/// Pauses between two looks for a task: about a microsecond.
+/// Pauses between two looks for a task: about half a microsecond.
 const PAUSES: usize = 20;
+/// Looks in vain after which a thread offers its processor to other programs each time: some tens of microseconds.
+const LOOKS_BEFORE_YIELDING: usize = 100;
 
 /// While it lives, the other threads of the current pool don't sleep between two tasks.
 ///
@@ -43,9 +45,15 @@ impl Drop for Awake {
 }
 
 fn look_for_tasks(is_over: &AtomicBool) {
+    let mut looks_in_vain = 0;
     while !is_over.load(Ordering::Relaxed) {
-        if rayon::yield_now() != Some(Yield::Executed) {
-            (0..PAUSES).for_each(|_| std::hint::spin_loop());
+        if rayon::yield_now() == Some(Yield::Executed) {
+            looks_in_vain = 0;
+            continue;
+        }
+        (0..PAUSES).for_each(|_| std::hint::spin_loop());
+        looks_in_vain += 1;
+        if looks_in_vain > LOOKS_BEFORE_YIELDING {
             std::thread::yield_now();
         }
     }
