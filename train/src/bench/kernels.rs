@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::passes::{Sizes, passes};
 use super::{Subject, Timing, convolutions, timed_ms};
+use crate::awake::Awake;
 use crate::config::Config;
 use crate::config::sources::{Sources, layered};
 use crate::error::{Context, Result};
@@ -39,6 +40,7 @@ pub fn run(subject: &Subject, device: &Device, console: &Console) -> Result<()> 
     let list = parameter_list(config, shape)?;
     let rows = config.train.batch_size;
     console.info(&format!("{}, batches of {rows}, on {}", config.preset, device.description()));
+    let _awake = Awake::on(device);
     let (mut flop, mut ms) = (0.0, 0.0);
     for product in products(&list, rows) {
         let timing = time_product(&product, device)?;
