@@ -29,6 +29,7 @@ pub mod real;
 mod reduce;
 mod rows;
 mod scalar;
+mod scratch;
 pub mod simd;
 mod softmax;
 #[cfg(test)]

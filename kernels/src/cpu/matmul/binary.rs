@@ -28,9 +28,9 @@
 use std::ops::Range;
 
 use super::super::parallel::{ColumnsMut, for_each_block_of};
+use super::super::scratch::Scratch;
 use super::super::simd::vectorised;
 use super::element::Element;
-use super::scratch::Scratch;
 use super::{Epilogue, Finished, MatmulShape};
 
 /// Terms of a group.

@@ -1,9 +1,9 @@
 //! The five loops around a micro-kernel; the chapter at the head of [`super`] draws them.
 
 use super::super::parallel::ColumnsMut;
+use super::super::scratch::Scratch;
 use super::kernel::{GROUP, MicroKernel, Strip, Tile, Write};
 use super::plan::{Plan, task_count};
-use super::scratch::Scratch;
 use super::split::{Part, Shared, piece};
 use super::{Epilogue, Finished, MatmulShape};
 use std::marker::PhantomData;

@@ -6,11 +6,11 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
+use super::super::scratch::Scratch;
 use super::blocked::pack_in_groups;
 use super::correlation::Correlation;
 use super::kernel::{MicroKernel, Strip, Tile, Write};
 use super::plan::task_count;
-use super::scratch::Scratch;
 use super::split::{Part, Shared, piece};
 
 /// Numbers of a packed block of the weight: 1 MiB. Smaller blocks would have bands of the map copied more often.

@@ -12,11 +12,11 @@ use std::ops::Range;
 
 use super::super::lanes::update;
 use super::super::parallel::{LIGHT, for_each_block, for_each_block_of, rows};
+use super::super::scratch::Scratch;
 use super::super::simd::vectorised;
 use super::blocked::pack_in_groups;
 use super::correlation::Correlation;
 use super::kernel::{MicroKernel, Strip, Tile, Write};
-use super::scratch::Scratch;
 use super::split::piece;
 
 /// Numbers of the groups' weights together: 4 MiB.

@@ -101,7 +101,6 @@ mod patches;
 #[cfg(target_arch = "x86_64")]
 mod plan;
 mod portable;
-mod scratch;
 mod split;
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,9 @@
 //! Products with patches for processors without an engine of their own, and in f64: blocks of patches are written out and multiplied.
 
 use super::super::parallel::{for_each_block_of, rows};
+use super::super::scratch::Scratch;
 use super::correlation::Correlation;
 use super::element::Element;
-use super::scratch::Scratch;
 use super::split::{Part, Shared};
 
 /// Numbers of a block of patches: half a MiB of f64.

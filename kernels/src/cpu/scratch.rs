@@ -1,4 +1,4 @@
-//! Memory for packed panels, kept from one product to the next.
+//! Memory for packed panels and partial sums, kept from one call to the next.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 #[derive(Clone, Copy)]
 struct Line([f32; 16]);
 
-/// Buffers that no product is using now. One lock per product of more than a few microseconds; a buffer lies in
+/// Buffers that nobody is using now. One lock per call of more than a few microseconds; a buffer lies in
 /// no thread's own storage, so which worker happens to call doesn't decide whether memory is asked for.
 static FREE: Mutex<Vec<Vec<Line>>> = Mutex::new(Vec::new());
 
