@@ -1,11 +1,13 @@
 //! The adjoints of batch normalisation, with batch statistics or with given ones.
 
 use super::super::elementwise::work_of;
-use super::super::lanes::{Aligned, update};
-use super::super::parallel::{ColumnsMut, LIGHT, for_each_block_of};
+use super::super::lanes::{tiles, update};
+use super::super::parallel::LIGHT;
 use super::super::scalar::{Scalar, with_activation};
+use super::super::scratch::Scratch;
 use super::super::typed::{Extent, Float, NormVectors, check, for_float, operands};
-use super::{Columns, Factors, PerColumn, WIDTH};
+use super::bands::Bands;
+use super::{fold_scale, inverse_deviation};
 use crate::backend::{BatchNorm, BatchNormVectors};
 use crate::{Result, View, ViewMut};
 
@@ -64,97 +66,102 @@ fn backward_slices<T: Float>(
     grad_scale: &mut [T],
     grad_shift: &mut [T],
 ) {
-    let matrix = norm.matrix;
-    let work = matrix.rows * (2 * LIGHT + work_of(norm.activation));
-    let parts = (ColumnsMut::new(grad_x, matrix.columns), grad_scale, grad_shift);
-    for_each_block_of(WIDTH, matrix.columns, work, parts, |range, (mut grad_x, grad_scale, grad_shift)| {
-        let factors = Factors::new(norm.epsilon, vectors.range(range.clone()));
-        let columns = Columns::new(matrix, range);
-        adjoint_sums(columns, norm, &factors, x, grad_out, &mut grad_x, grad_scale, grad_shift);
-        finish_adjoint(columns, through_statistics, &factors, x, &mut grad_x, grad_scale, grad_shift);
-    });
+    let columns = norm.matrix.columns;
+    let bands = Bands::new(norm.matrix);
+    let scratch_len = 4 * columns + bands.sums_len();
+    let mut scratch = Scratch::take::<T>(scratch_len);
+    let (inverse, rest) = scratch.as_mut_slice(scratch_len).split_at_mut(columns);
+    let (folded, rest) = rest.split_at_mut(columns);
+    let (slope, rest) = rest.split_at_mut(columns);
+    let (offset, sums) = rest.split_at_mut(columns);
+    inverse_deviation(norm.epsilon, vectors.variance, inverse);
+    let folded = fold_scale(norm.epsilon, vectors, folded);
+    adjoint_sums(bands, norm, folded, vectors, x, grad_out, sums, grad_x);
+    let share = T::from_f64(if through_statistics { 1.0 / norm.matrix.rows as f64 } else { 0.0 });
+    for tile in tiles(columns) {
+        let [products, grads] = bands.totals(sums, tile.clone());
+        for (i, c) in tile.enumerate() {
+            grad_scale[c] = T::from_f64(products.0[i]) * inverse[c];
+            grad_shift[c] = T::from_f64(grads.0[i]);
+            slope[c] = grad_scale[c] * share * inverse[c];
+            offset[c] = grad_shift[c] * share;
+        }
+    }
+    finish_adjoint(bands, x, [vectors.mean, folded, slope, offset], grad_x);
 }
 
-/// grad_scale and grad_shift; leaves g = grad_out · activation′ in `grad_x`.
+/// Σ g·(x − mean) and Σ g of each column, band by band; leaves g = grad_out · activation′ in `grad_x`.
 fn adjoint_sums<T: Float>(
-    columns: Columns,
+    bands: Bands,
     norm: &BatchNorm,
-    factors: &Factors<T>,
+    folded: &[T],
+    vectors: NormVectors<'_, T>,
     x: &[T],
     grad_out: &[T],
-    grad_x: &mut ColumnsMut<'_, T>,
-    grad_scale: &mut [T],
-    grad_shift: &mut [T],
+    sums: &mut [T],
+    grad_x: &mut [T],
 ) {
-    let [scale_sums, shift_sums] = with_activation!(T, norm.activation, |f| T::vectorised(
-        #[inline(always)]
-        || columns.sums(
+    let columns = folded.len();
+    let work = LIGHT + work_of(norm.activation);
+    let parts = (bands.cut_sums(sums), bands.cut(grad_x));
+    with_activation!(T, norm.activation, |f| bands.for_each(work, parts, |band, (sums, grad_x)| {
+        let rows = bands.of(x, band).chunks_exact(columns).zip(bands.of(grad_out, band).chunks_exact(columns));
+        let (products, grads) = sums.slice.split_at_mut(columns);
+        products.fill(T::ZERO);
+        grads.fill(T::ZERO);
+        T::vectorised(
             #[inline(always)]
-            |rows, sums| {
-                for row in rows {
-                    add_adjoint_row(f, factors, columns.row(x, row), columns.row(grad_out, row), grad_x.row(row), sums);
+            || {
+                for ((x, grad_out), grad_x) in rows.zip(grad_x.slice.chunks_exact_mut(columns)) {
+                    add_adjoints_of_row(f, folded, vectors, x, grad_out, grad_x, products, grads);
                 }
             },
-        ),
-    ));
-    for (grad, sum) in grad_scale.iter_mut().zip(scale_sums.0).chain(grad_shift.iter_mut().zip(shift_sums.0)) {
-        *grad = T::from_f64(sum);
-    }
+        );
+    }));
 }
 
 /// One row of [`adjoint_sums`].
 #[inline(always)]
-fn add_adjoint_row<T: Float>(
+fn add_adjoints_of_row<T: Float>(
     f: impl Scalar<T>,
-    factors: &Factors<T>,
+    folded: &[T],
+    vectors: NormVectors<'_, T>,
     x: &[T],
     grad_out: &[T],
     grad_x: &mut [T],
-    [scale_sums, shift_sums]: &mut [PerColumn<T>; 2],
+    products: &mut [T],
+    grads: &mut [T],
 ) {
     let width = grad_x.len();
     let (x, grad_out) = (&x[..width], &grad_out[..width]);
-    let (scale_sums, shift_sums) = (&mut scale_sums.0[..width], &mut shift_sums.0[..width]);
-    let (mean, inverse_deviation) = (&factors.mean.0[..width], &factors.inverse_deviation.0[..width]);
-    let (scale, shift) = (&factors.scale.0[..width], &factors.shift.0[..width]);
+    let (products, grads) = (&mut products[..width], &mut grads[..width]);
+    let (mean, folded, shift) = (&vectors.mean[..width], &folded[..width], &vectors.shift[..width]);
     for c in 0..width {
-        let normalised = (x[c] - mean[c]) * inverse_deviation[c];
-        let grad = grad_out[c] * f.slope_at(scale[c] * normalised + shift[c]);
+        let deviation = x[c] - mean[c];
+        let grad = grad_out[c] * f.slope_at(deviation * folded[c] + shift[c]);
         grad_x[c] = grad;
-        scale_sums[c] += grad * normalised;
-        shift_sums[c] += grad;
+        products[c] += grad * deviation;
+        grads[c] += grad;
     }
 }
 
-/// From g to grad_x: scale/√(variance + ε) · (g − grad_shift/n − x̂·grad_scale/n), or without the last two for constant statistics.
-fn finish_adjoint<T: Float>(
-    columns: Columns,
-    through_statistics: bool,
-    factors: &Factors<T>,
-    x: &[T],
-    grad_x: &mut ColumnsMut<'_, T>,
-    grad_scale: &[T],
-    grad_shift: &[T],
-) {
-    let share = T::from_f64(if through_statistics { 1.0 / columns.matrix.rows as f64 } else { 0.0 });
-    let zeros = Aligned([T::ZERO; WIDTH]);
-    let (mut factor, mut slope, mut offset) = (zeros, zeros, zeros);
-    for c in 0..columns.width {
-        factor.0[c] = factors.scale.0[c] * factors.inverse_deviation.0[c];
-        slope.0[c] = grad_scale[c] * share * factors.inverse_deviation.0[c];
-        offset.0[c] = grad_shift[c] * share;
-    }
-    T::vectorised(
-        #[inline(always)]
-        || {
-            for row in 0..columns.matrix.rows {
-                update(
-                    [columns.row(x, row), &factors.mean.0, &factor.0, &slope.0, &offset.0],
-                    grad_x.row(row),
-                    #[inline(always)]
-                    |grad, [x, mean, factor, slope, offset]| factor * (grad - offset - (x - mean) * slope),
-                );
-            }
-        },
-    );
+/// From g to grad_x: folded · (g − offset − (x − mean) · slope), which is
+/// scale/√(variance + ε) · (g − grad_shift/n − x̂·grad_scale/n), or without the last two for constant statistics.
+fn finish_adjoint<T: Float>(bands: Bands, x: &[T], [mean, folded, slope, offset]: [&[T]; 4], grad_x: &mut [T]) {
+    let columns = mean.len();
+    bands.for_each(2 * LIGHT, bands.cut(grad_x), |band, grad_x| {
+        T::vectorised(
+            #[inline(always)]
+            || {
+                for (x, grad_x) in bands.of(x, band).chunks_exact(columns).zip(grad_x.slice.chunks_exact_mut(columns)) {
+                    update(
+                        [x, mean, folded, slope, offset],
+                        grad_x,
+                        #[inline(always)]
+                        |grad, [x, mean, folded, slope, offset]| folded * (grad - offset - (x - mean) * slope),
+                    );
+                }
+            },
+        );
+    });
 }

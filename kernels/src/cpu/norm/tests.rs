@@ -156,6 +156,36 @@ fn a_large_mean_does_not_spoil_the_variance() {
 }
 
 #[test]
+fn a_first_band_far_from_all_other_rows_does_not_spoil_the_variance() {
+    let (rows, columns) = (1000, 3);
+    let mut x = normals(1, rows * columns);
+    x[..128 * columns].iter_mut().for_each(|x| *x += 10_000.0);
+    let matrix = Matrix { rows, columns };
+    let wide = widened(&x);
+    for c in 0..columns {
+        let column: Vec<f64> = wide.iter().skip(c).step_by(columns).copied().collect();
+        let mean = column.iter().sum::<f64>() / rows as f64;
+        let variance = column.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / rows as f64;
+        let (mut mean_out, mut variance_out) = ([0f32; 3], [0f32; 3]);
+        column_statistics(matrix, View::F32(&x), ViewMut::F32(&mut mean_out), ViewMut::F32(&mut variance_out)).unwrap();
+        assert_close("mean", &mean_out[c..=c], &[mean], 1e-6);
+        // A band adds up to 128 squares in f32.
+        assert_close("variance", &variance_out[c..=c], &[variance], 128.0 * f64::from(f32::EPSILON) / 2.0);
+    }
+}
+
+#[test]
+fn a_constant_column_has_no_variance_and_one_with_a_nan_shows_it() {
+    let matrix = Matrix { rows: 300, columns: 2 };
+    let mut x = vec![0.1f32; 600];
+    x[401] = f32::NAN;
+    let (mut mean, mut variance) = ([0f32; 2], [0f32; 2]);
+    column_statistics(matrix, View::F32(&x), ViewMut::F32(&mut mean), ViewMut::F32(&mut variance)).unwrap();
+    assert!((mean[0] - 0.1).abs() < 1e-7 && (0.0..1e-12).contains(&variance[0]), "{mean:?} {variance:?}");
+    assert!(mean[1].is_nan() && variance[1].is_nan(), "{mean:?} {variance:?}");
+}
+
+#[test]
 fn vectors_of_another_length_are_refused() {
     let norm = BatchNorm { matrix: Matrix { rows: 3, columns: 2 }, epsilon: 0.0, activation: UnaryFunction::Identity };
     let (short, x) = (View::F32(&[0.0]), View::F32(&[0.0; 6]));
