@@ -2,6 +2,7 @@
 
 use super::super::parallel::ColumnsMut;
 use super::super::scratch::Scratch;
+use super::ahead::Ahead;
 use super::kernel::{GROUP, MicroKernel, Strip, Tile, Write};
 use super::plan::{Plan, task_count};
 use super::split::{Part, Shared, piece};
@@ -50,6 +51,16 @@ struct Operand {
 impl Operand {
     fn at(&self, i: usize, p: usize) -> *const f32 {
         self.start.get().wrapping_add(i * self.across + p * self.along)
+    }
+
+    /// What is packed of `count` rows or columns from the `first` on, to be fetched during so many tiles.
+    fn ahead(&self, first: usize, count: usize, block: Block, tiles: usize) -> Ahead {
+        if count == 0 {
+            return Ahead::NOTHING;
+        }
+        let (runs, run_len, run_stride) =
+            if self.across == 1 { (block.inner, count, self.along) } else { (count, block.inner, self.across) };
+        Ahead::new(self.at(first, block.first_inner), runs, run_len, run_stride, tiles)
     }
 
     /// The strip of `lanes` rows or columns from the `first` on, over the sums' terms of `block`.
@@ -108,51 +119,66 @@ impl<K: MicroKernel> Product<'_, K> {
         // Loop 5: column blocks, so that the packed right block stays in the outer caches.
         for column_block in 0..plan.column_blocks {
             let (column, columns) = piece(part.columns.len(), plan.column_blocks, column_block);
-            // Loop 4: blocks of the sum, one after the other, so that panels fit the inner caches.
-            for inner_block in 0..plan.inner_blocks {
+            let block_of = |inner_block| {
                 let (first_inner, inner) = piece(self.shape.inner, plan.inner_blocks, inner_block);
-                let block = Block { first_column: part.columns.start + column, columns, first_inner, inner };
-                if plan.pack_right {
-                    // SAFETY: the block lies in the right matrix, and its packed form in the workspace.
-                    unsafe { self.pack_right(&workspace, block) };
-                }
-                // Loop 3: row blocks.
-                for row_block in 0..plan.row_blocks {
-                    let (row, rows) = piece(part.rows.len(), plan.row_blocks, row_block);
-                    // SAFETY: the rows and the block lie in the part, and the block is packed if it is to be.
-                    unsafe { self.multiply_rows(&workspace, block, part.rows.start + row, rows) };
-                    if let (Epilogue::Then(finish), true) = (self.epilogue, inner_block + 1 == plan.inner_blocks) {
-                        // SAFETY: these rows and columns lie in the part, which nobody else touches.
-                        finish(unsafe { self.finished(block, part.rows.start + row, rows) });
-                    }
+                Block { first_column: part.columns.start + column, columns, first_inner, inner }
+            };
+            let rows_of = |row_block| {
+                let (row, rows) = piece(part.rows.len(), plan.row_blocks, row_block);
+                (part.rows.start + row, rows)
+            };
+            // Loops 4 and 3: blocks of the sum, one after the other, so that panels fit the inner caches; row blocks. They are
+            // counted together, because what the next one packs of the left matrix is fetched meanwhile.
+            for at in 0..plan.inner_blocks * plan.row_blocks {
+                let (block, rows) = (block_of(at / plan.row_blocks), rows_of(at % plan.row_blocks));
+                let next = at + 1;
+                let ahead = if plan.pack_left && next < plan.inner_blocks * plan.row_blocks {
+                    let (first_row, rows_ahead) = rows_of(next % plan.row_blocks);
+                    let tiles = rows.1.div_ceil(K::ROWS) * columns.div_ceil(K::COLUMNS);
+                    self.left.ahead(first_row, rows_ahead, block_of(next / plan.row_blocks), tiles)
+                } else {
+                    Ahead::NOTHING
+                };
+                // SAFETY: the rows and the block lie in the part, and the first row block packs the panels.
+                unsafe { self.multiply_rows(&workspace, block, rows, at % plan.row_blocks == 0, ahead) };
+                if let (Epilogue::Then(finish), true) = (self.epilogue, at / plan.row_blocks + 1 == plan.inner_blocks) {
+                    // SAFETY: these rows and columns lie in the part, which nobody else touches.
+                    finish(unsafe { self.finished(block, rows) });
                 }
             }
         }
     }
 
-    /// Packs the panels of a block.
+    /// Packs the panel of a block that begins at `column`.
     ///
     /// # Safety
-    /// The processor has the instructions; `block` lies in the shape and, packed, in the workspace.
-    unsafe fn pack_right(&self, workspace: &Workspace, block: Block) {
-        let strips_per_panel = K::COLUMNS / K::LANES;
-        let strips = (0..block.columns.div_ceil(K::LANES)).map(|strip| {
-            let column = strip * K::LANES;
-            let lanes = (block.columns - column).min(K::LANES);
-            let panel_start = strip / strips_per_panel * K::COLUMNS * block.inner;
-            let packed = workspace.packed_right.wrapping_add(panel_start + column % K::COLUMNS);
-            self.right.strip((block.first_column + column, lanes), block, packed, K::COLUMNS)
+    /// The processor has the instructions; the panel lies in `block`, which lies in the shape and, packed, in the workspace.
+    unsafe fn pack_panel(&self, workspace: &Workspace, block: Block, column: usize) {
+        let panel = workspace.packed_right.wrapping_add(column * block.inner);
+        let columns = (block.columns - column).min(K::COLUMNS);
+        let strips = (0..columns).step_by(K::LANES).map(|strip| {
+            let lanes = (columns - strip).min(K::LANES);
+            let first = block.first_column + column + strip;
+            self.right.strip((first, lanes), block, panel.wrapping_add(strip), K::COLUMNS)
         });
-        // SAFETY: strips lie in the right matrix and in the workspace's panels.
+        // SAFETY: strips lie in the right matrix and in the workspace's panel.
         unsafe { pack_in_groups::<K>(strips) };
     }
 
-    /// Computes the tiles of a row block.
+    /// Computes the tiles of a row block, the `rows` from the `first_row` on. The first row block of a block packs the block's panels, each
+    /// just before its use, and fetches what the next one is packed from. `left_ahead` is fetched on the way.
     ///
     /// # Safety
-    /// The processor has the instructions; block and rows lie in the shape; the block is packed if it is to be; nobody
-    /// else writes to these elements of `out`.
-    unsafe fn multiply_rows(&self, workspace: &Workspace, block: Block, first_row: usize, rows: usize) {
+    /// The processor has the instructions; block and rows lie in the shape; the block is packed if it is to be, or this is its
+    /// first row block; nobody else writes to these elements of `out`.
+    unsafe fn multiply_rows(
+        &self,
+        workspace: &Workspace,
+        block: Block,
+        (first_row, rows): (usize, usize),
+        is_first: bool,
+        mut left_ahead: Ahead,
+    ) {
         let &Workspace { plan, packed_right, packed_left } = workspace;
         let tiles = rows.div_ceil(K::ROWS);
         let tile_len = block.inner * K::LANES;
@@ -167,6 +193,14 @@ impl<K: MicroKernel> Product<'_, K> {
         }
         // Loop 2: panels of the right block; one stays in the nearest caches while the tiles of loop 1 use it.
         for column in (0..block.columns).step_by(K::COLUMNS) {
+            let mut right_ahead = Ahead::NOTHING;
+            if plan.pack_right && is_first {
+                // SAFETY: the panel lies in the block.
+                unsafe { self.pack_panel(workspace, block, column) };
+                let next = block.columns.min(column + K::COLUMNS);
+                let columns = (block.columns - next).min(K::COLUMNS);
+                right_ahead = self.right.ahead(block.first_column + next, columns, block, tiles);
+            }
             let (right, right_step) = if plan.pack_right {
                 (packed_right.wrapping_add(column * block.inner).cast_const(), K::COLUMNS)
             } else {
@@ -202,6 +236,8 @@ impl<K: MicroKernel> Product<'_, K> {
                     out_row: self.shape.columns,
                     write: self.write(block, column),
                 };
+                right_ahead.fetch_some();
+                left_ahead.fetch_some();
                 // SAFETY: the tile lies in the matrices or their packed blocks, and in this task's part of `out`.
                 unsafe { K::multiply_tile(&tile) };
             }
@@ -212,7 +248,7 @@ impl<K: MicroKernel> Product<'_, K> {
     ///
     /// # Safety
     /// They lie in the shape, and nobody else touches them while the result lives.
-    unsafe fn finished(&self, block: Block, first_row: usize, rows: usize) -> Finished<'_, f32> {
+    unsafe fn finished(&self, block: Block, (first_row, rows): (usize, usize)) -> Finished<'_, f32> {
         let stride = self.shape.columns;
         let first = self.out.get().wrapping_add(first_row * stride + block.first_column);
         // SAFETY: the caller's promise.

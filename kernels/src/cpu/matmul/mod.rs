@@ -52,7 +52,8 @@
 //! **Packing.** A block is copied into the order in which the innermost loop reads it: for each step the 32 numbers of a
 //! panel (or the rows of a tile) side by side, step after step. Then every load is whole, aligned and foreseen by the
 //! processor, and the four transposition forms differ in the packing alone. Packing costs a pass over the operand, so an
-//! operand that is used a few times only is read where it lies; `plan.rs` says when.
+//! operand that is used a few times only is read where it lies; `plan.rs` says when. A panel is packed just before its first use, and
+//! while the tiles of a panel are multiplied, what the next one and the next row block are packed from is fetched: `ahead.rs`.
 //!
 //! **Edges.** There is a micro-kernel for each number of rows, so 128 rows are tiles of 13 and 12, none of them mostly
 //! empty; at the right border the second vector is left out or masked.
@@ -82,6 +83,8 @@
 //! assert_eq!(out, [1.5, 2.5, 3.5]);
 //! ```
 
+#[cfg(target_arch = "x86_64")]
+mod ahead;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
