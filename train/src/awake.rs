@@ -1,7 +1,7 @@
 //! Threads that wait for their next task awake.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rayon::Yield;
 use rung_autograd::Device;
@@ -27,12 +27,19 @@ impl Awake {
         // Outside of a pool there is no thread to share the work with.
         let caller = rayon::current_thread_index().filter(|_| device.name() == "cpu");
         if let Some(caller) = caller {
-            let is_over = Arc::clone(&is_over);
+            let others = rayon::current_num_threads() - 1;
+            let looking = Arc::new(AtomicUsize::new(0));
+            let (is_over, started) = (Arc::clone(&is_over), Arc::clone(&looking));
             rayon::spawn_broadcast(move |thread| {
                 if thread.index() != caller {
+                    started.fetch_add(1, Ordering::Release);
                     look_for_tasks(&is_over);
                 }
             });
+            // A thread that took a task of the caller's first would start to look inside of it, and never finish it.
+            while looking.load(Ordering::Acquire) < others {
+                std::thread::yield_now();
+            }
         }
         Self(is_over)
     }
@@ -75,6 +82,17 @@ mod tests {
             drop(outer);
         });
         assert_eq!(pool.broadcast(|thread| thread.index()), [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_task_right_after_the_start_is_finished() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        pool.install(|| {
+            for _ in 0..2000 {
+                let _awake = Awake::on(&Device::cpu());
+                rayon::join(|| rayon::join(|| (), || ()), || rayon::join(|| (), || ()));
+            }
+        });
     }
 
     #[test]
