@@ -21,7 +21,9 @@ const LOOKS_BEFORE_YIELDING: usize = 100;
 pub struct Awake(Arc<AtomicBool>);
 
 impl Awake {
-    /// Keeps the threads awake if the work is done by the processor. May be nested.
+    /// Keeps the threads awake if the work is done by the processor.
+    ///
+    /// May be nested. Two threads of a pool may not call it at once: each would wait for the other.
     pub fn on(device: &Device) -> Self {
         let is_over = Arc::new(AtomicBool::new(false));
         // Outside of a pool there is no thread to share the work with.
@@ -68,6 +70,8 @@ fn look_for_tasks(is_over: &AtomicBool) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -85,13 +89,23 @@ mod tests {
     }
 
     #[test]
-    fn a_task_right_after_the_start_is_finished() {
+    fn a_thread_that_works_for_the_caller_ends_its_task_before_it_is_kept_awake() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
         pool.install(|| {
-            for _ in 0..2000 {
-                let _awake = Awake::on(&Device::cpu());
-                rayon::join(|| rayon::join(|| (), || ()), || rayon::join(|| (), || ()));
-            }
+            let is_taken = AtomicBool::new(false);
+            // The scope ends only if the other thread doesn't begin to look for tasks while it waits for the second half of its own,
+            // which the caller takes once it is free.
+            let _awake = rayon::scope(|scope| {
+                scope.spawn(|_| {
+                    is_taken.store(true, Ordering::Release);
+                    let sleep = |milliseconds| std::thread::sleep(Duration::from_millis(milliseconds));
+                    rayon::join(|| sleep(10), || sleep(50));
+                });
+                while !is_taken.load(Ordering::Acquire) {
+                    std::thread::yield_now();
+                }
+                Awake::on(&Device::cpu())
+            });
         });
     }
 
