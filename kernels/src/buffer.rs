@@ -9,15 +9,9 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::DType;
+use crate::host_memory::{CACHE_LINE_BYTES, HostMemory};
 use crate::opencl::Memory;
 use crate::view::{DeviceSlice, DeviceSliceMut, View, ViewMut};
-
-/// Memory is handed out in cache lines, so that no two buffers share one and vector loads are aligned.
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-#[repr(C, align(64))]
-pub(crate) struct CacheLine([u8; CACHE_LINE_BYTES]);
-
-pub(crate) const CACHE_LINE_BYTES: usize = 64;
 
 /// A run of elements of one type in the memory of a device.
 #[derive(Debug)]
@@ -32,7 +26,7 @@ pub struct Buffer {
 #[derive(Debug)]
 pub(crate) enum Place {
     /// In the processor's memory.
-    Host(Vec<CacheLine>),
+    Host(HostMemory),
     /// In the memory of an OpenCL device.
     Device(Memory),
 }
@@ -40,7 +34,7 @@ pub(crate) enum Place {
 impl Place {
     fn bytes(&self) -> usize {
         match self {
-            Self::Host(lines) => lines.len() * CACHE_LINE_BYTES,
+            Self::Host(memory) => memory.bytes(),
             Self::Device(memory) => memory.bytes(),
         }
     }
@@ -50,12 +44,6 @@ impl Place {
         if let Self::Device(memory) = self {
             memory.begin(len);
         }
-    }
-}
-
-impl std::fmt::Debug for CacheLine {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("CacheLine")
     }
 }
 
@@ -88,10 +76,10 @@ impl Buffer {
             }
         };
         match self.dtype {
-            DType::F32 => View::F32(&bytemuck::cast_slice(memory)[..self.len]),
-            DType::F64 => View::F64(&bytemuck::cast_slice(memory)[..self.len]),
-            DType::U8 => View::U8(&bytemuck::cast_slice(memory)[..self.len]),
-            DType::U32 => View::U32(&bytemuck::cast_slice(memory)[..self.len]),
+            DType::F32 => View::F32(&memory.as_slice()[..self.len]),
+            DType::F64 => View::F64(&memory.as_slice()[..self.len]),
+            DType::U8 => View::U8(&memory.as_slice()[..self.len]),
+            DType::U32 => View::U32(&memory.as_slice()[..self.len]),
         }
     }
 
@@ -106,10 +94,10 @@ impl Buffer {
             }
         };
         match dtype {
-            DType::F32 => ViewMut::F32(&mut bytemuck::cast_slice_mut(memory)[..len]),
-            DType::F64 => ViewMut::F64(&mut bytemuck::cast_slice_mut(memory)[..len]),
-            DType::U8 => ViewMut::U8(&mut bytemuck::cast_slice_mut(memory)[..len]),
-            DType::U32 => ViewMut::U32(&mut bytemuck::cast_slice_mut(memory)[..len]),
+            DType::F32 => ViewMut::F32(&mut memory.as_mut_slice()[..len]),
+            DType::F64 => ViewMut::F64(&mut memory.as_mut_slice()[..len]),
+            DType::U8 => ViewMut::U8(&mut memory.as_mut_slice()[..len]),
+            DType::U32 => ViewMut::U32(&mut memory.as_mut_slice()[..len]),
         }
     }
 }
@@ -177,12 +165,7 @@ struct PoolState {
 impl Pool {
     /// A buffer of `len` elements in the processor's memory with arbitrary contents, or `None` if the system has none.
     pub fn take(self: &Arc<Self>, dtype: DType, len: usize) -> Option<SharedBuffer> {
-        self.take_from(dtype, len, |bytes| {
-            let mut memory = Vec::new();
-            memory.try_reserve_exact(bytes / CACHE_LINE_BYTES).ok()?;
-            memory.resize(bytes / CACHE_LINE_BYTES, <CacheLine as bytemuck::Zeroable>::zeroed());
-            Some(Place::Host(memory))
-        })
+        self.take_from(dtype, len, |bytes| HostMemory::zeroed(bytes).map(Place::Host))
     }
 
     /// A buffer of `len` elements; `obtain` is asked for memory if no buffer of the size is free. A pool serves one device.
@@ -250,7 +233,11 @@ mod tests {
         drop((share, second));
         let third = pool.take(DType::F64, 50).unwrap();
         assert_eq!(third.view().len(), 50);
-        assert_eq!(pool.statistics(), PoolStatistics { requests: 3, allocations: 2, bytes: 2 * 448 });
+        let expected = PoolStatistics { requests: 3, allocations: 2, bytes: 2 * 448 };
+        assert_eq!(pool.statistics(), expected);
+        drop(third);
+        pool.release_free();
+        assert_eq!(pool.statistics(), PoolStatistics { bytes: 0, ..expected });
     }
 
     #[test]

@@ -55,6 +55,7 @@ mod device;
 mod dtype;
 mod error;
 mod function;
+mod host_memory;
 pub mod opencl;
 pub mod primitives;
 pub mod profile;

@@ -28,7 +28,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 pub use case::{Array, Case, Draw, Expected};
 
-use crate::buffer::CACHE_LINE_BYTES;
+use crate::host_memory::CACHE_LINE_BYTES;
 use crate::{Backend, DType, Device, Result, SharedBuffer, View, ViewMut};
 
 /// One method of [`Backend`].
