@@ -1,13 +1,13 @@
 //! The adjoints of batch normalisation, with batch statistics or with given ones.
 
 use super::super::elementwise::work_of;
-use super::super::lanes::{tiles, update};
+use super::super::lanes::{map, tiles, update};
 use super::super::parallel::LIGHT;
 use super::super::scalar::{Scalar, with_activation};
 use super::super::scratch::Scratch;
 use super::super::typed::{Extent, Float, NormVectors, check, for_float, operands};
 use super::bands::Bands;
-use super::{fold_scale, inverse_deviation};
+use super::inverse_deviation;
 use crate::backend::{BatchNorm, BatchNormVectors};
 use crate::{Result, View, ViewMut};
 
@@ -75,7 +75,7 @@ fn backward_slices<T: Float>(
     let (slope, rest) = rest.split_at_mut(columns);
     let (offset, sums) = rest.split_at_mut(columns);
     inverse_deviation(norm.epsilon, vectors.variance, inverse);
-    let folded = fold_scale(norm.epsilon, vectors, folded);
+    map([inverse, vectors.scale], folded, |[inverse, scale]| scale * inverse);
     adjoint_sums(bands, norm, folded, vectors, x, grad_out, sums, grad_x);
     let share = T::from_f64(if through_statistics { 1.0 / norm.matrix.rows as f64 } else { 0.0 });
     for tile in tiles(columns) {
