@@ -4,6 +4,8 @@
 mod reference;
 #[path = "models/subject.rs"]
 mod subject;
+#[path = "models/whole_data.rs"]
+mod whole_data;
 
 use std::f64::consts::LN_2;
 
@@ -14,7 +16,7 @@ use rung_autograd::{DType, ParameterList, ParameterStore, Tape, Tensor};
 use rung_models::hierarchy::{GenerativeWidths, Inference, Observation};
 use rung_models::layers::NormConfig;
 use rung_models::objective::{ObjectiveConfig, bound};
-use rung_models::{Activation, Hierarchy, HierarchyConfig, LatentModel, Mode, Pass, StatisticsList, WholeData};
+use rung_models::{Activation, Hierarchy, HierarchyConfig, Mode, Pass, StatisticsList};
 use rung_tests::{case_count, property};
 use subject::{From, STEP, Subject, rows_of};
 
@@ -307,35 +309,4 @@ fn closed_forms_are_refused_inside_an_importance_weighted_bound() {
         refused(ObjectiveConfig { monte_carlo_samples: 0, ..ObjectiveConfig::default() }),
         "bound: at least one sample is needed"
     );
-}
-
-/// Where the statistics are those of one batch, chunks must give what the batch gives.
-#[test]
-fn whole_data_statistics_in_chunks_are_those_of_one_batch() {
-    const IMAGES: usize = 53;
-    let observations = [Observation::Bernoulli, Observation::Gaussian].into_iter().cycle();
-    for ((family, inference), observation) in FAMILIES.into_iter().zip(observations) {
-        let subject = Subject::new(small(inference, 3, observation), DType::F64, 3, 0.1);
-        let x = subject.images(IMAGES);
-        let mut at_once = subject.statistics.copied().unwrap();
-        let mode = Mode::Batch(&mut at_once, 1.0);
-        let mut pass = Pass::new(&subject.store, None, mode, subject.seed, STEP);
-        subject.hierarchy.infer(&mut pass, &x, 1).unwrap();
-        for chunk in [IMAGES, 1, 20] {
-            let mut in_chunks = subject.statistics.copied().unwrap();
-            let images = |range: std::ops::Range<usize>| x.slice(0, range.start, range.len());
-            let data = WholeData { images: &images, count: IMAGES, chunk };
-            let noise = (subject.seed, STEP);
-            subject.hierarchy.collect_statistics(&subject.store, &data, noise, &mut in_chunks).unwrap();
-            for ((name, expected), (_, found)) in at_once.iter().zip(in_chunks.iter()) {
-                let pairs = [(&expected.mean, &found.mean), (&expected.variance, &found.variance)];
-                for (expected, found) in pairs {
-                    let (expected, found) = (expected.to_f64().unwrap(), found.to_f64().unwrap());
-                    let worst =
-                        expected.iter().zip(&found).map(|(e, f)| (e - f).abs() / (1.0 + e.abs())).fold(0.0, f64::max);
-                    assert!(worst < 1e-11, "{family}, chunks of {chunk}, {name}: off by {worst:e}");
-                }
-            }
-        }
-    }
 }

@@ -148,6 +148,8 @@ pub struct PoolStatistics {
     pub allocations: usize,
     /// Bytes obtained from the system, in use or free.
     pub bytes: usize,
+    /// The most that `bytes` has been.
+    pub most_bytes: usize,
 }
 
 /// Free buffers keyed by their size in bytes.
@@ -190,6 +192,7 @@ impl Pool {
         let mut state = self.lock();
         state.statistics.allocations += 1;
         state.statistics.bytes += bytes;
+        state.statistics.most_bytes = state.statistics.most_bytes.max(state.statistics.bytes);
         drop(state);
         Some(SharedBuffer(Some(Arc::new(Buffer { dtype, len, place, pool: Arc::downgrade(self) }))))
     }
@@ -233,7 +236,7 @@ mod tests {
         drop((share, second));
         let third = pool.take(DType::F64, 50).unwrap();
         assert_eq!(third.view().len(), 50);
-        let expected = PoolStatistics { requests: 3, allocations: 2, bytes: 2 * 448 };
+        let expected = PoolStatistics { requests: 3, allocations: 2, bytes: 2 * 448, most_bytes: 2 * 448 };
         assert_eq!(pool.statistics(), expected);
         drop(third);
         pool.release_free();

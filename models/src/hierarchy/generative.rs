@@ -42,12 +42,12 @@ impl GaussianNetwork {
     }
 
     /// The layers before the head.
-    pub(super) fn hidden_layers(&self) -> impl Iterator<Item = &Dense> + Clone {
+    pub(super) fn hidden_layers(&self) -> impl Iterator<Item = &Dense> {
         self.hidden.layers()
     }
 
     /// All layers, the head's last.
-    pub(super) fn layers(&self) -> impl Iterator<Item = &Dense> + Clone {
+    pub(super) fn layers(&self) -> impl Iterator<Item = &Dense> {
         self.hidden.layers().chain([self.head.layer()])
     }
 
@@ -81,7 +81,7 @@ impl Generative {
     }
 
     /// The layers of p(x | z_1) before its head, which has no batch normalisation.
-    pub(super) fn observation_layers(&self) -> impl Iterator<Item = &Dense> + Clone {
+    pub(super) fn observation_layers(&self) -> impl Iterator<Item = &Dense> {
         self.observation.hidden_layers()
     }
 

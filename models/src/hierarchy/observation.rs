@@ -51,7 +51,7 @@ impl ObservationNetwork {
     }
 
     /// The layers before the head.
-    pub(super) fn hidden_layers(&self) -> impl Iterator<Item = &Dense> + Clone {
+    pub(super) fn hidden_layers(&self) -> impl Iterator<Item = &Dense> {
         self.hidden.layers()
     }
 

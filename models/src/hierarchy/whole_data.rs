@@ -32,8 +32,9 @@ type Input<'a> = dyn Fn(usize) -> Result<Tensor> + 'a;
 impl Hierarchy {
     /// [`LatentModel::collect_statistics`](crate::LatentModel::collect_statistics).
     ///
-    /// Holds the hidden layers of one chunk, and of all images the messages (2 · units of each latent layer) and the samples of
-    /// one layer. Where the way up continues from the hidden layer, also one hidden layer of all images.
+    /// Holds the hidden layers of one chunk, and of all images the messages (2 · units of each latent layer), as much again for one layer
+    /// on the way down, and the samples of one layer. Where the way up continues from the hidden layer, also one hidden layer of all images,
+    /// unless it is wider than any message; then it is computed again for each layer behind it.
     ///
     /// # Errors
     /// If there are no images, or the device has no memory.
@@ -66,8 +67,8 @@ impl Hierarchy {
         let mut below: Option<Vec<Tensor>> = None;
         for (index, network) in self.inference.up.iter().enumerate() {
             let q = match &below {
-                None => collector.network(network, pixels)?,
-                Some(z) => collector.network(network, &|chunk| Ok(z[chunk].clone()))?,
+                None => collector.network(&[], network, pixels)?,
+                Some(z) => collector.network(&[], network, &|chunk| Ok(z[chunk].clone()))?,
             };
             let z = collector.sample(index, &q)?;
             self.settle_reader(collector, index, &z)?;
@@ -80,8 +81,8 @@ impl Hierarchy {
     fn settle_reader(&self, collector: &mut Collector<'_>, index: usize, z: &[Tensor]) -> Result<()> {
         let input = |chunk: usize| Ok(z[chunk].clone());
         match index.checked_sub(1) {
-            None => collector.settle(self.generative.observation_layers(), &input),
-            Some(below) => collector.settle(self.generative.between[below].layers(), &input),
+            None => collector.settle(&[], self.generative.observation_layers(), &input),
+            Some(below) => collector.settle(&[], self.generative.between[below].layers(), &input),
         }
     }
 
@@ -92,20 +93,30 @@ impl Hierarchy {
         pixels: &Input<'_>,
         rises_through_mean: bool,
     ) -> Result<Vec<Vec<Gaussian>>> {
+        let widest_kept = self.config().latent_sizes.iter().max().map_or(0, |units| 2 * units);
         let mut messages: Vec<Vec<Gaussian>> = Vec::with_capacity(self.inference.up.len());
-        let mut rising: Option<Vec<Tensor>> = None;
-        for network in &self.inference.up {
-            let input = |chunk: usize| match &rising {
+        // The next network starts from what is kept of all chunks, or else the pixels, and passes through the settled layers since then.
+        let mut kept: Option<Vec<Tensor>> = None;
+        let mut climbed: Vec<&Dense> = Vec::new();
+        for (index, network) in self.inference.up.iter().enumerate() {
+            let input = |chunk: usize| match &kept {
                 None => pixels(chunk),
                 Some(below) => Ok(below[chunk].clone()),
             };
-            let message = collector.network(network, &input)?;
-            let next = match rises_through_mean {
-                true => message.iter().map(|message| message.mean.clone()).collect(),
-                false => collector.outputs(network.hidden_layers(), &input)?,
+            let message = collector.network(&climbed, network, &input)?;
+            climbed.extend(network.hidden_layers());
+            let next = if rises_through_mean {
+                Some(message.iter().map(|message| message.mean.clone()).collect())
+            } else if self.config().hidden_sizes[index] <= widest_kept {
+                Some(collector.outputs(&climbed, &input)?)
+            } else {
+                None
             };
+            if next.is_some() {
+                kept = next;
+                climbed.clear();
+            }
             messages.push(message);
-            rising = Some(next);
         }
         Ok(messages)
     }
@@ -126,10 +137,10 @@ impl Hierarchy {
                     let input = |chunk: usize| Ok(z[chunk].clone());
                     let prior = &self.generative.between[index];
                     let from_above = if shares_generative {
-                        collector.network(prior, &input)?
+                        collector.network(&[], prior, &input)?
                     } else {
-                        collector.settle(prior.layers(), &input)?;
-                        collector.network(&self.inference.down[index], &input)?
+                        collector.settle(&[], prior.layers(), &input)?;
+                        collector.network(&[], &self.inference.down[index], &input)?
                     };
                     // Each pair is given back as it is merged.
                     let pairs = from_below.into_iter().zip(from_above);
@@ -143,28 +154,41 @@ impl Hierarchy {
 }
 
 impl Collector<'_> {
+    /// Where sizes change, so that buffers of the former ones, of all images perhaps, are not held for nothing.
+    fn release_free(&self) {
+        self.store.device().release_free();
+    }
+
     fn pass(&self) -> Pass<'_> {
         Pass::new(self.store, None, Mode::Frozen(self.statistics), self.noise.0, self.noise.1)
     }
 
-    /// Settles the layers of a network, and gives what it leads to.
-    fn network(&mut self, network: &GaussianNetwork, input: &Input<'_>) -> Result<Vec<Gaussian>> {
-        self.settle(network.hidden_layers(), input)?;
-        let (hidden, layer) = (network.hidden_layers().collect::<Vec<_>>(), network.head().layer());
+    /// Settles the layers of a network behind settled ones, and gives what it leads to.
+    fn network(&mut self, settled: &[&Dense], network: &GaussianNetwork, input: &Input<'_>) -> Result<Vec<Gaussian>> {
+        self.settle(settled, network.hidden_layers(), input)?;
+        let hidden = settled.iter().copied().chain(network.hidden_layers()).collect::<Vec<_>>();
+        let layer = network.head().layer();
         // The pre-activations of a head are narrow: kept, they spare a pass.
         let mut pre_activations = Vec::with_capacity(self.ranges.len());
         self.settle_last(&hidden, layer, input, |a| pre_activations.push(a))?;
         let mut pass = self.pass();
-        let gaussian = |a: Tensor| network.head().gaussian(&layer.finish(&mut pass, &a)?);
-        let gaussians = pre_activations.into_iter().map(gaussian).collect();
-        // The next network asks for other sizes.
-        self.store.device().release_free();
-        gaussians
+        let gaussian = |a: Tensor| {
+            let gaussian = network.head().gaussian(&layer.finish(&mut pass, &a)?);
+            drop(a);
+            self.release_free();
+            gaussian
+        };
+        pre_activations.into_iter().map(gaussian).collect()
     }
 
-    /// Settles layers that follow one another.
-    fn settle<'l>(&mut self, layers: impl Iterator<Item = &'l Dense>, input: &Input<'_>) -> Result<()> {
-        let mut settled: Vec<&Dense> = Vec::new();
+    /// Settles layers that follow one another, behind settled ones.
+    fn settle<'l>(
+        &mut self,
+        settled: &[&'l Dense],
+        layers: impl Iterator<Item = &'l Dense>,
+        input: &Input<'_>,
+    ) -> Result<()> {
+        let mut settled = settled.to_vec();
         for layer in layers {
             if layer.statistics().is_some() {
                 self.settle_last(&settled, layer, input, drop)?;
@@ -182,6 +206,7 @@ impl Collector<'_> {
         input: &Input<'_>,
         mut keep: impl FnMut(Tensor),
     ) -> Result<()> {
+        self.release_free();
         let mut moments = Moments::default();
         for (chunk, range) in self.ranges.iter().enumerate() {
             let mut pass = self.pass();
@@ -199,15 +224,15 @@ impl Collector<'_> {
     }
 
     /// What settled layers make of every chunk.
-    fn outputs<'l>(&self, layers: impl Iterator<Item = &'l Dense> + Clone, input: &Input<'_>) -> Result<Vec<Tensor>> {
+    fn outputs(&self, layers: &[&Dense], input: &Input<'_>) -> Result<Vec<Tensor>> {
         let mut pass = self.pass();
-        let mut output =
-            |chunk| layers.clone().try_fold(input(chunk)?, |h: Tensor, layer| layer.forward(&mut pass, &h));
+        let mut output = |chunk| layers.iter().try_fold(input(chunk)?, |h, layer| layer.forward(&mut pass, &h));
         (0..self.ranges.len()).map(&mut output).collect()
     }
 
     /// A sample of layer `index` + 1 for every image: the noise of a chunk is its part of that of one batch.
     fn sample(&self, index: usize, q: &[Gaussian]) -> Result<Vec<Tensor>> {
+        self.release_free();
         let (count, units) = (self.ranges.last().map_or(0, |range| range.end), q[0].mean.shape().last());
         let noise = self.pass().latent_noise(index + 1, Shape::from([count, units]))?;
         let sample =
