@@ -206,7 +206,12 @@ fn subsets_of_two<T: Element>(first: [T; CHUNK], second: [T; CHUNK]) -> [[T; CHU
 fn add_subsets<T: Element>(tables: &[Line<T>], words: &[u32], sums: &mut [Line<T>]) {
     let (tables, _) = tables.as_chunks::<SUBSETS>();
     let Some(tables) = tables.first_chunk::<GROUPS>() else { return };
-    for (sums, word) in sums.iter_mut().zip(words) {
+    // Digits have black borders. But an infinity or a NaN makes the sum of no terms a NaN, too.
+    let nothing_is_zero = tables.iter().all(|table| table[0].iter().all(|&sum| sum == T::ZERO));
+    for (sums, &word) in sums.iter_mut().zip(words) {
+        if word == 0 && nothing_is_zero {
+            continue;
+        }
         let mut sum = *sums;
         for (group, table) in tables.iter().enumerate() {
             let line = &table[(word >> (GROUP * group)) as usize % SUBSETS];
