@@ -18,6 +18,7 @@ pub(crate) struct HostMemory {
     words: Vec<Word>,
     /// The first word that begins a cache line.
     first: usize,
+    /// How many words there are from there on.
     len: usize,
 }
 

@@ -71,7 +71,7 @@ fn little_is_held_of_all_images() {
             subject.store.device().release_free();
             let before = pool().bytes;
             collect(&subject, &x, 50);
-            pool().most_bytes.saturating_sub(before)
+            pool().most_bytes - before
         };
         let found = (held(2 * IMAGES) - held(IMAGES)).div_ceil(IMAGES * size_of::<f64>());
         assert!(found <= numbers, "{family}: {found} numbers are held for each image, instead of {numbers}");
