@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Binarisation, Error, GlyphCounts, Images, Result};
+use crate::{Binarisation, Error, GlyphCounts, Images, Result, ValueRange};
 
 /// Which part of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +38,8 @@ pub struct Dataset {
     pub test: Images,
     /// What the literature does to these intensities before a Bernoulli likelihood; `None` where it uses another likelihood.
     pub binarisation: Binarisation,
+    /// What the values of the pixels are, over training and test images together.
+    pub values: ValueRange,
     /// What [`dequantise`](crate::binarise::dequantise) divides by to reach about `[0, 1]`: the largest training byte plus 1
     /// (the most that byte plus noise can be), or 1 for real pixels.
     pub scale: f32,
@@ -54,16 +56,17 @@ impl Dataset {
         if train.shape() != test.shape() {
             return Err(Error::Argument {
                 what: "test images",
-                expected: format!("the shape of the training images, {:?}", train.shape()),
-                found: format!("{:?}", test.shape()),
+                expected: format!("the shape of the training images, {}", train.shape()),
+                found: test.shape().to_string(),
             });
         }
         if test.is_empty() {
             return Err(Error::Argument { what: "test images", expected: "at least one".into(), found: "none".into() });
         }
         let scale = scale_of(if train.is_empty() { &test } else { &train });
+        let values = ValueRange::of(train.pixels()).union(ValueRange::of(test.pixels()));
         let name = name.to_string();
-        Ok(Self { name, train, validation: None, test, binarisation, scale, notes: Vec::new() })
+        Ok(Self { name, train, validation: None, test, binarisation, values, scale, notes: Vec::new() })
     }
 
     /// The images of one split, if the data set has it.

@@ -1,11 +1,14 @@
 //! Images in memory: pixels, shape and labels, checked once when they are put together.
 
+use std::fmt;
 use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
 /// The size of one image, in the order of its memory: `[channels, height, width]`, row-major.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ImageShape {
     /// 1 for grey, 3 for red, green, blue.
     pub channels: usize,
@@ -26,6 +29,13 @@ impl ImageShape {
     #[must_use]
     pub const fn values(&self) -> usize {
         self.channels * self.height * self.width
+    }
+}
+
+/// `3x32x32`: channels, height, width.
+impl fmt::Display for ImageShape {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}x{}x{}", self.channels, self.height, self.width)
     }
 }
 

@@ -30,6 +30,7 @@
 //! | file | what |
 //! |------|------|
 //! | `images.rs`, `dataset.rs` | what is in memory: pixels, shape, labels; splits and options |
+//! | `range.rs`, `record.rs` | what the values are; the facts of a data set that a model keeps |
 //! | `registry/` | the known data sets, [`open`], [`locate`](registry::locate), [`status`](registry::status), [`verify`](registry::verify) |
 //! | `source.rs` | bytes of a file that cannot lie: the ground under every reader |
 //! | `idx.rs`, `mat/`, `norb.rs`, `cifar.rs` | the published formats |
@@ -60,6 +61,8 @@ pub mod mat;
 pub mod norb;
 pub mod npy;
 pub mod npz;
+mod range;
+mod record;
 pub mod registry;
 mod source;
 pub mod streams;
@@ -71,4 +74,6 @@ pub use error::{Error, Result};
 pub use fetch::{Progress, fetch};
 pub use glyphs::GlyphCounts;
 pub use images::{ImageShape, Images, Labels, Pixels};
+pub use range::ValueRange;
+pub use record::{DataRecord, SplitSizes};
 pub use registry::open;

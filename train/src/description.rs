@@ -17,8 +17,6 @@ use crate::model::{family_name, groups, parameter_list};
 pub struct Saved {
     /// The file.
     pub checkpoint: PathBuf,
-    /// The shape of an image.
-    pub shape: ImageShape,
     /// Steps of training.
     pub step: Option<u64>,
     /// The best bound on held-out images so far.

@@ -11,6 +11,7 @@ use rung_datasets::npz::NpzWriter;
 use crate::checkpoint::{CheckpointData, TensorData};
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
+use crate::model::IMAGE_SHAPE;
 use crate::model::snapshot::AVERAGE;
 
 /// Prefix of the statistics in an export.
@@ -55,7 +56,9 @@ impl Export {
             ("dataset".to_string(), config.data.name.clone()),
             ("statistics".to_string(), if exact { "exact" } else { "running" }.to_string()),
         ]);
-        metadata.extend(checkpoint.metadata.get("step").map(|step| ("step".to_string(), step.clone())));
+        for key in [IMAGE_SHAPE, "step"] {
+            metadata.extend(checkpoint.metadata.get(key).map(|value| (key.to_string(), value.clone())));
+        }
         Ok(Self { tensors, metadata })
     }
 

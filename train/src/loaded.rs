@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use rung_autograd::{DType, Device};
-use rung_datasets::Dataset;
+use rung_datasets::{DataRecord, Dataset, ImageShape};
 use rung_models::Statistics;
 
 use crate::checkpoint::{CheckpointData, Checkpoints, Loaded};
@@ -14,7 +14,7 @@ use crate::cli::shared::{CheckpointChoice, DataDirArgs, ImagesArgs, RunArgs, Spl
 use crate::config::Config;
 use crate::error::{Advise, Error, Result};
 use crate::machine::with_device;
-use crate::model::{DeviceImages, Model, expected_shape};
+use crate::model::{DeviceImages, Model, published_shape};
 use crate::progress::Console;
 use crate::run_dir::RunDir;
 use crate::statistics;
@@ -25,6 +25,8 @@ pub struct LoadedRun<'a> {
     pub run: RunDir,
     /// Its configuration, with the data folder of the command line.
     pub config: Config,
+    /// What its data set was when the training began; runs of early versions don't say.
+    pub record: Option<DataRecord>,
     /// The checkpoint that was read.
     pub checkpoint: PathBuf,
     /// Steps of training that the checkpoint has had; 0 if it doesn't say.
@@ -146,6 +148,19 @@ pub fn load_checkpoint(run: &RunDir, choice: &CheckpointChoice) -> Result<Loaded
     }
 }
 
+/// The shape of the images that a run is about: as its data set was found to be when the training began.
+///
+/// # Errors
+/// If neither the run nor its newest checkpoint nor the data set's name says it.
+pub fn image_shape(run: &RunDir, config: &Config) -> Result<ImageShape> {
+    if let Some(record) = run.load_data()? {
+        return Ok(record.shape);
+    }
+    let checkpoint = load_checkpoint(run, &CheckpointChoice::Last).ok();
+    let saved = checkpoint.and_then(|loaded| Model::shape_in(&loaded.data));
+    saved.map_or_else(|| published_shape(&config.data), Ok)
+}
+
 impl<'a> LoadedRun<'a> {
     /// The model of a checkpoint, with its running statistics.
     fn new(
@@ -156,14 +171,27 @@ impl<'a> LoadedRun<'a> {
         device: &Device,
         console: &'a Console,
     ) -> Result<Self> {
-        let shape =
-            Model::shape_in(data, expected_shape(&config.data)).map_err(|error| in_file(&checkpoint, &error))?;
+        let record = run.load_data()?;
+        let recorded = || record.as_ref().map_or_else(|| published_shape(&config.data), |record| Ok(record.shape));
+        let shape = Model::shape_in(data).map_or_else(recorded, Ok)?;
         let mut model = Model::new(&config, shape, device, DType::F32)?;
         model.load_for_use(data).map_err(|error| in_file(&checkpoint, &error))?;
         let (statistics, device) = (model.statistics.clone(), device.clone());
         let statistics_from = StatisticsSource::Running;
         let step = data.steps("step").unwrap_or(0);
-        Ok(Self { run, config, checkpoint, step, model, statistics, statistics_from, device, dataset: None, console })
+        Ok(Self {
+            run,
+            config,
+            record,
+            checkpoint,
+            step,
+            model,
+            statistics,
+            statistics_from,
+            device,
+            dataset: None,
+            console,
+        })
     }
 
     /// Replaces the running statistics by exact ones, unless others are wanted: the checkpoint's, or collected ones.
@@ -213,10 +241,10 @@ impl<'a> LoadedRun<'a> {
         let images =
             data_source::on_device(dataset, split.into(), &self.config.data, self.config.train.seed, &self.device);
         let images = images.with_advice(|| "choose another part with --split: train, validation or test".into())?;
-        let (model, data) = (self.model.network.data_size(), images.shape().values());
+        let (model, data) = (self.model.shape, images.shape());
         if model != data {
             return Err(Error::new(format!(
-                "the model is for images of {model} values, those of {} have {data}",
+                "the model is for images of {model}, those of {} are {data}",
                 self.config.data.name
             )));
         }

@@ -4,7 +4,7 @@ mod architecture;
 mod images;
 pub mod snapshot;
 
-pub use architecture::{Architecture, expected_shape, family_name, shape_of_size};
+pub use architecture::{Architecture, family_name, published_shape};
 pub use images::DeviceImages;
 
 use rung_autograd::rng::Address;
@@ -15,14 +15,14 @@ use rung_models::{Group, LatentModel, Mode, Pass, Statistics, StatisticsList, in
 
 use crate::checkpoint::CheckpointData;
 use crate::config::Config;
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Result};
 use crate::evaluation::DEFAULT_ROWS;
 
 /// The stream of the first parameter's initial values; each further parameter has the next.
 const INITIAL_VALUES: u32 = 0x0100_0000;
 
 /// Metadata key of the shape of an image, channels x height x width.
-const IMAGE_SHAPE: &str = "image_shape";
+pub const IMAGE_SHAPE: &str = "image_shape";
 /// More values than any image has that a model is trained on.
 const MOST_VALUES: usize = 1 << 24;
 
@@ -81,22 +81,9 @@ impl Model {
         Ok(())
     }
 
-    /// The shape of the images that the model of a checkpoint was made for; `expected` is what the data set's name tells.
-    ///
-    /// # Errors
-    /// If the checkpoint says neither that nor the size of its first layer.
-    pub fn shape_in(data: &CheckpointData, expected: ImageShape) -> Result<ImageShape> {
-        if let Some(shape) = data.metadata.get(IMAGE_SHAPE).and_then(|text| parse_shape(text)) {
-            return Ok(shape);
-        }
-        // Checkpoints of hierarchies did without it at first.
-        let size = data.tensors.get(FIRST_WEIGHT).and_then(|weight| weight.shape().first().copied());
-        let size = size.ok_or_else(|| {
-            Error::new(format!(
-                "the checkpoint has neither {IMAGE_SHAPE} nor a tensor {FIRST_WEIGHT}, so it is of no model of this program"
-            ))
-        })?;
-        Ok(shape_of_size(expected, size))
+    /// The shape of the images that the model of a checkpoint was made for, which the checkpoints of early versions do not say.
+    pub fn shape_in(data: &CheckpointData) -> Option<ImageShape> {
+        data.metadata.get(IMAGE_SHAPE).and_then(|text| parse_shape(text))
     }
 
     /// Images times samples that an evaluation computes at once where nobody says otherwise: enough to keep a device busy, and few enough

@@ -146,7 +146,8 @@ mod tests {
             [("biva-mnist-dense", 3_786_048), ("biva-mnist", 31_550_946), ("biva-cifar10", 102_948_560)]
         {
             let config = preset(name);
-            let list = crate::model::parameter_list(&config, crate::model::expected_shape(&config.data)).unwrap();
+            let list =
+                crate::model::parameter_list(&config, crate::model::published_shape(&config.data).unwrap()).unwrap();
             assert_eq!(list.element_count(), count, "{name}");
             assert_eq!((config.train.free_bits_nats, config.train.warmup_epochs), (2.0, 0), "{name}");
             assert_eq!(config.optimiser.name, OptimiserName::Adamax, "{name}");

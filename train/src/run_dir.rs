@@ -5,10 +5,11 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use fs4::{FileExt, TryLockError};
+use rung_datasets::DataRecord;
 
 use crate::atomic_file;
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 
 /// Name of the file that a writing process holds locked.
 const LOCK: &str = "lock";
@@ -130,6 +131,28 @@ impl RunDir {
         Config::load(&self.config())
     }
 
+    /// Writes `data.json`: what the data set is that the model is trained on.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn save_data(&self, record: &DataRecord) -> Result<()> {
+        let text = serde_json::to_string_pretty(record).context("writing the record of the data set")?;
+        atomic_file::write(&self.data(), |out| writeln!(out, "{text}"))
+    }
+
+    /// Reads `data.json`; none in a run of an early version, or in one that never began.
+    ///
+    /// # Errors
+    /// If it can't be read, or is not what this program writes.
+    pub fn load_data(&self) -> Result<Option<DataRecord>> {
+        let path = self.data();
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(serde_json::from_str(&text).context(format!("reading {}", path.display()))?)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("read", &path, &error)),
+        }
+    }
+
     /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.path
@@ -138,6 +161,11 @@ impl RunDir {
     /// `config.toml`: the complete configuration.
     pub fn config(&self) -> PathBuf {
         self.path.join("config.toml")
+    }
+
+    /// `data.json`: the shape, values, classes and sizes of the data set.
+    pub fn data(&self) -> PathBuf {
+        self.path.join("data.json")
     }
 
     /// `metrics.jsonl`: every measured number, one JSON object a line.
@@ -198,7 +226,16 @@ impl RunDir {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(Error::io("open", &self.path, &error)),
         };
-        let ours = [LOCK, "checkpoints", "pictures", "events", "config.toml.tmp", "starts.jsonl"];
+        let ours = [
+            LOCK,
+            "checkpoints",
+            "pictures",
+            "events",
+            "config.toml.tmp",
+            "data.json",
+            "data.json.tmp",
+            "starts.jsonl",
+        ];
         for entry in entries {
             let entry = entry.map_err(|error| Error::io("read", &self.path, &error))?;
             if !ours.iter().any(|name| entry.file_name() == *name) {

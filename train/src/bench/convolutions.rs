@@ -108,12 +108,14 @@ impl Kernel {
 mod tests {
     use super::*;
     use crate::config::sources::{Sources, layered};
-    use crate::model::{Architecture, expected_shape};
+    use crate::model::{Architecture, published_shape};
 
     #[test]
     fn the_convolutions_are_those_of_the_way_up() {
         let config = layered(&Sources { preset: Some("biva-mnist-small"), ..Sources::default() }).unwrap();
-        let Architecture::Staged(model) = Architecture::new(&config, expected_shape(&config.data)) else { panic!() };
+        let Architecture::Staged(model) = Architecture::new(&config, published_shape(&config.data).unwrap()) else {
+            panic!()
+        };
         let kernels = kernels(&model, 48);
         assert_eq!(kernels.iter().map(|kernel| kernel.count).sum::<usize>(), 3 * 2 * 6);
         let largest = &kernels[0];

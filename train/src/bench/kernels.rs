@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::config::sources::{Sources, layered};
 use crate::error::{Context, Result};
 use crate::evaluation::DEFAULT_ROWS;
-use crate::model::{Architecture, FIRST_WEIGHT, expected_shape, groups, parameter_list};
+use crate::model::{Architecture, FIRST_WEIGHT, groups, parameter_list, published_shape};
 use crate::progress::Console;
 
 /// A primitive is repeated until this much time was measured …
@@ -36,7 +36,7 @@ struct Product {
 /// If the device fails.
 pub fn run(subject: &Subject, device: &Device, console: &Console) -> Result<()> {
     let config = &subject.config;
-    let shape = expected_shape(&config.data);
+    let shape = published_shape(&config.data)?;
     let list = parameter_list(config, shape)?;
     let rows = config.train.batch_size;
     console.info(&format!("{}, batches of {rows}, on {}", config.preset, device.description()));
@@ -116,7 +116,7 @@ pub fn shapes_of_presets() -> Result<Vec<MatmulShape>> {
     let mut shapes: Vec<MatmulShape> = Vec::new();
     for preset in SEARCHED {
         let config: Config = layered(&Sources { preset: Some(preset), ..Sources::default() })?;
-        let list = parameter_list(&config, expected_shape(&config.data))?;
+        let list = parameter_list(&config, published_shape(&config.data)?)?;
         let evaluation = products(&list, DEFAULT_ROWS as usize).into_iter().filter(|product| product.form == FORWARD);
         for Product { shape, .. } in products(&list, config.train.batch_size).into_iter().chain(evaluation) {
             if !shapes.contains(&shape) {

@@ -7,7 +7,7 @@ use rung_datasets::{Binarisation, Dataset, ImageShape, Images, Pixels, Split};
 
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
-use crate::model::{DeviceImages, Model, expected_shape};
+use crate::model::{DeviceImages, Model, published_shape};
 use crate::training::{LabelledImages, Terms, Trainer};
 
 /// Images that an epoch has; more if a batch needs more.
@@ -50,7 +50,7 @@ impl Workload {
     /// # Errors
     /// If the device has no memory.
     pub fn new(config: &Config, device: &Device) -> Result<Self> {
-        Self::with_images(config, expected_shape(&config.data), config.train.batch_size.max(IMAGES), device)
+        Self::with_images(config, published_shape(&config.data)?, config.train.batch_size.max(IMAGES), device)
     }
 
     /// The same with `count` images of this shape, at least one batch and one for each label.

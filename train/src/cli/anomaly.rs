@@ -117,13 +117,8 @@ fn other_images(
     let images = data_source::on_device(&dataset, split, &config, seed, loaded.model.store.device())?;
     let (model, data) = (loaded.model.shape, images.shape());
     if model != data {
-        let words = |shape: rung_datasets::ImageShape| format!("{}x{}x{}", shape.channels, shape.height, shape.width);
-        return Err(Error::new(format!(
-            "the model is for images of {}, those of {name} are {}",
-            words(model),
-            words(data)
-        ))
-        .with_advice("choose a data set with images of that shape (rung data list)"));
+        return Err(Error::new(format!("the model is for images of {model}, those of {name} are {data}"))
+            .with_advice("choose a data set with images of that shape (rung data list)"));
     }
     Ok((name.into(), images))
 }

@@ -3,15 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args};
+use rung_datasets::ImageShape;
 
 use super::shared::CheckpointChoice;
 use crate::config::Config;
 use crate::config::sources::{Sources, layered};
 use crate::description::{Description, Saved};
 use crate::error::Result;
-use crate::loaded::load_checkpoint;
+use crate::loaded::{image_shape, load_checkpoint};
 use crate::machine::with_device;
-use crate::model::{Model, expected_shape, parameter_list};
+use crate::model::{Model, parameter_list, published_shape};
 use crate::presets::{PRESETS, summary};
 use crate::progress::Console;
 use crate::run_dir::RunDir;
@@ -47,11 +48,14 @@ pub fn run(arguments: &InfoArgs, console: &Console) -> Result<()> {
     if arguments.presets {
         return list_presets(arguments.json, console);
     }
-    let (config, saved) = match (&arguments.run, &arguments.preset) {
+    let (config, shape, saved) = match (&arguments.run, &arguments.preset) {
         (Some(run), _) => of_run(run, console)?,
-        (None, preset) => (of_preset(preset.as_deref().unwrap_or(crate::presets::DEFAULT_JOB))?, None),
+        (None, preset) => {
+            let config = of_preset(preset.as_deref().unwrap_or(crate::presets::DEFAULT_JOB))?;
+            let shape = published_shape(&config.data)?;
+            (config, shape, None)
+        }
     };
-    let shape = saved.as_ref().map_or_else(|| expected_shape(&config.data), |saved| saved.shape);
     let description = with_device("cpu", 0, |_| Description::new(config, shape, saved))?;
     match arguments.json {
         true => console.result(&description.json().to_string()),
@@ -63,32 +67,33 @@ fn of_preset(name: &str) -> Result<Config> {
     layered(&Sources { preset: Some(name), ..Sources::default() })
 }
 
-/// A run's configuration, and its newest checkpoint if it has one.
-fn of_run(path: &Path, console: &Console) -> Result<(Config, Option<Saved>)> {
+/// A run's configuration, the shape of its images, and its newest checkpoint if it has one.
+fn of_run(path: &Path, console: &Console) -> Result<(Config, ImageShape, Option<Saved>)> {
     let run = RunDir::open(path)?;
     let config = run.load_config()?;
     let loaded = match load_checkpoint(&run, &CheckpointChoice::Last) {
         Ok(loaded) => loaded,
         Err(error) => {
             console.warn(error.cause());
-            return Ok((config, None));
+            let shape = image_shape(&run, &config)?;
+            return Ok((config, shape, None));
         }
     };
     loaded.warnings.iter().for_each(|warning| console.warn(warning));
     let number = |key: &str| loaded.data.metadata.get(key).cloned();
     let saved = Saved {
         checkpoint: loaded.path.clone(),
-        shape: Model::shape_in(&loaded.data, expected_shape(&config.data))?,
         step: number("step").and_then(|text| text.parse().ok()),
         best_bound_nats: number("best_bound_nats").and_then(|text| text.parse().ok()),
     };
-    Ok((config, Some(saved)))
+    let shape = Model::shape_in(&loaded.data).map_or_else(|| image_shape(&run, &config), Ok)?;
+    Ok((config, shape, Some(saved)))
 }
 
 fn list_presets(json: bool, console: &Console) -> Result<()> {
     for (name, text) in PRESETS {
         let config = of_preset(name)?;
-        let parameters = parameter_list(&config, expected_shape(&config.data))?.element_count();
+        let parameters = parameter_list(&config, published_shape(&config.data)?)?.element_count();
         console.result(&match json {
             true => serde_json::json!({"name": name, "parameters": parameters, "summary": summary(text)}).to_string(),
             false => format!("{name:<36} {parameters:>9}  {}", summary(text)),

@@ -8,8 +8,8 @@ use rung_models::LatentSource;
 
 use super::shared::{DataDirArgs, LayerChoice, RunArgs, output_file};
 use crate::error::{Error, Result};
-use crate::loaded::{LoadedRun, with_run};
-use crate::model::{expected_shape, groups};
+use crate::loaded::{LoadedRun, image_shape, with_run};
+use crate::model::groups;
 use crate::pictures::{self, Drawing, columns_for};
 use crate::progress::Console;
 use crate::run_dir::RunDir;
@@ -67,7 +67,7 @@ pub struct SampleArgs {
 pub fn run(arguments: &SampleArgs, console: &Console) -> Result<()> {
     let run = RunDir::open(&arguments.run.run)?;
     let config = run.load_config()?;
-    let depth = groups(&config, expected_shape(&config.data))?.last().map_or(0, |group| group.layer);
+    let depth = groups(&config, image_shape(&run, &config)?)?.last().map_or(0, |group| group.layer);
     let layers = match arguments.layer {
         None => depth..=depth,
         Some(LayerChoice::All) => 1..=depth,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use rung_autograd::{DType, Device};
-use rung_datasets::Split;
+use rung_datasets::{DataRecord, Split};
 
 use super::data_source;
 use super::train::TrainArgs;
@@ -17,7 +17,7 @@ use crate::memory::{self, Memory};
 use crate::model::{Model, family_name};
 use crate::progress::Console;
 use crate::run_dir::{RunDir, RunLock};
-use crate::training::{Outcome, Training, TrainingImages};
+use crate::training::{Ending, Outcome, Training, TrainingImages};
 
 /// Trains, or goes on with a run.
 ///
@@ -47,6 +47,7 @@ struct Finished {
     run: RunDir,
     split: Split,
     evaluation: Evaluation,
+    has_report: bool,
 }
 
 /// What is to be trained, and where it is kept.
@@ -98,6 +99,7 @@ fn train(job: Job, device: &Device, interrupt: &Interrupt, console: &Console) ->
         check_memory(config, &images, console)?;
     }
     let (run, _lock) = job.place.open(config)?;
+    keep_record(&run, &images.record)?;
     let mut model = Model::new(config, images.train.shape(), device, DType::F32)?;
     announce(config, &run, &model, &images, device, console);
     let mut training = if Checkpoints::new(run.checkpoints()).any() {
@@ -112,9 +114,21 @@ fn train(job: Job, device: &Device, interrupt: &Interrupt, console: &Console) ->
         return Err(Error::interrupted(format!("stopped as asked; the work is kept in {}", run.path().display()))
             .with_advice(format!("go on with: rung train --resume {}", run.path().display())));
     }
-    let evaluation = training.finish()?;
+    let Ending { evaluation, has_report } = training.finish()?;
     drop(training);
-    Ok(Finished { run, split: images.held_out_split, evaluation })
+    Ok(Finished { run, split: images.held_out_split, evaluation, has_report })
+}
+
+/// Writes down what the data set is; a run that goes on must find it as it was.
+fn keep_record(run: &RunDir, record: &DataRecord) -> Result<()> {
+    let Some(before) = run.load_data()? else { return run.save_data(record) };
+    match before.difference(record) {
+        None => Ok(()),
+        Some(difference) => {
+            Err(Error::new(format!("the data set {} is not what it was when the run began: {difference}", record.name))
+                .with_advice("put the data back as it was, or train a new run on what there is now"))
+        }
+    }
 }
 
 /// A failure without advice of its own, such as a device that is gone, advises to go on from the last checkpoint, if there is one.
@@ -140,7 +154,12 @@ fn training_images(config: &Config, device: &Device, console: &Console) -> Resul
     let dataset = data_source::open(&config.data, console)?;
     let split = if dataset.validation.is_some() { Split::Validation } else { Split::Test };
     let on_device = |split| data_source::on_device(&dataset, split, &config.data, config.train.seed, device);
-    Ok(TrainingImages { train: on_device(Split::Train)?, held_out: on_device(split)?, held_out_split: split })
+    Ok(TrainingImages {
+        record: DataRecord::of(&dataset),
+        train: on_device(Split::Train)?,
+        held_out: on_device(split)?,
+        held_out_split: split,
+    })
 }
 
 /// The parameters that `--init-from` names: a run's newest checkpoint, or a file.
@@ -159,7 +178,7 @@ fn announce(config: &Config, run: &RunDir, model: &Model, images: &TrainingImage
     let parameters = model.store.element_count();
     console
         .info(&format!("model: {family}, latent units {} from the data up, {parameters} parameters", sizes.join("-")));
-    let TrainingImages { train, held_out, held_out_split } = images;
+    let TrainingImages { train, held_out, held_out_split, .. } = images;
     let (name, held_out) = (&config.data.name, held_out.count());
     console.info(&format!("data: {name}, {} training images, {held_out} {held_out_split} images", train.count()));
     let TrainConfig { epochs, batch_size, warmup_epochs, .. } = &config.train;
@@ -170,7 +189,7 @@ fn announce(config: &Config, run: &RunDir, model: &Model, images: &TrainingImage
 
 /// The result, on standard output.
 fn report(finished: &Finished, console: &Console) -> Result<()> {
-    let Finished { run, split, evaluation } = finished;
+    let Finished { run, split, evaluation, has_report } = finished;
     let Estimate { mean, standard_error } = evaluation.bound_1;
     let count = evaluation.images;
     console.result(&format!("{split} bound L_1: {mean:.2} ± {standard_error:.2} nats per image, {count} images"))?;
@@ -178,6 +197,8 @@ fn report(finished: &Finished, console: &Console) -> Result<()> {
     let kl: Vec<String> = evaluation.kl().iter().map(|kl| format!("{kl:.2}")).collect();
     console.result(&format!("KL of z_1, z_2, …: {} nats; active units: {}", kl.join(" "), active.join(" ")))?;
     console.result(&format!("pictures: {}", run.pictures().display()))?;
-    console.result(&format!("report: {}", run.report().display()))?;
+    if *has_report {
+        console.result(&format!("report: {}", run.report().display()))?;
+    }
     console.result(&format!("run: {}", run.path().display()))
 }

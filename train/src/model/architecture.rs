@@ -8,7 +8,7 @@ use rung_models::layers::NormConfig;
 use rung_models::{Activation, Biva, BivaConfig, Hierarchy, HierarchyConfig, LatentModel, StatisticsList};
 
 use crate::config::{self, Config, DataConfig, Family, ModelConfig, Nonlinearity, StageSettings};
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 
 /// A model as data: what `rung-models` builds from.
 #[derive(Debug, Clone, PartialEq)]
@@ -142,27 +142,19 @@ fn stage(settings: &StageSettings) -> StageConfig {
     }
 }
 
-/// The shape of an image of the configured data set, as far as its name tells; the data set itself has the last word.
+/// The shape of an image of the configured data set, where its name alone tells: for what is computed without any data, such as the size
+/// of a preset's model.
 ///
-/// A person's own images (`npz:FILE`) are taken for grey ones of 28x28, and those of a folder for grey ones.
-pub fn expected_shape(config: &DataConfig) -> ImageShape {
-    let by_name = || rung_datasets::registry::find(&config.name).ok().map(|known| known.shape);
-    match config.name.starts_with("images:") {
-        true => ImageShape::new(1, config.image_size, config.image_size),
-        false => by_name().unwrap_or(ImageShape::new(1, 28, 28)),
-    }
-}
-
-/// The shape of images of `values` values: the expected one if it has as many, else the first of these that has: grey or coloured
-/// squares, one row.
-pub fn shape_of_size(expected: ImageShape, values: usize) -> ImageShape {
-    let square = |channels: usize| {
-        let side = (values / channels).isqrt();
-        ImageShape::new(channels, side, side)
-    };
-    let candidates = [expected, square(1), square(3)];
-    let fitting = candidates.into_iter().find(|shape| shape.values() == values);
-    fitting.unwrap_or(ImageShape::new(1, 1, values))
+/// # Errors
+/// If the data set is no published one: only its files know their shape.
+pub fn published_shape(config: &DataConfig) -> Result<ImageShape> {
+    let known = rung_datasets::registry::find(&config.name);
+    known.map(|known| known.shape).map_err(|error| {
+        Error::new(format!("the shape of the images of {} is not known before they are opened: {error}", config.name))
+            .with_advice(
+                "name a data set of `rung data list`, or train on your own first: the run then knows its shape",
+            )
+    })
 }
 
 #[cfg(test)]
@@ -170,16 +162,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shapes_follow_from_names_and_sizes() {
-        let named =
-            |name: &str| expected_shape(&DataConfig { name: name.into(), image_size: 40, ..DataConfig::default() });
-        assert_eq!(named("norb"), ImageShape::new(1, 32, 32));
-        assert_eq!(named("images:cats"), ImageShape::new(1, 40, 40));
-        assert_eq!(named("npz:a.npz"), ImageShape::new(1, 28, 28));
-        let grey = ImageShape::new(1, 28, 28);
-        assert_eq!(shape_of_size(grey, 784), grey);
-        assert_eq!(shape_of_size(ImageShape::new(1, 14, 56), 784), ImageShape::new(1, 14, 56));
-        assert_eq!(shape_of_size(grey, 4800), ImageShape::new(3, 40, 40));
-        assert_eq!(shape_of_size(grey, 10), ImageShape::new(1, 1, 10));
+    fn only_a_published_name_tells_a_shape() {
+        let named = |name: &str| published_shape(&DataConfig { name: name.into(), ..DataConfig::default() });
+        assert_eq!(named("norb").unwrap(), ImageShape::new(1, 32, 32));
+        assert_eq!(named("cifar-10").unwrap(), ImageShape::new(3, 32, 32));
+        for own in ["npz:a.npz", "images:cats"] {
+            assert!(named(own).unwrap_err().to_string().contains("not known before"), "{own}");
+        }
     }
 }

@@ -9,8 +9,9 @@ use super::charts::bound::subscript;
 use crate::anomaly::Outcome;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::loaded::image_shape;
 use crate::metrics;
-use crate::model::{expected_shape, groups};
+use crate::model::groups;
 use crate::run_dir::RunDir;
 
 /// A run as its folder tells it.
@@ -147,7 +148,7 @@ impl History {
         let config = run.load_config()?;
         Ok(Self {
             name,
-            groups: groups(&config, expected_shape(&config.data))?,
+            groups: groups(&config, image_shape(run, &config)?)?,
             config,
             epochs: lines(&run.metrics())?,
             starts: lines(&run.starts())?,

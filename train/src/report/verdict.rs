@@ -101,13 +101,13 @@ fn have(names: &[String]) -> String {
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::model::{expected_shape, groups};
+    use crate::model::{groups, published_shape};
 
     fn history(family: Family, batch_norm: bool, warmup_epochs: u64) -> History {
         let mut config = Config::default();
         (config.model.family, config.train.warmup_epochs) = (family, warmup_epochs);
         (config.model.batch_norm_hidden, config.model.batch_norm_heads) = (batch_norm, batch_norm);
-        let groups = groups(&config, expected_shape(&config.data)).unwrap();
+        let groups = groups(&config, published_shape(&config.data).unwrap()).unwrap();
         History {
             name: "run".into(),
             config,

@@ -19,13 +19,22 @@ const RECONSTRUCTIONS: usize = 50;
 /// Width of a pixel in the pictures.
 const SCALE: usize = 2;
 
+/// How a run ended.
+#[derive(Debug)]
+pub struct Ending {
+    /// L_1 of the held-out images.
+    pub evaluation: Evaluation,
+    /// Whether the report could be written.
+    pub has_report: bool,
+}
+
 impl Training<'_> {
     /// Collects the exact statistics, stores them in the newest checkpoint, measures L_1 on the held-out images and writes the
     /// pictures and the report.
     ///
     /// # Errors
     /// If the device has no memory or a file cannot be written.
-    pub fn finish(&mut self) -> Result<Evaluation> {
+    pub fn finish(&mut self) -> Result<Ending> {
         let mut data = self.snapshot()?;
         self.trainer.use_average()?;
         let model = &self.trainer.model;
@@ -65,10 +74,11 @@ impl Training<'_> {
         let reconstructions =
             pictures::reconstructions(model, &exact, images, RECONSTRUCTIONS.min(images.count()), seed)?;
         reconstructions.grid(10, SCALE)?.save(&folder.join("reconstructions.png"))?;
-        if let Err(error) = self.report(&exact) {
+        let report = self.report(&exact);
+        if let Err(error) = &report {
             self.console.warn(&format!("the run is finished, but its report could not be written: {error}"));
         }
-        Ok(measurement.evaluation)
+        Ok(Ending { evaluation: measurement.evaluation, has_report: report.is_ok() })
     }
 
     /// Writes `report.html`.

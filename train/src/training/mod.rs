@@ -12,6 +12,7 @@ mod showing;
 mod step;
 mod terms;
 
+pub use finish::Ending;
 pub use labelled::LabelledImages;
 pub use run::{Outcome, Training, TrainingImages};
 pub use step::Trainer;

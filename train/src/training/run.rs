@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use rung_autograd::{Device, Tensor};
-use rung_datasets::Split;
 use rung_datasets::batch::shuffled;
+use rung_datasets::{DataRecord, Split};
 use rung_models::objective::{Bound, ObjectiveConfig, bound};
 use rung_models::{Mode, Pass};
 use serde_json::json;
@@ -66,6 +66,8 @@ pub struct Training<'a> {
 /// The splits a run uses, on the device.
 #[derive(Debug)]
 pub struct TrainingImages {
+    /// What the data set is.
+    pub record: DataRecord,
     /// What the model learns from.
     pub train: DeviceImages,
     /// What progress is judged by: the validation images if there are some, else the test images.

@@ -1,0 +1,97 @@
+//! What a data set is, as a small record that outlives it: everything that a trained model must know of its data.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Dataset, ImageShape, Images, ValueRange};
+
+/// The facts of a data set, found when it is opened and kept beside a model that is trained on it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DataRecord {
+    /// The name it was opened by.
+    pub name: String,
+    /// The shape of every image.
+    pub shape: ImageShape,
+    /// What the values of its pixels are.
+    pub values: ValueRange,
+    /// See [`Dataset::scale`].
+    pub scale: f32,
+    /// The classes by name, in the order of the labels; none if there are no labels.
+    pub class_names: Vec<String>,
+    /// How many images each part has.
+    pub images: SplitSizes,
+}
+
+/// How many images the parts of a data set have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitSizes {
+    /// Training images.
+    pub train: usize,
+    /// Validation images.
+    pub validation: usize,
+    /// Test images.
+    pub test: usize,
+}
+
+impl DataRecord {
+    /// The record of an opened data set.
+    #[must_use]
+    pub fn of(dataset: &Dataset) -> Self {
+        let labels = dataset.train.labels().or(dataset.test.labels());
+        Self {
+            name: dataset.name.clone(),
+            shape: dataset.test.shape(),
+            values: dataset.values,
+            scale: dataset.scale,
+            class_names: labels.map_or_else(Vec::new, |labels| labels.class_names.clone()),
+            images: SplitSizes {
+                train: dataset.train.count(),
+                validation: dataset.validation.as_ref().map_or(0, Images::count),
+                test: dataset.test.count(),
+            },
+        }
+    }
+
+    /// In words, the first fact in which a data set that should be the same differs; its name may be another.
+    #[must_use]
+    pub fn difference(&self, now: &Self) -> Option<String> {
+        let sizes = |images: SplitSizes| {
+            let SplitSizes { train, validation, test } = images;
+            format!("{train} training, {validation} validation and {test} test images")
+        };
+        let facts = |record: &Self| {
+            [
+                format!("images of {}", record.shape),
+                record.values.to_string(),
+                sizes(record.images),
+                format!("{} classes ({})", record.class_names.len(), record.class_names.join(", ")),
+                format!("a scale of {}", record.scale),
+            ]
+        };
+        let differing = facts(self).into_iter().zip(facts(now)).find(|(before, now)| before != now);
+        differing.map(|(before, now)| format!("it had {before}, it has {now}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Binarisation, Labels, Pixels};
+
+    fn dataset(pixels: Vec<u8>) -> Dataset {
+        let labels = Labels { values: vec![1; pixels.len()], class_names: vec!["cat".into(), "dog".into()] };
+        let images = Images::new(ImageShape::new(1, 1, 1), Pixels::U8(pixels), Some(labels)).unwrap();
+        Dataset::new("pets", images.clone(), images, Binarisation::None).unwrap()
+    }
+
+    #[test]
+    fn a_record_holds_the_facts_and_names_what_differs() {
+        let record = DataRecord::of(&dataset(vec![0, 7]));
+        assert_eq!((record.shape, record.values, record.scale), (ImageShape::new(1, 1, 1), ValueRange::Bytes, 8.0));
+        assert_eq!((record.images.train, record.images.test, record.class_names[1].as_str()), (2, 2, "dog"));
+        assert_eq!(record.difference(&DataRecord { name: "elsewhere".into(), ..record.clone() }), None);
+        let binary = DataRecord::of(&dataset(vec![0, 255]));
+        assert_eq!(record.difference(&binary).unwrap(), "it had bytes 0 to 255, it has black and white");
+        let halved = DataRecord::of(&dataset(vec![7]));
+        assert!(record.difference(&halved).unwrap().starts_with("it had 2 training, 0 validation and 2 test images"));
+    }
+}
