@@ -156,6 +156,8 @@ pub struct PoolStatistics {
 #[derive(Debug, Default)]
 pub struct Pool {
     state: Mutex<PoolState>,
+    /// The most bytes to obtain from the system; `None` is all that it gives.
+    limit_bytes: Option<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -165,7 +167,19 @@ struct PoolState {
 }
 
 impl Pool {
-    /// A buffer of `len` elements in the processor's memory with arbitrary contents, or `None` if the system has none.
+    /// A pool that holds no more than `bytes`, in use or free.
+    #[must_use]
+    pub fn with_limit(bytes: usize) -> Self {
+        Self { limit_bytes: Some(bytes), ..Self::default() }
+    }
+
+    /// The most bytes that it holds, if it has a limit of its own.
+    #[must_use]
+    pub const fn limit_bytes(&self) -> Option<usize> {
+        self.limit_bytes
+    }
+
+    /// A buffer of `len` elements in the processor's memory with arbitrary contents, or `None` if the system has none or the limit is reached.
     pub fn take(self: &Arc<Self>, dtype: DType, len: usize) -> Option<SharedBuffer> {
         self.take_from(dtype, len, |bytes| HostMemory::zeroed(bytes).map(Place::Host))
     }
@@ -186,7 +200,11 @@ impl Pool {
             recycled.place.begin(len);
             return Some(SharedBuffer(Some(buffer)));
         }
+        let held = state.statistics.bytes;
         drop(state);
+        if self.limit_bytes.is_some_and(|limit| held.checked_add(bytes).is_none_or(|sum| sum > limit)) {
+            return None;
+        }
         let mut place = obtain(bytes)?;
         place.begin(len);
         let mut state = self.lock();

@@ -8,6 +8,7 @@ use rung_autograd::Tensor;
 use rung_models::{Sampled, Statistics};
 
 use crate::awake::Awake;
+use crate::chunks::in_chunks;
 use crate::error::{Error, Result};
 use crate::model::{DeviceImages, Model};
 
@@ -108,7 +109,7 @@ pub fn evaluate(
         let first_step = EVALUATION_STEPS + (batch << 24);
         batch += 1;
         let evaluated =
-            images.range(start, size, 0).map_err(|error| Error::device("gathering images", &error)).and_then(|x| {
+            images.range(start, size, 0).map_err(|error| Error::caused("gathering images", error)).and_then(|x| {
                 let chunks = Chunks { model, statistics, x: &x, seed: request.seed, first_step };
                 chunks.evaluate(request.importance_samples, samples_at_once, &stop)
             });
@@ -148,7 +149,7 @@ struct Chunks<'a> {
 impl Chunks<'_> {
     /// The weights of all samples of each image. What doesn't depend on a sample is computed once; the first chunk also gives the terms.
     fn evaluate(&self, samples: usize, at_once: usize, stop: &impl Fn() -> bool) -> Result<Option<Batch>> {
-        let failed = |error| Error::device("evaluating", &error);
+        let failed = |error| Error::caused("evaluating", error);
         let images = self.x.shape().sizes()[0];
         let pass = |done: usize| self.model.frozen_pass(self.statistics, self.seed, self.first_step + done as u64);
         let upward = self.model.network.upward(&mut pass(0), self.x).map_err(failed)?;
@@ -306,18 +307,24 @@ fn error_rate(
     request: Request,
 ) -> Result<Option<f64>> {
     let (Some(classifier), Some(labels)) = (model.network.classifier(), images.labels()) else { return Ok(None) };
-    let (classes, failed) = (classifier.classes(), |error| Error::device("classifying", &error));
+    let (classes, failed) = (classifier.classes(), |error| Error::caused("classifying", error));
     let mut wrong = 0;
-    for start in (0..count).step_by(request.rows.max(1)) {
-        let size = request.rows.max(1).min(count - start);
-        let mut pass = model.frozen_pass(statistics, request.seed, EVALUATION_STEPS + start as u64);
-        let x = images.range(start, size, 0).map_err(failed)?;
-        let log_q = classifier.class_log_probs(&mut pass, &x).and_then(|log_q| log_q.to_f64()).map_err(failed)?;
-        for (row, &label) in log_q.chunks_exact(classes).zip(&labels[start..]) {
-            let likeliest = (0..classes).max_by(|&a, &b| row[a].total_cmp(&row[b]));
-            wrong += usize::from(likeliest != Some(label as usize));
-        }
-    }
+    in_chunks(
+        count,
+        request.rows,
+        || false,
+        |part| {
+            let (start, size) = (part.start, part.len());
+            let mut pass = model.frozen_pass(statistics, request.seed, EVALUATION_STEPS + start as u64);
+            let x = images.range(start, size, 0).map_err(failed)?;
+            let log_q = classifier.class_log_probs(&mut pass, &x).and_then(|log_q| log_q.to_f64()).map_err(failed)?;
+            for (row, &label) in log_q.chunks_exact(classes).zip(&labels[start..]) {
+                let likeliest = (0..classes).max_by(|&a, &b| row[a].total_cmp(&row[b]));
+                wrong += usize::from(likeliest != Some(label as usize));
+            }
+            Ok(())
+        },
+    )?;
     Ok(Some(wrong as f64 / count.max(1) as f64))
 }
 

@@ -95,7 +95,7 @@ impl Export {
 }
 
 fn refused(error: rung_datasets::Error) -> Error {
-    Error::new(error.to_string()).with_advice("choose another file with --out")
+    Error::from_source(error).with_advice("choose another file with --out")
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! The latent variables of images: what `rung encode` writes.
 
-use rung_autograd::Tensor;
-use rung_models::{Group, Statistics};
+use std::ops::Range;
 
+use rung_models::{Group, Latent, Statistics};
+
+use crate::chunks::in_chunks;
 use crate::error::{Context, Result};
 use crate::model::{DeviceImages, Model};
 
@@ -24,52 +26,45 @@ pub struct LayerLatents {
     pub variance: Vec<f32>,
 }
 
-/// Infers the latents of images, a batch at a time.
-pub struct Encoder<'a> {
-    model: &'a Model,
-    statistics: &'a Statistics,
-    images: &'a DeviceImages,
-    seed: u64,
-    layers: Vec<LayerLatents>,
-    done: usize,
+/// The latents of the first `count` images, z_1 first; `progress` hears how many are done. `None` if
+/// `stop` said so.
+///
+/// # Errors
+/// If the device fails, or has no memory for one image.
+pub fn encode(
+    model: &Model,
+    statistics: &Statistics,
+    images: &DeviceImages,
+    (count, seed): (usize, u64),
+    stop: impl Fn() -> bool,
+    mut progress: impl FnMut(usize),
+) -> Result<Option<Vec<LayerLatents>>> {
+    let layer = |group: &Group| LayerLatents { units: group.units, ..LayerLatents::default() };
+    let mut layers: Vec<LayerLatents> = model.network.groups().iter().map(layer).collect();
+    let all_done = in_chunks(count, BATCH, stop, |part| {
+        let batch = batch(model, statistics, images, part.clone(), seed).context("encoding images")?;
+        for (layer, [z, mean, variance]) in layers.iter_mut().zip(batch) {
+            layer.z.extend(z);
+            layer.mean.extend(mean);
+            layer.variance.extend(variance);
+        }
+        progress(part.end);
+        Ok(())
+    })?;
+    Ok(all_done.then_some(layers))
 }
 
-impl<'a> Encoder<'a> {
-    /// An encoder that has done nothing yet.
-    pub fn new(model: &'a Model, statistics: &'a Statistics, images: &'a DeviceImages, seed: u64) -> Self {
-        let layer = |group: &Group| LayerLatents { units: group.units, ..LayerLatents::default() };
-        let layers = model.network.groups().iter().map(layer).collect();
-        Self { model, statistics, images, seed, layers, done: 0 }
-    }
-
-    /// Images that are done.
-    pub const fn done(&self) -> usize {
-        self.done
-    }
-
-    /// The latents so far, z_1 first.
-    pub fn layers(&self) -> &[LayerLatents] {
-        &self.layers
-    }
-
-    /// Infers the next images, up to `count` in all.
-    ///
-    /// # Errors
-    /// If the device has no memory.
-    pub fn next_batch(&mut self, count: usize) -> Result<()> {
-        let doing = "encoding images";
-        let size = BATCH.min(count - self.done);
-        let x = self.images.range(self.done, size, 0).context(doing)?;
-        let step = ENCODING_STEPS + (self.done / BATCH) as u64;
-        let mut pass = self.model.frozen_pass(self.statistics, self.seed, step);
-        let sampled = self.model.network.infer(&mut pass, &x, 1).context(doing)?;
-        let read = |values: &Tensor| values.to_f32().context(doing);
-        for (layer, latent) in self.layers.iter_mut().zip(&sampled.latents) {
-            layer.z.extend(read(&latent.z)?);
-            layer.mean.extend(read(&latent.q.mean)?);
-            layer.variance.extend(read(&latent.q.variance)?);
-        }
-        self.done += size;
-        Ok(())
-    }
+/// Sample, mean and variance of each layer for some images, [images, units].
+fn batch(
+    model: &Model,
+    statistics: &Statistics,
+    images: &DeviceImages,
+    part: Range<usize>,
+    seed: u64,
+) -> rung_autograd::Result<Vec<[Vec<f32>; 3]>> {
+    let x = images.range(part.start, part.len(), 0)?;
+    let mut pass = model.frozen_pass(statistics, seed, ENCODING_STEPS + part.start as u64);
+    let sampled = model.network.infer(&mut pass, &x, 1)?;
+    let read = |latent: &Latent| Ok([latent.z.to_f32()?, latent.q.mean.to_f32()?, latent.q.variance.to_f32()?]);
+    sampled.latents.iter().map(read).collect()
 }

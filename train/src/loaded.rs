@@ -2,7 +2,7 @@
 //!
 //! Every command that uses a trained model comes through [`with_run`] or [`with_images`].
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rung_autograd::{DType, Device};
 use rung_datasets::{DataRecord, Dataset, ImageShape};
@@ -12,7 +12,7 @@ use crate::checkpoint::{CheckpointData, Checkpoints, Loaded};
 use crate::cli::data_source;
 use crate::cli::shared::{CheckpointChoice, DataDirArgs, ImagesArgs, RunArgs, Split, StatisticsChoice};
 use crate::config::Config;
-use crate::error::{Advise, Error, Result};
+use crate::error::{Advise, Context, Error, Result};
 use crate::machine::with_device;
 use crate::model::{DeviceImages, Model, published_shape};
 use crate::progress::Console;
@@ -175,7 +175,7 @@ impl<'a> LoadedRun<'a> {
         let recorded = || record.as_ref().map_or_else(|| published_shape(&config.data), |record| Ok(record.shape));
         let shape = Model::shape_in(data).map_or_else(recorded, Ok)?;
         let mut model = Model::new(&config, shape, device, DType::F32)?;
-        model.load_for_use(data).map_err(|error| in_file(&checkpoint, &error))?;
+        model.load_for_use(data).context(checkpoint.display())?;
         let (statistics, device) = (model.statistics.clone(), device.clone());
         let statistics_from = StatisticsSource::Running;
         let step = data.steps("step").unwrap_or(0);
@@ -199,9 +199,7 @@ impl<'a> LoadedRun<'a> {
         if choice == StatisticsChoice::Running || self.statistics.iter().next().is_none() {
             return Ok(());
         }
-        if let Some(exact) =
-            self.model.load_exact_statistics(data).map_err(|error| in_file(&self.checkpoint, &error))?
-        {
+        if let Some(exact) = self.model.load_exact_statistics(data).context(self.checkpoint.display())? {
             (self.statistics, self.statistics_from) = (exact, StatisticsSource::Checkpoint);
             return Ok(());
         }
@@ -260,13 +258,5 @@ impl<'a> LoadedRun<'a> {
         };
         self.console.info(&format!("model: {}, {statistics}", self.checkpoint.display()));
         self.console.info(&format!("device: {}", self.device.description()));
-    }
-}
-
-fn in_file(path: &Path, error: &Error) -> Error {
-    let named = Error::new(format!("{}: {error}", path.display()));
-    match error.advice() {
-        Some(advice) => named.with_advice(advice),
-        None => named,
     }
 }

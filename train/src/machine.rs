@@ -1,9 +1,13 @@
 //! Where a command computes: the device by name, and the threads that serve it.
 
 use rung_autograd::Device;
+use rung_kernels::cpu::Cpu;
 use rung_kernels::opencl::{self, Found, Kind, OpenCl};
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Advise, Context, Error, Result};
+
+/// A limit for a machine that is shared with others, as `RUNG_OPENCL_MEMORY` is on its other devices.
+const CPU_MEMORY: &str = "RUNG_CPU_MEMORY";
 
 /// Runs `work` with a device, on a pool of `threads` threads (0 for one a core).
 ///
@@ -24,7 +28,7 @@ pub fn with_device<R: Send>(name: &str, threads: usize, work: impl FnOnce(Device
 pub fn open(name: &str) -> Result<Device> {
     // Who computes on the processor has no use for drivers: to ask for them loads their compilers, some 60 MB.
     if name == "cpu" {
-        return Ok(Device::cpu());
+        return cpu();
     }
     let found = opencl::found();
     let listed = found.as_deref().unwrap_or_default();
@@ -38,9 +42,25 @@ pub fn open(name: &str) -> Result<Device> {
         })?),
     };
     match chosen {
-        None => Ok(Device::cpu()),
+        None => cpu(),
         Some(found) => OpenCl::open(found).map(Device::new).context(format!("opening {}", found.name)),
     }
+}
+
+/// The most bytes that tensors may take together on the CPU, if the environment sets a limit.
+///
+/// # Errors
+/// If what it says is no number.
+pub fn cpu_memory_limit() -> Result<Option<usize>> {
+    let Some(text) = std::env::var(CPU_MEMORY).ok().filter(|text| !text.is_empty()) else { return Ok(None) };
+    let limit = text.parse().context(format!("{CPU_MEMORY} is {text:?}"));
+    limit.map(Some).with_advice(|| "give a number of bytes".into())
+}
+
+/// The CPU, with the memory that the environment leaves it.
+fn cpu() -> Result<Device> {
+    let limit = cpu_memory_limit()?;
+    Ok(limit.map_or_else(Device::cpu, |bytes| Device::new(Cpu::with_memory(bytes))))
 }
 
 /// A device that models can run on.

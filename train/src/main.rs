@@ -5,6 +5,7 @@ pub mod atomic_file;
 pub mod awake;
 pub mod bench;
 pub mod checkpoint;
+pub mod chunks;
 pub mod cli;
 pub mod config;
 pub mod description;

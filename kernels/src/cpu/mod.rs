@@ -68,6 +68,12 @@ impl Cpu {
     pub fn new() -> Self {
         Self::default()
     }
+
+    /// The processor as a device of its own small memory: buffers beyond `bytes` in all are refused, as on a device that is full.
+    #[must_use]
+    pub fn with_memory(bytes: usize) -> Self {
+        Self { pool: Arc::new(Pool::with_limit(bytes)), ..Self::default() }
+    }
 }
 
 /// Methods of the contract, each with the file that computes it.
@@ -127,7 +133,7 @@ impl Backend for Cpu {
         self.pool.take(dtype, len).or_else(retry).ok_or_else(|| Error::OutOfMemory {
             device: self.name(),
             requested_bytes,
-            device_bytes: None,
+            device_bytes: self.pool.limit_bytes().map(|all| (self.pool.statistics().bytes, all)),
         })
     }
 
@@ -297,6 +303,21 @@ mod tests {
     fn an_impossible_allocation_is_refused() {
         let error = Cpu::new().allocate(DType::F64, usize::MAX / 4).unwrap_err();
         assert!(matches!(error, Error::OutOfMemory { .. }), "{error}");
+    }
+
+    /// 64 bytes are the smallest piece; free ones are given back before a request is refused.
+    #[test]
+    fn a_small_memory_is_full_when_its_buffers_are_in_use() {
+        let cpu = Cpu::with_memory(192);
+        let held = cpu.allocate(DType::F32, 16).unwrap();
+        drop(cpu.allocate(DType::F32, 32).unwrap());
+        let error = cpu.allocate(DType::F32, 33).unwrap_err();
+        assert_eq!(
+            error,
+            Error::OutOfMemory { device: "cpu".into(), requested_bytes: 132, device_bytes: Some((64, 192)) }
+        );
+        drop(held);
+        assert!(cpu.allocate(DType::F32, 48).is_ok());
     }
 
     #[test]

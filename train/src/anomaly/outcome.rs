@@ -85,7 +85,7 @@ impl Outcome {
             Err(error) => return Err(Error::io("read", &path, &error)),
         };
         let outcome = serde_json::from_str(&text);
-        outcome.map(Some).map_err(|error| Error::new(format!("{}: {error}", path.display())))
+        outcome.map(Some).context(path.display())
     }
 
     /// Compares the bounds of two sets.

@@ -2,6 +2,7 @@
 
 use rung_models::objective::importance_bound;
 
+use crate::chunks::in_chunks;
 use crate::error::{Context, Error, Result};
 use crate::loaded::LoadedRun;
 use crate::model::DeviceImages;
@@ -59,23 +60,14 @@ pub fn bounds(
 ) -> Result<Option<ImageBounds>> {
     let depth = loaded.model.network.depth();
     let mut by_layer = vec![Vec::new(); depth];
-    let (mut rows, mut start) = (request.rows.max(1), 0);
-    while start < request.images {
-        let size = (rows / request.importance_samples).clamp(1, request.images - start);
-        match batch(loaded, images, request, start, size) {
-            Ok(batch) => by_layer.iter_mut().zip(batch).for_each(|(all, of_batch)| all.extend(of_batch)),
-            // A device without the memory for so much at once may have it for half.
-            Err(error) if error.is_out_of_memory() && size > 1 => {
-                rows = rows.div_ceil(2);
-                continue;
-            }
-            Err(error) => return Err(error),
-        }
-        start += size;
-        progress(start);
-        if stop() {
-            return Ok(None);
-        }
+    let all_done = in_chunks(request.images, request.rows / request.importance_samples, stop, |part| {
+        let batch = batch(loaded, images, request, part.start, part.len())?;
+        by_layer.iter_mut().zip(batch).for_each(|(all, of_batch)| all.extend(of_batch));
+        progress(part.end);
+        Ok(())
+    })?;
+    if !all_done {
+        return Ok(None);
     }
     if by_layer.iter().flatten().any(|bound| bound.is_nan()) {
         return Err(Error::new("a bound is not a number: training has ruined this model's parameters")

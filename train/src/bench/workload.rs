@@ -122,7 +122,7 @@ fn random_images(config: &Config, shape: ImageShape, count: usize, device: &Devi
     let mut pixels: Vec<u8> =
         (0..values.div_ceil(4) as u32).flat_map(|block| address.words(block)).map(pixel).collect();
     pixels.truncate(values);
-    let dataset = dataset(shape, pixels).map_err(|error| Error::new(error.to_string()))?;
+    let dataset = dataset(shape, pixels).map_err(Error::from_source)?;
     DeviceImages::new(&dataset, Split::Train, count, &config.data, config.train.seed, device, DType::F32)
 }
 

@@ -204,7 +204,7 @@ fn failed(error: rung_datasets::Error) -> Error {
         }
         _ => None,
     };
-    let error = Error::new(error.to_string());
+    let error = Error::from_source(error);
     match advice {
         Some(advice) => error.with_advice(advice),
         None => error,

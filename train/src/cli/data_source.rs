@@ -40,8 +40,8 @@ pub fn open_part(config: &DataConfig, test_only: bool, console: &Console) -> Res
         },
         ..Options::default()
     };
-    let dataset = rung_datasets::open(&config.name, &folder(&config.directory), &options);
-    let dataset = dataset.map_err(|error| Error::new(error.to_string()))?;
+    let dataset =
+        rung_datasets::open(&config.name, &folder(&config.directory), &options).map_err(Error::from_source)?;
     dataset.notes.iter().for_each(|note| console.info(note));
     Ok(dataset)
 }

@@ -9,7 +9,7 @@ use rung_models::Group;
 use super::shared::{ImagesArgs, RunArgs, output_file};
 use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
-use crate::latents::{Encoder, LayerLatents};
+use crate::latents::{LayerLatents, encode};
 use crate::loaded::with_images;
 use crate::progress::Console;
 use crate::run_dir::RunDir;
@@ -48,23 +48,19 @@ pub fn run(arguments: &EncodeArgs, console: &Console) -> Result<()> {
     let path = output_file(arguments.out.as_deref(), run.path(), &format!("latents-{split}.npz"))?;
     with_images(&arguments.run, &arguments.images, console, |loaded, images| {
         let count = if arguments.count == 0 { images.count() } else { arguments.count.min(images.count()) };
-        let mut encoder = Encoder::new(&loaded.model, &loaded.statistics, &images, arguments.seed);
-        infer(&mut encoder, count, &interrupt, console)?;
-        write(&path, &loaded.model.network.groups(), encoder.layers(), images.labels(), count, console)
+        let mut progress = console.progress("encoding", "images", 0, count as u64);
+        let layers = encode(
+            &loaded.model,
+            &loaded.statistics,
+            &images,
+            (count, arguments.seed),
+            || interrupt.requested(),
+            |done| progress.update(done as u64, ""),
+        )?;
+        drop(progress);
+        let layers = layers.ok_or_else(|| Error::interrupted("stopped as asked; nothing was written"))?;
+        write(&path, &loaded.model.network.groups(), &layers, images.labels(), count, console)
     })
-}
-
-/// Infers the latents of `count` images.
-fn infer(encoder: &mut Encoder<'_>, count: usize, interrupt: &Interrupt, console: &Console) -> Result<()> {
-    let mut progress = console.progress("encoding", "images", 0, count as u64);
-    while encoder.done() < count {
-        if interrupt.requested() {
-            return Err(Error::interrupted("stopped as asked; nothing was written"));
-        }
-        encoder.next_batch(count)?;
-        progress.update(encoder.done() as u64, "");
-    }
-    Ok(())
 }
 
 fn write(
@@ -102,5 +98,5 @@ fn suffix(group: &Group) -> String {
 }
 
 fn refused(error: rung_datasets::Error) -> Error {
-    Error::new(error.to_string()).with_advice("choose another file with --out")
+    Error::from_source(error).with_advice("choose another file with --out")
 }

@@ -12,7 +12,7 @@ use crate::config::{Config, TrainConfig};
 use crate::error::{Error, Result};
 use crate::evaluation::{Estimate, Evaluation};
 use crate::interrupt::Interrupt;
-use crate::machine::with_device;
+use crate::machine::{cpu_memory_limit, with_device};
 use crate::memory::{self, Memory};
 use crate::model::{Model, family_name};
 use crate::progress::Console;
@@ -146,7 +146,10 @@ fn with_what_is_kept(error: Error, run: &RunDir) -> Error {
 fn check_memory(config: &Config, images: &TrainingImages, console: &Console) -> Result<()> {
     let memory = Memory::measure(config, images.train.shape())?;
     console.info(&memory.text());
-    let available = if config.train.device == "cpu" { memory::available() } else { None };
+    let available = match config.train.device.as_str() {
+        "cpu" => memory::available().into_iter().chain(cpu_memory_limit()?).min(),
+        _ => None,
+    };
     memory.check(available, config.train.batch_size)
 }
 

@@ -6,7 +6,7 @@ use toml::{Table, Value};
 
 use super::Config;
 use super::layers::{Layers, parse_table};
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::presets;
 
 /// Where a configuration comes from.
@@ -36,7 +36,7 @@ pub fn layered(sources: &Sources) -> Result<Config> {
     if let Some(name) = sources.preset {
         layers.add_preset(name).map_err(Error::as_usage)?;
     } else if let Some((source, name)) = preset_of_files(&files) {
-        layers.add_preset(name).map_err(|error| Error::new(format!("{source}: {error}")))?;
+        layers.add_preset(name).context(source)?;
     } else if files.is_empty() {
         layers.add_preset(presets::DEFAULT_JOB)?;
     }

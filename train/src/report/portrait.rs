@@ -6,7 +6,7 @@ use rung_models::{LatentSource, Statistics};
 use super::explorer::{Explorer, Subjects};
 use super::principal::{Principal, principal};
 use crate::error::Result;
-use crate::latents::{Encoder, LayerLatents};
+use crate::latents::{LayerLatents, encode};
 use crate::model::{Architecture, DeviceImages, Model};
 use crate::pictures::{self, Drawing};
 
@@ -97,12 +97,9 @@ impl Portrait {
 
 /// The latents of the first held-out images.
 fn latents(sitter: &Sitter<'_>, images: &DeviceImages) -> Result<Vec<LayerLatents>> {
-    let count = LATENTS.min(images.count());
-    let mut encoder = Encoder::new(sitter.model, sitter.statistics, images, SEED);
-    while encoder.done() < count {
-        encoder.next_batch(count)?;
-    }
-    Ok(encoder.layers().to_vec())
+    let wanted = (LATENTS.min(images.count()), SEED);
+    let latents = encode(sitter.model, sitter.statistics, images, wanted, || false, |_| ())?;
+    Ok(latents.unwrap_or_default())
 }
 
 /// Mean over images of Σ_j ½ (m² + v − ln v − 1), in nats (specification section 7.3).

@@ -40,7 +40,7 @@ impl Estimate {
             return Ok(Self { step_s: 0.0, training_s: 0.0, evaluation_s: 0.0 });
         }
         let config = &planned.config;
-        let known = rung_datasets::registry::find(&config.data.name).map_err(|error| Error::new(error.to_string()))?;
+        let known = rung_datasets::registry::find(&config.data.name).map_err(Error::from_source)?;
         // NORB counts stereo pairs, of which both images are used.
         let per_example = if known.name == "norb" { 2 } else { 1 };
         let (train, test) = ((known.train_count * per_example) as u64, (known.test_count * per_example) as u64);
