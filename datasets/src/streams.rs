@@ -19,5 +19,7 @@ pub const DEQUANTISE_TEST: u32 = 0xDA7A_0013;
 pub const SHUFFLE: u32 = 0xDA7A_0021;
 /// Which images of a folder are for testing.
 pub const SPLIT: u32 = 0xDA7A_0022;
+/// The order of the labelled images in a pass over them.
+pub const SHUFFLE_LABELLED: u32 = 0xDA7A_0023;
 /// The hand that draws the glyphs.
 pub const GLYPHS: u32 = 0xDA7A_0031;

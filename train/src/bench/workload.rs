@@ -67,7 +67,7 @@ impl Workload {
         // Of these images any may be of any class.
         let classes = config.staged.classes.max(1) as u32;
         let labels: Vec<u32> = (0..images.count() as u32).map(|index| index % classes).collect();
-        let labelled = LabelledImages::choose(Some(&labels), config, device, DType::F32)?;
+        let labelled = LabelledImages::choose(Some(&labels), config, DType::F32)?;
         Ok(Self { trainer: Trainer::new(model, config)?, images, terms, labelled, order, batch, seed, step: 0 })
     }
 

@@ -66,6 +66,11 @@ impl DeviceImages {
         self.pixels.shape().sizes()[0]
     }
 
+    /// Where they lie.
+    pub fn device(&self) -> &Device {
+        self.pixels.device()
+    }
+
     /// The shape of one image.
     pub const fn shape(&self) -> ImageShape {
         self.shape
@@ -133,7 +138,7 @@ impl DeviceImages {
 
     fn indices(&self, start: usize, count: usize) -> rung_autograd::Result<Tensor> {
         let indices: Vec<u32> = (start..start + count).map(|index| index as u32).collect();
-        Tensor::from_u32(self.pixels.device(), &indices, [count])
+        Tensor::from_u32(self.device(), &indices, [count])
     }
 
     fn gather(&self, map: PixelMap, indices: &Tensor) -> rung_autograd::Result<Tensor> {

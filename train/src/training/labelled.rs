@@ -1,7 +1,9 @@
 //! The few images whose classes a semi-supervised training knows.
 
-use rung_autograd::{DType, Device, Tensor};
-use rung_datasets::batch::shuffled;
+use rung_autograd::rng::Address;
+use rung_autograd::{DType, Tensor};
+use rung_datasets::batch::{shuffled, shuffled_at};
+use rung_datasets::streams;
 
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
@@ -14,13 +16,18 @@ const DOING: &str = "choosing the labelled images";
 #[derive(Debug)]
 pub struct LabelledImages {
     /// Their numbers among the training images.
-    indices: Tensor,
-    /// A row for each: 1 at its class, 0 elsewhere.
-    class: Tensor,
+    indices: Vec<u32>,
+    /// The class of each.
+    labels: Vec<u32>,
+    /// How many classes the model has.
+    classes: usize,
     /// How many of them a step sees.
     batch: usize,
     /// Their share of all images, labelled or not.
     share: f64,
+    /// The run's seed, which their order follows from.
+    seed: u64,
+    dtype: DType,
 }
 
 /// The labelled images of a step.
@@ -39,7 +46,7 @@ impl LabelledImages {
     ///
     /// # Errors
     /// If there are no labels, too few of a class, or a class that the model has not.
-    pub fn choose(labels: Option<&[u32]>, config: &Config, device: &Device, dtype: DType) -> Result<Option<Self>> {
+    pub fn choose(labels: Option<&[u32]>, config: &Config, dtype: DType) -> Result<Option<Self>> {
         let (wanted, classes) = (config.train.labels, config.staged.classes);
         if wanted == 0 {
             return Ok(None);
@@ -65,28 +72,55 @@ impl LabelledImages {
             ))
             .with_advice("ask for fewer --labels"));
         }
-        let mut ones = vec![0.0; wanted * classes];
-        chosen.iter().enumerate().for_each(|(row, &index)| ones[row * classes + labels[index as usize] as usize] = 1.0);
-        let class = Tensor::from_f64(device, &ones, [wanted, classes]).and_then(|class| class.to_dtype(dtype));
         Ok(Some(Self {
-            indices: Tensor::from_u32(device, &chosen, [wanted]).context(DOING)?,
-            class: class.context(DOING)?,
+            labels: chosen.iter().map(|&index| labels[index as usize]).collect(),
             batch: wanted.min(config.train.batch_size),
             share: wanted as f64 / (wanted + labels.len()) as f64,
+            seed: config.train.seed,
+            indices: chosen,
+            classes,
+            dtype,
         }))
     }
 
-    /// Those of a step, as the model sees them in `epoch`: all of them in turn, as many at once as fit into a batch.
+    /// Those of a step, as the model sees them in `epoch`: as many as fit into a batch.
     ///
     /// # Errors
     /// If the device has no memory.
     pub fn batch(&self, images: &DeviceImages, epoch: u64, step: u64) -> Result<LabelledBatch> {
         let doing = "gathering labelled images";
-        let all = self.class.shape().sizes()[0];
-        let first = (step % (all / self.batch) as u64) as usize * self.batch;
-        let indices = self.indices.slice(0, first, self.batch).context(doing)?;
-        let class = self.class.slice(0, first, self.batch).context(doing)?;
-        Ok(LabelledBatch { x: images.batch(&indices, epoch).context(doing)?, class, share: self.share })
+        let (rows, device) = (self.rows(step), images.device());
+        let indices: Vec<u32> = rows.iter().map(|&row| self.indices[row as usize]).collect();
+        let mut ones = vec![0.0; rows.len() * self.classes];
+        for (place, &row) in rows.iter().enumerate() {
+            ones[place * self.classes + self.labels[row as usize] as usize] = 1.0;
+        }
+        let class =
+            Tensor::from_f64(device, &ones, [rows.len(), self.classes]).and_then(|ones| ones.to_dtype(self.dtype));
+        let indices = Tensor::from_u32(device, &indices, [rows.len()]).context(doing)?;
+        Ok(LabelledBatch {
+            x: images.batch(&indices, epoch).context(doing)?,
+            class: class.context(doing)?,
+            share: self.share,
+        })
+    }
+
+    /// Which of the labelled images a step sees.
+    ///
+    /// The steps cut an endless row of permutations of all of them, a fresh one for each pass, and a batch may lie across the end of a
+    /// pass: after any number of steps each image was seen as often as any other, or once more. A function of seed and step alone, so
+    /// that a resumed run goes on with the same ones.
+    fn rows(&self, step: u64) -> Vec<u32> {
+        let all = self.indices.len() as u128;
+        let first = u128::from(step) * self.batch as u128;
+        let pass = (first / all) as u64;
+        let order = |pass| shuffled_at(&Address::new(self.seed, streams::SHUFFLE_LABELLED, pass), all as u32);
+        let mut rows = order(pass).split_off((first % all) as usize);
+        if rows.len() < self.batch {
+            rows.extend(order(pass + 1));
+        }
+        rows.truncate(self.batch);
+        rows
     }
 }
 
@@ -101,17 +135,16 @@ mod tests {
     }
 
     fn choose(labels: &[u32], config: &Config) -> Result<Option<LabelledImages>> {
-        LabelledImages::choose(Some(labels), config, &Device::cpu(), DType::F32)
+        LabelledImages::choose(Some(labels), config, DType::F32)
     }
 
     #[test]
     fn as_many_of_each_class_are_chosen() {
         let labels: Vec<u32> = (0..40).map(|index| u32::from(index % 8 == 0)).collect();
         let chosen = choose(&labels, &config(9, 2)).unwrap().unwrap();
-        let (indices, class) = (chosen.indices.to_f64().unwrap(), chosen.class.to_f64().unwrap());
-        assert_eq!(class.chunks(2).filter(|row| row == &[1.0, 0.0]).count(), 5);
-        for (index, row) in indices.iter().zip(class.chunks(2)) {
-            assert_eq!(row[labels[*index as usize] as usize], 1.0);
+        assert_eq!(chosen.labels.iter().filter(|&&label| label == 0).count(), 5);
+        for (index, label) in chosen.indices.iter().zip(&chosen.labels) {
+            assert_eq!(labels[*index as usize], *label);
         }
         assert!(choose(&labels, &config(0, 2)).unwrap().is_none());
     }
@@ -120,10 +153,62 @@ mod tests {
     fn classes_that_do_not_fit_are_refused() {
         let labels = [0, 1, 2, 0, 1, 2];
         let refused = |labels: Option<&[u32]>, config: &Config| {
-            LabelledImages::choose(labels, config, &Device::cpu(), DType::F32).unwrap_err().cause().to_string()
+            LabelledImages::choose(labels, config, DType::F32).unwrap_err().cause().to_string()
         };
         assert!(refused(None, &config(2, 2)).contains("have no classes"));
         assert!(refused(Some(&labels), &config(2, 2)).contains("an image is of class 2, and staged.classes is 2"));
         assert!(refused(Some(&labels), &config(9, 3)).contains("too few images"));
+    }
+
+    /// How often each of 100 labelled images is seen in `steps` steps.
+    fn seen(batch: usize, steps: u64) -> Vec<u32> {
+        let mut config = config(100, 10);
+        config.train.batch_size = batch;
+        let labels: Vec<u32> = (0..100).map(|index| index % 10).collect();
+        let chosen = choose(&labels, &config).unwrap().unwrap();
+        let mut seen = vec![0; 100];
+        for row in (0..steps).flat_map(|step| chosen.rows(step)) {
+            seen[row as usize] += 1;
+        }
+        seen
+    }
+
+    #[test]
+    fn every_label_is_used_equally_often_at_any_batch_size() {
+        for batch in [1, 7, 48, 64, 99, 100, 256] {
+            for steps in [1, 2, 3, 24, 25, 101] {
+                let seen = seen(batch, steps);
+                let (least, most) = (seen.iter().min().unwrap(), seen.iter().max().unwrap());
+                assert!(most - least <= 1, "batch {batch}, {steps} steps: {seen:?}");
+                let uses = batch.min(100) as u64 * steps;
+                assert_eq!(seen.iter().map(|&uses| u64::from(uses)).sum::<u64>(), uses, "batch {batch}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_pass_has_an_order_of_its_own() {
+        let labels: Vec<u32> = (0..8).collect();
+        let chosen = choose(&labels, &config(8, 8)).unwrap().unwrap();
+        let pass = |first: u64| [chosen.rows(first), chosen.rows(first + 1)].concat();
+        assert_ne!(pass(0), pass(2));
+        assert_eq!(pass(6), pass(6));
+    }
+
+    #[test]
+    fn exchanging_any_two_labels_changes_what_the_training_sees() {
+        let mut config = config(10, 2);
+        config.train.batch_size = 6;
+        let seen = |labels: &[u32]| -> Vec<(u32, u32)> {
+            let chosen = choose(labels, &config).unwrap().unwrap();
+            let rows = (0..2).flat_map(|step| chosen.rows(step));
+            rows.map(|row| (chosen.indices[row as usize], chosen.labels[row as usize])).collect()
+        };
+        let labels: Vec<u32> = (0..10).map(|index| index % 2).collect();
+        for (one, other) in (0..10).flat_map(|one| (one + 1..10).step_by(2).map(move |other| (one, other))) {
+            let mut exchanged = labels.clone();
+            exchanged.swap(one, other);
+            assert_ne!(seen(&labels), seen(&exchanged), "{one} and {other}");
+        }
     }
 }

@@ -133,7 +133,7 @@ impl<'a> Training<'a> {
         let (device, dtype, layers) = (model.store.device().clone(), model.store.dtype(), model.network.groups().len());
         let parameters = model.store.element_count();
         metrics::append(&run.starts(), &start_record(step, parameters, &device.description()))?;
-        let labelled = LabelledImages::choose(images.train.labels(), config, &device, dtype)?;
+        let labelled = LabelledImages::choose(images.train.labels(), config, dtype)?;
         Ok(Self {
             config,
             labelled,
