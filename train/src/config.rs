@@ -241,6 +241,18 @@ impl Default for DataConfig {
     }
 }
 
+impl DataConfig {
+    /// The same treatment of the images of another data set; how many of its own a configuration takes says nothing about those.
+    #[must_use]
+    pub fn for_data_set(&self, name: &str) -> Self {
+        if name == self.name {
+            return self.clone();
+        }
+        let Self { train_images, validation_images, test_images, .. } = Self::default();
+        Self { name: name.into(), train_images, validation_images, test_images, ..self.clone() }
+    }
+}
+
 /// The training protocol.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -391,6 +403,15 @@ mod tests {
         config.model.leaky_slope = 0.012_345_678_901_234_5;
         std::fs::write(&path, config.to_toml().unwrap()).unwrap();
         assert_eq!(Config::load(&path).unwrap(), config);
+    }
+
+    #[test]
+    fn the_limits_of_a_data_set_are_not_those_of_another() {
+        let data = DataConfig { train_images: 5, test_images: 6, directory: "d".into(), ..DataConfig::default() };
+        assert_eq!(data.for_data_set("glyphs"), data);
+        let other = data.for_data_set("mnist");
+        assert_eq!((other.name.as_str(), other.directory.as_str()), ("mnist", "d"));
+        assert_eq!((other.train_images, other.test_images), (0, 0));
     }
 
     #[test]

@@ -236,8 +236,8 @@ impl<'a> LoadedRun<'a> {
             })?,
         };
         let dataset = self.dataset.insert(dataset);
-        let images =
-            data_source::on_device(dataset, split.into(), &self.config.data, self.config.train.seed, &self.device);
+        let (data, seed) = (&self.config.data, self.config.train.seed);
+        let images = data_source::on_device(dataset, split.into(), data, seed, &self.device, self.console);
         let images = images.with_advice(|| "choose another part with --split: train, validation or test".into())?;
         let (model, data) = (self.model.shape, images.shape());
         if model != data {

@@ -83,7 +83,7 @@ pub fn measure(
         groups: loaded.model.network.groups().iter().map(Group::name).collect(),
         samples,
         split: images.split().to_string(),
-        images_in_split: images.count(),
+        images_in_split: images.in_split(),
         values: images.shape().values(),
         log_volume: images.log_volume(),
         checkpoint: loaded.checkpoint.clone(),

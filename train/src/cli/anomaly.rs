@@ -10,7 +10,6 @@ use super::data_source;
 use super::shared::{ImagesArgs, RunArgs, output_file};
 use crate::anomaly::{ImageBounds, Outcome, Request, Separation, bounds};
 use crate::atomic_file;
-use crate::config::DataConfig;
 use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
 use crate::loaded::{LoadedRun, with_images};
@@ -110,11 +109,11 @@ fn other_images(
     name: &str,
     console: &Console,
 ) -> Result<(String, DeviceImages)> {
-    let config = DataConfig { name: name.into(), ..loaded.config.data.clone() };
+    let config = loaded.config.data.for_data_set(name);
     let split: Split = arguments.images.split.into();
     let dataset = data_source::open_part(&config, split == Split::Test, console)?;
     let seed = loaded.config.train.seed;
-    let images = data_source::on_device(&dataset, split, &config, seed, loaded.model.store.device())?;
+    let images = data_source::on_device(&dataset, split, &config, seed, loaded.model.store.device(), console)?;
     let (model, data) = (loaded.model.shape, images.shape());
     if model != data {
         return Err(Error::new(format!("the model is for images of {model}, those of {name} are {data}"))

@@ -51,7 +51,7 @@ pub fn folder(configured: &str) -> PathBuf {
     PathBuf::from(if configured.is_empty() { DEFAULT_FOLDER } else { configured })
 }
 
-/// One split of a data set on a device, as a configuration wants it.
+/// One split of a data set on a device, as a configuration wants it; says so where a limit leaves some of its images out.
 ///
 /// # Errors
 /// If there is no such split or the device has no memory.
@@ -61,12 +61,28 @@ pub fn on_device(
     config: &DataConfig,
     seed: u64,
     device: &Device,
+    console: &Console,
 ) -> Result<DeviceImages> {
-    let count = match split {
-        Split::Train => config.train_images,
-        Split::Validation => 0,
-        Split::Test => config.test_images,
+    let (key, limit) = match split {
+        Split::Train => ("data.train_images", config.train_images),
+        Split::Validation => ("data.validation_images", 0),
+        Split::Test => ("data.test_images", config.test_images),
     };
-    DeviceImages::new(dataset, split, count, config, seed, device, DType::F32)
-        .context(format!("loading {}", dataset.name))
+    let images = DeviceImages::new(dataset, split, limit, config, seed, device, DType::F32)
+        .context(format!("loading {}", dataset.name))?;
+    if let Some(note) = limit_note(key, limit, split, &images) {
+        console.info(&note);
+    }
+    Ok(images)
+}
+
+/// What a limit leaves out, or that it is none.
+fn limit_note(key: &str, limit: usize, split: Split, images: &DeviceImages) -> Option<String> {
+    let all = images.in_split();
+    match limit {
+        0 => None,
+        _ if limit < all => Some(format!("limit: the first {limit} of {all} {split} images ({key} = {limit})")),
+        _ if limit > all => Some(format!("limit: {key} = {limit}, and there are {all} {split} images: all are used")),
+        _ => None,
+    }
 }

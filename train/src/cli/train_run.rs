@@ -156,7 +156,7 @@ fn check_memory(config: &Config, images: &TrainingImages, console: &Console) -> 
 fn training_images(config: &Config, device: &Device, console: &Console) -> Result<TrainingImages> {
     let dataset = data_source::open(&config.data, console)?;
     let split = if dataset.validation.is_some() { Split::Validation } else { Split::Test };
-    let on_device = |split| data_source::on_device(&dataset, split, &config.data, config.train.seed, device);
+    let on_device = |split| data_source::on_device(&dataset, split, &config.data, config.train.seed, device, console);
     Ok(TrainingImages {
         record: DataRecord::of(&dataset),
         train: on_device(Split::Train)?,

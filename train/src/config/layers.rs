@@ -2,6 +2,11 @@
 //!
 //! Every value is checked as it is laid on, so that an error names where it came from: the file, the
 //! preset or the flag. The keys that exist are those of the defaults; there is no second list.
+//!
+//! A layer that names its data set (a preset, a file with `data.name`) sets the number of images for that one: where a later layer
+//! names another, they are the defaults again, unless that layer sets them itself. A layer that names none is about any data set.
+
+use std::collections::BTreeSet;
 
 use serde::Deserialize;
 use toml::{Table, Value};
@@ -11,11 +16,20 @@ use super::nearest::did_you_mean;
 use crate::error::{Context, Error, Result};
 use crate::presets;
 
+/// The key that names the data set.
+const DATA_SET: &str = "data.name";
+
+/// Keys whose values are about one data set and mean nothing for another.
+const OF_THE_DATA_SET: [&str; 4] =
+    ["data.train_images", "data.validation_images", "data.test_images", "data.image_size"];
+
 /// A configuration under construction.
 #[derive(Debug)]
 pub struct Layers {
     merged: Table,
     config: Config,
+    /// Those of [`OF_THE_DATA_SET`] that a layer set which also names its data set: another data set takes them back.
+    tied: BTreeSet<&'static str>,
 }
 
 impl Layers {
@@ -24,7 +38,8 @@ impl Layers {
     /// # Errors
     /// If `base` holds a value that TOML has no form for.
     pub fn new(base: &Config) -> Result<Self> {
-        Ok(Self { merged: Table::try_from(base).context("the configuration")?, config: base.clone() })
+        let merged = Table::try_from(base).context("the configuration")?;
+        Ok(Self { merged, config: base.clone(), tied: BTreeSet::new() })
     }
 
     /// Lays a preset on and notes its name.
@@ -33,7 +48,8 @@ impl Layers {
     /// If there is no such preset; the nearest name is given.
     pub fn add_preset(&mut self, name: &str) -> Result<()> {
         let text = presets::text(name)?;
-        self.add_text(&format!("preset {name}"), text)?;
+        let source = format!("preset {name}");
+        self.lay_on(&source, parse_table(&source, text)?, true)?;
         self.assign("preset", "preset", Value::String(name.into()))
     }
 
@@ -75,6 +91,10 @@ impl Layers {
     /// If the key doesn't exist or the value is of the wrong kind.
     pub fn assign(&mut self, source: &str, key: &str, value: Value) -> Result<()> {
         let shown = format!("{source}: {key} = {value}");
+        if key == DATA_SET && value.as_str().is_some_and(|name| name != self.config.data.name) {
+            self.take_back_what_was_tied()?;
+        }
+        self.tied.retain(|tied| *tied != key);
         let Some(slot) = find(&mut self.merged, key) else {
             let keys = self.keys();
             return Err(unknown_key(source, key, &keys));
@@ -88,6 +108,17 @@ impl Layers {
         Ok(())
     }
 
+    /// Gives the keys that belong to the data set of an earlier layer their defaults.
+    fn take_back_what_was_tied(&mut self) -> Result<()> {
+        let mut defaults = Table::try_from(Config::default()).context("the configuration")?;
+        for key in std::mem::take(&mut self.tied) {
+            if let Some((slot, default)) = find(&mut self.merged, key).zip(find(&mut defaults, key)) {
+                *slot = default.clone();
+            }
+        }
+        Ok(())
+    }
+
     /// The configuration, checked against every rule.
     ///
     /// # Errors
@@ -98,12 +129,21 @@ impl Layers {
     }
 
     pub(super) fn add_table(&mut self, source: &str, table: Table) -> Result<()> {
+        let names_its_data_set = of_data(&table).any(|key| key == DATA_SET);
+        self.lay_on(source, table, names_its_data_set)
+    }
+
+    /// Lays a table on, with what it says of the number of images tied to its data set or for any.
+    fn lay_on(&mut self, source: &str, table: Table, is_of_one_data_set: bool) -> Result<()> {
+        let of_data: Vec<String> = of_data(&table).collect();
+        let tied = OF_THE_DATA_SET.into_iter().filter(|key| is_of_one_data_set && of_data.iter().any(|k| k == key));
         for (name, value) in table {
             match value {
                 Value::Table(section) => self.add_section(source, &name, section)?,
                 value => self.assign(source, &name, value)?,
             }
         }
+        self.tied.extend(tied);
         Ok(())
     }
 
@@ -130,6 +170,11 @@ impl Layers {
         }
         keys
     }
+}
+
+/// The dotted keys of a table's data section.
+fn of_data(table: &Table) -> impl Iterator<Item = String> {
+    table.get("data").and_then(Value::as_table).into_iter().flat_map(Table::keys).map(|key| format!("data.{key}"))
 }
 
 /// The value behind a dotted key, which is never a section.
@@ -250,6 +295,39 @@ mod tests {
         assert_eq!(config.model.latent_sizes, [8, 2]);
         assert_eq!(config.data.name, "images:some/folder");
         assert_eq!(config.optimiser.learning_rate, 1.0);
+    }
+
+    const OF_MNIST: &str = "[data]\nname = 'mnist'\ntrain_images = 100\nvalidation_images = 10\ntest_images = 50";
+
+    fn sizes(layers: Layers) -> (String, [usize; 3]) {
+        let data = layers.finish().unwrap().data;
+        (data.name, [data.train_images, data.validation_images, data.test_images])
+    }
+
+    #[test]
+    fn another_data_set_takes_the_limits_of_the_first_back() {
+        let mut layers = layers();
+        layers.add_text("mnist.toml", OF_MNIST).unwrap();
+        layers.set("data.name=mnist").unwrap();
+        layers.set("data.test_images=7").unwrap();
+        layers.set("data.name=omniglot").unwrap();
+        assert_eq!(sizes(layers), ("omniglot".into(), [0, 0, 7]));
+    }
+
+    #[test]
+    fn limits_of_the_same_data_set_or_of_any_stay() {
+        let mut same = layers();
+        same.add_text("mnist.toml", OF_MNIST).unwrap();
+        same.set("data.name=mnist").unwrap();
+        assert_eq!(sizes(same), ("mnist".into(), [100, 10, 50]));
+        let mut any = layers();
+        any.add_text("few.toml", "[data]\ntrain_images = 100").unwrap();
+        any.set("data.name=mnist").unwrap();
+        assert_eq!(sizes(any), ("mnist".into(), [100, 0, 0]));
+        let mut later = layers();
+        later.add_text("mnist.toml", OF_MNIST).unwrap();
+        later.add_text("omniglot.toml", "[data]\ntrain_images = 9\nname = 'omniglot'").unwrap();
+        assert_eq!(sizes(later), ("omniglot".into(), [9, 0, 0]));
     }
 
     #[test]

@@ -108,6 +108,18 @@ mod tests {
     }
 
     #[test]
+    fn the_limits_of_a_preset_are_for_its_own_data_set() {
+        let name = || ("--dataset", "data.name", Value::String("mnist".into()));
+        let limits = |flags: Vec<_>, sets: &[String]| {
+            let data = layered(&Sources { flags, sets, ..Sources::default() }).unwrap().data;
+            (data.train_images, data.test_images)
+        };
+        assert_eq!(limits(Vec::new(), &[]), (10_240, 1000));
+        assert_eq!(limits(vec![name()], &[]), (0, 0), "the limits of the glyphs are left for MNIST");
+        assert_eq!(limits(vec![name()], &["data.train_images=640".into()]), (640, 0));
+    }
+
+    #[test]
     fn a_saved_configuration_repeats_itself() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");

@@ -12,6 +12,8 @@ use crate::error::{Context, Error, Result};
 #[derive(Debug)]
 pub struct DeviceImages {
     pixels: Tensor,
+    /// Images that the split has, of which those on the device are the first.
+    in_split: usize,
     labels: Option<Vec<u32>>,
     shape: ImageShape,
     split: Split,
@@ -58,12 +60,17 @@ impl DeviceImages {
         };
         let pixels = pixels.context("copying the images to the device")?;
         let labels = images.labels().map(|labels| labels.values[..count].to_vec());
-        Ok(Self { pixels, labels, shape, split, treatment, seed, dtype })
+        Ok(Self { pixels, in_split: all, labels, shape, split, treatment, seed, dtype })
     }
 
     /// How many images there are.
     pub fn count(&self) -> usize {
         self.pixels.shape().sizes()[0]
+    }
+
+    /// How many images the split has: more than [`DeviceImages::count`] where the configuration has a limit.
+    pub const fn in_split(&self) -> usize {
+        self.in_split
     }
 
     /// Where they lie.

@@ -57,7 +57,7 @@ impl Training<'_> {
             groups: model.network.groups().iter().map(Group::name).collect(),
             samples: 1,
             split: images.split().to_string(),
-            images_in_split: images.count(),
+            images_in_split: images.in_split(),
             values: images.shape().values(),
             log_volume: images.log_volume(),
             checkpoint: self.checkpoints.last(),

@@ -9,9 +9,6 @@ use crate::config::Config;
 use crate::error::{Context, Error, Result};
 use crate::model::DeviceImages;
 
-/// What an error of the choice happened in.
-const DOING: &str = "choosing the labelled images";
-
 /// Labelled images: as many of each class, chosen by the run's seed.
 #[derive(Debug)]
 pub struct LabelledImages {
