@@ -183,7 +183,7 @@ fn values_are_those_of_a_second_implementation() {
             let x = subject.images(images);
             let groups = subject.model.groups();
             let noise = |group: usize, rows: usize| {
-                subject.pass().latent_noise(group + 1, [rows, groups[group].units].into()).unwrap()
+                subject.pass().posterior_noise(group + 1, [rows, groups[group].units].into()).unwrap()
             };
             let reference = Reference { store: &subject.store, config: subject.model.config(), noise: &noise };
             let expected = reference.terms(&x);

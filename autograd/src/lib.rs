@@ -55,7 +55,7 @@ mod tensor;
 pub use gradcheck::gradcheck;
 pub use op::{Case, CaseFunction, CaseInput, Declaration, Refused};
 pub use parameters::{Initialiser, Parameter, ParameterId, ParameterList, ParameterStore};
-pub use rung_kernels::backend::PixelMap;
+pub use rung_kernels::backend::{PixelMap, RowNoise};
 pub use rung_kernels::rng;
 pub use rung_kernels::{DType, Device, Error, Result, Shape, View, ViewMut};
 pub use tape::{Gradients, Tape};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use rung_kernels::backend::PixelMap;
+use rung_kernels::backend::{PixelMap, RowNoise};
 use rung_kernels::rng::Address;
 use rung_kernels::{DType, Device, Error, Result, Shape, SharedBuffer, View, ViewMut};
 
@@ -101,6 +101,14 @@ impl Tensor {
     /// If the device has no memory or the dtype is not a float.
     pub fn normal(device: &Device, dtype: DType, address: Address, shape: impl Into<Shape>) -> Result<Self> {
         Self::build(device, dtype, shape.into(), |out| device.fill_normal(address, out))
+    }
+
+    /// Standard normal numbers whose rows are addressed by example and sample: [rows, `noise.columns`]; see [`RowNoise`].
+    ///
+    /// # Errors
+    /// `Argument` if `rows` are no whole examples; if the device has no memory or the dtype is not a float.
+    pub fn normal_rows(device: &Device, dtype: DType, noise: RowNoise, rows: usize) -> Result<Self> {
+        Self::build(device, dtype, Shape::from([rows, noise.columns]), |out| device.fill_normal_rows(noise, out))
     }
 
     /// Uniform deviates on (0, 1); element i is element i of `address`.

@@ -15,8 +15,8 @@ use std::path::Path;
 
 use crate::batch::shuffled_at;
 use crate::npy::{NpyArray, NpyValues};
-use crate::{Binarisation, Dataset, Error, ImageShape, Images, Labels, Options, Pixels, Result, npz, streams};
-use rung_kernels::rng::Address;
+use crate::{Binarisation, Dataset, Error, ImageShape, Images, Labels, Options, Pixels, Result, npz};
+use rung_kernels::rng::{Address, Stream};
 
 const TRAIN: &[&str] = &["train", "x_train", "train_images"];
 const TRAIN_LABELS: &[&str] = &["y_train", "train_labels"];
@@ -75,7 +75,7 @@ pub(crate) fn split_for_testing(images: Images, seed: u64, path: &Path) -> Resul
     if count < 2 {
         return Err(Error::mismatch(path, "images", "at least 2, one to learn from and one to test on", count));
     }
-    let order = shuffled_at(&Address::new(seed, streams::SPLIT, 0), count as u32);
+    let order = shuffled_at(&Address::new(seed, Stream::Split.first(), 0), count as u32);
     let (test, train) = order.split_at((count / TEST_SHARE).max(1));
     let sorted = |part: &[u32]| {
         let mut part = part.to_vec();

@@ -2,14 +2,12 @@
 
 use std::ops::Range;
 
-use rung_kernels::rng::Address;
-
-use crate::streams;
+use rung_kernels::rng::{Address, Stream};
 
 /// The permutation of `0..count` that epoch `epoch` of the run with `seed` visits.
 ///
 /// Fisher and Yates from the back: for `k = 0, 1, …` and `last = count − 1 − k`, entry `last` is exchanged with entry
-/// `⌊w[k] · (last + 1) / 2³²⌋`, where `w[k]` is word `k` of the address (`seed`, [`streams::SHUFFLE`], `epoch`). Integers only,
+/// `⌊w[k] · (last + 1) / 2³²⌋`, where `w[k]` is word `k` of the address (`seed`, [`Stream::Shuffle`], `epoch`). Integers only,
 /// so the order is the same on every machine. (A place is favoured by at most `count / 2³²`: nothing a run could notice.)
 ///
 /// # Example
@@ -23,7 +21,7 @@ use crate::streams;
 /// ```
 #[must_use]
 pub fn shuffled(seed: u64, epoch: u64, count: u32) -> Vec<u32> {
-    shuffled_at(&Address::new(seed, streams::SHUFFLE, epoch), count)
+    shuffled_at(&Address::new(seed, Stream::Shuffle.first(), epoch), count)
 }
 
 /// The permutation of `0..count` made of the words of `address`; see [`shuffled`].
@@ -123,7 +121,7 @@ mod tests {
     /// Any change of these numbers changes every run ever made: the rule is part of the format of a run.
     #[test]
     fn the_rule_is_the_documented_one() {
-        let address = Address::new(7, streams::SHUFFLE, 2);
+        let address = Address::new(7, Stream::Shuffle.first(), 2);
         let mut by_hand: Vec<u32> = (0..6).collect();
         for (k, last) in (1..6).rev().enumerate() {
             by_hand.swap(last, (u64::from(address.word(k)) * (last as u64 + 1) / (1 << 32)) as usize);

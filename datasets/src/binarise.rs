@@ -7,9 +7,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use rung_kernels::rng::{Address, uniform_from_word};
+use rung_kernels::rng::{Address, Stream, uniform_from_word};
 
-use crate::{Error, Images, Pixels, Result, Split, streams};
+use crate::{Error, Images, Pixels, Result, Split};
 
 /// What is done to intensities before a Bernoulli likelihood sees them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -47,9 +47,9 @@ impl Binarisation {
     #[must_use]
     pub const fn address(self, split: Split, seed: u64, epoch: u64) -> Option<Address> {
         let stream = match split {
-            Split::Train => streams::BINARISE_TRAIN,
-            Split::Validation => streams::BINARISE_VALIDATION,
-            Split::Test => streams::BINARISE_TEST,
+            Split::Train => Stream::BinariseTrain.first(),
+            Split::Validation => Stream::BinariseValidation.first(),
+            Split::Test => Stream::BinariseTest.first(),
         };
         match (self, split) {
             (Self::None | Self::Threshold, _) => None,
@@ -157,9 +157,9 @@ pub fn dequantise(data: &Images, images: &[u32], split: Split, seed: u64, scale:
 #[must_use]
 pub const fn dequantise_address(split: Split, seed: u64) -> Address {
     let stream = match split {
-        Split::Train => streams::DEQUANTISE_TRAIN,
-        Split::Validation => streams::DEQUANTISE_VALIDATION,
-        Split::Test => streams::DEQUANTISE_TEST,
+        Split::Train => Stream::DequantiseTrain.first(),
+        Split::Validation => Stream::DequantiseValidation.first(),
+        Split::Test => Stream::DequantiseTest.first(),
     };
     Address::new(seed, stream, 0)
 }

@@ -36,7 +36,7 @@
 //! | `idx.rs`, `mat/`, `norb.rs`, `cifar.rs` | the published formats |
 //! | `npy.rs`, `npz.rs`, `arrays.rs`, `folder.rs` | a person's own data: NumPy arrays, read and written, and pictures |
 //! | `fetch.rs`, `checksum.rs` | mirrors, resumed downloads, checksums |
-//! | `binarise.rs`, `batch.rs`, `streams.rs` | the random choices, defined to the bit |
+//! | `binarise.rs`, `batch.rs` | the random choices, defined to the bit |
 //! | `glyphs/` | digits the program writes itself, for a first run without a download |
 //!
 //! # What was left out, and why
@@ -65,7 +65,6 @@ mod range;
 mod record;
 pub mod registry;
 mod source;
-pub mod streams;
 
 pub use binarise::Binarisation;
 pub use checksum::Checksum;

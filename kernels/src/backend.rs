@@ -24,7 +24,7 @@ use crate::{DType, Result};
 pub use crate::cpu::matmul::MatmulShape;
 pub use arguments::{
     AdamStep, AdamaxStep, BatchNorm, BatchNormVectors, BatchStatistics, Clipping, DeviceStatistics, GaussianGradient,
-    GaussianView, Matrix, PixelMap, RunningStatistics,
+    GaussianView, Matrix, PixelMap, RowNoise, RunningStatistics,
 };
 pub use convolution::Convolution;
 pub use convolutional::Convolutional;
@@ -439,6 +439,10 @@ pub trait Backend: Convolutional + Send + Sync + Debug {
 
     /// out[i] = standard normal, element i of the address (Box and Muller over its words).
     fn fill_normal(&self, address: Address, out: ViewMut<'_>) -> Result<()>;
+
+    /// out[r, c] = standard normal, addressed by the row's example and sample, so that it doesn't
+    /// depend on the rows beside it; see [`RowNoise`].
+    fn fill_normal_rows(&self, noise: RowNoise, out: ViewMut<'_>) -> Result<()>;
 
     /// out[i] = 1 with probability x[i], else 0: 1 where word < x[i] · 2³².
     fn bernoulli(&self, address: Address, x: View<'_>, out: ViewMut<'_>) -> Result<()>;

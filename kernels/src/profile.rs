@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::backend::{
     AdamStep, AdamaxStep, BatchNorm, BatchNormVectors, BatchStatistics, Clipping, Convolution, GaussianGradient,
-    GaussianView, LogisticMixture, Matrix, PixelMap,
+    GaussianView, LogisticMixture, Matrix, PixelMap, RowNoise,
 };
 use crate::rng::Address;
 use crate::{
@@ -207,6 +207,7 @@ settings!(
     BatchNorm,
     LogisticMixture,
     Address,
+    RowNoise,
     AdamStep,
     AdamaxStep
 );

@@ -1,13 +1,11 @@
 //! Data-dependent initialisation: the first pass through a model sets the scale of its layers (Salimans and Kingma 2016).
 
+use rung_autograd::rng::Phase;
 use rung_autograd::{ParameterStore, Result, Tensor};
 
 use crate::latent::LatentModel;
 use crate::objective::{ObjectiveConfig, bound};
 use crate::pass::{InitialValue, Initialisation, Mode, Pass};
-
-/// The noise of the pass: a step no training reaches.
-const INITIALISATION_STEP: u64 = u64::MAX - 1;
 
 /// Sets gain and bias of every weight-normalised layer from one batch of training images `x` [batch, `data_size`], in the order in which
 /// the layers are executed, so that each channel's output has the mean 0 and the standard deviation `output_sigma`; gives how many
@@ -23,7 +21,7 @@ pub fn initialise(
     seed: u64,
 ) -> Result<usize> {
     let mut initialisation = Initialisation { output_sigma, values: Vec::new() };
-    let mut pass = Pass::new(store, None, Mode::Initialise(&mut initialisation), seed, INITIALISATION_STEP);
+    let mut pass = Pass::new(store, None, Mode::Initialise(&mut initialisation), seed, Phase::Initialisation.first());
     bound(model, &mut pass, x, &ObjectiveConfig::default())?;
     for InitialValue { parameter, value } in &initialisation.values {
         store.set(*parameter, &value.to_f64()?)?;

@@ -1,7 +1,7 @@
 //! One pass through a model: where its parameters, statistics and noise come from.
 
 use rung_autograd::ops::FrozenStatistics;
-use rung_autograd::rng::Address;
+use rung_autograd::rng::{Address, Stream};
 use rung_autograd::{Error, ParameterId, ParameterStore, Result, Shape, Tape, Tensor};
 
 use crate::statistics::{Statistics, StatisticsId};
@@ -60,10 +60,6 @@ pub struct Pass<'a> {
     recomputes: bool,
 }
 
-/// Streams of random numbers, by purpose; the layer is added.
-const LATENT_STREAM: u32 = 0x1000;
-const DROPOUT_STREAM: u32 = 0x0010_0000;
-
 impl<'a> Pass<'a> {
     /// A pass whose noise is that of `step` in the run with this `seed`. With a tape, parameters are tracked.
     #[must_use]
@@ -109,12 +105,24 @@ impl<'a> Pass<'a> {
         self.store.tensor(id, self.tape)
     }
 
-    /// The noise of latent layer `layer` (1 is nearest to the data).
+    /// The noise of latent group `group` (1 is nearest to the data) where it is drawn from q: [rows, units].
     ///
     /// # Errors
-    /// If the device has no memory.
-    pub fn latent_noise(&self, layer: usize, shape: Shape) -> Result<Tensor> {
-        let address = Address::new(self.seed, LATENT_STREAM + layer as u32, self.step);
+    /// If the device has no memory; `Argument` if the rows are not those of the pass's images.
+    pub fn posterior_noise(&self, group: usize, shape: Shape) -> Result<Tensor> {
+        self.latent_noise(Stream::PosteriorLatent, group, shape)
+    }
+
+    /// The same where it is drawn from p: independent of what the bottom-up pass drew for the group.
+    ///
+    /// # Errors
+    /// As [`Pass::posterior_noise`].
+    pub fn prior_noise(&self, group: usize, shape: Shape) -> Result<Tensor> {
+        self.latent_noise(Stream::PriorLatent, group, shape)
+    }
+
+    fn latent_noise(&self, stream: Stream, group: usize, shape: Shape) -> Result<Tensor> {
+        let address = Address::new(self.seed, stream.nth(group)?, self.step);
         Tensor::normal(self.store.device(), self.store.dtype(), address, shape)
     }
 
@@ -126,7 +134,7 @@ impl<'a> Pass<'a> {
         if rate == 0.0 || !self.drops_units {
             return Ok(x.clone());
         }
-        x.dropout(rate, Address::new(self.seed, DROPOUT_STREAM + layer as u32, self.step))
+        x.dropout(rate, Address::new(self.seed, Stream::Dropout.nth(layer)?, self.step))
     }
 
     /// Where layers with data-dependent initialisation note their first values, if this is the pass in which they find them.

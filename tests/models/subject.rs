@@ -115,7 +115,7 @@ impl Subject {
         let statistics: BTreeMap<_, _> = self.statistics.iter().map(of_layer).collect();
         let config = self.hierarchy.config().clone();
         let noise = |(index, &units): (usize, &usize)| {
-            rows_of(&self.pass(from).latent_noise(index + 1, [rows, units].into()).unwrap())
+            rows_of(&self.pass(from).posterior_noise(index + 1, [rows, units].into()).unwrap())
         };
         let noise = config.latent_sizes.iter().enumerate().map(noise).collect();
         Reference { config, parameters, statistics: (from == From::Frozen).then_some(statistics), noise }

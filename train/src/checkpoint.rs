@@ -14,6 +14,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
+use rung_autograd::rng::Phase;
 use safetensors::SafeTensors;
 use serde_json::{Map, Value, json};
 
@@ -23,9 +24,6 @@ use crate::error::{Error, Result};
 pub use store::{Checkpoints, Loaded};
 
 const CHECKSUM: &str = "content_crc32";
-/// More steps than any training makes; larger counts would overflow what is computed from them.
-const MOST_STEPS: u64 = 1 << 53;
-
 /// The number format of a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dtype {
@@ -170,7 +168,7 @@ impl CheckpointData {
     /// If there is no such number, or one that no training can have reached.
     pub fn steps(&self, key: &str) -> Result<u64> {
         let text = self.metadata.get(key).ok_or_else(|| Error::new(format!("the checkpoint has no {key}")))?;
-        let steps = text.parse().ok().filter(|steps| *steps <= MOST_STEPS);
+        let steps = text.parse().ok().filter(|steps| Phase::Training.range().contains(steps));
         steps.ok_or_else(|| Error::new(format!("the checkpoint's {key} is {text}: no number of steps")))
     }
 

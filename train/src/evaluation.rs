@@ -5,15 +5,13 @@
 //! L_K = m + ln s − ln K.
 
 use rung_autograd::Tensor;
+use rung_autograd::rng::Phase;
 use rung_models::{Sampled, Statistics};
 
 use crate::awake::Awake;
 use crate::chunks::in_chunks;
 use crate::error::{Error, Result};
 use crate::model::{DeviceImages, Model};
-
-/// Steps of the noise of an evaluation start here, far from those of training.
-const EVALUATION_STEPS: u64 = 1 << 48;
 
 /// Rows computed at once unless a person says otherwise.
 pub const DEFAULT_ROWS: u32 = 1000;
@@ -106,7 +104,7 @@ pub fn evaluate(
     while start < count {
         let samples_at_once = request.importance_samples.min(rows).max(1);
         let size = (rows / samples_at_once).clamp(1, count - start);
-        let first_step = EVALUATION_STEPS + (batch << 24);
+        let first_step = Phase::Evaluation.first() + (batch << 24);
         batch += 1;
         let evaluated =
             images.range(start, size, 0).map_err(|error| Error::caused("gathering images", error)).and_then(|x| {
@@ -315,7 +313,7 @@ fn error_rate(
         || false,
         |part| {
             let (start, size) = (part.start, part.len());
-            let mut pass = model.frozen_pass(statistics, request.seed, EVALUATION_STEPS + start as u64);
+            let mut pass = model.frozen_pass(statistics, request.seed, Phase::Evaluation.first() + start as u64);
             let x = images.range(start, size, 0).map_err(failed)?;
             let log_q = classifier.class_log_probs(&mut pass, &x).and_then(|log_q| log_q.to_f64()).map_err(failed)?;
             for (row, &label) in log_q.chunks_exact(classes).zip(&labels[start..]) {
@@ -406,7 +404,7 @@ mod tests {
                 .unwrap()
         };
         let all_at_once = with(30);
-        let mut pass = model.frozen_pass(&model.statistics, 3, EVALUATION_STEPS);
+        let mut pass = model.frozen_pass(&model.statistics, 3, Phase::Evaluation.first());
         let objective = ObjectiveConfig { importance_samples: 6, ..ObjectiveConfig::default() };
         let expected = bound(&*model.network, &mut pass, &images.range(0, 5, 0).unwrap(), &objective).unwrap();
         assert!((all_at_once.bound_k.mean + expected.loss.to_scalar().unwrap()).abs() < 1e-9);

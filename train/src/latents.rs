@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use rung_autograd::rng::Phase;
 use rung_models::{Group, Latent, Statistics};
 
 use crate::chunks::in_chunks;
@@ -10,8 +11,6 @@ use crate::model::{DeviceImages, Model};
 
 /// Images that pass through the model at once.
 const BATCH: usize = 1000;
-/// Steps of the noise of latents start here, far from those of training, evaluation and pictures.
-const ENCODING_STEPS: u64 = 1 << 52;
 
 /// One layer of all images so far, [images, units] row by row.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -63,7 +62,7 @@ fn batch(
     seed: u64,
 ) -> rung_autograd::Result<Vec<[Vec<f32>; 3]>> {
     let x = images.range(part.start, part.len(), 0)?;
-    let mut pass = model.frozen_pass(statistics, seed, ENCODING_STEPS + part.start as u64);
+    let mut pass = model.frozen_pass(statistics, seed, Phase::Encoding.first() + part.start as u64);
     let sampled = model.network.infer(&mut pass, &x, 1)?;
     let read = |latent: &Latent| Ok([latent.z.to_f32()?, latent.q.mean.to_f32()?, latent.q.variance.to_f32()?]);
     sampled.latents.iter().map(read).collect()

@@ -7,7 +7,7 @@ pub mod snapshot;
 pub use architecture::{Architecture, family_name, published_shape};
 pub use images::DeviceImages;
 
-use rung_autograd::rng::Address;
+use rung_autograd::rng::{Address, Stream};
 use rung_autograd::{DType, Device, ParameterList, ParameterStore, Tensor};
 use rung_datasets::ImageShape;
 use rung_datasets::batch::shuffled;
@@ -17,9 +17,6 @@ use crate::checkpoint::CheckpointData;
 use crate::config::Config;
 use crate::error::{Context, Result};
 use crate::evaluation::DEFAULT_ROWS;
-
-/// The stream of the first parameter's initial values; each further parameter has the next.
-const INITIAL_VALUES: u32 = 0x0100_0000;
 
 /// Metadata key of the shape of an image, channels x height x width.
 pub const IMAGE_SHAPE: &str = "image_shape";
@@ -56,7 +53,7 @@ impl Model {
         let architecture = Architecture::new(config, shape);
         let (mut parameters, mut statistics) = (ParameterList::new(), StatisticsList::default());
         let network = architecture.build(&mut parameters, &mut statistics)?;
-        let address = Address::new(config.train.seed, INITIAL_VALUES, 0);
+        let address = Address::new(config.train.seed, Stream::InitialValue.first(), 0);
         let store = parameters.build(device, dtype, address).context("allocating the parameters")?;
         let statistics = statistics.build(device, dtype).context("allocating the statistics")?;
         Ok(Self { architecture, shape, network, store, statistics })

@@ -1,18 +1,13 @@
 //! Pictures of what a model knows: samples and reconstructions as images.
 
 use rung_autograd::Tensor;
-use rung_autograd::rng::Address;
+use rung_autograd::rng::{Address, Phase, Stream};
 use rung_datasets::ImageShape;
 use rung_models::{LatentSource, Statistics};
 
 use crate::error::{Context, Error, Result};
 use crate::model::{DeviceImages, Model};
 use crate::picture::Images;
-
-/// Steps of the noise of pictures start here, far from those of training and evaluation.
-pub const PICTURE_STEPS: u64 = 1 << 56;
-/// The stream of drawn pixels.
-const PIXELS: u32 = 0x2000;
 
 /// What of p(x|z) is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,11 +38,11 @@ pub fn samples(
     let (LatentSource::StandardNormal { layer, .. }
     | LatentSource::SharedAbove { layer, .. }
     | LatentSource::Given { layer, .. }) = *source;
-    let mut pass = model.frozen_pass(statistics, seed, PICTURE_STEPS + layer as u64);
+    let mut pass = model.frozen_pass(statistics, seed, Phase::Sample.nth(layer).context(doing)?);
     let p_x = model.network.generate(&mut pass, source).context(doing)?;
     let pixels = match drawing {
         Drawing::Mean => p_x.mean(),
-        Drawing::Sample => p_x.sample(Address::new(seed, PIXELS, PICTURE_STEPS)),
+        Drawing::Sample => p_x.sample(Address::new(seed, Stream::DrawnPixel.first(), Phase::Sample.first())),
     };
     images(&pixels.context(doing)?, model.shape)
 }
@@ -65,7 +60,7 @@ pub fn reconstructions(
 ) -> Result<Images> {
     let doing = "reconstructing images";
     let x = data.range(0, count, 0).context(doing)?;
-    let mut pass = model.frozen_pass(statistics, seed, PICTURE_STEPS);
+    let mut pass = model.frozen_pass(statistics, seed, Phase::Reconstruction.first());
     let sampled = model.network.infer(&mut pass, &x, 1).context(doing)?;
     let reconstructions = images(&sampled.p_x.mean().context(doing)?, data.shape())?;
     images(&data.intensities(0, count).context(doing)?, data.shape())?.side_by_side(&reconstructions)

@@ -1,12 +1,10 @@
 //! Exact statistics of batch normalisation over a whole training set (specification section 6.3).
 
+use rung_autograd::rng::Phase;
 use rung_models::{Statistics, WholeData};
 
 use crate::error::{Context, Result};
 use crate::model::{DeviceImages, Model};
-
-/// The noise of the pass that collects statistics: a step no training reaches.
-const COLLECTION_STEP: u64 = u64::MAX;
 
 /// Images that pass through a layer at once: their widest hidden layer stays in a processor's cache.
 const CHUNK: usize = 1000;
@@ -25,7 +23,7 @@ pub fn collect(model: &Model, images: &DeviceImages, seed: u64, epoch: u64) -> R
     let collect = |chunk: usize| -> Result<Statistics> {
         let mut statistics = model.statistics.copied().context("copying the statistics")?;
         let data = WholeData { images: &batch, count: images.count(), chunk };
-        let noise = (seed, COLLECTION_STEP);
+        let noise = (seed, Phase::Statistics.first());
         let collected = model.network.collect_statistics(&model.store, &data, noise, &mut statistics);
         collected.context("collecting statistics")?;
         Ok(statistics)

@@ -10,9 +10,9 @@ mod pen;
 mod shapes;
 
 use rayon::prelude::*;
-use rung_kernels::rng::{Address, Philox};
+use rung_kernels::rng::{Address, Philox, Stream};
 
-use crate::{Binarisation, Dataset, ImageShape, Images, Labels, Pixels, Result, streams};
+use crate::{Binarisation, Dataset, ImageShape, Images, Labels, Pixels, Result};
 
 /// Rows and columns of a glyph.
 pub const SIDE: usize = 28;
@@ -55,7 +55,7 @@ impl Default for GlyphCounts {
 #[must_use]
 pub fn glyph(seed: u64, index: u64) -> ([u8; SIDE * SIDE], u32) {
     let class = (index % CLASSES as u64) as u32;
-    let mut rng = Philox::new(Address::new(seed, streams::GLYPHS, index));
+    let mut rng = Philox::new(Address::new(seed, Stream::Glyph.first(), index));
     let strokes = hand::write(class as usize, &mut rng);
     (pen::draw(&strokes), class)
 }

@@ -4,6 +4,7 @@ use crate::buffer::PoolStatistics;
 use crate::function::UnaryFunction;
 use crate::rng::Address;
 use crate::view::{View, ViewMut};
+use crate::{Error, Result};
 
 /// Rows and columns of a matrix, or of several alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +103,59 @@ pub enum PixelMap {
     Bernoulli(Address),
     /// value = (pixel + u) · factor with u uniform on (0, 1), addressed likewise.
     Dequantise(Address, f64),
+}
+
+/// Standard normal numbers of a matrix whose rows are samples of examples: row = example · `samples` +
+/// sample.
+///
+/// Example e has the address of step `address.step + e`, and column c of its sample s there is element
+/// `4·⌈columns/4⌉·(first_sample + s) + c`: a row starts with a block of four words of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowNoise {
+    /// Where the first example's numbers lie.
+    pub address: Address,
+    /// Columns of the matrix.
+    pub columns: usize,
+    /// Rows of an example.
+    pub samples: usize,
+    /// Which of an example's samples is its first row.
+    pub first_sample: usize,
+}
+
+impl RowNoise {
+    /// Blocks of four words in a row.
+    pub(crate) const fn blocks(&self) -> usize {
+        self.columns.div_ceil(4)
+    }
+
+    /// The address of a row's numbers, and the first of its blocks there.
+    pub(crate) fn row(&self, row: usize) -> (Address, u32) {
+        let (example, sample) = (row / self.samples, row % self.samples);
+        let address = Address { step: self.address.step + example as u64, ..self.address };
+        (address, ((self.first_sample + sample) * self.blocks()) as u32)
+    }
+
+    /// How many rows an array of `len` elements has.
+    ///
+    /// # Errors
+    /// `Argument` if they are no whole rows of whole examples, or more than there are addresses for.
+    pub(crate) fn rows(&self, name: &'static str, len: usize) -> Result<usize> {
+        let Self { address, columns, samples, first_sample } = *self;
+        let rows = len.checked_div(columns).unwrap_or(0);
+        if rows * columns != len || rows.checked_rem(samples).unwrap_or(rows) != 0 {
+            let what = format!("{len} elements are no rows of {columns}, {samples} for each example");
+            return Err(Error::argument(name, what));
+        }
+        let blocks = first_sample.checked_add(samples).and_then(|samples| samples.checked_mul(self.blocks()));
+        if blocks.is_none_or(|blocks| blocks > 1 << 32) {
+            let what = format!("sample {first_sample} of {columns} columns is beyond 2³² blocks of words");
+            return Err(Error::argument(name, what));
+        }
+        if address.step.checked_add(rows as u64).is_none() {
+            return Err(Error::argument(name, format!("no steps are left for {rows} rows after {}", address.step)));
+        }
+        Ok(rows)
+    }
 }
 
 /// One step of Adam (Kingma and Ba 2015), with the moments not corrected one by one.

@@ -42,7 +42,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::backend::{
     AdamStep, AdamaxStep, Backend, BatchNorm, BatchNormVectors, BatchStatistics, Clipping, Convolution, Convolutional,
-    DeviceStatistics, GaussianGradient, GaussianView, LogisticMixture, Matrix, PixelMap,
+    DeviceStatistics, GaussianGradient, GaussianView, LogisticMixture, Matrix, PixelMap, RowNoise,
 };
 use crate::buffer::{Pool, SharedBuffer};
 use crate::profile::{Profile, Work};
@@ -238,6 +238,7 @@ impl Backend for Cpu {
 
         random::fill_uniform(address: Address, out: ViewMut<'_>);
         random::fill_normal(address: Address, out: ViewMut<'_>);
+        random::fill_normal_rows(noise: RowNoise, out: ViewMut<'_>);
         random::bernoulli(address: Address, x: View<'_>, out: ViewMut<'_>);
         random::dropout(address: Address, rate: f64, x: View<'_>, out: ViewMut<'_>);
 

@@ -4,9 +4,10 @@
 //! element gets depends on its index alone.
 
 use super::lanes::Aligned;
-use super::parallel::{HEAVY, LIGHT, for_each_block, for_each_block_of};
+use super::parallel::{HEAVY, LIGHT, Rows, for_each_block, for_each_block_of, rows};
 use super::real::Real;
 use super::typed::{Extent, Float, check, for_float, operands};
+use crate::backend::RowNoise;
 use crate::rng::{Address, philox4x32};
 use crate::{Error, Result, View, ViewMut};
 
@@ -19,16 +20,29 @@ const BATCH: usize = 4 * COUNTERS;
 /// Elements of a task: a whole number of batches, so that only the last one of an array is cut short.
 const TASK: usize = 16 * BATCH;
 
-/// The four words of each of `COUNTERS` neighbouring counters, word by word.
+/// `COUNTERS` numbers for each of the four places of a counter, of its words, or of a quad of normal numbers.
+type Lanes<T> = Aligned<[[T; COUNTERS]; 4]>;
+
+/// The four words of each counter, word by word.
 #[inline(always)]
-fn words_by_lane(address: &Address, first_counter: u32) -> Aligned<[[u32; COUNTERS]; 4]> {
+fn words_of(key: [u32; 2], counter: impl Fn(usize) -> [u32; 4]) -> Lanes<u32> {
     let mut words = Aligned([[0; COUNTERS]; 4]);
-    let (key, base) = (address.key(), address.counter(first_counter));
     for i in 0..COUNTERS {
-        let [a, b, c, d] = philox4x32(key, [base[0].wrapping_add(i as u32), base[1], base[2], base[3]]);
+        let [a, b, c, d] = philox4x32(key, counter(i));
         (words.0[0][i], words.0[1][i], words.0[2][i], words.0[3][i]) = (a, b, c, d);
     }
     words
+}
+
+/// The four words of each of `COUNTERS` neighbouring counters, word by word.
+#[inline(always)]
+fn words_by_lane(address: &Address, first_counter: u32) -> Lanes<u32> {
+    let base = address.counter(first_counter);
+    words_of(
+        address.key(),
+        #[inline(always)]
+        |i| [base[0].wrapping_add(i as u32), base[1], base[2], base[3]],
+    )
 }
 
 /// Writes four lanes one after the other: out[4i + k] = lanes[k][i].
@@ -124,22 +138,89 @@ fn normal<T: Float>(address: Address, out: &mut [T]) {
     });
 }
 
-/// The normal deviates of up to `BATCH` elements from the first of a counter.
+/// The quad of normal numbers that is made of each four words.
 #[allow(clippy::needless_range_loop, reason = "eight arrays are walked at once")]
 #[inline(always)]
-fn normal_batch<T: Real>(address: &Address, counter: u32, out: &mut [T]) {
-    let Aligned(words) = words_by_lane(address, counter);
+fn normal_lanes<T: Real>(Aligned(words): &Lanes<u32>) -> Lanes<T> {
     let mut lanes = Aligned([[T::ZERO; COUNTERS]; 4]);
     for i in 0..COUNTERS {
         let [a, b, c, d] = T::normal_quad([words[0][i], words[1][i], words[2][i], words[3][i]]);
         (lanes.0[0][i], lanes.0[1][i], lanes.0[2][i], lanes.0[3][i]) = (a, b, c, d);
     }
+    lanes
+}
+
+/// The normal deviates of up to `BATCH` elements from the first of a counter.
+#[inline(always)]
+fn normal_batch<T: Real>(address: &Address, counter: u32, out: &mut [T]) {
+    let lanes = normal_lanes(&words_by_lane(address, counter));
     if let Ok(out) = <&mut [T; BATCH]>::try_from(&mut *out) {
         return interleave(&lanes.0, out);
     }
     let mut values = [T::ZERO; BATCH];
     interleave(&lanes.0, &mut values);
     out.copy_from_slice(&values[..out.len()]);
+}
+
+/// `Backend::fill_normal_rows`.
+pub(super) fn fill_normal_rows(noise: RowNoise, out: ViewMut<'_>) -> Result<()> {
+    const NAME: &str = "fill_normal_rows";
+    let count = noise.rows(NAME, out.len())?;
+    for_float!(NAME, (out) => normal_rows(noise, count, out));
+    Ok(())
+}
+
+fn normal_rows<T: Float>(noise: RowNoise, count: usize, out: &mut [T]) {
+    let columns = noise.columns;
+    for_each_block_of(TASK / columns.max(1), count, columns * HEAVY, rows(out, columns), |range, mut out| {
+        T::vectorised(
+            #[inline(always)]
+            || normal_rows_of(noise, range.start, range.len(), &mut out),
+        );
+    });
+}
+
+/// The normal numbers of `count` rows from `first` on. Rows are short, so that one batch of counters serves several.
+#[inline(always)]
+fn normal_rows_of<T: Float>(noise: RowNoise, first: usize, count: usize, out: &mut Rows<&mut [T]>) {
+    let blocks = noise.blocks();
+    let (mut row, mut block) = (0, 0);
+    while row < count {
+        let mut counters = [[0; COUNTERS]; 4];
+        let (first_row, first_block) = (row, block);
+        let mut filled = 0;
+        while filled < COUNTERS && row < count {
+            let (address, first_counter) = noise.row(first + row);
+            let [start, stream, low, high] = address.counter(first_counter + block as u32);
+            let end = COUNTERS.min(filled + blocks - block);
+            for (word, same) in counters.iter_mut().zip([start, stream, low, high]) {
+                word[filled..end].fill(same);
+            }
+            for (word, i) in counters[0][filled..end].iter_mut().zip(0..) {
+                *word = word.wrapping_add(i);
+            }
+            block += end - filled;
+            filled = end;
+            if block == blocks {
+                (row, block) = (row + 1, 0);
+            }
+        }
+        let words = words_of(
+            noise.address.key(),
+            #[inline(always)]
+            |i| [counters[0][i], counters[1][i], counters[2][i], counters[3][i]],
+        );
+        let mut quads = [T::ZERO; BATCH];
+        interleave(&normal_lanes(&words).0, &mut quads);
+        let (mut row, mut block, mut taken) = (first_row, first_block, 0);
+        while taken < filled {
+            let here = (blocks - block).min(filled - taken);
+            let part = &mut out.row(row)[4 * block..];
+            let width = part.len().min(4 * here);
+            part[..width].copy_from_slice(&quads[4 * taken..4 * taken + width]);
+            (row, block, taken) = (row + 1, 0, taken + here);
+        }
+    }
 }
 
 /// `Backend::bernoulli`.
@@ -220,6 +301,46 @@ mod tests {
             assert_close("normal", &normals, &expected, 2e-6);
             assert!(uniforms.iter().all(|&u| 0.0 < u && u < 1.0));
         }
+    }
+
+    /// Whatever part of a matrix of samples is asked for, its rows have the numbers of their examples and samples.
+    #[test]
+    fn rows_have_the_numbers_of_their_example_and_sample_however_they_are_cut() {
+        for columns in [1, 2, 4, 7, 64, 300] {
+            let all = RowNoise { address: ADDRESS, columns, samples: 5, first_sample: 0 };
+            let (examples, len) = (7, 7 * 5 * columns);
+            let whole = same_on_any_threads(|| {
+                let mut out = vec![0f32; len];
+                fill_normal_rows(all, ViewMut::F32(&mut out)).unwrap();
+                out
+            });
+            for (example, first_sample, samples) in [(0, 0, 2), (2, 1, 3), (6, 4, 1)] {
+                let address = Address { step: ADDRESS.step + example as u64, ..ADDRESS };
+                let mut part = vec![0f32; (examples - example) * samples * columns];
+                let noise = RowNoise { address, samples, first_sample, ..all };
+                fill_normal_rows(noise, ViewMut::F32(&mut part)).unwrap();
+                for (row, part) in part.chunks(columns).enumerate() {
+                    let there = (example + row / samples) * 5 + first_sample + row % samples;
+                    assert_eq!(part, &whole[there * columns..][..columns], "{noise:?}, row {row}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_that_have_no_addresses_are_refused() {
+        let noise = RowNoise { address: ADDRESS, columns: 3, samples: 2, first_sample: 0 };
+        let refused = |noise, len: usize| {
+            let mut out = vec![0f32; len];
+            fill_normal_rows(noise, ViewMut::F32(&mut out)).unwrap_err().to_string()
+        };
+        assert!(refused(noise, 7).contains("7 elements are no rows of 3, 2 for each example"));
+        assert!(refused(noise, 9).contains("9 elements"));
+        assert!(refused(RowNoise { samples: 0, ..noise }, 3).contains("0 for each example"));
+        assert!(refused(RowNoise { first_sample: usize::MAX, ..noise }, 6).contains("beyond 2³²"));
+        assert!(refused(RowNoise { first_sample: (1 << 32) - 1, ..noise }, 6).contains("beyond 2³²"));
+        let last = Address { step: u64::MAX, ..ADDRESS };
+        assert!(refused(RowNoise { address: last, ..noise }, 6).contains("no steps are left"));
     }
 
     #[test]

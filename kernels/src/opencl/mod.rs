@@ -36,7 +36,7 @@ use std::sync::Arc;
 
 use crate::backend::{
     AdamStep, AdamaxStep, Backend, BatchNorm, BatchNormVectors, BatchStatistics, Clipping, Convolution, Convolutional,
-    DeviceStatistics, GaussianGradient, GaussianView, LogisticMixture, Matrix, PixelMap,
+    DeviceStatistics, GaussianGradient, GaussianView, LogisticMixture, Matrix, PixelMap, RowNoise,
 };
 use crate::buffer::SharedBuffer;
 use crate::profile::{Profile, Work};
@@ -217,6 +217,7 @@ impl Backend for OpenCl {
 
         random::fill_uniform(address: Address, out: ViewMut<'_>);
         random::fill_normal(address: Address, out: ViewMut<'_>);
+        random::fill_normal_rows(noise: RowNoise, out: ViewMut<'_>);
         random::bernoulli(address: Address, x: View<'_>, out: ViewMut<'_>);
         random::dropout(address: Address, rate: f64, x: View<'_>, out: ViewMut<'_>);
 

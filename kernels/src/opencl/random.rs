@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use super::program::File;
+use crate::backend::RowNoise;
 use crate::check::{Extent, check, common_float, operands};
 use crate::rng::Address;
 use crate::{Error, Result, View, ViewMut};
@@ -32,6 +33,16 @@ pub(super) fn fill_normal(context: &Context, address: Address, mut out: ViewMut<
     let (n, dtype) = (out.len(), common_float(NAME, operands!(out))?);
     let launch = context.launch(NAME, dtype, File::Random, "fill_normal").count(n).eight(words(address));
     launch.output(&mut out).over(n.div_ceil(QUAD))
+}
+
+/// `Backend::fill_normal_rows`.
+pub(super) fn fill_normal_rows(context: &Context, noise: RowNoise, mut out: ViewMut<'_>) -> Result<()> {
+    const NAME: &str = "fill_normal_rows";
+    let quads = noise.rows(NAME, out.len())? * noise.blocks();
+    let dtype = common_float(NAME, operands!(out))?;
+    let launch = context.launch(NAME, dtype, File::Random, "fill_normal_rows").count(quads).eight(words(noise.address));
+    let launch = launch.count(noise.columns).count(noise.samples).count(noise.first_sample);
+    launch.output(&mut out).over(quads)
 }
 
 /// `Backend::bernoulli`.

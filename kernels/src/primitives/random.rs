@@ -2,11 +2,13 @@
 
 use super::Primitive;
 use super::case::{Case, Draw, Expected, LENGTHS};
-use crate::rng::{normal_at, uniform_at};
+use crate::backend::RowNoise;
+use crate::rng::{Address, normal_at, uniform_at};
 
-pub(super) static PRIMITIVES: [Primitive; 4] = [
+pub(super) static PRIMITIVES: [Primitive; 5] = [
     Primitive { name: "fill_uniform", cases: fill_uniform },
     Primitive { name: "fill_normal", cases: fill_normal },
+    Primitive { name: "fill_normal_rows", cases: fill_normal_rows },
     Primitive { name: "bernoulli", cases: bernoulli },
     Primitive { name: "dropout", cases: dropout },
 ];
@@ -37,10 +39,36 @@ fn fill_normal(draw: &mut Draw) -> Vec<Case> {
             Case::new(format!("{address:?}, length {len}"))
                 .output(len)
                 .call(move |device, _, out| device.fill_normal(address, out[0].reborrow()))
-                // Where the angle is near a multiple of π/2, the error is absolute: that of the angle (4 ε) times the radius (at most 6.8).
+                .expect(move |_, _| vec![(0..len).map(|i| normal(&address, i)).collect()]),
+        );
+    }
+    cases
+}
+
+/// Where the angle is near a multiple of π/2, the error is absolute: that of the angle (4 ε) times the radius (at most 6.8).
+fn normal(address: &Address, element: usize) -> Expected {
+    let value = normal_at(address, element);
+    Expected { value, scale: 8.0 * value.abs() + 28.0 }
+}
+
+fn fill_normal_rows(draw: &mut Draw) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (examples, samples, columns) in [(0, 1, 3), (1, 1, 1), (3, 2, 5), (2, 7, 16), (5, 3, 67), (41, 13, 4)] {
+        // Some steps carry from the lower word to the upper one.
+        let address = Address { step: draw.address().step + u64::from(u32::MAX) - 1, ..draw.address() };
+        let noise = RowNoise { address, columns, samples, first_sample: 3 * columns };
+        cases.push(
+            Case::new(format!("{noise:?}, {examples} examples"))
+                .output(examples * samples * columns)
+                .call(move |device, _, out| device.fill_normal_rows(noise, out[0].reborrow()))
                 .expect(move |_, _| {
-                    let value = |i: usize| normal_at(&address, i);
-                    vec![(0..len).map(|i| Expected { value: value(i), scale: 8.0 * value(i).abs() + 28.0 }).collect()]
+                    let value = |i: usize| {
+                        let (row, column) = (i / columns, i % columns);
+                        let (example, sample) = (row / samples, row % samples + noise.first_sample);
+                        let address = Address { step: address.step + example as u64, ..address };
+                        normal(&address, sample * columns.next_multiple_of(4) + column)
+                    };
+                    vec![(0..examples * samples * columns).map(value).collect()]
                 }),
         );
     }

@@ -100,14 +100,14 @@ impl Biva {
         if self.config.paths == Paths::Bidirectional { 2 * index } else { index }
     }
 
-    /// A sample of the group at this position, with noise of its own for every row or one for all.
-    fn draw(&self, pass: &Pass<'_>, group: usize, distribution: &Gaussian, is_shared: bool) -> Result<Tensor> {
-        let shape = *distribution.mean.shape();
+    /// A sample of the group at this position from its p, with noise of its own for every row or one for all.
+    fn sample_prior(&self, pass: &Pass<'_>, group: usize, p: &Gaussian, is_shared: bool) -> Result<Tensor> {
+        let shape = *p.mean.shape();
         if is_shared {
-            let noise = pass.latent_noise(group + 1, shape.with_axis(0, 1))?;
-            return distribution.sample_with(&noise.repeat_rows(shape.sizes()[0])?);
+            let noise = pass.prior_noise(group + 1, shape.with_axis(0, 1))?;
+            return p.sample_with(&noise.repeat_rows(shape.sizes()[0])?);
         }
-        distribution.sample_with(&pass.latent_noise(group + 1, shape)?)
+        p.sample_with(&pass.prior_noise(group + 1, shape)?)
     }
 
     /// Samples of a stage's groups given what is above: from q where the way up's findings are given, else from p.
@@ -125,14 +125,19 @@ impl Biva {
         if let Some(p) = p_bottom_up {
             let (q, z) = match bottom_up {
                 Some(found) => found,
-                None => (p.clone(), self.draw(pass, first, &p, is_shared)?),
+                None => (p.clone(), self.sample_prior(pass, first, &p, is_shared)?),
             };
             latents.bottom_up = Some(Latent { q, p: Some(p), z });
         }
         if let Some(p) = p_top_down {
             let position = first + usize::from(latents.bottom_up.is_some());
-            let q = q_top_down.unwrap_or_else(|| p.clone());
-            let z = self.draw(pass, position, &q, is_shared)?;
+            let (q, z) = match q_top_down {
+                Some(q) => {
+                    let z = sample_posterior(pass, position, &q)?;
+                    (q, z)
+                }
+                None => (p.clone(), self.sample_prior(pass, position, &p, is_shared)?),
+            };
             latents.top_down = Some(Latent { q, p: Some(p), z });
         }
         Ok(latents)
@@ -140,7 +145,7 @@ impl Biva {
 
     /// The way up, with a sample of every bottom-up group.
     fn ascend(&self, pass: &mut Pass<'_>, x: &Tensor) -> Result<Vec<StageFeatures>> {
-        let draw = |pass: &mut Pass<'_>, index: usize, q: &Gaussian| self.draw(pass, self.first_group(index), q, false);
+        let draw = |pass: &mut Pass<'_>, index: usize, q: &Gaussian| sample_posterior(pass, self.first_group(index), q);
         self.inference.forward(pass, x, self.config.skips, draw)
     }
 
@@ -178,7 +183,7 @@ impl Biva {
         skipped_layers: usize,
     ) -> Result<Sampled> {
         let q = self.inference.top(pass, stages, class)?;
-        let z = self.draw(pass, self.groups().len() - 1, &q, false)?;
+        let z = sample_posterior(pass, self.groups().len() - 1, &q)?;
         let (stages, p_x) = self.descend(pass, &z, class, From::Posterior { stages, skipped_layers })?;
         let kept = stages.into_iter().skip(skipped_layers);
         let mut latents: Vec<Latent> =
@@ -265,7 +270,7 @@ impl LatentModel for Biva {
         let depth = self.config.depth();
         let top = |pass: &Pass<'_>, rows: usize| {
             let groups = self.groups();
-            pass.latent_noise(groups.len(), Shape::from([rows, groups[groups.len() - 1].units]))
+            pass.prior_noise(groups.len(), Shape::from([rows, groups[groups.len() - 1].units]))
         };
         let is_top = |layer: usize| match layer {
             layer if layer == depth => Ok(()),
@@ -338,6 +343,11 @@ impl Classifier for Biva {
         let sampled = self.sample_given(pass, &mut stages, Some(&class), 0)?;
         Ok(ClassSampled { class_log_probs, sampled })
     }
+}
+
+/// A sample of the group at this position from its q.
+fn sample_posterior(pass: &Pass<'_>, group: usize, q: &Gaussian) -> Result<Tensor> {
+    q.sample_with(&pass.posterior_noise(group + 1, *q.mean.shape())?)
 }
 
 fn no_classes() -> Error {

@@ -94,7 +94,7 @@ impl InferenceNetworks {
                 None => messages[0].repeat_rows(samples)?,
                 Some(below) => network.forward(pass, &below.z)?,
             };
-            let z = draw(pass, index, &q)?;
+            let z = sample_posterior(pass, index, &q)?;
             latents.push(Latent { q, p: None, z });
         }
         for index in 1..latents.len() {
@@ -127,7 +127,7 @@ impl InferenceNetworks {
                     (q, Some(p))
                 }
             };
-            let z = draw(pass, index, &q)?;
+            let z = sample_posterior(pass, index, &q)?;
             latents.push(Latent { q, p, z });
         }
         latents.reverse();
@@ -135,7 +135,7 @@ impl InferenceNetworks {
     }
 }
 
-/// A sample of layer `index` + 1.
-pub(super) fn draw(pass: &Pass<'_>, index: usize, distribution: &Gaussian) -> Result<Tensor> {
-    distribution.sample_with(&pass.latent_noise(index + 1, *distribution.mean.shape())?)
+/// A sample of layer `index` + 1 from its q.
+fn sample_posterior(pass: &Pass<'_>, index: usize, q: &Gaussian) -> Result<Tensor> {
+    q.sample_with(&pass.posterior_noise(index + 1, *q.mean.shape())?)
 }

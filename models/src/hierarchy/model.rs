@@ -1,10 +1,11 @@
 //! A hierarchy as a whole: inference, priors, likelihood, and sampling from the prior.
 
+use rung_autograd::ops::Gaussian;
 use rung_autograd::{ParameterList, ParameterStore, Result, Shape, Tensor};
 
 use super::config::{HierarchyConfig, Inference};
 use super::generative::Generative;
-use super::inference::{InferenceNetworks, draw};
+use super::inference::InferenceNetworks;
 use crate::latent::{
     Group, LatentModel, LatentSource, Sampled, Upward, UpwardState, WholeData, layer_out_of_range, no_layer_left,
 };
@@ -50,10 +51,15 @@ impl Hierarchy {
     fn descend(&self, pass: &mut Pass<'_>, layer: usize, mut z: Tensor) -> Result<ObservationParameters> {
         for index in (0..layer - 1).rev() {
             let p = self.generative.prior(pass, index, &z)?;
-            z = draw(pass, index, &p)?;
+            z = sample_prior(pass, index, &p)?;
         }
         self.generative.observe(pass, &z)
     }
+}
+
+/// A sample of layer `index` + 1 from its p.
+fn sample_prior(pass: &Pass<'_>, index: usize, p: &Gaussian) -> Result<Tensor> {
+    p.sample_with(&pass.prior_noise(index + 1, *p.mean.shape())?)
 }
 
 impl LatentModel for Hierarchy {
@@ -92,7 +98,7 @@ impl LatentModel for Hierarchy {
         let known =
             |layer: usize| if (1..=depth).contains(&layer) { Ok(layer) } else { Err(layer_out_of_range(layer, depth)) };
         let standard_normal = |pass: &Pass<'_>, layer: usize, count: usize| {
-            pass.latent_noise(layer, Shape::from([count, self.config.latent_sizes[layer - 1]]))
+            pass.prior_noise(layer, Shape::from([count, self.config.latent_sizes[layer - 1]]))
         };
         match source {
             LatentSource::StandardNormal { layer, count } => {
@@ -107,7 +113,7 @@ impl LatentModel for Hierarchy {
                 let mut z = standard_normal(pass, depth, 1)?;
                 for index in (*layer..depth - 1).rev() {
                     let p = self.generative.prior(pass, index, &z)?;
-                    z = draw(pass, index, &p)?;
+                    z = sample_prior(pass, index, &p)?;
                 }
                 self.descend(pass, layer + 1, z.repeat_rows(*count)?)
             }

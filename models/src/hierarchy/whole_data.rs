@@ -234,7 +234,7 @@ impl Collector<'_> {
     fn sample(&self, index: usize, q: &[Gaussian]) -> Result<Vec<Tensor>> {
         self.release_free();
         let (count, units) = (self.ranges.last().map_or(0, |range| range.end), q[0].mean.shape().last());
-        let noise = self.pass().latent_noise(index + 1, Shape::from([count, units]))?;
+        let noise = self.pass().posterior_noise(index + 1, Shape::from([count, units]))?;
         let sample =
             |(q, range): (&Gaussian, &Range<usize>)| q.sample_with(&noise.slice(0, range.start, range.len())?);
         q.iter().zip(&self.ranges).map(sample).collect()

@@ -1,14 +1,12 @@
 //! The bounds L^{>k} of every image.
 
+use rung_autograd::rng::Phase;
 use rung_models::objective::importance_bound;
 
 use crate::chunks::in_chunks;
 use crate::error::{Context, Error, Result};
 use crate::loaded::LoadedRun;
 use crate::model::DeviceImages;
-
-/// Steps of the noise of anomaly scores start here, far from those of training, evaluation, encoding and pictures.
-const ANOMALY_STEPS: u64 = 1 << 54;
 
 /// What to compute.
 #[derive(Debug, Clone, Copy)]
@@ -87,7 +85,7 @@ fn batch(
     let doing = "scoring images";
     let (model, k_samples) = (&loaded.model, request.importance_samples);
     let x = images.range(start, size, 0).context(doing)?;
-    let step = ANOMALY_STEPS + start as u64;
+    let step = Phase::Anomaly.first() + start as u64;
     let of_layer = |skipped: usize| {
         let mut pass = model.frozen_pass(&loaded.statistics, request.seed, step);
         let upward = model.network.upward(&mut pass, &x)?;

@@ -1,6 +1,6 @@
 //! A model of a preset in training on random pixels.
 
-use rung_autograd::rng::Address;
+use rung_autograd::rng::{Address, Stream};
 use rung_autograd::{DType, Device, Tensor};
 use rung_datasets::batch::shuffled;
 use rung_datasets::{Binarisation, Dataset, ImageShape, Images, Pixels, Split};
@@ -14,8 +14,6 @@ use crate::training::{LabelledImages, Terms, Trainer};
 const IMAGES: usize = 8192;
 /// Share of the pixels that are white: about that of MNIST.
 const INK: f64 = 0.19;
-/// The stream of the pixels.
-const PIXELS: u32 = 0x2100;
 
 /// What is measured, from the command line.
 #[derive(Debug, Clone)]
@@ -107,7 +105,7 @@ fn order(device: &Device, seed: u64, epoch: u64, count: usize) -> Result<Tensor>
 fn random_images(config: &Config, shape: ImageShape, count: usize, device: &Device) -> Result<DeviceImages> {
     let grey = config.data.binarisation == crate::config::Binarisation::None;
     let white_below = (INK * 2f64.powi(32)) as u32;
-    let address = Address::new(config.train.seed, PIXELS, 0);
+    let address = Address::new(config.train.seed, Stream::BenchmarkPixel.first(), 0);
     let pixel = |word: u32| match grey {
         true => (word >> 24) as u8,
         false => {

@@ -10,6 +10,7 @@ use std::io::Write;
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use rung_autograd::ops::FrozenStatistics;
+use rung_autograd::rng::Phase;
 use rung_autograd::{Shape, Tensor};
 use rung_models::hierarchy::Observation;
 use rung_models::{Activation, Group, HierarchyConfig, LatentSource, Statistics};
@@ -20,7 +21,7 @@ use super::portrait::{SEED, Sitter};
 use crate::checkpoint::{CheckpointData, TensorData};
 use crate::error::{Context, Error, Result};
 use crate::latents::LayerLatents;
-use crate::pictures::{self, Drawing, PICTURE_STEPS};
+use crate::pictures::{self, Drawing};
 
 /// Images of `rung sample` that the page starts from and is measured by.
 const DRAWN: usize = 8;
@@ -112,10 +113,10 @@ impl Explorer {
 
 /// The noise that the first images of `rung sample` are made from: for each layer, z_1 first, [image, unit].
 fn noise(sitter: &Sitter<'_>, depth: usize) -> Result<Vec<f32>> {
-    let pass = sitter.model.frozen_pass(sitter.statistics, SEED, PICTURE_STEPS + depth as u64);
+    let pass = sitter.model.frozen_pass(sitter.statistics, SEED, Phase::Sample.nth(depth).context("drawing noise")?);
     let groups = sitter.model.network.groups();
     let of_group = |(index, group): (usize, &Group)| {
-        let noise = pass.latent_noise(index + 1, Shape::from([DRAWN, group.units]));
+        let noise = pass.prior_noise(index + 1, Shape::from([DRAWN, group.units]));
         noise.and_then(|noise: Tensor| noise.to_f32()).context("drawing noise")
     };
     Ok(groups.iter().enumerate().map(of_group).collect::<Result<Vec<_>>>()?.concat())

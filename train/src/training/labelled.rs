@@ -1,9 +1,8 @@
 //! The few images whose classes a semi-supervised training knows.
 
-use rung_autograd::rng::Address;
+use rung_autograd::rng::{Address, Stream};
 use rung_autograd::{DType, Tensor};
 use rung_datasets::batch::{shuffled, shuffled_at};
-use rung_datasets::streams;
 
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
@@ -111,7 +110,7 @@ impl LabelledImages {
         let all = self.indices.len() as u128;
         let first = u128::from(step) * self.batch as u128;
         let pass = (first / all) as u64;
-        let order = |pass| shuffled_at(&Address::new(self.seed, streams::SHUFFLE_LABELLED, pass), all as u32);
+        let order = |pass| shuffled_at(&Address::new(self.seed, Stream::ShuffleLabelled.first(), pass), all as u32);
         let mut rows = order(pass).split_off((first % all) as usize);
         if rows.len() < self.batch {
             rows.extend(order(pass + 1));

@@ -13,12 +13,18 @@
         k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;                                                                          \
     }
 
-// The four words of VW counters.
-inline void philox(const uint8 address, const UV block, UV *w0, UV *w1, UV *w2, UV *w3) {
+// The four words of VW counters, which may be of different steps.
+inline void philox_at(const uint8 address, const UV block, const UV step_low, const UV step_high, UV *w0, UV *w1, UV *w2,
+                      UV *w3) {
     uint k0 = address.s0, k1 = address.s1;
-    UV c0 = block, c1 = (UV)(address.s2), c2 = (UV)(address.s3), c3 = (UV)(address.s4);
+    UV c0 = block, c1 = (UV)(address.s2), c2 = step_low, c3 = step_high;
     ROUND ROUND ROUND ROUND ROUND ROUND ROUND ROUND ROUND ROUND
     *w0 = c0, *w1 = c1, *w2 = c2, *w3 = c3;
+}
+
+// The four words of VW counters.
+inline void philox(const uint8 address, const UV block, UV *w0, UV *w1, UV *w2, UV *w3) {
+    philox_at(address, block, (UV)(address.s3), (UV)(address.s4), w0, w1, w2, w3);
 }
 
 // The word of each of VW elements. `first` may be beyond 32 bits, the counter of an element is not.
@@ -88,15 +94,7 @@ inline V angle(const UV word) {
 }
 
 // Four standard normal numbers of each counter (Box and Muller 1958): √(−2 ln u0)·(cos, sin) 2πu1, and the same from u2, u3.
-// Launch: a work-item for each 4·VW elements.
-kernel void fill_normal(const uint n, const uint8 address, OUT(out)) {
-    const size_t i = 4 * VW * get_global_id(0);
-    if (i >= n)
-        return;
-    GO(out);
-    UV w0, w1, w2, w3;
-    philox(address, (UV)((uint)(i >> 2)) + OFFSETS, &w0, &w1, &w2, &w3);
-    REAL lanes[4][VW];
+inline void normal_quads(const UV w0, const UV w1, const UV w2, const UV w3, REAL lanes[4][VW]) {
     const V first = radius(w0), second = radius(w2), turn = angle(w1), other_turn = angle(w3);
 #if VW == 1
     lanes[0][0] = first * cos(turn), lanes[1][0] = first * sin(turn);
@@ -107,8 +105,52 @@ kernel void fill_normal(const uint n, const uint8 address, OUT(out)) {
     JOIN(vstore, VW)(second * cos(other_turn), 0, lanes[2]);
     JOIN(vstore, VW)(second * sin(other_turn), 0, lanes[3]);
 #endif
+}
+
+// out[i] = standard normal. Launch: a work-item for each 4·VW elements.
+kernel void fill_normal(const uint n, const uint8 address, OUT(out)) {
+    const size_t i = 4 * VW * get_global_id(0);
+    if (i >= n)
+        return;
+    GO(out);
+    UV w0, w1, w2, w3;
+    philox(address, (UV)((uint)(i >> 2)) + OFFSETS, &w0, &w1, &w2, &w3);
+    REAL lanes[4][VW];
+    normal_quads(w0, w1, w2, w3, lanes);
     for (uint k = 0; k < 4 * VW && i + k < n; k++)
         out[i + k] = lanes[k & 3][k >> 2];
+}
+
+// out[r, c] = standard normal; row r is sample first_sample + r mod samples of example r div samples, whose step is that of the address
+// plus the example, and which has ⌈columns/4⌉ blocks for each sample. Launch: a work-item for each VW of the n blocks of all rows.
+kernel void fill_normal_rows(const uint n, const uint8 address, const uint columns, const uint samples,
+                             const uint first_sample, OUT(out)) {
+    const uint first = VW * get_global_id(0), blocks = (columns + 3) / 4;
+    if (first >= n)
+        return;
+    GO(out);
+    uint block[VW], step_low[VW], step_high[VW];
+    for (uint k = 0; k < VW; k++) {
+        const uint row = (first + k) / blocks;
+        const ulong step = upsample(address.s4, address.s3) + row / samples;
+        block[k] = (first_sample + row % samples) * blocks + (first + k) % blocks;
+        step_low[k] = (uint)step, step_high[k] = (uint)(step >> 32);
+    }
+    UV w0, w1, w2, w3;
+#if VW == 1
+    philox_at(address, block[0], step_low[0], step_high[0], &w0, &w1, &w2, &w3);
+#else
+    philox_at(address, JOIN(vload, VW)(0, block), JOIN(vload, VW)(0, step_low), JOIN(vload, VW)(0, step_high), &w0, &w1,
+              &w2, &w3);
+#endif
+    REAL lanes[4][VW];
+    normal_quads(w0, w1, w2, w3, lanes);
+    for (uint k = 0; k < VW && first + k < n; k++) {
+        const uint column = 4 * ((first + k) % blocks);
+        const size_t start = (size_t)((first + k) / blocks) * columns + column;
+        for (uint lane = 0; lane < 4 && column + lane < columns; lane++)
+            out[start + lane] = lanes[lane][k];
+    }
 }
 
 // out[i] = 1 with probability x[i], else 0
