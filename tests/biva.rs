@@ -9,13 +9,12 @@ mod reference;
 use rung_autograd::gradcheck::{Options, gradcheck_parameters};
 use rung_autograd::rng::Address;
 use rung_autograd::{DType, Device, ParameterList, ParameterStore, Tape, Tensor};
-use rung_models::biva::{
-    BivaConfig, BlockConfig, LatentConfig, LogVariance, MapShape, Paths, StageConfig, StageObservation,
-};
+use rung_models::biva::{BivaConfig, BlockConfig, LatentConfig, LogVariance, Paths, StageConfig, StageObservation};
 use rung_models::layers::{Builder, Product, WeightNormed};
 use rung_models::objective::{Bound, ObjectiveConfig, bound};
 use rung_models::{
-    Biva, InitialValue, Initialisation, LatentModel, LatentSource, Mode, Pass, Statistics, StatisticsList, initialise,
+    Biva, InitialValue, Initialisation, LatentModel, LatentSource, MapShape, Mode, Pass, Statistics, StatisticsList,
+    initialise,
 };
 use rung_tests::{case_count, property};
 
@@ -106,7 +105,7 @@ impl Subject {
         match model.config().observation {
             StageObservation::Bernoulli => uniform.less(&Tensor::full(device, DType::F64, 0.3, [1]).unwrap()).unwrap(),
             // Values of bytes.
-            StageObservation::LogisticMixture { .. } => {
+            StageObservation::LogisticMixture => {
                 let bytes: Vec<f64> = uniform.to_f64().unwrap().iter().map(|u| (u * 256.0).floor() / 255.0).collect();
                 Tensor::from_f64(device, &bytes, shape).unwrap()
             }
@@ -423,7 +422,8 @@ fn samples_can_share_their_upper_layers() {
 fn a_mixture_of_logistics_models_colour_images() {
     let config = BivaConfig {
         image: MapShape { height: 4, width: 4, channels: 3 },
-        observation: StageObservation::LogisticMixture { components: 2 },
+        observation: StageObservation::LogisticMixture,
+        mixture_components: 2,
         ..convolutional(Paths::Bidirectional, true)
     };
     let subject = Subject::new(config, 10);
@@ -453,12 +453,12 @@ fn sizes_that_make_no_model_are_refused() {
         change(&mut config.stages[1]);
         refused(config)
     };
-    assert!(refused(BivaConfig { stages: Vec::new(), ..base() }).contains("at least one stage"));
+    assert!(refused(BivaConfig { stages: Vec::new(), ..base() }).contains("stages = []: there must be at least one"));
     assert!(with_stage(|stage| stage.blocks.truncate(1)).contains("stage 2 has 1 blocks, stage 1 2"));
     assert!(with_stage(|stage| stage.blocks[0].stride = 3).contains("a map of 2x2 can't shrink by a stride of 3"));
-    assert!(with_stage(|stage| stage.blocks[0].kernel = 0).contains("must be at least 1"));
-    assert!(with_stage(|stage| stage.latent = LatentConfig::Dense { units: 0 }).contains("at least one unit"));
-    assert!(refused(BivaConfig { inference_dropout: 1.0, ..base() }).contains("below 1, not 1"));
-    let mixture = StageObservation::LogisticMixture { components: 2 };
+    assert!(with_stage(|stage| stage.blocks[0].kernel = 0).contains("stages[2].kernels = [0, 3]: needs one side"));
+    assert!(with_stage(|stage| stage.latent = LatentConfig::Dense { units: 0 }).contains("latent_units = 0"));
+    assert!(refused(BivaConfig { inference_dropout: 1.0, ..base() }).contains("inference_dropout = 1: must be"));
+    let mixture = StageObservation::LogisticMixture;
     assert!(refused(BivaConfig { observation: mixture, ..base() }).contains("for 1 or 3 channels, not 2"));
 }

@@ -14,9 +14,9 @@ use proptest::sample::select;
 use rung_autograd::gradcheck::{Options, gradcheck_parameters};
 use rung_autograd::{DType, ParameterList, ParameterStore, Tape, Tensor};
 use rung_models::hierarchy::{GenerativeWidths, Inference, Observation};
-use rung_models::layers::NormConfig;
+use rung_models::layers::Nonlinearity;
 use rung_models::objective::{ObjectiveConfig, bound};
-use rung_models::{Activation, Hierarchy, HierarchyConfig, Mode, Pass, StatisticsList};
+use rung_models::{Hierarchy, HierarchyConfig, Mode, Pass, StatisticsList};
 use rung_tests::{case_count, property};
 use subject::{From, STEP, Subject, rows_of};
 
@@ -33,7 +33,6 @@ const FAMILIES: [(&str, Inference); 5] = [
         Inference::Ladder { shares_generative: false, rises_through_mean: false },
     ),
 ];
-const NORM: Option<NormConfig> = Some(NormConfig { epsilon: 1e-5 });
 
 /// A model of a few units. Its activation has no kink, so that differences are accurate.
 fn small(inference: Inference, depth: usize, observation: Observation) -> HierarchyConfig {
@@ -41,7 +40,7 @@ fn small(inference: Inference, depth: usize, observation: Observation) -> Hierar
         data_size: 5,
         latent_sizes: [3, 2, 2][..depth].to_vec(),
         hidden_sizes: [4, 3, 2][..depth].to_vec(),
-        activation: Activation::Tanh,
+        nonlinearity: Nonlinearity::Tanh,
         observation,
         ..HierarchyConfig::paper(5, depth, inference)
     }
@@ -73,7 +72,7 @@ fn parameter_counts_are_those_of_the_specification() {
         let config = HierarchyConfig { generative_widths: widths, ..HierarchyConfig::paper(784, depth, inference) };
         let (parameters, normalised) = count(&config);
         assert_eq!(parameters, counted - normalised, "{inference:?}, {widths:?}, {depth} layers");
-        let plain = HierarchyConfig { hidden_norm: None, head_norm: None, ..config };
+        let plain = HierarchyConfig { batch_norm_hidden: false, batch_norm_heads: false, ..config };
         assert_eq!(
             count(&plain),
             (counted - 2 * normalised, 0),
@@ -103,22 +102,22 @@ struct Choice {
 
 fn choices(inference: Inference, observation: Observation) -> impl Strategy<Value = Choice> {
     let architecture =
-        (1..=3usize, 1..=2usize, select(vec![Activation::Tanh, Activation::Softplus]), any::<[bool; 3]>());
+        (1..=3usize, 1..=2usize, select(vec![Nonlinearity::Tanh, Nonlinearity::Softplus]), any::<[bool; 3]>());
     let samples = (1..=2usize, select(vec![1usize, 3]), select(vec![1.0, 0.3, 0.0]), any::<bool>());
     let rest =
         (select(vec![From::Batch, From::Frozen]), 3..=5usize, any::<u64>().prop_map(|seed| seed >> 8).no_shrink());
     (Just((inference, observation)), architecture, samples, rest).prop_map(
         |(
             (inference, observation),
-            (depth, mlp_layers, activation, [hidden, heads, code]),
+            (depth, mlp_layers, nonlinearity, [hidden, heads, code]),
             (m, k, beta, analytic),
             (from, images, seed),
         )| {
             let config = HierarchyConfig {
                 mlp_layers,
-                activation,
-                hidden_norm: NORM.filter(|_| hidden),
-                head_norm: NORM.filter(|_| heads),
+                nonlinearity,
+                batch_norm_hidden: hidden,
+                batch_norm_heads: heads,
                 generative_widths: if code { GenerativeWidths::Code } else { GenerativeWidths::Paper },
                 ..small(inference, depth, observation)
             };

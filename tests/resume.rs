@@ -77,7 +77,7 @@ fn a_restart_from_weights_alone_is_another_run() {
     rung(&half.train(3, &[])).exits(0);
     let restarted = Run::new();
     let from = half.path.display().to_string();
-    rung(&restarted.train(3, &["--init-from", &from, "--set", "train.warmup_epochs=0"])).exits(0);
+    rung(&restarted.train(3, &["--init-from", &from, "--set", "objective.warmup_epochs=0"])).exits(0);
     rung(&half.resume(6)).exits(0);
     assert_same(&half, &undisturbed, "resumed with a new end");
     let weights = |run: &Run| tensor(&run.last(), "generative.x.logits.weight");

@@ -34,6 +34,14 @@ impl Default for ObjectiveConfig {
     }
 }
 
+impl ObjectiveConfig {
+    /// Samples of the latents that are drawn for each example.
+    #[must_use]
+    pub const fn samples(&self) -> usize {
+        self.monte_carlo_samples * self.importance_samples
+    }
+}
+
 /// A bound and its terms: scalars on the device, means over the batch, in nats per example.
 #[derive(Clone, Debug)]
 pub struct Bound {
@@ -63,7 +71,7 @@ pub fn bound(model: &dyn LatentModel, pass: &mut Pass<'_>, x: &Tensor, config: &
     if free_bits_nats > 0.0 && importance_samples > 1 {
         return Err(Error::argument("bound", "free bits are for one importance sample: they break the bound of more"));
     }
-    let sampled = model.infer(pass, x, monte_carlo_samples * importance_samples)?;
+    let sampled = model.infer(pass, x, config.samples())?;
     let log_p_x = sampled.p_x.log_prob(x)?;
     let mut kl = Vec::with_capacity(sampled.latents.len());
     for (index, latent) in sampled.latents.iter().enumerate() {

@@ -133,6 +133,6 @@ fn classes_need_both_ways_of_inference() {
     let new = |config| {
         Biva::new(config, &mut ParameterList::new(), &mut StatisticsList::default()).map_err(|error| error.to_string())
     };
-    assert!(new(with_classes(dense(Paths::TopDown, true))).unwrap_err().contains("both ways of inference"));
+    assert!(new(with_classes(dense(Paths::TopDown, true))).unwrap_err().contains("inference in both passes"));
     assert!(new(BivaConfig { classes: 1, ..dense(Paths::Bidirectional, true) }).unwrap_err().contains("at least 2"));
 }

@@ -121,13 +121,18 @@ impl Reference {
     /// The hidden layer and the Gaussian of the network called `path`.
     fn network(&self, path: &str, x: &Rows) -> (Rows, Normal) {
         let hidden = self.hidden(path, x);
-        let gaussian = self.head(&format!("{path}.head"), &hidden, self.config.head_norm);
+        let gaussian = self.head(&format!("{path}.head"), &hidden, self.config.head_norm());
         (hidden, gaussian)
     }
 
     fn hidden(&self, path: &str, x: &Rows) -> Rows {
         let layer = |h: Rows, k: usize| {
-            self.dense(&format!("{path}.hidden.{k}"), &h, self.config.hidden_norm, self.config.activation)
+            self.dense(
+                &format!("{path}.hidden.{k}"),
+                &h,
+                self.config.hidden_norm(),
+                self.config.nonlinearity.activation(self.config.leaky_slope),
+            )
         };
         (0..self.config.mlp_layers).fold(x.clone(), layer)
     }

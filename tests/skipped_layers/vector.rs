@@ -3,7 +3,8 @@
 use rung_autograd::rng::Address;
 use rung_autograd::{DType, Device, ParameterList, ParameterStore};
 use rung_models::hierarchy::{Inference, Observation};
-use rung_models::{Activation, Hierarchy, HierarchyConfig, StatisticsList};
+use rung_models::layers::Nonlinearity;
+use rung_models::{Hierarchy, HierarchyConfig, StatisticsList};
 
 use super::affine::{Affine, Gaussian, Noise, expected_log_ratio};
 use super::{assert_bounds, estimate, uniform};
@@ -16,10 +17,10 @@ fn config(inference: Inference) -> HierarchyConfig {
         latent_sizes: LATENTS.to_vec(),
         hidden_sizes: vec![2, 2, 2],
         mlp_layers: 1,
-        activation: Activation::Identity,
+        nonlinearity: Nonlinearity::Identity,
         observation: Observation::Gaussian,
-        hidden_norm: None,
-        head_norm: None,
+        batch_norm_hidden: false,
+        batch_norm_heads: false,
         ..HierarchyConfig::paper(X.len(), LATENTS.len(), inference)
     }
 }

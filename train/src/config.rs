@@ -2,102 +2,35 @@
 //!
 //! A run's `config.toml` is a [`Config`] written out in full, so it repeats the run on its own.
 //! [`sources`] puts one together (defaults < preset < files < flags), [`validate`](Config::validate)
-//! holds the rules. Read [`ModelConfig`] first: it is the architecture as data.
+//! holds the rules. The sections `[model]` and `[objective]` are a [`Family`]'s.
 
 pub mod layers;
 pub mod nearest;
+mod renamed;
 pub mod sources;
-mod staged;
 mod validate;
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
 
 use crate::error::{Context, Error, Result};
-
-pub use staged::{LogVariance, StageSettings, StagedConfig};
+use crate::tasks::{FAMILY_KEY, Family};
 
 /// Everything that decides a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Config {
     /// The preset that this configuration was made from; empty if there was none.
     pub preset: String,
-    /// The architecture.
-    pub model: ModelConfig,
-    /// The stages of a stage-wise model; the other families do without.
-    pub staged: StagedConfig,
+    /// What is trained: `[model]`, whose keys are those of its `family`, and `[objective]`.
+    pub family: Family,
     /// What it is trained on.
     pub data: DataConfig,
     /// The training protocol.
     pub train: TrainConfig,
     /// The optimiser and its learning-rate schedule.
     pub optimiser: OptimiserConfig,
-}
-
-/// Which model it is: the first three are hierarchies of dense layers, the others are made of stages of gated blocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Family {
-    /// Bottom-up: z_1 given x, then z_i given z_{i-1}.
-    Vae,
-    /// The preprint's probabilistic ladder: upward messages merged with a top-down network of its own.
-    Ladder,
-    /// The published Ladder VAE: upward messages merged with the generative network's distribution.
-    Lvae,
-    /// Stages with samples on the way up.
-    StagedVae,
-    /// Stages with samples on the way down; with skip connections the LVAE+.
-    StagedLvae,
-    /// Stages with samples on both ways: the bidirectional-inference VAE.
-    Biva,
-}
-
-impl Family {
-    /// Whether it is made of stages, by [`Config::staged`], and not of dense layers, by the sizes in [`ModelConfig`].
-    #[must_use]
-    pub const fn is_staged(self) -> bool {
-        matches!(self, Self::StagedVae | Self::StagedLvae | Self::Biva)
-    }
-}
-
-/// The nonlinearity of every hidden layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Nonlinearity {
-    /// max(x, slope · x) with `leaky_slope`.
-    LeakyRelu,
-    /// max(x, 0).
-    Relu,
-    /// x above 0, exp(x) − 1 below.
-    Elu,
-    /// The hyperbolic tangent.
-    Tanh,
-    /// ln(1 + exp(x)).
-    Softplus,
-}
-
-/// The distribution of an image given z_1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Observation {
-    /// One Bernoulli variable a pixel.
-    Bernoulli,
-    /// One Gaussian a pixel, with its own mean and variance.
-    Gaussian,
-    /// A mixture of discretised logistics a pixel, over the 256 levels of a byte; for stage-wise models.
-    LogisticMixture,
-}
-
-/// How wide the ladder's generative networks are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum GenerativeWidths {
-    /// Between z_{i+1} and z_i: the hidden size of layer i + 1, as the paper says.
-    Paper,
-    /// Between z_{i+1} and z_i: the hidden size of layer i, as the authors' program does.
-    Code,
 }
 
 /// How grey pixels become binary ones.
@@ -150,58 +83,6 @@ pub enum ScheduleName {
     Exponential,
     /// Half a cosine wave down to `schedule_final_factor` at the last epoch.
     Cosine,
-}
-
-/// The architecture as data. Layer 1 is nearest to the image, the last one is the top.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct ModelConfig {
-    /// The inference model.
-    pub family: Family,
-    /// Units of each stochastic layer, z_1 first.
-    pub latent_sizes: Vec<usize>,
-    /// Width of the dense layers that belong to each stochastic layer.
-    pub hidden_sizes: Vec<usize>,
-    /// Dense layers in each network.
-    pub mlp_layers: usize,
-    /// The nonlinearity of the dense layers.
-    pub nonlinearity: Nonlinearity,
-    /// Slope of `leaky_relu` below zero.
-    pub leaky_slope: f64,
-    /// The distribution of an image given z_1.
-    pub observation: Observation,
-    /// Batch normalisation in the dense layers.
-    pub batch_norm_hidden: bool,
-    /// Batch normalisation of every latent mean and variance before its link function.
-    pub batch_norm_heads: bool,
-    /// Added to the variance under the square root of batch normalisation.
-    pub batch_norm_epsilon: f64,
-    /// Weight of the newest batch in the running statistics.
-    pub batch_norm_momentum: f64,
-    /// Added to every variance right after its softplus.
-    pub variance_floor: f64,
-    /// Width of the ladder's generative networks.
-    pub generative_widths: GenerativeWidths,
-}
-
-impl Default for ModelConfig {
-    fn default() -> Self {
-        Self {
-            family: Family::Ladder,
-            latent_sizes: vec![64, 32, 16, 8, 4],
-            hidden_sizes: vec![512, 256, 128, 64, 32],
-            mlp_layers: 2,
-            nonlinearity: Nonlinearity::LeakyRelu,
-            leaky_slope: 0.1,
-            observation: Observation::Bernoulli,
-            batch_norm_hidden: true,
-            batch_norm_heads: true,
-            batch_norm_epsilon: 1e-5,
-            batch_norm_momentum: 0.1,
-            variance_floor: 1e-5,
-            generative_widths: GenerativeWidths::Paper,
-        }
-    }
 }
 
 /// What the model is trained on.
@@ -263,23 +144,9 @@ pub struct TrainConfig {
     pub batch_size: usize,
     /// The seed of every random number in the run.
     pub seed: u64,
-    /// Epochs over which the weight of the latent terms rises from 0 to 1; 0 for no warm-up.
-    pub warmup_epochs: u64,
-    /// Independent samples of the bound that are averaged.
-    pub monte_carlo_samples: usize,
-    /// Samples inside the logarithm of the importance-weighted bound.
-    pub importance_samples: usize,
-    /// Closed-form divergences in place of sampled log-ratios, where that is valid.
-    pub analytic_kl: bool,
-    /// Nats of each latent group's divergence that cost nothing, in each image; 0 for none.
-    pub free_bits_nats: f64,
-    /// Training images whose class is known, as many of each; 0 for training without labels.
-    pub labels: usize,
-    /// Weight of the classifier's log-likelihood of these, in a loss per image.
-    pub classification_weight: f64,
     /// Share that the exponential moving average of the parameters keeps at each step; the average is what is evaluated. 0 for no average.
     pub average_decay: f64,
-    /// Whether the blocks of a model of stages are computed again in backward, which takes less memory and more time.
+    /// Activation checkpointing: blocks are recomputed in the backward pass, which takes less memory and more time.
     pub checkpoint_activations: bool,
     /// Largest global norm of a gradient; 0 for no limit.
     pub gradient_norm_limit: f64,
@@ -305,13 +172,6 @@ impl Default for TrainConfig {
             epochs: 2000,
             batch_size: 256,
             seed: 1,
-            warmup_epochs: 200,
-            monte_carlo_samples: 1,
-            importance_samples: 1,
-            analytic_kl: false,
-            free_bits_nats: 0.0,
-            labels: 0,
-            classification_weight: 60.0,
             average_decay: 0.0,
             checkpoint_activations: false,
             gradient_norm_limit: 4.0,
@@ -370,12 +230,52 @@ impl Default for OptimiserConfig {
 }
 
 impl Config {
-    /// The whole configuration as TOML, every default spelled out.
+    /// The configuration as a table, every default spelled out.
     ///
     /// # Errors
     /// If a value has no TOML form (a seed above 2^63 − 1).
+    pub fn to_table(&self) -> Result<Table> {
+        let tables = || -> Result<Table, toml::ser::Error> {
+            let (model, objective) = self.family.tables()?;
+            Ok(Table::from_iter([
+                ("preset".to_string(), Value::String(self.preset.clone())),
+                ("model".into(), Value::Table(model)),
+                ("objective".into(), Value::Table(objective)),
+                ("data".into(), Value::try_from(&self.data)?),
+                ("train".into(), Value::try_from(&self.train)?),
+                ("optimiser".into(), Value::try_from(&self.optimiser)?),
+            ]))
+        };
+        tables().context("writing the configuration")
+    }
+
+    /// Reads what [`Config::to_table`] gives.
+    ///
+    /// # Errors
+    /// If a value is of the wrong kind.
+    pub fn from_table(mut table: Table) -> Result<Self, toml::de::Error> {
+        let mut section = |name: &str| match table.remove(name) {
+            Some(Value::Table(section)) => section,
+            _ => Table::new(),
+        };
+        let (model, objective) = (section("model"), section("objective"));
+        let (data, train, optimiser) = (section("data"), section("train"), section("optimiser"));
+        let family = model.get(FAMILY_KEY).and_then(Value::as_str).unwrap_or_default().to_string();
+        Ok(Self {
+            preset: table.get("preset").and_then(Value::as_str).unwrap_or_default().into(),
+            family: Family::read(&family, model, objective)?,
+            data: DataConfig::deserialize(data)?,
+            train: TrainConfig::deserialize(train)?,
+            optimiser: OptimiserConfig::deserialize(optimiser)?,
+        })
+    }
+
+    /// The whole configuration as TOML, every default spelled out.
+    ///
+    /// # Errors
+    /// As [`Config::to_table`].
     pub fn to_toml(&self) -> Result<String> {
-        let body = toml::to_string_pretty(self).context("writing the configuration")?;
+        let body = toml::to_string_pretty(&self.to_table()?).context("writing the configuration")?;
         Ok(format!("# The complete configuration of this run. To repeat it: rung train --config FILE\n\n{body}"))
     }
 
@@ -400,7 +300,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
         let mut config = Config { preset: "mnist-ladder-5".into(), ..Config::default() };
-        config.model.leaky_slope = 0.012_345_678_901_234_5;
+        let Family::Hierarchy(hierarchy) = &mut config.family else { panic!("{config:?}") };
+        hierarchy.model.leaky_slope = 0.012_345_678_901_234_5;
         std::fs::write(&path, config.to_toml().unwrap()).unwrap();
         assert_eq!(Config::load(&path).unwrap(), config);
     }
@@ -415,9 +316,11 @@ mod tests {
     }
 
     #[test]
-    fn every_default_is_spelled_out() {
+    fn every_default_is_spelled_out_and_no_key_of_another_family() {
         let text = Config::default().to_toml().unwrap();
         let keys = text.lines().filter(|line| line.contains(" = ")).count();
-        assert_eq!(keys, 1 + 13 + 7 + 10 + 20 + 10, "{text}");
+        assert_eq!(keys, 1 + 13 + 5 + 8 + 13 + 10, "{text}");
+        let biva = Config { family: Family::named("biva").unwrap(), ..Config::default() }.to_toml().unwrap();
+        assert!(biva.contains("stages = ") && !biva.contains("latent_sizes"), "{biva}");
     }
 }

@@ -7,10 +7,10 @@ use rung_datasets::ImageShape;
 use rung_models::Group;
 use serde_json::{Value, json};
 
-use crate::config::{Config, StageSettings};
+use crate::config::Config;
 use crate::error::Result;
 use crate::memory::Memory;
-use crate::model::{family_name, groups, parameter_list};
+use crate::model::{groups, parameter_list};
 
 /// What the newest checkpoint of a run says.
 #[derive(Debug, Clone)]
@@ -49,16 +49,19 @@ impl Description {
     /// One object.
     pub fn json(&self) -> Value {
         let tensor = |parameter: &Parameter| json!({"name": parameter.name, "shape": parameter.shape.sizes(), "parameters": parameter.shape.element_count()});
-        let Config { preset, model, staged, data, train, .. } = &self.config;
+        let Config { preset, family, data, train, .. } = &self.config;
+        let (model, objective) = family.tables().unwrap_or_default();
         let ImageShape { channels, height, width } = self.shape;
         json!({
             "preset": preset,
-            "family": model.family,
+            "family": model.get("family"),
+            "model": model,
+            "objective": objective,
             "groups": self.groups.iter().map(|group| json!({"name": group.name(), "layer": group.layer, "units": group.units})).collect::<Vec<_>>(),
             "latent_sizes": self.groups.iter().map(|group| group.units).collect::<Vec<_>>(),
-            "hidden_sizes": (!model.family.is_staged()).then_some(&model.hidden_sizes),
-            "stages": model.family.is_staged().then_some(&staged.stages),
-            "observation": model.observation,
+            "hidden_sizes": model.get("hidden_sizes"),
+            "stages": model.get("stages"),
+            "observation": model.get("observation"),
             "dataset": data.name,
             "image_shape": [channels, height, width],
             "parameters": self.count,
@@ -79,13 +82,15 @@ impl Description {
     /// Several lines.
     pub fn text(&self) -> String {
         let Config { preset, data, train, .. } = &self.config;
-        let family = family_name(&self.config);
+        let family = self.config.family.name();
         let ImageShape { channels, height, width } = self.shape;
         let name = if preset.is_empty() { "a configuration of its own" } else { preset };
         let mut text = format!("{name}: {family} for {data} images of {channels}x{height}x{width}\n", data = data.name);
         text += &format!(
             "training: {} epochs of batches of {}, warm-up over {}\n",
-            train.epochs, train.batch_size, train.warmup_epochs
+            train.epochs,
+            train.batch_size,
+            self.config.family.warmup_epochs()
         );
         if let Some(Saved { checkpoint, step, best_bound_nats, .. }) = &self.saved {
             let step = step.map_or(String::new(), |step| format!(", step {step}"));
@@ -105,16 +110,11 @@ impl Description {
 
     /// The stochastic groups, the top first, with the width of their dense layers or the blocks of their stage.
     fn latents(&self) -> String {
-        let Config { model, staged, .. } = &self.config;
-        let is_staged = model.family.is_staged();
-        let mut text = format!("\nLATENTS         UNITS    {}\n", if is_staged { "BLOCKS" } else { "HIDDEN UNITS" });
+        let family = &self.config.family;
+        let mut text = format!("\nLATENTS         UNITS    {}\n", family.networks_heading());
         for group in self.groups.iter().rev() {
-            let index = group.layer - 1;
-            let network = match staged.stages.get(index) {
-                Some(stage) if is_staged => blocks(stage),
-                _ => model.hidden_sizes.get(index).map_or(String::new(), ToString::to_string),
-            };
-            text += &format!("{:<15} {:<8} {network}\n", group.name(), group.units);
+            let networks = family.layer_networks(group.layer);
+            text += &format!("{:<15} {:<8} {networks}\n", group.name(), group.units);
         }
         text
     }
@@ -138,15 +138,4 @@ impl Description {
         }
         layers
     }
-}
-
-/// `64 channels, kernels 5 5 5, strides 1 1 2`.
-fn blocks(stage: &StageSettings) -> String {
-    let words = |sizes: &[usize]| sizes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-    let strides = if stage.strides.iter().all(|&stride| stride == 1) {
-        String::new()
-    } else {
-        format!(", strides {}", words(&stage.strides))
-    };
-    format!("{} channels, kernels {}{strides}", stage.channels, words(&stage.kernels))
 }

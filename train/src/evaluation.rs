@@ -336,7 +336,7 @@ fn estimate(values: impl Iterator<Item = f64> + Clone) -> Estimate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, ModelConfig};
+    use crate::config::sources::{Sources, layered};
     use rung_autograd::DType;
     use rung_datasets::Split;
     use rung_models::objective::{ObjectiveConfig, bound};
@@ -388,10 +388,8 @@ mod tests {
     #[test]
     fn an_evaluation_is_the_bound_of_the_objective() {
         let device = rung_autograd::Device::cpu();
-        let config = Config {
-            model: ModelConfig { latent_sizes: vec![4, 3], hidden_sizes: vec![9, 8], ..ModelConfig::default() },
-            ..Config::default()
-        };
+        let sizes = ["model.latent_sizes=[4,3]".to_string(), "model.hidden_sizes=[9,8]".into()];
+        let config = layered(&Sources { sets: &sizes, ..Sources::default() }).unwrap();
         let glyphs = rung_datasets::GlyphCounts { train: 2, validation: 0, test: 5 };
         let options = rung_datasets::Options { glyphs, ..Default::default() };
         let dataset = rung_datasets::open("glyphs", ".".as_ref(), &options).unwrap();

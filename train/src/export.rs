@@ -49,7 +49,8 @@ impl Export {
             };
             tensors.insert(name, tensor.clone());
         }
-        let model = serde_json::to_string(&config.model).context("writing the architecture")?;
+        let model = serde_json::to_string(&config.family.tables().context("writing the architecture")?.0)
+            .context("writing the architecture")?;
         let mut metadata = BTreeMap::from([
             ("format".to_string(), "rung".to_string()),
             ("model".to_string(), model),

@@ -28,6 +28,7 @@ pub mod report;
 pub mod reproduce;
 pub mod run_dir;
 pub mod statistics;
+pub mod tasks;
 pub mod tensorboard;
 pub mod training;
 

@@ -41,7 +41,7 @@ impl Memory {
         let fixed = memory.total();
         let step = |batch: usize| Ok(used_bytes(config, shape, batch)?.saturating_sub(fixed));
         let batch = config.train.batch_size;
-        memory.step = if config.model.family.is_staged() && batch > 2 {
+        memory.step = if config.family.batch_norm_momentum().is_none() && batch > 2 {
             let (of_one, of_two): (usize, usize) = (step(1)?, step(2)?);
             of_one + (batch - 1) * of_two.saturating_sub(of_one)
         } else {

@@ -1,11 +1,11 @@
 //! A model on a device: its architecture, parameters and statistics, made from a configuration or a checkpoint.
 
-mod architecture;
 mod images;
+mod published;
 pub mod snapshot;
 
-pub use architecture::{Architecture, family_name, published_shape};
 pub use images::DeviceImages;
+pub use published::published_shape;
 
 use rung_autograd::rng::{Address, Stream};
 use rung_autograd::{DType, Device, ParameterList, ParameterStore, Tensor};
@@ -17,6 +17,7 @@ use crate::checkpoint::CheckpointData;
 use crate::config::Config;
 use crate::error::{Context, Result};
 use crate::evaluation::DEFAULT_ROWS;
+use crate::tasks::Family;
 
 /// Metadata key of the shape of an image, channels x height x width.
 pub const IMAGE_SHAPE: &str = "image_shape";
@@ -33,7 +34,7 @@ pub const FIRST_WEIGHT: &str = "inference.up.1.hidden.0.weight";
 #[derive(Debug)]
 pub struct Model {
     /// What it was made from.
-    pub architecture: Architecture,
+    pub family: Family,
     /// The shape of its images.
     pub shape: ImageShape,
     /// The networks.
@@ -50,13 +51,13 @@ impl Model {
     /// # Errors
     /// If the configuration makes no model or the device has no memory.
     pub fn new(config: &Config, shape: ImageShape, device: &Device, dtype: DType) -> Result<Self> {
-        let architecture = Architecture::new(config, shape);
+        let family = config.family.clone();
         let (mut parameters, mut statistics) = (ParameterList::new(), StatisticsList::default());
-        let network = architecture.build(&mut parameters, &mut statistics)?;
+        let network = family.build(shape, &mut parameters, &mut statistics)?;
         let address = Address::new(config.train.seed, Stream::InitialValue.first(), 0);
         let store = parameters.build(device, dtype, address).context("allocating the parameters")?;
         let statistics = statistics.build(device, dtype).context("allocating the statistics")?;
-        Ok(Self { architecture, shape, network, store, statistics })
+        Ok(Self { family, shape, network, store, statistics })
     }
 
     /// Sets the scale of the layers that have data-dependent initialisation from the first batch of the training.
@@ -65,16 +66,13 @@ impl Model {
     /// If the device has no memory.
     pub fn initialise(&mut self, images: &DeviceImages, config: &Config) -> Result<()> {
         let doing = "initialising the layers from a batch";
-        if matches!(self.architecture, Architecture::Hierarchy(_)) {
-            return Ok(());
-        }
+        let Some(initial_sigma) = self.family.initial_sigma() else { return Ok(()) };
         let count = images.count();
         let order = shuffled(config.train.seed, 1, count as u32);
         let batch = &order[..config.train.batch_size.min(count)];
         let indices = Tensor::from_u32(self.store.device(), batch, [batch.len()]).context(doing)?;
         let x = images.batch(&indices, 1).context(doing)?;
-        initialise(&*self.network, &mut self.store, &x, config.staged.initial_sigma, config.train.seed)
-            .context(doing)?;
+        initialise(&*self.network, &mut self.store, &x, initial_sigma, config.train.seed).context(doing)?;
         Ok(())
     }
 
@@ -86,14 +84,7 @@ impl Model {
     /// Images times samples that an evaluation computes at once where nobody says otherwise: enough to keep a device busy, and few enough
     /// that the largest feature maps of stages stay below some 8 MB each.
     pub fn rows_at_once(&self) -> usize {
-        match &self.architecture {
-            Architecture::Hierarchy(_) => DEFAULT_ROWS as usize,
-            Architecture::Staged(config) => {
-                let widest = config.stages.iter().map(|stage| stage.blocks[0].channels).max().unwrap_or(1);
-                let largest = config.image.with_channels(widest).units();
-                (LARGEST_MAP / largest).clamp(1, DEFAULT_ROWS as usize)
-            }
-        }
+        (LARGEST_MAP / self.family.largest_map(self.shape)).clamp(1, DEFAULT_ROWS as usize)
     }
 
     /// A pass that normalises with `statistics` and records nothing.
@@ -108,7 +99,7 @@ impl Model {
 /// If the configuration makes no model.
 pub fn parameter_list(config: &Config, shape: ImageShape) -> Result<ParameterList> {
     let mut parameters = ParameterList::new();
-    Architecture::new(config, shape).build(&mut parameters, &mut StatisticsList::default())?;
+    config.family.build(shape, &mut parameters, &mut StatisticsList::default())?;
     Ok(parameters)
 }
 
@@ -117,8 +108,7 @@ pub fn parameter_list(config: &Config, shape: ImageShape) -> Result<ParameterLis
 /// # Errors
 /// If the configuration makes no model.
 pub fn groups(config: &Config, shape: ImageShape) -> Result<Vec<Group>> {
-    let architecture = Architecture::new(config, shape);
-    Ok(architecture.build(&mut ParameterList::new(), &mut StatisticsList::default())?.groups())
+    Ok(config.family.build(shape, &mut ParameterList::new(), &mut StatisticsList::default())?.groups())
 }
 
 /// `3x32x32`.

@@ -125,14 +125,22 @@ pub fn summary(text: &str) -> &str {
 mod tests {
     use super::*;
     use crate::config::layers::Layers;
-    use crate::config::{
-        Binarisation, Config, Family, GenerativeWidths, Nonlinearity, Observation, OptimiserName, ScheduleName,
-    };
+    use crate::config::{Binarisation, Config, OptimiserName, ScheduleName};
+    use crate::tasks::{Family, Hierarchy};
+    use rung_models::hierarchy::{GenerativeWidths, Inference, Observation};
+    use rung_models::layers::Nonlinearity;
 
     fn preset(name: &str) -> Config {
         let mut layers = Layers::new(&Config::default()).unwrap();
         layers.add_preset(name).unwrap();
         layers.finish().unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    fn hierarchy(name: &str) -> Hierarchy {
+        match preset(name).family {
+            Family::Hierarchy(hierarchy) => hierarchy,
+            other => panic!("{name}: {other:?}"),
+        }
     }
 
     /// The presets whose names follow the grid of the ladder paper.
@@ -149,7 +157,8 @@ mod tests {
             let list =
                 crate::model::parameter_list(&config, crate::model::published_shape(&config.data).unwrap()).unwrap();
             assert_eq!(list.element_count(), count, "{name}");
-            assert_eq!((config.train.free_bits_nats, config.train.warmup_epochs), (2.0, 0), "{name}");
+            let objective = config.family.objective(1);
+            assert_eq!((objective.free_bits_nats, config.family.warmup_epochs()), (2.0, 0), "{name}");
             assert_eq!(config.optimiser.name, OptimiserName::Adamax, "{name}");
         }
     }
@@ -182,11 +191,18 @@ mod tests {
 
     #[test]
     fn a_preset_says_only_what_differs_from_the_defaults() {
-        let defaults = toml::Table::try_from(Config::default()).unwrap();
+        let defaults = |name: &str| {
+            let family = preset(name).family.tables().unwrap().0["family"].as_str().unwrap().to_string();
+            let family = Family::named(&family).unwrap();
+            Config { family, ..Config::default() }.to_table().unwrap()
+        };
         for (name, text) in PRESETS {
+            let defaults = defaults(name);
             for (section, values) in text.parse::<toml::Table>().unwrap() {
                 for (key, value) in values.as_table().unwrap() {
-                    assert_ne!(&defaults[&section][key], value, "{name}: {section}.{key}");
+                    if key != "family" {
+                        assert_ne!(&defaults[&section][key], value, "{name}: {section}.{key}");
+                    }
                 }
             }
         }
@@ -221,12 +237,12 @@ mod tests {
             assert_eq!(config.data.name, data_set, "{name}");
             assert_eq!(config.train.epochs, epochs, "{name}");
             assert_eq!(config.train.batch_size, 256, "{name}");
-            assert_eq!(config.train.warmup_epochs, warmup, "{name}");
+            assert_eq!(config.family.warmup_epochs(), warmup, "{name}");
             assert_eq!(config.optimiser.name, OptimiserName::Adam, "{name}");
             assert_eq!(config.optimiser.learning_rate, learning_rate, "{name}");
             assert_eq!(config.optimiser.epsilon, 1e-4, "{name}");
-            assert_eq!(config.model.nonlinearity, nonlinearity, "{name}");
-            assert_eq!(config.model.leaky_slope, 0.1, "{name}");
+            let Hierarchy { model, .. } = hierarchy(name);
+            assert_eq!((model.nonlinearity, model.leaky_slope), (nonlinearity, 0.1), "{name}");
         }
     }
 
@@ -235,19 +251,20 @@ mod tests {
         for (name, _) in of_the_ladder_paper() {
             let (data_set, variant, depth, _) = parts(name);
             let config = preset(name);
-            let family = match variant {
-                "ladder" => Family::Ladder,
-                "lvae" => Family::Lvae,
-                _ => Family::Vae,
+            let Hierarchy { model, .. } = hierarchy(name);
+            let inference = match variant {
+                "ladder" => Inference::PROBABILISTIC_LADDER,
+                "lvae" => Inference::LADDER_VAE,
+                _ => Inference::BottomUp,
             };
             let norb = data_set == "norb";
-            assert_eq!(config.model.family, family, "{name}");
-            assert_eq!(config.model.latent_sizes, [64, 32, 16, 8, 4][..depth], "{name}");
-            assert_eq!(config.model.hidden_sizes, [512, 256, 128, 64, 32][..depth], "{name}");
-            assert_eq!(config.model.batch_norm_hidden, variant != "vae", "{name}");
-            assert_eq!(config.model.batch_norm_heads, variant != "vae", "{name}");
-            assert_eq!(config.model.generative_widths, GenerativeWidths::Paper, "{name}");
-            assert_eq!(config.model.observation == Observation::Gaussian, norb, "{name}");
+            assert_eq!(model.inference, inference, "{name}");
+            assert_eq!(model.latent_sizes, [64, 32, 16, 8, 4][..depth], "{name}");
+            assert_eq!(model.hidden_sizes, [512, 256, 128, 64, 32][..depth], "{name}");
+            assert_eq!(model.batch_norm_hidden, variant != "vae", "{name}");
+            assert_eq!(model.batch_norm_heads, variant != "vae", "{name}");
+            assert_eq!(model.generative_widths, GenerativeWidths::Paper, "{name}");
+            assert_eq!(model.observation == Observation::Gaussian, norb, "{name}");
             assert_eq!(config.data.binarisation == Binarisation::None, norb, "{name}");
         }
     }
@@ -259,7 +276,10 @@ mod tests {
         assert_eq!(config.optimiser.schedule, ScheduleName::Step);
         assert_eq!(config.optimiser.schedule_factor, 0.75);
         assert_eq!(config.optimiser.schedule_every_epochs, 200);
-        assert_eq!((config.train.monte_carlo_samples, config.train.importance_samples), (10, 10));
+        assert_eq!(
+            (hierarchy(name).objective.monte_carlo_samples, hierarchy(name).objective.importance_samples),
+            (10, 10)
+        );
         for (name, text) in PRESETS.iter().filter(|(n, _)| n.contains("finetune")) {
             assert!(text.contains("--init-from RUN"), "{name}");
         }

@@ -11,11 +11,11 @@ use tempfile::TempDir;
 /// Two stages: a strided block each, a vector and a map.
 const TINY: [&str; 10] = [
     "model.family=biva",
-    "staged.stages=[{channels=4,kernels=[3],strides=[4],latent_units=3},{channels=4,kernels=[3],latent_channels=1,latent_kernel=3}]",
-    "staged.inference_dropout=0.1",
-    "train.free_bits_nats=0.5",
+    "model.stages=[{channels=4,kernels=[3],strides=[4],latent_units=3},{channels=4,kernels=[3],latent_channels=1,latent_kernel=3}]",
+    "model.inference_dropout=0.1",
+    "objective.free_bits_nats=0.5",
     "train.average_decay=0.9",
-    "train.warmup_epochs=0",
+    "objective.warmup_epochs=0",
     "train.batch_size=32",
     "train.threads=1",
     "data.train_images=96",
@@ -147,8 +147,12 @@ fn equal_sets_of_images_are_not_told_apart() {
 fn a_model_learns_classes_from_labels() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
-    let more =
-        ["train.labels=100", "train.classification_weight=10", "data.train_images=400", "staged.inference_dropout=0"];
+    let more = [
+        "objective.labels=100",
+        "objective.classification_weight=10",
+        "data.train_images=400",
+        "model.inference_dropout=0",
+    ];
     train(&path, "12", &more);
     let path = path.display().to_string();
     let evaluated = json(&says(&["evaluate", &path, "--importance-samples", "1", "--json"]));
@@ -178,9 +182,9 @@ fn colour_images_are_learnt_drawn_and_measured_in_bits() {
     let folder = tempfile::tempdir().unwrap();
     write_colours(folder.path());
     let (path, data) = (folder.path().join("run"), format!("data.directory={}", folder.path().display()));
-    let mixture = ["model.observation=logistic_mixture", "staged.mixture_components=2", "staged.initial_sigma=0.2"];
+    let mixture = ["model.observation=logistic_mixture", "model.mixture_components=2", "model.initial_sigma=0.2"];
     let colours = ["data.name=cifar-10", "data.binarisation=none", "train.average_decay=0", &data];
-    let fast = ["train.batch_size=8", "optimiser.learning_rate=0.01", "staged.inference_dropout=0"];
+    let fast = ["train.batch_size=8", "optimiser.learning_rate=0.01", "model.inference_dropout=0"];
     train(&path, "8", &[&mixture[..], &colours, &fast].concat());
     let path = path.display().to_string();
     let evaluated = json(&says(&["evaluate", &path, "--importance-samples", "2", "--json"]));
@@ -226,13 +230,13 @@ fn what_makes_no_model_is_refused() {
         fails(&["train", "--epochs", "1", "--out", &path].into_iter().chain(sets).collect::<Vec<_>>())
     };
     for (pair, message) in [
-        ("staged.stages=[]", "a model of stages needs at least one"),
+        ("model.stages=[]", "there must be at least one"),
         (
-            "staged.stages=[{channels=4,kernels=[3],latent_units=3,latent_channels=1,latent_kernel=1}]",
+            "model.stages=[{channels=4,kernels=[3],latent_units=3,latent_channels=1,latent_kernel=1}]",
             "either latent_units or",
         ),
-        ("staged.stages=[{channels=4,kernels=[3],strides=[3],latent_units=3}]", "can't shrink by a stride of 3"),
-        ("staged.stages=[{channels=4,kernels=[3],latent_unit=3}]", "unknown field `latent_unit`"),
+        ("model.stages=[{channels=4,kernels=[3],strides=[3],latent_units=3}]", "can't shrink by a stride of 3"),
+        ("model.stages=[{channels=4,kernels=[3],latent_unit=3}]", "unknown field `latent_unit`"),
         ("train.batch_size=1000000", "batch"),
     ] {
         let error = with(pair);

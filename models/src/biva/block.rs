@@ -5,8 +5,9 @@ use std::iter;
 use rung_autograd::ops::{Activation, concat};
 use rung_autograd::{Result, Tensor};
 
-use super::config::{BlockConfig, MapShape};
+use super::stage::BlockConfig;
 use crate::layers::{Builder, Product, WeightNormed};
+use crate::map_shape::MapShape;
 use crate::pass::Pass;
 
 /// The nonlinearity in front of every product.

@@ -1,68 +1,28 @@
-//! The architecture of a stage-wise model as data: stages of gated blocks, each with its latents.
+//! The architecture of BIVA and its relatives as data: `[model]` of a configuration file.
 
-use rung_autograd::{Error, Result};
+use serde::{Deserialize, Serialize};
 
-/// Height, width and channels of a feature map; in memory [row, height, width, channel].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MapShape {
-    /// Rows of positions.
-    pub height: usize,
-    /// Columns of positions.
-    pub width: usize,
-    /// Numbers at a position.
-    pub channels: usize,
-}
+use super::stage::{BlockConfig, LatentConfig, StageConfig};
+use crate::map_shape::MapShape;
+use crate::rules::{BrokenRule, dropout_rate, positive, rule};
 
-/// One gated block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BlockConfig {
-    /// Channels of its output.
-    pub channels: usize,
-    /// Side of its square kernels.
-    pub kernel: usize,
-    /// By how much it shrinks a map on the way up and enlarges it on the way down.
-    pub stride: usize,
-}
-
-/// The shape of a stage's latent groups.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LatentConfig {
-    /// A vector, from the whole map and to the whole map.
-    Dense {
-        /// Its length.
-        units: usize,
-    },
-    /// A map as large as the stage's.
-    Map {
-        /// Its channels.
-        channels: usize,
-        /// Side of the square kernels of its heads.
-        kernel: usize,
-    },
-}
-
-/// One stage: blocks from the data up, then the latents. The generative model has the same blocks in reverse.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StageConfig {
-    /// The blocks, in the order of the way up.
-    pub blocks: Vec<BlockConfig>,
-    /// The latents.
-    pub latent: LatentConfig,
-}
-
-/// Which ways of inference are stochastic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which passes of inference are stochastic. In a file it is the family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Paths {
-    /// Samples on the way up: the VAE.
+    /// Samples in the bottom-up pass: the VAE.
+    #[serde(rename = "staged_vae")]
     BottomUp,
-    /// Samples on the way down, where inference meets the generative model: the LVAE.
+    /// Samples in the top-down pass, where inference meets the generative model: the LVAE.
+    #[serde(rename = "staged_lvae")]
     TopDown,
     /// Both, with a group of latents each in every stage but the top: BIVA (Maaløe 2019).
+    #[serde(rename = "biva")]
     Bidirectional,
 }
 
 /// How a head's second output r becomes a variance σ².
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LogVariance {
     /// ln σ² = softplus(r) + 10⁻⁸, so that σ ≥ 1: the published configurations.
     Softplus,
@@ -73,63 +33,66 @@ pub enum LogVariance {
 }
 
 /// The distribution of the data given the latents.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum StageObservation {
     /// Independent Bernoulli values, by logits.
     Bernoulli,
     /// A mixture of discretised logistics at each position, for 256 levels (Salimans 2017).
-    LogisticMixture {
-        /// Components of the mixture.
-        components: usize,
-    },
+    LogisticMixture,
 }
 
-/// A stage-wise model.
-#[derive(Clone, Debug, PartialEq)]
+/// BIVA, or one of its relatives: a hierarchical convolutional VAE of gated blocks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct BivaConfig {
-    /// Shape of an example. In memory examples are planar: [batch, channel · height · width].
-    pub image: MapShape,
-    /// The stages, nearest to the data first.
-    pub stages: Vec<StageConfig>,
-    /// Which ways of inference are stochastic.
+    /// Which passes of inference are stochastic.
+    #[serde(rename = "family")]
     pub paths: Paths,
+    /// An image is one position with all its pixels as channels: the fully connected models.
+    pub flat_images: bool,
     /// Whether stages see the features of the stages before them beside the samples.
     pub skips: bool,
-    /// How the data are distributed.
+    /// The distribution of an image given the latents.
     pub observation: StageObservation,
-    /// The parametrisation of every variance.
+    /// Components of the mixture where `observation` is `logistic_mixture`.
+    pub mixture_components: usize,
+    /// How a head's second output r becomes a variance σ².
     pub log_variance: LogVariance,
-    /// Dropout rate of the blocks on the way up.
+    /// Dropout rate of the blocks of the bottom-up pass.
     pub inference_dropout: f64,
-    /// Dropout rate of the blocks on the way down.
+    /// Dropout rate of the blocks of the top-down pass.
     pub generative_dropout: f64,
-    /// Classes y that p(x, z|y) and the top-down posterior are conditioned on, with a classifier q(y|x, z) on the way up; 0 for none.
+    /// Standard deviation of every layer's output on the first batch, by data-dependent initialisation: the published models'
+    /// 0.01 suits hundreds of epochs, a short training starts faster from larger ones.
+    pub initial_sigma: f64,
+    /// The stages, nearest to the data first.
+    pub stages: Vec<StageConfig>,
+    /// Shape of an example, in memory planar: [batch, channel · height · width]. It is the data's, so that no file names it.
+    #[serde(skip)]
+    pub image: MapShape,
+    /// Classes y that p(x, z|y) and the top-down posterior are conditioned on, with a classifier q(y|x, z) in the bottom-up
+    /// pass; 0 for none. They are the data's.
+    #[serde(skip)]
     pub classes: usize,
 }
 
-impl MapShape {
-    /// Numbers in a map.
-    #[must_use]
-    pub const fn units(self) -> usize {
-        self.height * self.width * self.channels
-    }
-
-    /// The same positions with other channels.
-    #[must_use]
-    pub const fn with_channels(self, channels: usize) -> Self {
-        Self { channels, ..self }
-    }
-
-    /// The map that a convolution with this stride makes of it: ⌈side/stride⌉ positions a side.
-    #[must_use]
-    pub const fn shrunk(self, stride: usize) -> Self {
-        Self { height: self.height.div_ceil(stride), width: self.width.div_ceil(stride), ..self }
-    }
-
-    /// The map that a transposed convolution with this stride makes of it.
-    #[must_use]
-    pub const fn enlarged(self, stride: usize) -> Self {
-        Self { height: self.height * stride, width: self.width * stride, ..self }
+impl Default for BivaConfig {
+    fn default() -> Self {
+        Self {
+            paths: Paths::Bidirectional,
+            flat_images: false,
+            skips: true,
+            observation: StageObservation::Bernoulli,
+            mixture_components: 10,
+            log_variance: LogVariance::Softplus,
+            inference_dropout: 0.0,
+            generative_dropout: 0.0,
+            initial_sigma: 0.01,
+            stages: Vec::new(),
+            image: MapShape::default(),
+            classes: 0,
+        }
     }
 }
 
@@ -140,17 +103,6 @@ impl Paths {
 
     pub(super) const fn has_top_down(self) -> bool {
         !matches!(self, Self::BottomUp)
-    }
-}
-
-impl LatentConfig {
-    /// Units of one group on a map of this shape.
-    #[must_use]
-    pub const fn units(self, map: MapShape) -> usize {
-        match self {
-            Self::Dense { units } => units,
-            Self::Map { channels, .. } => map.with_channels(channels).units(),
-        }
     }
 }
 
@@ -172,13 +124,9 @@ impl BivaConfig {
                 stage(3, 1, 16),
                 stage(3, 2, 8),
             ],
-            paths: Paths::Bidirectional,
-            skips: true,
-            observation: StageObservation::Bernoulli,
-            log_variance: LogVariance::Softplus,
             inference_dropout: 0.5,
             generative_dropout: 0.5,
-            classes: 0,
+            ..Self::default()
         }
     }
 
@@ -204,13 +152,9 @@ impl BivaConfig {
         Self {
             image: MapShape { height: 32, width: 32, channels: 3 },
             stages: (0..15).map(stage).collect(),
-            paths: Paths::Bidirectional,
-            skips: true,
-            observation: StageObservation::LogisticMixture { components: 10 },
-            log_variance: LogVariance::Softplus,
+            observation: StageObservation::LogisticMixture,
             inference_dropout: 0.2,
-            generative_dropout: 0.0,
-            classes: 0,
+            ..Self::default()
         }
     }
 
@@ -221,11 +165,37 @@ impl BivaConfig {
         let stage = |&units: &usize| StageConfig { blocks: vec![block; blocks], latent: LatentConfig::Dense { units } };
         Self {
             image: MapShape { height: 1, width: 1, channels: data_size },
+            flat_images: true,
             stages: latent_sizes.iter().map(stage).collect(),
-            inference_dropout: 0.0,
-            generative_dropout: 0.0,
-            ..Self::mnist()
+            ..Self::default()
         }
+    }
+
+    /// The same architecture for examples of this shape.
+    #[must_use]
+    pub fn for_images(self, image: MapShape) -> Self {
+        let image = match self.flat_images {
+            true => MapShape { height: 1, width: 1, channels: image.units() },
+            false => image,
+        };
+        Self { image, ..self }
+    }
+
+    /// The family's name in the literature.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match (self.paths, self.skips) {
+            (Paths::BottomUp, _) => "hierarchical convolutional VAE",
+            (Paths::TopDown, true) => "LVAE+",
+            (Paths::TopDown, false) => "hierarchical convolutional LVAE",
+            (Paths::Bidirectional, _) => "BIVA",
+        }
+    }
+
+    /// Components of the mixture of logistics, where that is the observation.
+    #[must_use]
+    pub fn mixture(&self) -> Option<usize> {
+        (self.observation == StageObservation::LogisticMixture).then_some(self.mixture_components)
     }
 
     /// Stages, L.
@@ -247,58 +217,68 @@ impl BivaConfig {
         self.stages.iter().scan(self.image, each).collect()
     }
 
-    /// Refuses sizes that make no model.
+    /// Refuses what makes no model, whatever the images.
     ///
     /// # Errors
-    /// `Argument` naming the size and the rule.
-    pub fn check(&self) -> Result<()> {
-        let refuse = |what: String| Err(Error::argument("model", what));
-        let Some(first) = self.stages.first() else { return refuse("there must be at least one stage".into()) };
-        if self.image.units() == 0 {
-            return refuse("an image must have at least one value".into());
+    /// The first rule that is broken, with key and value.
+    pub fn check(&self) -> Result<(), BrokenRule> {
+        let Some(first) = self.stages.first() else {
+            return rule(
+                false,
+                "stages",
+                "[]",
+                "there must be at least one (rung info --preset biva-mnist-small shows some)",
+            );
+        };
+        for (index, stage) in self.stages.iter().enumerate() {
+            let (number, blocks) = (index + 1, stage.blocks.len());
+            stage.check(number)?;
+            rule(
+                blocks == first.blocks.len(),
+                format!("stages[{number}]"),
+                format!("{blocks} blocks"),
+                format!("stage {number} has {blocks} blocks, stage 1 {}: all need the same number", first.blocks.len()),
+            )?;
         }
+        let components = self.mixture_components;
+        rule((1..=100).contains(&components), "mixture_components", components, "must be 1 to 100")?;
+        dropout_rate("inference_dropout", self.inference_dropout)?;
+        dropout_rate("generative_dropout", self.generative_dropout)?;
+        positive("initial_sigma", self.initial_sigma)?;
+        rule(
+            self.classes != 1 && (self.classes == 0 || self.paths == Paths::Bidirectional),
+            "classes",
+            self.classes,
+            "there must be at least 2, and inference in both passes (family biva)",
+        )
+    }
+
+    /// Refuses stages that do not fit the images.
+    ///
+    /// # Errors
+    /// The first rule that is broken, with key and value.
+    pub fn check_image(&self) -> Result<(), BrokenRule> {
+        let MapShape { height, width, channels } = self.image;
+        let shape = format!("{channels}x{height}x{width}");
+        rule(self.image.units() > 0, "image", &shape, "an image must have at least one value")?;
         let mut map = self.image;
         for (index, stage) in self.stages.iter().enumerate() {
-            let number = index + 1;
-            if stage.blocks.is_empty() || stage.blocks.len() != first.blocks.len() {
-                let blocks = stage.blocks.len();
-                return refuse(format!(
-                    "stage {number} has {blocks} blocks, stage 1 {}: all need the same number, at least 1",
-                    first.blocks.len()
-                ));
-            }
             for block in &stage.blocks {
-                if block.channels == 0 || block.kernel == 0 || block.stride == 0 {
-                    return refuse(format!("stage {number}: channels, kernel and stride must be at least 1"));
-                }
-                if !map.height.is_multiple_of(block.stride) || !map.width.is_multiple_of(block.stride) {
-                    let (height, width, stride) = (map.height, map.width, block.stride);
-                    return refuse(format!(
-                        "stage {number}: a map of {height}x{width} can't shrink by a stride of {stride} and grow back"
-                    ));
-                }
-                map = map.shrunk(block.stride).with_channels(block.channels);
-            }
-            if stage.latent.units(map) == 0 || matches!(stage.latent, LatentConfig::Map { kernel: 0, .. }) {
-                return refuse(format!("stage {number}: latents need at least one unit"));
+                let (height, width, stride) = (map.height, map.width, block.stride);
+                rule(
+                    height.is_multiple_of(stride) && width.is_multiple_of(stride),
+                    format!("stages[{}].strides", index + 1),
+                    stride,
+                    format!("a map of {height}x{width} can't shrink by a stride of {stride} and grow back"),
+                )?;
+                map = map.shrunk(stride).with_channels(block.channels);
             }
         }
-        for rate in [self.inference_dropout, self.generative_dropout] {
-            if !(0.0..1.0).contains(&rate) {
-                return refuse(format!("a dropout rate must be at least 0 and below 1, not {rate}"));
-            }
-        }
-        if self.classes == 1 || (self.classes > 0 && self.paths != Paths::Bidirectional) {
-            return refuse(format!("{} classes: there must be at least 2, and both ways of inference", self.classes));
-        }
-        match self.observation {
-            StageObservation::LogisticMixture { components: 0 } => {
-                refuse("a mixture needs at least one component".into())
-            }
-            StageObservation::LogisticMixture { .. } if !matches!(self.image.channels, 1 | 3) => {
-                refuse(format!("a mixture of logistics is for 1 or 3 channels, not {}", self.image.channels))
-            }
-            _ => Ok(()),
-        }
+        rule(
+            self.mixture().is_none() || matches!(channels, 1 | 3),
+            "observation",
+            "logistic_mixture",
+            format!("a mixture of logistics is for 1 or 3 channels, not {channels}"),
+        )
     }
 }

@@ -6,9 +6,11 @@ use rung_autograd::ops::Gaussian;
 use rung_autograd::{Result, Tensor};
 
 use super::block::{ELU, GatedBlock, GatedBlockConfig, Way};
-use super::config::{BivaConfig, BlockConfig, MapShape, Paths, StageConfig, StageObservation};
+use super::config::{BivaConfig, Paths};
 use super::head::{GroupHead, Projection};
+use super::stage::{BlockConfig, StageConfig};
 use crate::layers::{Builder, Product, WeightNormed};
+use crate::map_shape::MapShape;
 use crate::observation::{LogisticMixture, ObservationParameters};
 use crate::pass::Pass;
 
@@ -18,7 +20,8 @@ pub(super) struct Generative {
     /// Nearest to the data first; the way down is from the last.
     stages: Vec<Stage>,
     output: WeightNormed,
-    observation: StageObservation,
+    /// Components of the mixture, where the observation is one.
+    mixture: Option<usize>,
     image: MapShape,
     skips: bool,
 }
@@ -88,15 +91,13 @@ impl Generative {
         }
         stages.reverse();
         let features = above.last().map_or(config.image.channels, |map| map.channels);
-        let channels = match config.observation {
-            StageObservation::Bernoulli => config.image.channels,
-            StageObservation::LogisticMixture { components } => {
-                LogisticMixture::parameters(components, config.image.channels)
-            }
-        };
+        let image_channels = config.image.channels;
+        let mixture = config.mixture();
+        let channels =
+            mixture.map_or(image_channels, |components| LogisticMixture::parameters(components, image_channels));
         let pointwise = Product::Convolution { kernel: 1, stride: 1 };
         let output = WeightNormed::new(&mut builder.at("x"), pointwise, features, channels);
-        Self { stages, output, observation: config.observation, image: config.image, skips: config.skips }
+        Self { stages, output, mixture, image: config.image, skips: config.skips }
     }
 
     /// Goes down through one stage, given the samples of its groups and the class, if the model has classes; gives the distributions of the stage below, and the top-down
@@ -136,12 +137,12 @@ impl Generative {
         let out = self.output.forward(pass, &g.activate(ELU)?)?;
         let rows = out.shape().sizes()[0];
         let (positions, channels) = (self.image.height * self.image.width, self.image.channels);
-        match self.observation {
-            StageObservation::Bernoulli => {
+        match self.mixture {
+            None => {
                 let logits = planar(&out.reshape([rows, positions, channels])?)?;
                 Ok(ObservationParameters::Bernoulli(logits))
             }
-            StageObservation::LogisticMixture { components } => {
+            Some(components) => {
                 let width = LogisticMixture::parameters(components, channels);
                 let parameters = out.reshape([rows, positions, width])?;
                 Ok(ObservationParameters::LogisticMixture(LogisticMixture { parameters, channels }))

@@ -4,8 +4,10 @@ use rung_autograd::ops::{Gaussian, concat};
 use rung_autograd::{Result, Tensor};
 
 use super::block::ELU;
-use super::config::{LatentConfig, LogVariance, MapShape};
+use super::config::LogVariance;
+use super::stage::LatentConfig;
 use crate::layers::{Builder, Product, WeightNormed};
+use crate::map_shape::MapShape;
 use crate::pass::Pass;
 
 /// Added to ln σ² where that is a softplus.

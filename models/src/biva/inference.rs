@@ -4,9 +4,11 @@ use rung_autograd::ops::Gaussian;
 use rung_autograd::{Result, Tensor};
 
 use super::block::{ELU, GatedBlock, GatedBlockConfig, Way};
-use super::config::{BivaConfig, BlockConfig, MapShape, StageConfig};
+use super::config::BivaConfig;
 use super::head::{GroupHead, Projection, joined, with_class};
+use super::stage::{BlockConfig, StageConfig};
 use crate::layers::{Builder, Product, WeightNormed};
+use crate::map_shape::MapShape;
 use crate::pass::Pass;
 
 /// The networks of the way up.
@@ -139,7 +141,7 @@ impl Inference {
 impl StageFeatures {
     /// What the way down reads, with rows as `change` makes them of the rows there are.
     pub(super) fn with_rows(self, change: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {
-        let group = self.group.map(|(Gaussian { mean, variance }, z)| {
+        let group = self.group.map(|(Gaussian { mean, variance }, z)| -> Result<_> {
             Ok((Gaussian { mean: change(&mean)?, variance: change(&variance)? }, change(&z)?))
         });
         let map = |map: Option<Tensor>| map.as_ref().map(&change).transpose();

@@ -60,6 +60,7 @@ impl Biva {
     /// `Argument` if the configuration makes no model.
     pub fn new(config: BivaConfig, parameters: &mut ParameterList, statistics: &mut StatisticsList) -> Result<Self> {
         config.check()?;
+        config.check_image()?;
         let mut builder = Builder::new(parameters, statistics);
         let inference = Inference::new(&mut builder, &config);
         let generative = Generative::new(&mut builder, &config);
@@ -91,7 +92,7 @@ impl Biva {
         let maps = turned.reshape([rows, image.height, image.width, image.channels])?;
         match self.config.observation {
             StageObservation::Bernoulli => Ok(maps),
-            StageObservation::LogisticMixture { .. } => maps.affine(2.0, -1.0),
+            StageObservation::LogisticMixture => maps.affine(2.0, -1.0),
         }
     }
 

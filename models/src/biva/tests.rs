@@ -5,7 +5,8 @@ use rung_autograd::rng::Address;
 use rung_autograd::{DType, Device, ParameterList, ParameterStore, Shape, Tensor};
 
 use super::generative::Descent;
-use super::{Biva, BivaConfig, BlockConfig, LatentConfig, MapShape, Paths, StageConfig};
+use super::{Biva, BivaConfig, BlockConfig, LatentConfig, Paths, StageConfig};
+use crate::map_shape::MapShape;
 use crate::statistics::{Statistics, StatisticsList};
 use crate::{Mode, Pass};
 

@@ -24,9 +24,20 @@ impl GaussianNetwork {
         width: usize,
         units: usize,
     ) -> Self {
-        let hidden = Mlp::new(builder, inputs, width, config.mlp_layers, config.activation, config.hidden_norm);
-        let head =
-            GaussianHeadConfig { inputs: width, units, norm: config.head_norm, variance_floor: config.variance_floor };
+        let hidden = Mlp::new(
+            builder,
+            inputs,
+            width,
+            config.mlp_layers,
+            config.nonlinearity.activation(config.leaky_slope),
+            config.hidden_norm(),
+        );
+        let head = GaussianHeadConfig {
+            inputs: width,
+            units,
+            norm: config.head_norm(),
+            variance_floor: config.variance_floor,
+        };
         Self { hidden, head: GaussianHead::new(builder, &head) }
     }
 

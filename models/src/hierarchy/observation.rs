@@ -23,8 +23,9 @@ enum Head {
 
 impl ObservationNetwork {
     pub(super) fn new(builder: &mut Builder<'_>, config: &HierarchyConfig) -> Self {
-        let (width, norm) = (config.hidden_sizes[0], config.hidden_norm);
-        let hidden = Mlp::new(builder, config.latent_sizes[0], width, config.mlp_layers, config.activation, norm);
+        let (width, norm) = (config.hidden_sizes[0], config.hidden_norm());
+        let activation = config.nonlinearity.activation(config.leaky_slope);
+        let hidden = Mlp::new(builder, config.latent_sizes[0], width, config.mlp_layers, activation, norm);
         let head = match config.observation {
             Observation::Bernoulli => {
                 let logits = DenseConfig {

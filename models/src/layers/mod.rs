@@ -7,10 +7,12 @@ mod builder;
 mod dense;
 mod gaussian_head;
 mod mlp;
+mod nonlinearity;
 mod weight_normed;
 
 pub use builder::Builder;
 pub use dense::{Dense, DenseConfig, NormConfig};
 pub use gaussian_head::{GaussianHead, GaussianHeadConfig};
 pub use mlp::Mlp;
+pub use nonlinearity::Nonlinearity;
 pub use weight_normed::{Product, WeightNormed};

@@ -4,7 +4,7 @@ use rung_autograd::rng::Address;
 use rung_autograd::{DType, Device, Tensor};
 use rung_kernels::backend::Convolution;
 use rung_models::BivaConfig;
-use rung_models::biva::MapShape;
+use rung_models::MapShape;
 use serde_json::json;
 
 use super::Timing;
@@ -108,15 +108,14 @@ impl Kernel {
 mod tests {
     use super::*;
     use crate::config::sources::{Sources, layered};
-    use crate::model::{Architecture, published_shape};
+    use crate::model::published_shape;
+    use crate::tasks::Family;
 
     #[test]
     fn the_convolutions_are_those_of_the_way_up() {
         let config = layered(&Sources { preset: Some("biva-mnist-small"), ..Sources::default() }).unwrap();
-        let Architecture::Staged(model) = Architecture::new(&config, published_shape(&config.data).unwrap()) else {
-            panic!()
-        };
-        let kernels = kernels(&model, 48);
+        let Family::Biva(biva) = &config.family else { panic!("{config:?}") };
+        let kernels = kernels(&biva.config(published_shape(&config.data).unwrap()), 48);
         assert_eq!(kernels.iter().map(|kernel| kernel.count).sum::<usize>(), 3 * 2 * 6);
         let largest = &kernels[0];
         let expected =

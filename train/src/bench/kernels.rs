@@ -12,8 +12,9 @@ use crate::config::Config;
 use crate::config::sources::{Sources, layered};
 use crate::error::{Context, Result};
 use crate::evaluation::DEFAULT_ROWS;
-use crate::model::{Architecture, FIRST_WEIGHT, groups, parameter_list, published_shape};
+use crate::model::{FIRST_WEIGHT, groups, parameter_list, published_shape};
 use crate::progress::Console;
+use crate::tasks::Family;
 
 /// A primitive is repeated until this much time was measured …
 const MEASURED_MS: f64 = 150.0;
@@ -48,8 +49,8 @@ pub fn run(subject: &Subject, device: &Device, console: &Console) -> Result<()> 
         ms += timing.median * product.count as f64;
         console.result(&product.line(&timing, subject.json))?;
     }
-    if let Architecture::Staged(model) = Architecture::new(config, shape) {
-        for kernel in convolutions::kernels(&model, rows) {
+    if let Family::Biva(biva) = &config.family {
+        for kernel in convolutions::kernels(&biva.config(shape), rows) {
             console.result(&kernel.line(&kernel.time(device)?, subject.json))?;
         }
         return Ok(());
@@ -57,7 +58,10 @@ pub fn run(subject: &Subject, device: &Device, console: &Console) -> Result<()> 
     let sizes = Sizes {
         rows,
         data: shape.values(),
-        hidden: config.model.hidden_sizes.iter().copied().max().unwrap_or(1),
+        hidden: match &config.family {
+            Family::Hierarchy(hierarchy) => hierarchy.model.hidden_sizes.iter().copied().max().unwrap_or(1),
+            Family::Biva(_) => 1,
+        },
         latent: groups(config, shape)?.first().map_or(1, |group| group.units),
         parameters: list.element_count(),
     };

@@ -57,13 +57,18 @@ impl Workload {
     /// As [`Workload::new`].
     pub fn with_images(config: &Config, shape: ImageShape, count: usize, device: &Device) -> Result<Self> {
         let (batch, seed) = (config.train.batch_size, config.train.seed);
-        let images = random_images(config, shape, count.max(batch).max(config.train.labels), device)?;
+        let images = random_images(
+            config,
+            shape,
+            count.max(batch).max(config.family.labels().map_or(0, |labels| labels.labels)),
+            device,
+        )?;
         let mut model = Model::new(config, images.shape(), device, DType::F32)?;
         model.initialise(&images, config)?;
         let terms = Terms::new(device, DType::F32, model.network.groups().len())?;
         let order = order(device, seed, 1, images.count())?;
         // Of these images any may be of any class.
-        let classes = config.staged.classes.max(1) as u32;
+        let classes = config.family.labels().map_or(1, |labels| labels.classes) as u32;
         let labels: Vec<u32> = (0..images.count() as u32).map(|index| index % classes).collect();
         let labelled = LabelledImages::choose(Some(&labels), config, DType::F32)?;
         Ok(Self { trainer: Trainer::new(model, config)?, images, terms, labelled, order, batch, seed, step: 0 })

@@ -118,7 +118,7 @@ impl ReproduceArgs {
             preset: Some(planned.entry.preset.into()),
             out: Some(planned.folder.clone()),
             epochs: Some(number(config.train.epochs)?),
-            warmup_epochs: Some(number(config.train.warmup_epochs)?),
+            warmup_epochs: Some(number(config.family.warmup_epochs())?),
             seed: Some(self.seed),
             set: vec![format!("optimiser.schedule_every_epochs={}", config.optimiser.schedule_every_epochs)],
             init_from: planned.entry.starts_from.map(|_| PathBuf::from(&config.train.init_from)),

@@ -124,7 +124,7 @@ impl TrainArgs {
         add("--device", "train.device", self.device.device.clone().map(Value::String));
         add("--threads", "train.threads", self.device.threads.map(number));
         add("--epochs", "train.epochs", self.epochs.map(number));
-        add("--warmup-epochs", "train.warmup_epochs", self.warmup_epochs.map(number));
+        add("--warmup-epochs", "objective.warmup_epochs", self.warmup_epochs.map(number));
         add("--batch-size", "train.batch_size", self.batch_size.map(number));
         add("--learning-rate", "optimiser.learning_rate", self.learning_rate.map(Value::Float));
         add(
@@ -132,7 +132,7 @@ impl TrainArgs {
             "train.checkpoint_activations",
             self.checkpoint_activations.then_some(Value::Boolean(true)),
         );
-        add("--labels", "train.labels", self.labels.map(number));
+        add("--labels", "objective.labels", self.labels.map(number));
         add("--seed", "train.seed", self.seed.map(Value::Integer));
         add("--init-from", "train.init_from", init_from);
         Ok(flags)
@@ -165,11 +165,11 @@ mod tests {
         assert!(!config.train.checkpoint_activations);
         let staged = train("--preset biva-mnist-small --checkpoint-activations --labels 50").configuration().unwrap();
         assert!(staged.train.checkpoint_activations);
-        assert_eq!(staged.train.labels, 50);
+        assert_eq!(staged.family.labels().unwrap().labels, 50);
         assert_eq!(config.preset, "mnist-vae-2");
         assert_eq!((config.data.name.as_str(), config.data.directory.as_str()), ("omniglot", "d"));
         assert_eq!((config.train.device.as_str(), config.train.threads), ("opencl:0", 3));
-        assert_eq!((config.train.epochs, config.train.warmup_epochs), (4, 5));
+        assert_eq!((config.train.epochs, config.family.warmup_epochs()), (4, 5));
         assert_eq!((config.train.batch_size, config.train.seed), (6, 7));
         assert_eq!(config.optimiser.learning_rate, 0.5);
         assert_eq!(config.train.init_from, "runs/a");

@@ -14,7 +14,7 @@ use crate::evaluation::{Estimate, Evaluation};
 use crate::interrupt::Interrupt;
 use crate::machine::{cpu_memory_limit, with_device};
 use crate::memory::{self, Memory};
-use crate::model::{Model, family_name};
+use crate::model::Model;
 use crate::progress::Console;
 use crate::run_dir::{RunDir, RunLock};
 use crate::training::{Ending, Outcome, Training, TrainingImages};
@@ -95,7 +95,7 @@ fn train(job: Job, device: &Device, interrupt: &Interrupt, console: &Console) ->
         "" => None,
         path => Some(checkpoint_of(path)?),
     };
-    if config.model.family.is_staged() {
+    if config.family.has_checkpointing() {
         check_memory(config, &images, console)?;
     }
     let (run, _lock) = job.place.open(config)?;
@@ -177,14 +177,15 @@ fn checkpoint_of(path: &str) -> Result<CheckpointData> {
 /// What will happen, before it does.
 fn announce(config: &Config, run: &RunDir, model: &Model, images: &TrainingImages, device: &Device, console: &Console) {
     let sizes: Vec<String> = model.network.groups().iter().map(|group| group.units.to_string()).collect();
-    let family = family_name(config);
+    let family = config.family.name();
     let parameters = model.store.element_count();
     console
         .info(&format!("model: {family}, latent units {} from the data up, {parameters} parameters", sizes.join("-")));
     let TrainingImages { train, held_out, held_out_split, .. } = images;
     let (name, held_out) = (&config.data.name, held_out.count());
     console.info(&format!("data: {name}, {} training images, {held_out} {held_out_split} images", train.count()));
-    let TrainConfig { epochs, batch_size, warmup_epochs, .. } = &config.train;
+    let TrainConfig { epochs, batch_size, .. } = &config.train;
+    let warmup_epochs = config.family.warmup_epochs();
     console.info(&format!("training: {epochs} epochs of batches of {batch_size}, warm-up over {warmup_epochs} epochs"));
     console.info(&format!("device: {}", device.description()));
     console.info(&format!("run: {}", run.path().display()));

@@ -8,13 +8,13 @@
 
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::Config;
 use super::nearest::did_you_mean;
-use crate::error::{Context, Error, Result};
+use super::{Config, renamed};
+use crate::error::{Error, Result};
 use crate::presets;
+use crate::tasks::{FAMILY_KEY, Family};
 
 /// The key that names the data set.
 const DATA_SET: &str = "data.name";
@@ -38,8 +38,7 @@ impl Layers {
     /// # Errors
     /// If `base` holds a value that TOML has no form for.
     pub fn new(base: &Config) -> Result<Self> {
-        let merged = Table::try_from(base).context("the configuration")?;
-        Ok(Self { merged, config: base.clone(), tied: BTreeSet::new() })
+        Ok(Self { merged: base.to_table()?, config: base.clone(), tied: BTreeSet::new() })
     }
 
     /// Lays a preset on and notes its name.
@@ -91,17 +90,20 @@ impl Layers {
     /// If the key doesn't exist or the value is of the wrong kind.
     pub fn assign(&mut self, source: &str, key: &str, value: Value) -> Result<()> {
         let shown = format!("{source}: {key} = {value}");
+        let key = renamed::current(key);
         if key == DATA_SET && value.as_str().is_some_and(|name| name != self.config.data.name) {
             self.take_back_what_was_tied()?;
         }
+        if key == family_key() {
+            self.change_family(&value);
+        }
         self.tied.retain(|tied| *tied != key);
-        let Some(slot) = find(&mut self.merged, key) else {
-            let keys = self.keys();
-            return Err(unknown_key(source, key, &keys));
+        let Some(slot) = find(&mut self.merged, &key) else {
+            return Err(self.unknown_key(source, &key));
         };
         let value = fit(slot, value).map_err(|rule| Error::new(format!("{shown}: {rule}")))?;
         *slot = value;
-        self.config = Config::deserialize(self.merged.clone()).map_err(|error| {
+        self.config = Config::from_table(self.merged.clone()).map_err(|error| {
             let message = error.message().replace("unknown variant", "unknown value");
             Error::new(format!("{shown}: {message}"))
         })?;
@@ -110,13 +112,27 @@ impl Layers {
 
     /// Gives the keys that belong to the data set of an earlier layer their defaults.
     fn take_back_what_was_tied(&mut self) -> Result<()> {
-        let mut defaults = Table::try_from(Config::default()).context("the configuration")?;
+        let mut defaults = Config::default().to_table()?;
         for key in std::mem::take(&mut self.tied) {
             if let Some((slot, default)) = find(&mut self.merged, key).zip(find(&mut defaults, key)) {
                 *slot = default.clone();
             }
         }
         Ok(())
+    }
+
+    /// Starts `[model]` and `[objective]` anew from the defaults of another family, unless both describe their models alike.
+    fn change_family(&mut self, name: &Value) {
+        let name = name.as_str().unwrap_or_default();
+        let described = |name: &str| Family::NAMES.iter().position(|names| names.contains(&name));
+        let now = self.merged["model"].get(FAMILY_KEY).and_then(Value::as_str).unwrap_or_default();
+        if described(name) == described(now) {
+            return;
+        }
+        if let Some((model, objective)) = Family::named(name).and_then(|family| family.tables().ok()) {
+            self.merged.insert("model".into(), Value::Table(model));
+            self.merged.insert("objective".into(), Value::Table(objective));
+        }
     }
 
     /// The configuration, checked against every rule.
@@ -137,9 +153,15 @@ impl Layers {
     fn lay_on(&mut self, source: &str, table: Table, is_of_one_data_set: bool) -> Result<()> {
         let of_data: Vec<String> = of_data(&table).collect();
         let tied = OF_THE_DATA_SET.into_iter().filter(|key| is_of_one_data_set && of_data.iter().any(|k| k == key));
+        let skips_foreign = renamed::spells_out_every_family(&table);
+        // What the other keys of the model and of its objective mean depends on the family.
+        let family = table.get("model").and_then(|model| model.get(FAMILY_KEY));
+        if let Some(family) = family {
+            self.assign(source, &family_key(), family.clone())?;
+        }
         for (name, value) in table {
             match value {
-                Value::Table(section) => self.add_section(source, &name, section)?,
+                Value::Table(section) => self.add_section(source, &name, section, skips_foreign)?,
                 value => self.assign(source, &name, value)?,
             }
         }
@@ -147,16 +169,31 @@ impl Layers {
         Ok(())
     }
 
-    fn add_section(&mut self, source: &str, name: &str, section: Table) -> Result<()> {
-        if !matches!(self.merged.get(name), Some(Value::Table(_))) {
+    fn add_section(&mut self, source: &str, name: &str, section: Table, skips_foreign: bool) -> Result<()> {
+        let current = renamed::current(&format!("{name}."));
+        if !matches!(self.merged.get(current.trim_end_matches('.')), Some(Value::Table(_))) {
             let sections = self.merged.keys().map(String::as_str);
             let guess = did_you_mean(name, sections);
             return Err(Error::new(format!("{source}: unknown section [{name}]{guess}")));
         }
         for (key, value) in section {
-            self.assign(source, &format!("{name}.{key}"), value)?;
+            let key = format!("{name}.{key}");
+            let current = renamed::current(&key);
+            let is_foreign = find(&mut self.merged, &current).is_none() && !owners(&current).is_empty();
+            if !(skips_foreign && is_foreign) {
+                self.assign(source, &key, value)?;
+            }
         }
         Ok(())
+    }
+
+    fn unknown_key(&self, source: &str, key: &str) -> Error {
+        let owners = owners(key);
+        if owners.is_empty() {
+            return unknown_key(source, key, &self.keys());
+        }
+        let family = self.merged["model"].get(FAMILY_KEY).and_then(Value::as_str).unwrap_or_default();
+        Error::new(format!("{source}: {key} is a key of {}, and {} is {family}", owners.join(", "), family_key()))
     }
 
     /// Every dotted key.
@@ -175,6 +212,24 @@ impl Layers {
 /// The dotted keys of a table's data section.
 fn of_data(table: &Table) -> impl Iterator<Item = String> {
     table.get("data").and_then(Value::as_table).into_iter().flat_map(Table::keys).map(|key| format!("data.{key}"))
+}
+
+/// The dotted key of the family.
+fn family_key() -> String {
+    format!("model.{FAMILY_KEY}")
+}
+
+/// The families that have this dotted key.
+fn owners(key: &str) -> Vec<&'static str> {
+    let has = |name: &str| {
+        let tables = Family::named(name).and_then(|family| family.tables().ok());
+        tables.is_some_and(|(model, objective)| match key.split_once('.') {
+            Some(("model", key)) => model.contains_key(key),
+            Some(("objective", key)) => objective.contains_key(key),
+            _ => false,
+        })
+    };
+    Family::NAMES.iter().filter(|names| has(names[0])).flat_map(|names| names.iter().copied()).collect()
 }
 
 /// The value behind a dotted key, which is never a section.
@@ -242,12 +297,35 @@ mod tests {
     fn stages_are_a_list_of_tables() {
         let mut layers = layers();
         layers.set("model.family=biva").unwrap();
-        layers.set("staged.stages=[{channels=8, kernels=[3], latent_units=2}]").unwrap();
-        let config = layers.finish().unwrap();
-        assert_eq!(config.staged.stages[0].kernels, [3]);
-        assert_eq!(Config::deserialize(config.to_toml().unwrap().parse::<Table>().unwrap()).unwrap(), config);
-        let wrong = set_error("staged.stages=[{chanels=8}]");
+        layers.set("model.stages=[{channels=8, kernels=[3], latent_units=2}]").unwrap();
+        let wrong = layers.set("model.stages=[{chanels=8}]").unwrap_err().to_string();
         assert!(wrong.contains("unknown field `chanels`"), "{wrong}");
+        layers.set("model.stages=[{channels=8, kernels=[5], latent_units=2}]").unwrap();
+        let config = layers.finish().unwrap();
+        let Family::Biva(biva) = &config.family else { panic!("{config:?}") };
+        assert_eq!(biva.model.stages[0].blocks[0].kernel, 5);
+        assert_eq!(Config::from_table(config.to_toml().unwrap().parse::<Table>().unwrap()).unwrap(), config);
+    }
+
+    #[test]
+    fn a_key_of_another_family_is_named_with_its_owner() {
+        let error = set_error("model.stages=[]");
+        assert_eq!(error, "--set: model.stages is a key of staged_vae, staged_lvae, biva, and model.family is ladder");
+        assert_eq!(set_error("model.stagse=[]"), "--set: unknown key model.stagse");
+    }
+
+    #[test]
+    fn keys_of_earlier_versions_mean_what_they_did() {
+        let mut layers = layers();
+        layers.set("train.warmup_epochs=7").unwrap();
+        assert_eq!(layers.finish().unwrap().family.warmup_epochs(), 7);
+        let old = "[model]\nfamily = 'biva'\nlatent_sizes = [4]\nobservation = 'bernoulli'\n[staged]\nskips = false\n\
+                   stages = [{channels = 8, kernels = [3], latent_units = 2}]\n[train]\nlabels = 20\n";
+        let mut layers = Layers::new(&Config::default()).unwrap();
+        layers.add_text("config.toml", old).unwrap();
+        let config = layers.finish().unwrap();
+        let Family::Biva(biva) = &config.family else { panic!("{config:?}") };
+        assert!(!biva.model.skips && biva.objective.label.labels == 20, "{config:?}");
     }
 
     fn set_error(pair: &str) -> String {
@@ -292,7 +370,8 @@ mod tests {
             layers.set(pair).unwrap();
         }
         let config = layers.finish().unwrap();
-        assert_eq!(config.model.latent_sizes, [8, 2]);
+        let Family::Hierarchy(hierarchy) = &config.family else { panic!("{config:?}") };
+        assert_eq!(hierarchy.model.latent_sizes, [8, 2]);
         assert_eq!(config.data.name, "images:some/folder");
         assert_eq!(config.optimiser.learning_rate, 1.0);
     }

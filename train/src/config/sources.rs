@@ -44,6 +44,11 @@ pub fn layered(sources: &Sources) -> Result<Config> {
         layers.add_table(&source, without_preset(table))?;
     }
     let valid_before_flags = layers.is_valid();
+    // Which keys there are depends on the family, so that it comes first.
+    let names_family = |pair: &&String| pair.split('=').next().is_some_and(|key| key.trim() == "model.family");
+    for pair in sources.sets.iter().filter(names_family) {
+        layers.set(pair).map_err(Error::as_usage)?;
+    }
     for (flag, key, value) in &sources.flags {
         layers.assign(flag, key, value.clone()).map_err(Error::as_usage)?;
     }
@@ -97,7 +102,7 @@ mod tests {
         })
         .unwrap();
         assert_eq!(config.preset, "mnist-vae-2");
-        assert_eq!(config.model.latent_sizes, [64, 32]);
+        assert_eq!(config.to_table().unwrap()["model"]["latent_sizes"], Value::try_from([64, 32]).unwrap());
         assert_eq!((config.train.epochs, config.train.seed, config.train.batch_size), (7, 8, 9));
     }
 

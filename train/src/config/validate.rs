@@ -1,16 +1,13 @@
 //! The rules of a configuration. A broken one names the key, its value and the rule.
 
-use super::{Binarisation, Config, Dequantisation, Family, Observation, OptimiserConfig, StageSettings, TrainConfig};
+use super::{Binarisation, Config, Dequantisation, OptimiserConfig, TrainConfig};
 use crate::error::{Error, Result};
+use crate::tasks::Pixels;
 
-/// More units than any layer can sensibly have; a slip of the keys is caught before memory is.
-const LARGEST_LAYER: usize = 65_536;
-/// A larger kernel than any image needs.
-const LARGEST_KERNEL: usize = 64;
 /// More epochs than any training makes, and few enough that their steps can be counted.
 const MOST_EPOCHS: u64 = 1_000_000_000;
-/// More samples an image than any step can sensibly draw.
-const MOST_SAMPLES: usize = 1_000_000;
+/// More images than any step sees.
+const LARGEST_BATCH: usize = 1_000_000;
 
 impl Config {
     /// Checks every rule.
@@ -18,115 +15,22 @@ impl Config {
     /// # Errors
     /// The first rule that is broken, with key and value.
     pub fn validate(&self) -> Result<()> {
-        if self.model.family.is_staged() {
-            self.validate_stages()?;
-        } else {
-            self.validate_hierarchy()?;
-        }
-        self.validate_batch_norm()?;
+        self.family.check().map_err(|broken| Error::new(broken.to_string()))?;
         self.validate_data()?;
         self.train.validate()?;
         self.optimiser.validate()?;
-        let rows = self.train.batch_size * self.train.monte_carlo_samples * self.train.importance_samples;
         rule(
-            rows >= 2
-                || self.model.family.is_staged()
-                || !(self.model.batch_norm_hidden || self.model.batch_norm_heads),
+            self.family.has_checkpointing() || !self.train.checkpoint_activations,
+            "train.checkpoint_activations",
+            true,
+            "needs a model with blocks to recompute: set model.family to biva, staged_lvae or staged_vae",
+        )?;
+        let rows = self.train.batch_size * self.family.objective(1).samples();
+        rule(
+            rows >= 2 || self.family.batch_norm_momentum().is_none(),
             "train.batch_size",
             self.train.batch_size,
             "must be at least 2 with batch normalisation, which compares the images of a batch",
-        )
-    }
-
-    fn validate_stages(&self) -> Result<()> {
-        let staged = &self.staged;
-        rule(
-            !staged.stages.is_empty(),
-            "staged.stages",
-            "[]",
-            "a model of stages needs at least one (rung info --preset biva-mnist-small shows some)",
-        )?;
-        staged.stages.iter().enumerate().try_for_each(|(index, stage)| stage.validate(index + 1))?;
-        rule(
-            self.model.observation != Observation::Gaussian,
-            "model.observation",
-            "gaussian",
-            "must be bernoulli or logistic_mixture for a model of stages",
-        )?;
-        let components = staged.mixture_components;
-        rule((1..=100).contains(&components), "staged.mixture_components", components, "must be 1 to 100")?;
-        for (key, rate) in [
-            ("staged.inference_dropout", staged.inference_dropout),
-            ("staged.generative_dropout", staged.generative_dropout),
-        ] {
-            rule((0.0..1.0).contains(&rate), key, rate, "must be at least 0 and below 1")?;
-        }
-        let train = &self.train;
-        rule(
-            train.labels == 0 || (self.model.family == Family::Biva && (2..=1000).contains(&staged.classes)),
-            "train.labels",
-            train.labels,
-            "needs model.family = biva and staged.classes from 2 to 1000",
-        )?;
-        rule(
-            train.labels == 0
-                || (train.importance_samples, train.monte_carlo_samples, train.analytic_kl) == (1, 1, false),
-            "train.labels",
-            train.labels,
-            "needs one sample and sampled divergences: train.importance_samples = 1, monte_carlo_samples = 1, analytic_kl = false",
-        )?;
-        let weight = train.classification_weight;
-        rule(weight >= 0.0 && weight.is_finite(), "train.classification_weight", weight, "must be 0 or more")?;
-        let sigma = staged.initial_sigma;
-        rule(sigma > 0.0 && sigma.is_finite(), "staged.initial_sigma", sigma, "must be above 0")
-    }
-
-    fn validate_hierarchy(&self) -> Result<()> {
-        let model = &self.model;
-        rule(self.train.labels == 0, "train.labels", self.train.labels, "needs model.family = biva")?;
-        rule(
-            !self.train.checkpoint_activations,
-            "train.checkpoint_activations",
-            true,
-            "needs a model of stages: set model.family to biva, staged_lvae or staged_vae",
-        )?;
-        rule(
-            model.observation != Observation::LogisticMixture,
-            "model.observation",
-            "logistic_mixture",
-            "needs a model of stages: set model.family to biva, staged_lvae or staged_vae",
-        )?;
-        let (latent, hidden) = (&model.latent_sizes, &model.hidden_sizes);
-        let known_size = |size: &usize| (1..=LARGEST_LAYER).contains(size);
-        let size_rule = "needs at least one layer, each with 1 to 65536 units";
-        let valid = !latent.is_empty() && latent.iter().all(known_size);
-        rule(valid, "model.latent_sizes", list(latent), size_rule)?;
-        let valid = !hidden.is_empty() && hidden.iter().all(known_size);
-        rule(valid, "model.hidden_sizes", list(hidden), size_rule)?;
-        rule(
-            latent.len() == hidden.len(),
-            "model.hidden_sizes",
-            list(hidden),
-            &format!("must have one size for each stochastic layer, and model.latent_sizes has {}", latent.len()),
-        )?;
-        rule((1..=64).contains(&model.mlp_layers), "model.mlp_layers", model.mlp_layers, "must be 1 to 64")?;
-        rule(
-            (0.0..1.0).contains(&model.leaky_slope),
-            "model.leaky_slope",
-            model.leaky_slope,
-            "must be at least 0 and below 1",
-        )
-    }
-
-    fn validate_batch_norm(&self) -> Result<()> {
-        let model = &self.model;
-        positive("model.batch_norm_epsilon", model.batch_norm_epsilon)?;
-        positive("model.variance_floor", model.variance_floor)?;
-        rule(
-            model.batch_norm_momentum > 0.0 && model.batch_norm_momentum <= 1.0,
-            "model.batch_norm_momentum",
-            model.batch_norm_momentum,
-            "must be above 0 and at most 1",
         )
     }
 
@@ -134,58 +38,18 @@ impl Config {
         let data = &self.data;
         rule(!data.name.trim().is_empty(), "data.name", "\"\"", "must name a data set (rung data list shows them)")?;
         rule((1..=1024).contains(&data.image_size), "data.image_size", data.image_size, "must be 1 to 1024")?;
-        let models_grey_values = match self.model.observation {
-            Observation::Bernoulli => None,
-            Observation::Gaussian => Some("gaussian"),
-            Observation::LogisticMixture => Some("logistic_mixture"),
-        };
+        let (pixels, observation) = self.family.pixels();
         rule(
-            models_grey_values.is_none() || data.binarisation == Binarisation::None,
+            pixels == Pixels::Binary || data.binarisation == Binarisation::None,
             "data.binarisation",
             format!("{:?}", data.binarisation).to_lowercase(),
-            &format!(
-                "must be none when model.observation is {}, which models grey values",
-                models_grey_values.unwrap_or_default()
-            ),
+            &format!("must be none when model.observation is {observation}, which models grey values"),
         )?;
         rule(
-            self.model.observation == Observation::Gaussian || data.dequantisation == Dequantisation::None,
+            pixels == Pixels::Real || data.dequantisation == Dequantisation::None,
             "data.dequantisation",
             format!("{:?}", data.dequantisation).to_lowercase(),
             "must be none unless model.observation is gaussian, the one that is a density",
-        )
-    }
-}
-
-impl StageSettings {
-    fn validate(&self, number: usize) -> Result<()> {
-        let key = |name: &str| format!("staged.stages[{number}].{name}");
-        rule((1..=LARGEST_LAYER).contains(&self.channels), &key("channels"), self.channels, "must be 1 to 65536")?;
-        rule(
-            !self.kernels.is_empty() && self.kernels.iter().all(|side| (1..=LARGEST_KERNEL).contains(side)),
-            &key("kernels"),
-            list(&self.kernels),
-            "needs one side for each block, each 1 to 64",
-        )?;
-        rule(
-            (self.strides.is_empty() || self.strides.len() == self.kernels.len())
-                && self.strides.iter().all(|stride| (1..=LARGEST_KERNEL).contains(stride)),
-            &key("strides"),
-            list(&self.strides),
-            "needs one stride for each block, each 1 to 64, or none at all",
-        )?;
-        let (units, channels, kernel) = (self.latent_units, self.latent_channels, self.latent_kernel);
-        rule(
-            (units == 0) != (channels == 0) && units.max(channels) <= LARGEST_LAYER,
-            &key("latent_units"),
-            units,
-            "a stage needs either latent_units or latent_channels, 1 to 65536",
-        )?;
-        rule(
-            (channels == 0) == (kernel == 0) && kernel <= LARGEST_KERNEL,
-            &key("latent_kernel"),
-            kernel,
-            "must be 1 to 64 with latent_channels, and not given without",
         )
     }
 }
@@ -199,37 +63,13 @@ impl TrainConfig {
         ] {
             rule((1..=MOST_EPOCHS).contains(&value), key, value, "must be 1 to 1000000000")?;
         }
-        for (key, value) in [
-            ("train.batch_size", self.batch_size),
-            ("train.monte_carlo_samples", self.monte_carlo_samples),
-            ("train.importance_samples", self.importance_samples),
-        ] {
-            let valid = (1..=MOST_SAMPLES).contains(&value);
-            rule(valid, key, value, "must be 1 to 1000000")?;
-        }
+        let valid = (1..=LARGEST_BATCH).contains(&self.batch_size);
+        rule(valid, "train.batch_size", self.batch_size, "must be 1 to 1000000")?;
         rule(
             i64::try_from(self.seed).is_ok(),
             "train.seed",
             self.seed,
             "must be below 2^63, the largest whole number a TOML file holds",
-        )?;
-        rule(
-            !self.analytic_kl || self.importance_samples == 1,
-            "train.analytic_kl",
-            true,
-            "needs train.importance_samples = 1: the importance-weighted bound has no closed form",
-        )?;
-        rule(
-            self.free_bits_nats >= 0.0 && self.free_bits_nats.is_finite(),
-            "train.free_bits_nats",
-            self.free_bits_nats,
-            "must be a number of nats, or 0 for none",
-        )?;
-        rule(
-            self.free_bits_nats == 0.0 || self.importance_samples == 1,
-            "train.free_bits_nats",
-            self.free_bits_nats,
-            "needs train.importance_samples = 1: the importance-weighted bound has no divergence to free",
         )?;
         rule(
             (0.0..1.0).contains(&self.average_decay),
@@ -293,10 +133,6 @@ fn positive(key: &str, value: f64) -> Result<()> {
     rule(holds, key, value, "must be a number above 0")
 }
 
-fn list(sizes: &[usize]) -> String {
-    format!("{sizes:?}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -321,7 +157,7 @@ mod tests {
         assert_eq!(
             refused(&["model.latent_sizes=[64, 32]"]),
             "model.hidden_sizes = [512, 256, 128, 64, 32]: must have one size for each stochastic \
-             layer, and model.latent_sizes has 2"
+             layer, and latent_sizes has 2"
         );
         assert_eq!(
             refused(&["optimiser.learning_rate=nan"]),
@@ -356,17 +192,15 @@ mod tests {
             "data.name=",
             "data.image_size=0",
             "data.dequantisation=once",
-            "model.observation=logistic_mixture",
-            "train.free_bits_nats=-1",
+            "objective.free_bits_nats=-1",
             "train.average_decay=1",
             "train.checkpoint_activations=true",
-            "train.labels=100",
             "train.epochs=9223372036854775807",
             "train.checkpoint_every_epochs=0",
             "train.evaluate_every_epochs=0",
             "train.batch_size=1",
             "train.batch_size=9000000000000",
-            "train.monte_carlo_samples=0",
+            "objective.monte_carlo_samples=0",
             "train.gradient_norm_limit=inf",
             "train.gradient_element_limit=-1",
             "train.device=",
@@ -381,7 +215,8 @@ mod tests {
             assert!(message.starts_with(&format!("{key} = ")), "{pair}: {message}");
         }
         assert!(
-            refused(&["train.analytic_kl=true", "train.importance_samples=5"]).contains("train.importance_samples = 1")
+            refused(&["objective.analytic_kl=true", "objective.importance_samples=5"])
+                .contains("objective.importance_samples = 1")
         );
     }
 }

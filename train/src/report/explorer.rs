@@ -64,7 +64,7 @@ impl Explorer {
         let Sitter { model, statistics, shape, images, .. } = *subjects.sitter;
         let mut tensors = CheckpointData::default();
         model.save(&mut tensors)?;
-        let norm = [config.hidden_norm, config.head_norm].map(|norm| norm.map_or(0.0, |norm| norm.epsilon));
+        let norm = [config.hidden_norm(), config.head_norm()].map(|norm| norm.map_or(0.0, |norm| norm.epsilon));
         let source = Source { tensors: &tensors, statistics, epsilon: norm };
         let depth = config.depth();
         let mut bytes = Vec::new();
@@ -74,9 +74,10 @@ impl Explorer {
         }
         let head = if config.observation == Observation::Bernoulli { "logits" } else { "head" };
         networks.push(source.network("generative.x", head, config.mlp_layers, &mut bytes)?);
-        let (activation, slope) = match config.activation {
+        let (activation, slope) = match config.nonlinearity.activation(config.leaky_slope) {
             Activation::LeakyRelu(slope) => ("leaky_relu", slope),
             Activation::Relu => ("leaky_relu", 0.0),
+            Activation::Identity => ("leaky_relu", 1.0),
             Activation::Elu(alpha) => ("elu", alpha),
             Activation::Tanh => ("tanh", 0.0),
             Activation::Softplus => ("softplus", 0.0),

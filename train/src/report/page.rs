@@ -8,8 +8,8 @@ use super::figure::{Figure, embedded_json, table};
 use super::history::{EvaluationLine, History};
 use super::svg::escape;
 use super::{Portrait, Subject};
-use crate::config::Observation;
 use crate::progress::duration;
+use crate::tasks::Pixels;
 
 const STYLE: &str = include_str!("assets/style.css");
 const CHARTS: &str = include_str!("assets/charts.js");
@@ -75,8 +75,7 @@ fn portrait_sections(history: &History, portrait: &Portrait) -> String {
         .images
         .as_deref()
         .unwrap_or("No held-out images were at hand, so reconstructions and latents are missing.");
-    let model = &history.config.model;
-    let statistics = if !model.family.is_staged() && (model.batch_norm_hidden || model.batch_norm_heads) {
+    let statistics = if history.config.family.batch_norm_momentum().is_some() {
         format!("Pictures and latents use the {} statistics of batch normalisation. ", portrait.statistics_name)
     } else {
         String::new()
@@ -144,7 +143,7 @@ fn tiles(history: &History) -> String {
         let name = format!("L{}, {} {} images, nats", subscript(line.importance_samples), line.images, line.split);
         tiles += &tile(estimate(line.bound_k_nats, line.standard_error_nats), &name);
         // What the literature states for images of bytes.
-        let is_bytes = history.config.model.observation == Observation::LogisticMixture;
+        let is_bytes = history.config.family.pixels().0 == Pixels::Levels;
         if let Some(bits) = line.bits_per_dim.filter(|_| is_bytes) {
             tiles += &tile(label(bits, 3), "the same in bits per dimension");
         }

@@ -7,8 +7,9 @@ use super::explorer::{Explorer, Subjects};
 use super::principal::{Principal, principal};
 use crate::error::Result;
 use crate::latents::{LayerLatents, encode};
-use crate::model::{Architecture, DeviceImages, Model};
+use crate::model::{DeviceImages, Model};
 use crate::pictures::{self, Drawing};
+use crate::tasks::Family;
 
 /// Images in the grid of each layer's samples, 8 by 8.
 const SAMPLES: usize = 64;
@@ -64,10 +65,10 @@ impl Portrait {
     pub fn new(sitter: &Sitter<'_>) -> Result<Self> {
         let Sitter { model, statistics, images, .. } = *sitter;
         let depth = model.network.depth();
-        let source = |layer| match &model.architecture {
-            Architecture::Hierarchy(_) => LatentSource::StandardNormal { layer, count: SAMPLES },
+        let source = |layer| match model.family.draws_layers_alone() {
+            true => LatentSource::StandardNormal { layer, count: SAMPLES },
             // With skip connections no layer can be drawn without those above.
-            Architecture::Staged(_) => LatentSource::SharedAbove { layer, count: SAMPLES },
+            false => LatentSource::SharedAbove { layer, count: SAMPLES },
         };
         let grid = |layer| pictures::samples(model, statistics, &source(layer), SEED, Drawing::Mean)?.grid(8, 1)?.png();
         let samples = (1..=depth).map(grid).collect::<Result<_>>()?;
@@ -87,8 +88,8 @@ impl Portrait {
             normal_kl: latents.iter().map(normal_kl).collect(),
             planes: latents.iter().map(plane).collect(),
             labels,
-            explorer: match &model.architecture {
-                Architecture::Hierarchy(config) if sitter.explorer => Some(Explorer::new(&subjects, config)?),
+            explorer: match &model.family {
+                Family::Hierarchy(hierarchy) if sitter.explorer => Some(Explorer::new(&subjects, &hierarchy.model)?),
                 _ => None,
             },
         })

@@ -2,7 +2,6 @@
 
 use super::history::History;
 use super::svg::escape;
-use crate::config::Family;
 
 /// Below this share of active units a layer is called nearly collapsed.
 const FEW: f64 = 0.15;
@@ -44,24 +43,14 @@ pub fn verdict(history: &History, active: &[usize]) -> Verdict {
 
 /// What this run has not tried yet of what usually helps.
 fn remedies(history: &History) -> Vec<String> {
-    let (model, train) = (&history.config.model, &history.config.train);
-    let mut advice = Vec::new();
-    if model.family.is_staged() {
-        if train.free_bits_nats == 0.0 {
-            advice.push("Free bits (train.free_bits_nats = 2) let every group say so much of an image at no cost.");
-        }
-    } else if !model.batch_norm_heads || !model.batch_norm_hidden {
-        advice.push("Batch normalisation, of the heads too (model.batch_norm_hidden and model.batch_norm_heads = true), usually helps most.");
-    }
-    if train.warmup_epochs == 0 && train.init_from.is_empty() {
+    let (family, train) = (&history.config.family, &history.config.train);
+    let mut advice = family.remedies();
+    if family.warmup_epochs() == 0 && train.init_from.is_empty() {
         advice.push("A warm-up of a tenth of the epochs (--warmup-epochs) keeps units alive until the layers below can use them.");
-    } else if history.epochs_done() < train.warmup_epochs {
+    } else if history.epochs_done() < family.warmup_epochs() {
         advice.push("The warm-up is still under way: more units may be pruned before it ends.");
     } else if train.init_from.is_empty() {
         advice.push("A longer warm-up (--warmup-epochs) gives upper layers more time before their units are pruned.");
-    }
-    if model.family == Family::Vae && model.latent_sizes.len() > 1 {
-        advice.push("A ladder (model.family = \"ladder\") infers the upper layers from the data directly, and usually keeps more of their units.");
     }
     advice.push("Fewer or smaller layers do as well if the data needs no more: compare the bound against the depth.");
     advice.into_iter().map(str::to_owned).collect()
@@ -102,11 +91,13 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::model::{groups, published_shape};
+    use crate::tasks::Family;
 
-    fn history(family: Family, batch_norm: bool, warmup_epochs: u64) -> History {
-        let mut config = Config::default();
-        (config.model.family, config.train.warmup_epochs) = (family, warmup_epochs);
-        (config.model.batch_norm_hidden, config.model.batch_norm_heads) = (batch_norm, batch_norm);
+    fn history(family: &str, batch_norm: bool, warmup_epochs: u64) -> History {
+        let Some(Family::Hierarchy(mut hierarchy)) = Family::named(family) else { panic!("{family}") };
+        hierarchy.objective.warmup_epochs = warmup_epochs;
+        (hierarchy.model.batch_norm_hidden, hierarchy.model.batch_norm_heads) = (batch_norm, batch_norm);
+        let config = Config { family: Family::Hierarchy(hierarchy), ..Config::default() };
         let groups = groups(&config, published_shape(&config.data).unwrap()).unwrap();
         History {
             name: "run".into(),
@@ -121,19 +112,19 @@ mod tests {
 
     #[test]
     fn a_healthy_model_gets_no_advice() {
-        let verdict = verdict(&history(Family::Ladder, true, 200), &[64, 26, 9, 5, 3]);
+        let verdict = verdict(&history("ladder", true, 200), &[64, 26, 9, 5, 3]);
         assert_eq!(verdict.finding, "Every layer is in use: 107 of 124 units are active.");
         assert!(verdict.advice.is_empty() && !verdict.collapsed);
     }
 
     #[test]
     fn dead_layers_are_named_with_what_this_run_has_not_tried() {
-        let plain = verdict(&history(Family::Vae, false, 0), &[20, 1, 0, 0, 0]);
+        let plain = verdict(&history("vae", false, 0), &[20, 1, 0, 0, 0]);
         assert!(plain.finding.starts_with("Layer 3 (z₃), layer 4 (z₄) and layer 5 (z₅) have collapsed"), "{plain:?}");
         assert!(plain.finding.ends_with("Few units are active in layer 2 (z₂)."), "{plain:?}");
-        assert!(plain.advice[0].contains("Batch normalisation") && plain.advice[1].contains("--warmup-epochs"));
-        assert!(plain.advice[2].contains("ladder"));
-        let ladder = verdict(&history(Family::Ladder, true, 0), &[64, 26, 9, 5, 0]);
+        assert!(plain.advice[0].contains("Batch normalisation") && plain.advice[1].contains("ladder"));
+        assert!(plain.advice[2].contains("--warmup-epochs"));
+        let ladder = verdict(&history("ladder", true, 0), &[64, 26, 9, 5, 0]);
         assert!(ladder.finding.starts_with("Layer 5 (z₅) has collapsed"), "{ladder:?}");
         assert!(ladder.advice[0].contains("--warmup-epochs") && !ladder.advice.iter().any(|a| a.contains("A ladder")));
     }

@@ -113,7 +113,8 @@ fn scale(config: &mut Config, epochs: u64) {
     let before = config.train.epochs;
     // Rounded, but what was there at all stays there.
     let scaled = |length: u64| if length == 0 { 0 } else { ((length * epochs + before / 2) / before).max(1) };
-    config.train.warmup_epochs = scaled(config.train.warmup_epochs);
+    let warmup_epochs = scaled(config.family.warmup_epochs());
+    config.family.set_warmup_epochs(warmup_epochs);
     config.optimiser.schedule_every_epochs = scaled(config.optimiser.schedule_every_epochs);
     config.train.epochs = epochs;
 }
@@ -188,13 +189,13 @@ mod tests {
     fn fewer_epochs_scale_the_warm_up_and_the_learning_rate() {
         let plan = Plan::new(find("mnist-table1").unwrap(), &wishes("runs".as_ref(), Some(100))).unwrap();
         let base = &plan.runs[5];
-        assert_eq!((base.config.train.epochs, base.config.train.warmup_epochs, base.paper_epochs), (100, 10, 2000));
+        assert_eq!((base.config.train.epochs, base.config.family.warmup_epochs(), base.paper_epochs), (100, 10, 2000));
         assert_eq!(base.folder, Path::new("runs/mnist-ladder-5-100-epochs"));
         let tuned = &plan.runs[6];
-        assert_eq!((tuned.config.train.warmup_epochs, tuned.config.optimiser.schedule_every_epochs), (0, 10));
+        assert_eq!((tuned.config.family.warmup_epochs(), tuned.config.optimiser.schedule_every_epochs), (0, 10));
         assert_eq!(Path::new(&tuned.config.train.init_from), base.folder);
         let paper = Plan::new(find("mnist-table1").unwrap(), &wishes("runs".as_ref(), None)).unwrap();
-        assert_eq!(paper.runs[5].config.train.warmup_epochs, 200);
+        assert_eq!(paper.runs[5].config.family.warmup_epochs(), 200);
         assert!(paper.runs.iter().all(|run| run.stage == Stage::New));
     }
 
@@ -223,7 +224,7 @@ mod tests {
         std::fs::write(run.evaluations(), evaluation(1) + &evaluation(5000)).unwrap();
         assert_eq!(stage(), Stage::Done);
         let mut other = planned.config.clone();
-        other.model.leaky_slope = 0.3;
+        other.optimiser.beta_1 = 0.3;
         run.save_config(&other).unwrap();
         let error = Plan::new(experiment, &wishes(out.path(), Some(4))).unwrap_err();
         assert!(error.cause().ends_with("holds a run with another configuration"), "{error}");

@@ -157,7 +157,7 @@ impl Table {
                 "active_units": line.map(|line| &line.active_units),
                 "images": line.map(|line| line.images),
                 "epochs_done": row.epochs, "epochs": row.planned.config.train.epochs,
-                "warmup_epochs": row.planned.config.train.warmup_epochs, "training_s": row.training_s,
+                "warmup_epochs": row.planned.config.family.warmup_epochs(), "training_s": row.training_s,
             })
         };
         json!({

@@ -38,19 +38,19 @@ pub struct LabelledBatch {
 }
 
 impl LabelledImages {
-    /// Chooses `train.labels` images by the classes of all training images; `None` if the configuration asks for no labels.
+    /// Chooses `objective.labels` images by the classes of all training images; `None` if the configuration asks for no labels.
     ///
     /// # Errors
     /// If there are no labels, too few of a class, or a class that the model has not.
     pub fn choose(labels: Option<&[u32]>, config: &Config, dtype: DType) -> Result<Option<Self>> {
-        let (wanted, classes) = (config.train.labels, config.staged.classes);
+        let (wanted, classes) = config.family.labels().map_or((0, 0), |labels| (labels.labels, labels.classes));
         if wanted == 0 {
             return Ok(None);
         }
         let labels = labels.ok_or_else(|| Error::new(format!("the images of {} have no classes", config.data.name)))?;
         if let Some(label) = labels.iter().find(|&&label| label as usize >= classes) {
-            return Err(Error::new(format!("an image is of class {label}, and staged.classes is {classes}"))
-                .with_advice("set staged.classes to the number of classes that the data set has"));
+            return Err(Error::new(format!("an image is of class {label}, and objective.classes is {classes}"))
+                .with_advice("set objective.classes to the number of classes that the data set has"));
         }
         let mut room: Vec<usize> =
             (0..classes).map(|class| wanted / classes + usize::from(class < wanted % classes)).collect();
@@ -123,10 +123,13 @@ impl LabelledImages {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tasks::Family;
 
     fn config(labels: usize, classes: usize) -> Config {
         let mut config = Config::default();
-        (config.train.labels, config.staged.classes, config.train.batch_size) = (labels, classes, 4);
+        let Some(Family::Biva(mut biva)) = Family::named("biva") else { panic!("no such family") };
+        (biva.objective.label.labels, biva.objective.label.classes) = (labels, classes);
+        (config.family, config.train.batch_size) = (Family::Biva(biva), 4);
         config
     }
 
@@ -152,7 +155,7 @@ mod tests {
             LabelledImages::choose(labels, config, DType::F32).unwrap_err().cause().to_string()
         };
         assert!(refused(None, &config(2, 2)).contains("have no classes"));
-        assert!(refused(Some(&labels), &config(2, 2)).contains("an image is of class 2, and staged.classes is 2"));
+        assert!(refused(Some(&labels), &config(2, 2)).contains("an image is of class 2, and objective.classes is 2"));
         assert!(refused(Some(&labels), &config(9, 3)).contains("too few images"));
     }
 

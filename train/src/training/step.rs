@@ -2,7 +2,7 @@
 
 use rung_autograd::optim::{Adam, AdamOptions, Adamax, AdamaxOptions, Optimiser, ParameterAverage, Schedule, Sgd};
 use rung_autograd::{Tape, Tensor};
-use rung_models::objective::{Bound, ObjectiveConfig, bound};
+use rung_models::objective::{Bound, bound};
 use rung_models::semi_supervised::{Labelled, SemiSupervisedConfig, semi_supervised_bound};
 use rung_models::{Mode, Pass};
 
@@ -10,6 +10,7 @@ use super::labelled::LabelledBatch;
 use crate::config::{Config, OptimiserConfig, OptimiserName, ScheduleName};
 use crate::error::{Context, Error, Result};
 use crate::model::Model;
+use crate::tasks::Family;
 
 /// A model with what moves it.
 #[derive(Debug)]
@@ -30,17 +31,15 @@ const AVERAGING: &str = "averaging the parameters";
 /// The part of the configuration that a step reads.
 #[derive(Debug, Clone)]
 struct Settings {
+    family: Family,
     seed: u64,
     momentum: f64,
     norm_limit: f64,
     element_limit: f64,
-    objective: ObjectiveConfig,
     schedule: Schedule,
     learning_rate: f64,
     epochs: u64,
-    warmup_epochs: u64,
     checkpoint_activations: bool,
-    classification_weight: f64,
 }
 
 impl Trainer {
@@ -55,39 +54,28 @@ impl Trainer {
         let average = average.transpose().context("allocating the average of the parameters")?;
         let limit = |value: f64| if value > 0.0 { value } else { f64::INFINITY };
         let settings = Settings {
+            family: config.family.clone(),
             seed: train.seed,
-            momentum: config.model.batch_norm_momentum,
+            momentum: config.family.batch_norm_momentum().unwrap_or(0.0),
             norm_limit: limit(train.gradient_norm_limit),
             element_limit: limit(train.gradient_element_limit),
-            objective: ObjectiveConfig {
-                beta: 1.0,
-                monte_carlo_samples: train.monte_carlo_samples,
-                importance_samples: train.importance_samples,
-                analytic_kl: train.analytic_kl,
-                free_bits_nats: train.free_bits_nats,
-            },
             schedule: schedule(&config.optimiser),
             learning_rate: config.optimiser.learning_rate,
             epochs: train.epochs,
-            warmup_epochs: train.warmup_epochs,
             checkpoint_activations: train.checkpoint_activations,
-            classification_weight: train.classification_weight,
         };
         Ok(Self { model, optimiser, average, tape: Tape::new(), settings })
     }
 
-    /// The weight of the latent terms in an epoch, counted from 1: min((epoch − 1)/N_t, 1) (specification section 7.4).
+    /// The weight of the latent terms in an epoch, counted from 1.
     pub fn warmup(&self, epoch: u64) -> f64 {
-        match self.settings.warmup_epochs {
-            0 => 1.0,
-            epochs => ((epoch - 1) as f64 / epochs as f64).min(1.0),
-        }
+        self.settings.family.objective(epoch).beta
     }
 
     /// The learning rate in an epoch, counted from 1.
     pub fn learning_rate(&self, epoch: u64) -> f64 {
-        let Settings { schedule, learning_rate, epochs, .. } = self.settings;
-        schedule.rate(learning_rate, epoch as usize, epochs as usize)
+        let Settings { schedule, learning_rate, epochs, .. } = &self.settings;
+        schedule.rate(*learning_rate, epoch as usize, *epochs as usize)
     }
 
     /// Does `work` with the parameters that the model is used with: their average, where there is one.
@@ -120,7 +108,7 @@ impl Trainer {
     /// # Errors
     /// If the device fails.
     pub fn step(&mut self, x: &Tensor, labelled: Option<&LabelledBatch>, epoch: u64, step: u64) -> Result<Bound> {
-        let objective = ObjectiveConfig { beta: self.warmup(epoch), ..self.settings.objective };
+        let objective = self.settings.family.objective(epoch);
         let learning_rate = self.learning_rate(epoch);
         let Model { network, store, statistics, .. } = &mut self.model;
         let mode = Mode::Batch(statistics, self.settings.momentum);
@@ -136,7 +124,11 @@ impl Trainer {
                     beta: objective.beta,
                     free_bits_nats: objective.free_bits_nats,
                     labelled_share: *share,
-                    classification_weight: self.settings.classification_weight,
+                    classification_weight: self
+                        .settings
+                        .family
+                        .labels()
+                        .map_or(0.0, |labels| labels.classification_weight),
                 };
                 semi_supervised_bound(classifier, &mut pass, Labelled { x: known, class }, x, &config)
             }

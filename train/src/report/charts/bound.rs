@@ -53,7 +53,7 @@ pub fn held_out_series(history: &History, name: &str, colour: usize) -> Series {
 
 /// The epoch in which the latent terms reach their full weight.
 pub fn warmup_end(history: &History) -> Option<f64> {
-    Some(history.config.train.warmup_epochs as f64).filter(|&epochs| epochs > 0.0)
+    Some(history.config.family.warmup_epochs() as f64).filter(|&epochs| epochs > 0.0)
 }
 
 /// A whole number in subscript digits.

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::bound::subscript;
-use crate::config::{Family, ModelConfig};
-use crate::model::family_name;
 use crate::report::figure::Figure;
 use crate::report::history::History;
 use crate::report::line_chart::{LineChart, Series, Span, Stroke};
@@ -64,32 +62,16 @@ fn common_samples(histories: &[&History]) -> Option<u64> {
     first.into_iter().filter(|k| rest.iter().all(|counts| counts.contains(k))).max()
 }
 
-/// The kind of a model as the paper names it, with its place in the paper's order.
+/// The kind of a model as the paper names it, with its place in the papers' order.
 pub fn kind(history: &History) -> (usize, String) {
-    let ModelConfig { family, batch_norm_hidden, .. } = history.config.model;
-    let warmup = history.config.train.warmup_epochs > 0;
+    let family = &history.config.family;
     let fine_tuned = !history.config.train.init_from.is_empty();
-    let order = match family {
-        Family::Vae => 0,
-        Family::Ladder => 3,
-        Family::Lvae => 4,
-        Family::StagedVae => 5,
-        Family::StagedLvae => 6,
-        Family::Biva => 7,
-    };
-    let mut name = family_name(&history.config).to_string();
-    let mut extra = 0;
-    if batch_norm_hidden && !family.is_staged() {
-        name += " + BN";
-        extra += 1;
+    let has_warmup = family.warmup_epochs() > 0 || fine_tuned;
+    let has_batch_norm = family.batch_norm_momentum().is_some();
+    let mut name = family.name().to_string();
+    for (has, what) in [(has_batch_norm, " + BN"), (has_warmup, " + WU"), (fine_tuned, ", fine-tuned")] {
+        name += if has { what } else { "" };
     }
-    if warmup || fine_tuned {
-        name += " + WU";
-        extra += 1;
-    }
-    if fine_tuned {
-        name += ", fine-tuned";
-        return (5, name);
-    }
-    (if order == 0 { extra } else { order }, name)
+    let variant = 4 * usize::from(fine_tuned) + 2 * usize::from(has_warmup) + usize::from(has_batch_norm);
+    (8 * family.order() + variant, name)
 }

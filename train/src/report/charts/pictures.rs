@@ -8,7 +8,7 @@ use crate::report::portrait::Portrait;
 
 /// A grid of samples for each layer, the top layer first.
 pub fn samples(portrait: &Portrait, history: &History) -> Option<Figure> {
-    if history.config.model.family.is_staged() {
+    if !history.config.family.draws_layers_alone() {
         return varied_samples(portrait, history);
     }
     let panel = |(index, png): (usize, &Vec<u8>)| {

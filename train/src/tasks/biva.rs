@@ -1,0 +1,160 @@
+//! BIVA and its relatives, with classification from few labels.
+
+use rung_autograd::ParameterList;
+use rung_datasets::ImageShape;
+use rung_models::biva::{BlockConfig, Paths, StageConfig, StageObservation};
+use rung_models::objective::ObjectiveConfig;
+use rung_models::rules::{BrokenRule, rule};
+use rung_models::{BivaConfig, LatentModel, StatisticsList};
+use serde::{Deserialize, Serialize};
+
+use super::description::{Pixels, map_shape};
+use super::{BoundSettings, Described, Description, LabelSettings, in_section};
+use crate::error::{Context, Result};
+
+/// A model of gated blocks and its objective.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Biva {
+    /// `[model]`.
+    pub model: BivaConfig,
+    /// `[objective]`.
+    pub objective: BivaObjective,
+}
+
+/// What `[objective]` holds.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BivaObjective {
+    /// The bound.
+    #[serde(flatten)]
+    pub bound: BoundSettings,
+    /// The labels.
+    #[serde(flatten)]
+    pub label: LabelSettings,
+}
+
+impl Described for Biva {
+    const NAMES: &'static [&'static str] = &["staged_vae", "staged_lvae", "biva"];
+    type Model = BivaConfig;
+    type Objective = BivaObjective;
+
+    fn new(model: BivaConfig, objective: BivaObjective) -> Self {
+        Self { model, objective }
+    }
+
+    fn parts(&self) -> (&BivaConfig, &BivaObjective) {
+        (&self.model, &self.objective)
+    }
+}
+
+impl Biva {
+    /// The model for images of this shape.
+    pub fn config(&self, shape: ImageShape) -> BivaConfig {
+        let LabelSettings { labels, classes, .. } = self.objective.label;
+        let classes = if labels > 0 { classes } else { 0 };
+        BivaConfig { classes, ..self.model.clone() }.for_images(map_shape(shape))
+    }
+
+    fn check_objective(&self) -> Result<(), BrokenRule> {
+        let BivaObjective { bound, label } = &self.objective;
+        bound.check()?;
+        label.check(bound)?;
+        rule(
+            label.labels == 0 || (self.model.paths == Paths::Bidirectional && (2..=1000).contains(&label.classes)),
+            "labels",
+            label.labels,
+            "needs model.family = biva and objective.classes from 2 to 1000",
+        )
+    }
+}
+
+impl Description for Biva {
+    fn name(&self) -> &'static str {
+        self.model.name()
+    }
+
+    fn check(&self) -> Result<(), BrokenRule> {
+        self.model.check().map_err(|broken| in_section("model", broken))?;
+        self.check_objective().map_err(|broken| in_section("objective", broken))
+    }
+
+    fn pixels(&self) -> (Pixels, &'static str) {
+        match self.model.observation {
+            StageObservation::Bernoulli => (Pixels::Binary, "bernoulli"),
+            StageObservation::LogisticMixture => (Pixels::Levels, "logistic_mixture"),
+        }
+    }
+
+    fn build(
+        &self,
+        shape: ImageShape,
+        parameters: &mut ParameterList,
+        statistics: &mut StatisticsList,
+    ) -> Result<Box<dyn LatentModel>> {
+        let model = rung_models::Biva::new(self.config(shape), parameters, statistics);
+        Ok(Box::new(model.context("building the model")?))
+    }
+
+    fn objective(&self, epoch: u64) -> ObjectiveConfig {
+        self.objective.bound.objective(epoch)
+    }
+
+    fn warmup_epochs(&self) -> u64 {
+        self.objective.bound.warmup_epochs
+    }
+
+    fn set_warmup_epochs(&mut self, epochs: u64) {
+        self.objective.bound.warmup_epochs = epochs;
+    }
+
+    fn labels(&self) -> Option<&LabelSettings> {
+        Some(&self.objective.label)
+    }
+
+    fn initial_sigma(&self) -> Option<f64> {
+        Some(self.model.initial_sigma)
+    }
+
+    fn has_checkpointing(&self) -> bool {
+        true
+    }
+
+    fn draws_layers_alone(&self) -> bool {
+        false
+    }
+
+    fn remedies(&self) -> Vec<&'static str> {
+        match self.objective.bound.free_bits_nats > 0.0 {
+            true => Vec::new(),
+            false => {
+                vec!["Free bits (objective.free_bits_nats = 2) let every group say so much of an image at no cost."]
+            }
+        }
+    }
+
+    fn layer_networks(&self, layer: usize) -> String {
+        self.model.stages.get(layer - 1).map_or(String::new(), blocks)
+    }
+
+    fn networks_heading(&self) -> &'static str {
+        "BLOCKS"
+    }
+
+    fn largest_map(&self, shape: ImageShape) -> usize {
+        let widest = self.model.stages.iter().map(|stage| stage.blocks[0].channels).max().unwrap_or(1);
+        self.config(shape).image.with_channels(widest).units()
+    }
+}
+
+/// `64 channels, kernels 5 5 5, strides 1 1 2`.
+fn blocks(stage: &StageConfig) -> String {
+    let words = |size: fn(&BlockConfig) -> usize| {
+        stage.blocks.iter().map(|block| size(block).to_string()).collect::<Vec<_>>().join(" ")
+    };
+    let strides = match stage.blocks.iter().all(|block| block.stride == 1) {
+        true => String::new(),
+        false => format!(", strides {}", words(|block| block.stride)),
+    };
+    let channels = stage.blocks.first().map_or(0, |block| block.channels);
+    format!("{channels} channels, kernels {}{strides}", words(|block| block.kernel))
+}

@@ -1,0 +1,124 @@
+//! What `[objective]` holds for models that are trained on a bound of the likelihood.
+
+use rung_models::objective::ObjectiveConfig;
+use rung_models::rules::{BrokenRule, rule};
+use serde::{Deserialize, Serialize};
+
+/// More samples an image than any step can sensibly draw.
+const MOST_SAMPLES: usize = 1_000_000;
+
+/// How the bound is estimated, and how much its latent terms weigh over the epochs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BoundSettings {
+    /// Epochs over which the weight of the latent terms rises from 0 to 1; 0 for no warm-up.
+    pub warmup_epochs: u64,
+    /// Independent samples of the bound that are averaged.
+    pub monte_carlo_samples: usize,
+    /// Samples inside the logarithm of the importance-weighted bound.
+    pub importance_samples: usize,
+    /// Closed-form KL in place of sampled log-ratios, where that is valid.
+    pub analytic_kl: bool,
+    /// Nats of each latent group's KL that cost nothing, in each image; 0 for none.
+    pub free_bits_nats: f64,
+}
+
+/// What is learned from the images whose class is known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LabelSettings {
+    /// Training images whose class is known, as many of each; 0 for training without labels.
+    pub labels: usize,
+    /// Classes of the images.
+    pub classes: usize,
+    /// Weight of the classifier's log-likelihood of these, in a loss per image.
+    pub classification_weight: f64,
+}
+
+impl Default for BoundSettings {
+    fn default() -> Self {
+        Self {
+            warmup_epochs: 200,
+            monte_carlo_samples: 1,
+            importance_samples: 1,
+            analytic_kl: false,
+            free_bits_nats: 0.0,
+        }
+    }
+}
+
+impl Default for LabelSettings {
+    fn default() -> Self {
+        Self { labels: 0, classes: 10, classification_weight: 60.0 }
+    }
+}
+
+impl BoundSettings {
+    /// The objective in an epoch, counted from 1.
+    pub fn objective(&self, epoch: u64) -> ObjectiveConfig {
+        ObjectiveConfig {
+            beta: self.warmup(epoch),
+            monte_carlo_samples: self.monte_carlo_samples,
+            importance_samples: self.importance_samples,
+            analytic_kl: self.analytic_kl,
+            free_bits_nats: self.free_bits_nats,
+        }
+    }
+
+    /// The weight of the latent terms in an epoch, counted from 1: min((epoch − 1)/N_t, 1) (specification section 7.4).
+    pub fn warmup(&self, epoch: u64) -> f64 {
+        match self.warmup_epochs {
+            0 => 1.0,
+            epochs => ((epoch - 1) as f64 / epochs as f64).min(1.0),
+        }
+    }
+
+    /// Samples of the latents that a step draws for each image.
+    pub const fn samples(&self) -> usize {
+        self.monte_carlo_samples * self.importance_samples
+    }
+
+    /// Checks every rule.
+    ///
+    /// # Errors
+    /// The first rule that is broken, with key and value.
+    pub fn check(&self) -> Result<(), BrokenRule> {
+        for (key, samples) in
+            [("monte_carlo_samples", self.monte_carlo_samples), ("importance_samples", self.importance_samples)]
+        {
+            rule((1..=MOST_SAMPLES).contains(&samples), key, samples, "must be 1 to 1000000")?;
+        }
+        rule(
+            !self.analytic_kl || self.importance_samples == 1,
+            "analytic_kl",
+            true,
+            "needs objective.importance_samples = 1: the importance-weighted bound has no closed form",
+        )?;
+        let free = self.free_bits_nats;
+        let valid = free >= 0.0 && free.is_finite();
+        rule(valid, "free_bits_nats", free, "must be a number of nats, or 0 for none")?;
+        rule(
+            free == 0.0 || self.importance_samples == 1,
+            "free_bits_nats",
+            free,
+            "needs objective.importance_samples = 1: the importance-weighted bound has no KL to free",
+        )
+    }
+}
+
+impl LabelSettings {
+    /// Checks every rule, beside the bound that is trained too.
+    ///
+    /// # Errors
+    /// The first rule that is broken, with key and value.
+    pub fn check(&self, bound: &BoundSettings) -> Result<(), BrokenRule> {
+        let weight = self.classification_weight;
+        rule(weight >= 0.0 && weight.is_finite(), "classification_weight", weight, "must be 0 or more")?;
+        rule(
+            self.labels == 0 || (bound.samples() == 1 && !bound.analytic_kl),
+            "labels",
+            self.labels,
+            "needs one sample and a sampled KL: objective.importance_samples = 1, monte_carlo_samples = 1, analytic_kl = false",
+        )
+    }
+}
