@@ -119,10 +119,13 @@ fn results_go_to_standard_output_and_the_rest_to_standard_error() {
     let run = Run::new();
     let said = rung(&run.train(2, &[])).exits(0);
     assert!(said.out.starts_with("test bound L_1: -") && said.out.contains("nats per image, 40 images"), "{said:?}");
+    assert!(said.out.contains("\nKL in nats: z_1 ") && said.out.contains("\nactive units: z_1 "), "{said:?}");
     assert!(said.out.ends_with(&format!("run: {}\n", run.path.display())), "{said:?}");
     for expected in [
-        "model: probabilistic ladder, latent units 6-3 from the data up",
+        "model: probabilistic ladder, latent units z_1 6, z_2 3, ",
         "320 training images, 40 test images",
+        "checkpoints/best: chosen by the bound of the test images, so its test bound flatters it",
+        "epoch 2: bound -",
         "device: ",
     ] {
         assert!(said.err.contains(expected), "{said:?}");

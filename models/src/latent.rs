@@ -30,6 +30,28 @@ impl Group {
     pub fn name(&self) -> String {
         format!("z_{} {}", self.layer, self.role).trim_end().to_string()
     }
+
+    /// The name where there is little room: `z_2`, or `z_2↑` and `z_2↓` for the bottom-up and the top-down group of a layer.
+    #[must_use]
+    pub fn symbol(&self) -> String {
+        format!("z_{}{}", self.layer, self.arrow())
+    }
+
+    /// The name as a part of a key or a tag: `2`, or `2_bottom_up` where the layer has two groups.
+    #[must_use]
+    pub fn key(&self) -> String {
+        format!("{}_{}", self.layer, self.role.replace('-', "_")).trim_end_matches('_').to_string()
+    }
+
+    /// The direction of its inference where its layer has two groups, else nothing.
+    #[must_use]
+    pub fn arrow(&self) -> &'static str {
+        match self.role {
+            "bottom-up" => "↑",
+            "top-down" => "↓",
+            _ => "",
+        }
+    }
 }
 
 /// One stochastic group, for each row: a sample, and the two distributions the bound compares at it.
@@ -202,5 +224,21 @@ pub trait LatentModel: Debug {
     fn infer(&self, pass: &mut Pass<'_>, x: &Tensor, samples: usize) -> Result<Sampled> {
         let upward = self.upward(pass, x)?;
         self.sample_posterior(pass, &upward, samples)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_has_a_name_for_each_place() {
+        let names = |layer, role| {
+            let group = Group { layer, role, units: 3 };
+            [group.name(), group.symbol(), group.key()]
+        };
+        assert_eq!(names(2, ""), ["z_2", "z_2", "2"]);
+        assert_eq!(names(12, "bottom-up"), ["z_12 bottom-up", "z_12↑", "12_bottom_up"]);
+        assert_eq!(names(1, "top-down"), ["z_1 top-down", "z_1↓", "1_top_down"]);
     }
 }

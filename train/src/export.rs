@@ -55,8 +55,10 @@ impl Export {
             ("format".to_string(), "rung".to_string()),
             ("model".to_string(), model),
             ("dataset".to_string(), config.data.name.clone()),
-            ("statistics".to_string(), if exact { "exact" } else { "running" }.to_string()),
         ]);
+        if tensors.keys().any(|name| name.starts_with(STATISTICS)) {
+            metadata.insert("statistics".into(), if exact { "exact" } else { "running" }.into());
+        }
         for key in [IMAGE_SHAPE, "step"] {
             metadata.extend(checkpoint.metadata.get(key).map(|value| (key.to_string(), value.clone())));
         }

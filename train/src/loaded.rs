@@ -45,6 +45,8 @@ pub struct LoadedRun<'a> {
 /// Where frozen statistics are from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatisticsSource {
+    /// The model has no batch normalisation.
+    NoneNeeded,
     /// A finished run's checkpoint: exact over the training images.
     Checkpoint,
     /// Collected from the training images now: exact.
@@ -54,11 +56,12 @@ pub enum StatisticsSource {
 }
 
 impl StatisticsSource {
-    /// The name in results: `exact` or `running`.
-    pub const fn name(self) -> &'static str {
+    /// The name in results: `exact` or `running`; none where the model has no batch normalisation.
+    pub const fn name(self) -> Option<&'static str> {
         match self {
-            Self::Checkpoint | Self::Collected => "exact",
-            Self::Running => "running",
+            Self::NoneNeeded => None,
+            Self::Checkpoint | Self::Collected => Some("exact"),
+            Self::Running => Some("running"),
         }
     }
 }
@@ -177,7 +180,8 @@ impl<'a> LoadedRun<'a> {
         let mut model = Model::new(&config, shape, device, DType::F32)?;
         model.load_for_use(data).context(checkpoint.display())?;
         let (statistics, device) = (model.statistics.clone(), device.clone());
-        let statistics_from = StatisticsSource::Running;
+        let has_statistics = statistics.iter().next().is_some();
+        let statistics_from = if has_statistics { StatisticsSource::Running } else { StatisticsSource::NoneNeeded };
         let step = data.steps("step").unwrap_or(0);
         Ok(Self {
             run,
@@ -196,7 +200,7 @@ impl<'a> LoadedRun<'a> {
 
     /// Replaces the running statistics by exact ones, unless others are wanted: the checkpoint's, or collected ones.
     fn choose_statistics(&mut self, data: &CheckpointData, choice: StatisticsChoice) -> Result<()> {
-        if choice == StatisticsChoice::Running || self.statistics.iter().next().is_none() {
+        if choice == StatisticsChoice::Running || self.statistics_from == StatisticsSource::NoneNeeded {
             return Ok(());
         }
         if let Some(exact) = self.model.load_exact_statistics(data).context(self.checkpoint.display())? {
@@ -210,15 +214,15 @@ impl<'a> LoadedRun<'a> {
             Ok(images) => images,
             Err(error) if choice == StatisticsChoice::Auto => {
                 self.console.warn(&format!(
-                    "the running statistics of batch normalisation are used: the checkpoint has no exact ones, and there are no \
-                     training images to collect them from ({error})"
+                    "the running statistics of batch normalisation are used: the checkpoint has no exact ones, and the training \
+                     images to recompute them from can't be had ({error})"
                 ));
                 return Ok(());
             }
             Err(error) => return Err(error),
         };
         let count = images.count();
-        self.console.info(&format!("collecting the statistics of batch normalisation from {count} training images"));
+        self.console.info(&format!("recomputing the statistics of batch normalisation from {count} training images"));
         self.statistics = statistics::collect(&self.model, &images, self.config.train.seed, 0)?;
         self.statistics_from = StatisticsSource::Collected;
         Ok(())
@@ -249,14 +253,32 @@ impl<'a> LoadedRun<'a> {
         Ok(images)
     }
 
+    /// The part of the data set that training was judged by.
+    pub fn held_out_split(&self) -> Split {
+        let recorded = self.record.as_ref().map_or(0, |record| record.images.validation);
+        let has_validation = recorded.max(self.config.data.validation_images) > 0;
+        if has_validation { Split::Validation } else { Split::Test }
+    }
+
+    /// The part of the data set whose bound the checkpoint was chosen by, if it is the run's best one.
+    pub fn chosen_on(&self) -> Option<rung_datasets::Split> {
+        let best = Checkpoints::new(self.run.checkpoints()).best();
+        (self.checkpoint == best).then(|| self.held_out_split().into())
+    }
+
     /// Says which numbers are used.
     pub fn announce(&self) {
         let statistics = match self.statistics_from {
-            StatisticsSource::Checkpoint => "exact statistics of the finished run",
-            StatisticsSource::Collected => "exact statistics, collected now",
-            StatisticsSource::Running => "running statistics",
+            StatisticsSource::NoneNeeded => "",
+            StatisticsSource::Checkpoint => ", exact batch-norm statistics of the finished run",
+            StatisticsSource::Collected => ", exact batch-norm statistics, recomputed now",
+            StatisticsSource::Running => ", running batch-norm statistics",
         };
-        self.console.info(&format!("model: {}, {statistics}", self.checkpoint.display()));
+        let chosen = match self.chosen_on() {
+            Some(split) => format!(", chosen by the bound of the {split} images"),
+            None => String::new(),
+        };
+        self.console.info(&format!("model: {}{chosen}{statistics}", self.checkpoint.display()));
         self.console.info(&format!("device: {}", self.device.description()));
     }
 }

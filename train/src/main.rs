@@ -12,6 +12,7 @@ pub mod description;
 pub mod error;
 pub mod evaluation;
 pub mod export;
+pub mod groups;
 pub mod interrupt;
 pub mod latents;
 pub mod loaded;

@@ -24,8 +24,8 @@ const UNIT_DIGITS: usize = 6;
 pub struct Measurement {
     /// The bounds and their terms.
     pub evaluation: Evaluation,
-    /// The names of the stochastic groups.
-    pub groups: Vec<String>,
+    /// The stochastic groups.
+    pub groups: Vec<Group>,
     /// Importance samples an image, K.
     pub samples: usize,
     /// Part of the data set.
@@ -40,8 +40,10 @@ pub struct Measurement {
     pub checkpoint: PathBuf,
     /// Steps of training the model has had.
     pub step: u64,
-    /// What batch normalisation used: `exact` or `running` statistics.
-    pub statistics: &'static str,
+    /// The part of the data set whose bound the checkpoint was chosen by, if it is the best of its run.
+    pub chosen_on: Option<String>,
+    /// What batch normalisation used: `exact` or `running` statistics; none where the model has no batch normalisation.
+    pub statistics: Option<&'static str>,
     /// The time it took.
     pub elapsed_s: f64,
 }
@@ -80,7 +82,7 @@ pub fn measure(
     })?;
     let measurement = Measurement {
         evaluation,
-        groups: loaded.model.network.groups().iter().map(Group::name).collect(),
+        groups: loaded.model.network.groups(),
         samples,
         split: images.split().to_string(),
         images_in_split: images.in_split(),
@@ -88,6 +90,7 @@ pub fn measure(
         log_volume: images.log_volume(),
         checkpoint: loaded.checkpoint.clone(),
         step: loaded.step,
+        chosen_on: loaded.chosen_on().map(|split| split.to_string()),
         statistics: loaded.statistics_from.name(),
         elapsed_s: started.elapsed().as_secs_f64(),
     };
@@ -140,12 +143,13 @@ impl Measurement {
             "log_p_x_nats": log_p_x,
             "log_q_nats": log_q,
             "log_p_nats": log_p,
-            "groups": self.groups,
+            "groups": self.groups.iter().map(Group::name).collect::<Vec<_>>(),
             "kl_nats": self.evaluation.kl(),
             "active_units": self.evaluation.active_units(),
             "kl_per_unit_nats": rounded(&self.evaluation.kl_per_unit, UNIT_DIGITS),
             "checkpoint": self.checkpoint.display().to_string(),
             "step": self.step,
+            "chosen_on": self.chosen_on,
             "statistics": self.statistics,
             "error_rate": self.evaluation.error_rate,
             "seconds": self.elapsed_s,
@@ -162,18 +166,26 @@ impl Measurement {
         };
         let mut text =
             bound("L_1".into(), evaluation.bound_1) + &bound(format!("L_{}", self.samples), evaluation.bound_k);
-        text += &format!("{} {} images, {} statistics\n", evaluation.images, self.split, self.statistics);
+        text += &format!("{} {} images", evaluation.images, self.split);
+        if let Some(statistics) = self.statistics {
+            text += &format!(", {statistics} batch-norm statistics");
+        }
+        text += "\n";
+        if let Some(split) = &self.chosen_on {
+            text += &format!("checkpoint: the best of the run by its bound on the {split} images\n");
+        }
         if let Some(error) = evaluation.error_rate {
             text += &format!("classification error: {:.2} %\n", 100.0 * error);
         }
         text += &format!("effective sample size: {:.1} of {}\n", evaluation.effective_sample_size, self.samples);
-        text += &format!("log p(x|z_1): {:.2} nats\n", evaluation.log_p_x);
-        let width = self.groups.iter().map(String::len).fold(7, usize::max);
-        text += &format!("{:<width$}   log q(z)   log p(z)         KL   active units\n", "layer");
+        text += &format!("log p(x|z): {:.2} nats\n", evaluation.log_p_x);
+        let names: Vec<String> = self.groups.iter().map(Group::name).collect();
+        let width = names.iter().map(String::len).fold(7, usize::max);
+        text += &format!("{:<width$}   log q(z)   log p(z)         KL   active units\n", "group");
         let layers = evaluation.log_q.iter().zip(&evaluation.log_p).zip(evaluation.kl()).zip(evaluation.active_units());
         for (index, (((log_q, log_p), kl), active)) in layers.enumerate() {
             let units = evaluation.kl_per_unit[index].len();
-            let name = &self.groups[index];
+            let name = &names[index];
             text += &format!("{name:<width$} {log_q:>10.2} {log_p:>10.2} {kl:>10.3}   {active} of {units}\n");
         }
         text += &format!("{:.1} s, {:.0} image-samples per second", self.elapsed_s, self.image_samples_per_s());

@@ -106,6 +106,11 @@ fn one_sample_makes_the_two_bounds_one() {
         - report["kl_nats"].as_array().unwrap().iter().filter_map(Value::as_f64).sum::<f64>();
     assert!((terms - number(&report, "bound_1_nats")).abs() < 1e-3, "{report}");
     assert!(report["checkpoint"].as_str().unwrap().ends_with("best.safetensors"));
+    assert_eq!(report["chosen_on"], "test");
+    assert_eq!(
+        says_json(&format!("evaluate {} --importance-samples 1 --count 20 --json", run()))["chosen_on"],
+        Value::Null
+    );
     let text = says(&format!("evaluate {} --importance-samples 5", run()));
     assert!(text.starts_with("L_1 ") && text.contains("L_5 ") && text.contains("active units"), "{text}");
 }

@@ -73,6 +73,7 @@ fn a_run_is_described_evaluated_and_drawn() {
     assert_eq!(4 * info["parameters"].as_u64().unwrap(), bytes);
     let evaluation = json(&says(&["evaluate", run(), "--importance-samples", "5", "--json"]));
     assert_eq!(evaluation["kl_nats"].as_array().unwrap().len(), 3);
+    assert_eq!(evaluation["statistics"], Value::Null, "there is no batch normalisation");
     assert!(evaluation["bound_k_nats"].as_f64() >= evaluation["bound_1_nats"].as_f64());
     // The rows computed at once have other noise, and the same bound within its error.
     let few = json(&says(&["evaluate", run(), "--importance-samples", "5", "--rows", "7", "--json"]));
@@ -88,6 +89,7 @@ fn a_run_is_described_evaluated_and_drawn() {
     let error = fails(&["sample", run(), "--layer", "1", "--out", &file("e.png")]);
     assert!(error.contains("sampling starts at the top, 2"), "{error}");
     let page = fs::read_to_string(Path::new(run()).join("report.html")).unwrap();
+    assert!(!page.contains("statistics of batch normalisation") && !page.contains("batch-norm statistics"));
     assert!(page.contains("z₁↑") && page.contains("z₁↓") && page.contains("Samples that share their upper layers"));
 }
 
@@ -99,6 +101,29 @@ fn a_resumed_run_ends_with_the_same_bits() {
     says(&["train", "--resume", &path.display().to_string(), "--epochs", "2"]);
     let bytes = |run: &Path| fs::read(run.join("checkpoints/last.safetensors")).unwrap();
     assert!(bytes(&path) == bytes(Path::new(run())), "the checkpoints differ");
+}
+
+/// Every number of a group is called by the group's own name: layer 1 has two.
+#[test]
+fn the_two_groups_of_a_layer_are_told_apart_everywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let said = train(&path, "1", &[]);
+    for line in ["KL in nats: z_1↑ ", "active units: z_1↑ "] {
+        let line = said.lines().find(|found| found.starts_with(line)).unwrap_or_else(|| panic!("{line}: {said}"));
+        assert!(line.contains(", z_1↓ ") && line.contains(", z_2 "), "{line}");
+    }
+    let metrics = fs::read_to_string(path.join("metrics.jsonl")).unwrap();
+    assert_eq!(json(&metrics)["groups"], json(r#"["z_1 bottom-up", "z_1 top-down", "z_2"]"#));
+    let events = fs::read_dir(path.join("events")).unwrap();
+    let events: Vec<u8> = events.flat_map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect();
+    let has = |tag: &str| events.windows(tag.len()).any(|window| window == tag.as_bytes());
+    for tag in ["train/kl_1_bottom_up_nats", "held_out/kl_1_top_down_nats", "held_out/active_units_2"] {
+        assert!(has(tag), "{tag}");
+    }
+    assert!(!has("train/kl_1_nats") && !has("train/kl_3_nats"));
+    let text = says(&["evaluate", &path.display().to_string(), "--importance-samples", "1"]);
+    assert!(text.contains("\nz_1 bottom-up ") && !text.contains("statistics"), "{text}");
 }
 
 /// The averaged parameters are what is exported, under the names of the parameters.

@@ -75,7 +75,7 @@ fn write(
     let mut arrays = Vec::new();
     for (index, layer) in layers.iter().enumerate() {
         for (name, values) in [("z", &layer.z), ("mean", &layer.mean), ("variance", &layer.variance)] {
-            let name = format!("{name}_{}", suffix(&groups[index]));
+            let name = format!("{name}_{}", groups[index].key());
             writer.add_f32(&name, &[count, layer.units], values).map_err(refused)?;
             arrays.push(format!("{name} [{count}, {}]", layer.units));
         }
@@ -87,14 +87,6 @@ fn write(
     writer.finish().map_err(refused)?;
     console.info(&format!("arrays: {}", arrays.join(", ")));
     console.result(&path.display().to_string())
-}
-
-/// `2`; `2_bottom_up` where the layer has two groups.
-fn suffix(group: &Group) -> String {
-    match group.role {
-        "" => group.layer.to_string(),
-        role => format!("{}_{}", group.layer, role.replace('-', "_")),
-    }
 }
 
 fn refused(error: rung_datasets::Error) -> Error {

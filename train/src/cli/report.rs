@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::shared::{CheckpointChoice, DataDirArgs, DeviceArgs, RunArgs, Split, StatisticsChoice, output_file};
+use super::shared::{CheckpointChoice, DataDirArgs, DeviceArgs, RunArgs, StatisticsChoice, output_file};
 use crate::error::Result;
 use crate::loaded::{LoadedRun, with_run};
 use crate::progress::Console;
@@ -68,8 +68,7 @@ fn portrait(arguments: &ReportArgs, run: &RunDir, explorer: bool, console: &Cons
 }
 
 fn sit(mut loaded: LoadedRun<'_>, explorer: bool, console: &Console) -> Result<Portrait> {
-    let split = if loaded.config.data.validation_images > 0 { Split::Validation } else { Split::Test };
-    let images = match loaded.images(split) {
+    let images = match loaded.images(loaded.held_out_split()) {
         Ok(images) => Some(images),
         Err(error) => {
             console.warn(&format!("no reconstructions and latents: {error}"));

@@ -64,7 +64,7 @@ pub enum Split {
     Train,
     /// Images held out to choose the best checkpoint by.
     Validation,
-    /// Images that were never looked at in training.
+    /// Images that the model was not trained on; where there are no validation images, the best checkpoint is chosen by them.
     Test,
 }
 
@@ -86,7 +86,7 @@ pub enum StatisticsChoice {
 pub enum CheckpointChoice {
     /// The newest.
     Last,
-    /// The one with the best bound.
+    /// The one with the best bound of the validation images, or of the test images where there are none.
     Best,
     /// The one before the newest.
     Previous,

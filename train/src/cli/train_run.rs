@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rung_autograd::{DType, Device};
 use rung_datasets::{DataRecord, Split};
+use rung_models::Group;
 
 use super::data_source;
 use super::train::TrainArgs;
@@ -11,6 +12,7 @@ use crate::checkpoint::{CheckpointData, Checkpoints};
 use crate::config::{Config, TrainConfig};
 use crate::error::{Error, Result};
 use crate::evaluation::{Estimate, Evaluation};
+use crate::groups::named;
 use crate::interrupt::Interrupt;
 use crate::machine::{cpu_memory_limit, with_device};
 use crate::memory::{self, Memory};
@@ -46,6 +48,7 @@ fn finish(job: Job, interrupt: &Interrupt, console: &Console) -> Result<Finished
 struct Finished {
     run: RunDir,
     split: Split,
+    groups: Vec<Group>,
     evaluation: Evaluation,
     has_report: bool,
 }
@@ -102,6 +105,7 @@ fn train(job: Job, device: &Device, interrupt: &Interrupt, console: &Console) ->
     keep_record(&run, &images.record)?;
     let mut model = Model::new(config, images.train.shape(), device, DType::F32)?;
     announce(config, &run, &model, &images, device, console);
+    let groups = model.network.groups();
     let mut training = if Checkpoints::new(run.checkpoints()).any() {
         Training::resume(config, &run, console, model, &images)?
     } else {
@@ -116,7 +120,7 @@ fn train(job: Job, device: &Device, interrupt: &Interrupt, console: &Console) ->
     }
     let Ending { evaluation, has_report } = training.finish()?;
     drop(training);
-    Ok(Finished { run, split: images.held_out_split, evaluation, has_report })
+    Ok(Finished { run, split: images.held_out_split, groups, evaluation, has_report })
 }
 
 /// Writes down what the data set is; a run that goes on must find it as it was.
@@ -176,30 +180,42 @@ fn checkpoint_of(path: &str) -> Result<CheckpointData> {
 
 /// What will happen, before it does.
 fn announce(config: &Config, run: &RunDir, model: &Model, images: &TrainingImages, device: &Device, console: &Console) {
-    let sizes: Vec<String> = model.network.groups().iter().map(|group| group.units.to_string()).collect();
+    let groups = model.network.groups();
+    let units = named(&groups, groups.iter().map(|group| group.units));
     let family = config.family.name();
     let parameters = model.store.element_count();
-    console
-        .info(&format!("model: {family}, latent units {} from the data up, {parameters} parameters", sizes.join("-")));
+    console.info(&format!("model: {family}, latent units {units}, {parameters} parameters"));
     let TrainingImages { train, held_out, held_out_split, .. } = images;
     let (name, held_out) = (&config.data.name, held_out.count());
     console.info(&format!("data: {name}, {} training images, {held_out} {held_out_split} images", train.count()));
     let TrainConfig { epochs, batch_size, .. } = &config.train;
     let warmup_epochs = config.family.warmup_epochs();
     console.info(&format!("training: {epochs} epochs of batches of {batch_size}, warm-up over {warmup_epochs} epochs"));
+    console.info(&chosen_by(*held_out_split));
     console.info(&format!("device: {}", device.description()));
     console.info(&format!("run: {}", run.path().display()));
 }
 
+/// What the best checkpoint is chosen by, and what that means for its bound.
+fn chosen_by(held_out_split: Split) -> String {
+    let flattered = match held_out_split {
+        Split::Test => {
+            ", so its test bound flatters it; --set data.validation_images=N keeps N training images aside to choose by"
+        }
+        _ => "",
+    };
+    format!("checkpoints/best: chosen by the bound of the {held_out_split} images{flattered}")
+}
+
 /// The result, on standard output.
 fn report(finished: &Finished, console: &Console) -> Result<()> {
-    let Finished { run, split, evaluation, has_report } = finished;
+    let Finished { run, split, groups, evaluation, has_report } = finished;
     let Estimate { mean, standard_error } = evaluation.bound_1;
     let count = evaluation.images;
     console.result(&format!("{split} bound L_1: {mean:.2} ± {standard_error:.2} nats per image, {count} images"))?;
-    let active: Vec<String> = evaluation.active_units().iter().map(ToString::to_string).collect();
-    let kl: Vec<String> = evaluation.kl().iter().map(|kl| format!("{kl:.2}")).collect();
-    console.result(&format!("KL of z_1, z_2, …: {} nats; active units: {}", kl.join(" "), active.join(" ")))?;
+    let kl = named(groups, evaluation.kl().iter().map(|kl| format!("{kl:.2}")));
+    console.result(&format!("KL in nats: {kl}"))?;
+    console.result(&format!("active units: {}", named(groups, evaluation.active_units())))?;
     console.result(&format!("pictures: {}", run.pictures().display()))?;
     if *has_report {
         console.result(&format!("report: {}", run.report().display()))?;

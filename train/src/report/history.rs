@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::charts::bound::subscript;
 use crate::anomaly::Outcome;
-use crate::config::Config;
+use crate::config::{Binarisation, Config, DataConfig, Dequantisation};
 use crate::error::{Error, Result};
 use crate::loaded::image_shape;
 use crate::metrics;
@@ -53,6 +53,8 @@ pub struct Epoch {
     /// Time of the epoch's steps.
     #[serde(default)]
     pub epoch_s: f64,
+    /// The part of the data set that the held-out images are; runs of early versions don't say.
+    pub held_out_split: Option<String>,
     /// L_1 of the held-out images, in nats.
     pub held_out_bound_1_nats: Option<f64>,
     #[serde(default)]
@@ -106,9 +108,12 @@ pub struct EvaluationLine {
     /// Active units of each layer.
     #[serde(default)]
     pub active_units: Vec<usize>,
-    /// What batch normalisation used.
+    /// What batch normalisation used; none where the model has none of it.
     #[serde(default)]
-    pub statistics: String,
+    pub statistics: Option<String>,
+    /// The part of the data set that the checkpoint was chosen by, if it was the best one.
+    #[serde(default)]
+    pub chosen_on: Option<String>,
     /// The time it took.
     #[serde(default)]
     pub seconds: f64,
@@ -160,12 +165,36 @@ impl History {
     /// The name of a group on a chart: `z₂`, with an arrow for the direction of its inference where its layer has two.
     pub fn group_name(&self, index: usize) -> String {
         let Some(group) = self.groups.get(index) else { return String::new() };
-        let arrow = match group.role {
-            "bottom-up" => "↑",
-            "top-down" => "↓",
-            _ => "",
+        format!("z{}{}", subscript(group.layer as u64), group.arrow())
+    }
+
+    /// Each value after the name of its group: `z₁↑ 12, z₁↓ 3`.
+    pub fn by_group(&self, values: &[usize]) -> String {
+        let pair = |(index, value)| format!("{} {value}", self.group_name(index));
+        values.iter().enumerate().map(pair).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The data set and how its pixels were treated: bounds of runs that differ in it can't be compared.
+    pub fn data(&self) -> String {
+        let DataConfig { name, binarisation, dequantisation, .. } = &self.config.data;
+        let treatment = match (binarisation, dequantisation) {
+            (Binarisation::Dynamic, _) => ", binarised dynamically",
+            (Binarisation::Static, _) => ", binarised once",
+            (Binarisation::Threshold, _) => ", binarised by a threshold",
+            (Binarisation::None, Dequantisation::None) => "",
+            (Binarisation::None, _) => ", dequantised",
         };
-        format!("z{}{arrow}", subscript(group.layer as u64))
+        format!("{name}{treatment}")
+    }
+
+    /// Whether the model has batch normalisation, and so statistics of it.
+    pub fn has_batch_norm(&self) -> bool {
+        self.config.family.batch_norm_momentum().is_some()
+    }
+
+    /// The part of the data set that the best checkpoint is chosen by, if it is recorded.
+    pub fn held_out_split(&self) -> Option<&str> {
+        self.epochs.last()?.held_out_split.as_deref()
     }
 
     /// Units of each group.
@@ -228,6 +257,42 @@ impl History {
         let per_epoch = self.epochs.last().map_or(1.0, |last| last.step as f64 / last.epoch.max(1) as f64);
         step as f64 / per_epoch
     }
+}
+
+/// Runs on one data set, treated alike.
+#[derive(Debug)]
+pub struct DataGroup<'a> {
+    /// See [`History::data`].
+    pub data: String,
+    /// The runs, each with its place among all that are compared.
+    pub runs: Vec<(usize, &'a History)>,
+    /// The group's place among the groups.
+    pub index: usize,
+}
+
+impl<'a> DataGroup<'a> {
+    /// The runs alone.
+    pub fn histories(&self) -> Vec<&'a History> {
+        self.runs.iter().map(|&(_, history)| history).collect()
+    }
+
+    /// An identifier of letters and hyphens for a chart of this group, unique in the page.
+    pub fn chart_id(&self, name: &str) -> String {
+        format!("{name}{}", "-other".repeat(self.index))
+    }
+}
+
+/// The runs by data set, in the order in which the data sets come: bounds are drawn in one chart only where they can be compared.
+pub fn data_groups<'a>(histories: &[&'a History]) -> Vec<DataGroup<'a>> {
+    let mut groups: Vec<DataGroup<'a>> = Vec::new();
+    for (place, &history) in histories.iter().enumerate() {
+        let data = history.data();
+        match groups.iter_mut().find(|group| group.data == data) {
+            Some(group) => group.runs.push((place, history)),
+            None => groups.push(DataGroup { data, runs: vec![(place, history)], index: groups.len() }),
+        }
+    }
+    groups
 }
 
 /// Whether a unit with this divergence counts as active.

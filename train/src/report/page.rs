@@ -5,7 +5,7 @@ use super::charts::bound::subscript;
 use super::charts::depth::kind;
 use super::charts::{active_units, anomaly, bound, depth, heat_map, normal_kl, overlay, pca, pictures, terms};
 use super::figure::{Figure, embedded_json, table};
-use super::history::{EvaluationLine, History};
+use super::history::{EvaluationLine, History, data_groups};
 use super::svg::escape;
 use super::{Portrait, Subject};
 use crate::progress::duration;
@@ -50,8 +50,7 @@ fn single(subject: &Subject) -> String {
             active_units::over_epochs(history),
         ],
     );
-    let nats = portrait.as_ref().map_or([].as_slice(), |portrait| &portrait.normal_kl);
-    let normal = normal_kl::figure(&[normal_kl::NormalKl { history, nats }]);
+    let normal = normal_kl::figure(normal_kl(0, subject).as_slice(), None);
     page += &section("Units", [active_units::figure(history), normal, heat_map::figure(history)]);
     match portrait {
         Ok(portrait) => page += &portrait_sections(history, portrait),
@@ -75,11 +74,9 @@ fn portrait_sections(history: &History, portrait: &Portrait) -> String {
         .images
         .as_deref()
         .unwrap_or("No held-out images were at hand, so reconstructions and latents are missing.");
-    let statistics = if history.config.family.batch_norm_momentum().is_some() {
-        format!("Pictures and latents use the {} statistics of batch normalisation. ", portrait.statistics_name)
-    } else {
-        String::new()
-    };
+    let statistics = portrait.statistics_name.map_or(String::new(), |name| {
+        format!("Pictures and latents use the {name} statistics of batch normalisation. ")
+    });
     page + &format!("<p class=\"note\">{statistics}Held-out images: {}</p>\n", escape(images))
 }
 
@@ -87,16 +84,18 @@ fn portrait_sections(history: &History, portrait: &Portrait) -> String {
 fn comparison(subjects: &[Subject]) -> String {
     let histories: Vec<&History> = subjects.iter().map(|subject| &subject.history).collect();
     let mut page = format!("<header><h1>{} runs compared</h1></header>\n", subjects.len());
-    let divergences: Vec<_> = subjects
-        .iter()
-        .filter_map(|subject| {
-            Some(normal_kl::NormalKl { history: &subject.history, nats: &subject.portrait.as_ref().ok()?.normal_kl })
-        })
-        .filter(|run| !run.nats.is_empty())
-        .collect();
     page += &format!("<section><h2>Results</h2>{}</section>\n", results(&histories));
-    page +=
-        &section("Curves", [overlay::figure(&histories), depth::figure(&histories), normal_kl::figure(&divergences)]);
+    let mut curves = Vec::new();
+    for group in data_groups(&histories) {
+        let divergences: Vec<_> =
+            group.runs.iter().filter_map(|&(index, _)| normal_kl(index, &subjects[index])).collect();
+        curves.extend([
+            overlay::figure(&group),
+            depth::figure(&group),
+            normal_kl::figure(&divergences, Some(&group.data)),
+        ]);
+    }
+    page += &section("Curves", curves);
     for Subject { history, portrait } in subjects {
         let mut figures =
             vec![active_units::figure(history), active_units::over_epochs(history), heat_map::figure(history)];
@@ -119,8 +118,14 @@ fn comparison(subjects: &[Subject]) -> String {
     page
 }
 
-fn section<const N: usize>(title: &str, figures: [Option<Figure>; N]) -> String {
-    let figures: String = figures.iter().flatten().map(Figure::html).collect();
+/// How far a run's layers are from the standard normal, if that was measured.
+fn normal_kl(index: usize, Subject { history, portrait }: &Subject) -> Option<normal_kl::NormalKl<'_>> {
+    let nats = portrait.as_ref().map_or([].as_slice(), |portrait| &portrait.normal_kl);
+    (!nats.is_empty()).then_some(normal_kl::NormalKl { history, nats, index })
+}
+
+fn section(title: &str, figures: impl IntoIterator<Item = Option<Figure>>) -> String {
+    let figures: String = figures.into_iter().flatten().map(|figure| figure.html()).collect();
     if figures.is_empty() {
         return String::new();
     }
@@ -129,8 +134,7 @@ fn section<const N: usize>(title: &str, figures: [Option<Figure>; N]) -> String 
 
 /// What kind of model it is and what it learns.
 fn summary(history: &History) -> String {
-    let sizes: Vec<String> = history.group_sizes().iter().map(ToString::to_string).collect();
-    format!("{}, latent units {} from the image up, on {}", kind(history).1, sizes.join("–"), history.config.data.name)
+    format!("{}, latent units {}, on {}", kind(history).1, history.by_group(&history.group_sizes()), history.data())
 }
 
 /// The numbers that people look for first.
@@ -177,19 +181,30 @@ fn evaluations(history: &History) -> String {
     if history.evaluations.is_empty() {
         return String::new();
     }
+    let has_statistics = history.evaluations.iter().any(|line| line.statistics.is_some());
     let row = |line: &EvaluationLine| {
-        vec![
-            label(history.epoch_of(line.step), 0),
+        let epoch = label(history.epoch_of(line.step), 0);
+        let mut row = vec![
+            match &line.chosen_on {
+                Some(split) => format!("{epoch} (best on {split})"),
+                None => epoch,
+            },
             format!("{} {}", line.images, line.split),
             estimate(line.bound_1_nats, line.bound_1_standard_error_nats),
             format!("L{}", subscript(line.importance_samples)),
             estimate(line.bound_k_nats, line.standard_error_nats),
-            line.statistics.clone(),
             duration(line.seconds),
-        ]
+        ];
+        if has_statistics {
+            row.push(line.statistics.clone().unwrap_or_else(|| "–".into()));
+        }
+        row
     };
     let rows: Vec<_> = history.evaluations.iter().map(row).collect();
-    let heading = ["epoch", "images", "L₁, nats", "", "nats", "statistics", "time"];
+    let mut heading = vec!["epoch", "images", "L₁, nats", "", "nats", "time"];
+    if has_statistics {
+        heading.push("batch-norm statistics");
+    }
     format!("<section><h2>Evaluations</h2>{}</section>\n", table(&heading, &rows))
 }
 
@@ -197,11 +212,10 @@ fn evaluations(history: &History) -> String {
 fn results(histories: &[&History]) -> String {
     let row = |history: &&History| {
         let best = history.best_evaluation().filter(|line| line.importance_samples > 1);
-        let active = history
-            .active_units()
-            .map_or("–".into(), |active| active.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
+        let active = history.active_units().map_or("–".into(), |active| history.by_group(&active));
         vec![
             history.name.clone(),
+            history.data(),
             kind(history).1,
             history.depth().to_string(),
             format!("{} of {}", history.epochs_done(), history.config.train.epochs),
@@ -221,13 +235,14 @@ fn results(histories: &[&History]) -> String {
     };
     let heading = [
         "run",
+        "data",
         "model",
         "layers",
         "epochs",
         "seed",
         "L₁, nats",
         "L of more samples, nats",
-        "active units, z₁ first",
+        "active units",
         "time",
     ];
     table(&heading, &histories.iter().map(row).collect::<Vec<_>>())
@@ -238,7 +253,7 @@ fn not_recorded(history: &History) -> Vec<&'static str> {
     let measured = history.epochs.iter().filter(|epoch| epoch.kl_per_unit().is_some()).count();
     let absent = [
         (history.starts.is_empty(), "device, system, version of the program and number of parameters"),
-        (measured < history.epochs.len(), "the divergence of each unit in every epoch"),
+        (measured < history.epochs.len(), "the KL of each unit in every epoch"),
         (history.evaluations.is_empty(), "evaluations (rung evaluate adds one)"),
     ];
     absent.into_iter().filter_map(|(is_absent, what)| is_absent.then_some(what)).collect()
@@ -264,6 +279,10 @@ fn facts(history: &History) -> String {
         };
         rows.push(vec!["gone on with".into(), resumed]);
     }
+    if let Some(split) = history.held_out_split() {
+        let flattered = if split == "test" { ", so its test bound flatters it" } else { "" };
+        rows.push(vec!["best checkpoint".into(), format!("chosen by the bound of the {split} images{flattered}")]);
+    }
     let missing = not_recorded(history);
     if !missing.is_empty() {
         rows.push(vec!["not recorded".into(), missing.join("; ")]);
@@ -280,4 +299,75 @@ fn facts(history: &History) -> String {
 
 fn estimate(mean: f64, standard_error: f64) -> String {
     format!("{} ± {}", label(mean, 2), label(standard_error, 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::run_dir::RunDir;
+    use crate::tasks::Family;
+
+    /// A run whose bound rises over two epochs.
+    fn subject(folder: &std::path::Path, name: &str, change: impl FnOnce(&mut Config)) -> Subject {
+        let mut config = Config::default();
+        change(&mut config);
+        let (run, _lock) = RunDir::create(&folder.join(name), &config).unwrap();
+        let line = |epoch: u64| {
+            format!(
+                "{{\"step\":{epoch},\"epoch\":{epoch},\"train_bound_nats\":-9{epoch},\"held_out_bound_1_nats\":-9{epoch},\
+                 \"held_out_split\":\"test\"}}\n"
+            )
+        };
+        std::fs::write(run.metrics(), line(1) + &line(2)).unwrap();
+        Subject { history: History::read(&run).unwrap(), portrait: Err("none was drawn".into()) }
+    }
+
+    fn on(name: &str) -> impl FnOnce(&mut Config) {
+        move |config| config.data.name = name.into()
+    }
+
+    /// Bounds of two data sets, or of one that is binarised in two ways, say nothing about each other.
+    #[test]
+    fn bounds_of_different_data_are_never_in_one_chart() {
+        let folder = tempfile::tempdir().unwrap();
+        let grey = |config: &mut Config| {
+            config.data.name = "mnist".into();
+            config.data.binarisation = crate::config::Binarisation::None;
+        };
+        let subjects = [
+            subject(folder.path(), "a", on("glyphs")),
+            subject(folder.path(), "b", on("mnist")),
+            subject(folder.path(), "c", on("glyphs")),
+            subject(folder.path(), "d", grey),
+        ];
+        let page = html(&subjects);
+        assert_eq!(page.matches("<h3>Bounds of all runs on ").count(), 3, "two data sets, one of them in two ways");
+        assert!(page.contains("on glyphs, binarised dynamically<") && page.contains("<th>data</th>"));
+        let charts: Vec<&str> = page.split("<figure").filter(|part| part.contains("Bounds of all runs")).collect();
+        let names = |chart: &str| ["a", "b", "c", "d"].map(|name| chart.contains(&format!("{name}, training")));
+        assert_eq!(names(charts[0]), [true, false, true, false]);
+        assert_eq!(names(charts[1]), [false, true, false, false]);
+        assert_eq!(names(charts[2]), [false, false, false, true]);
+    }
+
+    #[test]
+    fn a_page_says_what_the_best_checkpoint_is_chosen_by() {
+        let folder = tempfile::tempdir().unwrap();
+        let page = html(&[subject(folder.path(), "a", on("glyphs"))]);
+        assert!(page.contains("chosen by the bound of the test images, so its test bound flatters it"));
+        assert!(page.contains("running statistics of batch normalisation, which lag behind"));
+    }
+
+    #[test]
+    fn batch_normalisation_is_not_named_for_a_model_without_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let plain = |config: &mut Config| {
+            let Some(Family::Hierarchy(mut hierarchy)) = Family::named("vae") else { panic!("vae") };
+            (hierarchy.model.batch_norm_hidden, hierarchy.model.batch_norm_heads) = (false, false);
+            config.family = Family::Hierarchy(hierarchy);
+        };
+        let page = html(&[subject(folder.path(), "a", plain)]);
+        assert!(!page.contains("statistics of batch normalisation") && !page.contains("batch-norm statistics"));
+    }
 }

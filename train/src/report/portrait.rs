@@ -26,8 +26,8 @@ pub struct Sitter<'a> {
     pub model: &'a Model,
     /// What batch normalisation uses.
     pub statistics: &'a Statistics,
-    /// `exact` or `running`.
-    pub statistics_name: &'static str,
+    /// `exact` or `running` statistics of batch normalisation, if the model has it.
+    pub statistics_name: Option<&'static str>,
     /// The shape of an image.
     pub shape: ImageShape,
     /// Held-out images, if the data is at hand.
@@ -39,8 +39,8 @@ pub struct Sitter<'a> {
 /// The pictures and numbers of a trained model.
 #[derive(Debug, Clone)]
 pub struct Portrait {
-    /// `exact` or `running` statistics.
-    pub statistics_name: &'static str,
+    /// `exact` or `running` statistics of batch normalisation, if the model has it.
+    pub statistics_name: Option<&'static str>,
     /// Which images were looked at, in words.
     pub images: Option<String>,
     /// PNG files: 64 images drawn at each layer, z_1 first.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use rung_models::{Group, LatentSource, Statistics};
+use rung_models::{LatentSource, Statistics};
 
 use super::run::Training;
 use crate::error::{Error, Result};
@@ -54,7 +54,7 @@ impl Training<'_> {
             .ok_or_else(|| Error::new("bug: an evaluation without interruption gave nothing; please report it"))?;
         let measurement = Measurement {
             evaluation,
-            groups: model.network.groups().iter().map(Group::name).collect(),
+            groups: model.network.groups(),
             samples: 1,
             split: images.split().to_string(),
             images_in_split: images.in_split(),
@@ -62,7 +62,8 @@ impl Training<'_> {
             log_volume: images.log_volume(),
             checkpoint: self.checkpoints.last(),
             step: self.step,
-            statistics: "exact",
+            chosen_on: None,
+            statistics: exact_name(&exact),
             elapsed_s: started.elapsed().as_secs_f64(),
         };
         measurement.keep(self.run)?;
@@ -87,7 +88,7 @@ impl Training<'_> {
         let sitter = Sitter {
             model: &self.trainer.model,
             statistics: exact,
-            statistics_name: "exact",
+            statistics_name: exact_name(exact),
             shape: images.shape(),
             images: Some(images),
             explorer: true,
@@ -95,4 +96,9 @@ impl Training<'_> {
         let portrait = Ok(Portrait::new(&sitter)?);
         report::write(&[Subject { history: History::read(self.run)?, portrait }], &self.run.report())
     }
+}
+
+/// What results call the exact statistics of a finished run; nothing where there are none.
+fn exact_name(statistics: &Statistics) -> Option<&'static str> {
+    statistics.iter().next().map(|_| "exact")
 }

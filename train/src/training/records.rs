@@ -1,5 +1,7 @@
 //! What a run writes down after an epoch: a line of metrics, and the same numbers for TensorBoard.
 
+use rung_datasets::Split;
+use rung_models::Group;
 use serde_json::json;
 
 use super::terms::TermMeans;
@@ -29,6 +31,10 @@ pub(super) fn start_record(step: u64, parameters: usize, device: &str) -> Record
 pub(super) struct EpochRecord<'a> {
     pub(super) epoch: u64,
     pub(super) step: u64,
+    /// The stochastic groups that the terms are of.
+    pub(super) groups: &'a [Group],
+    /// The part of the data set that the held-out images are.
+    pub(super) held_out_split: Split,
     pub(super) warmup: f64,
     pub(super) learning_rate: f64,
     pub(super) train: &'a TermMeans,
@@ -54,9 +60,11 @@ impl EpochRecord<'_> {
         add("learning_rate", json!(self.learning_rate));
         add("train_bound_nats", json!(self.train.bound()));
         add("train_log_p_x_nats", json!(self.train.log_p_x));
+        add("groups", json!(self.groups.iter().map(Group::name).collect::<Vec<_>>()));
         add("train_kl_nats", json!(self.train.kl));
         add("epoch_s", json!(self.elapsed_s));
         add("images_per_s", json!(self.images as f64 / self.elapsed_s.max(1e-9)));
+        add("held_out_split", json!(self.held_out_split.to_string()));
         if let Some(held_out) = self.held_out {
             add("held_out_bound_1_nats", json!(held_out.bound_1.mean));
             add("held_out_standard_error_nats", json!(held_out.bound_1.standard_error));
@@ -86,24 +94,25 @@ impl EpochRecord<'_> {
         scalar("schedule/learning_rate", self.learning_rate)?;
         scalar("train/bound_nats", self.train.bound())?;
         scalar("train/log_p_x_nats", self.train.log_p_x)?;
-        for (index, kl) in self.train.kl.iter().enumerate() {
-            scalar(&format!("train/kl_{}_nats", index + 1), *kl)?;
+        let keys: Vec<String> = self.groups.iter().map(Group::key).collect();
+        for (key, kl) in keys.iter().zip(&self.train.kl) {
+            scalar(&format!("train/kl_{key}_nats"), *kl)?;
         }
-        for (index, active) in self.held_out.or(self.glance).into_iter().flat_map(Evaluation::active_units).enumerate()
-        {
-            scalar(&format!("held_out/active_units_{}", index + 1), active as f64)?;
+        let active = self.held_out.or(self.glance).into_iter().flat_map(Evaluation::active_units);
+        for (key, active) in keys.iter().zip(active) {
+            scalar(&format!("held_out/active_units_{key}"), active as f64)?;
         }
         if let Some(error) = self.held_out.or(self.glance).and_then(|evaluation| evaluation.error_rate) {
             scalar("held_out/error_rate", error)?;
         }
         if let Some(held_out) = self.held_out {
             scalar("held_out/bound_1_nats", held_out.bound_1.mean)?;
-            for (index, kl) in held_out.kl().iter().enumerate() {
-                scalar(&format!("held_out/kl_{}_nats", index + 1), *kl)?;
+            for (key, kl) in keys.iter().zip(held_out.kl()) {
+                scalar(&format!("held_out/kl_{key}_nats"), kl)?;
             }
-            for (index, units) in held_out.kl_per_unit.iter().enumerate() {
+            for (key, units) in keys.iter().zip(&held_out.kl_per_unit) {
                 let units: Vec<f32> = units.iter().map(|&kl| kl as f32).collect();
-                events.histogram(&format!("held_out/kl_per_unit_{}_nats", index + 1), self.step, &units)?;
+                events.histogram(&format!("held_out/kl_per_unit_{key}_nats"), self.step, &units)?;
             }
         }
         events.flush()

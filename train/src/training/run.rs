@@ -6,7 +6,7 @@ use rung_autograd::{Device, Tensor};
 use rung_datasets::batch::shuffled;
 use rung_datasets::{DataRecord, Split};
 use rung_models::objective::{Bound, ObjectiveConfig, bound};
-use rung_models::{Mode, Pass};
+use rung_models::{Group, Mode, Pass};
 use serde_json::json;
 
 use super::labelled::LabelledImages;
@@ -18,6 +18,7 @@ use crate::checkpoint::{CheckpointData, Checkpoints, TensorData};
 use crate::config::Config;
 use crate::error::{Context, Error, Result};
 use crate::evaluation::{Evaluation, Request, evaluate};
+use crate::groups::brief;
 use crate::interrupt::Interrupt;
 use crate::metrics::{self, MetricsWriter, Record};
 use crate::model::snapshot::{load_average, load_optimiser, save_average, save_optimiser};
@@ -32,6 +33,9 @@ const EPOCH_SUMS: &str = "training.epoch_sums";
 /// Held-out images that every epoch is judged by: enough to tell an active unit from a dead one, for under a hundredth of the time of an
 /// epoch of MNIST.
 const GLANCE_IMAGES: usize = 1000;
+
+/// A held-out bound below that of training by more than this part of it is explained.
+const FAR_BELOW: f64 = 0.1;
 
 /// Steps after which the loss is looked at on a device that works on its own: to look is to wait for it.
 const CHECK_EVERY_STEPS: u64 = 50;
@@ -57,6 +61,9 @@ pub struct Training<'a> {
     pub(super) events: EventWriter,
     terms: Terms,
     labelled: Option<LabelledImages>,
+    groups: Vec<Group>,
+    /// Whether it has been said why the held-out bound may be far below that of training.
+    is_lag_explained: bool,
     /// Steps done.
     pub(super) step: u64,
     /// The best held-out bound so far.
@@ -130,7 +137,7 @@ impl<'a> Training<'a> {
         images: &'a TrainingImages,
         step: u64,
     ) -> Result<Self> {
-        let (device, dtype, layers) = (model.store.device().clone(), model.store.dtype(), model.network.groups().len());
+        let (device, dtype, groups) = (model.store.device().clone(), model.store.dtype(), model.network.groups());
         let parameters = model.store.element_count();
         metrics::append(&run.starts(), &start_record(step, parameters, &device.description()))?;
         let labelled = LabelledImages::choose(images.train.labels(), config, dtype)?;
@@ -144,7 +151,9 @@ impl<'a> Training<'a> {
             checkpoints: Checkpoints::new(run.checkpoints()),
             metrics: MetricsWriter::open(&run.metrics(), step)?,
             events: EventWriter::create(&run.events(), step)?,
-            terms: Terms::new(&device, dtype, layers)?,
+            terms: Terms::new(&device, dtype, groups.len())?,
+            groups,
+            is_lag_explained: false,
             step,
             best_nats: None,
         })
@@ -239,13 +248,13 @@ impl<'a> Training<'a> {
             return Ok(());
         }
         let mut culprit = "the loss".to_string();
-        for (index, kl) in bound.kl.iter().enumerate() {
+        for (group, kl) in self.groups.iter().zip(&bound.kl) {
             if !read(kl)?.is_finite() {
-                culprit = format!("the divergence of layer {}", index + 1);
+                culprit = format!("the KL of {}", group.name());
             }
         }
         if !read(&bound.log_p_x)?.is_finite() {
-            culprit = "log p(x|z_1)".into();
+            culprit = "log p(x|z)".into();
         }
         Err(self.ruined(&format!("{culprit} is no longer a finite number")))
     }
@@ -283,6 +292,8 @@ impl<'a> Training<'a> {
         let record = EpochRecord {
             epoch,
             step: self.step,
+            groups: &self.groups,
+            held_out_split: self.images.held_out_split,
             warmup: self.trainer.warmup(epoch),
             learning_rate: self.trainer.learning_rate(epoch),
             train: &train,
@@ -299,8 +310,27 @@ impl<'a> Training<'a> {
             self.keep_if_best(held_out.bound_1.mean)?;
         }
         let measured = held_out.as_ref().or(glance.as_ref());
-        progress.set_fields(fields(epoch, &train, measured));
-        Ok(note(&train, measured))
+        if let Some(measured) = measured {
+            self.explain_lag(epoch, train.bound(), measured.bound_1.mean);
+        }
+        progress.set_fields(fields(epoch, &self.groups, &train, measured));
+        Ok(note(epoch, &self.groups, &train, measured))
+    }
+
+    /// Says, once, why a held-out bound far below that of training is no reason to worry, where running statistics of batch
+    /// normalisation are behind it.
+    fn explain_lag(&mut self, epoch: u64, train_nats: f64, held_out_nats: f64) {
+        let has_statistics = self.trainer.model.statistics.iter().next().is_some();
+        let is_far_below = held_out_nats < train_nats - FAR_BELOW * train_nats.abs();
+        if self.is_lag_explained || !has_statistics || !is_far_below {
+            return;
+        }
+        self.is_lag_explained = true;
+        self.console.info(&format!(
+            "epoch {epoch}: the held-out bound ({held_out_nats:.2}) is far below that of training ({train_nats:.2}) because it is \
+             measured with running statistics of batch normalisation, which lag behind while the parameters change fast; they catch \
+             up, and the training ends with exact ones"
+        ));
     }
 
     /// The one-sample bound of the first `count` held-out images, with the running statistics and the averaged parameters, if there are any.
@@ -359,31 +389,30 @@ impl<'a> Training<'a> {
     }
 }
 
-/// What a person sees under the progress, of the epoch before: bounds in nats, the divergences, the active units. Short enough for a
-/// terminal of eighty columns and five layers.
-fn note(train: &TermMeans, held_out: Option<&Evaluation>) -> String {
+/// What is seen under the progress while the next epoch runs: which epoch it is of, bounds in nats, the KL and the active units of
+/// each group. Short enough for a terminal of eighty columns and five layers.
+fn note(epoch: u64, groups: &[Group], train: &TermMeans, held_out: Option<&Evaluation>) -> String {
     let short = |&kl: &f64| if kl < 9.95 { format!("{kl:.1}") } else { format!("{kl:.0}") };
-    let kl: Vec<String> = train.kl.iter().map(short).collect();
-    let mut note = format!("bound {:.2}", train.bound());
+    let mut note = format!("epoch {epoch}: bound {:.2}", train.bound());
     if let Some(held_out) = held_out {
         note += &format!(", held out {:.2}", held_out.bound_1.mean);
     }
-    note += &format!(", KL {}", kl.join(" "));
+    note += &format!(", KL {}", brief(groups, train.kl.iter().map(short)));
     if let Some(error) = held_out.and_then(|held_out| held_out.error_rate) {
         note += &format!(", error {:.1} %", 100.0 * error);
     }
     if let Some(held_out) = held_out {
-        let active: Vec<String> = held_out.active_units().iter().map(ToString::to_string).collect();
-        note += &format!(", active {}", active.join(" "));
+        note += &format!(", active {}", brief(groups, held_out.active_units()));
     }
     note
 }
 
 /// The same for programs.
-fn fields(epoch: u64, train: &TermMeans, held_out: Option<&Evaluation>) -> Record {
+fn fields(epoch: u64, groups: &[Group], train: &TermMeans, held_out: Option<&Evaluation>) -> Record {
     let mut fields = Record::new();
     fields.insert("epoch".into(), json!(epoch));
     fields.insert("train_bound_nats".into(), json!(train.bound()));
+    fields.insert("groups".into(), json!(groups.iter().map(Group::name).collect::<Vec<_>>()));
     fields.insert("train_kl_nats".into(), json!(train.kl));
     if let Some(held_out) = held_out {
         fields.insert("held_out_bound_1_nats".into(), json!(held_out.bound_1.mean));
@@ -394,4 +423,21 @@ fn fields(epoch: u64, train: &TermMeans, held_out: Option<&Evaluation>) -> Recor
         }
     }
     fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The line under the progress is of an epoch that is over, and tells the two groups of a layer apart.
+    #[test]
+    fn the_note_says_which_epoch_and_which_group_its_numbers_are_of() {
+        let group = |(layer, role)| Group { layer, role, units: 1 };
+        let train = TermMeans { log_p_x: -80.0, kl: vec![1.25, 10.0, 0.5] };
+        let biva = [(1, "bottom-up"), (1, "top-down"), (2, "")].map(group);
+        assert_eq!(note(3, &biva, &train, None), "epoch 3: bound -91.75, KL z_1↑ 1.2 z_1↓ 10 z_2 0.5");
+        assert_eq!(fields(3, &biva, &train, None)["groups"], json!(["z_1 bottom-up", "z_1 top-down", "z_2"]));
+        let ladder = [(1, ""), (2, ""), (3, "")].map(group);
+        assert_eq!(note(3, &ladder, &train, None), "epoch 3: bound -91.75, KL 1.2 10 0.5");
+    }
 }

@@ -1,17 +1,18 @@
-//! Test bound against depth (figure 3 of the paper).
+//! Held-out bound against depth (figure 3 of the paper).
 
 use std::collections::BTreeMap;
 
 use super::bound::subscript;
 use crate::report::figure::Figure;
-use crate::report::history::History;
+use crate::report::history::{DataGroup, History};
 use crate::report::line_chart::{LineChart, Series, Span, Stroke};
 
-/// The bound of each run against its number of layers, a line for each kind of model; `None` with fewer than two depths.
+/// The bound of each run on one data set against its number of layers, a line for each kind of model; `None` with fewer than two depths.
 ///
-/// All runs are compared by the same bound: L_K of the largest K that every run was evaluated with, else L_1.
-pub fn figure(histories: &[&History]) -> Option<Figure> {
-    let common = common_samples(histories);
+/// They are compared by the same bound: L_K of the largest K that every run was evaluated with, else L_1.
+pub fn figure(group: &DataGroup<'_>) -> Option<Figure> {
+    let histories = group.histories();
+    let common = common_samples(&histories);
     let bound = |history: &History| match common {
         Some(k) => {
             let of_k = history.evaluations.iter().filter(|line| line.importance_samples == k && line.split != "train");
@@ -21,7 +22,7 @@ pub fn figure(histories: &[&History]) -> Option<Figure> {
     };
     let mut kinds = BTreeMap::<(usize, String), Vec<(f64, f64)>>::new();
     let mut depths: Vec<f64> = Vec::new();
-    for history in histories {
+    for history in &histories {
         let Some(nats) = bound(history) else { continue };
         let depth = history.depth() as f64;
         depths.push(depth);
@@ -38,8 +39,8 @@ pub fn figure(histories: &[&History]) -> Option<Figure> {
     });
     let name = common.map_or("L₁".to_string(), |k| format!("L{}", subscript(k)));
     LineChart {
-        id: "depth".into(),
-        title: format!("Test bound {name} against depth"),
+        id: group.chart_id("depth"),
+        title: format!("Held-out bound {name} against depth on {}", group.data),
         caption: "Higher is better. Runs of different length or seed are drawn alike: see the table.".into(),
         x_title: "stochastic layers".into(),
         y_title: "nats per image".into(),

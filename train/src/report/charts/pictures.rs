@@ -64,7 +64,7 @@ pub fn reconstructions(portrait: &Portrait) -> Option<Figure> {
             "<img class=\"pixels\" alt=\"Pairs of images: an original on the left, its reconstruction on the right\" src=\"{}\">",
             png_address(png)
         ),
-        caption: "Pairs: a held-out image on the left; on the right the mean of p(x|z₁) for one sample of its latents."
+        caption: "Pairs: a held-out image on the left; on the right the mean of p(x|z) for one sample of its latents."
             .into(),
         class: "wide",
     })

@@ -13,8 +13,8 @@ pub fn likelihood(history: &History) -> Option<Figure> {
     let series = Series { name: "training".into(), colour: 5, stroke: Stroke::Solid, points };
     LineChart {
         id: "likelihood".into(),
-        title: "How well images are rebuilt: log p(x|z₁)".into(),
-        caption: "The bound is this term less the divergences of all layers.".into(),
+        title: "How well images are rebuilt: log p(x|z)".into(),
+        caption: "The bound is this term less the KL of all layers.".into(),
         x_title: "epoch".into(),
         y_title: "nats per image".into(),
         series: vec![series],
