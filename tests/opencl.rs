@@ -102,7 +102,7 @@ fn without_an_opencl_library_the_program_works_and_says_what_it_looked_for() {
     assert!(said.err.contains(&format!("no OpenCL library: looked for {HIDDEN}")), "{said:?}");
     let line = hidden("devices --json").exits(0).out;
     let device: Value = serde_json::from_str(&line).unwrap();
-    assert_eq!((&device["name"], &device["kind"]), (&"cpu".into(), &"processor".into()));
+    assert_eq!((&device["name"], &device["kind"]), (&"cpu".into(), &"cpu".into()));
 
     let refused = hidden("bench step --device opencl:0").exits(1);
     assert!(refused.error().contains("there is no device opencl:0") && refused.error().contains(HIDDEN), "{refused:?}");

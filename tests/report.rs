@@ -44,7 +44,7 @@ fn a_finished_training_has_its_report() {
         "Active units after 3 epochs",
         "Active units over the epochs",
         "Distance to the standard normal",
-        "Divergence of every unit over the epochs",
+        "KL of every unit over the epochs",
         "Latent explorer",
         "Images drawn with each layer",
         "Images and their reconstructions",

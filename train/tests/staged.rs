@@ -162,7 +162,7 @@ fn equal_sets_of_images_are_not_told_apart() {
     assert!((mean + bounds[0]["own_mean_nats"].as_f64().unwrap()).abs() < 1e-3);
     says(&["report", run(), "--out", &folder.path().join("report.html").display().to_string()]);
     let page = fs::read_to_string(folder.path().join("report.html")).unwrap();
-    assert!(page.contains("Scores of own and foreign images") && page.contains("AUROC 0.500"));
+    assert!(page.contains("Scores of in-distribution and out-of-distribution images") && page.contains("AUROC 0.500"));
     let error = fails(&["anomaly", run(), "--against", "nothing", "--out", &csv]);
     assert!(error.contains("nothing"), "{error}");
 }

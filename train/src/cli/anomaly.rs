@@ -1,4 +1,4 @@
-//! `rung anomaly`: which images are strange to a model.
+//! `rung anomaly`: which images are anomalous, out of a model's distribution.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::model::DeviceImages;
 use crate::progress::Console;
 use crate::run_dir::RunDir;
 
-/// Score how strange images are to a trained model.
+/// Score how anomalous (out-of-distribution) images are to a trained model.
 #[derive(Debug, Args)]
 #[command(before_help = "Most people want:\n  \
         rung anomaly runs/biva --against fashion-mnist    clothes from digits\n  \
@@ -32,7 +32,7 @@ pub struct AnomalyArgs {
     /// Score the images of this data set, instead of the run's own
     #[arg(long, value_name = "NAME")]
     pub dataset: Option<String>,
-    /// Compare with the test images of this foreign data set
+    /// Compare with the test images of this other, out-of-distribution data set
     #[arg(long, value_name = "NAME")]
     pub against: Option<String>,
     /// Images of each data set, from the first; 0 for all
@@ -64,7 +64,7 @@ struct Scored {
 /// Scores, prints, and writes the CSV file; with `--against` also what the report shows.
 ///
 /// # Errors
-/// If the run or the data cannot be opened, the device fails, a file cannot be written, or a person interrupts.
+/// If the run or the data cannot be opened, the device fails, a file cannot be written, or the user interrupts.
 pub fn run(arguments: &AnomalyArgs, console: &Console) -> Result<()> {
     let interrupt = Interrupt::install()?;
     let folder = RunDir::open(&arguments.run.run)?;

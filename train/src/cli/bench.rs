@@ -29,7 +29,7 @@ pub struct BenchArgs {
 pub enum BenchWhat {
     /// Time a training step: step_ms_median, step_ms_min, step_ms_max
     #[command(
-        before_help = "Most people want:\n  rung bench step                           on the processor\n  rung bench step --preset mnist-vae-2      another model\n  rung bench step --profile                 where the time goes"
+        before_help = "Most people want:\n  rung bench step                           on the CPU\n  rung bench step --preset mnist-vae-2      another model\n  rung bench step --profile                 where the time goes"
     )]
     Step {
         /// The model and the machine.
@@ -43,7 +43,7 @@ pub enum BenchWhat {
             value_parser = clap::value_parser!(u32).range(1..)
         )]
         steps: u32,
-        /// Show where the time goes, by primitive, beside the processor's peak
+        /// Show where the time goes, by primitive, beside the CPU's peak
         #[arg(long)]
         profile: bool,
     },
@@ -71,20 +71,20 @@ pub enum BenchWhat {
             value_parser = clap::value_parser!(u32).range(1..)
         )]
         rows: u32,
-        /// Show where the time goes, by primitive, beside the processor's peak
+        /// Show where the time goes, by primitive, beside the CPU's peak
         #[arg(long)]
         profile: bool,
     },
     /// Time each operation at the model's own sizes, in GFLOP/s and GB/s
     #[command(
-        before_help = "Most people want:\n  rung bench kernels                     on the processor\n  rung bench kernels --threads 1         on one thread"
+        before_help = "Most people want:\n  rung bench kernels                     on the CPU\n  rung bench kernels --threads 1         on one thread"
     )]
     Kernels {
         /// The model and the machine.
         #[command(flatten)]
         subject: BenchSubject,
     },
-    /// Measure the processor's peak: multiply-adds and memory, on one thread and on all
+    /// Measure the CPU's peak: multiply-adds and memory, on one thread and on all
     #[command(
         before_help = "Most people want:\n  rung bench peak                 on one thread and on one a core\n  rung bench peak --threads 4     on one thread and on four"
     )]

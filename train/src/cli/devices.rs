@@ -44,7 +44,7 @@ pub fn run(arguments: &DevicesArgs, console: &Console) -> Result<()> {
         console.result(&if arguments.json { object(&device, rates) } else { row(&device, rates) })?;
     }
     if let Some(why) = why_no_opencl() {
-        console.info(&format!("{why}; a driver of the graphics card, or the package pocl-opencl-icd, brings devices"));
+        console.info(&format!("{why}; a driver of the GPU, or the package pocl-opencl-icd, brings devices"));
     }
     Ok(())
 }
@@ -74,7 +74,7 @@ fn object(device: &DeviceInfo, rates: Option<Rates>) -> String {
         "model": device.model,
         "vendor": device.vendor,
         "driver": device.driver,
-        "kind": if device.is_gpu { "gpu" } else { "processor" },
+        "kind": if device.is_gpu { "gpu" } else { "cpu" },
         "threads": device.threads,
         "compute_units": device.compute_units,
         "memory_bytes": device.memory_bytes,

@@ -47,7 +47,7 @@ pub struct EvaluateArgs {
 /// Measures, prints, and adds a line to the run's `evaluations.jsonl`.
 ///
 /// # Errors
-/// If the run or its data cannot be opened, the device fails, or a person interrupts.
+/// If the run or its data cannot be opened, the device fails, or the user interrupts.
 pub fn run(arguments: &EvaluateArgs, console: &Console) -> Result<()> {
     let interrupt = Interrupt::install()?;
     let measurement = with_images(&arguments.run, &arguments.images, console, |loaded, images| {

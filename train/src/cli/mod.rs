@@ -86,14 +86,14 @@ pub enum Command {
     /// The .npz file holds, for each layer i, the arrays z_i (a sample), mean_i and variance_i of shape
     /// [images, units], and the labels where the data set has them.
     Encode(encode::EncodeArgs),
-    /// Score how strange images are to a trained model
+    /// Score how anomalous (out-of-distribution) images are to a trained model
     ///
     /// For every k it computes the bound of each image with the k lowest layers drawn from the prior, and how
     /// much the lower layers add. With --against it says how well each score separates two data sets.
     Anomaly(anomaly::AnomalyArgs),
     /// Show a run, or compare several, in one HTML file
     ///
-    /// The page needs nothing but a browser: curves, active units, the divergence of every unit, samples,
+    /// The page needs nothing but a browser: curves, active units, the KL of every unit, samples,
     /// reconstructions and latents, and for one run an explorer in which the generative network runs. A run
     /// that is still training, or was stopped, is shown as it stands.
     Report(report::ReportArgs),

@@ -62,7 +62,7 @@ pub struct ReproduceArgs {
 /// Trains and evaluates what is missing, and prints the table.
 ///
 /// # Errors
-/// If there is no such experiment, its data is missing, a run fails, or a person interrupts; what is done is kept.
+/// If there is no such experiment, its data is missing, a run fails, or the user interrupts; what is done is kept.
 pub fn run(arguments: &ReproduceArgs, console: &Console) -> Result<()> {
     let experiment = experiments::find(&arguments.name)?;
     let wishes = arguments.wishes(experiment.quantity);

@@ -73,9 +73,9 @@ pub enum Split {
 pub enum StatisticsChoice {
     /// Exact ones, or running ones where the training images are missing.
     Auto,
-    /// Of all training images: from the checkpoint of a finished run, else collected now.
+    /// Of all training images: from the checkpoint of a finished run, else recomputed now.
     Exact,
-    /// What the checkpoint has: exact ones of a finished run, else the running averages; nothing is collected.
+    /// What the checkpoint has: exact ones of a finished run, else the running averages; nothing is recomputed.
     Stored,
     /// The running averages of training.
     Running,

@@ -47,7 +47,7 @@ pub struct Epoch {
     pub train_bound_nats: Option<f64>,
     /// Its term log p(x|z_1), in nats.
     pub train_log_p_x_nats: Option<f64>,
-    /// Its divergences, z_1 first, in nats.
+    /// Its KL of each group, z_1 first, in nats.
     #[serde(default)]
     pub train_kl_nats: Vec<Option<f64>>,
     /// Time of the epoch's steps.
@@ -133,7 +133,7 @@ impl Epoch {
         all.into_iter().find(|layers| !layers.is_empty()).map(Vec::as_slice)
     }
 
-    /// Units of each layer with a divergence above [`ACTIVE_NATS`](crate::evaluation::ACTIVE_NATS), if it was measured in this epoch.
+    /// Units of each group with a KL above [`ACTIVE_NATS`](crate::evaluation::ACTIVE_NATS), if it was measured in this epoch.
     pub fn active_units(&self) -> Option<Vec<usize>> {
         let active = |units: &Vec<Option<f64>>| units.iter().flatten().filter(|&&kl| is_active(kl)).count();
         Some(self.kl_per_unit()?.iter().map(active).collect())
@@ -222,7 +222,7 @@ impl History {
         self.epochs.iter().map(|epoch| epoch.epoch_s).sum()
     }
 
-    /// The divergence of every unit as it was measured last, with the epoch.
+    /// The KL of every unit as it was measured last, with the epoch.
     pub fn last_kl_per_unit(&self) -> Option<(u64, &[Vec<Option<f64>>])> {
         self.epochs.iter().rev().find_map(|epoch| Some((epoch.epoch, epoch.kl_per_unit()?)))
     }
@@ -295,7 +295,7 @@ pub fn data_groups<'a>(histories: &[&'a History]) -> Vec<DataGroup<'a>> {
     groups
 }
 
-/// Whether a unit with this divergence counts as active.
+/// Whether a unit with this KL counts as active.
 pub fn is_active(kl_nats: f64) -> bool {
     kl_nats > crate::evaluation::ACTIVE_NATS
 }

@@ -43,12 +43,7 @@ fn single(subject: &Subject) -> String {
     }
     page += &section(
         "Training",
-        [
-            bound::figure(history),
-            terms::likelihood(history),
-            terms::divergences(history),
-            active_units::over_epochs(history),
-        ],
+        [bound::figure(history), terms::likelihood(history), terms::kl(history), active_units::over_epochs(history)],
     );
     let normal = normal_kl::figure(normal_kl(0, subject).as_slice(), None);
     page += &section("Units", [active_units::figure(history), normal, heat_map::figure(history)]);
@@ -56,7 +51,7 @@ fn single(subject: &Subject) -> String {
         Ok(portrait) => page += &portrait_sections(history, portrait),
         Err(reason) => page += &format!("<p class=\"note\">No pictures of the model: {}</p>\n", escape(reason)),
     }
-    page += &section("Foreign images", [history.anomaly.as_ref().and_then(anomaly::figure)]);
+    page += &section("Out-of-distribution images", [history.anomaly.as_ref().and_then(anomaly::figure)]);
     page + &evaluations(history) + &facts(history)
 }
 
@@ -87,13 +82,8 @@ fn comparison(subjects: &[Subject]) -> String {
     page += &format!("<section><h2>Results</h2>{}</section>\n", results(&histories));
     let mut curves = Vec::new();
     for group in data_groups(&histories) {
-        let divergences: Vec<_> =
-            group.runs.iter().filter_map(|&(index, _)| normal_kl(index, &subjects[index])).collect();
-        curves.extend([
-            overlay::figure(&group),
-            depth::figure(&group),
-            normal_kl::figure(&divergences, Some(&group.data)),
-        ]);
+        let normal: Vec<_> = group.runs.iter().filter_map(|&(index, _)| normal_kl(index, &subjects[index])).collect();
+        curves.extend([overlay::figure(&group), depth::figure(&group), normal_kl::figure(&normal, Some(&group.data))]);
     }
     page += &section("Curves", curves);
     for Subject { history, portrait } in subjects {

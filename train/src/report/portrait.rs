@@ -119,7 +119,7 @@ mod tests {
 
     /// Specification section 7.3: KL(N(m, v) ‖ N(0, 1)) = ½ (m² + v − ln v − 1).
     #[test]
-    fn the_divergence_sums_over_units_and_averages_over_images() {
+    fn the_kl_sums_over_units_and_averages_over_images() {
         let layer = LayerLatents {
             units: 2,
             z: vec![0.0; 4],

@@ -45,8 +45,7 @@ pub fn figure(history: &History) -> Option<Figure> {
     Some(Figure {
         title: format!("Active units after {epoch} epochs"),
         body: svg.finish() + &verdict,
-        caption: "A unit is active if its mean divergence exceeds 0.01 nats; the outline is the size of the layer."
-            .into(),
+        caption: "A unit is active if its mean KL exceeds 0.01 nats; the outline is the size of the layer.".into(),
         class: "chart",
     })
 }

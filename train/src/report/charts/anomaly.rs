@@ -1,4 +1,4 @@
-//! How the scores of own and foreign images lie: a histogram for each score.
+//! How the scores of in-distribution and out-of-distribution images lie: a histogram for each score.
 
 use crate::anomaly::{Histogram, Outcome, Separation};
 use crate::report::axis::{Frame, Scale, label};
@@ -25,11 +25,11 @@ pub fn figure(outcome: &Outcome) -> Option<Figure> {
     };
     let legend = swatch("c5", own, *own_images) + &swatch("c1", foreign, *foreign_images);
     Some(Figure {
-        title: "Scores of own and foreign images".into(),
+        title: "Scores of in-distribution and out-of-distribution images".into(),
         body: format!("<ul class=\"legend\">{legend}</ul><div class=\"panels medium\">{panels}</div>"),
         caption: format!(
             "L^>k is the bound with the k lowest layers drawn from the prior, with {importance_samples} samples an image (L{}). The higher \
-             the score, the stranger the image. AUROC is the chance that a foreign image scores higher than an own one: 0.5 separates \
+             the score, the more anomalous the image. AUROC is the chance that an out-of-distribution image scores higher than one of the run's own: 0.5 separates \
              nothing, 1 everything.",
             subscript(*importance_samples as u64)
         ),
@@ -39,7 +39,11 @@ pub fn figure(outcome: &Outcome) -> Option<Figure> {
 
 fn panel(name: &str, separation: &Separation) -> String {
     let Separation { auroc, histogram, .. } = separation;
-    let mut svg = Svg::new(310.0, 172.0, &format!("Histogram of the score {name} for own and foreign images"));
+    let mut svg = Svg::new(
+        310.0,
+        172.0,
+        &format!("Histogram of the score {name} for in-distribution and out-of-distribution images"),
+    );
     let most = histogram.own.iter().chain(&histogram.foreign).copied().fold(0.0, f64::max);
     let x = Scale::new((histogram.from_nats, histogram.to_nats), FRAME.x);
     let y = Scale::new((0.0, most.max(1e-6)), (FRAME.y.1, FRAME.y.0));

@@ -1,4 +1,4 @@
-//! The divergence of every unit over the epochs (figure 5 of the paper): a heat map for each layer.
+//! The KL of every unit over the epochs (figure 5 of the paper): a heat map for each layer.
 
 use serde_json::json;
 
@@ -14,7 +14,7 @@ const COLUMNS: usize = 120;
 const ROWS: usize = 128;
 /// Shades between an inactive unit and the most informative one; the style sheet has a colour for each.
 const SHADES: usize = 9;
-/// The divergence that the darkest shade begins at, in nats: units of the published models have up to about 4.
+/// The KL that the darkest shade begins at, in nats: units of the published models have up to about 4.
 const DARKEST_NATS: f64 = 3.0;
 const WIDTH: f64 = 480.0;
 const LEFT: f64 = 62.0;
@@ -29,7 +29,7 @@ struct LayerMap {
     units: usize,
     /// How many share a row; the last row may have fewer.
     units_in_row: usize,
-    /// Mean divergence by row and column, units sorted by their last divergence, the largest first. What was not measured is missing.
+    /// Mean KL by row and column, units sorted by their last KL, the largest first. What was not measured is missing.
     rows: Vec<Vec<Option<f64>>>,
 }
 
@@ -40,9 +40,9 @@ pub fn figure(history: &History) -> Option<Figure> {
     let panels: String =
         (0..history.groups.len()).rev().filter_map(|index| panel(&epochs, index, &history.group_name(index))).collect();
     Some(Figure {
-        title: "Divergence of every unit over the epochs".into(),
+        title: "KL of every unit over the epochs".into(),
         body: format!("{}<div class=\"panels\">{panels}</div>", legend()),
-        caption: "Each row is a unit (or the mean of several), sorted within its layer by the last divergence. Blank cells (white on paper) are inactive units: \
+        caption: "Each row is a unit (or the mean of several), sorted within its layer by the last KL. Blank cells (white on paper) are inactive units: \
                   at most 0.01 nats."
             .to_string()
             + &measured(&epochs, history),
@@ -78,7 +78,7 @@ fn panel(epochs: &[&Epoch], index: usize, name: &str) -> Option<String> {
     // Rows are high enough to be seen, and a small layer does not fill the page.
     let row = (220.0 / map.rows.len() as f64).clamp(4.0, 14.0);
     let bottom = TOP + row * map.rows.len() as f64;
-    let mut svg = Svg::new(WIDTH, bottom + 44.0, &format!("Divergence of each unit of {name} over the epochs"));
+    let mut svg = Svg::new(WIDTH, bottom + 44.0, &format!("KL of each unit of {name} over the epochs"));
     let frame = Frame { x: (LEFT, RIGHT), y: (TOP, bottom) };
     let column = (RIGHT - LEFT) / map.columns.len() as f64;
     for shade in 0..=SHADES {
@@ -110,7 +110,7 @@ fn mean(measured: impl Iterator<Item = f64>) -> Option<f64> {
     (count > 0).then(|| sum / f64::from(count))
 }
 
-/// The shade of a divergence: 0 is inactive, then steps of equal ratio up to [`DARKEST_NATS`].
+/// The shade of a KL: 0 is inactive, then steps of equal ratio up to [`DARKEST_NATS`].
 fn shade(kl_nats: f64) -> usize {
     if kl_nats <= ACTIVE_NATS {
         return 0;

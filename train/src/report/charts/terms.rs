@@ -26,9 +26,9 @@ pub fn likelihood(history: &History) -> Option<Figure> {
 }
 
 /// log q − log p of each layer.
-pub fn divergences(history: &History) -> Option<Figure> {
+pub fn kl(history: &History) -> Option<Figure> {
     LineChart {
-        id: "divergences".into(),
+        id: "kl".into(),
         title: "What each layer says: KL(q‖p)".into(),
         caption: "z₁ is nearest to the image. A layer on the axis (at most 0.01 nats) tells the layers below nothing."
             .into(),
