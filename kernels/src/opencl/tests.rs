@@ -81,3 +81,20 @@ fn a_search_is_used_at_once_and_kept_for_the_next_run() {
         assert_eq!(next_run.context.choices().get(&shape), chosen);
     }
 }
+
+/// In C99, which OpenCL C follows, a plain `inline` function has no definition of its own: compilers that do not inline a
+/// call leave an unresolved symbol, as NVIDIA's does.
+#[test]
+fn functions_of_kernel_files_are_static_where_they_are_inline() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/opencl/cl");
+    let files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(files.len() > 5, "the kernel files are in {}", folder.display());
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for (number, line) in text.lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            let is_plain = code.contains("inline ") && !code.contains("static inline ");
+            assert!(!is_plain, "{}:{}: plain inline: {line}", file.display(), number + 1);
+        }
+    }
+}

@@ -87,7 +87,7 @@ typedef JOIN(uint, VW) UV;
 #define GO_IF(name) if (name) name += name##_first
 
 // The elements p[0..VW), of which only the first `left` exist; the others are read as 1.
-inline V load(global const REAL *p, const size_t left) {
+static inline V load(global const REAL *p, const size_t left) {
 #if VW == 1
     return *p;
 #else
@@ -101,7 +101,7 @@ inline V load(global const REAL *p, const size_t left) {
 }
 
 // Writes those of the elements that exist.
-inline void store(const V value, global REAL *p, const size_t left) {
+static inline void store(const V value, global REAL *p, const size_t left) {
 #if VW == 1
     *p = value;
 #else
@@ -117,7 +117,7 @@ inline void store(const V value, global REAL *p, const size_t left) {
 }
 
 // 0 in the elements that do not exist, so that a sum over a vector is the sum over those that do.
-inline V existing(const V value, const size_t left) {
+static inline V existing(const V value, const size_t left) {
 #if VW == 1
     return value;
 #else
@@ -136,12 +136,12 @@ inline V existing(const V value, const size_t left) {
 #define SUM_OF(v, type) sum_of_16_##type(v)
 #endif
 #define SUMS(type)                                                                                                     \
-    inline type sum_of_8_##type(const type##8 v) {                                                                     \
+    static inline type sum_of_8_##type(const type##8 v) {                                                              \
         const type##4 four = v.lo + v.hi;                                                                              \
         const type##2 two = four.lo + four.hi;                                                                         \
         return two.x + two.y;                                                                                          \
     }                                                                                                                  \
-    inline type sum_of_16_##type(const type##16 v) { return sum_of_8_##type(v.lo + v.hi); }
+    static inline type sum_of_16_##type(const type##16 v) { return sum_of_8_##type(v.lo + v.hi); }
 SUMS(float)
 #if HAS_DOUBLE
 SUMS(double)
@@ -157,7 +157,7 @@ SUMS(double)
 #else
 #define ROW_SCRATCH(name) local WIDE name[LANES];
 #define ROW_SUM(value, name) row_sum(value, name)
-inline WIDE row_sum(const WIDE value, local WIDE *scratch) {
+static inline WIDE row_sum(const WIDE value, local WIDE *scratch) {
     const uint lane = get_local_id(0);
     scratch[lane] = value;
     barrier(CLK_LOCAL_MEM_FENCE);
@@ -177,7 +177,7 @@ inline WIDE row_sum(const WIDE value, local WIDE *scratch) {
 #else
 #define COLUMN_SCRATCH(name) local V name[ROW_LANES * COLUMNS];
 #define COLUMN_SUM(value, name) column_sum(value, name)
-inline V column_sum(const V value, local V *scratch) {
+static inline V column_sum(const V value, local V *scratch) {
     const uint column = get_local_id(0), lane = get_local_id(1);
     barrier(CLK_LOCAL_MEM_FENCE);
     scratch[lane * COLUMNS + column] = value;

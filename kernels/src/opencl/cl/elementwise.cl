@@ -35,7 +35,7 @@ kernel void scale_and_add(const uint n, const REAL a, const REAL b, IN(x), OUT(o
 }
 
 // VW elements at a distance of `stride`, of which `left` exist.
-inline V load_strided(global const REAL *p, const uint stride, const size_t left) {
+static inline V load_strided(global const REAL *p, const uint stride, const size_t left) {
     if (stride == 1)
         return load(p, left);
     if (stride == 0)

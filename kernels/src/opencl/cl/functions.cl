@@ -2,29 +2,29 @@
 //
 // `a` and `b` are parameters. A comparison with NaN is false; the branches are ordered such that NaN stays NaN.
 
-inline V sigmoid_of(const V x) {
+static inline V sigmoid_of(const V x) {
     const V small = exp(-fabs(x));
     return (x >= ZERO ? ONE : small) / (ONE + small);
 }
 
-inline V softplus_of(const V x) { return (x > ZERO ? x : ZERO) + log1p(exp(-fabs(x))); }
+static inline V softplus_of(const V x) { return (x > ZERO ? x : ZERO) + log1p(exp(-fabs(x))); }
 
-inline V clamped(const V x, const REAL low, const REAL high) {
+static inline V clamped(const V x, const REAL low, const REAL high) {
     const V raised = x < (V)(low) ? (V)(low) : x;
     return raised > (V)(high) ? (V)(high) : raised;
 }
 
-inline V sign_of(const V x) { return x > ZERO ? ONE : (x < ZERO ? -ONE : ZERO); }
+static inline V sign_of(const V x) { return x > ZERO ? ONE : (x < ZERO ? -ONE : ZERO); }
 
 // One line for each function: name, value from x, slope from x or y, slope from x.
 #define FROM_INPUT(name, value, slope_at)                                                                              \
-    inline V value_##name(const V x, const REAL a, const REAL b) { return value; }                                     \
-    inline V slope_at_##name(const V x, const REAL a, const REAL b) { return slope_at; }                               \
-    inline V slope_##name(const V saved, const REAL a, const REAL b) { return slope_at_##name(saved, a, b); }
+    static inline V value_##name(const V x, const REAL a, const REAL b) { return value; }                              \
+    static inline V slope_at_##name(const V x, const REAL a, const REAL b) { return slope_at; }                        \
+    static inline V slope_##name(const V saved, const REAL a, const REAL b) { return slope_at_##name(saved, a, b); }
 #define FROM_OUTPUT(name, value, slope)                                                                                \
-    inline V value_##name(const V x, const REAL a, const REAL b) { return value; }                                     \
-    inline V slope_##name(const V y, const REAL a, const REAL b) { return slope; }                                     \
-    inline V slope_at_##name(const V x, const REAL a, const REAL b) { return slope_##name(value_##name(x, a, b), a, b); }
+    static inline V value_##name(const V x, const REAL a, const REAL b) { return value; }                              \
+    static inline V slope_##name(const V y, const REAL a, const REAL b) { return slope; }                              \
+    static inline V slope_at_##name(const V x, const REAL a, const REAL b) { return slope_##name(value_##name(x, a, b), a, b); }
 
 FROM_INPUT(identity, x, ONE)
 FROM_INPUT(negate, -x, -ONE)

@@ -109,7 +109,7 @@ kernel void merge_backward(const uint n, IN(m1), IN(v1), IN(m2), IN(v2), MAYBE_I
     if (get_local_id(0) == 0)                                                                                          \
         out[row] = (REAL)(finish);
 
-inline V log_prob_term(const V x, const V mean, const V variance) {
+static inline V log_prob_term(const V x, const V mean, const V variance) {
     return log(variance) + (x - mean) * (x - mean) / variance;
 }
 
@@ -147,7 +147,7 @@ kernel void gaussian_log_prob_backward(const uint columns, const uint repeat, IN
         store(sum, grad_x + grad_x_first + row * columns + c, left);
 }
 
-inline V square_of(const V x) { return x * x; }
+static inline V square_of(const V x) { return x * x; }
 
 // out[r] = Σ_c −½[ln 2π + x²]
 kernel void standard_normal_log_prob(const uint columns, IN(x), OUT(out)) {
@@ -165,7 +165,7 @@ kernel void standard_normal_log_prob_backward(const uint columns, IN(x), IN(grad
 }
 
 // r − 1 − ln r + d²/vp with r = vq/vp
-inline V kl_term(const V q_mean, const V q_variance, const V p_mean, const V p_variance) {
+static inline V kl_term(const V q_mean, const V q_variance, const V p_mean, const V p_variance) {
     const V precision = ONE / p_variance, ratio = q_variance * precision, distance = q_mean - p_mean;
     return ratio - ONE - log(ratio) + distance * distance * precision;
 }
@@ -206,7 +206,7 @@ kernel void gaussian_kl_backward(const uint columns, IN(mq), IN(vq), MAYBE_IN(mp
               grad_vp + grad_vp_first + at, left);
 }
 
-inline V log_ratio_term(const V z, const V mq, const V vq, const V mp, const V vp) {
+static inline V log_ratio_term(const V z, const V mq, const V vq, const V mp, const V vp) {
     const V from_q = z - mq, from_p = z - mp;
     return log(vp / vq) + from_p * from_p / vp - from_q * from_q / vq;
 }
@@ -252,7 +252,7 @@ kernel void gaussian_log_ratio_backward(const uint columns, IN(z), IN(mq), IN(vq
         store(half_grad * (p_precision - p_slope * p_slope), grad_vp + grad_vp_first + at, left);
 }
 
-inline V bernoulli_term(const V x, const V logit) { return x * logit - softplus_of(logit); }
+static inline V bernoulli_term(const V x, const V logit) { return x * logit - softplus_of(logit); }
 
 // out[r] = Σ_c x·l − softplus(l) for logits l, with row r div repeat of x
 kernel void bernoulli_log_prob(const uint columns, const uint repeat, IN(x), IN(logits), OUT(out)) {

@@ -10,13 +10,13 @@ typedef struct {
     bool is_least, is_largest, is_clamped;
 } Bin;
 
-inline REAL sigmoid_scalar(const REAL x) {
+static inline REAL sigmoid_scalar(const REAL x) {
     const REAL small = exp(-fabs(x));
     return (x >= 0 ? (REAL)1 : small) / (1 + small);
 }
 
 // The bin of x from A = S(x − μ + h) down to B = S(x − μ − h); the outermost bins are half open.
-inline Bin bin_of(const REAL x, const REAL mean, const REAL log_scale, const REAL h) {
+static inline Bin bin_of(const REAL x, const REAL mean, const REAL log_scale, const REAL h) {
     const REAL inverse_scale = exp(-fmax(log_scale, LEAST_LOG_SCALE)), edge = 1 - h / 2;
     const Bin bin = {inverse_scale * (x - mean + h), inverse_scale * (x - mean - h), inverse_scale,
                      2 * h * inverse_scale,          x < -edge,                      x > edge,
@@ -25,7 +25,7 @@ inline Bin bin_of(const REAL x, const REAL mean, const REAL log_scale, const REA
 }
 
 // ln(1 − e^−width) − softplus(−A) − softplus(B)
-inline REAL log_prob_of(const Bin bin) {
+static inline REAL log_prob_of(const Bin bin) {
     const REAL above = bin.is_largest ? (REAL)0 : fmax(-bin.above, (REAL)0) + log1p(exp(-fabs(bin.above)));
     const REAL below = bin.is_least ? (REAL)0 : fmax(bin.below, (REAL)0) + log1p(exp(-fabs(bin.below)));
     return (bin.is_least || bin.is_largest ? (REAL)0 : log(-expm1(-bin.width))) - above - below;
@@ -35,8 +35,8 @@ inline REAL log_prob_of(const Bin bin) {
 #define PLACE(channel, kind) ((1 + (channel) * group + (kind)) * components + j)
 
 // The mean of a channel, pulled by the true colours before it.
-inline REAL mean_of(const uint channel, const uint j, const uint components, const uint group,
-                    global const REAL *parameters, global const REAL *x) {
+static inline REAL mean_of(const uint channel, const uint j, const uint components, const uint group,
+                           global const REAL *parameters, global const REAL *x) {
     const REAL own = parameters[PLACE(channel, 0)];
     if (channel == 0)
         return own;
@@ -46,8 +46,8 @@ inline REAL mean_of(const uint channel, const uint j, const uint components, con
 }
 
 // The logit of component j plus its log-probability.
-inline REAL joint_of(const uint j, const uint channels, const uint components, const uint group, const REAL h,
-                     global const REAL *parameters, global const REAL *x) {
+static inline REAL joint_of(const uint j, const uint channels, const uint components, const uint group, const REAL h,
+                            global const REAL *parameters, global const REAL *x) {
     REAL joint = parameters[j];
     for (uint c = 0; c < channels; c++) {
         const REAL mean = mean_of(c, j, components, group, parameters, x);
@@ -61,15 +61,15 @@ typedef struct {
     REAL largest, sum;
 } Running;
 
-inline Running with_term(const Running before, const REAL term) {
+static inline Running with_term(const Running before, const REAL term) {
     const REAL now = fmax(before.largest, term);
     const Running after = {now, before.sum * exp(before.largest - now) + exp(term - now)};
     return after;
 }
 
 // ln Σ_j of the logits, and of the logits with the components' log-probabilities.
-inline void normalise(const uint channels, const uint components, const uint group, const REAL h,
-                      global const REAL *parameters, global const REAL *x, REAL *weights, REAL *joints) {
+static inline void normalise(const uint channels, const uint components, const uint group, const REAL h,
+                             global const REAL *parameters, global const REAL *x, REAL *weights, REAL *joints) {
     Running weight = {-INFINITY, 0}, joint = {-INFINITY, 0};
     for (uint j = 0; j < components; j++) {
         weight = with_term(weight, parameters[j]);

@@ -33,8 +33,8 @@
 #endif
 
 // Packs right[start.., j..j + VW) as rows of VW numbers.
-inline void pack_right(const uint steps, const size_t left_over, const uint right_inner, const uint right_column,
-                       global const REAL *from, REAL *to) {
+static inline void pack_right(const uint steps, const size_t left_over, const uint right_inner, const uint right_column,
+                              global const REAL *from, REAL *to) {
     if (right_column == 1) {
         for (uint p = 0; p < steps; p++)
             VSTORE(existing(load(from + (size_t)p * right_inner, left_over), left_over), to + p * VW);
@@ -46,8 +46,8 @@ inline void pack_right(const uint steps, const size_t left_over, const uint righ
 }
 
 // Packs left[i..i + TILE_ROWS, start..] as columns of TILE_ROWS numbers.
-inline void pack_left(const uint steps, const size_t left_over, const uint left_row, const uint left_inner,
-                      global const REAL *from, REAL *to) {
+static inline void pack_left(const uint steps, const size_t left_over, const uint left_row, const uint left_inner,
+                             global const REAL *from, REAL *to) {
     // Transposed, the numbers of a column of the tile are neighbours already.
     if (left_row == 1 && left_over >= TILE_ROWS) {
         for (uint p = 0; p < steps; p++)

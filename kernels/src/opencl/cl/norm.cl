@@ -32,7 +32,7 @@ kernel void column_statistics(const uint rows, const uint columns, IN(x), OUT(me
 }
 
 // average ← (1 − weight) · average + weight · batch; with weight 1 even an average that is no number is replaced.
-inline void move_average(global REAL *average, const V batch, const REAL weight, const size_t left) {
+static inline void move_average(global REAL *average, const V batch, const REAL weight, const size_t left) {
     const V kept = weight == (REAL)1 ? ZERO : ((REAL)1 - weight) * load(average, left);
     store(kept + weight * batch, average, left);
 }

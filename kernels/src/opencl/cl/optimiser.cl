@@ -1,7 +1,7 @@
 // Optimisers: one pass over all parameters, their gradient and their moments. Launch: a work-item for each VW elements.
 
 // min(n, norm_limit)/(n + 10⁻⁷) with n = √squared_norm; 1 for an infinite limit.
-inline REAL clip_factor(const WIDE squared_norm, const WIDE norm_limit) {
+static inline REAL clip_factor(const WIDE squared_norm, const WIDE norm_limit) {
     const WIDE norm = sqrt(squared_norm);
     // Written such that a norm that is NaN makes the gradient NaN.
     const WIDE clipped = norm > norm_limit ? norm_limit : norm;

@@ -14,8 +14,8 @@
     }
 
 // The four words of VW counters, which may be of different steps.
-inline void philox_at(const uint8 address, const UV block, const UV step_low, const UV step_high, UV *w0, UV *w1, UV *w2,
-                      UV *w3) {
+static inline void philox_at(const uint8 address, const UV block, const UV step_low, const UV step_high, UV *w0, UV *w1, UV *w2,
+                             UV *w3) {
     uint k0 = address.s0, k1 = address.s1;
     UV c0 = block, c1 = (UV)(address.s2), c2 = step_low, c3 = step_high;
     ROUND ROUND ROUND ROUND ROUND ROUND ROUND ROUND ROUND ROUND
@@ -23,12 +23,12 @@ inline void philox_at(const uint8 address, const UV block, const UV step_low, co
 }
 
 // The four words of VW counters.
-inline void philox(const uint8 address, const UV block, UV *w0, UV *w1, UV *w2, UV *w3) {
+static inline void philox(const uint8 address, const UV block, UV *w0, UV *w1, UV *w2, UV *w3) {
     philox_at(address, block, (UV)(address.s3), (UV)(address.s4), w0, w1, w2, w3);
 }
 
 // The word of each of VW elements. `first` may be beyond 32 bits, the counter of an element is not.
-inline UV words_of(const uint8 address, const ulong first) {
+static inline UV words_of(const uint8 address, const ulong first) {
     const UV lane = (UV)((uint)(first & 3)) + OFFSETS;
     UV w0, w1, w2, w3;
     philox(address, (UV)((uint)(first >> 2)) + (lane >> 2), &w0, &w1, &w2, &w3);
@@ -52,7 +52,7 @@ inline UV words_of(const uint8 address, const ulong first) {
 #endif
 
 // 1 where word < probability · 2³², exactly: an integer is below a number where it is below its ceiling.
-inline V drawn(const UV word, const V probability) {
+static inline V drawn(const UV word, const V probability) {
     const V limit = ceil(probability * (V)((REAL)4294967296.0));
 #if VW == 1
     const V below = IS_BELOW(word, JOIN(JOIN(convert_uint, ), _sat)(limit));
@@ -72,7 +72,7 @@ kernel void fill_uniform(const uint n, const uint8 address, OUT(out)) {
 }
 
 // √(−2 ln u) for the uniform number u of a word, accurate at both ends: near 1, ln u is ln(1 − v) with v = 1 − u kept whole.
-inline V radius(const UV word) {
+static inline V radius(const UV word) {
 #if DOUBLE
     return sqrt((V)(-2) * log(UNIFORM(word)));
 #else
@@ -85,7 +85,7 @@ inline V radius(const UV word) {
 }
 
 // 2πu, reduced to [−π, π) by reading the word as a signed integer, which keeps its digits.
-inline V angle(const UV word) {
+static inline V angle(const UV word) {
 #if VW == 1
     return ((REAL)as_int(word) + (REAL)0.5) * (REAL)(6.283185307179586 / 4294967296.0);
 #else
@@ -94,7 +94,7 @@ inline V angle(const UV word) {
 }
 
 // Four standard normal numbers of each counter (Box and Muller 1958): √(−2 ln u0)·(cos, sin) 2πu1, and the same from u2, u3.
-inline void normal_quads(const UV w0, const UV w1, const UV w2, const UV w3, REAL lanes[4][VW]) {
+static inline void normal_quads(const UV w0, const UV w1, const UV w2, const UV w3, REAL lanes[4][VW]) {
     const V first = radius(w0), second = radius(w2), turn = angle(w1), other_turn = angle(w3);
 #if VW == 1
     lanes[0][0] = first * cos(turn), lanes[1][0] = first * sin(turn);
@@ -189,7 +189,7 @@ kernel void dropout(const uint n, const uint8 address, const uint first_kept, co
     }
 
 // VW pixels of a byte each, as numbers; those that do not exist are 0.
-inline V load_bytes(global const uchar *p, const size_t left) {
+static inline V load_bytes(global const uchar *p, const size_t left) {
 #if VW == 1
     return (REAL)*p;
 #else
@@ -204,7 +204,7 @@ inline V load_bytes(global const uchar *p, const size_t left) {
 
 // The probability of a byte p is round(p·2³²/255)/2³². As 2³² = 255·16843009 + 1, the rounded number is p·16843009, plus 1 from p = 128 on; it is
 // compared less 1, since for p = 255 it is 2³² itself.
-inline V drawn_byte(const UV word, const V pixel) {
+static inline V drawn_byte(const UV word, const V pixel) {
 #if VW == 1
     const UV p = convert_uint(pixel);
 #else
@@ -215,7 +215,7 @@ inline V drawn_byte(const UV word, const V pixel) {
 }
 
 // pixel · factor ≥ ½, decided as the processor does, in double where there is one.
-inline V is_bright(const V pixel, const WIDE factor) {
+static inline V is_bright(const V pixel, const WIDE factor) {
 #if VW == 1
     return (WIDE)pixel * factor >= (WIDE)0.5 ? ONE : ZERO;
 #else

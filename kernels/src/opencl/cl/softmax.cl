@@ -3,7 +3,7 @@
 // Launch: a work-item for each (o, i), which walks its axis. These serve importance samples and classes: few and short.
 
 // m + ln Σ_a exp(x[a] − m) with m the largest; m itself where it is infinite or NaN.
-inline REAL log_sum_exp_of(global const REAL *column, const uint axis, const uint inner) {
+static inline REAL log_sum_exp_of(global const REAL *column, const uint axis, const uint inner) {
     REAL largest = -INFINITY;
     for (size_t a = 0; a < axis; a++) {
         const REAL value = column[a * inner];
