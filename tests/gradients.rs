@@ -69,6 +69,9 @@ fn values_and_gradients(declaration: &Declaration, device: &Device, seed: u64, d
         let term = output.mul(&Tensor::from_values(device, dtype, &weights, *output.shape())?)?.sum_all()?;
         loss = loss.add(&term)?;
     }
+    if !loss.is_tracked() {
+        return Ok(arrays); // a comparison has no gradients
+    }
     let gradients = tape.backward(&loss)?;
     for input in inputs.iter().filter(|input| input.is_tracked()) {
         arrays.push(gradients.of(input)?.to_f64()?);
@@ -88,33 +91,16 @@ fn agree(single: &[f64], double: &[f64]) -> std::result::Result<(), String> {
     }
 }
 
-/// The declarations call most functions through their operation; this calls each by its name.
+/// Methods without a declaration of their own, which are another one's special cases.
 #[test]
 fn methods_compute_what_they_are_called() {
     type Row = (&'static str, fn(&Tensor) -> Result<Tensor>, fn(f64) -> f64);
     let points = [-2.5, -1.0, -0.3, 0.4, 1.0, 1.7, 3.0];
-    let methods: [Row; 21] = [
-        ("neg", Tensor::neg, |x| -x),
-        ("exp", Tensor::exp, f64::exp),
-        ("log", |x| x.abs()?.log(), |x| x.abs().ln()),
-        ("sqrt", |x| x.abs()?.sqrt(), |x| x.abs().sqrt()),
-        ("square", Tensor::square, |x| x * x),
-        ("reciprocal", Tensor::reciprocal, f64::recip),
-        ("pow", |x| x.abs()?.pow(1.3), |x| x.abs().powf(1.3)),
-        ("abs", Tensor::abs, f64::abs),
-        ("relu", Tensor::relu, |x| x.max(0.0)),
-        ("leaky_relu", |x| x.leaky_relu(0.01), |x| if x > 0.0 { x } else { 0.01 * x }),
-        ("elu", |x| x.elu(0.5), |x| if x > 0.0 { x } else { 0.5 * x.exp_m1() }),
-        ("tanh", Tensor::tanh, f64::tanh),
-        ("sigmoid", Tensor::sigmoid, |x| 1.0 / (1.0 + (-x).exp())),
-        ("softplus", Tensor::softplus, |x| x.exp().ln_1p()),
-        ("sin", Tensor::sin, f64::sin),
-        ("cos", Tensor::cos, f64::cos),
-        ("affine", |x| x.affine(2.0, 3.0), |x| 2.0 * x + 3.0),
+    let methods: [Row; 4] = [
         ("scale", |x| x.scale(-3.0), |x| -3.0 * x),
         ("shift", |x| x.shift(0.5), |x| x + 0.5),
-        ("clamp", |x| x.clamp(-1.0, 2.0), |x| x.clamp(-1.0, 2.0)),
         ("activate", |x| x.activate(rung_autograd::ops::Activation::Tanh), f64::tanh),
+        ("activate", |x| x.activate(rung_autograd::ops::Activation::Identity), |x| x),
     ];
     for device in devices() {
         let x = Tensor::from_f64(&device, &points, [points.len()]).unwrap();
@@ -126,36 +112,6 @@ fn methods_compute_what_they_are_called() {
                     reference(point)
                 );
             }
-        }
-    }
-}
-
-#[test]
-fn methods_of_two_tensors_compute_what_they_are_called() {
-    type Row = (&'static str, fn(&Tensor, &Tensor) -> Result<Tensor>, fn(f64, f64) -> f64);
-    let methods: [Row; 12] = [
-        ("add", Tensor::add, |a, b| a + b),
-        ("sub", Tensor::sub, |a, b| a - b),
-        ("mul", Tensor::mul, |a, b| a * b),
-        ("div", Tensor::div, |a, b| a / b),
-        ("maximum", Tensor::maximum, f64::max),
-        ("minimum", Tensor::minimum, f64::min),
-        ("less", Tensor::less, |a, b| f64::from(u8::from(a < b))),
-        ("less_or_equal", Tensor::less_or_equal, |a, b| f64::from(u8::from(a <= b))),
-        ("greater", Tensor::greater, |a, b| f64::from(u8::from(a > b))),
-        ("greater_or_equal", Tensor::greater_or_equal, |a, b| f64::from(u8::from(a >= b))),
-        ("equal", Tensor::equal, |a, b| f64::from(u8::from(a == b))),
-        ("not_equal", Tensor::not_equal, |a, b| f64::from(u8::from(a != b))),
-    ];
-    let (left, right) = ([1.0, -2.0, 0.5, 3.0], [1.0, 4.0, -0.25]);
-    for device in devices() {
-        let column = Tensor::from_f64(&device, &left, [4, 1]).unwrap();
-        let row = Tensor::from_f64(&device, &right, [3]).unwrap();
-        for (name, method, reference) in methods {
-            let found = method(&column, &row).unwrap();
-            assert_eq!(found.shape().sizes(), [4, 3]);
-            let expected: Vec<f64> = left.iter().flat_map(|&a| right.iter().map(move |&b| reference(a, b))).collect();
-            assert_eq!(found.to_f64().unwrap(), expected, "{name}");
         }
     }
 }

@@ -35,7 +35,8 @@
 //! | file | what |
 //! |---|---|
 //! | `backend.rs`, `backend/` | the contract: start here |
-//! | `shape.rs`, `function.rs` | how primitives see arrays; the scalar functions they apply |
+//! | `shape.rs` | how primitives see arrays |
+//! | `function/` | the scalar functions that primitives apply: two tables |
 //! | `buffer.rs`, `view.rs`, `device.rs` | memory and handles |
 //! | `window.rs` | which positions of a map a convolution and its adjoint sum |
 //! | `rng/` | Philox: random numbers as functions of their address |
@@ -69,6 +70,6 @@ pub use buffer::{Buffer, Pool, PoolStatistics, SharedBuffer};
 pub use device::Device;
 pub use dtype::DType;
 pub use error::{Error, NamedShape, Result};
-pub use function::{BinaryFunction, DerivativeNeeds, Reduction, UnaryFunction};
+pub use function::{BinaryFunction, DerivativeNeeds, Domain, Reduction, UnaryFunction};
 pub use shape::{AxisExtent, Block, Broadcast, MAX_RANK, Shape};
 pub use view::{DeviceSlice, DeviceSliceMut, View, ViewMut};

@@ -1,6 +1,7 @@
 //! Functions of two tensors, broadcast: sizes are aligned at the last axis and agree, or one of them is 1.
 
-use rung_kernels::{BinaryFunction, Broadcast, Error, Result, Shape, ViewMut};
+use rung_kernels::rng::Philox;
+use rung_kernels::{BinaryFunction, Broadcast, Device, Error, Result, Shape, ViewMut};
 use smallvec::smallvec;
 
 use super::draw;
@@ -24,20 +25,7 @@ pub(crate) struct Binary(BinaryFunction);
 
 impl Operation for Binary {
     fn name(&self) -> &'static str {
-        match self.0 {
-            BinaryFunction::Add => "add",
-            BinaryFunction::Subtract => "sub",
-            BinaryFunction::Multiply => "mul",
-            BinaryFunction::Divide => "div",
-            BinaryFunction::Maximum => "maximum",
-            BinaryFunction::Minimum => "minimum",
-            BinaryFunction::Less => "less",
-            BinaryFunction::LessOrEqual => "less_or_equal",
-            BinaryFunction::Greater => "greater",
-            BinaryFunction::GreaterOrEqual => "greater_or_equal",
-            BinaryFunction::Equal => "equal",
-            BinaryFunction::NotEqual => "not_equal",
-        }
+        method_of(self.0)
     }
 
     fn shapes(&self, inputs: &[&Tensor]) -> Result<Shapes> {
@@ -54,114 +42,120 @@ impl Operation for Binary {
     }
 
     fn saves(&self) -> Saves {
-        match self.0 {
-            BinaryFunction::Multiply | BinaryFunction::Maximum | BinaryFunction::Minimum => Saves::inputs([0, 1]),
-            BinaryFunction::Divide => Saves { inputs: Positions::of([1]), outputs: Positions::ALL },
-            _ => Saves::NOTHING,
+        match Derivative::of(self.0) {
+            Derivative::Product | Derivative::Choice { .. } => Saves::inputs([0, 1]),
+            Derivative::Quotient => Saves { inputs: Positions::of([1]), outputs: Positions::ALL },
+            Derivative::Sum | Derivative::Difference | Derivative::None => Saves::NOTHING,
         }
     }
 
     /// Comparisons are constant almost everywhere: their results are not tracked.
     fn tracked_outputs(&self, outputs: usize) -> usize {
-        let smooth = matches!(
-            self.0,
-            BinaryFunction::Add
-                | BinaryFunction::Subtract
-                | BinaryFunction::Multiply
-                | BinaryFunction::Divide
-                | BinaryFunction::Maximum
-                | BinaryFunction::Minimum
-        );
-        if smooth { outputs } else { 0 }
+        if matches!(Derivative::of(self.0), Derivative::None) { 0 } else { outputs }
     }
 
     fn backward(&self, adjoint: &mut Adjoint<'_>) -> Result<()> {
         let grad_out = adjoint.grad_out();
-        match self.0 {
-            BinaryFunction::Add => {
+        match Derivative::of(self.0) {
+            Derivative::Sum => {
                 adjoint.emit_tensor(0, grad_out.clone())?;
                 adjoint.emit_tensor(1, grad_out)
             }
-            BinaryFunction::Subtract => {
+            Derivative::Difference => {
                 adjoint.emit_tensor(0, grad_out.clone())?;
                 emit_if_needed(adjoint, 1, || grad_out.neg())
             }
-            BinaryFunction::Multiply => {
+            Derivative::Product => {
                 let (left, right) = (adjoint.saved(0), adjoint.saved(1));
                 emit_if_needed(adjoint, 0, || grad_out.mul(&right))?;
                 emit_if_needed(adjoint, 1, || grad_out.mul(&left))
             }
-            BinaryFunction::Divide => {
+            Derivative::Quotient => {
                 let (right, out) = (adjoint.saved(1), adjoint.saved(2));
                 emit_if_needed(adjoint, 0, || grad_out.div(&right))?;
                 emit_if_needed(adjoint, 1, || grad_out.mul(&out)?.div(&right)?.neg())
             }
-            BinaryFunction::Maximum | BinaryFunction::Minimum => {
+            Derivative::Choice { left_if, right_if } => {
                 let (left, right) = (adjoint.saved(0), adjoint.saved(1));
-                let (taken, other) = match self.0 {
-                    BinaryFunction::Maximum => (BinaryFunction::GreaterOrEqual, BinaryFunction::Less),
-                    _ => (BinaryFunction::LessOrEqual, BinaryFunction::Greater),
-                };
-                emit_if_needed(adjoint, 0, || grad_out.mul(&apply_one(Self(taken), &[&left, &right])?))?;
-                emit_if_needed(adjoint, 1, || grad_out.mul(&apply_one(Self(other), &[&left, &right])?))
+                emit_if_needed(adjoint, 0, || grad_out.mul(&apply_one(Self(left_if), &[&left, &right])?))?;
+                emit_if_needed(adjoint, 1, || grad_out.mul(&apply_one(Self(right_if), &[&left, &right])?))
             }
-            _ => Ok(()),
+            Derivative::None => Ok(()),
         }
     }
 
     fn declarations() -> Vec<Declaration> {
-        macro_rules! function {
-            ($name:literal, $method:ident, |$rng:ident, $left:ident, $right:ident| $draw:expr) => {
-                Declaration {
-                    name: $name,
-                    case: |$rng| {
-                        let ($left, $right) = broadcast_shapes($rng);
-                        let inputs: [CaseInput; 2] = $draw;
-                        draw::case($name, inputs.into(), |x| x[0].$method(&x[1]))
-                    },
-                    refused: || {
-                        vec![Refused {
-                            call: |device| unequal(device, Tensor::$method),
-                            message: "sizes must agree or be 1",
-                        }]
-                    },
-                }
-            };
-        }
-        vec![
-            function!("add", add, |rng, l, r| [draw::uniform(rng, l, -2.0, 2.0), draw::uniform(rng, r, -2.0, 2.0)]),
-            function!("sub", sub, |rng, l, r| [draw::uniform(rng, l, -2.0, 2.0), draw::uniform(rng, r, -2.0, 2.0)]),
-            function!("mul", mul, |rng, l, r| [draw::uniform(rng, l, -2.0, 2.0), draw::uniform(rng, r, -2.0, 2.0)]),
-            function!("div", div, |rng, l, r| [draw::uniform(rng, l, -2.0, 2.0), draw::signed(rng, r, 0.4, 2.0)]),
-            function!("maximum", maximum, |rng, l, r| apart(rng, l, r)),
-            function!("minimum", minimum, |rng, l, r| apart(rng, l, r)),
-            Declaration {
-                name: "square_by_mul",
-                case: |rng| -> Case {
-                    let shape = draw::shape(rng);
-                    draw::case("x · x", vec![draw::uniform(rng, shape, -2.0, 2.0)], |x| x[0].mul(&x[0]))
-                },
-                refused: Vec::new,
+        let mut all = declarations();
+        all.push(Declaration {
+            name: "square_by_mul",
+            case: |rng| -> Case {
+                let shape = draw::shape(rng);
+                draw::case("x · x", vec![draw::uniform(rng, shape, -2.0, 2.0)], |x| x[0].mul(&x[0]))
             },
-        ]
+            refused: Vec::new,
+        });
+        all
+    }
+}
+
+/// The rule by which a function is differentiated; see the table above.
+#[derive(Clone, Copy, Debug)]
+enum Derivative {
+    Sum,
+    Difference,
+    Product,
+    Quotient,
+    /// The result is `left` where the first comparison holds, `right` where the second does.
+    Choice {
+        left_if: BinaryFunction,
+        right_if: BinaryFunction,
+    },
+    /// The function is constant almost everywhere.
+    None,
+}
+
+impl Derivative {
+    const fn of(function: BinaryFunction) -> Self {
+        use BinaryFunction as F;
+        match function {
+            F::Add => Self::Sum,
+            F::Subtract => Self::Difference,
+            F::Multiply => Self::Product,
+            F::Divide => Self::Quotient,
+            F::Maximum => Self::Choice { left_if: F::GreaterOrEqual, right_if: F::Less },
+            F::Minimum => Self::Choice { left_if: F::LessOrEqual, right_if: F::Greater },
+            F::Less | F::LessOrEqual | F::Greater | F::GreaterOrEqual | F::Equal | F::NotEqual => Self::None,
+        }
+    }
+}
+
+/// Two operands that broadcast, at which the function has derivatives.
+fn operands(rng: &mut Philox, function: BinaryFunction) -> [CaseInput; 2] {
+    let (left, right) = broadcast_shapes(rng);
+    match Derivative::of(function) {
+        Derivative::Sum | Derivative::Difference | Derivative::Product => {
+            [left, right].map(|shape| draw::uniform(rng, shape, -2.0, 2.0))
+        }
+        Derivative::Quotient => [draw::uniform(rng, left, -2.0, 2.0), draw::signed(rng, right, 0.4, 2.0)],
+        Derivative::Choice { .. } | Derivative::None => apart(rng, left, right),
     }
 }
 
 /// Inputs of which no two elements are nearer than a difference step can bridge.
-fn apart(rng: &mut rung_kernels::rng::Philox, left: Shape, right: Shape) -> [CaseInput; 2] {
+fn apart(rng: &mut Philox, left: Shape, right: Shape) -> [CaseInput; 2] {
     let left = draw::spread(rng, left, 0.2);
     let mut right = draw::spread(rng, right, 0.2);
     right.values.iter_mut().for_each(|value| *value += 0.05); // half of half a gap: sizes of either parity stay apart
     [left, right]
 }
 
-fn unequal(device: &rung_kernels::Device, method: fn(&Tensor, &Tensor) -> Result<Tensor>) -> Result<()> {
+fn unequal(device: &Device, method: fn(&Tensor, &Tensor) -> Result<Tensor>) -> Result<()> {
     let (left, right) = (Tensor::from_f64(device, &[0.0; 6], [2, 3])?, Tensor::from_f64(device, &[0.0; 2], [2])?);
     method(&left, &right).map(drop)
 }
 
 /// Two shapes that broadcast: some axes of either are 1 or missing.
-fn broadcast_shapes(rng: &mut rung_kernels::rng::Philox) -> (Shape, Shape) {
+fn broadcast_shapes(rng: &mut Philox) -> (Shape, Shape) {
     use rand::RngExt;
     let full = draw::shape(rng);
     let mut shrink = |shape: Shape| {
@@ -187,45 +181,65 @@ fn emit_if_needed(adjoint: &mut Adjoint<'_>, input: usize, gradient: impl FnOnce
     if adjoint.needs(input) { adjoint.emit_tensor(input, gradient()?) } else { Ok(()) }
 }
 
+/// For each function of two numbers, and a missing one does not compile: its method, the method's name, and the declaration for tests.
 macro_rules! methods {
-    ($($(#[$doc:meta])* $name:ident => $function:expr;)*) => {
+    ($($(#[$doc:meta])* $name:ident => $variant:ident;)+) => {
         impl Tensor {
             $($(#[$doc])*
             ///
             /// # Errors
             /// `Shape` if the shapes do not broadcast; `DType`, `Device` if the tensors differ in those; `OutOfMemory`.
             pub fn $name(&self, right: &Self) -> Result<Self> {
-                apply_one(Binary($function), &[self, right])
-            })*
+                apply_one(Binary(BinaryFunction::$variant), &[self, right])
+            })+
+        }
+
+        /// The method that applies a function.
+        const fn method_of(function: BinaryFunction) -> &'static str {
+            match function { $(BinaryFunction::$variant => stringify!($name),)+ }
+        }
+
+        fn declarations() -> Vec<Declaration> {
+            vec![$(Declaration {
+                name: stringify!($name),
+                case: |rng| {
+                    let inputs = operands(rng, BinaryFunction::$variant);
+                    draw::case(stringify!($name), inputs.into(), |x| x[0].$name(&x[1]))
+                },
+                refused: || {
+                    let call = |device: &Device| unequal(device, Tensor::$name);
+                    vec![Refused { call, message: "sizes must agree or be 1" }]
+                },
+            }),+]
         }
     };
 }
 
 methods! {
     /// self + right, broadcast.
-    add => BinaryFunction::Add;
+    add => Add;
     /// self − right, broadcast.
-    sub => BinaryFunction::Subtract;
+    sub => Subtract;
     /// self · right, element by element, broadcast.
-    mul => BinaryFunction::Multiply;
+    mul => Multiply;
     /// self / right, broadcast.
-    div => BinaryFunction::Divide;
+    div => Divide;
     /// The larger of two elements, broadcast; where they are equal the gradient goes to `self`.
-    maximum => BinaryFunction::Maximum;
+    maximum => Maximum;
     /// The smaller of two elements, broadcast; where they are equal the gradient goes to `self`.
-    minimum => BinaryFunction::Minimum;
+    minimum => Minimum;
     /// 1 where self < right, else 0; no gradient.
-    less => BinaryFunction::Less;
+    less => Less;
     /// 1 where self ≤ right, else 0; no gradient.
-    less_or_equal => BinaryFunction::LessOrEqual;
+    less_or_equal => LessOrEqual;
     /// 1 where self > right, else 0; no gradient.
-    greater => BinaryFunction::Greater;
+    greater => Greater;
     /// 1 where self ≥ right, else 0; no gradient.
-    greater_or_equal => BinaryFunction::GreaterOrEqual;
+    greater_or_equal => GreaterOrEqual;
     /// 1 where self = right, else 0; no gradient.
-    equal => BinaryFunction::Equal;
+    equal => Equal;
     /// 1 where self ≠ right, else 0; no gradient.
-    not_equal => BinaryFunction::NotEqual;
+    not_equal => NotEqual;
 }
 
 impl Tensor {
@@ -243,5 +257,18 @@ impl Tensor {
             ));
         }
         self.add(&Self::zeros(&self.device, self.dtype(), shape)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Kernels are proven under the function's name, so a method of that name applies the right one.
+    #[test]
+    fn methods_are_called_as_their_functions() {
+        for &function in BinaryFunction::ALL {
+            assert_eq!(method_of(function), function.name());
+        }
     }
 }

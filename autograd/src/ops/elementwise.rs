@@ -1,11 +1,12 @@
 //! Functions of one number, element by element: one struct, one row in a table for each function.
 
-use rung_kernels::{DerivativeNeeds, Error, Result, UnaryFunction, ViewMut};
+use rung_kernels::rng::Philox;
+use rung_kernels::{DerivativeNeeds, Device, Domain, Error, Result, UnaryFunction, ViewMut};
 use smallvec::smallvec;
 
 use super::draw;
 use crate::adjoint::Adjoint;
-use crate::op::{Declaration, Operation, Positions, Refused, Saves, Shapes, apply_one};
+use crate::op::{Case, CaseInput, Declaration, Operation, Positions, Refused, Saves, Shapes, apply_one};
 use crate::tensor::Tensor;
 
 /// out[i] = f(x[i]);  grad_x[i] = grad_out[i] · f′(x[i]).
@@ -14,10 +15,16 @@ pub(crate) struct Elementwise(UnaryFunction);
 
 impl Operation for Elementwise {
     fn name(&self) -> &'static str {
-        name_of(self.0)
+        method_of(self.0)
     }
 
     fn shapes(&self, inputs: &[&Tensor]) -> Result<Shapes> {
+        if let UnaryFunction::Clamp(low, high) = self.0
+            && (low > high || low.is_nan() || high.is_nan())
+        {
+            let what = format!("the lower limit {low} must not exceed the upper limit {high}");
+            return Err(Error::argument(self.name(), what));
+        }
         Ok(smallvec![inputs[0].shape])
     }
 
@@ -44,151 +51,135 @@ impl Operation for Elementwise {
     }
 
     fn declarations() -> Vec<Declaration> {
-        /// A declaration of one function whose inputs `draw` makes.
-        macro_rules! function {
-            ($function:expr, |$rng:ident, $shape:ident| $draw:expr) => {
-                Declaration {
-                    name: name_of($function),
-                    case: |$rng| {
-                        let $shape = draw::shape($rng);
-                        draw::case(name_of($function), vec![$draw], |x| apply_one(Elementwise($function), &[&x[0]]))
-                    },
-                    refused: || {
-                        let message = "an operand must be of floats";
-                        vec![Refused { call: |device| integers(device, $function), message }]
-                    },
-                }
-            };
-        }
-        vec![
-            function!(UnaryFunction::Identity, |rng, shape| draw::uniform(rng, shape, -3.0, 3.0)),
-            function!(UnaryFunction::Negate, |rng, shape| draw::uniform(rng, shape, -3.0, 3.0)),
-            function!(UnaryFunction::Exp, |rng, shape| draw::uniform(rng, shape, -3.0, 2.0)),
-            function!(UnaryFunction::Log, |rng, shape| draw::uniform(rng, shape, 0.1, 4.0)),
-            function!(UnaryFunction::Sqrt, |rng, shape| draw::uniform(rng, shape, 0.1, 4.0)),
-            function!(UnaryFunction::Square, |rng, shape| draw::uniform(rng, shape, -3.0, 3.0)),
-            function!(UnaryFunction::Reciprocal, |rng, shape| draw::signed(rng, shape, 0.3, 3.0)),
-            function!(UnaryFunction::Power(2.5), |rng, shape| draw::uniform(rng, shape, 0.2, 3.0)),
-            function!(UnaryFunction::Abs, |rng, shape| draw::signed(rng, shape, 0.05, 3.0)),
-            function!(UnaryFunction::Relu, |rng, shape| draw::signed(rng, shape, 0.05, 3.0)),
-            function!(UnaryFunction::LeakyRelu(0.1), |rng, shape| draw::signed(rng, shape, 0.05, 3.0)),
-            function!(UnaryFunction::Elu(0.7), |rng, shape| draw::signed(rng, shape, 0.05, 3.0)),
-            function!(UnaryFunction::Tanh, |rng, shape| draw::uniform(rng, shape, -2.5, 2.5)),
-            function!(UnaryFunction::Sigmoid, |rng, shape| draw::uniform(rng, shape, -4.0, 4.0)),
-            function!(UnaryFunction::Softplus, |rng, shape| draw::uniform(rng, shape, -6.0, 6.0)),
-            function!(UnaryFunction::Sin, |rng, shape| draw::uniform(rng, shape, -6.0, 6.0)),
-            function!(UnaryFunction::Cos, |rng, shape| draw::uniform(rng, shape, -6.0, 6.0)),
-            function!(UnaryFunction::Clamp(-2.0, 2.0), |rng, shape| away_from_two(draw::signed(rng, shape, 0.05, 4.0))),
-            function!(UnaryFunction::Affine(-1.7, 0.4), |rng, shape| draw::uniform(rng, shape, -3.0, 3.0)),
-        ]
+        declarations()
     }
 }
 
-/// Keeps the values of a case off the kinks of a clamp at ±2.
-fn away_from_two(mut input: crate::op::CaseInput) -> crate::op::CaseInput {
+/// A case of one of the functions' methods, at arguments where the function has a derivative.
+fn draw_case(rng: &mut Philox, function: UnaryFunction, method: impl Fn(&Tensor) -> Result<Tensor> + 'static) -> Case {
+    let shape = draw::shape(rng);
+    let input = match function.domain() {
+        Domain::Real => draw::uniform(rng, shape, -3.0, 3.0),
+        Domain::Angle => draw::uniform(rng, shape, -6.0, 6.0),
+        Domain::Positive => draw::uniform(rng, shape, 0.1, 4.0),
+        Domain::Except(first, second) => away_from([first, second], draw::uniform(rng, shape, -3.0, 3.0)),
+    };
+    draw::case(method_of(function), vec![input], move |x| method(&x[0]))
+}
+
+/// Moves values off kinks and poles.
+fn away_from(points: [f64; 2], mut input: CaseInput) -> CaseInput {
+    const GAP: f64 = 0.1;
     for value in &mut input.values {
-        if (value.abs() - 2.0).abs() < 0.02 {
-            *value *= 1.05;
+        if let Some(point) = points.into_iter().find(|point| (*value - point).abs() < GAP) {
+            let distance = *value - point;
+            *value += GAP.copysign(distance);
         }
     }
     input
 }
 
-fn integers(device: &rung_kernels::Device, function: UnaryFunction) -> Result<()> {
-    let x = Tensor::from_u32(device, &[1, 2], [2])?;
-    apply_one(Elementwise(function), &[&x]).map(drop)
+/// A function with parameters for examples.
+fn example(is_it: fn(&&UnaryFunction) -> bool) -> UnaryFunction {
+    *UnaryFunction::EXAMPLES.iter().find(is_it).expect("bug: a function without an example; please report it")
 }
 
-const fn name_of(function: UnaryFunction) -> &'static str {
-    match function {
-        UnaryFunction::Identity => "identity",
-        UnaryFunction::Negate => "neg",
-        UnaryFunction::Exp => "exp",
-        UnaryFunction::Log => "log",
-        UnaryFunction::Sqrt => "sqrt",
-        UnaryFunction::Square => "square",
-        UnaryFunction::Reciprocal => "reciprocal",
-        UnaryFunction::Power(_) => "pow",
-        UnaryFunction::Abs => "abs",
-        UnaryFunction::Relu => "relu",
-        UnaryFunction::LeakyRelu(_) => "leaky_relu",
-        UnaryFunction::Elu(_) => "elu",
-        UnaryFunction::Tanh => "tanh",
-        UnaryFunction::Sigmoid => "sigmoid",
-        UnaryFunction::Softplus => "softplus",
-        UnaryFunction::Sin => "sin",
-        UnaryFunction::Cos => "cos",
-        UnaryFunction::Clamp(..) => "clamp",
-        UnaryFunction::Affine(..) => "affine",
-    }
-}
-
-/// One method for each function of one number.
+/// For each function of one number, and a missing one does not compile: its method, the method's name, and the declaration for tests.
 macro_rules! methods {
-    ($($(#[$doc:meta])* $name:ident($($parameter:ident),*) => $function:expr;)*) => {
+    ($($(#[$doc:meta])* $name:ident $(($($parameter:ident),+))? => $variant:ident;)+) => {
         impl Tensor {
             $($(#[$doc])*
             ///
             /// # Errors
             /// `DType` if the tensor is not of floats; `OutOfMemory`.
-            pub fn $name(&self, $($parameter: f64),*) -> Result<Self> {
-                apply_one(Elementwise($function), &[self])
-            })*
+            pub fn $name(&self $($(, $parameter: f64)+)?) -> Result<Self> {
+                apply_one(Elementwise(UnaryFunction::$variant $(($($parameter),+))?), &[self])
+            })+
+        }
+
+        /// The method that applies a function.
+        const fn method_of(function: UnaryFunction) -> &'static str {
+            match function {
+                UnaryFunction::Identity => "identity", // has none: `activate` passes the tensor through
+                $(UnaryFunction::$variant { .. } => stringify!($name),)+
+            }
+        }
+
+        fn declarations() -> Vec<Declaration> {
+            vec![$(Declaration {
+                name: stringify!($name),
+                case: |rng| {
+                    let function = example(|function| matches!(function, UnaryFunction::$variant { .. }));
+                    let [$($($parameter,)+)? ..] = function.parameters();
+                    draw_case(rng, function, move |x| x.$name($($($parameter),+)?))
+                },
+                refused: || {
+                    let call = |device: &Device| {
+                        let function = example(|function| matches!(function, UnaryFunction::$variant { .. }));
+                        let [$($($parameter,)+)? ..] = function.parameters();
+                        Tensor::from_u32(device, &[1, 2], [2])?.$name($($($parameter),+)?).map(drop)
+                    };
+                    vec![Refused { call, message: "an operand must be of floats" }]
+                },
+            }),+]
         }
     };
 }
 
 methods! {
     /// −x.
-    neg() => UnaryFunction::Negate;
+    neg => Negate;
     /// eˣ. Overflows to +∞ above 88.7 (f32), 709.8 (f64).
-    exp() => UnaryFunction::Exp;
+    exp => Exp;
     /// Natural logarithm: −∞ at 0, NaN below.
-    log() => UnaryFunction::Log;
+    log => Log;
     /// √x: NaN below 0; the gradient at 0 is +∞.
-    sqrt() => UnaryFunction::Sqrt;
+    sqrt => Sqrt;
     /// x².
-    square() => UnaryFunction::Square;
+    square => Square;
     /// 1/x.
-    reciprocal() => UnaryFunction::Reciprocal;
+    reciprocal => Reciprocal;
     /// x to a constant power; NaN for a negative x and a power that is not whole.
-    pow(power) => UnaryFunction::Power(power);
+    pow(power) => Power;
     /// |x|; the gradient at 0 is 0.
-    abs() => UnaryFunction::Abs;
+    abs => Abs;
     /// max(x, 0); the gradient at 0 is 0.
-    relu() => UnaryFunction::Relu;
+    relu => Relu;
     /// x above 0, slope·x below; the gradient at 0 is the slope.
-    leaky_relu(slope) => UnaryFunction::LeakyRelu(slope);
+    leaky_relu(slope) => LeakyRelu;
     /// x above 0, alpha·(eˣ − 1) below (Clevert, Unterthiner, Hochreiter 2016).
-    elu(alpha) => UnaryFunction::Elu(alpha);
+    elu(alpha) => Elu;
     /// Hyperbolic tangent.
-    tanh() => UnaryFunction::Tanh;
+    tanh => Tanh;
     /// 1/(1 + e⁻ˣ), without overflow.
-    sigmoid() => UnaryFunction::Sigmoid;
+    sigmoid => Sigmoid;
     /// ln(1 + eˣ) as max(x, 0) + ln(1 + e^−|x|): exact for large |x|.
-    softplus() => UnaryFunction::Softplus;
+    softplus => Softplus;
     /// Sine of an angle in radians.
-    sin() => UnaryFunction::Sin;
+    sin => Sin;
     /// Cosine of an angle in radians.
-    cos() => UnaryFunction::Cos;
+    cos => Cos;
+    /// min(max(x, low), high); the gradient is 0 outside and at the ends. `Argument` unless low ≤ high.
+    clamp(low, high) => Clamp;
     /// factor·x + offset.
-    affine(factor, offset) => UnaryFunction::Affine(factor, offset);
-    /// factor·x.
-    scale(factor) => UnaryFunction::Affine(factor, 0.0);
-    /// x + offset.
-    shift(offset) => UnaryFunction::Affine(1.0, offset);
+    affine(factor, offset) => Affine;
 }
 
 impl Tensor {
-    /// min(max(x, low), high); the gradient is 0 outside and at the ends.
+    /// factor·x.
     ///
     /// # Errors
-    /// `Argument` unless low ≤ high; `DType` if the tensor is not of floats; `OutOfMemory`.
-    pub fn clamp(&self, low: f64, high: f64) -> Result<Self> {
-        if low <= high {
-            return apply_one(Elementwise(UnaryFunction::Clamp(low, high)), &[self]);
-        }
-        Err(Error::argument("clamp", format!("the lower limit {low} must not exceed the upper limit {high}")))
+    /// `DType` if the tensor is not of floats; `OutOfMemory`.
+    pub fn scale(&self, factor: f64) -> Result<Self> {
+        self.affine(factor, 0.0)
+    }
+
+    /// x + offset.
+    ///
+    /// # Errors
+    /// `DType` if the tensor is not of floats; `OutOfMemory`.
+    pub fn shift(&self, offset: f64) -> Result<Self> {
+        self.affine(1.0, offset)
     }
 
     /// Applies an activation that is chosen at run time.
@@ -199,6 +190,28 @@ impl Tensor {
         match activation {
             UnaryFunction::Identity => Ok(self.clone()),
             function => apply_one(Elementwise(function), &[self]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Kernels are proven under the function's name, so a method of that name applies the right one.
+    #[test]
+    fn methods_are_called_as_their_functions() {
+        for &function in UnaryFunction::EXAMPLES {
+            assert_eq!(method_of(function), function.name());
+        }
+    }
+
+    #[test]
+    fn limits_in_the_wrong_order_are_refused() {
+        let x = Tensor::from_f64(&Device::cpu(), &[1.0], [1]).unwrap();
+        for (low, high) in [(2.0, 1.0), (f64::NAN, 1.0), (0.0, f64::NAN)] {
+            let error = x.clamp(low, high).unwrap_err().to_string();
+            assert!(error.starts_with("clamp: the lower limit"), "{error}");
         }
     }
 }

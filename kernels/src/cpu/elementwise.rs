@@ -5,23 +5,13 @@ use super::parallel::{HEAVY, LIGHT, for_each_block};
 use super::real::Real;
 use super::scalar::{Scalar, with_scalar};
 use super::typed::{Extent, Float, check, for_float, operands};
+use crate::function::binary_functions;
 use crate::shape::Broadcast;
 use crate::{BinaryFunction, DerivativeNeeds, Error, MAX_RANK, Result, UnaryFunction, View, ViewMut};
 
 /// How much work one evaluation of a function is.
 pub(super) const fn work_of(function: UnaryFunction) -> usize {
-    match function {
-        UnaryFunction::Exp
-        | UnaryFunction::Log
-        | UnaryFunction::Power(_)
-        | UnaryFunction::Elu(_)
-        | UnaryFunction::Tanh
-        | UnaryFunction::Sigmoid
-        | UnaryFunction::Softplus
-        | UnaryFunction::Sin
-        | UnaryFunction::Cos => HEAVY,
-        _ => LIGHT,
-    }
+    if function.is_transcendental() { HEAVY } else { LIGHT }
 }
 
 /// `Backend::unary`.
@@ -58,11 +48,11 @@ pub(super) fn unary_backward(
     const NAME: &str = "unary_backward";
     let saved = if function.derivative_needs() == DerivativeNeeds::Nothing { grad_out } else { saved };
     check(NAME, Extent::Like("grad_x", grad_x.len()), operands!(saved, grad_out))?;
-    for_float!(NAME, (saved, grad_out, grad_x) => apply_slope(function, saved, grad_out, grad_x));
+    for_float!(NAME, (saved, grad_out, grad_x) => apply_derivative(function, saved, grad_out, grad_x));
     Ok(())
 }
 
-fn apply_slope<T: Float>(function: UnaryFunction, saved: &[T], grad_out: &[T], grad_x: &mut [T]) {
+fn apply_derivative<T: Float>(function: UnaryFunction, saved: &[T], grad_out: &[T], grad_x: &mut [T]) {
     let parts = (saved, grad_out, grad_x);
     with_scalar!(T, function, |f| for_each_block(
         parts.2.len(),
@@ -76,7 +66,7 @@ fn apply_slope<T: Float>(function: UnaryFunction, saved: &[T], grad_out: &[T], g
                         [saved, grad_out],
                         grad_x,
                         #[inline(always)]
-                        |[saved, grad]| grad * f.slope(saved),
+                        |[saved, grad]| grad * f.derivative(saved),
                     );
                 },
             );
@@ -135,32 +125,25 @@ pub(super) fn binary(
 }
 
 fn binary_slices<T: Float>(function: BinaryFunction, broadcast: &Broadcast, left: &[T], right: &[T], out: &mut [T]) {
-    macro_rules! with {
-        (|$left:ident, $right:ident| $body:expr) => {
-            walk(
-                broadcast,
-                left,
-                right,
-                out,
-                #[inline(always)]
-                |$left, $right| $body,
-            )
+    /// The loop of each row of the table.
+    macro_rules! choose {
+        ({} $(
+            $(#[$doc:meta])*
+            $variant:ident { name: $name:literal, value: |$l:ident, $r:ident| $value:expr, $cl:literal }
+        )+) => {
+            match function {
+                $(BinaryFunction::$variant => walk(
+                    broadcast,
+                    left,
+                    right,
+                    out,
+                    #[inline(always)]
+                    |$l, $r| $value,
+                ),)+
+            }
         };
     }
-    match function {
-        BinaryFunction::Add => with!(|a, b| a + b),
-        BinaryFunction::Subtract => with!(|a, b| a - b),
-        BinaryFunction::Multiply => with!(|a, b| a * b),
-        BinaryFunction::Divide => with!(|a, b| a / b),
-        BinaryFunction::Maximum => with!(|a, b| larger(a, b)),
-        BinaryFunction::Minimum => with!(|a, b| smaller(a, b)),
-        BinaryFunction::Less => with!(|a, b| truth::<T>(a < b)),
-        BinaryFunction::LessOrEqual => with!(|a, b| truth::<T>(a <= b)),
-        BinaryFunction::Greater => with!(|a, b| truth::<T>(a > b)),
-        BinaryFunction::GreaterOrEqual => with!(|a, b| truth::<T>(a >= b)),
-        BinaryFunction::Equal => with!(|a, b| truth::<T>(a == b)),
-        BinaryFunction::NotEqual => with!(|a, b| truth::<T>(a != b)),
-    }
+    binary_functions!(choose! {});
 }
 
 /// 1 for what holds, 0 for what does not.

@@ -2,71 +2,66 @@
 
 use super::real::Real;
 use crate::UnaryFunction;
+use crate::function::unary_functions;
 
-/// A function of one number with its slope.
+/// A function of one number with its derivative.
 pub(super) trait Scalar<T>: Copy + Send + Sync {
     /// f(x).
     fn value(self, x: T) -> T;
     /// f′, from x or from f(x) as `UnaryFunction::derivative_needs` says.
-    fn slope(self, saved: T) -> T;
+    fn derivative(self, saved: T) -> T;
     /// f′(x).
-    fn slope_at(self, x: T) -> T;
+    fn derivative_at(self, x: T) -> T;
 }
 
-/// One line for each function: name, what the slope is computed from, value, slope. `[a, b]` are the parameters.
+/// A type for each row of the table, which holds the parameters.
 macro_rules! scalars {
-    ($($name:ident from $needs:ident: |$a:pat_param, $x:pat_param| $value:expr, |$b:pat_param, $saved:pat_param| $slope:expr;)+) => {
+    ({} $(
+        $(#[$doc:meta])*
+        $variant:ident $(($($parameter:ident: $type:ty = $example:literal),+))? {
+            name: $name:literal, transcendental: $transcendental:literal, domain: $domain:expr,
+            value: |$x:pat_param| $value:expr, $cl_value:literal;
+            derivative of $needs:ident: |$saved:pat_param| $derivative:expr, $cl_derivative:literal;
+        }
+    )+) => {
         $(
-            #[doc = concat!("`UnaryFunction::", stringify!($name), "`.")]
+            $(#[$doc])*
             #[derive(Clone, Copy)]
-            pub(super) struct $name<T>(pub(super) [T; 2]);
+            pub(super) struct $variant<T>([T; 2]);
 
-            impl<T: Real> Scalar<T> for $name<T> {
+            impl<T: Real> $variant<T> {
                 #[inline(always)]
-                fn value(self, x: T) -> T {
-                    let ($a, $x) = (self.0, x);
+                pub(super) fn new(parameters: [f64; 2]) -> Self {
+                    Self(parameters.map(T::from_f64))
+                }
+            }
+
+            impl<T: Real> Scalar<T> for $variant<T> {
+                #[inline(always)]
+                fn value(self, $x: T) -> T {
+                    let [$($($parameter,)+)? ..] = self.0;
                     $value
                 }
 
                 #[inline(always)]
-                fn slope(self, saved: T) -> T {
-                    let ($b, $saved) = (self.0, saved);
-                    $slope
+                #[allow(unused_variables, reason = "only some derivatives depend on the parameters")]
+                fn derivative(self, $saved: T) -> T {
+                    let [$($($parameter,)+)? ..] = self.0;
+                    $derivative
                 }
 
                 #[inline(always)]
-                fn slope_at(self, x: T) -> T {
-                    scalars!(@slope_at $needs, self, x)
+                fn derivative_at(self, x: T) -> T {
+                    scalars!(@saved $needs, self, x)
                 }
             }
         )+
     };
-    (@slope_at input, $self:ident, $x:ident) => { $self.slope($x) };
-    (@slope_at output, $self:ident, $x:ident) => { $self.slope($self.value($x)) };
+    (@saved Output, $self:ident, $x:ident) => { $self.derivative($self.value($x)) };
+    (@saved $needs:ident, $self:ident, $x:ident) => { $self.derivative($x) };
 }
 
-// A comparison with NaN is false; the branches are ordered such that NaN stays NaN, and a run that goes wrong is seen.
-scalars! {
-    Identity from input: |_, x| x, |_, _| T::ONE;
-    Negate from input: |_, x| -x, |_, _| -T::ONE;
-    Exp from output: |_, x| x.exp(), |_, y| y;
-    Log from input: |_, x| x.ln(), |_, x| T::ONE / x;
-    Sqrt from output: |_, x| x.sqrt(), |_, y| T::from_f64(0.5) / y;
-    Square from input: |_, x| x * x, |_, x| x + x;
-    Reciprocal from output: |_, x| T::ONE / x, |_, y| -(y * y);
-    Power from input: |[p, _], x| x.powf(p), |[p, _], x| p * x.powf(p - T::ONE);
-    Abs from input: |_, x| x.abs(), |_, x| sign(x);
-    Relu from input: |_, x| if x < T::ZERO { T::ZERO } else { x }, |_, x| if x > T::ZERO { T::ONE } else { T::ZERO };
-    LeakyRelu from input: |[s, _], x| if x > T::ZERO { x } else { s * x }, |[s, _], x| if x > T::ZERO { T::ONE } else { s };
-    Elu from input: |[a, _], x| positive_part(x) + a * negative_part(x).exp_m1(), |[a, _], x| above_zero(x) + below_zero(x) * (a * negative_part(x).exp());
-    Tanh from output: |_, x| x.tanh(), |_, y| T::ONE - y * y;
-    Sigmoid from output: |_, x| x.sigmoid(), |_, y| y * (T::ONE - y);
-    Softplus from input: |_, x| x.softplus(), |_, x| x.sigmoid();
-    Sin from input: |_, x| x.sin(), |_, x| x.cos();
-    Cos from input: |_, x| x.cos(), |_, x| -x.sin();
-    Clamp from input: |[low, high], x| clamp(x, low, high), |[low, high], x| if x > low && x < high { T::ONE } else { T::ZERO };
-    Affine from input: |[a, b], x| a * x + b, |[a, _], _| a;
-}
+unary_functions!(scalars! {});
 
 // Parts of a function that is one thing above zero and another below, computed side by side: where the exponential stood in a branch, the
 // loop over it did not become vector code.
@@ -95,6 +90,7 @@ fn below_zero<T: Real>(x: T) -> T {
     if x > T::ZERO { T::ZERO } else { T::ONE }
 }
 
+/// 1, −1 or, at 0, 0.
 #[inline(always)]
 fn sign<T: Real>(x: T) -> T {
     let magnitude = if x < T::ZERO { -T::ONE } else { T::ZERO };
@@ -110,20 +106,21 @@ pub(super) fn clamp<T: Real>(x: T, low: T, high: T) -> T {
 
 /// Runs a body with `$f` the type of a `UnaryFunction`, for the float type `$float`.
 macro_rules! with_scalar {
-    ($float:ty, $function:expr, |$f:ident| $body:expr) => {
-        $crate::cpu::scalar::with_scalar!(@arms $float, $function, $f, $body,
-            [Identity Negate Exp Log Sqrt Square Reciprocal Abs Relu Tanh Sigmoid Softplus Sin Cos] [Power LeakyRelu Elu] [Clamp Affine])
-    };
-    (@arms $float:ty, $function:expr, $f:ident, $body:expr, [$($plain:ident)+] [$($one:ident)+] [$($two:ident)+]) => {{
-        use $crate::UnaryFunction as Function;
-        use $crate::cpu::scalar;
-        let pair = |a: f64, b: f64| [<$float>::from_f64(a), <$float>::from_f64(b)];
-        match $function {
-            $(Function::$plain => { let $f = scalar::$plain(pair(0.0, 0.0)); $body })+
-            $(Function::$one(a) => { let $f = scalar::$one(pair(a, 0.0)); $body })+
-            $(Function::$two(a, b) => { let $f = scalar::$two(pair(a, b)); $body })+
+    ({ $float:ty, $function:expr, $f:ident, $body:expr } $(
+        $(#[$doc:meta])*
+        $variant:ident $(($($parameters:tt)+))? { $($row:tt)+ }
+    )+) => {{
+        let function: $crate::UnaryFunction = $function;
+        match function {
+            $($crate::UnaryFunction::$variant { .. } => {
+                let $f = $crate::cpu::scalar::$variant::<$float>::new(function.parameters());
+                $body
+            })+
         }
     }};
+    ($float:ty, $function:expr, |$f:ident| $body:expr) => {
+        $crate::function::unary_functions!(with_scalar! { $float, $function, $f, $body })
+    };
 }
 
 /// Any function, chosen anew for each number: slow, for loops that aren't worth a copy for every function.
@@ -137,50 +134,36 @@ impl<T: Real> Scalar<T> for Any {
     }
 
     #[inline(never)]
-    fn slope(self, saved: T) -> T {
-        with_scalar!(T, self.0, |f| f.slope(saved))
+    fn derivative(self, saved: T) -> T {
+        with_scalar!(T, self.0, |f| f.derivative(saved))
     }
 
     #[inline(never)]
-    fn slope_at(self, x: T) -> T {
-        with_scalar!(T, self.0, |f| f.slope_at(x))
+    fn derivative_at(self, x: T) -> T {
+        with_scalar!(T, self.0, |f| f.derivative_at(x))
     }
 }
 
 /// [`with_scalar`] with a copy of the body for the activations that networks use, and one for all others.
 macro_rules! with_activation {
     ($float:ty, $function:expr, |$f:ident| $body:expr) => {
-        match $function {
-            $crate::UnaryFunction::Identity => {
-                let $f = $crate::cpu::scalar::Identity([<$float>::ZERO; 2]);
+        $crate::cpu::scalar::with_activation!(
+            @arms [Identity Relu LeakyRelu Elu Tanh Softplus] $float, $function, $f, $body
+        )
+    };
+    (@arms [$($variant:ident)+] $float:ty, $function:expr, $f:ident, $body:expr) => {{
+        let function: $crate::UnaryFunction = $function;
+        match function {
+            $($crate::UnaryFunction::$variant { .. } => {
+                let $f = $crate::cpu::scalar::$variant::<$float>::new(function.parameters());
                 $body
-            }
-            $crate::UnaryFunction::Relu => {
-                let $f = $crate::cpu::scalar::Relu([<$float>::ZERO; 2]);
-                $body
-            }
-            $crate::UnaryFunction::LeakyRelu(s) => {
-                let $f = $crate::cpu::scalar::LeakyRelu([<$float>::from_f64(s); 2]);
-                $body
-            }
-            $crate::UnaryFunction::Elu(a) => {
-                let $f = $crate::cpu::scalar::Elu([<$float>::from_f64(a); 2]);
-                $body
-            }
-            $crate::UnaryFunction::Tanh => {
-                let $f = $crate::cpu::scalar::Tanh([<$float>::ZERO; 2]);
-                $body
-            }
-            $crate::UnaryFunction::Softplus => {
-                let $f = $crate::cpu::scalar::Softplus([<$float>::ZERO; 2]);
-                $body
-            }
-            function => {
+            })+
+            _ => {
                 let $f = $crate::cpu::scalar::Any(function);
                 $body
             }
         }
-    };
+    }};
 }
 
 pub(super) use {with_activation, with_scalar};

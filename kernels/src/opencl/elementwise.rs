@@ -3,35 +3,26 @@
 use super::context::Context;
 use super::program::File;
 use crate::check::{Extent, check, common_float, operands};
+use crate::function::binary_functions;
 use crate::shape::Broadcast;
 use crate::{BinaryFunction, DerivativeNeeds, Error, MAX_RANK, Result, UnaryFunction, View, ViewMut};
 
 /// The name of the kernel `$family` of a function of one number, and the function's parameters.
 macro_rules! kernel_of {
-    ($function:expr, $family:literal) => {{
-        use $crate::UnaryFunction as F;
-        match $function {
-            F::Identity => (concat!($family, "identity"), 0.0, 0.0),
-            F::Negate => (concat!($family, "negate"), 0.0, 0.0),
-            F::Exp => (concat!($family, "exp"), 0.0, 0.0),
-            F::Log => (concat!($family, "log"), 0.0, 0.0),
-            F::Sqrt => (concat!($family, "sqrt"), 0.0, 0.0),
-            F::Square => (concat!($family, "square"), 0.0, 0.0),
-            F::Reciprocal => (concat!($family, "reciprocal"), 0.0, 0.0),
-            F::Power(power) => (concat!($family, "power"), power, 0.0),
-            F::Abs => (concat!($family, "abs"), 0.0, 0.0),
-            F::Relu => (concat!($family, "relu"), 0.0, 0.0),
-            F::LeakyRelu(slope) => (concat!($family, "leaky_relu"), slope, 0.0),
-            F::Elu(scale) => (concat!($family, "elu"), scale, 0.0),
-            F::Tanh => (concat!($family, "tanh"), 0.0, 0.0),
-            F::Sigmoid => (concat!($family, "sigmoid"), 0.0, 0.0),
-            F::Softplus => (concat!($family, "softplus"), 0.0, 0.0),
-            F::Sin => (concat!($family, "sin"), 0.0, 0.0),
-            F::Cos => (concat!($family, "cos"), 0.0, 0.0),
-            F::Clamp(low, high) => (concat!($family, "clamp"), low, high),
-            F::Affine(factor, offset) => (concat!($family, "affine"), factor, offset),
-        }
+    ({ $function:expr, $family:tt } $(
+        $(#[$doc:meta])*
+        $variant:ident $(($($parameters:tt)+))? { name: $name:literal, $($row:tt)+ }
+    )+) => {{
+        let function: $crate::UnaryFunction = $function;
+        let kernel = match function {
+            $($crate::UnaryFunction::$variant { .. } => concat!($family, $name),)+
+        };
+        let [a, b] = function.parameters();
+        (kernel, a, b)
     }};
+    ($function:expr, $family:tt) => {
+        $crate::function::unary_functions!(kernel_of! { $function, $family })
+    };
 }
 
 pub(super) use kernel_of;
@@ -115,18 +106,13 @@ fn six(axes: &[usize; MAX_RANK]) -> Result<[u32; 8]> {
 }
 
 const fn binary_kernel(function: BinaryFunction) -> &'static str {
-    match function {
-        BinaryFunction::Add => "binary_add",
-        BinaryFunction::Subtract => "binary_subtract",
-        BinaryFunction::Multiply => "binary_multiply",
-        BinaryFunction::Divide => "binary_divide",
-        BinaryFunction::Maximum => "binary_maximum",
-        BinaryFunction::Minimum => "binary_minimum",
-        BinaryFunction::Less => "binary_less",
-        BinaryFunction::LessOrEqual => "binary_less_or_equal",
-        BinaryFunction::Greater => "binary_greater",
-        BinaryFunction::GreaterOrEqual => "binary_greater_or_equal",
-        BinaryFunction::Equal => "binary_equal",
-        BinaryFunction::NotEqual => "binary_not_equal",
+    /// The name of the kernel of each row of the table.
+    macro_rules! choose {
+        ({} $($(#[$doc:meta])* $variant:ident { name: $name:literal, $($row:tt)+ })+) => {
+            match function {
+                $(BinaryFunction::$variant => concat!("binary_", $name),)+
+            }
+        };
     }
+    binary_functions!(choose! {})
 }

@@ -8,6 +8,7 @@ use ocl::core::{self, Kernel, Program};
 
 use super::cache;
 use super::context::Context;
+use crate::function::{BINARY_KERNELS, UNARY_KERNELS};
 use crate::{DType, Error, Result};
 
 /// A file of kernels, with what it is compiled with.
@@ -32,31 +33,33 @@ pub(super) enum File {
 }
 
 const COMMON: &str = include_str!("cl/common.cl");
-const FUNCTIONS: &str = include_str!("cl/functions.cl");
+/// The functions of one number, then those of two.
+const FUNCTIONS: [&str; 3] = [include_str!("cl/functions.cl"), UNARY_KERNELS, BINARY_KERNELS];
 
 impl File {
-    /// Name and text; some files need the functions of one number.
-    const fn parts(self) -> (&'static str, &'static str, &'static str) {
+    /// Name, whether it needs the tables of functions, and text.
+    const fn parts(self) -> (&'static str, bool, &'static str) {
         match self {
-            Self::Elementwise => ("elementwise.cl", FUNCTIONS, include_str!("cl/elementwise.cl")),
-            Self::Rows => ("rows.cl", "", include_str!("cl/rows.cl")),
-            Self::Reduce => ("reduce.cl", "", include_str!("cl/reduce.cl")),
-            Self::Softmax => ("softmax.cl", "", include_str!("cl/softmax.cl")),
-            Self::Norm => ("norm.cl", FUNCTIONS, include_str!("cl/norm.cl")),
-            Self::Channel => ("channel.cl", FUNCTIONS, include_str!("cl/channel.cl")),
-            Self::Convolution => ("convolution.cl", "", include_str!("cl/convolution.cl")),
-            Self::LogisticMixture => ("logistic_mixture.cl", "", include_str!("cl/logistic_mixture.cl")),
-            Self::Gaussian => ("gaussian.cl", FUNCTIONS, include_str!("cl/gaussian.cl")),
-            Self::Random => ("random.cl", "", include_str!("cl/random.cl")),
-            Self::Optimiser => ("optimiser.cl", FUNCTIONS, include_str!("cl/optimiser.cl")),
-            Self::MatmulBlocks(..) => ("matmul_blocks.cl", "", include_str!("cl/matmul_blocks.cl")),
-            Self::MatmulTiles(_) => ("matmul_tiles.cl", "", include_str!("cl/matmul_tiles.cl")),
+            Self::Elementwise => ("elementwise.cl", true, include_str!("cl/elementwise.cl")),
+            Self::Rows => ("rows.cl", false, include_str!("cl/rows.cl")),
+            Self::Reduce => ("reduce.cl", false, include_str!("cl/reduce.cl")),
+            Self::Softmax => ("softmax.cl", false, include_str!("cl/softmax.cl")),
+            Self::Norm => ("norm.cl", true, include_str!("cl/norm.cl")),
+            Self::Channel => ("channel.cl", true, include_str!("cl/channel.cl")),
+            Self::Convolution => ("convolution.cl", false, include_str!("cl/convolution.cl")),
+            Self::LogisticMixture => ("logistic_mixture.cl", false, include_str!("cl/logistic_mixture.cl")),
+            Self::Gaussian => ("gaussian.cl", true, include_str!("cl/gaussian.cl")),
+            Self::Random => ("random.cl", false, include_str!("cl/random.cl")),
+            Self::Optimiser => ("optimiser.cl", true, include_str!("cl/optimiser.cl")),
+            Self::MatmulBlocks(..) => ("matmul_blocks.cl", false, include_str!("cl/matmul_blocks.cl")),
+            Self::MatmulTiles(_) => ("matmul_tiles.cl", false, include_str!("cl/matmul_tiles.cl")),
         }
     }
 
     /// The whole text. `#line` makes the compiler's messages name the file and its own lines.
     fn source(self) -> String {
-        let (name, functions, kernels) = self.parts();
+        let (name, needs_functions, kernels) = self.parts();
+        let functions = if needs_functions { FUNCTIONS.concat() } else { String::new() };
         format!(
             "#line 1 \"common.cl\"\n{COMMON}\n#line 1 \"functions.cl\"\n{functions}\n#line 1 \"{name}\"\n{kernels}\n"
         )

@@ -2,7 +2,7 @@
 
 use super::Primitive;
 use super::case::{Case, Draw, Expected, LENGTHS};
-use crate::{BinaryFunction, Broadcast, DerivativeNeeds, Shape, UnaryFunction};
+use crate::{BinaryFunction, Broadcast, DerivativeNeeds, Domain, Shape, UnaryFunction};
 
 pub(super) static PRIMITIVES: [Primitive; 4] = [
     Primitive { name: "unary", cases: unary },
@@ -11,29 +11,10 @@ pub(super) static PRIMITIVES: [Primitive; 4] = [
     Primitive { name: "scale_and_add", cases: scale_and_add },
 ];
 
-const UNARY_FUNCTIONS: [UnaryFunction; 21] = [
-    UnaryFunction::Identity,
-    UnaryFunction::Negate,
-    UnaryFunction::Exp,
-    UnaryFunction::Log,
-    UnaryFunction::Sqrt,
-    UnaryFunction::Square,
-    UnaryFunction::Reciprocal,
-    UnaryFunction::Power(2.5),
-    UnaryFunction::Power(-1.0),
-    UnaryFunction::Abs,
-    UnaryFunction::Relu,
-    UnaryFunction::LeakyRelu(0.01),
-    UnaryFunction::Elu(1.5),
-    UnaryFunction::Tanh,
-    UnaryFunction::Sigmoid,
-    UnaryFunction::Softplus,
-    UnaryFunction::Sin,
-    UnaryFunction::Cos,
-    UnaryFunction::Clamp(-0.5, 1.25),
-    UnaryFunction::Affine(2.5, -0.75),
-    UnaryFunction::Power(3.0),
-];
+/// The functions of one number, and powers that may take another way.
+fn unary_functions() -> impl Iterator<Item = UnaryFunction> {
+    UnaryFunction::EXAMPLES.iter().copied().chain([UnaryFunction::Power(-1.0), UnaryFunction::Power(3.0)])
+}
 
 pub(super) fn sigmoid(x: f64) -> f64 {
     if x >= 0.0 { 1.0 / (1.0 + (-x).exp()) } else { x.exp() / (1.0 + x.exp()) }
@@ -122,23 +103,16 @@ pub(super) fn derivative(function: UnaryFunction, saved: f64) -> Expected {
     }
 }
 
-/// Arguments in the domain of `function`, most of ordinary size and some large.
+/// Arguments in the domain of `function`, most of ordinary size and some large; kinks and poles are among them.
 fn arguments(draw: &mut Draw, function: UnaryFunction, len: usize) -> Vec<f64> {
-    use UnaryFunction as F;
-    match function {
-        F::Log | F::Sqrt | F::Power(_) => draw.variance(len),
-        F::Reciprocal => {
-            draw.variance(len).into_iter().enumerate().map(|(i, x)| if i % 2 == 0 { x } else { -x }).collect()
-        }
-        F::Sin | F::Cos => draw
-            .normal(len)
-            .into_iter()
-            .enumerate()
-            .map(|(i, x)| if i % 3 == 0 { x * 1000.0 } else { x * 3.0 })
-            .collect(),
-        _ => {
-            let mut x: Vec<f64> =
-                draw.normal(len).into_iter().enumerate().map(|(i, x)| if i % 5 == 0 { x * 8.0 } else { x }).collect();
+    let with_larger = |every: usize, factor: f64, x: Vec<f64>| -> Vec<f64> {
+        x.into_iter().enumerate().map(|(i, x)| if i % every == 0 { x * factor } else { x }).collect()
+    };
+    match function.domain() {
+        Domain::Positive => draw.variance(len),
+        Domain::Angle => with_larger(3, 1000.0, draw.normal(len)),
+        Domain::Real | Domain::Except(..) => {
+            let mut x = with_larger(5, 8.0, draw.normal(len));
             // The edges: zeros of both signs and the far tails.
             let edges = [0.0, -0.0, 30.0, -30.0, -80.0, 1e-6, -1e-6, 88.0];
             x.iter_mut().skip(3).zip(edges).for_each(|(x, edge)| *x = edge);
@@ -149,7 +123,7 @@ fn arguments(draw: &mut Draw, function: UnaryFunction, len: usize) -> Vec<f64> {
 
 fn unary(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
-    for function in UNARY_FUNCTIONS {
+    for function in unary_functions() {
         for len in LENGTHS {
             cases.push(
                 Case::new(format!("{function:?}, length {len}"))
@@ -165,7 +139,7 @@ fn unary(draw: &mut Draw) -> Vec<Case> {
 
 fn unary_backward(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
-    for function in UNARY_FUNCTIONS {
+    for function in unary_functions() {
         for len in LENGTHS {
             let x = arguments(draw, function, len);
             let saved = match function.derivative_needs() {
@@ -198,21 +172,6 @@ fn product(left: Expected, right: f64) -> Expected {
     let product = left.times(right);
     Expected { value: product.value, scale: product.scale + 2.0 * product.value.abs() }
 }
-
-const BINARY_FUNCTIONS: [BinaryFunction; 12] = [
-    BinaryFunction::Add,
-    BinaryFunction::Subtract,
-    BinaryFunction::Multiply,
-    BinaryFunction::Divide,
-    BinaryFunction::Maximum,
-    BinaryFunction::Minimum,
-    BinaryFunction::Less,
-    BinaryFunction::LessOrEqual,
-    BinaryFunction::Greater,
-    BinaryFunction::GreaterOrEqual,
-    BinaryFunction::Equal,
-    BinaryFunction::NotEqual,
-];
 
 fn binary_value(function: BinaryFunction, left: f64, right: f64) -> Expected {
     use BinaryFunction as F;
@@ -267,7 +226,7 @@ fn operand_index(flat: usize, out: &Shape, operand: &Shape) -> usize {
 
 fn binary(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
-    for function in BINARY_FUNCTIONS {
+    for &function in BinaryFunction::ALL {
         for (left, right) in BROADCASTS {
             let shape = |sizes| Shape::from_slice(sizes).expect("bug: a shape of more than six axes");
             let (left, right) = (shape(left), shape(right));

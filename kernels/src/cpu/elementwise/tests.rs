@@ -1,30 +1,8 @@
-//! Functions of one and of two numbers: values, slopes, broadcasting, edges.
+//! Functions of one and of two numbers: values, derivatives, broadcasting, edges.
 
 use super::super::testing::{assert_close, normals, positives, same_on_any_threads, widened};
 use super::*;
 use crate::Shape;
-
-const FUNCTIONS: [UnaryFunction; 19] = [
-    UnaryFunction::Identity,
-    UnaryFunction::Negate,
-    UnaryFunction::Exp,
-    UnaryFunction::Log,
-    UnaryFunction::Sqrt,
-    UnaryFunction::Square,
-    UnaryFunction::Reciprocal,
-    UnaryFunction::Power(1.5),
-    UnaryFunction::Abs,
-    UnaryFunction::Relu,
-    UnaryFunction::LeakyRelu(0.1),
-    UnaryFunction::Elu(0.7),
-    UnaryFunction::Tanh,
-    UnaryFunction::Sigmoid,
-    UnaryFunction::Softplus,
-    UnaryFunction::Sin,
-    UnaryFunction::Cos,
-    UnaryFunction::Clamp(-0.5, 0.8),
-    UnaryFunction::Affine(2.0, -1.0),
-];
 
 fn value(function: UnaryFunction, x: &[f64]) -> Vec<f64> {
     let mut out = vec![0.0; x.len()];
@@ -33,20 +11,20 @@ fn value(function: UnaryFunction, x: &[f64]) -> Vec<f64> {
 }
 
 #[test]
-fn every_slope_matches_differences() {
+fn every_derivative_matches_differences() {
     let step = 1e-6;
-    for function in FUNCTIONS {
+    for &function in UnaryFunction::EXAMPLES {
         let x: Vec<f64> = [0.3, 0.61, 1.7, 2.9].to_vec();
         let y = value(function, &x);
         let saved = if function.derivative_needs() == DerivativeNeeds::Output { &y } else { &x };
-        let mut slope = [0.0; 4];
-        unary_backward(function, View::F64(saved), View::F64(&[1.0; 4]), ViewMut::F64(&mut slope)).unwrap();
+        let mut derivative = [0.0; 4];
+        unary_backward(function, View::F64(saved), View::F64(&[1.0; 4]), ViewMut::F64(&mut derivative)).unwrap();
         let moved = |by: f64| value(function, &x.iter().map(|x| x + by).collect::<Vec<_>>());
-        for ((slope, above), below) in slope.iter().zip(moved(step)).zip(moved(-step)) {
+        for ((derivative, above), below) in derivative.iter().zip(moved(step)).zip(moved(-step)) {
             let difference = (above - below) / (2.0 * step);
             assert!(
-                (slope - difference).abs() < 1e-6 * (1.0 + difference.abs()),
-                "{function:?}: {slope} against {difference}"
+                (derivative - difference).abs() < 1e-6 * (1.0 + difference.abs()),
+                "{function:?}: {derivative} against {difference}"
             );
         }
     }
@@ -54,7 +32,7 @@ fn every_slope_matches_differences() {
 
 #[test]
 fn f32_agrees_with_f64_and_with_itself_on_any_threads() {
-    for (i, function) in FUNCTIONS.into_iter().enumerate() {
+    for (i, &function) in UnaryFunction::EXAMPLES.iter().enumerate() {
         for len in [0, 1, 257, 50_021] {
             let x = positives(i as u32, len);
             let out = same_on_any_threads(|| {
@@ -69,7 +47,7 @@ fn f32_agrees_with_f64_and_with_itself_on_any_threads() {
 
 #[test]
 fn what_is_not_a_number_stays_so() {
-    for function in FUNCTIONS {
+    for &function in UnaryFunction::EXAMPLES {
         assert!(value(function, &[f64::NAN])[0].is_nan(), "{function:?}");
     }
     assert_eq!(value(UnaryFunction::Relu, &[f64::NEG_INFINITY, -1.0, 2.0]), [0.0, 0.0, 2.0]);
@@ -78,11 +56,11 @@ fn what_is_not_a_number_stays_so() {
 }
 
 #[test]
-fn slopes_at_kinks_follow_the_table() {
+fn derivatives_at_kinks_follow_the_table() {
     let at_zero = |function| {
-        let mut slope = [9.0];
-        unary_backward(function, View::F64(&[0.0]), View::F64(&[1.0]), ViewMut::F64(&mut slope)).unwrap();
-        slope[0]
+        let mut derivative = [9.0];
+        unary_backward(function, View::F64(&[0.0]), View::F64(&[1.0]), ViewMut::F64(&mut derivative)).unwrap();
+        derivative[0]
     };
     assert_eq!(at_zero(UnaryFunction::Abs), 0.0);
     assert_eq!(at_zero(UnaryFunction::Relu), 0.0);

@@ -138,7 +138,7 @@ fn add_adjoints_of_row<T: Float>(
     let (mean, folded, shift) = (&vectors.mean[..width], &folded[..width], &vectors.shift[..width]);
     for c in 0..width {
         let deviation = x[c] - mean[c];
-        let grad = grad_out[c] * f.slope_at(deviation * folded[c] + shift[c]);
+        let grad = grad_out[c] * f.derivative_at(deviation * folded[c] + shift[c]);
         grad_x[c] = grad;
         products[c] += grad * deviation;
         grads[c] += grad;

@@ -21,7 +21,7 @@ FOR_EACH_FUNCTION(UNARY)
         if (i >= n)                                                                                                    \
             return;                                                                                                    \
         GO(saved), GO(grad_out), GO(grad_x);                                                                           \
-        store(load(grad_out + i, n - i) * slope_##name(load(saved + i, n - i), a, b), grad_x + i, n - i);              \
+        store(load(grad_out + i, n - i) * derivative_##name(load(saved + i, n - i), a, b), grad_x + i, n - i);         \
     }
 FOR_EACH_FUNCTION(UNARY_BACKWARD)
 
@@ -71,15 +71,4 @@ static inline V load_strided(global const REAL *p, const uint stride, const size
     from_right += rest % sizes.axis * right_strides.axis;                                                              \
     rest /= sizes.axis;
 
-BINARY(add, l + r)
-BINARY(subtract, l - r)
-BINARY(multiply, l *r)
-BINARY(divide, l / r)
-BINARY(maximum, (l >= r) || (l != l) ? l : r)
-BINARY(minimum, (l <= r) || (l != l) ? l : r)
-BINARY(less, l < r ? ONE : ZERO)
-BINARY(less_or_equal, l <= r ? ONE : ZERO)
-BINARY(greater, l > r ? ONE : ZERO)
-BINARY(greater_or_equal, l >= r ? ONE : ZERO)
-BINARY(equal, l == r ? ONE : ZERO)
-BINARY(not_equal, l != r ? ONE : ZERO)
+FOR_EACH_BINARY_FUNCTION(BINARY)

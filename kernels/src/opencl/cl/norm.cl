@@ -89,7 +89,7 @@ static inline void move_average(global REAL *average, const V batch, const REAL 
         V scale_sum = ZERO, shift_sum = ZERO;                                                                          \
         FOR_EACH_ROW {                                                                                                 \
             const V normalised = (load(x + at, left) - mean_c) * inverse;                                              \
-            const V grad = load(grad_out + at, left) * slope_at_##name(scale_c * normalised + shift_c, a, b);          \
+            const V grad = load(grad_out + at, left) * derivative_at_##name(scale_c * normalised + shift_c, a, b);     \
             store(grad, grad_x + at, left);                                                                            \
             scale_sum += grad * normalised;                                                                            \
             shift_sum += grad;                                                                                         \
