@@ -4,7 +4,8 @@
 //! `cargo bench -p rung-kernels --bench matmul -- "forward 256x512x784"` runs one shape.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use rung_kernels::cpu::matmul::{Engine, Epilogue, MatmulShape, matmul, matmul_with};
+use rung_kernels::MatmulShape;
+use rung_kernels::cpu::gemm::{Engine, Epilogue, matmul, matmul_with};
 use std::hint::black_box;
 
 /// Role, then rows, columns and inner size.

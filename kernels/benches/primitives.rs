@@ -11,7 +11,7 @@ use rung_kernels::backend::{
     AdamStep, BatchNorm, BatchNormVectors, BatchStatistics, GaussianGradient, GaussianView, Matrix, PixelMap,
 };
 use rung_kernels::rng::Address;
-use rung_kernels::{Backend, DType, SharedBuffer, UnaryFunction, View, ViewMut, cpu::Cpu};
+use rung_kernels::{DType, Device, SharedBuffer, UnaryFunction, View, ViewMut};
 
 const ADDRESS: Address = Address::new(1, 2, 3);
 
@@ -19,12 +19,12 @@ const ADDRESS: Address = Address::new(1, 2, 3);
 struct Array(SharedBuffer);
 
 impl Array {
-    fn new(cpu: &Cpu, len: usize) -> Self {
+    fn new(cpu: &Device, len: usize) -> Self {
         Self(cpu.allocate(DType::F32, len).expect("there is memory"))
     }
 
     /// Uniform numbers on (0, 1), plus an offset.
-    fn uniform(cpu: &Cpu, len: usize, offset: f64) -> Self {
+    fn uniform(cpu: &Device, len: usize, offset: f64) -> Self {
         let (mut uniform, mut shifted) = (Self::new(cpu, len), Self::new(cpu, len));
         cpu.fill_uniform(ADDRESS, uniform.write()).expect("it is a float");
         cpu.unary(UnaryFunction::Affine(1.0, offset), uniform.read(), shifted.write()).expect("the lengths are equal");
@@ -62,7 +62,7 @@ fn time(
     });
 }
 
-fn normalisation(group: &mut BenchmarkGroup<'_, WallTime>, cpu: &Cpu) {
+fn normalisation(group: &mut BenchmarkGroup<'_, WallTime>, cpu: &Device) {
     let matrix = Matrix { rows: 256, columns: 512 };
     let len = matrix.element_count();
     let (x, grad_out) = (Array::uniform(cpu, len, 0.0), Array::uniform(cpu, len, -0.5));
@@ -92,7 +92,7 @@ fn normalisation(group: &mut BenchmarkGroup<'_, WallTime>, cpu: &Cpu) {
     }
 }
 
-fn likelihoods(group: &mut BenchmarkGroup<'_, WallTime>, cpu: &Cpu) {
+fn likelihoods(group: &mut BenchmarkGroup<'_, WallTime>, cpu: &Device) {
     let matrix = Matrix { rows: 256, columns: 784 };
     let len = matrix.element_count();
     let (x, logits, mut grad) = (Array::uniform(cpu, len, 0.0), Array::uniform(cpu, len, -0.5), Array::new(cpu, len));
@@ -117,7 +117,7 @@ fn likelihoods(group: &mut BenchmarkGroup<'_, WallTime>, cpu: &Cpu) {
     time(group, "gaussian_kl 256x64", len * 16, || cpu.gaussian_kl(matrix, p, Some(p), out.write()));
 }
 
-fn random_numbers(group: &mut BenchmarkGroup<'_, WallTime>, cpu: &Cpu) {
+fn random_numbers(group: &mut BenchmarkGroup<'_, WallTime>, cpu: &Device) {
     let mut out = Array::new(cpu, 256 * 784);
     time(group, "fill_normal 256x64", 256 * 64 * 4, || cpu.fill_normal(ADDRESS, out.write().range(0..256 * 64)));
     time(group, "fill_normal 256x784", 256 * 784 * 4, || cpu.fill_normal(ADDRESS, out.write()));
@@ -130,7 +130,7 @@ fn random_numbers(group: &mut BenchmarkGroup<'_, WallTime>, cpu: &Cpu) {
     }
 }
 
-fn parameters(group: &mut BenchmarkGroup<'_, WallTime>, cpu: &Cpu) {
+fn parameters(group: &mut BenchmarkGroup<'_, WallTime>, cpu: &Device) {
     const COUNT: usize = 1_850_000;
     let (gradient, mut value, mut m, mut v) = (
         Array::uniform(cpu, COUNT, -0.5),
@@ -159,7 +159,7 @@ fn parameters(group: &mut BenchmarkGroup<'_, WallTime>, cpu: &Cpu) {
 }
 
 fn primitives(criterion: &mut Criterion) {
-    let cpu = Cpu::new();
+    let cpu = Device::cpu();
     println!("{}", cpu.description());
     let mut group = criterion.benchmark_group("primitives");
     normalisation(&mut group, &cpu);

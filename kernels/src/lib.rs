@@ -65,11 +65,11 @@ mod shape;
 mod view;
 mod window;
 
-pub use backend::{Backend, Convolutional, MatmulShape};
+pub use backend::Backend;
 pub use buffer::{Buffer, Pool, PoolStatistics, SharedBuffer};
 pub use device::Device;
 pub use dtype::DType;
 pub use error::{Error, NamedShape, Result};
 pub use function::{BinaryFunction, DerivativeNeeds, Domain, Reduction, UnaryFunction};
-pub use shape::{AxisExtent, Block, Broadcast, MAX_RANK, Shape};
+pub use shape::{AxisExtent, Block, Broadcast, MAX_RANK, MatmulShape, Shape};
 pub use view::{DeviceSlice, DeviceSliceMut, View, ViewMut};

@@ -209,6 +209,70 @@ pub struct Block {
     pub to_offset: usize,
 }
 
+/// Rows and columns of a matrix, or of several alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Matrix {
+    /// Rows: for models, examples times samples.
+    pub rows: usize,
+    /// Columns: for models, units or pixels.
+    pub columns: usize,
+}
+
+impl Matrix {
+    /// Elements of the matrix.
+    #[must_use]
+    pub const fn element_count(self) -> usize {
+        self.rows * self.columns
+    }
+
+    /// Two matrices of these sizes side by side.
+    pub(crate) const fn both_halves(self) -> Self {
+        Self { rows: self.rows, columns: self.columns.saturating_mul(2) }
+    }
+}
+
+/// op(left) · op(right), where op transposes the stored matrix if its flag is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MatmulShape {
+    /// Rows of the product, `m`.
+    pub rows: usize,
+    /// Columns of the product, `n`.
+    pub columns: usize,
+    /// Length of the sum behind each element, `k`.
+    pub inner: usize,
+    /// The left matrix is stored `[inner, rows]` instead of `[rows, inner]`.
+    pub left_transposed: bool,
+    /// The right matrix is stored `[columns, inner]` instead of `[inner, columns]`.
+    pub right_transposed: bool,
+}
+
+impl MatmulShape {
+    /// The product of matrices that are stored as they are multiplied.
+    pub fn plain(rows: usize, columns: usize, inner: usize) -> Self {
+        Self { rows, columns, inner, left_transposed: false, right_transposed: false }
+    }
+
+    /// Multiply-adds of the product.
+    pub fn multiply_adds(&self) -> usize {
+        self.rows * self.columns * self.inner
+    }
+
+    /// Elements of the left matrix.
+    pub fn left_len(&self) -> usize {
+        self.rows * self.inner
+    }
+
+    /// Elements of the right matrix.
+    pub fn right_len(&self) -> usize {
+        self.inner * self.columns
+    }
+
+    /// Elements of the product.
+    pub fn out_len(&self) -> usize {
+        self.rows * self.columns
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,11 +1,12 @@
-//! The sizes of a convolution.
+//! Declarations: convolutions, and their sizes.
 
-use super::Matrix;
-use crate::cpu::matmul::MatmulShape;
+use crate::shape::{MatmulShape, Matrix};
+use crate::view::{View, ViewMut};
 use crate::window::{Window, padding};
 use crate::{Error, Result};
 
-/// A two-dimensional convolution with SAME padding, from a larger map to a smaller or equal one, and thereby also its two adjoints.
+/// A two-dimensional convolution with SAME padding, from a larger map to a smaller or equal one,
+/// and thereby also its two adjoints.
 ///
 /// | array | shape |
 /// |---|---|
@@ -13,7 +14,8 @@ use crate::{Error, Result};
 /// | weight | `[kernel height, kernel width, in_channels, out_channels]` |
 /// | output | `[batch, ⌈height/stride⌉, ⌈width/stride⌉, out_channels]` |
 ///
-/// Along an axis of n positions, out = ⌈n/s⌉ and P = max(0, (out − 1)·s + k − n) zeros are added: ⌊P/2⌋ before, the rest after.
+/// Along an axis of n positions, out = ⌈n/s⌉ and P = max(0, (out − 1)·s + k − n) zeros are added:
+/// ⌊P/2⌋ before, the rest after.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Convolution {
     /// Images.
@@ -72,7 +74,8 @@ impl Convolution {
         MatmulShape::plain(self.output_matrix().rows, self.out_channels, self.weight_matrix().rows)
     }
 
-    /// Where each position has one term only: the kernel is a single number, or the map is. The whole is then a plain product, with the
+    /// Where each position has one term only: the kernel is a single number, or the map is. The
+    /// whole is then a plain product, with the
     /// weight from this element on.
     pub(crate) fn single_tap(&self) -> Option<usize> {
         let is_pointwise = self.kernel == [1, 1] && self.stride == 1;
@@ -96,3 +99,42 @@ impl Convolution {
         Err(Error::argument(operation, what))
     }
 }
+
+/// The declarations of [`Convolutions`], given to the macro `$consumer`; see `backend.rs`.
+macro_rules! convolution {
+    ($consumer:ident!) => {
+        $consumer! {
+            /// Convolutions of feature maps, which are `[batch, height, width, channel]`: rows of
+            /// channels.
+            trait Convolutions;
+
+            /// out[n, p, q, o] = Σ_{a,b,c} x[n, p·s + a − p₀, q·s + b − q₀, c] · weight[a, b, c, o]
+            /// + bias[o], with zeros outside of x; see [`Convolution`].
+            convolution::conv2d(
+                convolution: Convolution, x: View<'_>, weight: View<'_>, bias: Option<View<'_>>,
+                out: ViewMut<'_>
+            );
+
+            /// The adjoint of [`Convolutions::conv2d`] in its input, plus a bias for each input
+            /// channel: with `y` shaped like the output,
+            /// out[n, h, w, c] = Σ y[n, p, q, o] · weight[a, b, c, o] + bias[c] over all p·s + a −
+            /// p₀ = h, q·s + b − q₀ = w and o.
+            convolution::conv2d_transpose(
+                convolution: Convolution, y: View<'_>, weight: View<'_>, bias: Option<View<'_>>,
+                out: ViewMut<'_>
+            );
+
+            /// The adjoint of [`Convolutions::conv2d`] in its weight:
+            /// grad_weight[a, b, c, o] = Σ_{n,p,q} x[n, p·s + a − p₀, q·s + b − q₀, c] ·
+            /// grad_out[n, p, q, o].
+            convolution::conv2d_weight_gradient(
+                convolution: Convolution, x: View<'_>, grad_out: View<'_>,
+                grad_weight: ViewMut<'_>
+            );
+        }
+    };
+}
+
+pub(crate) use convolution;
+
+convolution!(declare_trait!);

@@ -3,10 +3,13 @@
 use super::Matrix;
 use crate::{Error, Result};
 
-/// A mixture of discretised logistic distributions for each pixel (Salimans et al. 2017), of grey pixels or of colours.
+/// A mixture of discretised logistic distributions for each pixel (Salimans et al. 2017), of grey
+/// pixels or of colours.
 ///
-/// A pixel's parameters are n mixture logits, then for each channel n means and n log-scales; with three channels n raw coefficients follow those of
-/// each: 3n numbers for one channel, 10n for three. The coefficients (their tanh) pull the mean of green by the true red (those of red's group), and the mean
+/// A pixel's parameters are n mixture logits, then for each channel n means and n log-scales; with
+/// three channels n raw coefficients follow those of
+/// each: 3n numbers for one channel, 10n for three. The coefficients (their tanh) pull the mean of
+/// green by the true red (those of red's group), and the mean
 /// of blue by the true red and green (those of green's and of blue's group).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogisticMixture {
@@ -34,7 +37,8 @@ impl LogisticMixture {
         self.components * (1 + self.channels * self.group())
     }
 
-    /// Numbers a component has for each channel: mean and log-scale, and a coefficient if there are other channels.
+    /// Numbers a component has for each channel: mean and log-scale, and a coefficient if there are
+    /// other channels.
     pub(crate) const fn group(&self) -> usize {
         if self.channels == 1 { 2 } else { 3 }
     }

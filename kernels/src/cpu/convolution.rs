@@ -1,11 +1,11 @@
 //! Convolutions: checks in front of the products with patches, and the shapes that are plain products.
 
-use super::matmul::{Epilogue, MatmulShape};
+use super::gemm::Epilogue;
 use super::typed::{Extent, Float, check, for_float, operands};
 use crate::backend::Convolution;
-use crate::{Result, View, ViewMut};
+use crate::{MatmulShape, Result, View, ViewMut};
 
-/// `Convolutional::conv2d`.
+/// `conv2d`, as declared.
 pub(super) fn conv2d(
     convolution: Convolution,
     x: View<'_>,
@@ -30,7 +30,7 @@ fn forward<T: Float>(convolution: &Convolution, x: &[T], weight: &[T], bias: Opt
     T::product(shape, x, &weight[tap..tap + shape.right_len()], epilogue, out);
 }
 
-/// `Convolutional::conv2d_transpose`.
+/// `conv2d_transpose`, as declared.
 pub(super) fn conv2d_transpose(
     convolution: Convolution,
     y: View<'_>,
@@ -57,7 +57,7 @@ fn transposed<T: Float>(convolution: &Convolution, y: &[T], weight: &[T], bias: 
     T::product(shape, y, &weight[tap..tap + shape.right_len()], epilogue, out);
 }
 
-/// `Convolutional::conv2d_weight_gradient`.
+/// `conv2d_weight_gradient`, as declared.
 pub(super) fn conv2d_weight_gradient(
     convolution: Convolution,
     x: View<'_>,

@@ -14,7 +14,7 @@ pub(super) const fn work_of(function: UnaryFunction) -> usize {
     if function.is_transcendental() { HEAVY } else { LIGHT }
 }
 
-/// `Backend::unary`.
+/// `unary`, as declared.
 pub(super) fn unary(function: UnaryFunction, x: View<'_>, out: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "unary";
     check(NAME, Extent::Like("out", out.len()), operands!(x))?;
@@ -38,7 +38,7 @@ fn apply<T: Float>(function: UnaryFunction, x: &[T], out: &mut [T]) {
     }));
 }
 
-/// `Backend::unary_backward`.
+/// `unary_backward`, as declared.
 pub(super) fn unary_backward(
     function: UnaryFunction,
     saved: View<'_>,
@@ -74,7 +74,7 @@ fn apply_derivative<T: Float>(function: UnaryFunction, saved: &[T], grad_out: &[
     ));
 }
 
-/// `Backend::scale_and_add`.
+/// `scale_and_add`, as declared.
 pub(super) fn scale_and_add(a: f64, x: View<'_>, b: f64, out: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "scale_and_add";
     check(NAME, Extent::Like("out", out.len()), operands!(x))?;
@@ -99,7 +99,7 @@ fn scale_and_add_slices<T: Float>(a: f64, x: &[T], b: f64, out: &mut [T]) {
     });
 }
 
-/// `Backend::binary`.
+/// `binary`, as declared.
 pub(super) fn binary(
     function: BinaryFunction,
     broadcast: &Broadcast,

@@ -7,7 +7,7 @@ use super::typed::{Extent, Float, check, for_float, operands};
 use crate::backend::Matrix;
 use crate::{Result, View, ViewMut};
 
-/// `Convolutional::gate`.
+/// `gate`, as declared.
 pub(super) fn gate(matrix: Matrix, x: View<'_>, out: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "gate";
     check(NAME, Extent::Matrix(matrix.both_halves()), operands!(x))?;
@@ -36,7 +36,7 @@ fn gate_rows<T: Float>(matrix: Matrix, x: &[T], out: &mut [T]) {
     });
 }
 
-/// `Convolutional::gate_backward`.
+/// `gate_backward`, as declared.
 pub(super) fn gate_backward(matrix: Matrix, x: View<'_>, grad_out: View<'_>, grad_x: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "gate_backward";
     check(NAME, Extent::Matrix(matrix.both_halves()), operands!(x, grad_x))?;

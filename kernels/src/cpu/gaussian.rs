@@ -1,6 +1,10 @@
-//! Densities and divergences of diagonal Gaussians, and their adjoints.
+//! Log-densities of diagonal Gaussians and their adjoints; heads, samples and merges, KL and log-ratio are in `gaussian/`.
 
 use std::f64::consts::TAU;
+
+mod kl;
+mod log_ratio;
+mod merge;
 
 use super::lanes::{Aligned, TILE, map, map_2, or_scratch, sum_of, tiles, update};
 use super::parallel::{HEAVY, LIGHT, Rows, for_each_block, rows};
@@ -8,13 +12,17 @@ use super::typed::{Extent, Float, Gaussian, GaussianAdjoint, check, for_float, o
 use crate::backend::{GaussianGradient, GaussianView, Matrix};
 use crate::{Result, View, ViewMut};
 
+pub(super) use kl::*;
+pub(super) use log_ratio::*;
+pub(super) use merge::*;
+
 /// Row `row` of a matrix.
 #[inline(always)]
 pub(super) fn row_of<T>(x: &[T], columns: usize, row: usize) -> &[T] {
     &x[row * columns..(row + 1) * columns]
 }
 
-/// `Backend::gaussian_log_prob`.
+/// `gaussian_log_prob`, as declared.
 pub(super) fn gaussian_log_prob(
     matrix: Matrix,
     repeat: usize,
@@ -55,7 +63,7 @@ fn log_prob<T: Float>(matrix: Matrix, repeat: usize, x: &[T], p: Gaussian<'_, T>
     });
 }
 
-/// `Backend::gaussian_log_prob_backward`.
+/// `gaussian_log_prob_backward`, as declared.
 pub(super) fn gaussian_log_prob_backward(
     matrix: Matrix,
     repeat: usize,
@@ -151,7 +159,7 @@ fn log_prob_adjoint_of_row<T: Float>(
     }
 }
 
-/// `Backend::standard_normal_log_prob`.
+/// `standard_normal_log_prob`, as declared.
 pub(super) fn standard_normal_log_prob(matrix: Matrix, x: View<'_>, out: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "standard_normal_log_prob";
     check(NAME, Extent::Matrix(matrix), operands!(x))?;
@@ -179,7 +187,7 @@ fn standard_normal<T: Float>(columns: usize, x: &[T], out: &mut [T]) {
     });
 }
 
-/// `Backend::standard_normal_log_prob_backward`.
+/// `standard_normal_log_prob_backward`, as declared.
 pub(super) fn standard_normal_log_prob_backward(
     matrix: Matrix,
     x: View<'_>,

@@ -18,7 +18,7 @@ use lanes::{Running, Tile};
 /// Pixels side by side: two registers of AVX-512, four of AVX2.
 const LANES: usize = 32;
 
-/// `Convolutional::logistic_mixture_log_prob`.
+/// `logistic_mixture_log_prob`, as declared.
 pub(super) fn logistic_mixture_log_prob(
     mixture: LogisticMixture,
     x: View<'_>,
@@ -76,7 +76,7 @@ fn normalisers<T: Float>(tile: &Tile<'_, T>) -> (Running<T>, Running<T>) {
     (weights, joint)
 }
 
-/// `Convolutional::logistic_mixture_log_prob_backward`.
+/// `logistic_mixture_log_prob_backward`, as declared.
 pub(super) fn logistic_mixture_log_prob_backward(
     mixture: LogisticMixture,
     x: View<'_>,

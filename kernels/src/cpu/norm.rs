@@ -9,20 +9,20 @@ mod backward;
 mod bands;
 
 use super::elementwise::work_of;
+use super::gemm::{Epilogue, Finished};
 use super::lanes::{map, tiles, update};
-use super::matmul::{Epilogue, Finished, MatmulShape};
+use super::matmul::check_sizes;
 use super::parallel::LIGHT;
-use super::product::check_sizes;
 use super::scalar::{Scalar, with_activation};
 use super::scratch::Scratch;
 use super::typed::{Extent, Float, NormVectors, Statistics, check, for_float, operands};
 use crate::backend::{BatchNorm, BatchNormVectors, BatchStatistics, Matrix};
-use crate::{Result, View, ViewMut};
+use crate::{MatmulShape, Result, View, ViewMut};
 
 pub(super) use backward::{batch_norm_backward, normalise_backward};
 use bands::Bands;
 
-/// `Backend::column_statistics`.
+/// `column_statistics`, as declared.
 pub(super) fn column_statistics(matrix: Matrix, x: View<'_>, mean: ViewMut<'_>, variance: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "column_statistics";
     check(NAME, Extent::Matrix(matrix), operands!(x))?;
@@ -31,7 +31,7 @@ pub(super) fn column_statistics(matrix: Matrix, x: View<'_>, mean: ViewMut<'_>, 
     Ok(())
 }
 
-/// `Backend::batch_norm`.
+/// `batch_norm`, as declared.
 pub(super) fn batch_norm(
     norm: &BatchNorm,
     x: View<'_>,
@@ -75,7 +75,7 @@ fn move_average<T: Float>(average: &mut [T], batch: &[T], weight: f64) {
     }
 }
 
-/// `Backend::matmul_normalise`.
+/// `matmul_normalise`, as declared.
 pub(super) fn matmul_normalise(
     shape: MatmulShape,
     left: View<'_>,
@@ -133,7 +133,7 @@ fn normalise_in_place<T: Float>(
     ));
 }
 
-/// `Backend::normalise`.
+/// `normalise`, as declared.
 pub(super) fn normalise(norm: &BatchNorm, x: View<'_>, vectors: BatchNormVectors<'_>, out: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "normalise";
     check(NAME, Extent::Matrix(norm.matrix), operands!(x, out))?;

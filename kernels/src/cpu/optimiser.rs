@@ -1,48 +1,11 @@
 //! The optimisers: one pass over all parameters, their gradient and their moments.
 
 use super::lanes::update;
-use super::parallel::{LIGHT, for_each_block, sum_over_blocks};
-use super::real::Real;
+use super::parallel::{LIGHT, for_each_block};
 use super::scalar::clamp;
 use super::typed::{Extent, Float, check, for_float, operands};
 use crate::backend::{AdamStep, AdamaxStep, Clipping};
 use crate::{Result, View, ViewMut};
-
-/// Running sums of squares in f64.
-const LANES: usize = 16;
-
-/// `Backend::sum_of_squares`.
-pub(super) fn sum_of_squares(x: View<'_>, out: ViewMut<'_>) -> Result<()> {
-    const NAME: &str = "sum_of_squares";
-    check(NAME, Extent::Elements(1), operands!(out))?;
-    for_float!(NAME, (x, out) => out[0] = squares(x));
-    Ok(())
-}
-
-fn squares<T: Float>(x: &[T]) -> T {
-    let body = |x: &[T]| {
-        T::vectorised(
-            #[inline(always)]
-            || squares_of_block(x),
-        )
-    };
-    T::from_f64(sum_over_blocks(x, &body))
-}
-
-#[inline(always)]
-fn squares_of_block<T: Real>(x: &[T]) -> f64 {
-    let mut lanes = [0.0; LANES];
-    let (whole, rest) = x.as_chunks::<LANES>();
-    for x in whole {
-        for (lane, x) in lanes.iter_mut().zip(x) {
-            *lane += x.to_f64() * x.to_f64();
-        }
-    }
-    for (lane, x) in lanes.iter_mut().zip(rest) {
-        *lane += x.to_f64() * x.to_f64();
-    }
-    lanes.iter().sum()
-}
 
 /// What clipping does to each element of a gradient.
 #[derive(Clone, Copy)]
@@ -66,7 +29,7 @@ impl<T: Float> Clip<T> {
     }
 }
 
-/// `Backend::clip_gradient`.
+/// `clip_gradient`, as declared.
 pub(super) fn clip_gradient(clipping: Clipping<'_>, gradient: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "clip_gradient";
     check(NAME, Extent::Elements(1), operands!(clipping))?;
@@ -87,7 +50,7 @@ fn clip_slice<T: Float>(clip: Clip<T>, gradient: &mut [T]) {
     });
 }
 
-/// `Backend::adam`.
+/// `adam`, as declared.
 pub(super) fn adam(
     step: AdamStep,
     clipping: Option<Clipping<'_>>,
@@ -138,7 +101,7 @@ fn adam_slices<T: Float>(
     );
 }
 
-/// `Backend::adamax`.
+/// `adamax`, as declared.
 pub(super) fn adamax(
     step: AdamaxStep,
     gradient: View<'_>,
@@ -181,7 +144,7 @@ fn adamax_slices<T: Float>(
     );
 }
 
-/// `Backend::sgd`.
+/// `sgd`, as declared.
 pub(super) fn sgd(
     learning_rate: f64,
     momentum: f64,
@@ -224,20 +187,6 @@ mod tests {
     use super::*;
 
     const LENGTHS: [usize; 5] = [0, 1, 17, 4099, 150_001];
-
-    #[test]
-    fn sums_of_squares_agree_with_f64() {
-        for len in LENGTHS {
-            let x = normals(1, len);
-            let out = same_on_any_threads(|| {
-                let mut out = [9f32];
-                sum_of_squares(View::F32(&x), ViewMut::F32(&mut out)).unwrap();
-                out
-            });
-            let expected: f64 = x.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
-            assert_close("out", &out, &[expected], 1e-7);
-        }
-    }
 
     #[test]
     fn every_optimiser_follows_its_formula() {

@@ -8,7 +8,7 @@ use crate::backend::{Matrix, PixelMap};
 use crate::rng::Address;
 use crate::{Error, Result, View, ViewMut};
 
-/// `Backend::gather_pixels`.
+/// `gather_pixels`, as declared.
 pub(super) fn gather_pixels(
     map: PixelMap,
     columns: usize,

@@ -91,7 +91,7 @@ fn fill_from_words<T: Float>(address: Address, x: &[T], out: &mut [T], f: impl F
     });
 }
 
-/// `Backend::fill_uniform`.
+/// `fill_uniform`, as declared.
 pub(super) fn fill_uniform(address: Address, out: ViewMut<'_>) -> Result<()> {
     for_float!("fill_uniform", (out) => uniform(address, out));
     Ok(())
@@ -118,7 +118,7 @@ fn uniform<T: Float>(address: Address, out: &mut [T]) {
     });
 }
 
-/// `Backend::fill_normal`.
+/// `fill_normal`, as declared.
 pub(super) fn fill_normal(address: Address, out: ViewMut<'_>) -> Result<()> {
     for_float!("fill_normal", (out) => normal(address, out));
     Ok(())
@@ -162,7 +162,7 @@ fn normal_batch<T: Real>(address: &Address, counter: u32, out: &mut [T]) {
     out.copy_from_slice(&values[..out.len()]);
 }
 
-/// `Backend::fill_normal_rows`.
+/// `fill_normal_rows`, as declared.
 pub(super) fn fill_normal_rows(noise: RowNoise, out: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "fill_normal_rows";
     let count = noise.rows(NAME, out.len())?;
@@ -223,7 +223,7 @@ fn normal_rows_of<T: Float>(noise: RowNoise, first: usize, count: usize, out: &m
     }
 }
 
-/// `Backend::bernoulli`.
+/// `bernoulli`, as declared.
 pub(super) fn bernoulli(address: Address, x: View<'_>, out: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "bernoulli";
     check(NAME, Extent::Like("out", out.len()), operands!(x))?;
@@ -250,7 +250,7 @@ pub(super) fn is_success(word: u32, probability: f64) -> bool {
 /// How many different words there are: 2³².
 const WORDS: f64 = 4_294_967_296.0;
 
-/// `Backend::dropout`.
+/// `dropout`, as declared.
 pub(super) fn dropout(address: Address, rate: f64, x: View<'_>, out: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "dropout";
     if !(0.0..=1.0).contains(&rate) {

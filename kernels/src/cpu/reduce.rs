@@ -1,11 +1,12 @@
-//! Reductions along an axis, the adjoint of an extremum, and the adjoint of a sum.
+//! Reductions along an axis, the adjoint of an extremum, the adjoint of a sum, and the sum of squares.
 //!
 //! Where the axis is the last one a row is summed in lanes; elsewhere neighbouring columns are summed side by side.
 
 use std::ops::Range;
 
 use super::lanes::{is_nan, larger, map, smaller, sum};
-use super::parallel::{BLOCK_WORK, LIGHT, Parts, Rows, for_each_block, for_each_block_of, rows};
+use super::parallel::{BLOCK_WORK, LIGHT, Parts, Rows, for_each_block, for_each_block_of, rows, sum_over_blocks};
+use super::real::Real;
 use super::typed::{Extent, Float, check, for_float, operands};
 use crate::{AxisExtent, Reduction, Result, View, ViewMut};
 
@@ -76,7 +77,7 @@ pub(super) fn for_each_column_block<P: Parts>(
     for_each_block_of(block, extent.outer * extent.inner, work_per_column, parts, body);
 }
 
-/// `Backend::reduce`.
+/// `reduce`, as declared.
 pub(super) fn reduce(reduction: Reduction, extent: AxisExtent, x: View<'_>, out: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "reduce";
     check(NAME, Extent::Axis(extent), operands!(x))?;
@@ -166,7 +167,7 @@ fn extremum_strip<T: Float>(strip: Strip, x: &[T], start: T, out: &mut [T], choo
     }
 }
 
-/// `Backend::extremum_backward`.
+/// `extremum_backward`, as declared.
 pub(super) fn extremum_backward(
     extent: AxisExtent,
     x: View<'_>,
@@ -203,7 +204,7 @@ fn extremum_backward_slices<T: Float>(extent: AxisExtent, x: &[T], out: &[T], gr
     });
 }
 
-/// `Backend::expand`.
+/// `expand`, as declared.
 pub(super) fn expand(factor: f64, extent: AxisExtent, x: View<'_>, out: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "expand";
     check(NAME, Extent::AroundAxis(extent), operands!(x))?;
@@ -246,6 +247,42 @@ fn expand_slices<T: Float>(factor: f64, extent: AxisExtent, x: &[T], out: &mut [
             }
         },
     );
+}
+
+/// Running sums of squares in f64.
+const SQUARES: usize = 16;
+
+/// `sum_of_squares`, as declared.
+pub(super) fn sum_of_squares(x: View<'_>, out: ViewMut<'_>) -> Result<()> {
+    const NAME: &str = "sum_of_squares";
+    check(NAME, Extent::Elements(1), operands!(out))?;
+    for_float!(NAME, (x, out) => out[0] = squares(x));
+    Ok(())
+}
+
+fn squares<T: Float>(x: &[T]) -> T {
+    let body = |x: &[T]| {
+        T::vectorised(
+            #[inline(always)]
+            || squares_of_block(x),
+        )
+    };
+    T::from_f64(sum_over_blocks(x, &body))
+}
+
+#[inline(always)]
+fn squares_of_block<T: Real>(x: &[T]) -> f64 {
+    let mut lanes = [0.0; SQUARES];
+    let (whole, rest) = x.as_chunks::<SQUARES>();
+    for x in whole {
+        for (lane, x) in lanes.iter_mut().zip(x) {
+            *lane += x.to_f64() * x.to_f64();
+        }
+    }
+    for (lane, x) in lanes.iter_mut().zip(rest) {
+        *lane += x.to_f64() * x.to_f64();
+    }
+    lanes.iter().sum()
 }
 
 #[cfg(test)]
@@ -357,5 +394,19 @@ mod tests {
         let extent = AxisExtent { outer: 2, axis: 3, inner: 4 };
         let error = reduce(Reduction::Sum, extent, View::F32(&[0.0; 23]), ViewMut::F32(&mut [0.0; 8])).unwrap_err();
         assert_eq!(error.to_string(), "reduce: x has 23 elements, 2 × 3 × 4 need 24");
+    }
+
+    #[test]
+    fn sums_of_squares_agree_with_f64() {
+        for len in [0, 1, 17, 4099, 150_001] {
+            let x = normals(1, len);
+            let out = same_on_any_threads(|| {
+                let mut out = [9f32];
+                sum_of_squares(View::F32(&x), ViewMut::F32(&mut out)).unwrap();
+                out
+            });
+            let expected: f64 = x.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+            assert_close("out", &out, &[expected], 1e-7);
+        }
     }
 }

@@ -13,7 +13,7 @@ const TRANSPOSE_TILE: usize = 16;
 /// Ranges of rows into which a scattering sum is cut; each task reads all indices.
 const SCATTER_PARTS: usize = 16;
 
-/// `Backend::copy_block`.
+/// `copy_block`, as declared.
 pub(super) fn copy_block(block: Block, x: View<'_>, out: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "copy_block";
     if block.rows == 0 || block.width == 0 {
@@ -51,7 +51,7 @@ fn copy_rectangle<T: Copy + Send + Sync>(block: Block, x: &[T], out: &mut [T]) {
     });
 }
 
-/// `Backend::transpose`.
+/// `transpose`, as declared.
 pub(super) fn transpose(batch: usize, matrix: Matrix, x: View<'_>, out: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "transpose";
     let all = Matrix { rows: batch.saturating_mul(matrix.rows), columns: matrix.columns };
@@ -89,7 +89,7 @@ fn transpose_strip<T: Copy>(matrix: Matrix, first: usize, x: &[T], out: &mut [T]
     }
 }
 
-/// `Backend::gather_rows`.
+/// `gather_rows`, as declared.
 pub(super) fn gather_rows(columns: usize, x: View<'_>, indices: View<'_>, out: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "gather_rows";
     let indices = indices_of(NAME, "indices", indices)?;
@@ -111,7 +111,7 @@ fn gather<T: Copy + Send + Sync>(columns: usize, x: &[T], indices: &[u32], out: 
     });
 }
 
-/// `Backend::gather_rows_backward`.
+/// `gather_rows_backward`, as declared.
 pub(super) fn gather_rows_backward(
     columns: usize,
     indices: View<'_>,
@@ -160,7 +160,7 @@ fn add_row<T: Float>(x: &[T], out: &mut [T]) {
     );
 }
 
-/// `Backend::repeat_rows`.
+/// `repeat_rows`, as declared.
 pub(super) fn repeat_rows(matrix: Matrix, times: usize, x: View<'_>, out: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "repeat_rows";
     check(NAME, Extent::Matrix(matrix), operands!(x))?;

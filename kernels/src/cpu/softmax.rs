@@ -10,7 +10,7 @@ use super::reduce::{STRIP, Strip, for_each_column_block, for_each_strip};
 use super::typed::{Extent, Float, check, for_float, operands};
 use crate::{AxisExtent, Result, View, ViewMut};
 
-/// `Backend::log_sum_exp`.
+/// `log_sum_exp`, as declared.
 pub(super) fn log_sum_exp(extent: AxisExtent, x: View<'_>, out: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "log_sum_exp";
     check(NAME, Extent::Axis(extent), operands!(x))?;
@@ -91,7 +91,7 @@ fn log_sum_exp_of_strip<T: Float>(strip: Strip, x: &[T], out: &mut [T]) {
     );
 }
 
-/// `Backend::log_sum_exp_backward`.
+/// `log_sum_exp_backward`, as declared.
 pub(super) fn log_sum_exp_backward(
     extent: AxisExtent,
     x: View<'_>,
@@ -161,12 +161,12 @@ enum Variant {
     LogSoftmaxBackward,
 }
 
-/// `Backend::softmax`.
+/// `softmax`, as declared.
 pub(super) fn softmax(extent: AxisExtent, x: View<'_>, out: ViewMut<'_>) -> Result<()> {
     run("softmax", Variant::Softmax, extent, x, None, out)
 }
 
-/// `Backend::softmax_backward`.
+/// `softmax_backward`, as declared.
 pub(super) fn softmax_backward(
     extent: AxisExtent,
     out: View<'_>,
@@ -176,12 +176,12 @@ pub(super) fn softmax_backward(
     run("softmax_backward", Variant::SoftmaxBackward, extent, out, Some(grad_out), grad_x)
 }
 
-/// `Backend::log_softmax`.
+/// `log_softmax`, as declared.
 pub(super) fn log_softmax(extent: AxisExtent, x: View<'_>, out: ViewMut<'_>) -> Result<()> {
     run("log_softmax", Variant::LogSoftmax, extent, x, None, out)
 }
 
-/// `Backend::log_softmax_backward`.
+/// `log_softmax_backward`, as declared.
 pub(super) fn log_softmax_backward(
     extent: AxisExtent,
     out: View<'_>,

@@ -1,6 +1,6 @@
 //! From the views of the contract to typed slices: every check of dtypes and lengths is made here, before anything is written.
 
-use super::matmul::{self, Epilogue, MatmulShape};
+use super::gemm::{self, Epilogue};
 use super::optimiser::Clip;
 use super::real::Real;
 use super::simd;
@@ -10,7 +10,7 @@ use crate::backend::{
 pub(super) use crate::check::{
     Extent, Operand, check, check_indices, operands, row_count, rows_before_repeat, unequal_dtypes,
 };
-use crate::{DType, Error, Result, View, ViewMut};
+use crate::{DType, Error, MatmulShape, Result, View, ViewMut};
 
 /// The float types the primitives compute with.
 ///
@@ -22,13 +22,13 @@ pub(super) trait Float: Real {
     fn slice(view: View<'_>) -> &[Self];
     /// The elements of a view of this type, for writing.
     fn slice_mut(view: ViewMut<'_>) -> &mut [Self];
-    /// The matrix product: [`matmul::matmul`].
+    /// The matrix product: [`gemm::matmul`].
     fn product(shape: MatmulShape, left: &[Self], right: &[Self], epilogue: Epilogue<'_, Self>, out: &mut [Self]);
-    /// A convolution: [`matmul::convolve`].
+    /// A convolution: [`gemm::convolve`].
     fn convolve(sizes: &Convolution, x: &[Self], weight: &[Self], bias: Option<&[Self]>, out: &mut [Self]);
-    /// Its adjoint in the map: [`matmul::convolve_transposed`].
+    /// Its adjoint in the map: [`gemm::convolve_transposed`].
     fn convolve_transposed(sizes: &Convolution, y: &[Self], weight: &[Self], bias: Option<&[Self]>, out: &mut [Self]);
-    /// Its adjoint in the weight: [`matmul::correlate_weight`].
+    /// Its adjoint in the weight: [`gemm::correlate_weight`].
     fn correlate_weight(sizes: &Convolution, x: &[Self], grad_out: &[Self], grad_weight: &mut [Self]);
 }
 
@@ -63,11 +63,11 @@ macro_rules! float {
                 epilogue: Epilogue<'_, Self>,
                 out: &mut [Self],
             ) {
-                matmul::matmul(shape, left, right, epilogue, out);
+                gemm::matmul(shape, left, right, epilogue, out);
             }
 
             fn convolve(sizes: &Convolution, x: &[Self], weight: &[Self], bias: Option<&[Self]>, out: &mut [Self]) {
-                matmul::convolve(sizes, x, weight, bias, out);
+                gemm::convolve(sizes, x, weight, bias, out);
             }
 
             fn convolve_transposed(
@@ -77,11 +77,11 @@ macro_rules! float {
                 bias: Option<&[Self]>,
                 out: &mut [Self],
             ) {
-                matmul::convolve_transposed(sizes, y, weight, bias, out);
+                gemm::convolve_transposed(sizes, y, weight, bias, out);
             }
 
             fn correlate_weight(sizes: &Convolution, x: &[Self], grad_out: &[Self], grad_weight: &mut [Self]) {
-                matmul::correlate_weight(sizes, x, grad_out, grad_weight);
+                gemm::correlate_weight(sizes, x, grad_out, grad_weight);
             }
         }
     };

@@ -14,7 +14,7 @@ use crate::{AxisExtent, Result, View, ViewMut};
 /// Channels that a task takes at least: a cache line of f32, so that no two tasks write to one line of a row.
 const MIN_CHANNELS: usize = 16;
 
-/// `Convolutional::weight_norm`.
+/// `weight_norm`, as declared.
 pub(super) fn weight_norm(extent: AxisExtent, v: View<'_>, gain: View<'_>, out: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "weight_norm";
     check(NAME, Extent::Axis(extent), operands!(v, out))?;
@@ -45,7 +45,7 @@ fn normalise<T: Float>(extent: AxisExtent, v: &[T], gain: &[T], out: &mut [T]) {
     });
 }
 
-/// `Convolutional::weight_norm_backward`.
+/// `weight_norm_backward`, as declared.
 pub(super) fn weight_norm_backward(
     extent: AxisExtent,
     v: View<'_>,

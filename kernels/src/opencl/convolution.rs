@@ -15,7 +15,7 @@ use crate::{DType, MatmulShape, Result, SharedBuffer, View, ViewMut};
 /// Numbers of the patches' buffer (64 MiB of f32); an image whose patches are more has a larger one.
 const PATCHES_LEN: usize = 16 << 20;
 
-/// `Convolutional::conv2d`.
+/// `conv2d`, as declared.
 pub(super) fn conv2d(
     context: &Arc<Context>,
     convolution: Convolution,
@@ -47,7 +47,7 @@ pub(super) fn conv2d(
     Ok(())
 }
 
-/// `Convolutional::conv2d_transpose`.
+/// `conv2d_transpose`, as declared.
 pub(super) fn conv2d_transpose(
     context: &Arc<Context>,
     convolution: Convolution,
@@ -86,7 +86,7 @@ pub(super) fn conv2d_transpose(
     Ok(())
 }
 
-/// `Convolutional::conv2d_weight_gradient`.
+/// `conv2d_weight_gradient`, as declared.
 pub(super) fn conv2d_weight_gradient(
     context: &Arc<Context>,
     convolution: Convolution,

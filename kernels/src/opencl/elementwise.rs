@@ -27,7 +27,7 @@ macro_rules! kernel_of {
 
 pub(super) use kernel_of;
 
-/// `Backend::unary`.
+/// `unary`, as declared.
 pub(super) fn unary(context: &Context, function: UnaryFunction, x: View<'_>, mut out: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "unary";
     check(NAME, Extent::Like("out", out.len()), operands!(x))?;
@@ -37,7 +37,7 @@ pub(super) fn unary(context: &Context, function: UnaryFunction, x: View<'_>, mut
     launch.input(x).output(&mut out).over(n)
 }
 
-/// `Backend::unary_backward`.
+/// `unary_backward`, as declared.
 pub(super) fn unary_backward(
     context: &Context,
     function: UnaryFunction,
@@ -54,7 +54,7 @@ pub(super) fn unary_backward(
     launch.input(saved).input(grad_out).output(&mut grad_x).over(n)
 }
 
-/// `Backend::scale_and_add`.
+/// `scale_and_add`, as declared.
 pub(super) fn scale_and_add(context: &Context, a: f64, x: View<'_>, b: f64, mut out: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "scale_and_add";
     check(NAME, Extent::Like("out", out.len()), operands!(x))?;
@@ -63,7 +63,7 @@ pub(super) fn scale_and_add(context: &Context, a: f64, x: View<'_>, b: f64, mut 
     launch.input(x).output(&mut out).over(n)
 }
 
-/// `Backend::binary`.
+/// `binary`, as declared.
 pub(super) fn binary(
     context: &Context,
     function: BinaryFunction,

@@ -10,7 +10,7 @@ use crate::backend::LogisticMixture;
 use crate::check::{Extent, check, common_float, operands};
 use crate::{AxisExtent, DType, Reduction, Result, View, ViewMut};
 
-/// `Convolutional::logistic_mixture_log_prob`.
+/// `logistic_mixture_log_prob`, as declared.
 pub(super) fn logistic_mixture_log_prob(
     context: &Arc<Context>,
     mixture: LogisticMixture,
@@ -33,7 +33,7 @@ pub(super) fn logistic_mixture_log_prob(
     reduce(context, Reduction::Sum, extent, of_pixels.view(), out)
 }
 
-/// `Convolutional::logistic_mixture_log_prob_backward`.
+/// `logistic_mixture_log_prob_backward`, as declared.
 pub(super) fn logistic_mixture_log_prob_backward(
     context: &Arc<Context>,
     mixture: LogisticMixture,

@@ -27,7 +27,7 @@ const STEP: usize = 16;
 /// Local memory that OpenCL promises of any device with its full profile.
 const LOCAL_BYTES: usize = 32 * 1024;
 
-/// `Backend::matmul`.
+/// `matmul`, as declared.
 pub(super) fn matmul(
     context: &Context,
     shape: MatmulShape,
@@ -42,7 +42,7 @@ pub(super) fn matmul(
     product(context, NAME, shape, mode, left, right, bias, out)
 }
 
-/// `Backend::matmul_accumulate`.
+/// `matmul_accumulate`, as declared.
 pub(super) fn matmul_accumulate(
     context: &Context,
     shape: MatmulShape,

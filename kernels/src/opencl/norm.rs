@@ -10,7 +10,7 @@ use crate::backend::{BatchNorm, BatchNormVectors, BatchStatistics, Matrix, Runni
 use crate::check::{Extent, check, common_float, operands};
 use crate::{MatmulShape, Result, View, ViewMut};
 
-/// `Backend::column_statistics`.
+/// `column_statistics`, as declared.
 pub(super) fn column_statistics(
     context: &Context,
     matrix: Matrix,
@@ -26,7 +26,7 @@ pub(super) fn column_statistics(
     launch.input(x).output(&mut mean).output(&mut variance).sharing_columns(matrix.columns, 1)
 }
 
-/// `Backend::batch_norm`.
+/// `batch_norm`, as declared.
 pub(super) fn batch_norm(
     context: &Context,
     norm: &BatchNorm,
@@ -53,7 +53,7 @@ pub(super) fn batch_norm(
     launch.output(&mut out).sharing_columns(columns, 1)
 }
 
-/// `Backend::normalise`.
+/// `normalise`, as declared.
 pub(super) fn normalise(
     context: &Context,
     norm: &BatchNorm,
@@ -93,7 +93,7 @@ pub(super) fn matmul_normalise(
     normalise(context, norm, product.view(), vectors, out)
 }
 
-/// `Backend::batch_norm_backward`.
+/// `batch_norm_backward`, as declared.
 pub(super) fn batch_norm_backward(
     context: &Context,
     norm: &BatchNorm,
@@ -109,7 +109,7 @@ pub(super) fn batch_norm_backward(
     backward(context, "batch_norm_backward", share, norm, x, vectors, grad_out, gradients)
 }
 
-/// `Backend::normalise_backward`.
+/// `normalise_backward`, as declared.
 pub(super) fn normalise_backward(
     context: &Context,
     norm: &BatchNorm,

@@ -6,7 +6,7 @@ use crate::backend::{AdamStep, AdamaxStep, Clipping};
 use crate::check::{Extent, check, common_float, operands};
 use crate::{Result, View, ViewMut};
 
-/// `Backend::clip_gradient`.
+/// `clip_gradient`, as declared.
 pub(super) fn clip_gradient(context: &Context, clipping: Clipping<'_>, mut gradient: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "clip_gradient";
     check(NAME, Extent::Elements(1), operands!(clipping))?;
@@ -17,7 +17,7 @@ pub(super) fn clip_gradient(context: &Context, clipping: Clipping<'_>, mut gradi
     launch.input(clipping.squared_norm).output(&mut gradient).over(n)
 }
 
-/// `Backend::adam`.
+/// `adam`, as declared.
 pub(super) fn adam(
     context: &Context,
     step: AdamStep,
@@ -41,7 +41,7 @@ pub(super) fn adam(
     launch.output(&mut value).output(&mut first_moment).output(&mut second_moment).over(n)
 }
 
-/// `Backend::adamax`.
+/// `adamax`, as declared.
 pub(super) fn adamax(
     context: &Context,
     step: AdamaxStep,
@@ -60,7 +60,7 @@ pub(super) fn adamax(
     launch.output(&mut value).output(&mut first_moment).output(&mut infinity_norm).over(n)
 }
 
-/// `Backend::sgd`.
+/// `sgd`, as declared.
 pub(super) fn sgd(
     context: &Context,
     learning_rate: f64,

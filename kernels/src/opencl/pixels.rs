@@ -9,7 +9,7 @@ use crate::check::{Extent, check, operands, row_count};
 use crate::rng::Address;
 use crate::{DType, Error, Result, View, ViewMut};
 
-/// `Backend::gather_pixels`.
+/// `gather_pixels`, as declared.
 pub(super) fn gather_pixels(
     context: &Context,
     map: PixelMap,
@@ -29,7 +29,7 @@ pub(super) fn gather_pixels(
         return Err(Error::DType { operation: NAME, rule, dtypes: vec![("pixels", from), ("out", dtype)] });
     }
     let is_bytes = from == DType::U8;
-    let kernel = |bytes, reals| context.launch(NAME, dtype, File::Random, if is_bytes { bytes } else { reals });
+    let kernel = |bytes, reals| context.launch(NAME, dtype, File::Pixels, if is_bytes { bytes } else { reals });
     let none = Address::new(0, 0, 0);
     let launch = match map {
         PixelMap::Scale(factor) => {

@@ -16,15 +16,20 @@ use crate::{DType, Error, Result};
 #[allow(missing_docs, reason = "each is named like its file")]
 pub(super) enum File {
     Elementwise,
+    Transfer,
     Rows,
     Reduce,
     Softmax,
     Norm,
-    Channel,
+    WeightNorm,
+    Gate,
     Convolution,
-    LogisticMixture,
     Gaussian,
+    Likelihood,
+    CrossEntropy,
+    LogisticMixture,
     Random,
+    Pixels,
     Optimiser,
     /// The product for processors, with blocks of so many rows, and columns in vectors.
     MatmulBlocks(usize, usize),
@@ -33,36 +38,53 @@ pub(super) enum File {
 }
 
 const COMMON: &str = include_str!("cl/common.cl");
-/// The functions of one number, then those of two.
-const FUNCTIONS: [&str; 3] = [include_str!("cl/functions.cl"), UNARY_KERNELS, BINARY_KERNELS];
+/// What other files start with: the functions of one number and the tables of functions, or random words.
+const FUNCTIONS: &[(&str, &str)] =
+    &[("functions.cl", include_str!("cl/functions.cl")), ("unary.rs", UNARY_KERNELS), ("binary.rs", BINARY_KERNELS)];
+const PHILOX: &[(&str, &str)] = &[("philox.cl", include_str!("cl/philox.cl"))];
+
+/// A file's name and its text.
+macro_rules! kernels {
+    ($name:literal) => {
+        ($name, include_str!(concat!("cl/", $name)))
+    };
+}
 
 impl File {
-    /// Name, whether it needs the tables of functions, and text.
-    const fn parts(self) -> (&'static str, bool, &'static str) {
+    /// What the file starts with after `common.cl`, and the file itself.
+    const fn parts(self) -> (&'static [(&'static str, &'static str)], (&'static str, &'static str)) {
         match self {
-            Self::Elementwise => ("elementwise.cl", true, include_str!("cl/elementwise.cl")),
-            Self::Rows => ("rows.cl", false, include_str!("cl/rows.cl")),
-            Self::Reduce => ("reduce.cl", false, include_str!("cl/reduce.cl")),
-            Self::Softmax => ("softmax.cl", false, include_str!("cl/softmax.cl")),
-            Self::Norm => ("norm.cl", true, include_str!("cl/norm.cl")),
-            Self::Channel => ("channel.cl", true, include_str!("cl/channel.cl")),
-            Self::Convolution => ("convolution.cl", false, include_str!("cl/convolution.cl")),
-            Self::LogisticMixture => ("logistic_mixture.cl", false, include_str!("cl/logistic_mixture.cl")),
-            Self::Gaussian => ("gaussian.cl", true, include_str!("cl/gaussian.cl")),
-            Self::Random => ("random.cl", false, include_str!("cl/random.cl")),
-            Self::Optimiser => ("optimiser.cl", true, include_str!("cl/optimiser.cl")),
-            Self::MatmulBlocks(..) => ("matmul_blocks.cl", false, include_str!("cl/matmul_blocks.cl")),
-            Self::MatmulTiles(_) => ("matmul_tiles.cl", false, include_str!("cl/matmul_tiles.cl")),
+            Self::Elementwise => (FUNCTIONS, kernels!("elementwise.cl")),
+            Self::Transfer => (&[], kernels!("transfer.cl")),
+            Self::Rows => (&[], kernels!("rows.cl")),
+            Self::Reduce => (&[], kernels!("reduce.cl")),
+            Self::Softmax => (&[], kernels!("softmax.cl")),
+            Self::Norm => (FUNCTIONS, kernels!("norm.cl")),
+            Self::WeightNorm => (&[], kernels!("weight_norm.cl")),
+            Self::Gate => (FUNCTIONS, kernels!("gate.cl")),
+            Self::Convolution => (&[], kernels!("convolution.cl")),
+            Self::Gaussian => (FUNCTIONS, kernels!("gaussian.cl")),
+            Self::Likelihood => (FUNCTIONS, kernels!("likelihood.cl")),
+            Self::CrossEntropy => (&[], kernels!("cross_entropy.cl")),
+            Self::LogisticMixture => (&[], kernels!("logistic_mixture.cl")),
+            Self::Random => (PHILOX, kernels!("random.cl")),
+            Self::Pixels => (PHILOX, kernels!("pixels.cl")),
+            Self::Optimiser => (FUNCTIONS, kernels!("optimiser.cl")),
+            Self::MatmulBlocks(..) => (&[], kernels!("matmul_blocks.cl")),
+            Self::MatmulTiles(_) => (&[], kernels!("matmul_tiles.cl")),
         }
+    }
+
+    /// The name of the file in `cl/`.
+    const fn name(self) -> &'static str {
+        self.parts().1.0
     }
 
     /// The whole text. `#line` makes the compiler's messages name the file and its own lines.
     fn source(self) -> String {
-        let (name, needs_functions, kernels) = self.parts();
-        let functions = if needs_functions { FUNCTIONS.concat() } else { String::new() };
-        format!(
-            "#line 1 \"common.cl\"\n{COMMON}\n#line 1 \"functions.cl\"\n{functions}\n#line 1 \"{name}\"\n{kernels}\n"
-        )
+        let (starts, kernels) = self.parts();
+        let parts = [("common.cl", COMMON)].into_iter().chain(starts.iter().copied()).chain([kernels]);
+        parts.map(|(name, text)| format!("#line 1 \"{name}\"\n{text}\n")).collect()
     }
 
     fn options(self, context: &Context, dtype: DType) -> String {
@@ -148,13 +170,13 @@ fn build(context: &Context, file: File, dtype: DType) -> Result<Program> {
 }
 
 fn log_rebuild(file: File) {
-    eprintln!("opencl: the driver refuses the cached program of {}, which is compiled anew", file.parts().0);
+    eprintln!("opencl: the driver refuses the cached program of {}, which is compiled anew", file.name());
 }
 
 /// The compiler's log, which names file and line.
 fn compiler_failed(context: &Context, file: File, program: &Program, error: &ocl::OclCoreError) -> Error {
     let log = core::get_program_build_info(program, context.device, core::ProgramBuildInfo::BuildLog)
         .map_or_else(|_| error.to_string(), |log| log.to_string());
-    let what = format!("the driver's compiler refused {}:\n{}", file.parts().0, log.trim());
+    let what = format!("the driver's compiler refused {}:\n{}", file.name(), log.trim());
     Error::Failed { device: context.name.clone(), what }
 }

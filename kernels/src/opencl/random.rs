@@ -19,7 +19,7 @@ pub(super) const fn words(address: Address) -> [u32; 8] {
     [low, high, stream, step_low, step_high, 0, 0, 0]
 }
 
-/// `Backend::fill_uniform`.
+/// `fill_uniform`, as declared.
 pub(super) fn fill_uniform(context: &Context, address: Address, mut out: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "fill_uniform";
     let (n, dtype) = (out.len(), common_float(NAME, operands!(out))?);
@@ -27,7 +27,7 @@ pub(super) fn fill_uniform(context: &Context, address: Address, mut out: ViewMut
     launch.output(&mut out).over(n)
 }
 
-/// `Backend::fill_normal`.
+/// `fill_normal`, as declared.
 pub(super) fn fill_normal(context: &Context, address: Address, mut out: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "fill_normal";
     let (n, dtype) = (out.len(), common_float(NAME, operands!(out))?);
@@ -35,7 +35,7 @@ pub(super) fn fill_normal(context: &Context, address: Address, mut out: ViewMut<
     launch.output(&mut out).over(n.div_ceil(QUAD))
 }
 
-/// `Backend::fill_normal_rows`.
+/// `fill_normal_rows`, as declared.
 pub(super) fn fill_normal_rows(context: &Context, noise: RowNoise, mut out: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "fill_normal_rows";
     let quads = noise.rows(NAME, out.len())? * noise.blocks();
@@ -45,7 +45,7 @@ pub(super) fn fill_normal_rows(context: &Context, noise: RowNoise, mut out: View
     launch.output(&mut out).over(quads)
 }
 
-/// `Backend::bernoulli`.
+/// `bernoulli`, as declared.
 pub(super) fn bernoulli(context: &Context, address: Address, x: View<'_>, mut out: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "bernoulli";
     check(NAME, Extent::Like("out", out.len()), operands!(x))?;
@@ -54,7 +54,7 @@ pub(super) fn bernoulli(context: &Context, address: Address, x: View<'_>, mut ou
     launch.input(x).output(&mut out).over(n)
 }
 
-/// `Backend::dropout`.
+/// `dropout`, as declared.
 pub(super) fn dropout(context: &Context, address: Address, rate: f64, x: View<'_>, mut out: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "dropout";
     if !(0.0..=1.0).contains(&rate) {

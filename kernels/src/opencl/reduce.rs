@@ -11,7 +11,7 @@ use crate::{AxisExtent, DType, Reduction, Result, View, ViewMut};
 /// Elements of a part: enough work for a group, and a fixed number, so that the order of a sum depends on its length alone.
 const PART: usize = 4096;
 
-/// `Backend::reduce`.
+/// `reduce`, as declared.
 pub(super) fn reduce(
     context: &Arc<Context>,
     reduction: Reduction,
@@ -85,7 +85,7 @@ fn sum_rows(
     of_parts.input(partial.view()).output(&mut out).sharing_rows(rows, 1)
 }
 
-/// `Backend::sum_of_squares`.
+/// `sum_of_squares`, as declared.
 pub(super) fn sum_of_squares(context: &Arc<Context>, x: View<'_>, out: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "sum_of_squares";
     check(NAME, Extent::Elements(1), operands!(out))?;
@@ -93,7 +93,7 @@ pub(super) fn sum_of_squares(context: &Arc<Context>, x: View<'_>, out: ViewMut<'
     sum_rows(context, NAME, "sum_of_squares", dtype, (1, x.len()), 1.0, x, out)
 }
 
-/// `Backend::extremum_backward`.
+/// `extremum_backward`, as declared.
 pub(super) fn extremum_backward(
     context: &Context,
     extent: AxisExtent,
@@ -112,7 +112,7 @@ pub(super) fn extremum_backward(
     launch.output(&mut grad_x).over_items(count)
 }
 
-/// `Backend::expand`.
+/// `expand`, as declared.
 pub(super) fn expand(
     context: &Context,
     factor: f64,

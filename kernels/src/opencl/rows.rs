@@ -1,4 +1,4 @@
-//! Rows moved about, and conversions between dtypes. Kernels are chosen by the size of an element.
+//! Rows moved about. Kernels are chosen by the size of an element.
 
 use super::context::Context;
 use super::memory::{index_bound, set_index_bound};
@@ -10,7 +10,7 @@ use crate::shape::Block;
 use crate::{DType, Error, Result, View, ViewMut};
 
 /// The float type that files without floats are compiled for.
-const ANY: DType = DType::F32;
+pub(super) const ANY: DType = DType::F32;
 
 /// One of three kernels, by the size of an element.
 const fn by_size(dtype: DType, [one, four, eight]: [&'static str; 3]) -> &'static str {
@@ -34,7 +34,7 @@ fn moved(operation: &'static str, context: &Context, x: View<'_>, out: &ViewMut<
     Ok(x.dtype())
 }
 
-/// `Backend::copy_block`.
+/// `copy_block`, as declared.
 pub(super) fn copy_block(context: &Context, block: Block, x: View<'_>, mut out: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "copy_block";
     if block.rows == 0 || block.width == 0 {
@@ -70,7 +70,7 @@ fn from_element<'a>(out: &'a mut ViewMut<'_>, first: usize) -> ViewMut<'a> {
     out.reborrow().range(first..len)
 }
 
-/// `Backend::transpose`.
+/// `transpose`, as declared.
 pub(super) fn transpose(
     context: &Context,
     batch: usize,
@@ -89,7 +89,7 @@ pub(super) fn transpose(
     launch.input(x).output(&mut out).run([matrix.rows.div_ceil(group), matrix.columns, batch], [group, 1, 1])
 }
 
-/// `Backend::gather_rows`.
+/// `gather_rows`, as declared.
 pub(super) fn gather_rows(
     context: &Context,
     columns: usize,
@@ -108,7 +108,7 @@ pub(super) fn gather_rows(
     launch.input(x).input(indices).output(&mut out).over_rows(columns, rows)
 }
 
-/// `Backend::gather_rows_backward`.
+/// `gather_rows_backward`, as declared.
 pub(super) fn gather_rows_backward(
     context: &Context,
     columns: usize,
@@ -126,7 +126,7 @@ pub(super) fn gather_rows_backward(
     launch.input(indices).input(grad_out).output(&mut grad_x).over_rows(columns, rows)
 }
 
-/// `Backend::repeat_rows`.
+/// `repeat_rows`, as declared.
 pub(super) fn repeat_rows(
     context: &Context,
     matrix: Matrix,
@@ -142,38 +142,6 @@ pub(super) fn repeat_rows(
     let kernel = by_size(dtype, ["repeat_rows_1", "repeat_rows_4", "repeat_rows_8"]);
     let launch = context.launch(NAME, ANY, File::Rows, kernel).count(matrix.columns).count(times);
     launch.input(x).output(&mut out).over_rows(matrix.columns, rows)
-}
-
-/// `Backend::convert`.
-pub(super) fn convert(context: &Context, x: View<'_>, mut out: ViewMut<'_>) -> Result<()> {
-    use DType::{F32, F64, U8, U32};
-    const NAME: &str = "convert";
-    check(NAME, Extent::Like("out", out.len()), operands!(x))?;
-    let n = x.len();
-    let kernel = match (x.dtype(), out.dtype()) {
-        (from, to) if from == to => {
-            let row = Block { rows: 1, width: n, from_stride: n, from_offset: 0, to_stride: n, to_offset: 0 };
-            return copy_block(context, row, x, out);
-        }
-        (F32, F64) => "convert_float_double",
-        (F32, U8) => "convert_float_uchar",
-        (F32, _) => "convert_float_uint",
-        (F64, F32) => "convert_double_float",
-        (F64, U8) => "convert_double_uchar",
-        (F64, _) => "convert_double_uint",
-        (U8, F32) => "convert_uchar_float",
-        (U8, F64) => "convert_uchar_double",
-        (U8, _) => "convert_uchar_uint",
-        (U32, F32) => "convert_uint_float",
-        (U32, F64) => "convert_uint_double",
-        (U32, _) => "convert_uint_uchar",
-    };
-    // A float type of f64 anywhere needs a device that has it, which the launch checks.
-    let dtype = if x.dtype() == F64 || out.dtype() == F64 { F64 } else { ANY };
-    if let (U32, ViewMut::Device(to)) = (out.dtype(), &out) {
-        set_index_bound(to, None);
-    }
-    context.launch(NAME, dtype, File::Rows, kernel).count(n).input(x).output(&mut out).over_items(n)
 }
 
 /// Refuses indices of another type, and those not below `count` (if there is one).

@@ -1,6 +1,7 @@
 //! On every OpenCL device that is present. Without one these tests say so; `tests/run.sh` installs one. Parity is in the package `tests`.
 
 use super::*;
+use crate::backend::{DataMovement, Elementwise};
 use crate::{Device, Error};
 
 /// Each device, opened.

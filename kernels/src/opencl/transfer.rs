@@ -1,13 +1,16 @@
-//! Between host and device: uploads, downloads, fills.
+//! Between host and device (uploads, downloads, fills), and conversions between dtypes.
 
 use ocl::core::{self, Event};
 
 use super::context::Context;
 use super::memory::set_index_bound;
+use super::program::File;
+use super::rows::{ANY, copy_block};
 use crate::check::{Extent, check, operands, unequal_dtypes};
-use crate::{DeviceSlice, DeviceSliceMut, Error, Result, View, ViewMut};
+use crate::shape::Block;
+use crate::{DType, DeviceSlice, DeviceSliceMut, Error, Result, View, ViewMut};
 
-/// `Backend::upload`. Waits for the copy, as the host's memory is only borrowed; data sets and orders of epochs come this way, steps do not.
+/// `upload`, as declared. Waits for the copy, as the host's memory is only borrowed; data sets and orders of epochs come this way, steps do not.
 pub(super) fn upload(context: &Context, host: View<'_>, out: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "upload";
     check(NAME, Extent::Like("out", out.len()), operands!(host))?;
@@ -33,7 +36,7 @@ pub(super) fn upload(context: &Context, host: View<'_>, out: ViewMut<'_>) -> Res
     Ok(())
 }
 
-/// `Backend::download`.
+/// `download`, as declared.
 pub(super) fn download(context: &Context, x: View<'_>, host: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "download";
     check(NAME, Extent::Like("out", host.len()), operands!(x))?;
@@ -55,7 +58,7 @@ pub(super) fn download(context: &Context, x: View<'_>, host: ViewMut<'_>) -> Res
     Ok(())
 }
 
-/// `Backend::fill`.
+/// `fill`, as declared.
 pub(super) fn fill(context: &Context, value: f64, out: ViewMut<'_>) -> Result<()> {
     let out = slice_mut(context, "fill", out)?;
     let slice = out.as_slice();
@@ -71,6 +74,38 @@ pub(super) fn fill(context: &Context, value: f64, out: ViewMut<'_>) -> Result<()
             repeat(context, value as u32, slice)
         }
     }
+}
+
+/// `convert`, as declared.
+pub(super) fn convert(context: &Context, x: View<'_>, mut out: ViewMut<'_>) -> Result<()> {
+    use DType::{F32, F64, U8, U32};
+    const NAME: &str = "convert";
+    check(NAME, Extent::Like("out", out.len()), operands!(x))?;
+    let n = x.len();
+    let kernel = match (x.dtype(), out.dtype()) {
+        (from, to) if from == to => {
+            let row = Block { rows: 1, width: n, from_stride: n, from_offset: 0, to_stride: n, to_offset: 0 };
+            return copy_block(context, row, x, out);
+        }
+        (F32, F64) => "convert_float_double",
+        (F32, U8) => "convert_float_uchar",
+        (F32, _) => "convert_float_uint",
+        (F64, F32) => "convert_double_float",
+        (F64, U8) => "convert_double_uchar",
+        (F64, _) => "convert_double_uint",
+        (U8, F32) => "convert_uchar_float",
+        (U8, F64) => "convert_uchar_double",
+        (U8, _) => "convert_uchar_uint",
+        (U32, F32) => "convert_uint_float",
+        (U32, F64) => "convert_uint_double",
+        (U32, _) => "convert_uint_uchar",
+    };
+    // A float type of f64 anywhere needs a device that has it, which the launch checks.
+    let dtype = if x.dtype() == F64 || out.dtype() == F64 { F64 } else { ANY };
+    if let (U32, ViewMut::Device(to)) = (out.dtype(), &out) {
+        set_index_bound(to, None);
+    }
+    context.launch(NAME, dtype, File::Transfer, kernel).count(n).input(x).output(&mut out).over_items(n)
 }
 
 /// The part of this device's memory that a view for writing shows.

@@ -1,14 +1,7 @@
 //! Parity cases of the convolutions. The references walk over all pairs of positions, without patches, phases or windows.
 
-use super::Primitive;
 use super::case::{Case, Draw, Expected};
 use crate::backend::Convolution;
-
-pub(super) static PRIMITIVES: [Primitive; 3] = [
-    Primitive { name: "conv2d", cases: conv2d },
-    Primitive { name: "conv2d_transpose", cases: conv2d_transpose },
-    Primitive { name: "conv2d_weight_gradient", cases: conv2d_weight_gradient },
-];
 
 /// [batch, height, width, in channels, out channels, kernel height, kernel width, stride].
 const SIZES: [[usize; 8]; 24] = [
@@ -108,7 +101,7 @@ impl Sums {
     }
 }
 
-fn conv2d(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn conv2d(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for (number, sizes) in convolutions().enumerate() {
         let case = Case::new(format!("{sizes:?}")).float(draw.normal(input_len(&sizes)));
@@ -135,7 +128,7 @@ fn conv2d(draw: &mut Draw) -> Vec<Case> {
     cases
 }
 
-fn conv2d_transpose(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn conv2d_transpose(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for (number, sizes) in convolutions().enumerate() {
         let case = Case::new(format!("{sizes:?}")).float(draw.normal(output_len(&sizes)));
@@ -164,7 +157,7 @@ fn conv2d_transpose(draw: &mut Draw) -> Vec<Case> {
     cases
 }
 
-fn conv2d_weight_gradient(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn conv2d_weight_gradient(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for sizes in convolutions() {
         cases.push(

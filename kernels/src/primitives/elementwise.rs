@@ -1,15 +1,7 @@
 //! Parity cases of the primitives that work element by element.
 
-use super::Primitive;
 use super::case::{Case, Draw, Expected, LENGTHS};
 use crate::{BinaryFunction, Broadcast, DerivativeNeeds, Domain, Shape, UnaryFunction};
-
-pub(super) static PRIMITIVES: [Primitive; 4] = [
-    Primitive { name: "unary", cases: unary },
-    Primitive { name: "unary_backward", cases: unary_backward },
-    Primitive { name: "binary", cases: binary },
-    Primitive { name: "scale_and_add", cases: scale_and_add },
-];
 
 /// The functions of one number, and powers that may take another way.
 fn unary_functions() -> impl Iterator<Item = UnaryFunction> {
@@ -121,7 +113,7 @@ fn arguments(draw: &mut Draw, function: UnaryFunction, len: usize) -> Vec<f64> {
     }
 }
 
-fn unary(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn unary(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for function in unary_functions() {
         for len in LENGTHS {
@@ -137,7 +129,7 @@ fn unary(draw: &mut Draw) -> Vec<Case> {
     cases
 }
 
-fn unary_backward(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn unary_backward(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for function in unary_functions() {
         for len in LENGTHS {
@@ -224,7 +216,7 @@ fn operand_index(flat: usize, out: &Shape, operand: &Shape) -> usize {
     index
 }
 
-fn binary(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn binary(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for &function in BinaryFunction::ALL {
         for (left, right) in BROADCASTS {
@@ -252,7 +244,7 @@ fn binary(draw: &mut Draw) -> Vec<Case> {
     cases
 }
 
-fn scale_and_add(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn scale_and_add(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for (a, b) in [(1.0, 1.0), (0.3, 0.7), (-2.5, 1.0), (1.0, 0.0), (0.0, 0.5)] {
         for len in LENGTHS {

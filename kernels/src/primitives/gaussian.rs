@@ -1,23 +1,15 @@
-//! Parity cases of the Gaussian distributions: head, sample, density, divergence.
+//! Parity cases of the Gaussian distributions: head, sample, log-density, KL.
 
-use super::Primitive;
+mod log_ratio;
+mod merge;
+
 use super::case::{Case, Draw, Expected, LENGTHS, MATRICES, sum_factor};
 use super::elementwise::{sigmoid, softplus};
 use crate::backend::{GaussianGradient, GaussianView, Matrix};
 use crate::{View, ViewMut};
 
-pub(super) static PRIMITIVES: [Primitive; 10] = [
-    Primitive { name: "gaussian_head", cases: gaussian_head },
-    Primitive { name: "gaussian_head_backward", cases: gaussian_head_backward },
-    Primitive { name: "reparameterise", cases: reparameterise },
-    Primitive { name: "reparameterise_backward", cases: reparameterise_backward },
-    Primitive { name: "gaussian_log_prob", cases: gaussian_log_prob },
-    Primitive { name: "gaussian_log_prob_backward", cases: gaussian_log_prob_backward },
-    Primitive { name: "standard_normal_log_prob", cases: standard_normal_log_prob },
-    Primitive { name: "standard_normal_log_prob_backward", cases: standard_normal_log_prob_backward },
-    Primitive { name: "gaussian_kl", cases: gaussian_kl },
-    Primitive { name: "gaussian_kl_backward", cases: gaussian_kl_backward },
-];
+pub(super) use log_ratio::*;
+pub(super) use merge::*;
 
 const LN_TAU: f64 = 1.837_877_066_409_345_5;
 
@@ -54,7 +46,7 @@ pub(super) fn matrices() -> impl Iterator<Item = Matrix> {
     MATRICES.into_iter().map(|(rows, columns)| Matrix { rows, columns })
 }
 
-fn gaussian_head(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn gaussian_head(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for (matrix, floor) in matrices().flat_map(|matrix| [(matrix, 0.0), (matrix, 1e-3)]) {
         let (len, columns) = (matrix.element_count(), matrix.columns);
@@ -79,7 +71,7 @@ fn gaussian_head(draw: &mut Draw) -> Vec<Case> {
     cases
 }
 
-fn gaussian_head_backward(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn gaussian_head_backward(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for (matrix, has) in
         matrices().flat_map(|matrix| [[true, true], [true, false], [false, true]].map(|has| (matrix, has)))
@@ -109,7 +101,7 @@ fn gaussian_head_backward(draw: &mut Draw) -> Vec<Case> {
     cases
 }
 
-fn reparameterise(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn reparameterise(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for len in LENGTHS {
         cases.push(
@@ -127,7 +119,7 @@ fn reparameterise(draw: &mut Draw) -> Vec<Case> {
 
 const WANTED: [[bool; 2]; 3] = [[true, true], [true, false], [false, true]];
 
-fn reparameterise_backward(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn reparameterise_backward(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     let wants = WANTED.map(|wanted| (wanted, false)).into_iter().chain([([true, true], true)]);
     for (len, (wanted, add)) in LENGTHS.into_iter().flat_map(|len| wants.clone().map(move |wanted| (len, wanted))) {
@@ -179,7 +171,7 @@ fn repeated_matrices() -> impl Iterator<Item = (Matrix, usize)> {
         .map(|(rows, columns, repeat)| (Matrix { rows, columns }, repeat))
 }
 
-fn gaussian_log_prob(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn gaussian_log_prob(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for (matrix, repeat) in repeated_matrices() {
         let (len, columns) = (matrix.element_count(), matrix.columns);
@@ -203,7 +195,7 @@ fn gaussian_log_prob(draw: &mut Draw) -> Vec<Case> {
     cases
 }
 
-fn gaussian_log_prob_backward(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn gaussian_log_prob_backward(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     let wants = [[true, true, true], [true, false, false], [false, true, false], [false, false, true]];
     for ((matrix, repeat), wanted) in repeated_matrices().flat_map(|case| wants.map(|wanted| (case, wanted))) {
@@ -243,7 +235,7 @@ fn gaussian_log_prob_backward(draw: &mut Draw) -> Vec<Case> {
     cases
 }
 
-fn standard_normal_log_prob(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn standard_normal_log_prob(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for matrix in matrices() {
         cases.push(
@@ -257,7 +249,7 @@ fn standard_normal_log_prob(draw: &mut Draw) -> Vec<Case> {
     cases
 }
 
-fn standard_normal_log_prob_backward(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn standard_normal_log_prob_backward(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for matrix in matrices() {
         let len = matrix.element_count();
@@ -288,7 +280,7 @@ pub(super) fn two_gaussians(draw: &mut Draw, case: Case, len: usize, has_prior: 
     if has_prior { case.float(draw.normal(len)).float(draw.variance(len)) } else { case }
 }
 
-fn gaussian_kl(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn gaussian_kl(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for (matrix, has_prior) in matrices().flat_map(|matrix| [(matrix, true), (matrix, false)]) {
         let case = Case::new(format!("{matrix:?}, prior {has_prior}"));
@@ -309,7 +301,7 @@ fn gaussian_kl(draw: &mut Draw) -> Vec<Case> {
     cases
 }
 
-fn gaussian_kl_backward(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn gaussian_kl_backward(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     let wants = [
         (true, [true; 4]),

@@ -1,15 +1,9 @@
 //! Parity cases of the mixture of discretised logistics. The reference takes three logarithms for a probability, and knows nothing of lanes.
 
-use super::Primitive;
 use super::case::{Case, Draw, Expected};
 use super::elementwise::{sigmoid, softplus};
-use super::reduce::log_sum_exp_value;
+use super::softmax::log_sum_exp_value;
 use crate::backend::LogisticMixture;
-
-pub(super) static PRIMITIVES: [Primitive; 2] = [
-    Primitive { name: "logistic_mixture_log_prob", cases: log_prob },
-    Primitive { name: "logistic_mixture_log_prob_backward", cases: log_prob_backward },
-];
 
 /// [images, repeat, pixels, channels, components, levels].
 const SIZES: [[usize; 6]; 9] = [
@@ -177,7 +171,7 @@ fn pixels(mixture: &LogisticMixture, image: usize, x: &[f64], parameters: &[f64]
     (0..mixture.pixels).map(pixel).collect()
 }
 
-fn log_prob(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn logistic_mixture_log_prob(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for (mixture, case) in mixtures(draw) {
         cases.push(
@@ -197,7 +191,7 @@ fn log_prob(draw: &mut Draw) -> Vec<Case> {
     cases
 }
 
-fn log_prob_backward(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn logistic_mixture_log_prob_backward(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for (mixture, case) in mixtures(draw) {
         cases.push(

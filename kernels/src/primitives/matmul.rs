@@ -1,11 +1,7 @@
 //! Parity cases of the matrix products.
 
-use super::Primitive;
 use super::case::{Case, Draw, Expected, sum_factor};
 use crate::MatmulShape;
-
-pub(super) static PRIMITIVES: [Primitive; 2] =
-    [Primitive { name: "matmul", cases: matmul }, Primitive { name: "matmul_accumulate", cases: matmul_accumulate }];
 
 /// Rows, columns, inner: empty ones, vectors, primes, blocks and their edges.
 const SIZES: [[usize; 3]; 14] = [
@@ -63,7 +59,7 @@ pub(super) fn product(
     out
 }
 
-fn matmul(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn matmul(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for (i, shape) in shapes().enumerate() {
         let case = Case::new(format!("{shape:?}, bias {}", i % 3 != 0))
@@ -79,7 +75,7 @@ fn matmul(draw: &mut Draw) -> Vec<Case> {
     cases
 }
 
-fn matmul_accumulate(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn matmul_accumulate(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for shape in shapes() {
         cases.push(

@@ -1,33 +1,37 @@
 //! The list behind the parity tests: every primitive with its cases and a slow, independent reference.
 //!
-//! [`PRIMITIVES`] has one entry for each method of [`Backend`] that computes; a test compares the two, so that a primitive without a parity
-//! case can't exist. [`check`] runs the list on a device: inputs are rounded to the type under test, uploaded and computed with; every
+//! [`primitives`] lists all that is declared in `backend/`: what is declared as `room::name` has its cases from the function `name` of the
+//! file `room.rs` here, so that a primitive without parity cases does not compile. [`check`] runs the list on a device: inputs are rounded to the type under test, uploaded and computed with; every
 //! element of every output is compared with the f64 reference within the primitive's own bound, and words around each
 //! output must be untouched. Read `case.rs` first, then any of the families.
 
 mod case;
-mod channel;
 mod convolution;
+mod cross_entropy;
 mod elementwise;
+mod gate;
 mod gaussian;
 mod likelihood;
-mod log_ratio;
 mod logistic_mixture;
 mod matmul;
-mod merge;
 mod norm;
 mod optimiser;
+mod pixels;
 mod random;
 mod reduce;
 mod rows;
+mod softmax;
 #[cfg(test)]
 mod tests;
+mod transfer;
+mod weight_norm;
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 pub use case::{Array, Case, Draw, Expected};
 
+use crate::backend::contract;
 use crate::host_memory::CACHE_LINE_BYTES;
 use crate::{Backend, DType, Device, Result, SharedBuffer, View, ViewMut};
 
@@ -45,27 +49,24 @@ impl fmt::Debug for Primitive {
     }
 }
 
-/// The families, each a list of primitives; [`primitives`] walks them.
-pub static PRIMITIVES: [&[Primitive]; 14] = [
-    &rows::PRIMITIVES,
-    &elementwise::PRIMITIVES,
-    &reduce::PRIMITIVES,
-    &matmul::PRIMITIVES,
-    &norm::PRIMITIVES,
-    &channel::PRIMITIVES,
-    &convolution::PRIMITIVES,
-    &gaussian::PRIMITIVES,
-    &log_ratio::PRIMITIVES,
-    &merge::PRIMITIVES,
-    &likelihood::PRIMITIVES,
-    &logistic_mixture::PRIMITIVES,
-    &random::PRIMITIVES,
-    &optimiser::PRIMITIVES,
-];
-
-/// Every primitive.
-pub fn primitives() -> impl Iterator<Item = &'static Primitive> {
-    PRIMITIVES.into_iter().flatten()
+/// Every primitive that is declared.
+#[must_use]
+pub fn primitives() -> Vec<Primitive> {
+    let mut all = Vec::new();
+    macro_rules! list {
+        (
+            $(#[$trait_doc:meta])*
+            trait $trait:ident;
+            $(
+                $(#[$doc:meta])*
+                $room:ident::$name:ident($($argument:ident: $type:ty),+ $(,)?);
+            )+
+        ) => {
+            all.extend([$(Primitive { name: stringify!($name), cases: $room::$name }),+]);
+        };
+    }
+    contract!(list!);
+    all
 }
 
 /// An output that is not what the reference says.
@@ -184,7 +185,7 @@ fn can_run(device: &Device, dtype: DType, case: &Case) -> bool {
 }
 
 fn for_each_case(seed: u64, mut visit: impl FnMut(&'static str, DType, &Case)) {
-    for (stream, primitive) in primitives().enumerate() {
+    for (stream, primitive) in primitives().into_iter().enumerate() {
         let cases = (primitive.cases)(&mut Draw::new(seed, stream as u32));
         for case in &cases {
             visit(primitive.name, DType::F32, case);

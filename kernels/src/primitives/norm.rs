@@ -1,20 +1,10 @@
 //! Parity cases of batch normalisation.
 
-use super::Primitive;
 use super::case::{Case, Draw, Expected, MATRICES};
 use super::elementwise::{derivative, value};
 use super::matmul::{product, shapes};
 use crate::backend::{BatchNorm, BatchNormVectors, BatchStatistics, Matrix, RunningStatistics};
 use crate::{DerivativeNeeds, MatmulShape, UnaryFunction, View};
-
-pub(super) static PRIMITIVES: [Primitive; 6] = [
-    Primitive { name: "column_statistics", cases: column_statistics },
-    Primitive { name: "batch_norm", cases: batch_norm },
-    Primitive { name: "batch_norm_backward", cases: batch_norm_backward },
-    Primitive { name: "normalise", cases: normalise },
-    Primitive { name: "matmul_normalise", cases: matmul_normalise },
-    Primitive { name: "normalise_backward", cases: normalise_backward },
-];
 
 const ACTIVATIONS: [UnaryFunction; 7] = [
     UnaryFunction::Identity,
@@ -53,7 +43,7 @@ fn statistics(matrix: Matrix, x: &[f64]) -> Vec<(Expected, Expected)> {
         .collect()
 }
 
-fn column_statistics(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn column_statistics(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for (rows, columns) in MATRICES.into_iter().filter(|&(rows, _)| rows > 0) {
         let matrix = Matrix { rows, columns };
@@ -97,7 +87,7 @@ fn activated(norm: &BatchNorm, a: Expected) -> Expected {
     Expected { value: y.value, scale: y.scale + a.scale }
 }
 
-fn batch_norm(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn batch_norm(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     let weights = [None, Some(0.1), Some(1.0)];
     for (norm, weight) in norms().into_iter().flat_map(|norm| weights.map(|weight| (norm, weight))) {
@@ -176,7 +166,7 @@ fn vectors<'a>(x: &[View<'a>]) -> BatchNormVectors<'a> {
     BatchNormVectors { mean: x[1], variance: x[2], scale: x[3], shift: x[4] }
 }
 
-fn normalise(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn normalise(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for norm in norms() {
         let columns = norm.matrix.columns;
@@ -197,7 +187,7 @@ fn normalise(draw: &mut Draw) -> Vec<Case> {
     cases
 }
 
-fn matmul_normalise(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn matmul_normalise(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for (shape, activation) in shapes().zip(ACTIVATIONS.into_iter().cycle()) {
         let MatmulShape { rows, columns, inner, .. } = shape;
@@ -323,11 +313,11 @@ fn backward_cases(draw: &mut Draw, statistics_are_constant: bool) -> Vec<Case> {
     cases
 }
 
-fn batch_norm_backward(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn batch_norm_backward(draw: &mut Draw) -> Vec<Case> {
     backward_cases(draw, false)
 }
 
-fn normalise_backward(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn normalise_backward(draw: &mut Draw) -> Vec<Case> {
     backward_cases(draw, true)
 }
 

@@ -1,49 +1,9 @@
 //! Parity cases of the steps of optimisers.
 
-use super::Primitive;
 use super::case::{Case, Draw, Expected, LENGTHS};
 use crate::backend::{AdamStep, AdamaxStep, Clipping};
 
-pub(super) static PRIMITIVES: [Primitive; 5] = [
-    Primitive { name: "sum_of_squares", cases: sum_of_squares },
-    Primitive { name: "clip_gradient", cases: clip_gradient },
-    Primitive { name: "adam", cases: adam },
-    Primitive { name: "adamax", cases: adamax },
-    Primitive { name: "sgd", cases: sgd },
-];
-
-fn sum_of_squares(draw: &mut Draw) -> Vec<Case> {
-    let mut cases = Vec::new();
-    for len in LENGTHS {
-        cases.push(
-            Case::new(format!("length {len}"))
-                .float(draw.normal(len))
-                .output(1)
-                .call(|device, x, out| device.sum_of_squares(x[0], out[0].reborrow()))
-                // Summed in f64: an f32 shows little more than its own rounding, however long the sum.
-                .expect(|x, _| {
-                    vec![vec![Expected::ulps(
-                        compensated_sum(x[0].iter().map(|x| x * x)),
-                        4.0 + (x[0].len() as f64).sqrt() / 16.0,
-                    )]]
-                }),
-        );
-    }
-    cases
-}
-
-/// A sum that carries what each addition lost (Neumaier 1974), so that its own error does not show.
-fn compensated_sum(terms: impl Iterator<Item = f64>) -> f64 {
-    let (mut sum, mut lost) = (0.0, 0.0);
-    for term in terms {
-        let next: f64 = sum + term;
-        lost += if f64::abs(sum) >= f64::abs(term) { (sum - next) + term } else { (term - next) + sum };
-        sum = next;
-    }
-    sum + lost
-}
-
-fn clip_gradient(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn clip_gradient(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for (norm_limit, element_limit) in
         [(5.0, f64::INFINITY), (f64::INFINITY, 0.5), (1e4, 1e4), (2.0, 0.01), (f64::INFINITY, f64::INFINITY)]
@@ -83,7 +43,7 @@ fn moving_average(decay: f64, old: f64, new: f64) -> Expected {
     }
 }
 
-fn adam(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn adam(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for (beta_1, beta_2, limits) in [(0.9, 0.999, None), (0.5, 0.99, None), (0.9, 0.999, Some((2.0, 0.01)))] {
         let step = AdamStep { corrected_rate: 3e-3, beta_1, beta_2, epsilon: 1e-8 };
@@ -133,7 +93,7 @@ fn adam(draw: &mut Draw) -> Vec<Case> {
     cases
 }
 
-fn adamax(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn adamax(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for len in LENGTHS {
         let step = AdamaxStep { corrected_rate: 2e-3, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-8 };
@@ -170,7 +130,7 @@ fn adamax(draw: &mut Draw) -> Vec<Case> {
     cases
 }
 
-fn sgd(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn sgd(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for (rate, momentum) in [(0.1, 0.9), (0.01, 0.0)] {
         for len in LENGTHS {

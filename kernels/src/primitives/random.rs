@@ -1,21 +1,12 @@
 //! Parity cases of the random numbers: the words are identical everywhere, the floats within a bound of the f64 formula.
 
-use super::Primitive;
 use super::case::{Case, Draw, Expected, LENGTHS};
 use crate::backend::RowNoise;
 use crate::rng::{Address, normal_at, uniform_at};
 
-pub(super) static PRIMITIVES: [Primitive; 5] = [
-    Primitive { name: "fill_uniform", cases: fill_uniform },
-    Primitive { name: "fill_normal", cases: fill_normal },
-    Primitive { name: "fill_normal_rows", cases: fill_normal_rows },
-    Primitive { name: "bernoulli", cases: bernoulli },
-    Primitive { name: "dropout", cases: dropout },
-];
-
 const TWO_32: f64 = 4_294_967_296.0;
 
-fn fill_uniform(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn fill_uniform(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for len in LENGTHS {
         let address = draw.address();
@@ -31,7 +22,7 @@ fn fill_uniform(draw: &mut Draw) -> Vec<Case> {
     cases
 }
 
-fn fill_normal(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn fill_normal(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for len in LENGTHS {
         let address = draw.address();
@@ -51,7 +42,7 @@ fn normal(address: &Address, element: usize) -> Expected {
     Expected { value, scale: 8.0 * value.abs() + 28.0 }
 }
 
-fn fill_normal_rows(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn fill_normal_rows(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for (examples, samples, columns) in [(0, 1, 3), (1, 1, 1), (3, 2, 5), (2, 7, 16), (5, 3, 67), (41, 13, 4)] {
         // Some steps carry from the lower word to the upper one.
@@ -75,7 +66,7 @@ fn fill_normal_rows(draw: &mut Draw) -> Vec<Case> {
     cases
 }
 
-fn bernoulli(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn bernoulli(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for len in LENGTHS {
         let address = draw.address();
@@ -97,7 +88,7 @@ fn bernoulli(draw: &mut Draw) -> Vec<Case> {
     cases
 }
 
-fn dropout(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn dropout(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for (len, rate) in LENGTHS.into_iter().flat_map(|len| [(len, 0.0), (len, 0.3)]) {
         let address = draw.address();

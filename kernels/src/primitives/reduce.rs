@@ -1,20 +1,7 @@
 //! Parity cases of the primitives along an axis.
 
-use super::Primitive;
-use super::case::{Case, Draw, Expected, sum_factor};
+use super::case::{Case, Draw, Expected, LENGTHS};
 use crate::{AxisExtent, Reduction};
-
-pub(super) static PRIMITIVES: [Primitive; 9] = [
-    Primitive { name: "reduce", cases: reduce },
-    Primitive { name: "extremum_backward", cases: extremum_backward },
-    Primitive { name: "expand", cases: expand },
-    Primitive { name: "log_sum_exp", cases: log_sum_exp },
-    Primitive { name: "log_sum_exp_backward", cases: log_sum_exp_backward },
-    Primitive { name: "softmax", cases: softmax },
-    Primitive { name: "softmax_backward", cases: softmax_backward },
-    Primitive { name: "log_softmax", cases: log_softmax },
-    Primitive { name: "log_softmax_backward", cases: log_softmax_backward },
-];
 
 /// Sums along rows, down columns, in the middle; long axes and short; `true` where the axis is empty.
 const EXTENTS: [([usize; 3], bool); 15] = [
@@ -35,33 +22,33 @@ const EXTENTS: [([usize; 3], bool); 15] = [
     ([3, 0, 2], true),
 ];
 
-fn extents(with_empty: bool) -> impl Iterator<Item = AxisExtent> {
+pub(super) fn extents(with_empty: bool) -> impl Iterator<Item = AxisExtent> {
     EXTENTS
         .into_iter()
         .filter(move |&(_, is_empty)| with_empty || !is_empty)
         .map(|([outer, axis, inner], _)| AxisExtent { outer, axis, inner })
 }
 
-const fn whole(extent: AxisExtent) -> usize {
+pub(super) const fn whole(extent: AxisExtent) -> usize {
     extent.outer * extent.axis * extent.inner
 }
 
-const fn reduced(extent: AxisExtent) -> usize {
+pub(super) const fn reduced(extent: AxisExtent) -> usize {
     extent.outer * extent.inner
 }
 
 /// Position in `x` of element `a` along the axis, for result `i`.
-const fn position(extent: AxisExtent, i: usize, a: usize) -> usize {
+pub(super) const fn position(extent: AxisExtent, i: usize, a: usize) -> usize {
     (i / extent.inner * extent.axis + a) * extent.inner + i % extent.inner
 }
 
 /// The elements of `x` behind result `i`.
-fn along<'a>(extent: AxisExtent, i: usize, x: &'a [f64]) -> impl Iterator<Item = f64> + Clone + 'a {
+pub(super) fn along<'a>(extent: AxisExtent, i: usize, x: &'a [f64]) -> impl Iterator<Item = f64> + Clone + 'a {
     (0..extent.axis).map(move |a| x[position(extent, i, a)])
 }
 
 /// An array of the whole shape from a function of the result's index and the position in the whole.
-fn for_whole(extent: AxisExtent, mut element: impl FnMut(usize, usize) -> Expected) -> Vec<Expected> {
+pub(super) fn for_whole(extent: AxisExtent, mut element: impl FnMut(usize, usize) -> Expected) -> Vec<Expected> {
     let mut out = vec![Expected::exact(0.0); whole(extent)];
     for i in 0..reduced(extent) {
         for a in 0..extent.axis {
@@ -85,7 +72,7 @@ fn reduce_value(reduction: Reduction, x: impl Iterator<Item = f64> + Clone, coun
     }
 }
 
-fn reduce(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn reduce(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for reduction in [Reduction::Sum, Reduction::Mean, Reduction::Maximum, Reduction::Minimum] {
         for extent in extents(true) {
@@ -107,7 +94,7 @@ fn reduce(draw: &mut Draw) -> Vec<Case> {
     cases
 }
 
-fn extremum_backward(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn extremum_backward(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for (extent, reduction) in
         extents(false).flat_map(|extent| [(extent, Reduction::Maximum), (extent, Reduction::Minimum)])
@@ -136,7 +123,7 @@ fn extremum_backward(draw: &mut Draw) -> Vec<Case> {
     cases
 }
 
-fn expand(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn expand(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for (extent, factor) in extents(true).flat_map(|extent| [(extent, 1.0), (extent, 1.0 / 7.0)]) {
         cases.push(
@@ -150,166 +137,33 @@ fn expand(draw: &mut Draw) -> Vec<Case> {
     cases
 }
 
-/// ln Σ exp, with an error of the sum's and of the largest exponent.
-pub(super) fn log_sum_exp_value(x: impl Iterator<Item = f64> + Clone) -> Expected {
-    let largest = x.clone().fold(f64::NEG_INFINITY, f64::max);
-    if largest == f64::NEG_INFINITY {
-        return Expected::exact(largest);
-    }
-    let count = x.clone().count();
-    let value = largest + x.map(|x| (x - largest).exp()).sum::<f64>().ln();
-    Expected { value, scale: 2.0 * (largest.abs() + value.abs()) + sum_factor(count) + 4.0 }
-}
-
-/// Ordinary numbers, with one row of large ones.
-fn logits(draw: &mut Draw, len: usize) -> Vec<f64> {
-    draw.normal(len).into_iter().enumerate().map(|(i, x)| if i % 11 == 0 { 40.0 * x } else { 2.0 * x }).collect()
-}
-
-fn log_sum_exp(draw: &mut Draw) -> Vec<Case> {
+pub(super) fn sum_of_squares(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
-    for extent in extents(false) {
-        for is_empty_mass in [false, true] {
-            let x = if is_empty_mass { vec![f64::NEG_INFINITY; whole(extent)] } else { logits(draw, whole(extent)) };
-            cases.push(
-                Case::new(format!("all −∞ {is_empty_mass}, {extent:?}"))
-                    .float(x)
-                    .output(reduced(extent))
-                    .call(move |device, x, out| device.log_sum_exp(extent, x[0], out[0].reborrow()))
-                    .expect(move |x, _| {
-                        vec![(0..reduced(extent)).map(|i| log_sum_exp_value(along(extent, i, &x[0]))).collect()]
-                    }),
-            );
-        }
-    }
-    cases
-}
-
-fn log_sum_exp_backward(draw: &mut Draw) -> Vec<Case> {
-    let mut cases = Vec::new();
-    for extent in extents(false) {
-        let mut x = logits(draw, whole(extent));
-        (0..extent.axis.min(whole(extent))).for_each(|a| x[position(extent, 0, a)] = f64::NEG_INFINITY);
-        let out = (0..reduced(extent)).map(|i| log_sum_exp_value(along(extent, i, &x)).value).collect();
+    for len in LENGTHS {
         cases.push(
-            Case::new(format!("{extent:?}"))
-                .float(x)
-                .float(out)
-                .float(draw.normal(reduced(extent)))
-                .output(whole(extent))
-                .call(move |device, x, o| device.log_sum_exp_backward(extent, x[0], x[1], x[2], o[0].reborrow()))
-                .expect(move |x, _| {
-                    let element = |i: usize, at: usize| {
-                        let difference = x[0][at] - x[1][i];
-                        let value = x[2][i] * difference.exp();
-                        if x[1][i] == f64::NEG_INFINITY {
-                            Expected::exact(0.0)
-                        } else {
-                            Expected::ulps(value, 6.0 + difference.abs())
-                        }
-                    };
-                    vec![for_whole(extent, element)]
+            Case::new(format!("length {len}"))
+                .float(draw.normal(len))
+                .output(1)
+                .call(|device, x, out| device.sum_of_squares(x[0], out[0].reborrow()))
+                // Summed in f64: an f32 shows little more than its own rounding, however long the sum.
+                .expect(|x, _| {
+                    vec![vec![Expected::ulps(
+                        compensated_sum(x[0].iter().map(|x| x * x)),
+                        4.0 + (x[0].len() as f64).sqrt() / 16.0,
+                    )]]
                 }),
         );
     }
     cases
 }
 
-fn softmax(draw: &mut Draw) -> Vec<Case> {
-    let mut cases = Vec::new();
-    for extent in extents(false) {
-        cases.push(
-            Case::new(format!("{extent:?}"))
-                .float(logits(draw, whole(extent)))
-                .output(whole(extent))
-                .call(move |device, x, out| device.softmax(extent, x[0], out[0].reborrow()))
-                .expect(move |x, _| {
-                    let sums: Vec<_> =
-                        (0..reduced(extent)).map(|i| log_sum_exp_value(along(extent, i, &x[0])).value).collect();
-                    let element = |i: usize, at: usize| {
-                        let difference = x[0][at] - sums[i];
-                        Expected::ulps(
-                            difference.exp(),
-                            sum_factor(extent.axis) + 6.0 + 2.0 * (x[0][at].abs() + sums[i].abs()),
-                        )
-                    };
-                    vec![for_whole(extent, element)]
-                }),
-        );
+/// A sum that carries what each addition lost (Neumaier 1974), so that its own error does not show.
+fn compensated_sum(terms: impl Iterator<Item = f64>) -> f64 {
+    let (mut sum, mut lost) = (0.0, 0.0);
+    for term in terms {
+        let next: f64 = sum + term;
+        lost += if f64::abs(sum) >= f64::abs(term) { (sum - next) + term } else { (term - next) + sum };
+        sum = next;
     }
-    cases
-}
-
-fn softmax_backward(draw: &mut Draw) -> Vec<Case> {
-    let mut cases = Vec::new();
-    for extent in extents(false) {
-        cases.push(
-            Case::new(format!("{extent:?}"))
-                .float(draw.uniform(0.0, 2.0 / extent.axis as f64, whole(extent)))
-                .float(draw.normal(whole(extent)))
-                .output(whole(extent))
-                .call(move |device, x, out| device.softmax_backward(extent, x[0], x[1], out[0].reborrow()))
-                .expect(move |x, _| {
-                    let (out, grad_out) = (&x[0], &x[1]);
-                    let terms = |i| along(extent, i, out).zip(along(extent, i, grad_out)).map(|(out, g)| out * g);
-                    let sums: Vec<_> = (0..reduced(extent)).map(|i| Expected::sum(terms(i))).collect();
-                    let element = |i: usize, at: usize| Expected {
-                        value: out[at] * (grad_out[at] - sums[i].value),
-                        scale: out[at].abs() * (4.0 * (grad_out[at].abs() + sums[i].value.abs()) + sums[i].scale),
-                    };
-                    vec![for_whole(extent, element)]
-                }),
-        );
-    }
-    cases
-}
-
-fn log_softmax(draw: &mut Draw) -> Vec<Case> {
-    let mut cases = Vec::new();
-    for extent in extents(false) {
-        cases.push(
-            Case::new(format!("{extent:?}"))
-                .float(logits(draw, whole(extent)))
-                .output(whole(extent))
-                .call(move |device, x, out| device.log_softmax(extent, x[0], out[0].reborrow()))
-                .expect(move |x, _| {
-                    let sums: Vec<_> =
-                        (0..reduced(extent)).map(|i| log_sum_exp_value(along(extent, i, &x[0]))).collect();
-                    let element = |i: usize, at: usize| Expected {
-                        value: x[0][at] - sums[i].value,
-                        scale: 2.0 * (x[0][at].abs() + sums[i].value.abs()) + sums[i].scale,
-                    };
-                    vec![for_whole(extent, element)]
-                }),
-        );
-    }
-    cases
-}
-
-fn log_softmax_backward(draw: &mut Draw) -> Vec<Case> {
-    let mut cases = Vec::new();
-    for extent in extents(false) {
-        cases.push(
-            Case::new(format!("{extent:?}"))
-                .float(draw.uniform(-6.0, 0.0, whole(extent)))
-                .float(draw.normal(whole(extent)))
-                .output(whole(extent))
-                .call(move |device, x, out| device.log_softmax_backward(extent, x[0], x[1], out[0].reborrow()))
-                .expect(move |x, _| {
-                    let (out, grad_out) = (&x[0], &x[1]);
-                    let sums: Vec<_> =
-                        (0..reduced(extent)).map(|i| Expected::sum(along(extent, i, grad_out))).collect();
-                    let element = |i: usize, at: usize| {
-                        let weight = out[at].exp();
-                        let value = grad_out[at] - weight * sums[i].value;
-                        Expected {
-                            value,
-                            scale: 2.0 * grad_out[at].abs() + weight * (sums[i].scale + 8.0 * sums[i].value.abs()),
-                        }
-                    };
-                    vec![for_whole(extent, element)]
-                }),
-        );
-    }
-    cases
+    sum + lost
 }

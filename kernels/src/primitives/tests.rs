@@ -1,38 +1,7 @@
-//! The list is complete, and the checker finds what is wrong.
+//! The checker finds what is wrong.
 
 use super::*;
 use crate::UnaryFunction;
-
-/// Methods of the contract that have no parity case: they only describe, or the checker itself is made of them.
-const WITHOUT_CASES: [&str; 10] = [
-    "name",
-    "description",
-    "supports",
-    "statistics",
-    "finish",
-    "profile",
-    "allocate",
-    "release_free",
-    "upload",
-    "download",
-];
-
-#[test]
-fn every_method_of_the_contract_has_cases() {
-    let contract = [
-        ("pub trait Backend", include_str!("../backend.rs")),
-        ("pub trait Convolutional", include_str!("../backend/convolutional.rs")),
-    ];
-    let bodies = contract.map(|(name, text)| text.split_once(name).expect("the trait is there").1);
-    let lines = bodies.iter().flat_map(|body| body.lines());
-    let declared =
-        lines.filter_map(|line| line.trim_start().strip_prefix("fn ")).filter_map(|line| line.split('(').next());
-    let mut declared: Vec<&str> = declared.filter(|name| !WITHOUT_CASES.contains(name)).collect();
-    let mut listed: Vec<&str> = primitives().map(|primitive| primitive.name).collect();
-    declared.sort_unstable();
-    listed.sort_unstable();
-    assert_eq!(declared, listed);
-}
 
 #[test]
 fn every_primitive_has_more_than_one_case() {

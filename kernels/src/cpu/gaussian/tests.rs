@@ -1,9 +1,5 @@
 //! Gaussian primitives against f64: values by the formulas of the contract, adjoints by differences of those values.
 
-use super::super::kl::{gaussian_kl, gaussian_kl_backward};
-use super::super::merge::{
-    gaussian_head, gaussian_head_backward, merge, merge_backward, reparameterise, reparameterise_backward,
-};
 use super::super::testing::{assert_close, normals, positives, same_on_any_threads, widened};
 use super::*;
 

@@ -11,7 +11,7 @@ use super::inverse_deviation;
 use crate::backend::{BatchNorm, BatchNormVectors};
 use crate::{Result, View, ViewMut};
 
-/// `Backend::batch_norm_backward`.
+/// `batch_norm_backward`, as declared.
 pub(in crate::cpu) fn batch_norm_backward(
     norm: &BatchNorm,
     x: View<'_>,
@@ -24,7 +24,7 @@ pub(in crate::cpu) fn batch_norm_backward(
     backward("batch_norm_backward", true, norm, x, vectors, grad_out, grad_x, grad_scale, grad_shift)
 }
 
-/// `Backend::normalise_backward`.
+/// `normalise_backward`, as declared.
 pub(in crate::cpu) fn normalise_backward(
     norm: &BatchNorm,
     x: View<'_>,

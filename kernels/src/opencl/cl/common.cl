@@ -80,6 +80,9 @@ typedef JOIN(uint, VW) UV;
 
 #define IN(name) global const REAL *restrict name, const ulong name##_first
 #define OUT(name) global REAL *restrict name, const ulong name##_first
+// The same of another type.
+#define ARRAY_IN(type, name) global const type *restrict name, const ulong name##_first
+#define ARRAY_OUT(type, name) global type *restrict name, const ulong name##_first
 // An array that may be absent: the host then passes a null pointer.
 #define MAYBE_IN(name) global const REAL *name, const ulong name##_first
 #define MAYBE_OUT(name) global REAL *name, const ulong name##_first
@@ -170,6 +173,19 @@ static inline WIDE row_sum(const WIDE value, local WIDE *scratch) {
 }
 #endif
 
+// Sums `term` over the columns of a row; `finish` makes the result of the sum, `total`.
+#define SUM_ROW(term, finish)                                                                                          \
+    ROW_SCRATCH(scratch)                                                                                               \
+    const size_t row = get_global_id(1);                                                                               \
+    WIDE_V sum = (WIDE_V)(0);                                                                                          \
+    for (size_t c = VW * get_local_id(0); c < columns; c += VW * LANES) {                                              \
+        const size_t left = columns - c, at = row * columns + c;                                                       \
+        sum += TO_WIDE(existing(term, left));                                                                          \
+    }                                                                                                                  \
+    const WIDE total = ROW_SUM(WIDE_SUM(sum), scratch);                                                                \
+    if (get_local_id(0) == 0)                                                                                          \
+        out[row] = (REAL)(finish);
+
 // The sum of one vector of each work-item that shares a column, the same in all of them.
 #if ROW_LANES == 1
 #define COLUMN_SCRATCH(name)
@@ -190,3 +206,18 @@ static inline V column_sum(const V value, local V *scratch) {
     return scratch[column];
 }
 #endif
+
+// m + ln Σ_a exp(x[a] − m) with m the largest; m itself where it is infinite or NaN.
+static inline REAL log_sum_exp_of(global const REAL *column, const uint axis, const uint inner) {
+    REAL largest = -INFINITY;
+    for (size_t a = 0; a < axis; a++) {
+        const REAL value = column[a * inner];
+        largest = value > largest || value != value ? value : largest;
+    }
+    if (isinf(largest) || isnan(largest))
+        return largest;
+    REAL sum = 0;
+    for (size_t a = 0; a < axis; a++)
+        sum += exp(column[a * inner] - largest);
+    return largest + log(sum);
+}

@@ -1,4 +1,4 @@
-// What a ladder does with diagonal Gaussians: heads that make them, samples, two merged into one, densities, divergences, and all adjoints.
+// What a ladder does with diagonal Gaussians: heads that make them, samples, two merged into one, densities, KL, and all adjoints.
 //
 // Element-wise kernels: a work-item for each VW elements. Kernels with one result for each row: LANES work-items share a row;
 // launch (LANES, rows), groups of (LANES, 1). Kernels over [rows, columns] that need the row: launch (columns by VW, rows).
@@ -95,19 +95,6 @@ kernel void merge_backward(const uint n, IN(m1), IN(v1), IN(m2), IN(v2), MAYBE_I
     if (grad_v2)
         store(gv * weight_2 * weight_2 - pull * weight_2, grad_v2 + grad_v2_first + i, left);
 }
-
-// Sums `term` over the columns of a row; `finish` makes the result of the sum, `total`.
-#define SUM_ROW(term, finish)                                                                                          \
-    ROW_SCRATCH(scratch)                                                                                               \
-    const size_t row = get_global_id(1);                                                                               \
-    WIDE_V sum = (WIDE_V)(0);                                                                                          \
-    for (size_t c = VW * get_local_id(0); c < columns; c += VW * LANES) {                                              \
-        const size_t left = columns - c, at = row * columns + c;                                                       \
-        sum += TO_WIDE(existing(term, left));                                                                          \
-    }                                                                                                                  \
-    const WIDE total = ROW_SUM(WIDE_SUM(sum), scratch);                                                                \
-    if (get_local_id(0) == 0)                                                                                          \
-        out[row] = (REAL)(finish);
 
 static inline V log_prob_term(const V x, const V mean, const V variance) {
     return log(variance) + (x - mean) * (x - mean) / variance;
@@ -250,24 +237,4 @@ kernel void gaussian_log_ratio_backward(const uint columns, IN(z), IN(mq), IN(vq
         store(-grad * p_slope, grad_mp + grad_mp_first + at, left);
     if (grad_vp)
         store(half_grad * (p_precision - p_slope * p_slope), grad_vp + grad_vp_first + at, left);
-}
-
-static inline V bernoulli_term(const V x, const V logit) { return x * logit - softplus_of(logit); }
-
-// out[r] = Σ_c x·l − softplus(l) for logits l, with row r div repeat of x
-kernel void bernoulli_log_prob(const uint columns, const uint repeat, IN(x), IN(logits), OUT(out)) {
-    GO(x), GO(logits), GO(out);
-    x += get_global_id(1) / repeat * columns;
-    SUM_ROW(bernoulli_term(load(x + c, left), load(logits + at, left)), total)
-}
-
-// grad_logits[r, c] = grad_out[r] · (x − sigmoid(l)). Launch: (columns by VW, rows).
-kernel void bernoulli_log_prob_backward(const uint columns, const uint repeat, IN(x), IN(logits), IN(grad_out),
-                                        OUT(grad_logits)) {
-    const size_t c = VW * get_global_id(0), row = get_global_id(1), at = row * columns + c, left = columns - c;
-    if (c >= columns)
-        return;
-    GO(x), GO(logits), GO(grad_out), GO(grad_logits);
-    const V difference = load(x + row / repeat * columns + c, left) - sigmoid_of(load(logits + at, left));
-    store(grad_out[row] * difference, grad_logits + at, left);
 }

@@ -1,21 +1,6 @@
-// Log-sum-exp and softmax along an axis, their adjoints, and the cross-entropy of labels. x is seen as [outer, axis, inner].
+// Log-sum-exp and softmax along an axis, and their adjoints. x is seen as [outer, axis, inner].
 //
-// Launch: a work-item for each (o, i), which walks its axis. These serve importance samples and classes: few and short.
-
-// m + ln Σ_a exp(x[a] − m) with m the largest; m itself where it is infinite or NaN.
-static inline REAL log_sum_exp_of(global const REAL *column, const uint axis, const uint inner) {
-    REAL largest = -INFINITY;
-    for (size_t a = 0; a < axis; a++) {
-        const REAL value = column[a * inner];
-        largest = value > largest || value != value ? value : largest;
-    }
-    if (isinf(largest) || isnan(largest))
-        return largest;
-    REAL sum = 0;
-    for (size_t a = 0; a < axis; a++)
-        sum += exp(column[a * inner] - largest);
-    return largest + log(sum);
-}
+// Launch: a work-item for each (o, i), which walks its axis. These serve importance samples: few and short.
 
 #define COLUMN_OF(at) ((at) / inner * axis * inner + (at) % inner)
 
@@ -106,27 +91,4 @@ kernel void log_softmax_backward(const uint count, const uint axis, const uint i
         const size_t i = start + a * inner;
         grad_x[i] = grad_out[i] - exp(out[i]) * (REAL)total;
     }
-}
-
-// out[r] = log_sum_exp_c logits[r, c] − logits[r, labels[r]]. The host has checked the labels. Launch: a work-item for each row.
-kernel void cross_entropy(const uint rows, const uint columns, IN(logits), global const uint *restrict labels,
-                          const ulong labels_first, OUT(out)) {
-    const size_t row = get_global_id(0);
-    if (row >= rows)
-        return;
-    GO(logits), GO(labels), GO(out);
-    out[row] = log_sum_exp_of(logits + row * columns, columns, 1) - logits[row * columns + labels[row]];
-}
-
-// grad_logits[r, c] = grad_out[r] · (softmax(logits)[r, c] − [c = labels[r]])
-kernel void cross_entropy_backward(const uint rows, const uint columns, IN(logits), global const uint *restrict labels,
-                                   const ulong labels_first, IN(grad_out), OUT(grad_logits)) {
-    const size_t row = get_global_id(0);
-    if (row >= rows)
-        return;
-    GO(logits), GO(labels), GO(grad_out), GO(grad_logits);
-    logits += row * columns, grad_logits += row * columns;
-    const REAL normaliser = log_sum_exp_of(logits, columns, 1), grad = grad_out[row];
-    for (uint c = 0; c < columns; c++)
-        grad_logits[c] = grad * exp(logits[c] - normaliser) - (c == labels[row] ? grad : (REAL)0);
 }

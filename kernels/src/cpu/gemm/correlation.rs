@@ -121,7 +121,7 @@ impl Correlation {
     }
 }
 
-/// A convolution of `x`: [`crate::Convolutional::conv2d`] for slices of the right lengths.
+/// A convolution of `x`: [`crate::backend::Convolutions::conv2d`] for slices of the right lengths.
 ///
 /// **Accuracy.** As [`super::matmul`]. The bits don't depend on the number of threads.
 /// **Workspace.** For each thread a block of the weight and a band of the map: 1 MiB and 128 KiB, or what one row of positions needs.

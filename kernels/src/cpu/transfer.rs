@@ -15,7 +15,7 @@ fn copy_slice<T: Copy + Send + Sync>(x: &[T], out: &mut [T]) {
     for_each_block(out.len(), LIGHT, (x, out), |_, (x, out)| out.copy_from_slice(x));
 }
 
-/// `Backend::fill`.
+/// `fill`, as declared.
 pub(super) fn fill(value: f64, out: ViewMut<'_>) -> Result<()> {
     on_host("fill", operands!(out))?;
     match out {
@@ -56,7 +56,7 @@ macro_rules! number {
 
 number!(f32, f64, u8, u32);
 
-/// `Backend::convert`.
+/// `convert`, as declared.
 pub(super) fn convert(x: View<'_>, out: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "convert";
     if x.dtype() == out.dtype() {

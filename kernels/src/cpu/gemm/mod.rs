@@ -74,7 +74,8 @@
 //! # Example
 //!
 //! ```
-//! use rung_kernels::cpu::matmul::{Epilogue, MatmulShape, matmul};
+//! use rung_kernels::MatmulShape;
+//! use rung_kernels::cpu::gemm::{Epilogue, matmul};
 //!
 //! // One row of two numbers times a weight matrix stored [3, 2], plus a bias.
 //! let shape = MatmulShape { rows: 1, columns: 3, inner: 2, left_transposed: false, right_transposed: true };
@@ -109,51 +110,10 @@ mod split;
 mod tests;
 
 use super::parallel::ColumnsMut;
+use crate::MatmulShape;
 use element::Element;
 
 pub(in crate::cpu) use correlation::{convolve, convolve_transposed, correlate_weight};
-
-/// op(left) · op(right), where op transposes the stored matrix if its flag is set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct MatmulShape {
-    /// Rows of the product, `m`.
-    pub rows: usize,
-    /// Columns of the product, `n`.
-    pub columns: usize,
-    /// Length of the sum behind each element, `k`.
-    pub inner: usize,
-    /// The left matrix is stored `[inner, rows]` instead of `[rows, inner]`.
-    pub left_transposed: bool,
-    /// The right matrix is stored `[columns, inner]` instead of `[inner, columns]`.
-    pub right_transposed: bool,
-}
-
-impl MatmulShape {
-    /// The product of matrices that are stored as they are multiplied.
-    pub fn plain(rows: usize, columns: usize, inner: usize) -> Self {
-        Self { rows, columns, inner, left_transposed: false, right_transposed: false }
-    }
-
-    /// Multiply-adds of the product.
-    pub fn multiply_adds(&self) -> usize {
-        self.rows * self.columns * self.inner
-    }
-
-    /// Elements of the left matrix.
-    pub fn left_len(&self) -> usize {
-        self.rows * self.inner
-    }
-
-    /// Elements of the right matrix.
-    pub fn right_len(&self) -> usize {
-        self.inner * self.columns
-    }
-
-    /// Elements of the product.
-    pub fn out_len(&self) -> usize {
-        self.rows * self.columns
-    }
-}
 
 /// What happens to a sum on its way into `out`.
 #[derive(Clone, Copy)]

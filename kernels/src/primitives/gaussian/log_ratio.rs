@@ -1,16 +1,10 @@
 //! Parity cases of the log-ratio of two Gaussians at a sample.
 
-use super::Primitive;
-use super::case::{Case, Draw, Expected};
-use super::gaussian::{gaussian, gradient, matrices, of_terms, prior, row_sums, select, two_gaussians};
+use super::{gaussian, gradient, matrices, of_terms, prior, row_sums, select, two_gaussians};
 use crate::ViewMut;
+use crate::primitives::case::{Case, Draw, Expected};
 
-pub(super) static PRIMITIVES: [Primitive; 2] = [
-    Primitive { name: "gaussian_log_ratio", cases: gaussian_log_ratio },
-    Primitive { name: "gaussian_log_ratio_backward", cases: gaussian_log_ratio_backward },
-];
-
-fn gaussian_log_ratio(draw: &mut Draw) -> Vec<Case> {
+pub(in crate::primitives) fn gaussian_log_ratio(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for (matrix, has_prior) in matrices().flat_map(|matrix| [(matrix, true), (matrix, false)]) {
         let (len, z_at) = (matrix.element_count(), if has_prior { 4 } else { 2 });
@@ -34,7 +28,7 @@ fn gaussian_log_ratio(draw: &mut Draw) -> Vec<Case> {
     cases
 }
 
-fn gaussian_log_ratio_backward(draw: &mut Draw) -> Vec<Case> {
+pub(in crate::primitives) fn gaussian_log_ratio_backward(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     let wants = [
         (true, [true; 5]),

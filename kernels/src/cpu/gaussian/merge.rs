@@ -1,14 +1,14 @@
 //! What a ladder does with Gaussians unit by unit: heads that make them, samples drawn from them, two merged into one.
 
-use super::gaussian::row_of;
-use super::lanes::{Aligned, Inputs, TILE, map, map_2, map_4, or_scratch, tiles, update};
-use super::parallel::{HEAVY, LIGHT, for_each_block, rows};
-use super::typed::{Extent, Float, Gaussian, GaussianAdjoint, check, for_float, operands};
+use super::row_of;
 use crate::backend::{GaussianGradient, GaussianView, Matrix};
+use crate::cpu::lanes::{Aligned, Inputs, TILE, map, map_2, map_4, or_scratch, tiles, update};
+use crate::cpu::parallel::{HEAVY, LIGHT, for_each_block, rows};
+use crate::cpu::typed::{Extent, Float, Gaussian, GaussianAdjoint, check, for_float, operands};
 use crate::{Result, View, ViewMut};
 
-/// `Backend::gaussian_head`.
-pub(super) fn gaussian_head(
+/// `gaussian_head`, as declared.
+pub(in crate::cpu) fn gaussian_head(
     matrix: Matrix,
     floor: f64,
     x: View<'_>,
@@ -44,8 +44,8 @@ fn head<T: Float>(matrix: Matrix, floor: f64, x: &[T], mean: &mut [T], variance:
     });
 }
 
-/// `Backend::gaussian_head_backward`.
-pub(super) fn gaussian_head_backward(
+/// `gaussian_head_backward`, as declared.
+pub(in crate::cpu) fn gaussian_head_backward(
     matrix: Matrix,
     x: View<'_>,
     grad_mean: Option<View<'_>>,
@@ -92,8 +92,8 @@ fn head_adjoint<T: Float>(
     });
 }
 
-/// `Backend::reparameterise`.
-pub(super) fn reparameterise(q: GaussianView<'_>, noise: View<'_>, out: ViewMut<'_>) -> Result<()> {
+/// `reparameterise`, as declared.
+pub(in crate::cpu) fn reparameterise(q: GaussianView<'_>, noise: View<'_>, out: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "reparameterise";
     check(NAME, Extent::Like("out", out.len()), operands!(q, noise))?;
     for_float!(NAME, (q, noise, out) => sample(q, noise, out));
@@ -116,8 +116,8 @@ fn sample<T: Float>(q: Gaussian<'_, T>, noise: &[T], out: &mut [T]) {
     });
 }
 
-/// `Backend::reparameterise_backward`.
-pub(super) fn reparameterise_backward(
+/// `reparameterise_backward`, as declared.
+pub(in crate::cpu) fn reparameterise_backward(
     variance: View<'_>,
     noise: View<'_>,
     grad_out: View<'_>,
@@ -175,8 +175,8 @@ fn write_or_add<T: Float, const N: usize>(x: impl Inputs<T, N>, add: bool, out: 
     }
 }
 
-/// `Backend::merge`.
-pub(super) fn merge(
+/// `merge`, as declared.
+pub(in crate::cpu) fn merge(
     first: GaussianView<'_>,
     second: GaussianView<'_>,
     mean: ViewMut<'_>,
@@ -208,8 +208,8 @@ fn merge_slices<T: Float>(first: Gaussian<'_, T>, second: Gaussian<'_, T>, mean:
     });
 }
 
-/// `Backend::merge_backward`.
-pub(super) fn merge_backward(
+/// `merge_backward`, as declared.
+pub(in crate::cpu) fn merge_backward(
     first: GaussianView<'_>,
     second: GaussianView<'_>,
     grad_mean: Option<View<'_>>,

@@ -1,13 +1,13 @@
 //! The log-ratio of two diagonal Gaussians at a sample, and its adjoints.
 
-use super::lanes::{Aligned, TILE, map, map_4, or_scratch, sum_of, tiles};
-use super::parallel::{HEAVY, for_each_block, rows};
-use super::typed::{Extent, Float, Gaussian, GaussianAdjoint, check, for_float, operands};
 use crate::backend::{GaussianGradient, GaussianView, Matrix};
+use crate::cpu::lanes::{Aligned, TILE, map, map_4, or_scratch, sum_of, tiles};
+use crate::cpu::parallel::{HEAVY, for_each_block, rows};
+use crate::cpu::typed::{Extent, Float, Gaussian, GaussianAdjoint, check, for_float, operands};
 use crate::{Result, View, ViewMut};
 
-/// `Backend::gaussian_log_ratio`.
-pub(super) fn gaussian_log_ratio(
+/// `gaussian_log_ratio`, as declared.
+pub(in crate::cpu) fn gaussian_log_ratio(
     matrix: Matrix,
     z: View<'_>,
     q: GaussianView<'_>,
@@ -64,8 +64,8 @@ fn log_ratio_of_row_from_standard<T: Float>(z: &[T], q: Gaussian<'_, T>) -> f64 
     )
 }
 
-/// `Backend::gaussian_log_ratio_backward`.
-pub(super) fn gaussian_log_ratio_backward(
+/// `gaussian_log_ratio_backward`, as declared.
+pub(in crate::cpu) fn gaussian_log_ratio_backward(
     matrix: Matrix,
     z: View<'_>,
     q: GaussianView<'_>,

@@ -1,14 +1,10 @@
 //! Parity cases of the precision-weighted merge.
 
-use super::Primitive;
-use super::case::{Case, Draw, Expected, LENGTHS};
-use super::gaussian::{gaussian, gradient, of_terms, select, two_gaussians};
+use super::{gaussian, gradient, of_terms, select, two_gaussians};
 use crate::ViewMut;
+use crate::primitives::case::{Case, Draw, Expected, LENGTHS};
 
-pub(super) static PRIMITIVES: [Primitive; 2] =
-    [Primitive { name: "merge", cases: merge }, Primitive { name: "merge_backward", cases: merge_backward }];
-
-fn merge(draw: &mut Draw) -> Vec<Case> {
+pub(in crate::primitives) fn merge(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for len in LENGTHS {
         cases.push(
@@ -30,7 +26,7 @@ fn merge(draw: &mut Draw) -> Vec<Case> {
     cases
 }
 
-fn merge_backward(draw: &mut Draw) -> Vec<Case> {
+pub(in crate::primitives) fn merge_backward(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     let kinds = [
         ([true, true], [true; 4]),

@@ -1,11 +1,11 @@
-//! The matrix product as primitives: checks in front of the one door, `matmul/`.
+//! The matrix product as primitives: checks in front of the one door, `gemm/`.
 
-use super::matmul::{Epilogue, MatmulShape};
+use super::gemm::Epilogue;
 use super::typed::{Extent, Float, check, for_float, operands};
 use crate::backend::Matrix;
-use crate::{Result, View, ViewMut};
+use crate::{MatmulShape, Result, View, ViewMut};
 
-/// `Backend::matmul`.
+/// `matmul`, as declared.
 pub(super) fn matmul(
     shape: MatmulShape,
     left: View<'_>,
@@ -23,7 +23,7 @@ pub(super) fn matmul(
     Ok(())
 }
 
-/// `Backend::matmul_accumulate`.
+/// `matmul_accumulate`, as declared.
 pub(super) fn matmul_accumulate(shape: MatmulShape, left: View<'_>, right: View<'_>, out: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "matmul_accumulate";
     check_sizes(NAME, shape, left, right, &out)?;

@@ -1,14 +1,14 @@
-//! The divergence of two diagonal Gaussians, and its adjoints.
+//! The KL of two diagonal Gaussians, and its adjoints.
 
-use super::gaussian::row_of;
-use super::lanes::{Aligned, TILE, map_4, or_scratch, sum_of, tiles};
-use super::parallel::{HEAVY, for_each_block, rows};
-use super::typed::{Extent, Float, Gaussian, GaussianAdjoint, check, for_float, operands};
+use super::row_of;
 use crate::backend::{GaussianGradient, GaussianView, Matrix};
+use crate::cpu::lanes::{Aligned, TILE, map_4, or_scratch, sum_of, tiles};
+use crate::cpu::parallel::{HEAVY, for_each_block, rows};
+use crate::cpu::typed::{Extent, Float, Gaussian, GaussianAdjoint, check, for_float, operands};
 use crate::{Result, View, ViewMut};
 
-/// `Backend::gaussian_kl`.
-pub(super) fn gaussian_kl(
+/// `gaussian_kl`, as declared.
+pub(in crate::cpu) fn gaussian_kl(
     matrix: Matrix,
     q: GaussianView<'_>,
     p: Option<GaussianView<'_>>,
@@ -76,8 +76,8 @@ fn kl_of_row_from_standard<T: Float>(q: Gaussian<'_, T>) -> f64 {
     )
 }
 
-/// `Backend::gaussian_kl_backward`.
-pub(super) fn gaussian_kl_backward(
+/// `gaussian_kl_backward`, as declared.
+pub(in crate::cpu) fn gaussian_kl_backward(
     matrix: Matrix,
     q: GaussianView<'_>,
     p: Option<GaussianView<'_>>,

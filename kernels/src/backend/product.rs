@@ -1,0 +1,30 @@
+//! Declarations: matrix products.
+
+use crate::Result;
+use crate::shape::MatmulShape;
+use crate::view::{View, ViewMut};
+
+/// The declarations of [`Products`], given to the macro `$consumer`; see `backend.rs`.
+macro_rules! product {
+    ($consumer:ident!) => {
+        $consumer! {
+            /// Matrix products.
+            trait Products;
+
+            /// out = op(left) · op(right), plus bias[column] to each row if there is one.
+            matmul::matmul(
+                shape: MatmulShape, left: View<'_>, right: View<'_>, bias: Option<View<'_>>,
+                out: ViewMut<'_>
+            );
+
+            /// out += op(left) · op(right).
+            matmul::matmul_accumulate(
+                shape: MatmulShape, left: View<'_>, right: View<'_>, out: ViewMut<'_>
+            );
+        }
+    };
+}
+
+pub(crate) use product;
+
+product!(declare_trait!);
