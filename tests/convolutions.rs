@@ -18,7 +18,7 @@ fn inner_product(a: &Tensor, b: &Tensor) -> (f64, f64) {
     (a.iter().zip(&b).map(|(a, b)| a * b).sum(), norm(&a) * norm(&b))
 }
 
-/// The processor and every OpenCL device, in f32 too where a device has nothing else.
+/// The CPU and every OpenCL device, in f32 too where a device has nothing else.
 fn all_devices() -> Vec<Device> {
     let mut all = vec![Device::cpu()];
     all.extend(opencl_devices().iter().cloned());

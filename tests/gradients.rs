@@ -7,7 +7,7 @@ use rung_autograd::{DType, Declaration, Device, Result, Tape, Tensor};
 use rung_tests::{case_count, devices, try_property};
 
 const CASES: u32 = 300;
-/// On a device, each of an operation's many small launches costs as much as the whole operation on the processor.
+/// On a device, each of an operation's many small launches costs as much as the whole operation on the CPU.
 const CASES_ON_OPENCL: u32 = 30;
 
 /// What f32 may differ from f64, relative to the largest element of the result.

@@ -5,7 +5,7 @@
 #   tests/instructions.sh --update   writes the counts down as the new measure
 #
 # Takes some minutes. Instructions are not time, but unlike time they don't depend on the machine's load: a pass too many over a tensor shows.
-# Valgrind knows AVX2 at most, so the counts are those of the AVX2 kernels on every x86-64 processor that has it.
+# Valgrind knows AVX2 at most, so the counts are those of the AVX2 kernels on every x86-64 CPU that has it.
 set -eu
 cd "$(dirname "$0")/.."
 measure=tests/instructions.tsv

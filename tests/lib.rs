@@ -3,7 +3,7 @@
 //! Each run draws fresh cases. A failure prints the seed of the run; with `RUNG_TEST_SEED` set to it the same cases come again.
 //! `RUNG_TEST_CASES` sets how many cases a property gets. `mlp.rs`, `convnet.rs` and `ladder.rs` are the models.
 //!
-//! Tests run on the processor and on every OpenCL device there is; with `RUNG_REQUIRE_OPENCL=1` they fail if there is none.
+//! Tests run on the CPU and on every OpenCL device there is; with `RUNG_REQUIRE_OPENCL=1` they fail if there is none.
 
 pub mod convnet;
 pub mod ladder;
@@ -18,7 +18,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRu
 use rung_autograd::{DType, Device};
 use rung_kernels::opencl::{OpenCl, found};
 
-/// Every device that computes in f64, which proofs of gradients need: the processor first.
+/// Every device that computes in f64, which proofs of gradients need: the CPU first.
 #[must_use]
 pub fn devices() -> Vec<Device> {
     let mut all = vec![Device::cpu()];

@@ -33,7 +33,7 @@ check() {
     fi
 }
 # It takes halves of vectors of sixteen for uninitialised whatever is in them (v.lo of a freshly loaded v), so that
-# check is for the kernels of graphics cards alone, which have the same arithmetic and no vectors.
+# check is for the kernels of GPUs alone, which have the same arithmetic and no vectors.
 check 0 every_primitive_of_every_opencl_device_agrees
-check 1 kernels_cut_for_graphics_cards_agree
+check 1 kernels_cut_for_gpus_agree
 echo "Oclgrind reported nothing"

@@ -1,4 +1,4 @@
-//! OpenCL devices: training follows the processor's and stays on the device, runs go from one device to another, and the program does without.
+//! OpenCL devices: training follows the CPU's and stays on the device, runs go from one device to another, and the program does without.
 
 mod program;
 
@@ -25,7 +25,7 @@ const STEPS: usize = 100;
 /// Launches of a step of the five-layer ladder, at most: 125 are matrix products, 82 batch normalisations.
 const LAUNCHES: usize = 300;
 
-/// What losses may differ from the processor's, relative to them. Rounding enters each step and later ones amplify it: in f64 it stays small; in
+/// What losses may differ from the CPU's, relative to them. Rounding enters each step and later ones amplify it: in f64 it stays small; in
 /// f32 Adam makes steps of full size of gradients that are nothing but rounding (a bias before batch normalisation has no other), so that
 /// after some steps two devices train two models that are equally good. Measured on PoCL: in f64 6e-12 at worst; in f32 3 % at worst, 0.5 % in the
 /// mean of the last ten.
@@ -40,7 +40,7 @@ fn losses(device: &Device, dtype: DType, steps: usize) -> Vec<f64> {
 }
 
 #[test]
-fn the_losses_of_100_steps_follow_those_of_the_processor() {
+fn the_losses_of_100_steps_follow_those_of_the_cpu() {
     for dtype in [DType::F32, DType::F64] {
         let expected = losses(&Device::cpu(), dtype, STEPS);
         assert!(expected[STEPS - 1] < 0.9 * expected[0], "the loss does not fall: {expected:?}");
@@ -54,7 +54,7 @@ fn the_losses_of_100_steps_follow_those_of_the_processor() {
             println!("{} {dtype}: apart by {worst:.1e} at worst, {in_the_end:.1e} in the end", device.name());
             let tolerance = loss_tolerance(dtype);
             let follows = worst <= tolerance && in_the_end <= tolerance / 3.0 && apart(found[0], expected[0]) < 1e-5;
-            assert!(follows, "{} {dtype}: {found:?}, the processor {expected:?}", device.name());
+            assert!(follows, "{} {dtype}: {found:?}, the CPU {expected:?}", device.name());
         }
     }
 }
@@ -260,10 +260,10 @@ fn every_command_takes_a_device() {
     }
 }
 
-/// A driver takes memory and time at the start: who computes on the processor shall not pay for it.
+/// A driver takes memory and time at the start: who computes on the CPU shall not pay for it.
 #[test]
 #[cfg(target_os = "linux")]
-fn on_the_processor_no_driver_is_loaded() {
+fn on_the_cpu_no_driver_is_loaded() {
     use std::io::{BufRead, BufReader};
     use std::process::{Command, Stdio};
     let mut serving = Command::new(program::binary())

@@ -28,7 +28,7 @@ fn agrees_with_its_references(device: &Device, cut: &str) {
 }
 
 #[test]
-fn every_primitive_of_the_processor_agrees_with_its_reference() {
+fn every_primitive_of_the_cpu_agrees_with_its_reference() {
     agrees_with_its_references(&Device::cpu(), "");
 }
 
@@ -37,13 +37,13 @@ fn every_primitive_of_every_opencl_device_agrees_with_its_reference() {
     opencl_devices().iter().for_each(|device| agrees_with_its_references(device, ""));
 }
 
-/// A processor runs the kernels for graphics cards too, slowly: groups that share rows, barriers, tiles in local memory.
+/// A CPU runs the kernels for GPUs too, slowly: groups that share rows, barriers, tiles in local memory.
 #[test]
-fn kernels_cut_for_graphics_cards_agree_with_their_references_on_processors() {
-    let processors = found().unwrap_or_default().iter().filter(|found| found.kind == Kind::Processor);
-    for processor in processors {
-        let device = Device::new(OpenCl::open(&processor.treated_as(Kind::Gpu)).unwrap());
-        agrees_with_its_references(&device, ", cut for graphics cards");
+fn kernels_cut_for_gpus_agree_with_their_references_on_cpus() {
+    let cpus = found().unwrap_or_default().iter().filter(|found| found.kind == Kind::Processor);
+    for cpu in cpus {
+        let device = Device::new(OpenCl::open(&cpu.treated_as(Kind::Gpu)).unwrap());
+        agrees_with_its_references(&device, ", cut for GPUs");
     }
 }
 

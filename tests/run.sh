@@ -2,13 +2,13 @@
 # Runs all tests: unit tests and documentation examples of every package, gradient, parity and end-to-end tests.
 #
 #   tests/run.sh                         everything, a few minutes on two cores
-#   tests/run.sh --opencl intel          parity and gradients on Intel's OpenCL runtime for processors, which it fetches
+#   tests/run.sh --opencl intel          parity and gradients on Intel's OpenCL runtime for CPUs, which it fetches
 #   RUNG_TEST_CASES=20 tests/run.sh      the long variant: that many times as many random cases
 #   RUNG_TEST_SEED=7 tests/run.sh        with a given seed instead of fresh ones, which are printed
 #   RUNG_REAL_DATA=DIR tests/run.sh      also the tests on real data sets in DIR (mnist, omniglot-rebuilt, …)
 #   RUNG_REQUIRE_OPENCL=0 tests/run.sh   without an OpenCL device, and without installing one
 #
-# Needs Rust. The tests on OpenCL need a device of it: where there is none, PoCL, which computes on the processor, is
+# Needs Rust. The tests on OpenCL need a device of it: where there is none, PoCL, which computes on the CPU, is
 # installed with apt (with sudo if need be). Where that can't be done it says what to install, and tests without.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -26,14 +26,14 @@ install_pocl() {
         [ -t 0 ] || as_root+=(-n)
     fi
     if ! command -v apt-get >/dev/null || { [ "${#as_root[@]}" -gt 0 ] && ! command -v sudo >/dev/null; }; then
-        say "no OpenCL device, and no way to install one here: install ${packages[*]} (or a graphics card's driver)"
+        say "no OpenCL device, and no way to install one here: install ${packages[*]} (or a GPU's driver)"
         return 1
     fi
     say "no OpenCL device: installing ${packages[*]}"
     local install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends)
     "${install[@]}" "${packages[@]}" >/dev/null 2>&1 && return
     "${as_root[@]}" apt-get update >/dev/null && "${install[@]}" "${packages[@]}" >/dev/null && return
-    say "that failed: install ${packages[*]} (or a graphics card's driver) to test on OpenCL"
+    say "that failed: install ${packages[*]} (or a GPU's driver) to test on OpenCL"
     return 1
 }
 
@@ -41,7 +41,7 @@ install_pocl() {
 use_intel() {
     local folder=$PWD/target/opencl-intel driver
     if ! driver=$(find "$folder" -name libintelocl.so 2>/dev/null | grep .); then
-        say "fetching Intel's OpenCL runtime for processors into $folder"
+        say "fetching Intel's OpenCL runtime for CPUs into $folder"
         python3 -m pip install --quiet --ignore-installed --prefix "$folder" intel-opencl-rt intel-cmplr-lib-rt
         driver=$(find "$folder" -name libintelocl.so | grep .)
     fi

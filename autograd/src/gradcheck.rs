@@ -3,7 +3,7 @@
 //! # How a gradient is checked
 //!
 //! Let f map some tensors to others. Backward computes, for weights w on the outputs, the gradient g of the scalar L = Σ w·f. Along a
-//! direction u in the space of one input, the slope of L is therefore a = Σ g·u. The same slope comes from forward alone, by
+//! direction u in the space of one input, the derivative of L is therefore a = Σ g·u. The same derivative comes from forward alone, by
 //! differences: n = [L(x + h·u) − L(x − h·u)] / 2h. The check draws w and u at random and compares the two numbers.
 //!
 //! **Why projections.** The full Jacobian takes as many evaluations as there are inputs; a projection takes four, whatever the size. A
@@ -82,7 +82,7 @@ impl Default for Options {
 /// What a check that passed did.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Report {
-    /// Slopes compared.
+    /// Derivatives compared.
     pub comparisons: usize,
     /// Evaluations of the function.
     pub evaluations: usize,
@@ -96,7 +96,7 @@ pub struct Report {
 /// no gradient and are ignored; but if none is tracked, the function claims to be constant, and that is checked.
 ///
 /// # Errors
-/// [`Failure`], with the cause: a slope that differs, a number that is not finite, an input or output that is not f64, or an error
+/// [`Failure`], with the cause: a derivative that differs, a number that is not finite, an input or output that is not f64, or an error
 /// from `function` itself.
 pub fn gradcheck(
     inputs: &[Tensor],

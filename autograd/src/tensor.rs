@@ -95,7 +95,7 @@ impl Tensor {
         Self::full(device, dtype, 0.0, shape)
     }
 
-    /// Standard normal deviates; element i is element i of `address`.
+    /// Standard normal samples; element i is element i of `address`.
     ///
     /// # Errors
     /// If the device has no memory or the dtype is not a float.
@@ -111,7 +111,7 @@ impl Tensor {
         Self::build(device, dtype, Shape::from([rows, noise.columns]), |out| device.fill_normal_rows(noise, out))
     }
 
-    /// Uniform deviates on (0, 1); element i is element i of `address`.
+    /// Uniform samples on (0, 1); element i is element i of `address`.
     ///
     /// # Errors
     /// If the device has no memory or the dtype is not a float.

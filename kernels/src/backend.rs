@@ -6,8 +6,8 @@
 //! - the forwarding of each device to `cpu::room::name` and `opencl::room::name`,
 //! - the entry in the list of parity tests, whose cases are `primitives::room::name`.
 //!
-//! What is missing anywhere does not compile. A room has one stem everywhere: `cpu/kl.rs`, `opencl/kl.rs`, `opencl/cl/kl.cl`,
-//! `primitives/kl.rs` would compute and test what is declared as `kl::…`.
+//! A function that is missing in any of these rooms, or takes other arguments, does not compile. A room has one stem everywhere:
+//! what is declared as `gate::…` is in `cpu/gate.rs`, `opencl/gate.rs` with `opencl/cl/gate.cl`, and `primitives/gate.rs`.
 //!
 //! Conventions. Arrays are contiguous and row-major. `x` is read, `out` is written whole, never read; a `grad_…` argument
 //! that is read is the adjoint of a result, one that is written is the adjoint of an operand. Float arrays of one call share one

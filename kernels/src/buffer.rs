@@ -4,13 +4,14 @@
 //! goes, the buffer returns to its pool, whole with its reference count, and the next request of the same size takes
 //! it. Contents are then whatever was there: every primitive writes all of its result.
 
+use std::any::Any;
 use std::collections::HashMap;
+use std::fmt::Debug;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::DType;
 use crate::host_memory::{CACHE_LINE_BYTES, HostMemory};
-use crate::opencl::Memory;
 use crate::view::{DeviceSlice, DeviceSliceMut, View, ViewMut};
 
 /// A run of elements of one type in the memory of a device.
@@ -22,13 +23,25 @@ pub struct Buffer {
     pool: Weak<Pool>,
 }
 
+/// A run of bytes in the memory of a device that is not the host's. The device that made it knows what it is.
+pub(crate) trait DeviceMemory: Any + Debug + Send + Sync {
+    /// Bytes that were asked for.
+    fn bytes(&self) -> usize;
+
+    /// The device it is on.
+    fn device_name(&self) -> &str;
+
+    /// Says that a buffer of `len` elements starts to use it; nothing is known of the contents.
+    fn begin(&mut self, len: usize);
+}
+
 /// Where the elements lie.
 #[derive(Debug)]
 pub(crate) enum Place {
-    /// In the processor's memory.
+    /// In the memory of the host.
     Host(HostMemory),
-    /// In the memory of an OpenCL device.
-    Device(Memory),
+    /// In the memory of another device.
+    Device(Box<dyn DeviceMemory>),
 }
 
 impl Place {
@@ -72,7 +85,7 @@ impl Buffer {
         let memory = match &self.place {
             Place::Host(memory) => memory,
             Place::Device(memory) => {
-                return View::Device(DeviceSlice { memory, dtype: self.dtype, offset: 0, len: self.len });
+                return View::Device(DeviceSlice { memory: &**memory, dtype: self.dtype, offset: 0, len: self.len });
             }
         };
         match self.dtype {
@@ -90,7 +103,7 @@ impl Buffer {
         let memory = match &mut self.place {
             Place::Host(memory) => memory,
             Place::Device(memory) => {
-                return ViewMut::Device(DeviceSliceMut::new(DeviceSlice { memory, dtype, offset: 0, len }));
+                return ViewMut::Device(DeviceSliceMut::new(DeviceSlice { memory: &**memory, dtype, offset: 0, len }));
             }
         };
         match dtype {
@@ -179,7 +192,7 @@ impl Pool {
         self.limit_bytes
     }
 
-    /// A buffer of `len` elements in the processor's memory with arbitrary contents, or `None` if the system has none or the limit is reached.
+    /// A buffer of `len` elements in the host's memory with arbitrary contents, or `None` if the system has none or the limit is reached.
     pub fn take(self: &Arc<Self>, dtype: DType, len: usize) -> Option<SharedBuffer> {
         self.take_from(dtype, len, |bytes| HostMemory::zeroed(bytes).map(Place::Host))
     }

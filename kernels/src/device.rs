@@ -18,7 +18,7 @@ use crate::cpu::Cpu;
 pub struct Device(Arc<dyn Backend>);
 
 impl Device {
-    /// The processor, with a buffer pool of its own. Work runs on the `rayon` pool of the calling thread.
+    /// The CPU, with a buffer pool of its own. Work runs on the `rayon` pool of the calling thread.
     #[must_use]
     pub fn cpu() -> Self {
         Self::new(Cpu::new())

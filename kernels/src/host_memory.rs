@@ -1,8 +1,8 @@
-//! Memory of the processor for buffers.
+//! Memory of the CPU for buffers.
 
 use bytemuck::Pod;
 
-/// Bytes of a cache line, as it is on all but a few processors.
+/// Bytes of a cache line, as it is on all but a few CPUs.
 pub(crate) const CACHE_LINE_BYTES: usize = 64;
 
 /// What memory is asked for in. Allocators align to its 16 bytes without being told, so that zeros may come as

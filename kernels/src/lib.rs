@@ -1,7 +1,7 @@
 //! Arithmetic for deep latent-variable models: shapes, memory, primitives, random numbers, devices. No gradients.
 //!
 //! # The problem
-//! A model should be written once and run in f32 for speed, in f64 for proof, on a processor or on a GPU, and give the same bits
+//! A model should be written once and run in f32 for speed, in f64 for proof, on a CPU or on a GPU, and give the same bits
 //! however many threads compute it.
 //!
 //! # The idea
@@ -34,13 +34,13 @@
 //! # The map
 //! | file | what |
 //! |---|---|
-//! | `backend.rs`, `backend/` | the contract: start here |
+//! | `backend.rs`, `backend/` | the contract, where each primitive is declared: start here |
 //! | `shape.rs` | how primitives see arrays |
 //! | `function/` | the scalar functions that primitives apply: two tables |
 //! | `buffer.rs`, `view.rs`, `device.rs` | memory and handles |
 //! | `window.rs` | which positions of a map a convolution and its adjoint sum |
 //! | `rng/` | Philox: random numbers as functions of their address |
-//! | `cpu/` | the processor: `matmul/` has the engines of the matrix product, `math.rs` the vectorised functions |
+//! | `cpu/` | the CPU: `gemm/` has the engines of the matrix product, `math.rs` the vectorised functions |
 //! | `profile.rs` | where the time of a device goes |
 //! | `opencl/` | every device OpenCL knows, with the kernels in `cl/` |
 //! | `check.rs` | what every backend refuses, in the same words |

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use crate::DType;
-use crate::opencl::Memory;
+use crate::buffer::DeviceMemory;
 
 /// Elements that a primitive reads.
 #[derive(Clone, Copy, Debug)]
@@ -14,7 +14,7 @@ pub enum View<'a> {
     F64(&'a [f64]),
     U8(&'a [u8]),
     U32(&'a [u32]),
-    /// Elements in the memory of another device than the processor.
+    /// Elements in the memory of another device than the host.
     Device(DeviceSlice<'a>),
 }
 
@@ -26,14 +26,14 @@ pub enum ViewMut<'a> {
     F64(&'a mut [f64]),
     U8(&'a mut [u8]),
     U32(&'a mut [u32]),
-    /// Elements in the memory of another device than the processor.
+    /// Elements in the memory of another device than the host.
     Device(DeviceSliceMut<'a>),
 }
 
 /// A run of elements in the memory of a device.
 #[derive(Clone, Copy, Debug)]
 pub struct DeviceSlice<'a> {
-    pub(crate) memory: &'a Memory,
+    pub(crate) memory: &'a dyn DeviceMemory,
     pub(crate) dtype: DType,
     /// First element, counted from the start of the memory.
     pub(crate) offset: usize,
@@ -112,7 +112,7 @@ impl<'a> View<'a> {
         self.len() == 0
     }
 
-    /// Whether the elements lie in the processor's memory.
+    /// Whether the elements lie in the host's memory.
     #[must_use]
     pub const fn is_on_host(&self) -> bool {
         !matches!(self, Self::Device(_))
@@ -156,7 +156,7 @@ impl<'a> ViewMut<'a> {
         self.len() == 0
     }
 
-    /// Whether the elements lie in the processor's memory.
+    /// Whether the elements lie in the host's memory.
     #[must_use]
     pub const fn is_on_host(&self) -> bool {
         !matches!(self, Self::Device(_))

@@ -1,4 +1,4 @@
-//! The comparison of slopes: which weights and directions are tried, how a slope is measured, and where it differs most.
+//! The comparison of derivatives: which weights and directions are tried, how a derivative is measured, and where it differs most.
 
 use rung_kernels::rng::{Address, normal_quad, uniform_from_word};
 
@@ -9,7 +9,7 @@ use super::{Options, Report};
 /// The most elements of an input and of an output whose full Jacobian is compared.
 pub const JACOBIAN_LIMIT: usize = 16;
 
-/// What the step is divided by in turn, until the slopes agree.
+/// What the step is divided by in turn, until the derivatives agree.
 const STEP_DIVISORS: [f64; 3] = [1.0, 8.0, 64.0];
 
 /// How many roundings of the size of the values a difference of two outputs is allowed.
@@ -20,7 +20,7 @@ const LEVELLING_LIMIT: f64 = 1e4;
 
 type Outcome<T> = std::result::Result<T, Cause>;
 
-/// Compares all slopes of a subject.
+/// Compares all derivatives of a subject.
 pub(super) fn check(subject: &mut impl Subject, options: &Options) -> Outcome<Report> {
     if subject.blocks().is_empty() {
         return Err(Cause::NothingToCheck);
@@ -38,16 +38,16 @@ struct Check<'a, S> {
     draws: Draws,
 }
 
-/// One comparison: the slope of Σ weights·outputs along a direction in one block.
-struct Slope<'a> {
+/// One comparison: the derivative of Σ weights·outputs along a direction in one block.
+struct Derivative<'a> {
     block: usize,
     weights: &'a Weights,
     gradient: &'a [f64],
 }
 
-/// A slope by differences, and a bound on its rounding.
+/// A derivative by differences, and a bound on its rounding.
 struct Difference {
-    slope: f64,
+    derivative: f64,
     rounding: f64,
 }
 
@@ -83,7 +83,7 @@ impl<S: Subject> Check<'_, S> {
             only.map_or("all outputs".to_owned(), |only| format!("output {only}")),
             if alone { "tracked alone" } else { "all tracked" }
         );
-        self.compare(&Slope { block, weights: &weights, gradient: &gradient }, &direction, words)
+        self.compare(&Derivative { block, weights: &weights, gradient: &gradient }, &direction, words)
     }
 
     /// Every element of every tiny output by every element of every tiny block.
@@ -100,10 +100,10 @@ impl<S: Subject> Check<'_, S> {
                     let weights =
                         sizes.iter().enumerate().map(|(i, &size)| (i == output).then(|| basis(size, row))).collect();
                     let gradient = self.gradient(&weights, block, false)?;
-                    let slope = Slope { block, weights: &weights, gradient: &gradient };
+                    let derivative = Derivative { block, weights: &weights, gradient: &gradient };
                     for column in 0..columns {
                         self.compare(
-                            &slope,
+                            &derivative,
                             &basis(columns, column),
                             format!("Jacobian of element {row} of output {output}"),
                         )?;
@@ -134,15 +134,15 @@ impl<S: Subject> Check<'_, S> {
         }
     }
 
-    fn compare(&mut self, slope: &Slope<'_>, direction: &[f64], words: String) -> Outcome<()> {
-        let contributions = || slope.gradient.iter().zip(direction).map(|(g, u)| g * u);
+    fn compare(&mut self, derivative: &Derivative<'_>, direction: &[f64], words: String) -> Outcome<()> {
+        let contributions = || derivative.gradient.iter().zip(direction).map(|(g, u)| g * u);
         let analytic: f64 = contributions().sum();
         let size = contributions().map(|term| term * term).sum::<f64>().sqrt();
         self.report.comparisons += 1;
         let mut best = (f64::INFINITY, f64::NAN);
         for divisor in STEP_DIVISORS {
-            let Difference { slope: numeric, rounding } =
-                self.difference(slope, direction, self.options.step / divisor)?;
+            let Difference { derivative: numeric, rounding } =
+                self.difference(derivative, direction, self.options.step / divisor)?;
             let scale = analytic.abs().max(numeric.abs()).max(size).max(rounding / self.options.relative_error);
             let error = if analytic == numeric { 0.0 } else { (analytic - numeric).abs() / scale };
             if error <= self.options.relative_error {
@@ -153,8 +153,8 @@ impl<S: Subject> Check<'_, S> {
                 best = (error, numeric);
             }
         }
-        let (worst, worst_numeric) = self.worst_element(slope, direction)?;
-        let block = &self.subject.blocks()[slope.block];
+        let (worst, worst_numeric) = self.worst_element(derivative, direction)?;
+        let block = &self.subject.blocks()[derivative.block];
         Err(Cause::Mismatch(Box::new(Mismatch {
             input: block.name.clone(),
             shape: block.shape,
@@ -163,30 +163,31 @@ impl<S: Subject> Check<'_, S> {
             numeric: best.1,
             relative_error: best.0,
             worst_index: index_of(&block.shape, worst),
-            worst_analytic: slope.gradient[worst],
+            worst_analytic: derivative.gradient[worst],
             worst_numeric,
         })))
     }
 
-    /// The slope along `direction` by central differences at two steps, extrapolated (Richardson).
-    fn difference(&mut self, slope: &Slope<'_>, direction: &[f64], step: f64) -> Outcome<Difference> {
-        let (wide, _) = self.central(slope, direction, step)?;
-        let (narrow, squares) = self.central(slope, direction, 0.5 * step)?;
-        let values = &self.subject.blocks()[slope.block].values;
-        let moved: f64 = slope.gradient.iter().zip(values).map(|(g, x)| (g * x) * (g * x)).sum();
+    /// The derivative along `direction` by central differences at two steps, extrapolated (Richardson).
+    fn difference(&mut self, derivative: &Derivative<'_>, direction: &[f64], step: f64) -> Outcome<Difference> {
+        let (wide, _) = self.central(derivative, direction, step)?;
+        let (narrow, squares) = self.central(derivative, direction, 0.5 * step)?;
+        let values = &self.subject.blocks()[derivative.block].values;
+        let moved: f64 = derivative.gradient.iter().zip(values).map(|(g, x)| (g * x) * (g * x)).sum();
         let rounding = ROUNDINGS * f64::EPSILON * (squares.sqrt() + moved.sqrt()) / step;
-        Ok(Difference { slope: (4.0 * narrow - wide) / 3.0, rounding })
+        Ok(Difference { derivative: (4.0 * narrow - wide) / 3.0, rounding })
     }
 
     /// Σ w·(f(x + h·u) − f(x − h·u))/2h and Σ (w·f)². Differences are taken before the sum, so that large sums cost no digits.
-    fn central(&mut self, slope: &Slope<'_>, direction: &[f64], step: f64) -> Outcome<(f64, f64)> {
-        let values = &self.subject.blocks()[slope.block].values;
+    fn central(&mut self, derivative: &Derivative<'_>, direction: &[f64], step: f64) -> Outcome<(f64, f64)> {
+        let values = &self.subject.blocks()[derivative.block].values;
         let moved = |step: f64| -> Vec<f64> { values.iter().zip(direction).map(|(x, u)| x + step * u).collect() };
         let (above, below) = (moved(step), moved(-step));
         self.report.evaluations += 2;
-        let (above, below) = (self.subject.evaluate(slope.block, &above)?, self.subject.evaluate(slope.block, &below)?);
+        let (above, below) =
+            (self.subject.evaluate(derivative.block, &above)?, self.subject.evaluate(derivative.block, &below)?);
         let (mut sum, mut squares) = (0.0, 0.0);
-        for ((above, below), weights) in above.iter().zip(&below).zip(slope.weights) {
+        for ((above, below), weights) in above.iter().zip(&below).zip(derivative.weights) {
             let Some(weights) = weights else { continue };
             for ((above, below), weight) in above.iter().zip(below).zip(weights) {
                 sum += weight * (above - below);
@@ -196,27 +197,27 @@ impl<S: Subject> Check<'_, S> {
         Ok((sum / (2.0 * step), squares))
     }
 
-    /// The element with the largest share in a mismatch, found by halving the direction, and its slope by differences.
-    fn worst_element(&mut self, slope: &Slope<'_>, direction: &[f64]) -> Outcome<(usize, f64)> {
+    /// The element with the largest share in a mismatch, found by halving the direction, and its derivative by differences.
+    fn worst_element(&mut self, derivative: &Derivative<'_>, direction: &[f64]) -> Outcome<(usize, f64)> {
         let mut candidates: Vec<usize> = (0..direction.len()).filter(|&i| direction[i] != 0.0).collect();
         while candidates.len() > 1 {
             let half = candidates.split_off(candidates.len() / 2);
-            let errors = [self.share(slope, direction, &candidates)?, self.share(slope, direction, &half)?];
+            let errors = [self.share(derivative, direction, &candidates)?, self.share(derivative, direction, &half)?];
             if errors[1] > errors[0] {
                 candidates = half;
             }
         }
         let worst = candidates.first().copied().unwrap_or(0);
         let alone = basis(direction.len(), worst);
-        Ok((worst, self.difference(slope, &alone, self.options.step)?.slope))
+        Ok((worst, self.difference(derivative, &alone, self.options.step)?.derivative))
     }
 
-    /// How far the slopes are apart along the part of a direction that has only these elements.
-    fn share(&mut self, slope: &Slope<'_>, direction: &[f64], elements: &[usize]) -> Outcome<f64> {
+    /// How far the derivatives are apart along the part of a direction that has only these elements.
+    fn share(&mut self, derivative: &Derivative<'_>, direction: &[f64], elements: &[usize]) -> Outcome<f64> {
         let mut part = vec![0.0; direction.len()];
         elements.iter().for_each(|&i| part[i] = direction[i]);
-        let analytic: f64 = elements.iter().map(|&i| slope.gradient[i] * direction[i]).sum();
-        Ok((self.difference(slope, &part, self.options.step)?.slope - analytic).abs())
+        let analytic: f64 = elements.iter().map(|&i| derivative.gradient[i] * direction[i]).sum();
+        Ok((self.difference(derivative, &part, self.options.step)?.derivative - analytic).abs())
     }
 }
 

@@ -42,7 +42,7 @@ pub enum Cause {
     /// An infinity or a NaN.
     #[error("{what} is {value} at {index:?}")]
     NotFinite {
-        /// The output, gradient or slope.
+        /// The output, gradient or derivative.
         what: String,
         /// Where in it.
         index: Vec<usize>,
@@ -64,10 +64,10 @@ pub enum Cause {
     Mismatch(Box<Mismatch>),
 }
 
-/// Two slopes that differ.
+/// Two derivatives that differ.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error(
-    "{input} {shape}, {direction}: slope {analytic:e} by backward, {numeric:e} by differences, relative error {relative_error:.1e}; \
+    "{input} {shape}, {direction}: derivative {analytic:e} by backward, {numeric:e} by differences, relative error {relative_error:.1e}; \
      worst at {worst_index:?}: {worst_analytic:e} by backward, {worst_numeric:e} by differences"
 )]
 pub struct Mismatch {

@@ -1,4 +1,4 @@
-//! The Gaussian terms of a bound: log-densities and divergences, summed over the units of each row.
+//! The Gaussian terms of a bound: log-densities and KLs, summed over the units of each row.
 
 use rung_kernels::backend::{GaussianGradient, Matrix};
 use rung_kernels::{Error, Result, Shape, ViewMut};
@@ -286,7 +286,7 @@ impl Gaussian {
         apply_one(LogProb, &[x, &self.mean, &self.variance])
     }
 
-    /// Kullback-Leibler divergence from this distribution (q) to `p`, for each row, in nats.
+    /// Kullback-Leibler divergence (KL) (KL) from this distribution (q) to `p`, for each row, in nats.
     ///
     /// # Errors
     /// `Shape` if the four shapes are not the same [batch, units].
@@ -294,7 +294,7 @@ impl Gaussian {
         apply_one(Kl, &[&self.mean, &self.variance, &p.mean, &p.variance])
     }
 
-    /// Kullback-Leibler divergence to the standard normal, for each row, in nats.
+    /// Kullback-Leibler divergence (KL) (KL) to the standard normal, for each row, in nats.
     ///
     /// # Errors
     /// `Shape` if the two shapes are not the same [batch, units].

@@ -13,7 +13,7 @@ use crate::tensor::{Tensor, sole};
 
 /// out = activation(scale · (a − mean)/√(variance + ε) + shift), a = x · weight; mean and variance are constants.
 ///
-/// The adjoints are those of [`super::batch_norm::Normalise`] and of the product. a is not kept but computed again: this
+/// The adjoints are those of [`super::batch_norm::Normalise`] and of the product. a is not kept but recomputed: this
 /// operation is for passes that nothing is learnt from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LinearNormalise {

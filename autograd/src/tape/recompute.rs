@@ -1,5 +1,5 @@
-//! Functions whose inner values are not kept: backward computes them again (Chen et al. 2016, "Training deep nets with sublinear
-//! memory cost").
+//! Activation checkpointing: functions whose inner values are not kept, for backward recomputes them (Chen et al. 2016,
+//! "Training deep nets with sublinear memory cost").
 //!
 //! Forward runs the function without a tape and records one node that keeps its inputs. When the walk comes to the node, the function runs
 //! once more on a tape of its own, which is walked at once; what was collected for the inputs moves there and back, so that every sum has the
@@ -14,7 +14,7 @@ use super::{Arena, NODE_ROOM, Origin, Recorded, SlotId, Tape, Tracked};
 use crate::parameters::ParameterStore;
 use crate::tensor::Tensor;
 
-/// What is computed again: a function of tensors, and of the parameters it reads from the store with this tape.
+/// What is recomputed: a function of tensors, and of the parameters it reads from the store with this tape.
 type Function = dyn Fn(&ParameterStore, Option<&Tape>, &[Tensor]) -> Result<Tensor>;
 
 /// The node of such a function.
@@ -31,7 +31,7 @@ impl fmt::Debug for Recomputed {
 }
 
 impl Tape {
-    /// `function(inputs)`, keeping nothing but the inputs and the result: [`Tape::backward_into`] computes the rest again. The function must
+    /// `function(inputs)`, keeping nothing but the inputs and the result: [`Tape::backward_into`] recomputes the rest. The function must
     /// give the same result whenever it is called, and read tensors with gradients from its arguments and the store alone.
     ///
     /// # Errors

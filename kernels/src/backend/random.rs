@@ -1,8 +1,8 @@
 //! Declarations: random numbers.
 
-use crate::{Error, Result};
 use crate::rng::Address;
 use crate::view::{View, ViewMut};
+use crate::{Error, Result};
 
 /// Standard normal numbers of a matrix whose rows are samples of examples: row = example · `samples` +
 /// sample.

@@ -127,7 +127,7 @@ fn log_prob_adjoint_of_row<T: Float>(
     mut grad_x: Option<&mut [T]>,
     mut grad_p: GaussianAdjoint<'_, T>,
 ) {
-    let (mut slopes, mut spare) = (Aligned([T::ZERO; TILE]), Aligned([T::ZERO; TILE]));
+    let (mut scores, mut spare) = (Aligned([T::ZERO; TILE]), Aligned([T::ZERO; TILE]));
     let half = T::from_f64(0.5);
     for tile in tiles(x.len()) {
         if let Some(grad_x) = &mut grad_x {
@@ -135,24 +135,24 @@ fn log_prob_adjoint_of_row<T: Float>(
         }
         for (repeat, &grad) in grad_out.iter().enumerate() {
             let row = tile.start + repeat * x.len()..tile.end + repeat * x.len();
-            let slopes = or_scratch(&mut grad_p.mean, row.clone(), &mut slopes);
-            let variance_slopes = or_scratch(&mut grad_p.variance, row.clone(), &mut spare);
+            let scores = or_scratch(&mut grad_p.mean, row.clone(), &mut scores);
+            let of_variance = or_scratch(&mut grad_p.variance, row.clone(), &mut spare);
             map_2(
                 [&x[tile.clone()], &p.mean[row.clone()], &p.variance[row]],
-                [&mut *slopes, variance_slopes],
+                [&mut *scores, of_variance],
                 #[inline(always)]
                 |[x, mean, variance]| {
                     let precision = T::ONE / variance;
-                    let slope = (x - mean) * precision;
-                    [grad * slope, grad * half * ((x - mean) * slope - T::ONE) * precision]
+                    let score = (x - mean) * precision;
+                    [grad * score, grad * half * ((x - mean) * score - T::ONE) * precision]
                 },
             );
             if let Some(grad_x) = &mut grad_x {
                 update(
-                    [&*slopes],
+                    [&*scores],
                     &mut grad_x[tile.clone()],
                     #[inline(always)]
-                    |sum, [slope]| sum - slope,
+                    |sum, [score]| sum - score,
                 );
             }
         }

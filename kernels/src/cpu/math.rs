@@ -6,7 +6,7 @@
 //!
 //! Bounds of the error, in units in the last place of the exact value, that `errors_stay_within_the_stated_bounds` asserts
 //! (on a sample; `RUNG_EXHAUSTIVE=1` takes all 2³² arguments). Over every 11th float the largest
-//! error was about a tenth smaller; that of `normal_quad` is from two million deviates and the corners:
+//! error was about a tenth smaller; that of `normal_quad` is from two million samples and the corners:
 //!
 //! | function | ulp | function | ulp | function | ulp |
 //! |---|---|---|---|---|---|
@@ -257,7 +257,7 @@ const fn turns_table(from: usize, to: usize) -> [f64; 256] {
     table
 }
 
-/// The uniform deviate of a word: (word + ½)/2³² within one ulp, and below 1.
+/// The uniform sample of a word: (word + ½)/2³² within one ulp, and below 1.
 #[inline(always)]
 pub(crate) fn uniform(word: u32) -> f32 {
     let u = (word as f32 + 0.5) * (1.0 / 4_294_967_296.0);
@@ -281,7 +281,7 @@ fn radius(word: u32) -> f32 {
     (-2.0 * ln_of_parts(f, e, 0.0)).sqrt()
 }
 
-/// Four standard normal deviates of four words: `rng::normal_quad` in f32, each within 5 ulp of it.
+/// Four standard normal samples of four words: `rng::normal_quad` in f32, each within 5 ulp of it.
 #[inline(always)]
 pub(crate) fn normal_quad(words: [u32; 4]) -> [f32; 4] {
     let [a, b] = normal_pair(words[0], words[1]);

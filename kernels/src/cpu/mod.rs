@@ -1,4 +1,4 @@
-//! The processor as a device.
+//! The CPU as a device.
 //!
 //! What is declared in `backend/` as `room::name` is computed by the function `name` of the file `room.rs` (or folder `room/`), which checks sizes and dtypes (`typed.rs`), and under it the arithmetic, generic over the float type (`real.rs`),
 //! cut into blocks that run on several threads (`parallel.rs`), with inner loops compiled for the vector unit at hand (`simd.rs`, `lanes.rs`).
@@ -43,7 +43,7 @@ use crate::buffer::{Pool, SharedBuffer};
 use crate::profile::{Profile, Work};
 use crate::{DType, Error, Result};
 
-/// The processor as a device. Work runs on the rayon pool of the calling thread; the bits do not depend on its size.
+/// The CPU as a device. Work runs on the rayon pool of the calling thread; the bits do not depend on its size.
 #[derive(Debug, Default)]
 pub struct Cpu {
     pool: Arc<Pool>,
@@ -54,13 +54,13 @@ pub struct Cpu {
 }
 
 impl Cpu {
-    /// The processor, with an empty buffer pool.
+    /// The CPU, with an empty buffer pool.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The processor as a device of its own small memory: buffers beyond `bytes` in all are refused, as on a device that is full.
+    /// The CPU as a device of its own small memory: buffers beyond `bytes` in all are refused, as on a device that is full.
     #[must_use]
     pub fn with_memory(bytes: usize) -> Self {
         Self { pool: Arc::new(Pool::with_limit(bytes)), ..Self::default() }
@@ -102,7 +102,7 @@ impl Backend for Cpu {
     fn description(&self) -> String {
         let threads = rayon::current_num_threads();
         let plural = if threads == 1 { "" } else { "s" };
-        format!("{}, {}, {threads} thread{plural}", processor_model(), simd::VectorUnit::in_use().name())
+        format!("{}, {}, {threads} thread{plural}", cpu_model(), simd::VectorUnit::in_use().name())
     }
 
     fn supports(&self, _dtype: DType) -> bool {
@@ -154,8 +154,8 @@ impl Backend for Cpu {
     }
 }
 
-/// What the processor calls itself, or its architecture where the system does not say.
-fn processor_model() -> String {
+/// What the CPU calls itself, or its architecture where the system does not say.
+fn cpu_model() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
     model.map_or(std::env::consts::ARCH, |(_, name)| name.trim()).to_owned()

@@ -1,4 +1,4 @@
-//! What the processor could do: the rates that measured ones are compared with.
+//! What the CPU could do: the rates that measured ones are compared with.
 //!
 //! Both run on all threads of the current rayon pool at once, since cores share their clock and their memory. Every call
 //! measures anew: the speed of a machine that is shared drifts within minutes.
@@ -23,7 +23,7 @@ pub fn multiply_add_gflop_per_s() -> f64 {
 
 /// The triad a[i] = b[i] + 3·c[i] over `f32` arrays of `len` numbers for each thread, in GB/s.
 ///
-/// Twelve bytes are counted for a number; that a processor reads a line before it writes it is not.
+/// Twelve bytes are counted for a number; that a CPU reads a line before it writes it is not.
 pub fn triad_gb_per_s(len: usize) -> f64 {
     let threads = rayon::current_num_threads();
     let arrays: Vec<_> =

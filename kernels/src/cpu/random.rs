@@ -150,7 +150,7 @@ fn normal_lanes<T: Real>(Aligned(words): &Lanes<u32>) -> Lanes<T> {
     lanes
 }
 
-/// The normal deviates of up to `BATCH` elements from the first of a counter.
+/// The normal samples of up to `BATCH` elements from the first of a counter.
 #[inline(always)]
 fn normal_batch<T: Real>(address: &Address, counter: u32, out: &mut [T]) {
     let lanes = normal_lanes(&words_by_lane(address, counter));
@@ -287,7 +287,7 @@ mod tests {
     const LENGTHS: [usize; 7] = [0, 1, 3, 255, 257, 4099, 100_003];
 
     #[test]
-    fn deviates_are_those_of_their_address() {
+    fn samples_are_those_of_their_address() {
         for len in LENGTHS {
             let (uniforms, normals) = same_on_any_threads(|| {
                 let (mut uniforms, mut normals) = (vec![0f32; len], vec![0f32; len]);

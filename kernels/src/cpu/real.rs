@@ -1,4 +1,4 @@
-//! The float types the processor's primitives are generic over.
+//! The float types the CPU's primitives are generic over.
 
 use std::fmt::{Debug, Display};
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
@@ -64,9 +64,9 @@ pub trait Real:
     fn sigmoid(self) -> Self;
     /// max(x, 0) + ln(1 + e^−|x|).
     fn softplus(self) -> Self;
-    /// The uniform deviate on (0, 1) of a random word: never 0, never 1.
+    /// The uniform sample on (0, 1) of a random word: never 0, never 1.
     fn uniform(word: u32) -> Self;
-    /// The four standard normal deviates of four random words: [`rng::normal_quad`], in this type's accuracy.
+    /// The four standard normal samples of four random words: [`rng::normal_quad`], in this type's accuracy.
     fn normal_quad(words: [u32; 4]) -> [Self; 4];
 }
 

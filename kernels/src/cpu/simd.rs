@@ -1,12 +1,12 @@
-//! Loops compiled for the widest vector unit of the processor at hand.
+//! Loops compiled for the widest vector unit of the CPU at hand.
 //!
-//! The program is compiled for the oldest processor of its kind, and the loops that matter once more for each newer vector unit:
+//! The program is compiled for the oldest CPU of its kind, and the loops that matter once more for each newer vector unit:
 //! a `#[target_feature]` function around an inlined closure is compiled with that unit's instructions, and which of the
 //! copies runs is decided when the program starts. Nothing here is an intrinsic; LLVM vectorises the plain loops.
 //!
 //! All copies give the same bits: Rust never fuses a multiplication with an addition by itself, no sum is reordered, and `math.rs` asks for no
 //! fused operation. LLVM uses 512-bit registers in the AVX-512 copy, because the preference for 256 bits belongs to
-//! processor models (`target-cpu`) and not to the features enabled here. For arithmetic this is worth 1.6 to 2.2 times
+//! CPU models (`target-cpu`) and not to the features enabled here. For arithmetic this is worth 1.6 to 2.2 times
 //! on a Xeon with two 512-bit units; loops bound by memory don't notice.
 
 use std::sync::OnceLock;
@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 /// A set of vector instructions that loops are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VectorUnit {
-    /// What every processor of this kind has: 128 bits on `x86_64`.
+    /// What every CPU of this kind has: 128 bits on `x86_64`.
     Baseline,
     /// 256 bits (AVX2 and its companions).
     Avx2,
@@ -36,7 +36,7 @@ impl VectorUnit {
         }
     }
 
-    /// Whether this processor, and its operating system, have it.
+    /// Whether this CPU, and its operating system, have it.
     #[must_use]
     pub fn is_available(self) -> bool {
         #[cfg(target_arch = "x86_64")]
@@ -49,7 +49,7 @@ impl VectorUnit {
         return self == Self::Baseline;
     }
 
-    /// The unit that [`vectorised`] uses: the widest there is, or the one that `RUNG_VECTOR` names if the processor has it.
+    /// The unit that [`vectorised`] uses: the widest there is, or the one that `RUNG_VECTOR` names if the CPU has it.
     #[must_use]
     pub fn in_use() -> Self {
         static IN_USE: OnceLock<VectorUnit> = OnceLock::new();
@@ -63,7 +63,7 @@ impl VectorUnit {
     }
 }
 
-/// Runs `body` compiled for the widest vector unit of this processor.
+/// Runs `body` compiled for the widest vector unit of this CPU.
 ///
 /// What is not inlined into `body` is compiled for the baseline. A long closure is not inlined of itself, since it is called
 /// from one place for each unit, so **write the attribute on the closure and on every helper**:
@@ -86,7 +86,7 @@ pub fn vectorised<R>(body: impl FnOnce() -> R) -> R {
 /// [`vectorised`] for a given unit: for tests and benchmarks.
 ///
 /// # Panics
-/// If the processor lacks the unit.
+/// If the CPU lacks the unit.
 #[inline(always)]
 pub fn vectorised_with<R>(unit: VectorUnit, body: impl FnOnce() -> R) -> R {
     assert!(unit.is_available(), "this processor has no {unit:?}");
@@ -99,7 +99,7 @@ pub fn vectorised_with<R>(unit: VectorUnit, body: impl FnOnce() -> R) -> R {
 fn dispatch<R>(unit: VectorUnit, body: impl FnOnce() -> R) -> R {
     match unit {
         VectorUnit::Baseline => body(),
-        // SAFETY: the unit is available, so the processor has all the features that the function enables.
+        // SAFETY: the unit is available, so the CPU has all the features that the function enables.
         VectorUnit::Avx2 => unsafe { run_avx2(body) },
         // SAFETY: as above.
         VectorUnit::Avx512 => unsafe { run_avx512(body) },

@@ -228,7 +228,7 @@ macro_rules! for_any {
 
 pub(super) use {for_any, for_float};
 
-/// The float type that all operands have; they must lie in the processor's memory.
+/// The float type that all operands have; they must lie in the CPU's memory.
 pub(super) fn common_float(operation: &'static str, operands: &[(&'static str, &dyn Operand)]) -> Result<DType> {
     on_host(operation, operands)?;
     crate::check::common_float(operation, operands)

@@ -13,7 +13,7 @@ const MAGIC: &[u8; 8] = b"rung-cl1";
 /// Bytes before the key: magic, checksum of the rest, length of the key.
 const HEADER: usize = 24;
 
-/// The folder of the entries: as the person says, or where the system keeps caches.
+/// The folder of the entries: as the user says, or where the system keeps caches.
 fn folder() -> Option<PathBuf> {
     if let Some(folder) = env::var_os(VARIABLE) {
         return (!folder.is_empty()).then(|| PathBuf::from(folder));

@@ -118,7 +118,9 @@ impl Context {
     /// A buffer with arbitrary contents, from the pool if it has one of the size.
     pub(super) fn allocate(this: &Arc<Self>, dtype: DType, len: usize) -> Result<SharedBuffer> {
         let requested_bytes = len.saturating_mul(dtype.size_bytes());
-        let take = || this.pool.take_from(dtype, len, |bytes| this.obtain(bytes).map(Place::Device));
+        let take = || {
+            this.pool.take_from(dtype, len, |bytes| this.obtain(bytes).map(|memory| Place::Device(Box::new(memory))))
+        };
         let retry = || {
             this.pool.release_free();
             take()

@@ -4,6 +4,7 @@ use ocl::core::{self, ArgVal, Mem};
 use smallvec::SmallVec;
 
 use super::context::Context;
+use super::memory::Memory;
 use super::program::File;
 use crate::{DType, DeviceSlice, Error, Result, View, ViewMut};
 
@@ -136,7 +137,7 @@ impl<'a> Launch<'a> {
     fn array(mut self, view: View<'a>) -> Self {
         match self.context.slice(self.operation, view) {
             Ok(slice) => {
-                self.arguments.push(Argument::Memory(slice.memory.handle()));
+                self.arguments.push(Argument::Memory(Memory::of(slice).handle()));
                 self.arguments.push(Argument::First(slice.offset as u64));
             }
             Err(error) => {

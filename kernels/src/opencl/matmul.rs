@@ -1,4 +1,4 @@
-//! The matrix product: one kernel for processors, and one for GPUs in three sizes of tile.
+//! The matrix product: one kernel for CPUs, and one for GPUs in three sizes of tile.
 
 use super::context::Context;
 use super::platform::Kind;
@@ -15,7 +15,7 @@ pub(super) enum Mode {
     Accumulate,
 }
 
-/// Blocks of `out` that a work-item of the processor's kernel computes, the largest first: rows, and columns in vectors.
+/// Blocks of `out` that a work-item of the CPU's kernel computes, the largest first: rows, and columns in vectors.
 const BLOCKS: [(usize, usize); 2] = [(96, 8), (48, 4)];
 
 /// Work-items of a group along either side of a tile.

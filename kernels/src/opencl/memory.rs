@@ -1,10 +1,12 @@
 //! A run of bytes in the memory of a device, and what is known of the integers in it.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ocl::core::{self, Mem};
 
+use crate::buffer::DeviceMemory;
 use crate::{DeviceSlice, DeviceSliceMut};
 
 /// A bound that says nothing.
@@ -12,7 +14,7 @@ const UNKNOWN: u64 = u64::MAX;
 
 /// A run of bytes in the memory of a device.
 #[derive(Debug)]
-pub struct Memory {
+pub(super) struct Memory {
     handle: Mem,
     bytes: usize,
     device: Arc<str>,
@@ -32,22 +34,27 @@ impl Memory {
         Some(Self { handle, bytes, device: device.into(), len: 0, index_bound: AtomicU64::new(UNKNOWN) })
     }
 
-    /// Bytes that were asked for.
-    pub(crate) const fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// The device it is on.
-    pub(crate) fn device_name(&self) -> &str {
-        &self.device
-    }
-
     pub(super) const fn handle(&self) -> &Mem {
         &self.handle
     }
 
-    /// A buffer of `len` elements starts to use it; nothing is known of the contents.
-    pub(crate) fn begin(&mut self, len: usize) {
+    /// The memory of a slice that was checked to be of an OpenCL device.
+    pub(super) fn of(slice: DeviceSlice<'_>) -> &Self {
+        let memory: &dyn Any = slice.memory;
+        memory.downcast_ref().expect("bug: memory of another kind of device; please report it")
+    }
+}
+
+impl DeviceMemory for Memory {
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn device_name(&self) -> &str {
+        &self.device
+    }
+
+    fn begin(&mut self, len: usize) {
         self.len = len;
         *self.index_bound.get_mut() = UNKNOWN;
     }
@@ -55,15 +62,16 @@ impl Memory {
 
 /// The bound of the integers in a slice, `None` if unknown: all of them are below it.
 pub(super) fn index_bound(slice: DeviceSlice<'_>) -> Option<u64> {
-    let bound = slice.memory.index_bound.load(Ordering::Relaxed);
+    let bound = Memory::of(slice).index_bound.load(Ordering::Relaxed);
     (bound != UNKNOWN).then_some(bound)
 }
 
 /// Says that integers below `bound` (or, with `None`, any) were written to a slice.
 pub(super) fn set_index_bound(slice: &DeviceSliceMut<'_>, bound: Option<u64>) {
     let slice = slice.as_slice();
-    let is_whole = slice.offset == 0 && slice.len == slice.memory.len;
+    let memory = Memory::of(slice);
+    let is_whole = slice.offset == 0 && slice.len == memory.len;
     let bound = bound.unwrap_or(UNKNOWN);
-    let known = if is_whole { 0 } else { slice.memory.index_bound.load(Ordering::Relaxed) };
-    slice.memory.index_bound.store(known.max(bound), Ordering::Relaxed);
+    let known = if is_whole { 0 } else { memory.index_bound.load(Ordering::Relaxed) };
+    memory.index_bound.store(known.max(bound), Ordering::Relaxed);
 }

@@ -1,4 +1,4 @@
-//! Any device that OpenCL knows: AMD, Intel and NVIDIA GPUs, and processors.
+//! Any device that OpenCL knows: AMD, Intel and NVIDIA GPUs, and CPUs.
 //!
 //! What is declared in `backend/` as `room::name` is launched by the function `name` of the file `room.rs`, which checks sizes and dtypes in the words of `check.rs` and launches one kernel or two; the kernels are in `cl/`, in files of the same names.
 //!
@@ -43,7 +43,6 @@ use crate::{DType, Result};
 
 use context::Context;
 
-pub use memory::Memory;
 pub use platform::{Found, Kind, found};
 pub use rung_opencl_loader::{LIBRARY_VARIABLE, NotFound};
 pub use tuning::Tuned;

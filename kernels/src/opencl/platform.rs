@@ -8,9 +8,9 @@ use rung_opencl_loader::NotFound;
 /// What a device is, which decides how its kernels are compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A processor: few threads with wide vectors each.
+    /// A CPU: few threads with wide vectors each.
     Processor,
-    /// A graphics card or another accelerator: many work-items side by side.
+    /// A GPU or another accelerator: many work-items side by side.
     Gpu,
 }
 
@@ -27,13 +27,13 @@ pub struct Found {
     pub driver: String,
     /// Its platform: the driver's name.
     pub platform: String,
-    /// Processor or GPU.
+    /// CPU or GPU.
     pub kind: Kind,
     /// Bytes of its memory.
     pub memory_bytes: u64,
     /// Bytes of the largest buffer.
     pub largest_buffer_bytes: u64,
-    /// Processors on it that run work-groups.
+    /// Compute units: what runs work-groups.
     pub compute_units: u32,
     /// The most work-items of a work-group.
     pub work_group_limit: usize,
@@ -50,7 +50,7 @@ impl Found {
         format!("{}, {} ({})", self.model, self.vendor, self.driver)
     }
 
-    /// The same device with its kernels cut for another kind: how those for graphics cards are tested without one.
+    /// The same device with its kernels cut for another kind: how those for GPUs are tested without one.
     #[must_use]
     pub fn treated_as(&self, kind: Kind) -> Self {
         Self { kind, ..self.clone() }

@@ -31,7 +31,7 @@ pub(super) enum File {
     Random,
     Pixels,
     Optimiser,
-    /// The product for processors, with blocks of so many rows, and columns in vectors.
+    /// The product for CPUs, with blocks of so many rows, and columns in vectors.
     MatmulBlocks(usize, usize),
     /// The product for GPUs, with tiles of so many rows and columns.
     MatmulTiles(usize),
@@ -89,7 +89,7 @@ impl File {
 
     fn options(self, context: &Context, dtype: DType) -> String {
         let cut = context.cut;
-        // Without -w, PoCL warns of each vector wider than the processor's that a function takes, hundreds of times.
+        // Without -w, PoCL warns of each vector wider than the CPU's that a function takes, hundreds of times.
         let mut options = format!(
             "-w -D DOUBLE={} -D HAS_DOUBLE={} -D VW={} -D LANES={} -D COLUMNS={} -D ROW_LANES={}",
             u8::from(dtype == DType::F64),

@@ -3,7 +3,7 @@
 use ocl::core::{self, Event};
 
 use super::context::Context;
-use super::memory::set_index_bound;
+use super::memory::{Memory, set_index_bound};
 use super::program::File;
 use super::rows::{ANY, copy_block};
 use crate::check::{Extent, check, operands, unequal_dtypes};
@@ -126,7 +126,7 @@ fn not_host(context: &Context, operation: &'static str) -> Error {
 }
 
 fn write<T: ocl::OclPrm>(context: &Context, x: &[T], slice: DeviceSlice<'_>) -> Result<()> {
-    let memory = slice.memory.handle();
+    let memory = Memory::of(slice).handle();
     // SAFETY: the call returns when the host's memory was read; the slice was checked to hold as many elements.
     unsafe {
         core::enqueue_write_buffer(&context.queue, memory, true, slice.offset, x, None::<Event>, None::<&mut Event>)
@@ -135,7 +135,7 @@ fn write<T: ocl::OclPrm>(context: &Context, x: &[T], slice: DeviceSlice<'_>) -> 
 }
 
 fn read<T: ocl::OclPrm>(context: &Context, slice: DeviceSlice<'_>, out: &mut [T]) -> Result<()> {
-    let memory = slice.memory.handle();
+    let memory = Memory::of(slice).handle();
     // SAFETY: the call returns when the host's memory was written; the slice was checked to hold as many elements.
     unsafe {
         core::enqueue_read_buffer(&context.queue, memory, true, slice.offset, out, None::<Event>, None::<&mut Event>)
@@ -146,7 +146,7 @@ fn read<T: ocl::OclPrm>(context: &Context, slice: DeviceSlice<'_>, out: &mut [T]
 fn repeat<T: ocl::OclPrm>(context: &Context, value: T, slice: DeviceSlice<'_>) -> Result<()> {
     core::enqueue_fill_buffer(
         &context.queue,
-        slice.memory.handle(),
+        Memory::of(slice).handle(),
         value,
         slice.offset,
         slice.len,

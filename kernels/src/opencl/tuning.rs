@@ -1,4 +1,4 @@
-//! Which kernel multiplies a shape fastest on a device: searched when a person asks for it, and kept with the compiled programs.
+//! Which kernel multiplies a shape fastest on a device: searched when a user asks for it, and kept with the compiled programs.
 //!
 //! Without a search, `matmul.rs` chooses by the size of the result alone.
 

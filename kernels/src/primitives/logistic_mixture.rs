@@ -18,7 +18,7 @@ const SIZES: [[usize; 6]; 9] = [
     [2, 1, 0, 3, 2, 256],
 ];
 
-/// A component's weight in units of epsilon, below which f32 may take it for 0 before a slope magnifies it.
+/// A component's weight in units of epsilon, below which f32 may take it for 0 before a derivative magnifies it.
 const VANISHING: f64 = f32::MIN_POSITIVE as f64 / f32::EPSILON as f64;
 
 /// The mixtures, each with data on its levels (the extremes among them), means near the data, and log-scales some of which are clamped.
@@ -49,7 +49,7 @@ fn mixtures(draw: &mut Draw) -> Vec<(LogisticMixture, Case)> {
 struct Channel {
     log_prob: Expected,
     /// By the mean and by the log-scale.
-    slopes: [Expected; 2],
+    derivatives: [Expected; 2],
 }
 
 impl Channel {
@@ -74,7 +74,7 @@ impl Channel {
         let error = |magnitude: f64, value: f64| Expected { value, scale: magnitude * slip };
         Self {
             log_prob: error(1.0, value),
-            slopes: [
+            derivatives: [
                 error(inverse, of_mean),
                 if raw < -7.0 { Expected::exact(0.0) } else { error(2.0 + above.abs() + below.abs(), of_log_scale) },
             ],
@@ -142,14 +142,14 @@ impl Pixel {
             };
             for (c, channel) in channels.iter().enumerate() {
                 let place = |kind: usize| (1 + c * group + kind) * n + j;
-                all[place(0)] = weighted(channel.slopes[0], 1.0);
-                all[place(1)] = weighted(channel.slopes[1], 1.0);
+                all[place(0)] = weighted(channel.derivatives[0], 1.0);
+                all[place(1)] = weighted(channel.derivatives[1], 1.0);
                 if group == 3 {
                     let (pulled, by) = [(1, 0), (2, 0), (2, 1)][c];
-                    let slope = channels[pulled].slopes[0];
-                    let exact = weighted(slope, (1.0 - k[c] * k[c]) * x[by]);
+                    let derivative = channels[pulled].derivatives[0];
+                    let exact = weighted(derivative, (1.0 - k[c] * k[c]) * x[by]);
                     // 1 − k² is as exact as 1.
-                    let unclear = 8.0 * (grad * posterior * slope.value * x[by]).abs();
+                    let unclear = 8.0 * (grad * posterior * derivative.value * x[by]).abs();
                     all[place(2)] = Expected { scale: exact.scale + unclear, ..exact };
                 }
             }

@@ -39,6 +39,8 @@ use crate::{Backend, DType, Device, Result, SharedBuffer, View, ViewMut};
 pub struct Primitive {
     /// The method's name.
     pub name: &'static str,
+    /// The stem of the files that compute and test it.
+    pub room: &'static str,
     /// Draws its cases.
     pub cases: fn(&mut Draw) -> Vec<Case>,
 }
@@ -62,7 +64,7 @@ pub fn primitives() -> Vec<Primitive> {
                 $room:ident::$name:ident($($argument:ident: $type:ty),+ $(,)?);
             )+
         ) => {
-            all.extend([$(Primitive { name: stringify!($name), cases: $room::$name }),+]);
+            all.extend([$(Primitive { name: stringify!($name), room: stringify!($room), cases: $room::$name }),+]);
         };
     }
     contract!(list!);

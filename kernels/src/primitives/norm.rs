@@ -245,14 +245,17 @@ fn backward(norm: &BatchNorm, statistics_are_constant: bool, x: &[Vec<f64>]) -> 
                 DerivativeNeeds::Output => value(norm.activation, a.value).value,
                 DerivativeNeeds::Input | DerivativeNeeds::Nothing => a.value,
             };
-            // The slopes themselves are not steeper than 1, and have an error of 8 ε where they come from a rounded value.
-            let (slope, grad) = (derivative(norm.activation, saved), x[5][i]);
+            // The derivatives themselves are not steeper than 1, and have an error of 8 ε where they come from a rounded value.
+            let (derivative, grad) = (derivative(norm.activation, saved), x[5][i]);
             let is_step =
                 matches!(norm.activation, UnaryFunction::Identity | UnaryFunction::Relu | UnaryFunction::LeakyRelu(_));
-            let slope_error = if is_step { slope.scale } else { slope.scale + a.scale + 8.0 };
+            let derivative_error = if is_step { derivative.scale } else { derivative.scale + a.scale + 8.0 };
             (
                 normal,
-                Expected { value: grad * slope.value, scale: grad.abs() * (slope_error + 2.0 * slope.value.abs()) },
+                Expected {
+                    value: grad * derivative.value,
+                    scale: grad.abs() * (derivative_error + 2.0 * derivative.value.abs()),
+                },
             )
         };
         let sum = |term: &dyn Fn((Expected, Expected)) -> Expected| {

@@ -3,6 +3,17 @@
 use super::*;
 use crate::UnaryFunction;
 
+/// The compiler sees to the functions; kernels are found by name when the program runs.
+#[test]
+fn every_room_has_kernels_under_its_stem() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/opencl/cl");
+    let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    for primitive in primitives() {
+        let is_there = files.iter().any(|file| file.to_string_lossy().starts_with(primitive.room));
+        assert!(is_there, "{} is declared in the room {}", primitive.name, primitive.room);
+    }
+}
+
 #[test]
 fn every_primitive_has_more_than_one_case() {
     for primitive in primitives() {

@@ -1,4 +1,4 @@
-//! Uniform and normal deviates from Philox words, each addressable alone.
+//! Uniform and normal samples from Philox words, each addressable alone.
 
 use super::Address;
 
@@ -9,13 +9,13 @@ pub fn uniform_from_word(word: u32) -> f64 {
     (f64::from(word) + 0.5) * (1.0 / 4_294_967_296.0)
 }
 
-/// The uniform deviate on (0, 1) of one element.
+/// The uniform sample on (0, 1) of one element.
 #[must_use]
 pub fn uniform_at(address: &Address, element: usize) -> f64 {
     uniform_from_word(address.word(element))
 }
 
-/// The four standard normal deviates made of four words (Box and Muller 1958): two pairs, each a radius and an angle.
+/// The four standard normal samples made of four words (Box and Muller 1958): two pairs, each a radius and an angle.
 ///
 /// out[0] = √(−2 ln u[0]) · cos 2π u[1],  out[1] = √(−2 ln u[0]) · sin 2π u[1]; likewise out[2], out[3] from u[2], u[3].
 #[inline(always)]
@@ -30,7 +30,7 @@ pub fn normal_quad(words: [u32; 4]) -> [f64; 4] {
     [a, b, c, d]
 }
 
-/// The standard normal deviate of one element: the f64 reference every backend is compared with.
+/// The standard normal sample of one element: the f64 reference every backend is compared with.
 #[must_use]
 pub fn normal_at(address: &Address, element: usize) -> f64 {
     normal_quad(address.words((element / 4) as u32))[element % 4]

@@ -48,8 +48,8 @@ impl Tensor {
             }
             let scale = number(channel, 1)?.clamp(LogisticMixture::LEAST_LOG_SCALE, f64::INFINITY)?.exp()?;
             let u = noise.slice(1, components + channel, 1)?.affine(1.0 - 2.0 * MARGIN, MARGIN)?;
-            let deviate = u.log()?.sub(&u.affine(-1.0, 1.0)?.log()?)?;
-            colours.push(mean.add(&scale.mul(&deviate)?)?.clamp(-1.0, 1.0)?);
+            let logistic = u.log()?.sub(&u.affine(-1.0, 1.0)?.log()?)?;
+            colours.push(mean.add(&scale.mul(&logistic)?)?.clamp(-1.0, 1.0)?);
         }
         concat(&colours.iter().collect::<Vec<_>>(), 1)?.reshape([images, pixels, channels])
     }

@@ -154,12 +154,12 @@ fn kl_adjoint_of_row<T: Float>(
             #[inline(always)]
             |[q_mean, q_variance, p_mean, p_variance]| {
                 let (precision, distance) = (T::ONE / p_variance, q_mean - p_mean);
-                let slope = distance * precision;
+                let derivative = distance * precision;
                 let excess = (q_variance + distance * distance) * precision;
                 [
-                    grad * slope,
+                    grad * derivative,
                     half * (precision - T::ONE / q_variance),
-                    -(grad * slope),
+                    -(grad * derivative),
                     half * (T::ONE - excess) * precision,
                 ]
             },

@@ -157,12 +157,12 @@ fn adjoint_of_row<T: Float>(at: Point<'_, T>, grad: T, mut out: Adjoints<'_, T>)
             #[inline(always)]
             |[z, q_mean, q_variance, p_mean, p_variance]| {
                 let (q_precision, p_precision) = (T::ONE / q_variance, T::ONE / p_variance);
-                let (q_slope, p_slope) = ((z - q_mean) * q_precision, (z - p_mean) * p_precision);
+                let (q_score, p_score) = ((z - q_mean) * q_precision, (z - p_mean) * p_precision);
                 [
-                    grad * q_slope,
-                    half * (q_slope * q_slope - q_precision),
-                    -(grad * p_slope),
-                    half * (p_precision - p_slope * p_slope),
+                    grad * q_score,
+                    half * (q_score * q_score - q_precision),
+                    -(grad * p_score),
+                    half * (p_precision - p_score * p_score),
                 ]
             },
         );

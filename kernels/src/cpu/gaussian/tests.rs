@@ -90,7 +90,7 @@ fn standard_normal_is_the_gaussian_with_mean_0_and_variance_1() {
 }
 
 #[test]
-fn divergences_and_their_adjoints_agree_with_f64() {
+fn kls_and_their_adjoints_agree_with_f64() {
     for (rows, columns, _) in SIZES {
         for standard in [false, true] {
             let (matrix, len) = (Matrix { rows, columns }, rows * columns);
@@ -188,8 +188,9 @@ fn samples_and_their_adjoints_follow_the_formulas() {
             (0..len).map(|i| f64::from(mean[i]) + f64::from(variance[i]).sqrt() * f64::from(noise[i])).collect();
         assert_close("out", &out, &expected, 1e-6);
         assert_eq!(grad_mean, grad_out);
-        let slope = |i: usize| f64::from(grad_out[i]) * f64::from(noise[i]) / (2.0 * f64::from(variance[i]).sqrt());
-        assert_close("grad_variance", &grad_variance, &(0..len).map(slope).collect::<Vec<_>>(), 1e-6);
+        let derivative =
+            |i: usize| f64::from(grad_out[i]) * f64::from(noise[i]) / (2.0 * f64::from(variance[i]).sqrt());
+        assert_close("grad_variance", &grad_variance, &(0..len).map(derivative).collect::<Vec<_>>(), 1e-6);
     }
 }
 

@@ -5,7 +5,7 @@
 use super::kernel::{GROUP, MicroKernel, Strip, Tile, Write};
 use std::arch::x86_64::*;
 
-/// The kernel of processors with AVX2 and FMA.
+/// The kernel of CPUs with AVX2 and FMA.
 pub(super) struct Avx2;
 
 const LANES: usize = 8;
@@ -149,7 +149,7 @@ impl Vector {
         }
     }
 
-    /// The same for the lanes of a mask only: at the right border, for a masked store takes tens of cycles on AMD's processors.
+    /// The same for the lanes of a mask only: at the right border, for a masked store takes tens of cycles on AMD's CPUs.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     unsafe fn write_lanes(self, lanes: __m256i, sum: __m256, write: Write) {

@@ -6,7 +6,7 @@
 use super::kernel::{GROUP, MicroKernel, Strip, Tile, Write};
 use std::arch::x86_64::*;
 
-/// The kernel of processors with AVX-512.
+/// The kernel of CPUs with AVX-512.
 pub(super) struct Avx512;
 
 const LANES: usize = 16;

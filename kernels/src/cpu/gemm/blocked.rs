@@ -12,7 +12,7 @@ use std::marker::PhantomData;
 /// out = op(left) · op(right) for sizes that are all positive; slices have the lengths of `shape`.
 ///
 /// # Safety
-/// The processor has the instructions of `K`.
+/// The CPU has the instructions of `K`.
 pub(super) unsafe fn multiply<K: MicroKernel>(
     shape: MatmulShape,
     left: &[f32],
@@ -34,7 +34,7 @@ pub(super) unsafe fn multiply<K: MicroKernel>(
     let tasks = task_count(shape, threads);
     Scratch::reserve::<f32>(tasks.min(threads), Plan::most_scratch_len::<K>(shape));
     Part::whole(shape).divide(tasks, [K::ROWS, K::COLUMNS], &|part| {
-        // SAFETY: the parts are disjoint and lie in the shape; the processor has the instructions.
+        // SAFETY: the parts are disjoint and lie in the shape; the CPU has the instructions.
         unsafe { product.multiply_part(part) }
     });
 }
@@ -109,7 +109,7 @@ impl<K: MicroKernel> Product<'_, K> {
     /// Computes a part on this thread alone.
     ///
     /// # Safety
-    /// The processor has the instructions; `part` lies in the shape; nobody else writes to it.
+    /// The CPU has the instructions; `part` lies in the shape; nobody else writes to it.
     unsafe fn multiply_part(&self, part: Part) {
         let plan = Plan::new::<K>(self.shape, &part);
         let mut scratch = (plan.scratch_len() > 0).then(|| Scratch::take::<f32>(plan.scratch_len()));
@@ -152,7 +152,7 @@ impl<K: MicroKernel> Product<'_, K> {
     /// Packs the panel of a block that begins at `column`.
     ///
     /// # Safety
-    /// The processor has the instructions; the panel lies in `block`, which lies in the shape and, packed, in the workspace.
+    /// The CPU has the instructions; the panel lies in `block`, which lies in the shape and, packed, in the workspace.
     unsafe fn pack_panel(&self, workspace: &Workspace, block: Block, column: usize) {
         let panel = workspace.packed_right.wrapping_add(column * block.inner);
         let columns = (block.columns - column).min(K::COLUMNS);
@@ -169,7 +169,7 @@ impl<K: MicroKernel> Product<'_, K> {
     /// just before its use, and fetches what the next one is packed from. `left_ahead` is fetched on the way.
     ///
     /// # Safety
-    /// The processor has the instructions; block and rows lie in the shape; the block is packed if it is to be, or this is its
+    /// The CPU has the instructions; block and rows lie in the shape; the block is packed if it is to be, or this is its
     /// first row block; nobody else writes to these elements of `out`.
     unsafe fn multiply_rows(
         &self,

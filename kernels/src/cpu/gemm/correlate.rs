@@ -23,7 +23,7 @@ const BAND_LEN: usize = 32 << 10;
 /// out = patches · weight (+ bias), for a map of results that is not empty.
 ///
 /// # Safety
-/// The processor has the instructions of `K`, and the slices have the lengths that `shape` says.
+/// The CPU has the instructions of `K`, and the slices have the lengths that `shape` says.
 pub(super) unsafe fn correlate<K: MicroKernel>(
     shape: &Correlation,
     source: &[f32],
@@ -36,7 +36,7 @@ pub(super) unsafe fn correlate<K: MicroKernel>(
     let whole = Part { rows: 0..shape.batch * shape.rows.count, columns: 0..shape.results };
     Scratch::reserve::<f32>(tasks.min(rayon::current_num_threads()), job.most_scratch(&whole));
     whole.divide(tasks, [1, K::COLUMNS], &|part| {
-        // SAFETY: the parts are disjoint and lie in the map of results; the processor has the instructions.
+        // SAFETY: the parts are disjoint and lie in the map of results; the CPU has the instructions.
         unsafe { job.compute(part) }
     });
 }
@@ -106,7 +106,7 @@ impl<K: MicroKernel> Job<'_, K> {
     /// Computes a part on this thread alone.
     ///
     /// # Safety
-    /// The processor has the instructions; the part lies in the map of results; nobody else writes to it.
+    /// The CPU has the instructions; the part lies in the map of results; nobody else writes to it.
     unsafe fn compute(&self, part: Part) {
         let blocks = Blocks::new(self.shape, K::MAX_INNER);
         let column_blocks = part.columns.len().div_ceil(MAX_COLUMNS);
@@ -171,7 +171,7 @@ impl<K: MicroKernel> Job<'_, K> {
     /// Packs a block of the weight: panels of `K::COLUMNS` columns, one after the other.
     ///
     /// # Safety
-    /// The processor has the instructions; there is room for the block.
+    /// The CPU has the instructions; there is room for the block.
     unsafe fn pack(&self, block: Block, columns: &Range<usize>, packed: *mut f32) {
         let shape = self.shape;
         for row in 0..block.taps {
@@ -273,7 +273,7 @@ impl<K: MicroKernel> Job<'_, K> {
     /// Adds a block of terms to the results of a band.
     ///
     /// # Safety
-    /// The processor has the instructions; the block is packed and the band copied; nobody else touches these results.
+    /// The CPU has the instructions; the block is packed and the band copied; nobody else touches these results.
     unsafe fn multiply(
         &self,
         block: Block,

@@ -21,7 +21,7 @@ use super::split::piece;
 
 /// Numbers of the groups' weights together: 4 MiB.
 const PARTIAL_LEN: usize = 1 << 20;
-/// Groups at most: enough for the threads of most processors.
+/// Groups at most: enough for the threads of most CPUs.
 const MAX_GROUPS: usize = 16;
 /// Multiply-adds that take as long as a unit of work of `parallel.rs`.
 const MULTIPLY_ADDS_PER_WORK: usize = 8;
@@ -29,7 +29,7 @@ const MULTIPLY_ADDS_PER_WORK: usize = 8;
 /// grad_weight = patchesᵀ · grad_out, for arrays that are not empty.
 ///
 /// # Safety
-/// The processor has the instructions of `K`, and the slices have the lengths that `shape` says.
+/// The CPU has the instructions of `K`, and the slices have the lengths that `shape` says.
 pub(super) unsafe fn correlate_weight<K: MicroKernel>(
     shape: &Correlation,
     source: &[f32],
@@ -46,7 +46,7 @@ pub(super) unsafe fn correlate_weight<K: MicroKernel>(
         let (image, images) = piece(shape.batch, groups, group);
         let (taps, row_len) = (shape.rows.taps, len / shape.rows.taps);
         for_each_block_of(taps_at_once, taps, work / groups / taps, rows(weight, row_len), |taps, part| {
-            // SAFETY: the part has the weights of these rows of the kernel; the processor has the instructions.
+            // SAFETY: the part has the weights of these rows of the kernel; the CPU has the instructions.
             unsafe { job.sum(image..image + images, taps, part.slice) }
         });
     };
@@ -111,7 +111,7 @@ impl<K: MicroKernel> Job<'_, K> {
     /// Sums some images, for some rows of the kernel, on this thread alone.
     ///
     /// # Safety
-    /// The processor has the instructions.
+    /// The CPU has the instructions.
     unsafe fn sum(&self, images: Range<usize>, taps: Range<usize>, weight: &mut [f32]) {
         let window = &self.shape.rows;
         weight.fill(0.0);
@@ -125,7 +125,7 @@ impl<K: MicroKernel> Job<'_, K> {
                 let rows = first..first + rows;
                 let sources = window.sources(rows.clone(), taps.clone());
                 let band = Band { image, rows, sources, strips, panels: strips.wrapping_add(strips_len) };
-                // SAFETY: the scratch has room for the largest band; the processor has the instructions.
+                // SAFETY: the scratch has room for the largest band; the CPU has the instructions.
                 unsafe {
                     self.pack_strips(&band);
                     self.pack_panels(&band);
@@ -167,7 +167,7 @@ impl<K: MicroKernel> Job<'_, K> {
     /// Packs the rows of the map that a band reads, with zeros to the left and the right of it.
     ///
     /// # Safety
-    /// The processor has the instructions; there is room for the band.
+    /// The CPU has the instructions; there is room for the band.
     unsafe fn pack_strips(&self, band: &Band) {
         let (columns, channels, strips) = (&self.shape.columns, self.shape.channels, self.strip_count());
         let before = ((-columns.first).max(0) as usize).min(self.width());
@@ -205,7 +205,7 @@ impl<K: MicroKernel> Job<'_, K> {
     /// Packs the adjoints of a band's results.
     ///
     /// # Safety
-    /// The processor has the instructions; there is room for the band.
+    /// The CPU has the instructions; there is room for the band.
     unsafe fn pack_panels(&self, band: &Band) {
         let results = self.shape.results;
         let positions = band.rows.len() * self.shape.columns.count;
@@ -226,7 +226,7 @@ impl<K: MicroKernel> Job<'_, K> {
     /// Adds a band's products to the weights of some rows of the kernel.
     ///
     /// # Safety
-    /// The processor has the instructions; the band is packed.
+    /// The CPU has the instructions; the band is packed.
     unsafe fn multiply(&self, band: &Band, taps: &Range<usize>, weight: &mut [f32]) {
         let shape = self.shape;
         let (window, width, results) = (&shape.rows, shape.columns.count, shape.results);

@@ -107,7 +107,7 @@ impl Element for f32 {
     ) {
         match engine {
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: the processor has the engine's instructions, as `matmul_with` has made sure.
+            // SAFETY: the CPU has the engine's instructions, as `matmul_with` has made sure.
             Engine::Avx512 => unsafe {
                 blocked::multiply::<avx512::Avx512>(shape, left, right, epilogue, out);
             },
@@ -131,7 +131,7 @@ impl Element for f32 {
     ) {
         match engine {
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: the processor has the engine's instructions, as the door has made sure, and the slices their lengths.
+            // SAFETY: the CPU has the engine's instructions, as the door has made sure, and the slices their lengths.
             Engine::Avx512 => unsafe { correlate::correlate::<avx512::Avx512>(shape, source, weight, bias, out) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.

@@ -1,4 +1,4 @@
-//! What the five loops ask of a processor: one tile of the output, and the packing of one strip.
+//! What the five loops ask of a CPU: one tile of the output, and the packing of one strip.
 
 /// How a finished sum enters `out`.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +52,7 @@ pub(super) struct Strip {
 }
 
 /// Strips that are packed at once: together they read runs of several cache lines where the lanes of a step lie
-/// side by side, which the processor foresees, instead of one line per row of the matrix.
+/// side by side, which the CPU foresees, instead of one line per row of the matrix.
 pub(super) const GROUP: usize = 8;
 
 /// The part of the engine that is written for one instruction set.
@@ -71,14 +71,14 @@ pub(super) trait MicroKernel {
     /// Computes a tile with `1 <= rows <= ROWS` and `1 <= columns <= COLUMNS`.
     ///
     /// # Safety
-    /// The processor has the instructions; every index of the formula lies in its buffer; nobody else touches
+    /// The CPU has the instructions; every index of the formula lies in its buffer; nobody else touches
     /// the tile of `out` meanwhile.
     unsafe fn multiply_tile(tile: &Tile);
 
     /// Packs up to [`GROUP`] strips of one operand, which agree in all but the source, the lanes and the target.
     ///
     /// # Safety
-    /// The processor has the instructions; `1 <= lanes <= LANES`; every index of the formula lies in its buffer
+    /// The CPU has the instructions; `1 <= lanes <= LANES`; every index of the formula lies in its buffer
     /// (all `LANES` lanes of the packed form); nobody else touches the packed strips meanwhile.
     unsafe fn pack_strips(strips: &[Strip]);
 }

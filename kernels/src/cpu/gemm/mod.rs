@@ -2,8 +2,8 @@
 //!
 //! [`matmul`] is the function that everything in Rung multiplies matrices with. The engine behind it is chosen when
 //! the program runs. `portable` (the crate `matrixmultiply`) is always there and is the reference in the tests. On x86
-//! processors two faster ones for `f32` share one set of loops and differ in their innermost part. A left matrix of zeros and
-//! ones, such as binarised pixels, takes a way of its own on every processor, without multiplications: `binary.rs`.
+//! CPUs two faster ones for `f32` share one set of loops and differ in their innermost part. A left matrix of zeros and
+//! ones, such as binarised pixels, takes a way of its own on every CPU, without multiplications: `binary.rs`.
 //!
 //! # Why three nested loops are not enough
 //!
@@ -51,7 +51,7 @@
 //!
 //! **Packing.** A block is copied into the order in which the innermost loop reads it: for each step the 32 numbers of a
 //! panel (or the rows of a tile) side by side, step after step. Then every load is whole, aligned and foreseen by the
-//! processor, and the four transposition forms differ in the packing alone. Packing costs a pass over the operand, so an
+//! CPU, and the four transposition forms differ in the packing alone. Packing costs a pass over the operand, so an
 //! operand that is used a few times only is read where it lies; `plan.rs` says when. A panel is packed just before its first use, and
 //! while the tiles of a panel are multiplied, what the next one and the next row block are packed from is fetched: `ahead.rs`.
 //!
@@ -67,7 +67,7 @@
 //!
 //! # What to read
 //!
-//! `split.rs` (the parts), `plan.rs` (every constant with its reason), `blocked.rs` (the loops), `kernel.rs` (what they ask of a processor),
+//! `split.rs` (the parts), `plan.rs` (every constant with its reason), `blocked.rs` (the loops), `kernel.rs` (what they ask of a CPU),
 //! `avx512.rs`, then `avx2.rs`, its smaller brother; `binary.rs`; `correlation.rs`: how a convolution is such a product. The blocking is that of Goto and van de Geijn, *Anatomy of
 //! High-Performance Matrix Multiplication* (2008), with the names of BLIS (Van Zee and van de Geijn, 2015).
 //!
@@ -149,7 +149,7 @@ pub enum Engine {
     Avx512,
     /// Tiles of 6 x 16 in AVX2 and FMA, for `f32`.
     Avx2,
-    /// The crate `matrixmultiply`, on any processor.
+    /// The crate `matrixmultiply`, on any CPU.
     Portable,
 }
 
@@ -157,13 +157,13 @@ impl Engine {
     /// Every engine, the fastest first.
     pub const ALL: [Engine; 3] = [Engine::Avx512, Engine::Avx2, Engine::Portable];
 
-    /// The fastest engine of this processor.
+    /// The fastest engine of this CPU.
     pub fn best() -> Engine {
         let available = Engine::ALL.into_iter().find(|engine| engine.is_available());
         available.unwrap_or(Engine::Portable)
     }
 
-    /// Whether this processor has the instructions the engine needs.
+    /// Whether this CPU has the instructions the engine needs.
     pub fn is_available(self) -> bool {
         match self {
             #[cfg(target_arch = "x86_64")]
@@ -186,7 +186,7 @@ impl Engine {
     }
 }
 
-/// Name of the engine that [`matmul`] uses for `f32` on this processor.
+/// Name of the engine that [`matmul`] uses for `f32` on this CPU.
 pub fn engine_name() -> &'static str {
     Engine::best().name()
 }
@@ -215,7 +215,7 @@ pub fn matmul<T: MatmulElement>(shape: MatmulShape, left: &[T], right: &[T], epi
 /// [`matmul`] by a given engine, whatever the left matrix holds (for tests and benchmarks); `f64` is always computed by the portable one.
 ///
 /// # Panics
-/// If the processor lacks the engine's instructions.
+/// If the CPU lacks the engine's instructions.
 pub fn matmul_with<T: MatmulElement>(
     engine: Engine,
     shape: MatmulShape,

@@ -1,4 +1,4 @@
-//! Products with patches for processors without an engine of their own, and in f64: blocks of patches are written out and multiplied.
+//! Products with patches for CPUs without an engine of their own, and in f64: blocks of patches are written out and multiplied.
 
 use super::super::parallel::{for_each_block_of, rows};
 use super::super::scratch::Scratch;

@@ -143,7 +143,7 @@ impl<'a, T: Float> Tile<'a, T> {
             let mut grad_log_scale = [T::ZERO; LANES];
             for i in 0..LANES {
                 let bin = Bin::new(self.x[channel][i], mean[i], log_scale[i], self.half_bin);
-                let [of_mean, of_log_scale] = bin.slopes();
+                let [of_mean, of_log_scale] = bin.derivatives();
                 grad_mean[i] = responsibility[i] * of_mean;
                 grad_log_scale[i] = responsibility[i] * of_log_scale;
             }
@@ -216,7 +216,7 @@ impl<T: Float> Bin<T> {
 
     /// The derivatives of [`Self::log_prob`] by the mean and by the log-scale.
     #[inline(always)]
-    fn slopes(&self) -> [T; 2] {
+    fn derivatives(&self) -> [T; 2] {
         let [above, below] = self.sigmoids();
         let of_width = if self.is_least | self.is_largest { T::ZERO } else { self.width / self.width.exp_m1() };
         let of_log_scale = self.below * below - self.above * (T::ONE - above) - of_width;

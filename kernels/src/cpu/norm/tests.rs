@@ -34,7 +34,7 @@ fn case(activation: UnaryFunction, rows: usize, columns: usize) -> Case {
     }
 }
 
-/// The value and the slope of an activation in f64.
+/// The value and the derivative of an activation in f64.
 fn activate(activation: UnaryFunction, a: f64) -> (f64, f64) {
     let sigmoid = 1.0 / (1.0 + (-a).exp());
     match activation {

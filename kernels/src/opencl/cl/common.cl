@@ -4,10 +4,10 @@
 //   DOUBLE      1: REAL is double. Default 0: float.
 //   HAS_DOUBLE  1: the device has double; long sums and conversions may use it. Default 0.
 //   VW          elements that a work-item handles at once, side by side: 1 on a GPU, whose work-items are lanes already; 16 floats (8 doubles) on
-//               a processor, where an explicit vector is what reaches the vectorised functions. 1, 8 or 16. Default 1.
-//   LANES       work-items that share a row: 64 on a GPU, 1 on a processor. A power of two. Default 1.
-//   COLUMNS     neighbouring columns (times VW) of a work-group that walks down the rows: 8 on a GPU, 1 on a processor. Default 1.
-//   ROW_LANES   work-items that share a column: 32 on a GPU, 1 on a processor. A power of two. Default 1.
+//               a CPU, where an explicit vector is what reaches the vectorised functions. 1, 8 or 16. Default 1.
+//   LANES       work-items that share a row: 64 on a GPU, 1 on a CPU. A power of two. Default 1.
+//   COLUMNS     neighbouring columns (times VW) of a work-group that walks down the rows: 8 on a GPU, 1 on a CPU. Default 1.
+//   ROW_LANES   work-items that share a column: 32 on a GPU, 1 on a CPU. A power of two. Default 1.
 //
 // An array argument is a pair: the memory and the first element, so that a part of a buffer needs no handle of its own. A kernel
 // starts by moving the pointer there.

@@ -27,8 +27,8 @@ kernel void gaussian_head_backward(const uint columns, IN(x), MAYBE_IN(grad_mean
     GO_IF(grad_variance);
     const size_t left = columns - c, to = row * 2 * columns + c, from = row * columns + c;
     store(grad_mean ? load(grad_mean + from, left) : ZERO, grad_x + to, left);
-    const V slope = grad_variance ? load(grad_variance + from, left) * sigmoid_of(load(x + to + columns, left)) : ZERO;
-    store(slope, grad_x + to + columns, left);
+    const V derivative = grad_variance ? load(grad_variance + from, left) * sigmoid_of(load(x + to + columns, left)) : ZERO;
+    store(derivative, grad_x + to + columns, left);
 }
 
 // out = mean + √variance · noise
@@ -55,8 +55,8 @@ kernel void reparameterise_backward(const uint n, const uint add, IN(variance), 
     if (grad_mean)
         store(add ? load(grad_mean + i, left) + grad : grad, grad_mean + i, left);
     if (grad_variance) {
-        const V slope = grad * load(noise + i, left) * HALF / sqrt(load(variance + i, left));
-        store(add ? load(grad_variance + i, left) + slope : slope, grad_variance + i, left);
+        const V derivative = grad * load(noise + i, left) * HALF / sqrt(load(variance + i, left));
+        store(add ? load(grad_variance + i, left) + derivative : derivative, grad_variance + i, left);
     }
 }
 
@@ -122,12 +122,12 @@ kernel void gaussian_log_prob_backward(const uint columns, const uint repeat, IN
     for (size_t k = 0; k < repeat; k++) {
         const size_t p = row * repeat + k, at = p * columns + c;
         const V precision = ONE / load(variance + at, left), distance = value - load(mean + at, left);
-        const V slope = distance * precision;
-        sum -= grad_out[p] * slope;
+        const V derivative = distance * precision;
+        sum -= grad_out[p] * derivative;
         if (grad_mean)
-            store(grad_out[p] * slope, grad_mean + grad_mean_first + at, left);
+            store(grad_out[p] * derivative, grad_mean + grad_mean_first + at, left);
         if (grad_variance)
-            store(grad_out[p] * HALF * (distance * slope - ONE) * precision, grad_variance + grad_variance_first + at,
+            store(grad_out[p] * HALF * (distance * derivative - ONE) * precision, grad_variance + grad_variance_first + at,
                   left);
     }
     if (grad_x)
@@ -181,13 +181,13 @@ kernel void gaussian_kl_backward(const uint columns, IN(mq), IN(vq), MAYBE_IN(mp
     const REAL grad = grad_out[row];
     const V p_mean = mp ? load(mp + mp_first + at, left) : ZERO, p_variance = vp ? load(vp + vp_first + at, left) : ONE;
     const V q_variance = load(vq + at, left), distance = load(mq + at, left) - p_mean;
-    const V precision = ONE / p_variance, slope = grad * distance * precision, half_grad = HALF * grad;
+    const V precision = ONE / p_variance, derivative = grad * distance * precision, half_grad = HALF * grad;
     if (grad_mq)
-        store(slope, grad_mq + grad_mq_first + at, left);
+        store(derivative, grad_mq + grad_mq_first + at, left);
     if (grad_vq)
         store(half_grad * (precision - ONE / q_variance), grad_vq + grad_vq_first + at, left);
     if (grad_mp)
-        store(-slope, grad_mp + grad_mp_first + at, left);
+        store(-derivative, grad_mp + grad_mp_first + at, left);
     if (grad_vp)
         store(half_grad * (ONE - (q_variance + distance * distance) * precision) * precision,
               grad_vp + grad_vp_first + at, left);
@@ -226,15 +226,15 @@ kernel void gaussian_log_ratio_backward(const uint columns, IN(z), IN(mq), IN(vq
     const V p_mean = mp ? load(mp + mp_first + at, left) : ZERO, p_variance = vp ? load(vp + vp_first + at, left) : ONE;
     const V sample = load(z + at, left), half_grad = HALF * grad;
     const V q_precision = ONE / load(vq + at, left), p_precision = ONE / p_variance;
-    const V q_slope = (sample - load(mq + at, left)) * q_precision, p_slope = (sample - p_mean) * p_precision;
+    const V q_score = (sample - load(mq + at, left)) * q_precision, p_score = (sample - p_mean) * p_precision;
     if (grad_z)
-        store(grad * (p_slope - q_slope), grad_z + grad_z_first + at, left);
+        store(grad * (p_score - q_score), grad_z + grad_z_first + at, left);
     if (grad_mq)
-        store(grad * q_slope, grad_mq + grad_mq_first + at, left);
+        store(grad * q_score, grad_mq + grad_mq_first + at, left);
     if (grad_vq)
-        store(half_grad * (q_slope * q_slope - q_precision), grad_vq + grad_vq_first + at, left);
+        store(half_grad * (q_score * q_score - q_precision), grad_vq + grad_vq_first + at, left);
     if (grad_mp)
-        store(-grad * p_slope, grad_mp + grad_mp_first + at, left);
+        store(-grad * p_score, grad_mp + grad_mp_first + at, left);
     if (grad_vp)
-        store(half_grad * (p_precision - p_slope * p_slope), grad_vp + grad_vp_first + at, left);
+        store(half_grad * (p_precision - p_score * p_score), grad_vp + grad_vp_first + at, left);
 }

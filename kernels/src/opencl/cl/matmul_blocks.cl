@@ -1,4 +1,4 @@
-// The matrix product on a processor: out = op(left)·op(right), with the sums of a tile in vector registers. No barriers, no groups:
+// The matrix product on a CPU: out = op(left)·op(right), with the sums of a tile in vector registers. No barriers, no groups:
 // a work-item is a thread's piece of work.
 //
 //   A work-item computes BLOCK_ROWS x BLOCK_COLUMNS of out, BLOCK_INNER terms of the sums at a time. For each such step it packs its piece of right

@@ -1,7 +1,7 @@
 // Words of Philox 4x32-10 (Salmon, Moraes, Dror, Shaw 2011), each number a function of its address.
 //
 // Element e of an address takes word e mod 4 of the counter [e div 4, stream, step low, step high] under the key [seed low, seed high].
-// The integers are those of the processor, bit for bit.
+// The integers are those of the CPU, bit for bit.
 // address: .s0 .s1 the key, .s2 the stream, .s3 .s4 the step.
 
 #define ROUND                                                                                                          \

@@ -41,7 +41,7 @@ static inline V drawn_byte(const UV word, const V pixel) {
     return pixel > ZERO ? ONE - IS_BELOW(last, word) : ZERO;
 }
 
-// pixel · factor ≥ ½, decided as the processor does, in double where there is one.
+// pixel · factor ≥ ½, decided as the CPU does, in double where there is one.
 static inline V is_bright(const V pixel, const WIDE factor) {
 #if VW == 1
     return (WIDE)pixel * factor >= (WIDE)0.5 ? ONE : ZERO;

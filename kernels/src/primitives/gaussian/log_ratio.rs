@@ -59,13 +59,13 @@ pub(in crate::primitives) fn gaussian_log_ratio_backward(draw: &mut Draw) -> Vec
                     let element = |i: usize| {
                         let ((mq, vq), (mp, vp)) = ((x[0][i], x[1][i]), prior(x, has_prior, i));
                         let (z, g) = (x[z_at][i], x[z_at + 1][i / matrix.columns]);
-                        let (q_slope, p_slope, half) = ((z - mq) / vq, (z - mp) / vp, 0.5 * g);
+                        let (q_score, p_score, half) = ((z - mq) / vq, (z - mp) / vp, 0.5 * g);
                         [
-                            of_terms([-g * q_slope, g * p_slope]),
-                            Expected::ulps(g * q_slope, 6.0),
-                            of_terms([half * q_slope * q_slope, -half / vq]),
-                            Expected::ulps(-g * p_slope, 6.0),
-                            of_terms([half / vp, -half * p_slope * p_slope]),
+                            of_terms([-g * q_score, g * p_score]),
+                            Expected::ulps(g * q_score, 6.0),
+                            of_terms([half * q_score * q_score, -half / vq]),
+                            Expected::ulps(-g * p_score, 6.0),
+                            of_terms([half / vp, -half * p_score * p_score]),
                         ]
                     };
                     select(&wanted, (0..5).map(|k| (0..len).map(|i| element(i)[k]).collect()).collect())
