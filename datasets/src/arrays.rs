@@ -1,6 +1,6 @@
 //! `npz:FILE`: a data set from anybody's arrays, found by the names people give them.
 //!
-//! | part | images | labels (whole numbers from 0, optional) |
+//! | part | images | labels (whole numbers from 0 or one-hot, optional) |
 //! |------|--------|--------|
 //! | train | `train`, `x_train`, `train_images` | `y_train`, `train_labels` |
 //! | validation | `validation`, `valid`, `val`, `x_validation`, `x_valid`, `x_val` | `y_validation`, `y_valid`, `y_val`, `validation_labels` |
@@ -8,14 +8,13 @@
 //! | all, split here | `images`, `x`, `data`, `arr_0` | `labels`, `y` |
 //!
 //! Shapes: `[N, D]` (a square if `D` is one, else one row), `[N, H, W]`, `[N, C, H, W]` or `[N, H, W, C]` with C of 1 or 3.
-//! Values: whole numbers from 0 to 255 become bytes, and so does anything in `[0, 1]` that is k/255 (0 and 1 are black and white);
-//! other real values stay as they are. The choice is made over all parts together.
+//! Values: see [`range::pixels`](crate::range). Labels may be one-hot rows too.
 
 use std::path::Path;
 
 use crate::batch::shuffled_at;
 use crate::npy::{NpyArray, NpyValues};
-use crate::{Binarisation, Dataset, Error, ImageShape, Images, Labels, Options, Pixels, Result, npz};
+use crate::{Binarisation, Dataset, Error, ImageShape, Images, Labels, Options, Pixels, Result, npz, range};
 use rung_kernels::rng::{Address, Stream};
 
 const TRAIN: &[&str] = &["train", "x_train", "train_images"];
@@ -48,24 +47,49 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Dataset> {
     };
     let validation = find(VALIDATION).map(|images| (images, find(VALIDATION_LABELS)));
     let test = find(TEST).map(|images| (images, find(TEST_LABELS)));
-    let parts: Vec<_> = [Some(train), validation, test].into_iter().flatten().collect();
-    let range = Range::over(path, parts.iter().map(|(images, _)| *images))?;
-    let classes = class_names(path, parts.iter().filter_map(|(_, labels)| *labels))?;
-    let build = |part: (&Named, Option<&Named>)| images_of(path, part.0, part.1, range, &classes);
-
-    let name = format!("npz:{}", path.display());
-    let binarisation = if range == Range::Other { Binarisation::None } else { Binarisation::PerEpoch };
-    let (train, test, note) = match test {
-        Some(test) => (build(train)?, build(test)?, None),
+    let parts: Vec<(&Named, Option<&Named>)> = [Some(train), validation, test].into_iter().flatten().collect();
+    let mut notes = Vec::new();
+    let used = |name: &String| parts.iter().any(|(x, y)| x.0 == *name || y.is_some_and(|y| y.0 == *name));
+    let unused: Vec<&str> =
+        arrays.iter().map(|(name, _)| name).filter(|name| !used(name)).map(String::as_str).collect();
+    if !unused.is_empty() {
+        notes.push(format!("arrays of the file that are not used: {}", unused.join(", ")));
+    }
+    let labels: Vec<Option<Vec<i64>>> = parts
+        .iter()
+        .map(|(_, labels)| labels.map(|(name, array)| labels_of(path, name, array, &mut notes)).transpose())
+        .collect::<Result<_>>()?;
+    let classes = labels.iter().flatten().flatten().max().map_or(0, |most| most + 1);
+    let classes: Vec<String> = (0..classes).map(|class| class.to_string()).collect();
+    let values: Vec<(&str, &NpyValues)> =
+        parts.iter().map(|((name, array), _)| (name.as_str(), &array.values)).collect();
+    let mut images = Vec::new();
+    for ((part, pixels), labels) in parts.iter().zip(range::pixels(path, &values)?).zip(labels) {
+        let labels = labels.map(|labels| Labels {
+            values: labels.into_iter().map(|label| label as u32).collect(),
+            class_names: classes.clone(),
+        });
+        images.push(images_of(path, part.0, pixels, labels, &mut notes)?);
+    }
+    let mut images = images.into_iter();
+    let mut next = |is_there: bool| if is_there { images.next() } else { None };
+    let (train, validation, test) = (next(true), next(validation.is_some()), next(test.is_some()));
+    let train = train.map_or_else(|| Err(Error::mismatch(path, "arrays", "training images", "none")), Ok)?;
+    let (train, test) = match test {
+        Some(test) => (train, test),
         None => {
-            let (train, test) = split_for_testing(build(train)?, options.seed, path)?;
-            let note = format!("no test part in the file: {} images were drawn for it", test.count());
-            (train, test, Some(note))
+            let (train, test) = split_for_testing(train, options.seed, path)?;
+            notes.push(format!("no test part in the file: {} images were drawn for it", test.count()));
+            (train, test)
         }
     };
-    let mut dataset = Dataset::new(&name, train, test, binarisation)?;
-    dataset.validation = validation.map(build).transpose()?;
-    dataset.notes.extend(note);
+    let mut dataset = Dataset::new(&format!("npz:{}", path.display()), train, test, Binarisation::None)?;
+    if dataset.values.is_intensity() {
+        dataset.binarisation = Binarisation::PerEpoch;
+    }
+    dataset.validation = validation;
+    dataset.notes.splice(0..0, notes);
+    dataset.note_dark_bytes();
     Ok(dataset)
 }
 
@@ -85,114 +109,63 @@ pub(crate) fn split_for_testing(images: Images, seed: u64, path: &Path) -> Resul
     Ok((images.select(&sorted(train)), images.select(&sorted(test))))
 }
 
-/// What the values of all parts together are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Range {
-    /// In `[0, 1]`: intensities.
-    Unit,
-    /// Whole numbers, 0 to 255, some above 1.
-    Bytes,
-    /// Anything else that is finite.
-    Other,
-}
-
-impl Range {
-    fn over<'a>(path: &Path, arrays: impl Iterator<Item = &'a Named>) -> Result<Self> {
-        let (mut low, mut high, mut whole) = (f64::INFINITY, f64::NEG_INFINITY, true);
-        for (name, array) in arrays {
-            let mut position = 0usize;
-            let mut wrong = None;
-            each(&array.values, |value| {
-                if !value.is_finite() {
-                    wrong.get_or_insert((position, value));
-                }
-                position += 1;
-                (low, high) = (low.min(value), high.max(value));
-                whole &= value.fract() == 0.0;
-            });
-            if let Some((position, value)) = wrong {
-                let what = format!("element {position} of '{name}'");
-                return Err(Error::mismatch(path, what, "a finite number", value));
-            }
+/// The classes of one part: whole numbers, one for each image, or one-hot rows.
+fn labels_of(path: &Path, name: &str, array: &NpyArray, notes: &mut Vec<String>) -> Result<Vec<i64>> {
+    let labels = match array.shape[..] {
+        [_, classes] if classes > 1 => {
+            let labels = one_hot(path, name, &array.values, classes)?;
+            let note = format!("labels '{name}': one-hot over {classes} classes");
+            notes.push(note);
+            labels
         }
-        Ok(match (low >= 0.0, high) {
-            (true, high) if high <= 1.0 => Self::Unit,
-            (true, high) if high <= 255.0 && whole => Self::Bytes,
-            _ => Self::Other,
-        })
-    }
-
-    fn pixels(self, values: &NpyValues) -> Pixels {
-        let reals = || {
-            let mut reals = Vec::with_capacity(values.len());
-            each(values, |value| reals.push(value as f32));
-            reals
-        };
-        match (self, values) {
-            (Self::Bytes, NpyValues::U8(bytes)) => Pixels::U8(bytes.clone()),
-            (Self::Bytes, _) => {
-                let mut bytes = Vec::with_capacity(values.len());
-                each(values, |value| bytes.push(value as u8));
-                Pixels::U8(bytes)
-            }
-            (Self::Unit, _) => Pixels::from_intensities(reals()),
-            (Self::Other, _) => Pixels::F32(reals()),
+        _ => match &array.values {
+            NpyValues::U8(values) => values.iter().map(|&value| i64::from(value)).collect(),
+            NpyValues::I64(values) => values.clone(),
+            _ => return Err(Error::mismatch(path, format!("type of '{name}'"), "whole numbers", "real numbers")),
+        },
+    };
+    match labels.iter().position(|label| !(0..MOST_CLASSES).contains(label)) {
+        None => Ok(labels),
+        Some(position) => {
+            let what = format!("element {position} of '{name}'");
+            Err(Error::mismatch(path, what, format!("a class from 0 to {}", MOST_CLASSES - 1), labels[position]))
         }
     }
 }
 
-fn each(values: &NpyValues, mut visit: impl FnMut(f64)) {
-    match values {
-        NpyValues::U8(values) => values.iter().for_each(|&value| visit(f64::from(value))),
-        NpyValues::I64(values) => values.iter().for_each(|&value| visit(value as f64)),
-        NpyValues::F32(values) => values.iter().for_each(|&value| visit(f64::from(value))),
-        NpyValues::F64(values) => values.iter().for_each(|&value| visit(value)),
-    }
-}
-
-/// One name for each class up to the largest label of any part; none without labels.
-fn class_names<'a>(path: &Path, labels: impl Iterator<Item = &'a Named>) -> Result<Vec<String>> {
-    let mut classes = 0;
-    for (name, array) in labels {
-        for (position, label) in labels_of(path, name, array)?.into_iter().enumerate() {
-            if !(0..MOST_CLASSES).contains(&label) {
-                let what = format!("element {position} of '{name}'");
-                return Err(Error::mismatch(path, what, format!("a class from 0 to {}", MOST_CLASSES - 1), label));
-            }
-            classes = classes.max(label + 1);
+/// The place of the 1 in each row, where all else is 0.
+fn one_hot(path: &Path, name: &str, values: &NpyValues, classes: usize) -> Result<Vec<i64>> {
+    let numbers = values.to_f32();
+    let class = |(position, row): (usize, &[f32])| match range::only_one(row) {
+        Some(class) => Ok(class as i64),
+        None => {
+            let expected = "one class for each image, a whole number or a single 1 among zeros";
+            Err(Error::mismatch(path, format!("row {position} of '{name}'"), expected, format!("{row:?}")))
         }
-    }
-    Ok((0..classes).map(|class| class.to_string()).collect())
+    };
+    numbers.chunks_exact(classes).enumerate().map(class).collect()
 }
 
-fn labels_of(path: &Path, name: &str, array: &NpyArray) -> Result<Vec<i64>> {
-    match &array.values {
-        NpyValues::U8(values) => Ok(values.iter().map(|&value| i64::from(value)).collect()),
-        NpyValues::I64(values) => Ok(values.clone()),
-        _ => Err(Error::mismatch(path, format!("type of '{name}'"), "whole numbers", "real numbers")),
-    }
-}
-
-fn images_of(path: &Path, images: &Named, labels: Option<&Named>, range: Range, classes: &[String]) -> Result<Images> {
-    let (name, array) = images;
+fn images_of(
+    path: &Path,
+    (name, array): &Named,
+    mut pixels: Pixels,
+    labels: Option<Labels>,
+    notes: &mut Vec<String>,
+) -> Result<Images> {
     let (shape, channels_last) = image_shape(&array.shape).ok_or_else(|| {
         let expected = "[N, D], [N, H, W], [N, C, H, W] or [N, H, W, C] with C of 1 or 3, no size 0";
         Error::mismatch(path, format!("shape of '{name}'"), expected, format!("{:?}", array.shape))
     })?;
-    let mut pixels = range.pixels(&array.values);
+    if let [_, values] = array.shape[..] {
+        notes.push(format!("rows of {values} values in '{name}': taken as images of {shape}"));
+    }
     if channels_last && shape.channels > 1 {
         pixels = match pixels {
             Pixels::U8(values) => Pixels::U8(channels_first(&values, shape)),
             Pixels::F32(values) => Pixels::F32(channels_first(&values, shape)),
         };
     }
-    let labels = match labels {
-        None => None,
-        Some((name, array)) => {
-            let values = labels_of(path, name, array)?.into_iter().map(|label| label as u32).collect();
-            Some(Labels { values, class_names: classes.to_vec() })
-        }
-    };
     Images::new(shape, pixels, labels)
 }
 
@@ -226,6 +199,7 @@ fn channels_first<T: Copy>(values: &[T], shape: ImageShape) -> Vec<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ValueRange;
     use crate::npz::NpzWriter;
 
     fn array(shape: &[usize], values: NpyValues) -> NpyArray {
@@ -265,19 +239,50 @@ mod tests {
         assert_eq!(dataset.train.shape(), ImageShape::new(1, 2, 2));
         assert_eq!((dataset.train.count(), dataset.test.count()), (9, 1));
         assert_eq!(dataset.test.pixels(), &Pixels::U8(vec![0, 255, 0, 255]));
-        assert_eq!(dataset.notes.len(), 1);
+        assert_eq!(dataset.notes.len(), 2);
     }
 
     #[test]
     fn values_outside_stay_real_in_every_part() {
         let dataset = opened(&[
             ("train", array(&[2, 1], NpyValues::F32(vec![-0.5, 3.0]))),
-            ("test", array(&[1, 1], NpyValues::F32(vec![1.0]))),
+            ("test", array(&[1, 1], NpyValues::F32(vec![-1.0]))),
         ])
         .unwrap();
         assert_eq!(dataset.train.pixels(), &Pixels::F32(vec![-0.5, 3.0]));
-        assert_eq!(dataset.test.pixels(), &Pixels::F32(vec![1.0]));
+        assert_eq!(dataset.test.pixels(), &Pixels::F32(vec![-1.0]));
         assert_eq!((dataset.scale, dataset.binarisation), (1.0, Binarisation::None));
+        assert_eq!(dataset.values, ValueRange::Real { lowest: -1.0, highest: 3.0 });
+    }
+
+    #[test]
+    fn one_hot_labels_are_classes_and_several_ones_are_refused() {
+        let with = |labels: &[f32]| {
+            opened(&[
+                ("images", array(&[2, 2, 2], NpyValues::U8(vec![200; 8]))),
+                ("labels", array(&[2, 3], NpyValues::F32(labels.to_vec()))),
+            ])
+        };
+        let dataset = with(&[0.0, 0.0, 1.0, 1.0, 0.0, 0.0]).unwrap();
+        assert_eq!(dataset.notes[0], "labels 'labels': one-hot over 3 classes");
+        let both = [&dataset.train, &dataset.test].map(|images| images.labels().unwrap().values[0]);
+        assert!(both == [2, 0] || both == [0, 2], "{both:?}");
+        for several in [[0.0, 1.0, 1.0], [0.0, 0.0, 0.0], [0.0, 0.5, 0.5], [0.0, 2.0, 1.0]] {
+            let error = with(&[&[0.0, 0.0, 1.0], &several[..]].concat()).unwrap_err().to_string();
+            assert!(error.contains("row 1 of 'labels': expected one class for each image"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_was_guessed_is_told_and_nothing_else() {
+        let bytes = |shape: &[usize]| array(shape, NpyValues::U8(vec![200; shape.iter().product()]));
+        let notes = |arrays: &[(&str, NpyArray)]| opened(arrays).unwrap().notes;
+        assert!(notes(&[("train", bytes(&[2, 2, 2])), ("test", bytes(&[2, 2, 2]))]).is_empty());
+        let guessed = notes(&[("train", bytes(&[2, 12])), ("test", bytes(&[2, 1, 12])), ("other", bytes(&[1]))]);
+        assert_eq!(guessed[0], "arrays of the file that are not used: other");
+        assert_eq!(guessed[1], "rows of 12 values in 'train': taken as images of 1x1x12");
+        let digits = array(&[2, 2, 2], NpyValues::F64([0.0, 16.0].repeat(4)));
+        assert!(notes(&[("train", digits.clone()), ("test", digits)])[0].starts_with("whole numbers up to 16 alone"));
     }
 
     #[test]

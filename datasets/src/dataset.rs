@@ -63,10 +63,22 @@ impl Dataset {
         if test.is_empty() {
             return Err(Error::Argument { what: "test images", expected: "at least one".into(), found: "none".into() });
         }
+        let (train, test) = white_ones(train, test)?;
         let scale = scale_of(if train.is_empty() { &test } else { &train });
         let values = ValueRange::of(train.pixels()).union(ValueRange::of(test.pixels()));
         let name = name.to_string();
         Ok(Self { name, train, validation: None, test, binarisation, values, scale, notes: Vec::new() })
+    }
+
+    /// Says so where the values of a user's own images, all bytes, leave most levels unused: a guess that may be wrong.
+    pub(crate) fn note_dark_bytes(&mut self) {
+        let highest = self.scale - 1.0;
+        if self.values == ValueRange::Bytes && highest <= f32::from(MOST_OF_DARK) {
+            self.notes.push(format!(
+                "whole numbers up to {highest} alone are taken as bytes, of which 255 is white: the images are dark; if {highest} is \
+                 white, divide by it"
+            ));
+        }
     }
 
     /// The images of one split, if the data set has it.
@@ -102,6 +114,26 @@ impl Dataset {
     }
 }
 
+/// Whole numbers of which none is above 1 are black and white, not two shades of black: masks, and copies of MNIST that were binarised.
+fn white_ones(train: Images, test: Images) -> Result<(Images, Images)> {
+    let highest = |images: &Images| match images.pixels() {
+        crate::Pixels::U8(bytes) => bytes.iter().copied().max().unwrap_or(0),
+        crate::Pixels::F32(_) => u8::MAX,
+    };
+    match (highest(&train), highest(&test)) {
+        (0 | 1, 0 | 1) => Ok((train.with_white_ones(), test.with_white_ones())),
+        (1, other) | (other, 1) if other > MOST_OF_DARK => Err(Error::Argument {
+            what: "values of the training and test images",
+            expected: "the same scale".into(),
+            found: format!("0 and 1 alone in one part, up to {other} in the other"),
+        }),
+        _ => Ok((train, test)),
+    }
+}
+
+/// Bytes up to here may be black pictures with a little noise as well as whole numbers of another scale.
+const MOST_OF_DARK: u8 = 63;
+
 fn scale_of(images: &Images) -> f32 {
     match images.pixels() {
         crate::Pixels::U8(bytes) => f32::from(bytes.iter().copied().max().unwrap_or(255)) + 1.0,
@@ -112,13 +144,36 @@ fn scale_of(images: &Images) -> f32 {
 /// What becomes of colour in a folder of pictures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Colour {
-    /// Grey if every picture is stored in grey, else three channels.
+    /// Grey if every pixel of every picture is, else three channels.
     #[default]
     Auto,
     /// One channel: luma (ITU-R BT.709 weights).
     Grey,
     /// Three channels: red, green, blue.
     Rgb,
+}
+
+/// How a picture of another height and width is brought to that of the data set; its aspect is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Fit {
+    /// All of it is shown, with background beside it.
+    #[default]
+    Pad,
+    /// Its middle is shown, what reaches beyond is cut off.
+    Crop,
+}
+
+/// What lies behind transparent pixels and beside padded pictures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Background {
+    /// What the pictures stand out from: white behind dark ink and black behind light ink on transparency, and beside padded pictures what their
+    /// edges are nearer to.
+    #[default]
+    Auto,
+    /// White.
+    White,
+    /// Black.
+    Black,
 }
 
 /// How to open a data set; the default suits every known one.
@@ -131,8 +186,12 @@ pub struct Options {
     pub validation: usize,
     /// Reads the test part alone and leaves `train` empty: for a set that serves only as out-of-distribution data.
     pub test_only: bool,
-    /// Height and width to which the pictures of a folder are resized. Without it they must all have one size.
+    /// Height and width to which the pictures of a folder are resized. Without it they keep their own; of several sizes one is chosen.
     pub size: Option<(usize, usize)>,
+    /// How pictures of a folder that have another aspect are brought to the size.
+    pub fit: Fit,
+    /// What lies behind and beside the pictures of a folder.
+    pub background: Background,
     /// What becomes of colour in a folder of pictures.
     pub colour: Colour,
     /// How many glyphs to draw for each split.
@@ -153,6 +212,16 @@ mod tests {
         assert!(Dataset::new("x", images(2, 2), images(1, 3), Binarisation::None).is_err());
         let no_test = Dataset::new("x", images(2, 2), images(0, 2), Binarisation::None);
         assert_eq!(no_test.unwrap_err().to_string(), "test images: expected at least one, found none");
+    }
+
+    #[test]
+    fn zeros_and_ones_are_black_and_white() {
+        let bytes = |pixels: &[u8]| Images::new(ImageShape::new(1, 1, 1), Pixels::U8(pixels.to_vec()), None).unwrap();
+        let open = |train: &[u8], test: &[u8]| Dataset::new("x", bytes(train), bytes(test), Binarisation::None);
+        let dataset = open(&[0, 1], &[0]).unwrap();
+        assert_eq!((dataset.train.pixels(), dataset.values), (&Pixels::U8(vec![0, 255]), ValueRange::Binary));
+        assert!(open(&[0, 1], &[200]).unwrap_err().to_string().contains("0 and 1 alone in one part, up to 200"));
+        assert!(open(&[0, 200], &[0, 1]).is_err() && open(&[0, 200], &[0]).is_ok());
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::time::Duration;
 use ureq::Agent;
 
 use crate::registry::{self, Known, KnownFile, Presence};
+use crate::source::impostor_in;
 use crate::{Checksum, Error, Result};
 
 /// A server that is silent for so long is given up.
@@ -167,6 +168,10 @@ impl Job<'_> {
                 // The fault may lie in what an earlier attempt had left: once more from the start.
                 return Ok(Err(Failure { why, again: start > 0 }));
             }
+        }
+        if let Some(what) = impostor_in(&part) {
+            std::fs::remove_file(&part).map_err(Error::io("remove", &part))?;
+            return Ok(Err(Failure::final_word(format!("what came is {what}"))));
         }
         std::fs::rename(&part, &self.destination).map_err(Error::io("rename to", &self.destination))?;
         Ok(Ok(()))

@@ -64,15 +64,17 @@ impl Pixels {
         self.len() == 0
     }
 
+    /// The byte k that an intensity stands for, if it is k/255 (to 2e-6).
+    pub(crate) fn byte_of(intensity: f32) -> Option<u8> {
+        let scaled = intensity * 255.0;
+        let rounded = scaled.round();
+        ((scaled - rounded).abs() <= 5e-4 && (0.0..=255.0).contains(&rounded)).then_some(rounded as u8)
+    }
+
     /// Keeps real values as bytes when each is k/255 (to 2e-6), so that nothing is lost; otherwise leaves them as they are.
     #[must_use]
     pub fn from_intensities(values: Vec<f32>) -> Self {
-        let byte = |value: f32| {
-            let scaled = value * 255.0;
-            let rounded = scaled.round();
-            ((scaled - rounded).abs() <= 5e-4 && (0.0..=255.0).contains(&rounded)).then_some(rounded as u8)
-        };
-        match values.iter().map(|&value| byte(value)).collect::<Option<Vec<u8>>>() {
+        match values.iter().map(|&value| Self::byte_of(value)).collect::<Option<Vec<u8>>>() {
             Some(bytes) => Self::U8(bytes),
             None => Self::F32(values),
         }
@@ -153,6 +155,22 @@ impl Images {
             labels.check(count)?;
         }
         Ok(Self { shape, count, pixels, labels })
+    }
+
+    /// The same images with 255 in place of every byte that is 1.
+    pub(crate) fn with_white_ones(mut self) -> Self {
+        if let Pixels::U8(bytes) = &mut self.pixels {
+            bytes.iter_mut().filter(|byte| **byte == 1).for_each(|byte| *byte = u8::MAX);
+        }
+        self
+    }
+
+    /// The same images with these classes, or with none.
+    ///
+    /// # Errors
+    /// As [`Images::new`].
+    pub(crate) fn with_labels(self, labels: Option<Labels>) -> Result<Self> {
+        Self::new(self.shape, self.pixels, labels)
     }
 
     /// How many images there are.

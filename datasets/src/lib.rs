@@ -68,7 +68,7 @@ mod source;
 
 pub use binarise::Binarisation;
 pub use checksum::Checksum;
-pub use dataset::{Colour, Dataset, Options, Split};
+pub use dataset::{Background, Colour, Dataset, Fit, Options, Split};
 pub use error::{Error, Result};
 pub use fetch::{Progress, fetch};
 pub use glyphs::GlyphCounts;

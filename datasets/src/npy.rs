@@ -59,6 +59,23 @@ impl NpyValues {
         self.len() == 0
     }
 
+    /// Hands every element to `visit`, in order; integers above 2⁵³ are rounded.
+    pub(crate) fn each(&self, mut visit: impl FnMut(f64)) {
+        match self {
+            Self::U8(values) => values.iter().for_each(|&value| visit(f64::from(value))),
+            Self::I64(values) => values.iter().for_each(|&value| visit(value as f64)),
+            Self::F32(values) => values.iter().for_each(|&value| visit(f64::from(value))),
+            Self::F64(values) => values.iter().for_each(|&value| visit(value)),
+        }
+    }
+
+    /// The elements as `f32`, wider ones rounded.
+    pub(crate) fn to_f32(&self) -> Vec<f32> {
+        let mut reals = Vec::with_capacity(self.len());
+        self.each(|value| reals.push(value as f32));
+        reals
+    }
+
     /// The numpy type these elements are written as.
     fn description(&self) -> &'static str {
         match self {

@@ -8,7 +8,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use crate::npy::{self, NpyArray, NpyValues};
-use crate::source::Source;
+use crate::source::{Source, impostor_in};
 use crate::{Error, Result};
 
 /// What a zip entry may expand to for each compressed byte (deflate's limit), and a little for empty ones.
@@ -23,14 +23,17 @@ pub fn read(path: &Path) -> Result<Vec<(String, NpyArray)>> {
     if file.metadata().map_err(Error::io("open", path))?.is_dir() {
         return Err(Error::mismatch(path, "what is read", "a file", "a folder"));
     }
+    if let Some(found) = impostor_in(path) {
+        return Err(not_a_zip(path, "content", found));
+    }
     parse(path, BufReader::new(file))
 }
 
 fn parse(path: &Path, reader: impl Read + Seek) -> Result<Vec<(String, NpyArray)>> {
-    let mut archive = ZipArchive::new(reader).map_err(|error| not_a_zip(path, "archive", &error))?;
+    let mut archive = ZipArchive::new(reader).map_err(|error| not_a_zip(path, "archive", error))?;
     let mut arrays = Vec::new();
     for index in 0..archive.len() {
-        let entry = archive.by_index(index).map_err(|error| not_a_zip(path, "entry", &error))?;
+        let entry = archive.by_index(index).map_err(|error| not_a_zip(path, "entry", error))?;
         let name = String::from_utf8_lossy(entry.name_raw()).into_owned();
         let Some(stem) = name.strip_suffix(".npy") else {
             continue;
@@ -43,14 +46,14 @@ fn parse(path: &Path, reader: impl Read + Seek) -> Result<Vec<(String, NpyArray)
     Ok(arrays)
 }
 
-fn not_a_zip(path: &Path, what: &str, error: &zip::result::ZipError) -> Error {
+fn not_a_zip(path: &Path, what: &str, found: impl ToString) -> Error {
     Error::Format {
         path: path.to_path_buf(),
         format: "npz",
         offset: 0,
         what: what.to_string(),
         expected: "a zip of .npy arrays".into(),
-        found: error.to_string(),
+        found: found.to_string(),
     }
 }
 

@@ -18,6 +18,29 @@ const DEFLATE_EXPANSION: u64 = 1032;
 const TRUSTED_BYTES: u64 = 1 << 20;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
+/// How content begins that is often found in place of a data file, in small letters, and what it is.
+const IMPOSTORS: [(&[u8], &str); 4] = [
+    (b"<!doctype html", "a web page (HTML), which a server sent in place of the file"),
+    (b"<html", "a web page (HTML), which a server sent in place of the file"),
+    (b"<?xml", "an XML document, such as a server's error message"),
+    (b"version https://git-lfs", "a pointer of Git LFS, not the file that it stands for (git lfs pull fetches it)"),
+];
+/// Bytes of a content's start that tell an impostor.
+const TELLING_BYTES: usize = 64;
+
+/// What content that begins like this is, if it is none of a data file.
+fn impostor(start: &[u8]) -> Option<&'static str> {
+    let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start).trim_ascii_start().to_ascii_lowercase();
+    IMPOSTORS.iter().find(|(beginning, _)| start.starts_with(beginning)).map(|(_, what)| *what)
+}
+
+/// What the content of a file is, if it is none of a data file: a web page saved under its name, and the like.
+pub(crate) fn impostor_in(path: &Path) -> Option<&'static str> {
+    let mut start = Vec::with_capacity(TELLING_BYTES);
+    File::open(path).ok()?.take(TELLING_BYTES as u64).read_to_end(&mut start).ok()?;
+    impostor(&start)
+}
+
 /// Content being read from its start to its end, with what is needed for a good error.
 pub(crate) struct Source<'a> {
     path: PathBuf,
@@ -43,12 +66,22 @@ impl Source<'static> {
 impl<'a> Source<'a> {
     /// A source of `len` bytes from `reader`, looking through gzip.
     pub(crate) fn over(path: &Path, format: &'static str, len: u64, mut reader: impl Read + 'a) -> Result<Self> {
-        let mut first = Vec::with_capacity(GZIP_MAGIC.len());
-        let peek = reader.by_ref().take(GZIP_MAGIC.len() as u64).read_to_end(&mut first);
+        let mut first = Vec::with_capacity(TELLING_BYTES);
+        let peek = reader.by_ref().take(TELLING_BYTES as u64).read_to_end(&mut first);
         peek.map_err(Error::io("read", path))?;
-        let gzip = first == GZIP_MAGIC;
-        let whole = Cursor::new(first).chain(reader);
+        let gzip = first.starts_with(&GZIP_MAGIC);
         let path = path.to_path_buf();
+        if let Some(found) = impostor(&first) {
+            return Err(Error::Format {
+                path,
+                format,
+                offset: 0,
+                what: "content".into(),
+                expected: format!("{format} data"),
+                found: found.into(),
+            });
+        }
+        let whole = Cursor::new(first).chain(reader);
         Ok(if gzip {
             let reader = Box::new(MultiGzDecoder::new(whole));
             let at_most = len.saturating_mul(DEFLATE_EXPANSION);
@@ -262,6 +295,17 @@ mod tests {
 
     fn source(content: &[u8]) -> Source<'_> {
         Source::over(Path::new("f"), "test", content.len() as u64, content).unwrap()
+    }
+
+    #[test]
+    fn a_web_page_in_place_of_a_file_is_called_one() {
+        let refused = |content: &[u8]| {
+            Source::over(Path::new("f"), "idx", content.len() as u64, content).err().unwrap().to_string()
+        };
+        let page = refused(b"\xef\xbb\xbf \n<!DOCTYPE html><html><head><title>404</title>");
+        assert!(page.starts_with("f: idx: byte 0: content: expected idx data, found a web page (HTML)"), "{page}");
+        assert!(refused(b"<HTML>").contains("web page"));
+        assert!(refused(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n").contains("Git LFS"));
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use super::{Numbers, Variable, read, require};
-use crate::{Error, ImageShape, Images, Labels, Pixels, Result};
+use super::{Variable, read, require};
+use crate::npy::NpyValues;
+use crate::{Error, ImageShape, Images, Labels, Pixels, Result, range};
 
 const OMNIGLOT_SIDE: usize = 28;
 /// An array of no images could claim any number of classes; names are made for each.
@@ -20,29 +21,41 @@ const SVHN_CHANNELS: usize = 3;
 /// As [`read`]; [`Error::Mismatch`] if an array is missing or has other sizes.
 pub fn omniglot(path: &Path) -> Result<(Images, Images)> {
     let variables = read(path, &["data", "testdata", "target", "testtarget"])?;
-    let part = |data: &str, target: &str| {
-        let pixels = require(&variables, data, path)?;
-        let images = square_columns(pixels, path)?;
-        let labels = one_hot(&variables, target, images.len() / OMNIGLOT_SIDE.pow(2), path)?;
-        Images::new(ImageShape::new(1, OMNIGLOT_SIDE, OMNIGLOT_SIDE), Pixels::from_intensities(images), labels)
+    let columns = |name| square_columns(require(&variables, name, path)?, path);
+    let parts = [("data", columns("data")?), ("testdata", columns("testdata")?)];
+    let mut pixels = range::pixels(path, &parts)?.into_iter();
+    let mut part = |target: &str| {
+        let pixels = upright(pixels.next().unwrap_or(Pixels::U8(Vec::new())));
+        let labels = one_hot(&variables, target, pixels.len() / OMNIGLOT_SIDE.pow(2), path)?;
+        Images::new(ImageShape::new(1, OMNIGLOT_SIDE, OMNIGLOT_SIDE), pixels, labels)
     };
-    Ok((part("data", "target")?, part("testdata", "testtarget")?))
+    Ok((part("target")?, part("testtarget")?))
 }
 
-/// Columns of 784 values, each an image in column order, as images in row order.
-fn square_columns(variable: &Variable, path: &Path) -> Result<Vec<f32>> {
+/// The values of an array whose columns of 784 values are images.
+fn square_columns<'a>(variable: &'a Variable, path: &Path) -> Result<&'a NpyValues> {
     let values = OMNIGLOT_SIDE * OMNIGLOT_SIDE;
     if variable.sizes.len() != 2 || variable.sizes[0] != values {
         let what = format!("sizes of '{}'", variable.name);
         return Err(Error::mismatch(path, what, format!("[{values}, N]"), format!("{:?}", variable.sizes)));
     }
-    let mut images = variable.numbers.to_f32();
-    let mut upright = vec![0.0; values];
-    for image in images.chunks_exact_mut(values) {
-        transpose(image, &mut upright, OMNIGLOT_SIDE);
-        image.copy_from_slice(&upright);
+    Ok(&variable.numbers)
+}
+
+/// Squares in column order, written in row order.
+fn upright(mut pixels: Pixels) -> Pixels {
+    fn turn<T: Copy + Default>(images: &mut [T]) {
+        let mut rows = vec![T::default(); OMNIGLOT_SIDE * OMNIGLOT_SIDE];
+        for image in images.chunks_exact_mut(rows.len()) {
+            transpose(image, &mut rows, OMNIGLOT_SIDE);
+            image.copy_from_slice(&rows);
+        }
     }
-    Ok(images)
+    match &mut pixels {
+        Pixels::U8(bytes) => turn(bytes),
+        Pixels::F32(reals) => turn(reals),
+    }
+    pixels
 }
 
 /// A square in column order, written in row order.
@@ -68,9 +81,9 @@ fn one_hot(variables: &[Variable], name: &str, count: usize, path: &Path) -> Res
     let numbers = variable.numbers.to_f32();
     let mut values = Vec::with_capacity(count);
     for (position, column) in numbers.chunks_exact(classes).enumerate() {
-        match column.iter().position(|&value| value == 1.0) {
+        match range::only_one(column) {
             Some(class) => values.push(class as u32),
-            None => return Err(wrong(format!("no 1 in column {position}"))),
+            None => return Err(wrong(format!("no single 1 in column {position}"))),
         }
     }
     Ok(Some(Labels { values, class_names: alphabet_names(path, classes) }))
@@ -94,7 +107,8 @@ fn alphabet_names(path: &Path, classes: usize) -> Vec<String> {
 pub fn svhn(path: &Path) -> Result<Images> {
     let variables = read(path, &["X", "y"])?;
     let pixels = require(&variables, "X", path)?;
-    let (Numbers::U8(columns), [SVHN_SIDE, SVHN_SIDE, SVHN_CHANNELS, ..]) = (&pixels.numbers, &pixels.sizes[..]) else {
+    let (NpyValues::U8(columns), [SVHN_SIDE, SVHN_SIDE, SVHN_CHANNELS, ..]) = (&pixels.numbers, &pixels.sizes[..])
+    else {
         let found = format!("{:?}", pixels.sizes);
         return Err(Error::mismatch(path, "'X'", "bytes, [32, 32, 3, N]", found));
     };

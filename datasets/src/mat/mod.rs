@@ -9,6 +9,7 @@ mod layouts;
 
 use std::path::Path;
 
+use crate::npy::NpyValues;
 use crate::source::{Source, product};
 use crate::{Error, Result};
 
@@ -35,28 +36,8 @@ pub struct Variable {
     pub name: String,
     /// Its sizes, **fastest first**: MATLAB stores columns.
     pub sizes: Vec<usize>,
-    /// Its numbers, first dimension fastest.
-    pub numbers: Numbers,
-}
-
-/// The numbers of an array, as narrow as their file holds them; all but bytes are brought to `f32`.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Numbers {
-    /// Stored as unsigned bytes.
-    U8(Vec<u8>),
-    /// Stored as anything else; a wider number is rounded.
-    F32(Vec<f32>),
-}
-
-impl Numbers {
-    /// The numbers as `f32`, whatever they were stored as.
-    #[must_use]
-    pub fn to_f32(&self) -> Vec<f32> {
-        match self {
-            Self::U8(bytes) => bytes.iter().map(|&byte| f32::from(byte)).collect(),
-            Self::F32(reals) => reals.clone(),
-        }
-    }
+    /// Its numbers, first dimension fastest: bytes if stored as such, else rounded to `f32`.
+    pub numbers: NpyValues,
 }
 
 /// Reads the numeric arrays with these names; those the file does not have are not in the result. Others are passed over.
@@ -210,7 +191,7 @@ impl Reader<'_> {
     }
 
     /// The numbers of an array with `count` elements, of whatever type they are stored as.
-    fn numbers(&mut self, count: u64, name: &str) -> Result<Numbers> {
+    fn numbers(&mut self, count: u64, name: &str) -> Result<NpyValues> {
         let what = format!("numbers of '{name}'");
         let offset = self.source.offset();
         let tag = self.tag(&what)?;
@@ -222,7 +203,7 @@ impl Reader<'_> {
             return Err(self.source.wrong(offset, &what, expected, format!("{} bytes", tag.bytes)));
         }
         if tag.kind == TYPE_UINT8 {
-            return Ok(Numbers::U8(match tag.small {
+            return Ok(NpyValues::U8(match tag.small {
                 Some(small) => small[..tag.bytes as usize].to_vec(),
                 None => self.source.take_bytes(tag.bytes, &what)?,
             }));
@@ -234,7 +215,7 @@ impl Reader<'_> {
             None => self.source.each_chunk(tag.bytes, &what, convert)?,
         }
         reals.shrink_to_fit();
-        Ok(Numbers::F32(reals))
+        Ok(NpyValues::F32(reals))
     }
 }
 

@@ -74,8 +74,8 @@ fn compressed_plain_and_small_elements_are_read() {
     let variables = decode(&sample(), &["a", "b", "missing"]).unwrap();
     assert_eq!(variables.len(), 2);
     assert_eq!(variables[0].sizes, [2, 3]);
-    assert_eq!(variables[0].numbers, Numbers::F32(vec![0.0, 0.5, 1.0, -2.0, 3.25, 1e9]));
-    assert_eq!(variables[1].numbers, Numbers::U8(vec![1, 2, 3]));
+    assert_eq!(variables[0].numbers, NpyValues::F32(vec![0.0, 0.5, 1.0, -2.0, 3.25, 1e9]));
+    assert_eq!(variables[1].numbers, NpyValues::U8(vec![1, 2, 3]));
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn big_endian_files_are_read() {
     let numbers = [1.5f32.to_be_bytes(), (-4f32).to_be_bytes()].concat();
     let parts = [element(6, &flags), element(5, &sizes), element(1, b"x"), element(7, &numbers)];
     bytes.extend(element(TYPE_MATRIX, &parts.concat()));
-    assert_eq!(decode(&bytes, &["x"]).unwrap()[0].numbers, Numbers::F32(vec![1.5, -4.0]));
+    assert_eq!(decode(&bytes, &["x"]).unwrap()[0].numbers, NpyValues::F32(vec![1.5, -4.0]));
 }
 
 #[test]
@@ -183,6 +183,28 @@ fn omniglot_refuses_other_sizes() {
     assert!(message.ends_with("expected one-hot, [classes, 0], found [2147483647, 0]"), "{message}");
     let (_folder, path) = file("chardata.mat", &whole(&[]));
     assert!(omniglot(&path).unwrap_err().to_string().ends_with("arrays: expected one called 'data', found []"));
+}
+
+#[test]
+fn omniglot_refuses_labels_with_several_ones_and_values_of_two_scales() {
+    let refused = |ones: [f64; 3], ink: f64| {
+        let pixels = |ink: f64| doubles(&[ink; 784]);
+        let whole = whole(&[
+            matrix("data", 6, &[784, 1], 9, &pixels(1.0)),
+            matrix("testdata", 6, &[784, 1], 9, &pixels(ink)),
+            matrix("target", 6, &[3, 1], 9, &doubles(&ones)),
+            matrix("testtarget", 6, &[3, 1], 9, &doubles(&[0.0, 1.0, 0.0])),
+        ]);
+        let (_folder, path) = file("chardata.mat", &whole);
+        omniglot(&path).unwrap_err().to_string()
+    };
+    assert!(
+        refused([1.0, 1.0, 0.0], 1.0)
+            .ends_with("'target': expected one-hot, [classes, 1], found no single 1 in column 0")
+    );
+    assert!(refused([1.0, 0.5, 0.0], 1.0).contains("no single 1 in column 0"));
+    assert!(refused([1.0, 0.0, 0.0], 255.0).contains("'testdata' has whole numbers from 255 to 255"));
+    assert!(refused([1.0, 0.0, 0.0], f64::NAN).contains("element 0 of 'testdata': expected a finite number"));
 }
 
 #[test]
