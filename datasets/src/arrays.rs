@@ -83,11 +83,11 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Dataset> {
             (train, test)
         }
     };
-    let mut dataset = Dataset::new(&format!("npz:{}", path.display()), train, test, Binarisation::None)?;
+    let dataset = Dataset::new(&format!("npz:{}", path.display()), train, test, Binarisation::None)?;
+    let mut dataset = dataset.with_validation(validation)?;
     if dataset.values.is_intensity() {
         dataset.binarisation = Binarisation::PerEpoch;
     }
-    dataset.validation = validation;
     dataset.notes.splice(0..0, notes);
     dataset.note_dark_bytes();
     Ok(dataset)
@@ -301,5 +301,7 @@ mod tests {
         assert!(with(labels(NpyValues::I64(vec![0, -1]))).contains("element 1 of 'labels'"));
         assert!(with(array(&[3], NpyValues::U8(vec![0; 3]))).contains("labels: expected one for each of 2"));
         assert!(message(&[("train", bytes(&[2, 4])), ("test", bytes(&[2, 9]))]).contains("test images"));
+        let validation = [("train", bytes(&[2, 4])), ("val", bytes(&[2, 9])), ("test", bytes(&[2, 4]))];
+        assert!(message(&validation).contains("validation images: expected the shape of the training images, 1x2x2"));
     }
 }

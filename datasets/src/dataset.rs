@@ -91,6 +91,27 @@ impl Dataset {
         }
     }
 
+    /// The data set with these validation images.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if they are of another shape than the training images.
+    pub(crate) fn with_validation(mut self, images: Option<Images>) -> Result<Self> {
+        let Some(mut images) = images.filter(|images| !images.is_empty()) else { return Ok(self) };
+        if images.shape() != self.train.shape() {
+            return Err(Error::Argument {
+                what: "validation images",
+                expected: format!("the shape of the training images, {}", self.train.shape()),
+                found: images.shape().to_string(),
+            });
+        }
+        if self.values == ValueRange::Binary {
+            images = images.with_white_ones();
+        }
+        self.values = self.values.union(ValueRange::of(images.pixels()));
+        self.validation = Some(images);
+        Ok(self)
+    }
+
     /// Sets the last `count` training images aside for validation; nothing happens if `count` is 0 or there are such images.
     ///
     /// # Errors

@@ -37,6 +37,9 @@ pub struct Config {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Binarisation {
+    /// What the data and the observation model ask for: `dynamic` for grey images described by Bernoulli variables, `none` for those
+    /// described by their levels. A run's `config.toml` has what was chosen.
+    Auto,
     /// Drawn anew before every epoch; the test set is drawn once.
     Dynamic,
     /// Drawn once.
@@ -57,6 +60,28 @@ pub enum Dequantisation {
     EveryEpoch,
     /// Never.
     None,
+}
+
+/// How a picture is brought to the height and width of the images; its aspect is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageFit {
+    /// All of it is shown, with background beside it.
+    Pad,
+    /// Its middle is shown; what reaches beyond is cut off.
+    Crop,
+}
+
+/// The grey behind transparent pixels and beside padded pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Background {
+    /// White behind dark ink, black behind light ink, and beside padded pictures what their edges are nearer to.
+    Auto,
+    /// White.
+    White,
+    /// Black.
+    Black,
 }
 
 /// Which rule moves the parameters.
@@ -97,8 +122,12 @@ pub struct DataConfig {
     pub binarisation: Binarisation,
     /// When noise is added to pixels that were rounded.
     pub dequantisation: Dequantisation,
-    /// Height and width that the pictures of `images:FOLDER` are resized to.
+    /// Height and width that the pictures of `images:FOLDER` are resized to; 0 for their own, and of several sizes the commonest or the median.
     pub image_size: usize,
+    /// What becomes of pictures of another aspect than the images'.
+    pub image_fit: ImageFit,
+    /// What lies behind transparent pixels and beside padded pictures.
+    pub background: Background,
     /// Training images to use; 0 for all (the glyphs then have 10,000).
     pub train_images: usize,
     /// Training images held out to choose the best checkpoint by; 0 for none.
@@ -112,9 +141,11 @@ impl Default for DataConfig {
         Self {
             name: "glyphs".into(),
             directory: String::new(),
-            binarisation: Binarisation::Dynamic,
+            binarisation: Binarisation::Auto,
             dequantisation: Dequantisation::None,
-            image_size: 28,
+            image_size: 0,
+            image_fit: ImageFit::Pad,
+            background: Background::Auto,
             train_images: 0,
             validation_images: 0,
             test_images: 0,
@@ -319,7 +350,7 @@ mod tests {
     fn every_default_is_spelled_out_and_no_key_of_another_family() {
         let text = Config::default().to_toml().unwrap();
         let keys = text.lines().filter(|line| line.contains(" = ")).count();
-        assert_eq!(keys, 1 + 13 + 5 + 8 + 13 + 10, "{text}");
+        assert_eq!(keys, 1 + 13 + 5 + 10 + 13 + 10, "{text}");
         let biva = Config { family: Family::named("biva").unwrap(), ..Config::default() }.to_toml().unwrap();
         assert!(biva.contains("stages = ") && !biva.contains("latent_sizes"), "{biva}");
     }

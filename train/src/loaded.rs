@@ -11,13 +11,14 @@ use rung_models::Statistics;
 use crate::checkpoint::{CheckpointData, Checkpoints, Loaded};
 use crate::cli::data_source;
 use crate::cli::shared::{CheckpointChoice, DataDirArgs, ImagesArgs, RunArgs, Split, StatisticsChoice};
-use crate::config::Config;
+use crate::config::{Config, DataConfig};
 use crate::error::{Advise, Context, Error, Result};
 use crate::machine::with_device;
 use crate::model::{DeviceImages, Model, published_shape};
 use crate::progress::Console;
 use crate::run_dir::RunDir;
 use crate::statistics;
+use crate::treatment;
 
 /// A trained model, ready to be used.
 pub struct LoadedRun<'a> {
@@ -235,7 +236,7 @@ impl<'a> LoadedRun<'a> {
     pub fn images(&mut self, split: Split) -> Result<DeviceImages> {
         let dataset = match self.dataset.take() {
             Some(dataset) => dataset,
-            None => data_source::open(&self.config.data, self.console).with_advice(|| {
+            None => self.open_data_set(&self.config.data, false).with_advice(|| {
                 "say where the data lies with --data-dir DIR, or with the environment variable RUNG_DATA".into()
             })?,
         };
@@ -264,6 +265,22 @@ impl<'a> LoadedRun<'a> {
     pub fn chosen_on(&self) -> Option<rung_datasets::Split> {
         let best = Checkpoints::new(self.run.checkpoints()).best();
         (self.checkpoint == best).then(|| self.held_out_split().into())
+    }
+
+    /// Opens a data set for the run's model, and says what is done to it: its pictures are brought to the shape of the model's images, and its
+    /// bytes are scaled as the training images were.
+    ///
+    /// # Errors
+    /// If it isn't there, or its values are none that the model can describe.
+    pub fn open_data_set(&self, config: &DataConfig, test_only: bool) -> Result<Dataset> {
+        let mut dataset = data_source::open_part(config, Some(self.model.shape), test_only, self.console)?;
+        if let Some(record) = &self.record {
+            treatment::check_alike(&self.config, record, &dataset.name, dataset.values)?;
+            dataset.scale = record.scale;
+        }
+        let lines = treatment::explain(&self.config, &dataset.name, dataset.test.shape(), dataset.values)?;
+        lines.iter().for_each(|line| self.console.info(line));
+        Ok(dataset)
     }
 
     /// Says which numbers are used.

@@ -32,6 +32,7 @@ pub mod statistics;
 pub mod tasks;
 pub mod tensorboard;
 pub mod training;
+pub mod treatment;
 
 use std::process::ExitCode;
 

@@ -15,6 +15,7 @@ use crate::metrics::{self, Record, unix_s};
 use crate::model::DeviceImages;
 use crate::progress::Console;
 use crate::run_dir::RunDir;
+use crate::treatment::Measure;
 
 /// Significant digits of each unit's divergence.
 const UNIT_DIGITS: usize = 6;
@@ -36,6 +37,8 @@ pub struct Measurement {
     pub values: usize,
     /// See [`DeviceImages::log_volume`].
     pub log_volume: f64,
+    /// What the bounds are bounds of.
+    pub measure: Measure,
     /// The file the model is from.
     pub checkpoint: PathBuf,
     /// Steps of training the model has had.
@@ -88,6 +91,7 @@ pub fn measure(
         images_in_split: images.in_split(),
         values: images.shape().values(),
         log_volume: images.log_volume(),
+        measure: Measure::of(&loaded.config, images.values()),
         checkpoint: loaded.checkpoint.clone(),
         step: loaded.step,
         chosen_on: loaded.chosen_on().map(|split| split.to_string()),
@@ -115,9 +119,9 @@ impl Measurement {
         metrics::append(&run.evaluations(), &line)
     }
 
-    /// −log₂ of the probability of a value, from a bound in nats an image.
-    fn bits_per_dim(&self, nats: f64) -> f64 {
-        -(nats + self.log_volume) / (self.values as f64 * LN_2)
+    /// −log₂ of the probability of a value, from a bound in nats an image; none where the bound is not of a probability.
+    fn bits_per_dim(&self, nats: f64) -> Option<f64> {
+        self.measure.has_bits().then(|| -(nats + self.log_volume) / (self.values as f64 * LN_2))
     }
 
     fn image_samples_per_s(&self) -> f64 {
@@ -138,6 +142,7 @@ impl Measurement {
             "split": self.split,
             "images_in_split": self.images_in_split,
             "effective_sample_size": effective_sample_size,
+            "measure": self.measure,
             "bits_per_dim": self.bits_per_dim(bound_k.mean),
             "bound_1_bits_per_dim": self.bits_per_dim(bound_1.mean),
             "log_p_x_nats": log_p_x,
@@ -161,8 +166,9 @@ impl Measurement {
     pub fn text(&self) -> String {
         let evaluation = &self.evaluation;
         let bound = |name: String, Estimate { mean, standard_error }: Estimate| {
-            let bits = self.bits_per_dim(mean);
-            format!("{name:<8} {mean:>9.2} ± {standard_error:.2} nats per image   {bits:.4} bits per dimension\n")
+            let bits =
+                self.bits_per_dim(mean).map_or_else(String::new, |bits| format!("   {bits:.4} bits per dimension"));
+            format!("{name:<8} {mean:>9.2} ± {standard_error:.2} nats per image{bits}\n")
         };
         let mut text =
             bound("L_1".into(), evaluation.bound_1) + &bound(format!("L_{}", self.samples), evaluation.bound_k);
@@ -173,6 +179,9 @@ impl Measurement {
         text += "\n";
         if let Some(split) = &self.chosen_on {
             text += &format!("checkpoint: the best of the run by its bound on the {split} images\n");
+        }
+        if let Some(why) = self.measure.why_no_likelihood() {
+            text += &format!("{why}\n");
         }
         if let Some(error) = evaluation.error_rate {
             text += &format!("classification error: {:.2} %\n", 100.0 * error);

@@ -58,8 +58,8 @@ pub fn open(folder: &Path, options: &Options) -> Result<Dataset> {
             (train, test)
         }
     };
-    let mut dataset = Dataset::new(&format!("images:{}", folder.display()), train, test, Binarisation::None)?;
-    dataset.validation = validation;
+    let dataset = Dataset::new(&format!("images:{}", folder.display()), train, test, Binarisation::None)?;
+    let mut dataset = dataset.with_validation(validation)?;
     dataset.notes.splice(0..0, notes);
     dataset.note_dark_bytes();
     Ok(dataset)

@@ -3,12 +3,14 @@
 use rung_autograd::rng::{Address, Stream};
 use rung_autograd::{DType, Device, Tensor};
 use rung_datasets::batch::shuffled;
-use rung_datasets::{Binarisation, Dataset, ImageShape, Images, Pixels, Split};
+use rung_datasets::{Binarisation, DataRecord, Dataset, ImageShape, Images, Pixels, Split};
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::error::{Context, Error, Result};
 use crate::model::{DeviceImages, Model, published_shape};
+use crate::tasks;
 use crate::training::{LabelledImages, Terms, Trainer};
+use crate::treatment;
 
 /// Images that an epoch has; more if a batch needs more.
 const IMAGES: usize = 8192;
@@ -108,7 +110,8 @@ fn order(device: &Device, seed: u64, epoch: u64, count: usize) -> Result<Tensor>
 
 /// Random images in the shape of the preset's: white with the share of ink and black for Bernoulli models, any byte for Gaussian ones.
 fn random_images(config: &Config, shape: ImageShape, count: usize, device: &Device) -> Result<DeviceImages> {
-    let grey = config.data.binarisation == crate::config::Binarisation::None;
+    let grey =
+        config.family.pixels().0 != tasks::Pixels::Binary || config.data.binarisation == config::Binarisation::None;
     let white_below = (INK * 2f64.powi(32)) as u32;
     let address = Address::new(config.train.seed, Stream::BenchmarkPixel.first(), 0);
     let pixel = |word: u32| match grey {
@@ -126,6 +129,8 @@ fn random_images(config: &Config, shape: ImageShape, count: usize, device: &Devi
         (0..values.div_ceil(4) as u32).flat_map(|block| address.words(block)).map(pixel).collect();
     pixels.truncate(values);
     let dataset = dataset(shape, pixels).map_err(Error::from_source)?;
+    let mut config = config.clone();
+    treatment::settle(&mut config, &DataRecord::of(&dataset))?;
     DeviceImages::new(&dataset, Split::Train, count, &config.data, config.train.seed, device, DType::F32)
 }
 

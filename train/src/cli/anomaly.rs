@@ -111,7 +111,7 @@ fn other_images(
 ) -> Result<(String, DeviceImages)> {
     let config = loaded.config.data.for_data_set(name);
     let split: Split = arguments.images.split.into();
-    let dataset = data_source::open_part(&config, split == Split::Test, console)?;
+    let dataset = loaded.open_data_set(&config, split == Split::Test)?;
     let seed = loaded.config.train.seed;
     let images = data_source::on_device(&dataset, split, &config, seed, loaded.model.store.device(), console)?;
     let (model, data) = (loaded.model.shape, images.shape());

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use rung_autograd::{DType, Device};
-use rung_datasets::{Colour, Dataset, GlyphCounts, Options, Split};
+use rung_datasets::{Background, Colour, Dataset, Fit, GlyphCounts, ImageShape, Options, Split};
 
-use crate::config::DataConfig;
+use crate::config::{self, DataConfig};
 use crate::error::{Context, Error, Result};
 use crate::model::DeviceImages;
 use crate::progress::Console;
@@ -18,20 +18,43 @@ pub const DEFAULT_FOLDER: &str = "data";
 /// # Errors
 /// If it isn't there, is damaged, or there is none of that name.
 pub fn open(config: &DataConfig, console: &Console) -> Result<Dataset> {
-    open_part(config, false, console)
+    open_part(config, None, false, console)
 }
 
-/// As [`open`]; with `test_only` the files of the test part are enough, and there are no other images.
+/// As [`open`], with the pictures of a folder brought to `shape` if there is one; with `test_only` the files of the test part are enough, and there
+/// are no other images.
 ///
 /// # Errors
 /// As [`open`].
-pub fn open_part(config: &DataConfig, test_only: bool, console: &Console) -> Result<Dataset> {
+pub fn open_part(
+    config: &DataConfig,
+    shape: Option<ImageShape>,
+    test_only: bool,
+    console: &Console,
+) -> Result<Dataset> {
     let defaults = GlyphCounts::default();
     let count = |configured: usize, default: u32| if configured == 0 { default } else { configured as u32 };
     let options = Options {
         validation: config.validation_images,
-        size: Some((config.image_size, config.image_size)).filter(|_| config.name.starts_with("images:")),
-        colour: Colour::Auto,
+        size: match (shape, config.image_size) {
+            (Some(ImageShape { height, width, .. }), _) => Some((height, width)),
+            (None, 0) => None,
+            (None, side) => Some((side, side)),
+        },
+        fit: match config.image_fit {
+            config::ImageFit::Pad => Fit::Pad,
+            config::ImageFit::Crop => Fit::Crop,
+        },
+        background: match config.background {
+            config::Background::Auto => Background::Auto,
+            config::Background::White => Background::White,
+            config::Background::Black => Background::Black,
+        },
+        colour: match shape.map(|shape| shape.channels) {
+            None => Colour::Auto,
+            Some(1) => Colour::Grey,
+            Some(_) => Colour::Rgb,
+        },
         test_only,
         glyphs: GlyphCounts {
             train: count(config.train_images, defaults.train) + config.validation_images as u32,

@@ -20,6 +20,7 @@ use crate::model::Model;
 use crate::progress::Console;
 use crate::run_dir::{RunDir, RunLock};
 use crate::training::{Ending, Outcome, Training, TrainingImages};
+use crate::treatment::{self, Measure};
 
 /// Trains, or goes on with a run.
 ///
@@ -51,6 +52,7 @@ struct Finished {
     groups: Vec<Group>,
     evaluation: Evaluation,
     has_report: bool,
+    measure: Measure,
 }
 
 /// What is to be trained, and where it is kept.
@@ -92,8 +94,9 @@ impl Place {
 }
 
 fn train(job: Job, device: &Device, interrupt: &Interrupt, console: &Console) -> Result<Finished> {
-    let config = &job.config;
-    let images = training_images(config, device, console)?;
+    let Job { mut config, place } = job;
+    let images = training_images(&mut config, device, console)?;
+    let config = &config;
     let initial = match config.train.init_from.as_str() {
         "" => None,
         path => Some(checkpoint_of(path)?),
@@ -101,7 +104,7 @@ fn train(job: Job, device: &Device, interrupt: &Interrupt, console: &Console) ->
     if config.family.has_checkpointing() {
         check_memory(config, &images, console)?;
     }
-    let (run, _lock) = job.place.open(config)?;
+    let (run, _lock) = place.open(config)?;
     keep_record(&run, &images.record)?;
     let mut model = Model::new(config, images.train.shape(), device, DType::F32)?;
     announce(config, &run, &model, &images, device, console);
@@ -120,7 +123,8 @@ fn train(job: Job, device: &Device, interrupt: &Interrupt, console: &Console) ->
     }
     let Ending { evaluation, has_report } = training.finish()?;
     drop(training);
-    Ok(Finished { run, split: images.held_out_split, groups, evaluation, has_report })
+    let measure = Measure::of(config, images.record.values);
+    Ok(Finished { run, split: images.held_out_split, groups, evaluation, has_report, measure })
 }
 
 /// Writes down what the data set is; a run that goes on must find it as it was.
@@ -157,16 +161,16 @@ fn check_memory(config: &Config, images: &TrainingImages, console: &Console) -> 
     memory.check(available, config.train.batch_size)
 }
 
-fn training_images(config: &Config, device: &Device, console: &Console) -> Result<TrainingImages> {
+/// Opens the data set, settles what the configuration leaves open about it, and copies its images to the device.
+fn training_images(config: &mut Config, device: &Device, console: &Console) -> Result<TrainingImages> {
     let dataset = data_source::open(&config.data, console)?;
+    let record = DataRecord::of(&dataset);
+    treatment::settle(config, &record)?.iter().for_each(|line| console.info(line));
+    let lines = treatment::explain(config, &record.name, record.shape, record.values)?;
+    lines.iter().for_each(|line| console.info(line));
     let split = if dataset.validation.is_some() { Split::Validation } else { Split::Test };
     let on_device = |split| data_source::on_device(&dataset, split, &config.data, config.train.seed, device, console);
-    Ok(TrainingImages {
-        record: DataRecord::of(&dataset),
-        train: on_device(Split::Train)?,
-        held_out: on_device(split)?,
-        held_out_split: split,
-    })
+    Ok(TrainingImages { record, train: on_device(Split::Train)?, held_out: on_device(split)?, held_out_split: split })
 }
 
 /// The parameters that `--init-from` names: a run's newest checkpoint, or a file.
@@ -187,7 +191,12 @@ fn announce(config: &Config, run: &RunDir, model: &Model, images: &TrainingImage
     console.info(&format!("model: {family}, latent units {units}, {parameters} parameters"));
     let TrainingImages { train, held_out, held_out_split, .. } = images;
     let (name, held_out) = (&config.data.name, held_out.count());
-    console.info(&format!("data: {name}, {} training images, {held_out} {held_out_split} images", train.count()));
+    console.info(&format!(
+        "data: {name}, {} training images, {held_out} {held_out_split} images of {}, {}",
+        train.count(),
+        train.shape(),
+        train.values()
+    ));
     let TrainConfig { epochs, batch_size, .. } = &config.train;
     let warmup_epochs = config.family.warmup_epochs();
     console.info(&format!("training: {epochs} epochs of batches of {batch_size}, warm-up over {warmup_epochs} epochs"));
@@ -209,10 +218,16 @@ fn chosen_by(held_out_split: Split) -> String {
 
 /// The result, on standard output.
 fn report(finished: &Finished, console: &Console) -> Result<()> {
-    let Finished { run, split, groups, evaluation, has_report } = finished;
+    let Finished { run, split, groups, evaluation, has_report, measure } = finished;
     let Estimate { mean, standard_error } = evaluation.bound_1;
     let count = evaluation.images;
-    console.result(&format!("{split} bound L_1: {mean:.2} ± {standard_error:.2} nats per image, {count} images"))?;
+    // What is no likelihood is not called its bound.
+    let (name, why) = match measure.why_no_likelihood() {
+        None => ("bound", String::new()),
+        Some(why) => ("score", format!(" ({why})")),
+    };
+    console
+        .result(&format!("{split} {name} L_1: {mean:.2} ± {standard_error:.2} nats per image, {count} images{why}"))?;
     let kl = named(groups, evaluation.kl().iter().map(|kl| format!("{kl:.2}")));
     console.result(&format!("KL in nats: {kl}"))?;
     console.result(&format!("active units: {}", named(groups, evaluation.active_units())))?;

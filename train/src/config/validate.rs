@@ -37,10 +37,11 @@ impl Config {
     fn validate_data(&self) -> Result<()> {
         let data = &self.data;
         rule(!data.name.trim().is_empty(), "data.name", "\"\"", "must name a data set (rung data list shows them)")?;
-        rule((1..=1024).contains(&data.image_size), "data.image_size", data.image_size, "must be 1 to 1024")?;
+        let size_rule = "must be 1 to 1024, or 0 for the pictures' own size";
+        rule(data.image_size <= 1024, "data.image_size", data.image_size, size_rule)?;
         let (pixels, observation) = self.family.pixels();
         rule(
-            pixels == Pixels::Binary || data.binarisation == Binarisation::None,
+            pixels == Pixels::Binary || matches!(data.binarisation, Binarisation::None | Binarisation::Auto),
             "data.binarisation",
             format!("{:?}", data.binarisation).to_lowercase(),
             &format!("must be none when model.observation is {observation}, which models grey values"),
@@ -164,7 +165,7 @@ mod tests {
             "optimiser.learning_rate = NaN: must be a number above 0"
         );
         assert_eq!(
-            refused(&["model.observation=gaussian"]),
+            refused(&["model.observation=gaussian", "data.binarisation=dynamic"]),
             "data.binarisation = dynamic: must be none when model.observation is gaussian, which \
              models grey values"
         );
@@ -190,7 +191,7 @@ mod tests {
             "model.batch_norm_momentum=0",
             "model.variance_floor=-1",
             "data.name=",
-            "data.image_size=0",
+            "data.image_size=1025",
             "data.dequantisation=once",
             "objective.free_bits_nats=-1",
             "train.average_decay=1",

@@ -3,7 +3,7 @@
 use rung_autograd::rng::Address;
 use rung_autograd::{DType, Device, PixelMap, Tensor};
 use rung_datasets::binarise::dequantise_address;
-use rung_datasets::{Binarisation, Dataset, ImageShape, Images, Pixels, Split};
+use rung_datasets::{Binarisation, Dataset, ImageShape, Images, Pixels, Split, ValueRange};
 
 use crate::config::{self, DataConfig, Dequantisation};
 use crate::error::{Context, Error, Result};
@@ -16,6 +16,7 @@ pub struct DeviceImages {
     in_split: usize,
     labels: Option<Vec<u32>>,
     shape: ImageShape,
+    values: ValueRange,
     split: Split,
     treatment: Treatment,
     seed: u64,
@@ -60,7 +61,7 @@ impl DeviceImages {
         };
         let pixels = pixels.context("copying the images to the device")?;
         let labels = images.labels().map(|labels| labels.values[..count].to_vec());
-        Ok(Self { pixels, in_split: all, labels, shape, split, treatment, seed, dtype })
+        Ok(Self { pixels, in_split: all, labels, shape, values: dataset.values, split, treatment, seed, dtype })
     }
 
     /// How many images there are.
@@ -81,6 +82,11 @@ impl DeviceImages {
     /// The shape of one image.
     pub const fn shape(&self) -> ImageShape {
         self.shape
+    }
+
+    /// What the values of the data set are.
+    pub const fn values(&self) -> ValueRange {
+        self.values
     }
 
     /// Which part of the data set they are.
@@ -155,15 +161,17 @@ impl DeviceImages {
 
 impl Treatment {
     fn new(config: &DataConfig, images: &Images, scale: f32) -> Self {
+        let is_bytes = matches!(images.pixels(), Pixels::U8(_));
         Self {
             binarisation: match config.binarisation {
-                config::Binarisation::Dynamic => Binarisation::PerEpoch,
+                config::Binarisation::Auto | config::Binarisation::Dynamic => Binarisation::PerEpoch,
                 config::Binarisation::Static => Binarisation::Static,
                 config::Binarisation::Threshold => Binarisation::Threshold,
                 config::Binarisation::None => Binarisation::None,
             },
-            dequantisation: config.dequantisation,
-            unit: if matches!(images.pixels(), Pixels::U8(_)) { 1.0 / 255.0 } else { 1.0 },
+            // Noise fills the steps between bytes; real pixels have none.
+            dequantisation: if is_bytes { config.dequantisation } else { Dequantisation::None },
+            unit: if is_bytes { 1.0 / 255.0 } else { 1.0 },
             dequantised_unit: 1.0 / f64::from(scale),
         }
     }

@@ -13,6 +13,7 @@ use crate::loaded::image_shape;
 use crate::metrics;
 use crate::model::groups;
 use crate::run_dir::RunDir;
+use crate::treatment::Measure;
 
 /// A run as its folder tells it.
 #[derive(Debug, Clone)]
@@ -94,6 +95,9 @@ pub struct EvaluationLine {
     /// −L_K in bits for each value of an image.
     #[serde(default)]
     pub bits_per_dim: Option<f64>,
+    /// What the bounds are bounds of.
+    #[serde(default)]
+    pub measure: Measure,
     /// Standard error of L_K over images.
     pub standard_error_nats: f64,
     /// K.
@@ -178,7 +182,7 @@ impl History {
     pub fn data(&self) -> String {
         let DataConfig { name, binarisation, dequantisation, .. } = &self.config.data;
         let treatment = match (binarisation, dequantisation) {
-            (Binarisation::Dynamic, _) => ", binarised dynamically",
+            (Binarisation::Auto | Binarisation::Dynamic, _) => ", binarised dynamically",
             (Binarisation::Static, _) => ", binarised once",
             (Binarisation::Threshold, _) => ", binarised by a threshold",
             (Binarisation::None, Dequantisation::None) => "",

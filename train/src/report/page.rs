@@ -124,7 +124,10 @@ fn section(title: &str, figures: impl IntoIterator<Item = Option<Figure>>) -> St
 
 /// What kind of model it is and what it learns.
 fn summary(history: &History) -> String {
-    format!("{}, latent units {}, on {}", kind(history).1, history.by_group(&history.group_sizes()), history.data())
+    let why = history.best_evaluation().and_then(|line| line.measure.why_no_likelihood());
+    let caution = why.map_or_else(String::new, |why| format!("; its bounds are {why}"));
+    let units = history.by_group(&history.group_sizes());
+    format!("{}, latent units {units}, on {}{caution}", kind(history).1, history.data())
 }
 
 /// The numbers that people look for first.

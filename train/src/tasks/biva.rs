@@ -85,6 +85,14 @@ impl Description for Biva {
         }
     }
 
+    fn describe_levels(&mut self) -> bool {
+        // The mixture is over the channels of a pixel, which flat images have lost.
+        if !self.model.flat_images {
+            self.model.observation = StageObservation::LogisticMixture;
+        }
+        !self.model.flat_images
+    }
+
     fn build(
         &self,
         shape: ImageShape,

@@ -36,6 +36,11 @@ pub trait Description: Debug {
     /// What the pixels must be, with the name of the observation.
     fn pixels(&self) -> (Pixels, &'static str);
 
+    /// Describes pixels by the 256 levels of a byte from now on, if the family can; says whether it can.
+    fn describe_levels(&mut self) -> bool {
+        false
+    }
+
     /// Adds the parameters and statistics of a model for images of this shape to the lists.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use crate::model::snapshot::save_exact_statistics;
 use crate::pictures::{self, Drawing};
 use crate::report::{self, History, Portrait, Sitter, Subject};
 use crate::statistics;
+use crate::treatment::Measure;
 
 /// Images in the grids that a run ends with.
 const SAMPLES: usize = 100;
@@ -60,6 +61,7 @@ impl Training<'_> {
             images_in_split: images.in_split(),
             values: images.shape().values(),
             log_volume: images.log_volume(),
+            measure: Measure::of(self.config, images.values()),
             checkpoint: self.checkpoints.last(),
             step: self.step,
             chosen_on: None,
