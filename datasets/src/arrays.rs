@@ -79,7 +79,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Dataset> {
         Some(test) => (train, test),
         None => {
             let (train, test) = split_for_testing(train, options.seed, path)?;
-            notes.push(format!("no test part in the file: {} images were drawn for it", test.count()));
+            notes.push(format!("no test part in the file: {} of the images drawn for testing", test.count()));
             (train, test)
         }
     };

@@ -79,7 +79,7 @@ impl fmt::Display for ValueRange {
             Self::Binary => formatter.write_str("black and white"),
             Self::Bytes => formatter.write_str("bytes 0 to 255"),
             Self::Intensities => formatter.write_str("real values in [0, 1]"),
-            Self::Real { lowest, highest } => write!(formatter, "real values from {lowest} to {highest}"),
+            Self::Real { lowest, highest } => write!(formatter, "values from {lowest} to {highest}"),
         }
     }
 }

@@ -76,7 +76,7 @@ impl Images {
         Ok(Self { shape: [2 * count, channels, height, width], pixels })
     }
 
-    /// The images in rows of `columns` with a thin gap between them, each pixel `scale` wide and high.
+    /// The images in rows of `columns`, or of fewer where they are too wide for so many, with a thin gap between them, each pixel `scale` wide and high.
     ///
     /// Values outside 0..1 are cut off, and those that are no numbers are black.
     ///
@@ -90,7 +90,9 @@ impl Images {
             let total = u32::try_from(total.checked_mul(scale)?).ok()?;
             (1..=LARGEST_SIDE).contains(&total).then_some(total)
         };
-        let columns = columns.min(count);
+        // Pairs stay side by side: an even number.
+        let most = LARGEST_SIDE as usize / (width + GAP).saturating_mul(scale).max(1);
+        let columns = columns.min(count).min(if most > 1 { most & !1 } else { 1 });
         let rows = count.checked_div(columns).map(|_| count.div_ceil(columns));
         let sizes = rows.and_then(|rows| Some((size(columns, width)?, size(rows, height)?)));
         let Some((wide, high)) = sizes else {
@@ -178,6 +180,13 @@ mod tests {
         assert_eq!(pixel(&picture, 0, 1), [GAP_GREY; 3]);
         assert_eq!(pixel(&picture, 1, 2), [0; 3]);
         assert_eq!(pixel(&picture, 4, 2), [GAP_GREY; 3], "no fourth image");
+    }
+
+    #[test]
+    fn wide_images_are_drawn_in_fewer_columns() {
+        let rows = Images::new([8, 1, 1, 3072], vec![0.0; 8 * 3072]).unwrap();
+        assert_eq!(rows.grid(8, 2).unwrap().size(), (2 * (2 * 3072 + 1), 2 * (4 + 3)));
+        assert_eq!(rows.grid(8, 5).unwrap().size(), (5 * 3072, 5 * (8 + 7)));
     }
 
     #[test]

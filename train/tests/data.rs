@@ -96,9 +96,9 @@ fn values_of_another_range_are_refused_with_a_reason_before_a_run_is_made() {
     let NpyValues::F32(deep) = reals(|x| (65_535.0 * x).round()) else { panic!("reals are f32") };
     let deep = NpyValues::I64(deep.into_iter().map(|value| value as i64).collect());
     for (values, found) in [
-        (reals(|x| 255.0 * x), "real values from 0 to 255"),
-        (reals(|x| 2.0 * x - 1.0), "real values from -1 to 1"),
-        (deep, "real values from 0 to 65535"),
+        (reals(|x| 255.0 * x), "values from 0 to 255"),
+        (reals(|x| 2.0 * x - 1.0), "values from -1 to 1"),
+        (deep, "values from 0 to 65535"),
     ] {
         write_npz(Path::new(&at("a.npz")), &[("images", shape, values)]);
         let (data, out) = (format!("npz:{}", at("a.npz")), at("run"));

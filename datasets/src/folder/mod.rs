@@ -54,7 +54,7 @@ pub fn open(folder: &Path, options: &Options) -> Result<Dataset> {
         Some(test) => (train, test),
         None => {
             let (train, test) = split_for_testing(train, options.seed, folder)?;
-            notes.push(format!("no test folder: {} of the training pictures were drawn for testing", test.count()));
+            notes.push(format!("no test folder: {} drawn for testing", counted(test.count(), "training picture")));
             (train, test)
         }
     };

@@ -66,7 +66,7 @@ fn parts_are_told_by_their_names_in_any_case() {
     let dataset = open(folder.path(), &Options::default()).unwrap();
     assert_eq!((dataset.train.count(), dataset.test.count()), (18, 2));
     assert_eq!(dataset.validation.unwrap().count(), 5);
-    assert_eq!(dataset.notes, ["no test folder: 2 of the training pictures were drawn for testing", DARK]);
+    assert_eq!(dataset.notes, ["no test folder: 2 training pictures drawn for testing", DARK]);
     std::fs::rename(folder.path().join("val"), folder.path().join("bus")).unwrap();
     let dataset = open(folder.path(), &Options::default()).unwrap();
     assert_eq!(dataset.train.labels().unwrap().class_names, ["bus", "train"]);
@@ -249,6 +249,11 @@ fn what_cannot_be_a_data_set_is_refused() {
     let message = |options: &Options| open(folder.path(), options).unwrap_err().to_string();
     let standard = Options::default();
     assert!(message(&standard).contains("pictures: expected PNG or JPEG files"));
+    std::fs::write(folder.path().join("a.bmp"), b"BM").unwrap();
+    assert!(
+        message(&standard)
+            .ends_with("none; left out: 1 file of a picture format that is not read (PNG and JPEG are): a.bmp")
+    );
     grey(folder.path(), "a.png", 2, 1);
     assert!(message(&standard).contains("at least 2"));
     assert!(message(&Options { size: Some((0, 9)), ..Options::default() }).contains("found 0x9"));

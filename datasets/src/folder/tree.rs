@@ -84,8 +84,9 @@ pub(super) fn read(folder: &Path, test_only: bool) -> Result<Tree> {
     Ok(Tree { train, validation, test, notes: skipped.notes() })
 }
 
-fn no_pictures(folder: &Path) -> Error {
-    Error::mismatch(folder, "pictures", "PNG or JPEG files, or a folder of them for each class", "none")
+fn no_pictures(folder: &Path, skipped: &Skipped) -> Error {
+    let found = [&["none".to_string()], skipped.notes().as_slice()].concat().join("; ");
+    Error::mismatch(folder, "pictures", "PNG or JPEG files, or a folder of them for each class", found)
 }
 
 /// The pictures of a folder: those of its class folders, or its own.
@@ -107,7 +108,7 @@ fn list(folder: &Path, skipped: &mut Skipped) -> Result<Vec<Picture>> {
             skipped.stray(pictures.len(), &format!("in {} beside the pictures of {}", name_of(path), name_of(folder)));
         }
         if own.is_empty() {
-            return Err(no_pictures(folder));
+            return Err(no_pictures(folder, skipped));
         }
         return Ok(own.into_iter().map(|path| Picture { path, class: None }).collect());
     }
@@ -186,9 +187,9 @@ impl Skipped {
         Ok(())
     }
 
-    fn notes(self) -> Vec<String> {
-        let mut notes = self.strays;
-        for (mut names, what) in self.files.into_iter().zip(KINDS).filter(|(names, _)| !names.is_empty()) {
+    fn notes(&self) -> Vec<String> {
+        let mut notes = self.strays.clone();
+        for (mut names, what) in self.files.iter().cloned().zip(KINDS).filter(|(names, _)| !names.is_empty()) {
             names.sort();
             let mut note = format!("left out: {} {what}: ", counted(names.len(), "file"));
             note += &names[..names.len().min(TOLD)].join(", ");
