@@ -10,12 +10,6 @@ pub trait Classifier: LatentModel {
     /// How many classes there are.
     fn classes(&self) -> usize;
 
-    /// log q(y|x, z) for one sample of the latents that it depends on: [batch, classes].
-    ///
-    /// # Errors
-    /// `Shape` if `x` is not [batch, `data_size`].
-    fn class_log_probs(&self, pass: &mut Pass<'_>, x: &Tensor) -> Result<Tensor>;
-
     /// One sample of the latents given a class: of the first images of `x` given theirs, `class` [labelled, classes], each row 1 at the class and 0
     /// elsewhere; of each other image for every class in turn.
     ///

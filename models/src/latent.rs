@@ -74,6 +74,8 @@ pub struct Sampled {
     pub p_x: ObservationParameters,
     /// log p(y) of the class that a model with classes took for each row, in nats; 0 for models without.
     pub log_p_class: f64,
+    /// log q(y|x, z) of each row, [row, classes], where a model with classes chose the class by it.
+    pub class_log_probs: Option<Tensor>,
 }
 
 /// Where sampling from the generative model starts.

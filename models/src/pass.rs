@@ -2,7 +2,7 @@
 
 use rung_autograd::ops::FrozenStatistics;
 use rung_autograd::rng::{Address, Stream};
-use rung_autograd::{Error, ParameterId, ParameterStore, Result, Shape, Tape, Tensor};
+use rung_autograd::{Error, ParameterId, ParameterStore, Result, RowNoise, Shape, Tape, Tensor};
 
 use crate::statistics::{Statistics, StatisticsId};
 
@@ -56,8 +56,16 @@ pub struct Pass<'a> {
     mode: Mode<'a>,
     seed: u64,
     step: u64,
+    images: Option<ImageNoise>,
     drops_units: bool,
     recomputes: bool,
+}
+
+/// Latent noise that is addressed by image and sample.
+#[derive(Clone, Copy, Debug)]
+struct ImageNoise {
+    images: usize,
+    first_sample: usize,
 }
 
 impl<'a> Pass<'a> {
@@ -65,7 +73,15 @@ impl<'a> Pass<'a> {
     #[must_use]
     pub const fn new(store: &'a ParameterStore, tape: Option<&'a Tape>, mode: Mode<'a>, seed: u64, step: u64) -> Self {
         let drops_units = matches!(mode, Mode::Batch(..) | Mode::Initialise(_));
-        Self { store, tape, mode, seed, step, drops_units, recomputes: false }
+        Self { store, tape, mode, seed, step, images: None, drops_units, recomputes: false }
+    }
+
+    /// The same pass, whose latent noise is addressed by image and sample instead of by the row: the first of its `images` images has the
+    /// pass's step, each further one the next, and its first row is that image's sample `first_sample`. So a sample of an image is the
+    /// same whichever images and samples it is computed beside.
+    #[must_use]
+    pub fn of_images(self, images: usize, first_sample: usize) -> Self {
+        Self { images: Some(ImageNoise { images, first_sample }), ..self }
     }
 
     /// The same pass, whose blocks are computed again in backward, if this is true, instead of keeping what is within them: less memory for
@@ -89,13 +105,13 @@ impl<'a> Pass<'a> {
         inputs: &[&Tensor],
         block: impl Fn(&mut Pass<'_>, &[Tensor]) -> Result<Tensor> + 'static,
     ) -> Result<Tensor> {
-        let Self { seed, step, drops_units, .. } = *self;
+        let Self { seed, step, images, drops_units, .. } = *self;
         let Some(tape) = self.tape else {
             return Err(Error::argument("pass", "bug: nothing to recompute without a tape; please report it"));
         };
         tape.recomputed(self.store, inputs, move |store, tape, inputs| {
             let mode = Mode::BatchOnly;
-            block(&mut Pass { store, tape, mode, seed, step, drops_units, recomputes: false }, inputs)
+            block(&mut Pass { store, tape, mode, seed, step, images, drops_units, recomputes: false }, inputs)
         })
     }
 
@@ -123,7 +139,15 @@ impl<'a> Pass<'a> {
 
     fn latent_noise(&self, stream: Stream, group: usize, shape: Shape) -> Result<Tensor> {
         let address = Address::new(self.seed, stream.nth(group)?, self.step);
-        Tensor::normal(self.store.device(), self.store.dtype(), address, shape)
+        let (device, dtype) = (self.store.device(), self.store.dtype());
+        let Some(ImageNoise { images, first_sample }) = self.images else {
+            return Tensor::normal(device, dtype, address, shape);
+        };
+        let (rows, columns) = (shape.sizes()[0], shape.last());
+        if rows.checked_rem(images) != Some(0) {
+            return Err(Error::argument("pass", format!("{rows} rows are no samples of {images} images")));
+        }
+        Tensor::normal_rows(device, dtype, RowNoise { address, columns, samples: rows / images, first_sample }, rows)
     }
 
     /// `x` with units dropped at this rate in training, unchanged otherwise; `layer` is a number of the layer's own.

@@ -4,17 +4,23 @@
 //! samples can be joined exactly: with m the largest log weight so far and s = Σ exp(log w − m), a chunk updates both, and at the end
 //! L_K = m + ln s − ln K.
 
+use std::fmt::{self, Display, Formatter};
+use std::ops::Range;
+
 use rung_autograd::Tensor;
+use rung_autograd::ops::concat;
 use rung_autograd::rng::Phase;
 use rung_models::{Sampled, Statistics};
 
 use crate::awake::Awake;
-use crate::chunks::in_chunks;
 use crate::error::{Error, Result};
 use crate::model::{DeviceImages, Model};
 
 /// Rows computed at once unless a person says otherwise.
 pub const DEFAULT_ROWS: u32 = 1000;
+
+/// Tensors that `concat` joins at once.
+const JOINED_AT_ONCE: usize = 6;
 
 /// What to estimate.
 #[derive(Debug, Clone, Copy)]
@@ -29,13 +35,20 @@ pub struct Request {
     pub seed: u64,
 }
 
-/// A mean over images and its standard error.
+/// A mean over images and its standard error; shown as `-88.50 ± 0.12`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Estimate {
     /// The mean.
     pub mean: f64,
-    /// Standard deviation of the images' values over the root of their number.
-    pub standard_error: f64,
+    /// Standard deviation of the images' values over the root of their number; one image has none.
+    pub standard_error: Option<f64>,
+}
+
+impl Display for Estimate {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>width$.2}", self.mean, width = f.width().unwrap_or(0))?;
+        self.standard_error.map_or(Ok(()), |error| write!(f, " ± {error:.2}"))
+    }
 }
 
 /// The bounds and their terms, in nats per image.
@@ -43,21 +56,26 @@ pub struct Estimate {
 pub struct Evaluation {
     /// Images that were used.
     pub images: usize,
-    /// The one-sample bound L_1: the first of the K samples of each image.
+    /// The one-sample bound L_1, the mean over the K samples of each image: log p(x|z_1) − Σ KL, plus log p(y) with classes.
     pub bound_1: Estimate,
     /// The importance-weighted bound L_K.
     pub bound_k: Estimate,
     /// Mean effective sample size (Σw)²/Σw² of an image's K weights.
     pub effective_sample_size: f64,
-    /// Mean log p(x|z_1).
+    /// Mean log p(x|z_1). This and the other terms are means over the K samples too.
     pub log_p_x: f64,
+    /// log p(y) of the class that a model with classes takes for a sample; 0 without classes.
+    pub log_p_class: f64,
+    /// Mean KL of each group at the samples, log q(z_i) − log p(z_i), z_1 first.
+    pub kl: Vec<f64>,
     /// Mean log q(z_i), z_1 first.
     pub log_q: Vec<f64>,
     /// Mean log p(z_i), z_1 first.
     pub log_p: Vec<f64>,
     /// Mean log q − log p of every unit of every layer.
     pub kl_per_unit: Vec<Vec<f64>>,
-    /// Share of the images whose most likely class is not theirs, where the model and the images have classes.
+    /// Share of the images whose most likely class is not theirs, by the mean of q(y|x, z) over the K samples, where the model and the
+    /// images have classes.
     pub error_rate: Option<f64>,
 }
 
@@ -66,11 +84,6 @@ impl Evaluation {
     pub fn active_units(&self) -> Vec<usize> {
         let active = |units: &Vec<f64>| units.iter().filter(|&&kl| kl > ACTIVE_NATS).count();
         self.kl_per_unit.iter().map(active).collect()
-    }
-
-    /// Mean divergence of each layer: the sum over its units.
-    pub fn kl(&self) -> Vec<f64> {
-        self.log_q.iter().zip(&self.log_p).map(|(q, p)| q - p).collect()
     }
 }
 
@@ -100,15 +113,15 @@ pub fn evaluate(
     // Buffers of a training step, and at the end those of the evaluation, have sizes that nothing else asks for.
     model.store.device().release_free();
     let mut sums = Sums::new(model);
-    let (mut rows, mut start, mut batch) = (request.rows, 0, 0u64);
+    let (mut rows, mut start) = (request.rows, 0);
     while start < count {
         let samples_at_once = request.importance_samples.min(rows).max(1);
         let size = (rows / samples_at_once).clamp(1, count - start);
-        let first_step = Phase::Evaluation.first() + (batch << 24);
-        batch += 1;
+        let part = start..start + size;
         let evaluated =
             images.range(start, size, 0).map_err(|error| Error::caused("gathering images", error)).and_then(|x| {
-                let chunks = Chunks { model, statistics, x: &x, seed: request.seed, first_step };
+                let labels = images.labels().map(|labels| &labels[part.clone()]);
+                let chunks = Chunks { model, statistics, images: part, x: &x, labels, seed: request.seed };
                 chunks.evaluate(request.importance_samples, samples_at_once, &stop)
             });
         match evaluated {
@@ -124,9 +137,8 @@ pub fn evaluate(
         start += size;
         progress(start, sums.bound_so_far());
     }
-    let error_rate = error_rate(model, statistics, images, count, request)?;
     model.store.device().release_free();
-    let evaluation = Evaluation { error_rate, ..sums.finish(request.importance_samples) };
+    let evaluation = sums.finish(request.importance_samples);
     if !(evaluation.bound_1.mean.is_finite() && evaluation.bound_k.mean.is_finite()) {
         return Err(Error::new("the bound is not a finite number: training has ruined this model's parameters")
             .with_advice("look at an older checkpoint, with --checkpoint best or previous"));
@@ -138,34 +150,32 @@ pub fn evaluate(
 struct Chunks<'a> {
     model: &'a Model,
     statistics: &'a Statistics,
+    /// Which images they are.
+    images: Range<usize>,
     x: &'a Tensor,
+    labels: Option<&'a [u32]>,
     seed: u64,
-    /// Addresses the noise of the first chunk; each further sample counts one on.
-    first_step: u64,
 }
 
 impl Chunks<'_> {
-    /// The weights of all samples of each image. What doesn't depend on a sample is computed once; the first chunk also gives the terms.
+    /// The weights and the terms of all samples of each image. What doesn't depend on a sample is computed once.
     fn evaluate(&self, samples: usize, at_once: usize, stop: &impl Fn() -> bool) -> Result<Option<Batch>> {
         let failed = |error| Error::caused("evaluating", error);
-        let images = self.x.shape().sizes()[0];
-        let pass = |done: usize| self.model.frozen_pass(self.statistics, self.seed, self.first_step + done as u64);
-        let upward = self.model.network.upward(&mut pass(0), self.x).map_err(failed)?;
-        let mut batch = Batch { weights: vec![LogWeights::default(); images], terms: TermSums::new(self.model) };
+        let pass = |first_sample: usize| {
+            self.model.image_pass(self.statistics, (self.seed, Phase::Evaluation), &self.images, first_sample)
+        };
+        let upward = pass(0).and_then(|mut pass| self.model.network.upward(&mut pass, self.x)).map_err(failed)?;
+        let mut batch = Batch::new(self.model, self.images.len());
         for done in (0..samples).step_by(at_once) {
             if stop() {
                 return Ok(None);
             }
             let count = at_once.min(samples - done);
-            let sampled = self.model.network.sample_posterior(&mut pass(done), &upward, count).map_err(failed)?;
-            let log_weights = sampled.log_weights(self.x).and_then(|weights| weights.to_f64()).map_err(failed)?;
-            for (image, chunk) in batch.weights.iter_mut().zip(log_weights.chunks_exact(count)) {
-                image.add(chunk);
-            }
-            if done == 0 {
-                batch.terms.add_sampled(&sampled, self.x, images).map_err(failed)?;
-            }
+            let sampled =
+                pass(done).and_then(|mut pass| self.model.network.sample_posterior(&mut pass, &upward, count));
+            sampled.and_then(|sampled| batch.add(&sampled, self.x, count)).map_err(failed)?;
         }
+        batch.classify(self.labels);
         Ok(Some(batch))
     }
 }
@@ -174,12 +184,92 @@ impl Chunks<'_> {
 struct Batch {
     weights: Vec<LogWeights>,
     terms: TermSums,
+    log_p_class: f64,
+    /// Σ q(y|x, z) over the samples, class by class for each image; empty without classes.
+    class_probs: Vec<f64>,
+    wrong: Option<usize>,
+}
+
+impl Batch {
+    fn new(model: &Model, images: usize) -> Self {
+        let weights = vec![LogWeights::default(); images];
+        Self { weights, terms: TermSums::new(model), log_p_class: 0.0, class_probs: Vec::new(), wrong: None }
+    }
+
+    /// Adds `count` samples of each image. All that is read comes in one copy from the device.
+    fn add(&mut self, sampled: &Sampled, x: &Tensor, count: usize) -> rung_autograd::Result<()> {
+        let rows = self.weights.len() * count;
+        let mut parts = vec![sampled.p_x.log_prob(x)?];
+        for latent in &sampled.latents {
+            parts.extend([latent.log_ratio()?, latent.log_q()?, latent.log_ratio_per_unit()?]);
+        }
+        if let Some(log_probs) = &sampled.class_log_probs {
+            parts.push(log_probs.reshape([log_probs.shape().element_count()])?);
+        }
+        let values = end_to_end(parts)?;
+        let (log_p_x, mut rest) = values.split_at(rows);
+        self.log_p_class = sampled.log_p_class;
+        let mut log_weights: Vec<f64> = log_p_x.iter().map(|log_p_x| log_p_x + sampled.log_p_class).collect();
+        self.terms.log_p_x += log_p_x.iter().sum::<f64>();
+        for (kl, (log_q, per_unit)) in
+            self.terms.kl.iter_mut().zip(self.terms.log_q.iter_mut().zip(&mut self.terms.kl_per_unit))
+        {
+            let (ratios, after) = rest.split_at(rows);
+            let (log_qs, after) = after.split_at(rows);
+            let (units, after) = after.split_at(per_unit.len());
+            rest = after;
+            log_weights.iter_mut().zip(ratios).for_each(|(weight, ratio)| *weight -= ratio);
+            *kl += ratios.iter().sum::<f64>();
+            *log_q += log_qs.iter().sum::<f64>();
+            per_unit.iter_mut().zip(units).for_each(|(sum, mean)| *sum += mean * rows as f64);
+        }
+        for (image, chunk) in self.weights.iter_mut().zip(log_weights.chunks_exact(count)) {
+            image.add(chunk);
+        }
+        self.add_classes(rest, rows, count);
+        Ok(())
+    }
+
+    /// Adds log q(y|x, z) of rows that are `count` samples of each image.
+    fn add_classes(&mut self, log_probs: &[f64], rows: usize, count: usize) {
+        let classes = log_probs.len() / rows.max(1);
+        if classes == 0 {
+            return;
+        }
+        self.class_probs.resize(self.weights.len() * classes, 0.0);
+        let of_images = self.class_probs.chunks_exact_mut(classes).zip(log_probs.chunks_exact(count * classes));
+        for (sums, rows) in of_images {
+            for row in rows.chunks_exact(classes) {
+                sums.iter_mut().zip(row).for_each(|(sum, log_prob)| *sum += log_prob.exp());
+            }
+        }
+    }
+
+    /// Counts the images whose most likely class is not their label.
+    fn classify(&mut self, labels: Option<&[u32]>) {
+        let (Some(labels), classes) = (labels, self.class_probs.len() / self.weights.len().max(1)) else { return };
+        if classes > 0 {
+            let likeliest = |probs: &[f64]| (0..classes).max_by(|&a, &b| probs[a].total_cmp(&probs[b]));
+            let images = self.class_probs.chunks_exact(classes).zip(labels);
+            self.wrong = Some(images.filter(|(probs, label)| likeliest(probs) != Some(**label as usize)).count());
+        }
+    }
+}
+
+/// All elements of some tensors of one axis, in one copy from the device.
+fn end_to_end(mut parts: Vec<Tensor>) -> rung_autograd::Result<Vec<f64>> {
+    while parts.len() > 1 {
+        let join = |parts: &[Tensor]| concat(&parts.iter().collect::<Vec<_>>(), 0);
+        parts = parts.chunks(JOINED_AT_ONCE).map(join).collect::<rung_autograd::Result<_>>()?;
+    }
+    parts.first().map_or_else(|| Ok(Vec::new()), Tensor::to_f64)
 }
 
 /// The log weights of one image, streamed.
 #[derive(Clone, Debug)]
 struct LogWeights {
-    first: Option<f64>,
+    /// Σ log w.
+    total: f64,
     largest: f64,
     /// Σ exp(log w − largest).
     sum: f64,
@@ -189,14 +279,14 @@ struct LogWeights {
 
 impl Default for LogWeights {
     fn default() -> Self {
-        Self { first: None, largest: f64::NEG_INFINITY, sum: 0.0, sum_of_squares: 0.0 }
+        Self { total: 0.0, largest: f64::NEG_INFINITY, sum: 0.0, sum_of_squares: 0.0 }
     }
 }
 
 impl LogWeights {
     fn add(&mut self, log_weights: &[f64]) {
-        self.first = self.first.or(log_weights.first().copied());
         for &log_weight in log_weights {
+            self.total += log_weight;
             if log_weight > self.largest {
                 let shrink = (self.largest - log_weight).exp();
                 self.sum *= shrink;
@@ -218,11 +308,11 @@ impl LogWeights {
     }
 }
 
-/// The terms of the bound, summed over images.
+/// The terms of the bound, summed over images and samples.
 struct TermSums {
     log_p_x: f64,
+    kl: Vec<f64>,
     log_q: Vec<f64>,
-    log_p: Vec<f64>,
     kl_per_unit: Vec<Vec<f64>>,
 }
 
@@ -231,26 +321,12 @@ impl TermSums {
         let groups = model.network.groups();
         let zeros = vec![0.0; groups.len()];
         let kl_per_unit = groups.iter().map(|group| vec![0.0; group.units]).collect();
-        Self { log_p_x: 0.0, log_q: zeros.clone(), log_p: zeros, kl_per_unit }
-    }
-
-    /// Adds the terms of a chunk of samples, averaged over the samples of each image.
-    fn add_sampled(&mut self, sampled: &Sampled, x: &Tensor, images: usize) -> rung_autograd::Result<()> {
-        let total = |term: Tensor| -> rung_autograd::Result<f64> { Ok(term.mean_all()?.to_scalar()? * images as f64) };
-        self.log_p_x += total(sampled.p_x.log_prob(x)?)?;
-        for (index, latent) in sampled.latents.iter().enumerate() {
-            self.log_q[index] += total(latent.log_q()?)?;
-            self.log_p[index] += total(latent.log_p()?)?;
-            for (sum, mean) in self.kl_per_unit[index].iter_mut().zip(latent.log_ratio_per_unit()?.to_f64()?) {
-                *sum += mean * images as f64;
-            }
-        }
-        Ok(())
+        Self { log_p_x: 0.0, kl: zeros.clone(), log_q: zeros, kl_per_unit }
     }
 
     /// Every sum, in one order.
     fn each_mut(&mut self) -> impl Iterator<Item = &mut f64> {
-        let layers = self.log_q.iter_mut().chain(&mut self.log_p).chain(self.kl_per_unit.iter_mut().flatten());
+        let layers = self.kl.iter_mut().chain(&mut self.log_q).chain(self.kl_per_unit.iter_mut().flatten());
         std::iter::once(&mut self.log_p_x).chain(layers)
     }
 }
@@ -260,17 +336,21 @@ struct Sums {
     weights: Vec<LogWeights>,
     sum_of_bounds: f64,
     terms: TermSums,
+    log_p_class: f64,
+    wrong: Option<usize>,
 }
 
 impl Sums {
     fn new(model: &Model) -> Self {
-        Self { weights: Vec::new(), sum_of_bounds: 0.0, terms: TermSums::new(model) }
+        Self { weights: Vec::new(), sum_of_bounds: 0.0, terms: TermSums::new(model), log_p_class: 0.0, wrong: None }
     }
 
     fn add(&mut self, mut batch: Batch, importance_samples: usize) {
         self.sum_of_bounds += batch.weights.iter().map(|weights| weights.bound(importance_samples)).sum::<f64>();
         self.weights.append(&mut batch.weights);
         self.terms.each_mut().zip(batch.terms.each_mut()).for_each(|(sum, term)| *sum += *term);
+        self.log_p_class = batch.log_p_class;
+        self.wrong = batch.wrong.map(|wrong| wrong + self.wrong.unwrap_or(0));
     }
 
     fn bound_so_far(&self) -> f64 {
@@ -278,59 +358,31 @@ impl Sums {
     }
 
     fn finish(mut self, importance_samples: usize) -> Evaluation {
-        let images = self.weights.len();
+        let (images, samples) = (self.weights.len(), importance_samples as f64);
         let n = images.max(1) as f64;
-        self.terms.each_mut().for_each(|sum| *sum /= n);
-        let TermSums { log_p_x, log_q, log_p, kl_per_unit } = self.terms;
+        self.terms.each_mut().for_each(|sum| *sum /= n * samples);
+        let TermSums { log_p_x, kl, log_q, kl_per_unit } = self.terms;
         Evaluation {
             images,
-            bound_1: estimate(self.weights.iter().filter_map(|weights| weights.first)),
+            bound_1: estimate(self.weights.iter().map(|weights| weights.total / samples)),
             bound_k: estimate(self.weights.iter().map(|weights| weights.bound(importance_samples))),
             effective_sample_size: self.weights.iter().map(LogWeights::effective_sample_size).sum::<f64>() / n,
             log_p_x,
+            log_p_class: self.log_p_class,
+            log_p: log_q.iter().zip(&kl).map(|(log_q, kl)| log_q - kl).collect(),
             log_q,
-            log_p,
+            kl,
             kl_per_unit,
-            error_rate: None,
+            error_rate: self.wrong.map(|wrong| wrong as f64 / n),
         }
     }
-}
-
-/// The share of the first `count` images whose most likely class, by one sample of the latents, is not theirs; `None` without classes.
-fn error_rate(
-    model: &Model,
-    statistics: &Statistics,
-    images: &DeviceImages,
-    count: usize,
-    request: Request,
-) -> Result<Option<f64>> {
-    let (Some(classifier), Some(labels)) = (model.network.classifier(), images.labels()) else { return Ok(None) };
-    let (classes, failed) = (classifier.classes(), |error| Error::caused("classifying", error));
-    let mut wrong = 0;
-    in_chunks(
-        count,
-        request.rows,
-        || false,
-        |part| {
-            let (start, size) = (part.start, part.len());
-            let mut pass = model.frozen_pass(statistics, request.seed, Phase::Evaluation.first() + start as u64);
-            let x = images.range(start, size, 0).map_err(failed)?;
-            let log_q = classifier.class_log_probs(&mut pass, &x).and_then(|log_q| log_q.to_f64()).map_err(failed)?;
-            for (row, &label) in log_q.chunks_exact(classes).zip(&labels[start..]) {
-                let likeliest = (0..classes).max_by(|&a, &b| row[a].total_cmp(&row[b]));
-                wrong += usize::from(likeliest != Some(label as usize));
-            }
-            Ok(())
-        },
-    )?;
-    Ok(Some(wrong as f64 / count.max(1) as f64))
 }
 
 fn estimate(values: impl Iterator<Item = f64> + Clone) -> Estimate {
     let count = values.clone().count() as f64;
     let mean = values.clone().sum::<f64>() / count;
-    let variance = values.map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0).max(1.0);
-    Estimate { mean, standard_error: (variance / count).sqrt() }
+    let squares = values.map(|value| (value - mean).powi(2)).sum::<f64>();
+    Estimate { mean, standard_error: (count > 1.0).then(|| (squares / (count - 1.0) / count).sqrt()) }
 }
 
 #[cfg(test)]
@@ -364,7 +416,7 @@ mod tests {
             let shares = [0.180784f64, 0.810216, 0.009001];
             let expected = 1.0 / shares.iter().map(|share| share * share).sum::<f64>();
             assert!((weights.effective_sample_size() - expected).abs() < 1e-4);
-            assert_eq!(weights.first, Some(-90.0));
+            assert!((weights.total - -271.5).abs() < 1e-9);
         }
     }
 
@@ -381,7 +433,27 @@ mod tests {
     fn the_standard_error_is_that_of_a_mean() {
         let Estimate { mean, standard_error } = estimate([1.0, 2.0, 3.0, 4.0].into_iter());
         assert_eq!(mean, 2.5);
-        assert!((standard_error - (5.0f64 / 3.0 / 4.0).sqrt()).abs() < 1e-12);
+        assert!((standard_error.unwrap() - (5.0f64 / 3.0 / 4.0).sqrt()).abs() < 1e-12);
+        let one = estimate(std::iter::once(-3.0));
+        assert_eq!((one.standard_error, one.to_string().as_str()), (None, "-3.00"));
+    }
+
+    /// The same but for the order of sums; the terms add up to L_1.
+    fn assert_same(found: &Evaluation, expected: &Evaluation) {
+        let numbers = |evaluation: &Evaluation| {
+            let Evaluation { bound_1, bound_k, effective_sample_size, log_p_x, .. } = evaluation;
+            let mut numbers = vec![bound_1.mean, bound_k.mean, *effective_sample_size, *log_p_x];
+            numbers.extend([bound_1.standard_error, bound_k.standard_error].into_iter().flatten());
+            numbers.extend(evaluation.kl.iter().chain(&evaluation.log_q).chain(&evaluation.log_p));
+            numbers.extend(evaluation.kl_per_unit.iter().flatten());
+            numbers
+        };
+        for (found, expected) in numbers(found).into_iter().zip(numbers(expected)) {
+            assert!((found - expected).abs() < 1e-9 * (1.0 + expected.abs()), "{found} is not {expected}");
+        }
+        assert_eq!(found.error_rate, expected.error_rate);
+        let sum = found.log_p_x + found.log_p_class - found.kl.iter().sum::<f64>();
+        assert!((found.bound_1.mean - sum).abs() < 1e-9, "L_1 is {}, its terms add up to {sum}", found.bound_1.mean);
     }
 
     /// What is computed once per image and in chunks is what the objective computes at once, with the same noise.
@@ -402,18 +474,18 @@ mod tests {
                 .unwrap()
         };
         let all_at_once = with(30);
-        let mut pass = model.frozen_pass(&model.statistics, 3, Phase::Evaluation.first());
+        let mut pass = model.image_pass(&model.statistics, (3, Phase::Evaluation), &(0..5), 0).unwrap();
         let objective = ObjectiveConfig { importance_samples: 6, ..ObjectiveConfig::default() };
         let expected = bound(&*model.network, &mut pass, &images.range(0, 5, 0).unwrap(), &objective).unwrap();
         assert!((all_at_once.bound_k.mean + expected.loss.to_scalar().unwrap()).abs() < 1e-9);
         assert!((all_at_once.log_p_x - expected.log_p_x.to_scalar().unwrap()).abs() < 1e-9);
-        assert!((all_at_once.kl()[1] - expected.kl[1].to_scalar().unwrap()).abs() < 1e-9);
+        assert!((all_at_once.kl[1] - expected.kl[1].to_scalar().unwrap()).abs() < 1e-9);
         let per_unit: f64 = all_at_once.kl_per_unit[0].iter().sum();
-        assert!((per_unit - all_at_once.kl()[0]).abs() < 1e-9);
+        assert!((per_unit - all_at_once.kl[0]).abs() < 1e-9);
         for rows in [1, 4, 7, 12] {
             let chunked = with(rows);
             assert_eq!(chunked.images, 5);
-            assert!(chunked.bound_k.mean.is_finite() && (1.0..=6.0).contains(&chunked.effective_sample_size));
+            assert_same(&chunked, &all_at_once);
         }
         let stopped = evaluate(&model, &model.statistics, &images, request, || true, |_, _| ()).unwrap();
         assert!(stopped.is_none());

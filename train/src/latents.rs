@@ -62,7 +62,7 @@ fn batch(
     seed: u64,
 ) -> rung_autograd::Result<Vec<[Vec<f32>; 3]>> {
     let x = images.range(part.start, part.len(), 0)?;
-    let mut pass = model.frozen_pass(statistics, seed, Phase::Encoding.first() + part.start as u64);
+    let mut pass = model.image_pass(statistics, (seed, Phase::Encoding), &part, 0)?;
     let sampled = model.network.infer(&mut pass, &x, 1)?;
     let read = |latent: &Latent| Ok([latent.z.to_f32()?, latent.q.mean.to_f32()?, latent.q.variance.to_f32()?]);
     sampled.latents.iter().map(read).collect()

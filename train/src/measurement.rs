@@ -4,6 +4,7 @@ use std::f64::consts::LN_2;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use rung_datasets::Binarisation;
 use rung_models::Group;
 use serde_json::{Value, json};
 
@@ -27,8 +28,12 @@ pub struct Measurement {
     pub evaluation: Evaluation,
     /// The stochastic groups.
     pub groups: Vec<Group>,
-    /// Importance samples an image, K.
-    pub samples: usize,
+    /// What was asked for.
+    pub request: Request,
+    /// How the images were binarised.
+    pub binarisation: Binarisation,
+    /// Seed of the pixels, where they were drawn.
+    pub pixel_seed: Option<u64>,
     /// Part of the data set.
     pub split: String,
     /// Images that it has.
@@ -86,7 +91,9 @@ pub fn measure(
     let measurement = Measurement {
         evaluation,
         groups: loaded.model.network.groups(),
-        samples,
+        request,
+        binarisation: images.binarisation(),
+        pixel_seed: images.pixel_seed(),
         split: images.split().to_string(),
         images_in_split: images.in_split(),
         values: images.shape().values(),
@@ -125,19 +132,23 @@ impl Measurement {
     }
 
     fn image_samples_per_s(&self) -> f64 {
-        (self.evaluation.images * self.samples) as f64 / self.elapsed_s.max(1e-9)
+        (self.evaluation.images * self.request.importance_samples) as f64 / self.elapsed_s.max(1e-9)
     }
 
     /// One object, with units in the keys.
     pub fn json(&self) -> Value {
-        let Evaluation { images, bound_1, bound_k, effective_sample_size, log_p_x, log_q, log_p, .. } =
+        let Evaluation { images, bound_1, bound_k, effective_sample_size, log_p_x, log_p_class, log_q, log_p, .. } =
             &self.evaluation;
         json!({
             "bound_1_nats": bound_1.mean,
             "bound_1_standard_error_nats": bound_1.standard_error,
             "bound_k_nats": bound_k.mean,
             "standard_error_nats": bound_k.standard_error,
-            "importance_samples": self.samples,
+            "seed": self.request.seed,
+            "rows": self.request.rows,
+            "binarisation": self.binarisation.name(),
+            "pixel_seed": self.pixel_seed,
+            "importance_samples": self.request.importance_samples,
             "images": images,
             "split": self.split,
             "images_in_split": self.images_in_split,
@@ -146,10 +157,11 @@ impl Measurement {
             "bits_per_dim": self.bits_per_dim(bound_k.mean),
             "bound_1_bits_per_dim": self.bits_per_dim(bound_1.mean),
             "log_p_x_nats": log_p_x,
+            "log_p_y_nats": log_p_class,
             "log_q_nats": log_q,
             "log_p_nats": log_p,
             "groups": self.groups.iter().map(Group::name).collect::<Vec<_>>(),
-            "kl_nats": self.evaluation.kl(),
+            "kl_nats": self.evaluation.kl,
             "active_units": self.evaluation.active_units(),
             "kl_per_unit_nats": rounded(&self.evaluation.kl_per_unit, UNIT_DIGITS),
             "checkpoint": self.checkpoint.display().to_string(),
@@ -165,13 +177,14 @@ impl Measurement {
     /// Several lines.
     pub fn text(&self) -> String {
         let evaluation = &self.evaluation;
-        let bound = |name: String, Estimate { mean, standard_error }: Estimate| {
-            let bits =
-                self.bits_per_dim(mean).map_or_else(String::new, |bits| format!("   {bits:.4} bits per dimension"));
-            format!("{name:<8} {mean:>9.2} ± {standard_error:.2} nats per image{bits}\n")
+        let bound = |name: String, nats: Estimate| {
+            let bits = self
+                .bits_per_dim(nats.mean)
+                .map_or_else(String::new, |bits| format!("   {bits:.4} bits per dimension"));
+            format!("{name:<8} {nats:>9} nats per image{bits}\n")
         };
-        let mut text =
-            bound("L_1".into(), evaluation.bound_1) + &bound(format!("L_{}", self.samples), evaluation.bound_k);
+        let samples = self.request.importance_samples;
+        let mut text = bound("L_1".into(), evaluation.bound_1) + &bound(format!("L_{samples}"), evaluation.bound_k);
         text += &format!("{} {} images", evaluation.images, self.split);
         if let Some(statistics) = self.statistics {
             text += &format!(", {statistics} batch-norm statistics");
@@ -186,12 +199,15 @@ impl Measurement {
         if let Some(error) = evaluation.error_rate {
             text += &format!("classification error: {:.2} %\n", 100.0 * error);
         }
-        text += &format!("effective sample size: {:.1} of {}\n", evaluation.effective_sample_size, self.samples);
+        text += &format!("effective sample size: {:.1} of {samples}\n", evaluation.effective_sample_size);
         text += &format!("log p(x|z): {:.2} nats\n", evaluation.log_p_x);
+        if evaluation.log_p_class != 0.0 {
+            text += &format!("log p(y): {:.2} nats\n", evaluation.log_p_class);
+        }
         let names: Vec<String> = self.groups.iter().map(Group::name).collect();
         let width = names.iter().map(String::len).fold(7, usize::max);
         text += &format!("{:<width$}   log q(z)   log p(z)         KL   active units\n", "group");
-        let layers = evaluation.log_q.iter().zip(&evaluation.log_p).zip(evaluation.kl()).zip(evaluation.active_units());
+        let layers = evaluation.log_q.iter().zip(&evaluation.log_p).zip(&evaluation.kl).zip(evaluation.active_units());
         for (index, (((log_q, log_p), kl), active)) in layers.enumerate() {
             let units = evaluation.kl_per_unit[index].len();
             let name = &names[index];

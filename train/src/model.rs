@@ -7,7 +7,9 @@ pub mod snapshot;
 pub use images::DeviceImages;
 pub use published::published_shape;
 
-use rung_autograd::rng::{Address, Stream};
+use std::ops::Range;
+
+use rung_autograd::rng::{Address, Phase, Stream};
 use rung_autograd::{DType, Device, ParameterList, ParameterStore, Tensor};
 use rung_datasets::ImageShape;
 use rung_datasets::batch::shuffled;
@@ -85,6 +87,23 @@ impl Model {
     /// that the largest feature maps of stages stay below some 8 MB each.
     pub fn rows_at_once(&self) -> usize {
         (LARGEST_MAP / self.family.largest_map(self.shape)).clamp(1, DEFAULT_ROWS as usize)
+    }
+
+    /// Such a pass through some images of a part of the data set, which begins with their sample `first_sample`. Its noise is addressed by
+    /// image and sample: what it gives does not depend on the images and samples beside.
+    ///
+    /// # Errors
+    /// If there are more images than a phase has noise for.
+    pub fn image_pass<'a>(
+        &'a self,
+        statistics: &'a Statistics,
+        (seed, phase): (u64, Phase),
+        images: &Range<usize>,
+        first_sample: usize,
+    ) -> rung_autograd::Result<Pass<'a>> {
+        phase.nth(images.end.saturating_sub(1))?;
+        let pass = self.frozen_pass(statistics, seed, phase.nth(images.start)?);
+        Ok(pass.of_images(images.len(), first_sample))
     }
 
     /// A pass that normalises with `statistics` and records nothing.

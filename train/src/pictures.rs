@@ -60,7 +60,7 @@ pub fn reconstructions(
 ) -> Result<Images> {
     let doing = "reconstructing images";
     let x = data.range(0, count, 0).context(doing)?;
-    let mut pass = model.frozen_pass(statistics, seed, Phase::Reconstruction.first());
+    let mut pass = model.image_pass(statistics, (seed, Phase::Reconstruction), &(0..count), 0).context(doing)?;
     let sampled = model.network.infer(&mut pass, &x, 1).context(doing)?;
     let reconstructions = images(&sampled.p_x.mean().context(doing)?, data.shape())?;
     images(&data.intensities(0, count).context(doing)?, data.shape())?.side_by_side(&reconstructions)

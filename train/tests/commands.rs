@@ -94,6 +94,52 @@ fn evaluate_reports_both_bounds_with_their_terms() {
     assert_eq!(again["bound_k_nats"], report["bound_k_nats"], "another number of threads");
 }
 
+/// Noise is addressed by image and sample, so what is computed at once changes a result by no more than rounding.
+#[test]
+fn no_result_depends_on_how_the_work_is_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    let near = |what: &str, found: f64, expected: f64| {
+        assert!((found - expected).abs() < 1e-5 * expected.abs(), "{what} is {found}, not {expected}");
+    };
+    let evaluate = |rows: usize| says_json(&format!("evaluate {} --importance-samples 50 --rows {rows} --json", run()));
+    let anomaly = |rows: usize| {
+        let csv = folder.path().join(format!("{rows}.csv"));
+        let command = format!("anomaly {} --importance-samples 3 --rows {rows} --out {}", run(), csv.display());
+        says(&command);
+        let lines = std::fs::read_to_string(csv).unwrap();
+        lines.lines().skip(1).flat_map(|line| line.split(',').skip(2).map(|bound| bound.parse().unwrap())).collect()
+    };
+    let (whole, scores): (_, Vec<f64>) = (evaluate(2000), anomaly(2000));
+    assert_eq!(scores.len(), 80);
+    for rows in [1, 7, 64] {
+        let cut = evaluate(rows);
+        for key in ["bound_1_nats", "bound_k_nats", "effective_sample_size", "standard_error_nats", "log_p_x_nats"] {
+            near(&format!("{rows} rows: {key}"), number(&cut, key), number(&whole, key));
+        }
+        for (found, expected) in anomaly(rows).into_iter().zip(&scores) {
+            near(&format!("{rows} rows: a score"), found, *expected);
+        }
+    }
+    let sum = |key: &str| whole[key].as_array().unwrap().iter().filter_map(Value::as_f64).sum::<f64>();
+    assert!((number(&whole, "log_p_x_nats") - sum("kl_nats") - number(&whole, "bound_1_nats")).abs() < 1e-9);
+    let few = says_json(&format!("evaluate {} --importance-samples 1 --count 7 --seed 5 --json", run()));
+    let more = says_json(&format!("evaluate {} --importance-samples 2 --count 7 --seed 5 --json", run()));
+    assert_ne!(few["bound_1_nats"], more["bound_1_nats"], "L_1 is the mean of all samples");
+}
+
+#[test]
+fn what_an_evaluation_was_made_with_is_recorded() {
+    let line = says_json(&format!("evaluate {} --importance-samples 2 --count 1 --rows 3 --seed 9 --json", run()));
+    assert_eq!((&line["seed"], &line["rows"]), (&Value::from(9), &Value::from(3)), "{line}");
+    assert_eq!((&line["binarisation"], &line["pixel_seed"]), (&Value::from("dynamic"), &Value::from(1)), "{line}");
+    assert!(line["standard_error_nats"].is_null() && line["bound_1_standard_error_nats"].is_null(), "{line}");
+    let text = says(&format!("evaluate {} --importance-samples 2 --count 1 --rows 3 --seed 9", run()));
+    assert!(!text.contains('±'), "one image has no standard error: {text}");
+    let kept = std::fs::read_to_string(Path::new(run()).join("evaluations.jsonl")).unwrap();
+    assert!(kept.contains(r#""pixel_seed":1"#) && kept.contains(r#""seed":9"#), "{kept}");
+    says(&format!("report {} --out {}", run(), tempfile::tempdir().unwrap().path().join("report.html").display()));
+}
+
 #[test]
 fn one_sample_makes_the_two_bounds_one() {
     let report = says_json(&format!(

@@ -150,15 +150,6 @@ impl Biva {
         self.inference.forward(pass, x, self.config.skips, draw)
     }
 
-    /// For each row, 1 at the class with the largest q(y|x, z) and 0 elsewhere; `None` without classes. As this class is a function of what is
-    /// sampled on the way up, log p(x, y, z) − log q(z|x, y) with it bounds log p(x) from below.
-    fn likeliest_class(&self, pass: &mut Pass<'_>, stages: &[StageFeatures]) -> Result<Option<Tensor>> {
-        let Some(log_q) = self.inference.class_log_probs(pass, stages)? else { return Ok(None) };
-        let log_q = log_q.detach();
-        let rows = log_q.shape().sizes()[0];
-        log_q.less(&log_q.max(1)?.reshape([rows, 1])?)?.affine(-1.0, 1.0).map(Some)
-    }
-
     /// For each row of `like` 1 at the next class in turn and 0 elsewhere; `None` without classes.
     ///
     /// It is made on the device, as steps copy nothing to it: the unit matrix, read row after row, has as many zeros between two ones as it has rows.
@@ -191,7 +182,7 @@ impl Biva {
             kept.flat_map(|stage| stage.bottom_up.into_iter().chain(stage.top_down)).collect();
         latents.push(Latent { q, p: None, z });
         let log_p_class = if class.is_some() { -(self.config.classes as f64).ln() } else { 0.0 };
-        Ok(Sampled { latents, p_x, log_p_class })
+        Ok(Sampled { latents, p_x, log_p_class, class_log_probs: None })
     }
 
     /// From z_L, and the class where there are classes, down to the data. Gives the latents of each stage below the top, nearest to the data
@@ -263,8 +254,10 @@ impl LatentModel for Biva {
         }
         let x = if samples == 1 { x.clone() } else { repeated(x, samples)? };
         let mut stages = self.ascend(pass, &x)?;
-        let class = self.likeliest_class(pass, &stages)?;
-        self.sample_given(pass, &mut stages, class.as_ref(), skipped_layers)
+        let class_log_probs = self.inference.class_log_probs(pass, &stages)?;
+        let class = class_log_probs.as_ref().map(likeliest_class).transpose()?;
+        let sampled = self.sample_given(pass, &mut stages, class.as_ref(), skipped_layers)?;
+        Ok(Sampled { class_log_probs, ..sampled })
     }
 
     fn generate(&self, pass: &mut Pass<'_>, source: &LatentSource) -> Result<ObservationParameters> {
@@ -318,11 +311,6 @@ impl Classifier for Biva {
         self.config.classes
     }
 
-    fn class_log_probs(&self, pass: &mut Pass<'_>, x: &Tensor) -> Result<Tensor> {
-        let stages = self.ascend(pass, &self.maps(x)?)?;
-        self.inference.class_log_probs(pass, &stages)?.ok_or_else(no_classes)
-    }
-
     fn sample_for_classes(&self, pass: &mut Pass<'_>, x: &Tensor, class: &Tensor) -> Result<ClassSampled> {
         let (classes, images) = (self.config.classes, x.shape().sizes()[0]);
         let labelled = match *class.shape().sizes() {
@@ -344,6 +332,13 @@ impl Classifier for Biva {
         let sampled = self.sample_given(pass, &mut stages, Some(&class), 0)?;
         Ok(ClassSampled { class_log_probs, sampled })
     }
+}
+
+/// For each row, 1 at the class with the largest log q(y|x, z) and 0 elsewhere. As this class is a function of what is sampled on the
+/// bottom-up pass, log p(x, y, z) − log q(z|x, y) with it bounds log p(x) from below.
+fn likeliest_class(log_q: &Tensor) -> Result<Tensor> {
+    let (log_q, rows) = (log_q.detach(), log_q.shape().sizes()[0]);
+    log_q.less(&log_q.max(1)?.reshape([rows, 1])?)?.affine(-1.0, 1.0)
 }
 
 /// A sample of the group at this position from its q.

@@ -90,7 +90,7 @@ impl LatentModel for Hierarchy {
         let mut latents = self.inference.sample(pass, messages, samples, &self.generative)?;
         latents.drain(..skipped_layers);
         let p_x = self.descend(pass, skipped_layers + 1, latents[0].z.clone())?;
-        Ok(Sampled { latents, p_x, log_p_class: 0.0 })
+        Ok(Sampled { latents, p_x, log_p_class: 0.0, class_log_probs: None })
     }
 
     fn generate(&self, pass: &mut Pass<'_>, source: &LatentSource) -> Result<ObservationParameters> {

@@ -1,5 +1,7 @@
 //! The bounds L^{>k} of every image.
 
+use std::ops::Range;
+
 use rung_autograd::rng::Phase;
 use rung_models::objective::importance_bound;
 
@@ -59,7 +61,7 @@ pub fn bounds(
     let depth = loaded.model.network.depth();
     let mut by_layer = vec![Vec::new(); depth];
     let all_done = in_chunks(request.images, request.rows / request.importance_samples, stop, |part| {
-        let batch = batch(loaded, images, request, part.start, part.len())?;
+        let batch = batch(loaded, images, request, &part)?;
         by_layer.iter_mut().zip(batch).for_each(|(all, of_batch)| all.extend(of_batch));
         progress(part.end);
         Ok(())
@@ -74,20 +76,18 @@ pub fn bounds(
     Ok(Some(ImageBounds { by_layer }))
 }
 
-/// The bounds of the images `start..start + size`, for each k; their noise is addressed by the first of them.
+/// The bounds of some images, for each k.
 fn batch(
     loaded: &LoadedRun<'_>,
     images: &DeviceImages,
     request: Request,
-    start: usize,
-    size: usize,
+    part: &Range<usize>,
 ) -> Result<Vec<Vec<f64>>> {
     let doing = "scoring images";
     let (model, k_samples) = (&loaded.model, request.importance_samples);
-    let x = images.range(start, size, 0).context(doing)?;
-    let step = Phase::Anomaly.first() + start as u64;
+    let x = images.range(part.start, part.len(), 0).context(doing)?;
     let of_layer = |skipped: usize| {
-        let mut pass = model.frozen_pass(&loaded.statistics, request.seed, step);
+        let mut pass = model.image_pass(&loaded.statistics, (request.seed, Phase::Anomaly), part, 0)?;
         let upward = model.network.upward(&mut pass, &x)?;
         let sampled = model.network.sample_above(&mut pass, &upward, k_samples, skipped)?;
         importance_bound(&sampled.log_weights(&x)?, k_samples)?.to_f64()

@@ -11,7 +11,7 @@ use super::train::TrainArgs;
 use crate::checkpoint::{CheckpointData, Checkpoints};
 use crate::config::{Config, TrainConfig};
 use crate::error::{Error, Result};
-use crate::evaluation::{Estimate, Evaluation};
+use crate::evaluation::Evaluation;
 use crate::groups::named;
 use crate::interrupt::Interrupt;
 use crate::machine::{cpu_memory_limit, with_device};
@@ -219,16 +219,14 @@ fn chosen_by(held_out_split: Split) -> String {
 /// The result, on standard output.
 fn report(finished: &Finished, console: &Console) -> Result<()> {
     let Finished { run, split, groups, evaluation, has_report, measure } = finished;
-    let Estimate { mean, standard_error } = evaluation.bound_1;
-    let count = evaluation.images;
+    let (bound, count) = (evaluation.bound_1, evaluation.images);
     // What is no likelihood is not called its bound.
     let (name, why) = match measure.why_no_likelihood() {
         None => ("bound", String::new()),
         Some(why) => ("score", format!(" ({why})")),
     };
-    console
-        .result(&format!("{split} {name} L_1: {mean:.2} ± {standard_error:.2} nats per image, {count} images{why}"))?;
-    let kl = named(groups, evaluation.kl().iter().map(|kl| format!("{kl:.2}")));
+    console.result(&format!("{split} {name} L_1: {bound} nats per image, {count} images{why}"))?;
+    let kl = named(groups, evaluation.kl.iter().map(|kl| format!("{kl:.2}")));
     console.result(&format!("KL in nats: {kl}"))?;
     console.result(&format!("active units: {}", named(groups, evaluation.active_units())))?;
     console.result(&format!("pictures: {}", run.pictures().display()))?;

@@ -94,6 +94,16 @@ impl DeviceImages {
         self.split
     }
 
+    /// How they are binarised.
+    pub const fn binarisation(&self) -> Binarisation {
+        self.treatment.binarisation
+    }
+
+    /// The seed of what a model sees of them, where it is drawn, binary or dequantised.
+    pub fn pixel_seed(&self) -> Option<u64> {
+        matches!(self.map(0), PixelMap::Bernoulli(_) | PixelMap::Dequantise(..)).then_some(self.seed)
+    }
+
     /// The class of each image, if the data set has them.
     pub fn labels(&self) -> Option<&[u32]> {
         self.labels.as_deref()

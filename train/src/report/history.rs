@@ -88,8 +88,8 @@ pub struct EvaluationLine {
     pub step: u64,
     /// One-sample bound L_1, in nats.
     pub bound_1_nats: f64,
-    /// Standard error of L_1 over images.
-    pub bound_1_standard_error_nats: f64,
+    /// Standard error of L_1 over images; one image has none.
+    pub bound_1_standard_error_nats: Option<f64>,
     /// L_K, in nats.
     pub bound_k_nats: f64,
     /// −L_K in bits for each value of an image.
@@ -98,8 +98,8 @@ pub struct EvaluationLine {
     /// What the bounds are bounds of.
     #[serde(default)]
     pub measure: Measure,
-    /// Standard error of L_K over images.
-    pub standard_error_nats: f64,
+    /// Standard error of L_K over images; one image has none.
+    pub standard_error_nats: Option<f64>,
     /// K.
     pub importance_samples: u64,
     /// Images that were measured.

@@ -138,7 +138,7 @@ fn tiles(history: &History) -> String {
     let mut tiles = String::new();
     if let Some(line) = history.best_evaluation() {
         let name = format!("L{}, {} {} images, nats", subscript(line.importance_samples), line.images, line.split);
-        tiles += &tile(estimate(line.bound_k_nats, line.standard_error_nats), &name);
+        tiles += &tile(estimate(line.bound_k_nats, line.standard_error_nats, 2), &name);
         // What the literature states for images of bytes.
         let is_bytes = history.config.family.pixels().0 == Pixels::Levels;
         if let Some(bits) = line.bits_per_dim.filter(|_| is_bytes) {
@@ -183,9 +183,9 @@ fn evaluations(history: &History) -> String {
                 None => epoch,
             },
             format!("{} {}", line.images, line.split),
-            estimate(line.bound_1_nats, line.bound_1_standard_error_nats),
+            estimate(line.bound_1_nats, line.bound_1_standard_error_nats, 2),
             format!("L{}", subscript(line.importance_samples)),
-            estimate(line.bound_k_nats, line.standard_error_nats),
+            estimate(line.bound_k_nats, line.standard_error_nats, 2),
             duration(line.seconds),
         ];
         if has_statistics {
@@ -217,7 +217,7 @@ fn results(histories: &[&History]) -> String {
             best.map_or("–".into(), |line| {
                 format!(
                     "{} (L{}, {} images)",
-                    estimate(line.bound_k_nats, line.standard_error_nats),
+                    estimate(line.bound_k_nats, line.standard_error_nats, 2),
                     subscript(line.importance_samples),
                     line.images
                 )
@@ -290,8 +290,10 @@ fn facts(history: &History) -> String {
     )
 }
 
-fn estimate(mean: f64, standard_error: f64) -> String {
-    format!("{} ± {}", label(mean, 2), label(standard_error, 2))
+/// `−88.50 ± 0.12`; without a standard error the mean alone.
+pub fn estimate(mean: f64, standard_error: Option<f64>, decimals: usize) -> String {
+    let error = standard_error.map_or_else(String::new, |error| format!(" ± {}", label(error, 2)));
+    label(mean, decimals) + &error
 }
 
 #[cfg(test)]

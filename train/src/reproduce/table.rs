@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::progress::duration;
 use crate::report::axis::label;
 use crate::report::history::EvaluationLine;
+use crate::report::page::estimate;
 
 /// A line of the table.
 #[derive(Debug, Clone)]
@@ -108,9 +109,7 @@ impl Table {
         };
         let line = row.evaluation.as_ref();
         let ours = match self.experiment.quantity {
-            Quantity::Bound => line.map(|line| {
-                format!("{} ± {}", label(line.bound_k_nats, self.decimals()), label(line.standard_error_nats, 2))
-            }),
+            Quantity::Bound => line.map(|line| estimate(line.bound_k_nats, line.standard_error_nats, self.decimals())),
             Quantity::ActiveUnits => line.map(|line| units(&line.active_units)),
         };
         let signed = |nats: f64| format!("{}{}", if nats > 0.0 { "+" } else { "" }, label(nats, self.decimals()));
@@ -151,7 +150,7 @@ impl Table {
                 "preset": entry.preset, "model": entry.model, "variant": entry.variant, "run": row.planned.folder.display().to_string(),
                 "paper_bound_nats": nats, "paper_active_units": units, "paper_epochs": row.planned.paper_epochs,
                 "bound_k_nats": line.map(|line| line.bound_k_nats),
-                "standard_error_nats": line.map(|line| line.standard_error_nats),
+                "standard_error_nats": line.and_then(|line| line.standard_error_nats),
                 "difference_nats": row.difference(),
                 "bound_1_nats": line.map(|line| line.bound_1_nats),
                 "active_units": line.map(|line| &line.active_units),

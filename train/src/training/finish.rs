@@ -56,7 +56,9 @@ impl Training<'_> {
         let measurement = Measurement {
             evaluation,
             groups: model.network.groups(),
-            samples: 1,
+            request,
+            binarisation: images.binarisation(),
+            pixel_seed: images.pixel_seed(),
             split: images.split().to_string(),
             images_in_split: images.in_split(),
             values: images.shape().values(),

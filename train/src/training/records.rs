@@ -69,7 +69,7 @@ impl EpochRecord<'_> {
             add("held_out_bound_1_nats", json!(held_out.bound_1.mean));
             add("held_out_standard_error_nats", json!(held_out.bound_1.standard_error));
             add("held_out_log_p_x_nats", json!(held_out.log_p_x));
-            add("held_out_kl_nats", json!(held_out.kl()));
+            add("held_out_kl_nats", json!(held_out.kl));
             add("held_out_kl_per_unit_nats", json!(held_out.kl_per_unit));
             add("active_units", json!(held_out.active_units()));
             if let Some(error) = held_out.error_rate {
@@ -107,8 +107,8 @@ impl EpochRecord<'_> {
         }
         if let Some(held_out) = self.held_out {
             scalar("held_out/bound_1_nats", held_out.bound_1.mean)?;
-            for (key, kl) in keys.iter().zip(held_out.kl()) {
-                scalar(&format!("held_out/kl_{key}_nats"), kl)?;
+            for (key, kl) in keys.iter().zip(&held_out.kl) {
+                scalar(&format!("held_out/kl_{key}_nats"), *kl)?;
             }
             for (key, units) in keys.iter().zip(&held_out.kl_per_unit) {
                 let units: Vec<f32> = units.iter().map(|&kl| kl as f32).collect();
