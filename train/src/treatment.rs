@@ -63,6 +63,16 @@ impl Measure {
     }
 }
 
+/// What is done to grey images: what the configuration says, or what `auto` stands for with its observation model.
+#[must_use]
+pub fn binarisation(config: &Config) -> Binarisation {
+    match (config.data.binarisation, config.family.pixels().0) {
+        (Binarisation::Auto, Pixels::Binary) => Binarisation::Dynamic,
+        (Binarisation::Auto, Pixels::Real | Pixels::Levels) => Binarisation::None,
+        (chosen, _) => chosen,
+    }
+}
+
 /// Decides what a configuration leaves open about its data set: `data.binarisation = auto`, and with it the observation model of colour images.
 /// Gives what was decided that a user may not expect.
 ///
@@ -73,7 +83,7 @@ pub fn settle(config: &mut Config, record: &DataRecord) -> Result<Option<String>
         return Ok(None);
     }
     let is_bernoulli = config.family.pixels().0 == Pixels::Binary;
-    config.data.binarisation = if is_bernoulli { Binarisation::Dynamic } else { Binarisation::None };
+    config.data.binarisation = binarisation(config);
     let is_coloured = record.shape.channels > 1 && record.values != ValueRange::Binary;
     if !is_bernoulli || !is_coloured || !record.values.is_intensity() {
         return Ok(None);

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::report::History;
 use crate::report::history::EvaluationLine;
 use crate::run_dir::RunDir;
+use crate::treatment;
 
 /// What is asked for on the command line.
 #[derive(Debug, Clone)]
@@ -153,6 +154,9 @@ fn same(a: &Config, b: &Config) -> bool {
     let bare = |config: &Config| {
         let mut config = config.clone();
         config.data.directory.clear();
+        // A plan leaves open what its run has settled, and published images have a size of their own.
+        config.data.binarisation = treatment::binarisation(&config);
+        config.data.image_size = 0;
         config.train.device.clear();
         config.train.threads = 0;
         config.train.init_from =
@@ -223,6 +227,11 @@ mod tests {
         assert_eq!(stage(), Stage::Trained);
         std::fs::write(run.evaluations(), evaluation(1) + &evaluation(5000)).unwrap();
         assert_eq!(stage(), Stage::Done);
+        let mut settled = planned.config.clone();
+        settled.data.binarisation = treatment::binarisation(&settled);
+        assert_ne!(settled, planned.config);
+        run.save_config(&settled).unwrap();
+        assert_eq!(stage(), Stage::Done, "what was settled is what was planned");
         let mut other = planned.config.clone();
         other.optimiser.beta_1 = 0.3;
         run.save_config(&other).unwrap();
