@@ -40,7 +40,7 @@ fn every_primitive_of_every_opencl_device_agrees_with_its_reference() {
 /// A CPU runs the kernels for GPUs too, slowly: groups that share rows, barriers, tiles in local memory.
 #[test]
 fn kernels_cut_for_gpus_agree_with_their_references_on_cpus() {
-    let cpus = found().unwrap_or_default().iter().filter(|found| found.kind == Kind::Processor);
+    let cpus = found().unwrap_or_default().iter().filter(|found| found.kind == Kind::Cpu);
     for cpu in cpus {
         let device = Device::new(OpenCl::open(&cpu.treated_as(Kind::Gpu)).unwrap());
         agrees_with_its_references(&device, ", cut for GPUs");

@@ -1,4 +1,5 @@
-//! An operation of one's own, with its gradient proven: the Huber loss, once as a composition and once with a gradient by hand.
+//! An operation of one's own, with its gradient proven: the Huber loss, once as a composition and
+//! once with a gradient by hand.
 //!
 //! Run it with `cargo run -p rung-autograd --example custom_operation`.
 
@@ -11,15 +12,18 @@ const DELTA: f64 = 1.0;
 
 /// Huber (1964), element by element: x²/2 where |x| ≤ δ, δ(|x| − δ/2) beyond.
 ///
-/// With c = clamp(x, ±δ) both are c·(x − c/2). Autograd differentiates what it is composed of, so there is nothing more to do.
+/// With c = clamp(x, ±δ) both are c·(x − c/2). Autograd differentiates what it is composed of, so
+/// there is nothing more to do.
 fn huber(x: &Tensor) -> Result<Tensor> {
     let clamped = x.clamp(-DELTA, DELTA)?;
     clamped.mul(&x.sub(&clamped.scale(0.5)?)?)
 }
 
-/// The same value with the gradient written by hand: d huber/dx = clamp(x, ±δ), so backward needs one product.
+/// The same value with the gradient written by hand: d huber/dx = clamp(x, ±δ), so backward needs
+/// one product.
 ///
-/// `surrogate` has the wanted gradient: x times a constant. What is added is detached, so that it has none, and corrects the value.
+/// `surrogate` has the wanted gradient: x times a constant. What is added is detached, so that it
+/// has none, and corrects the value.
 fn huber_by_hand(x: &Tensor) -> Result<Tensor> {
     let value = huber(&x.detach())?;
     let surrogate = x.mul(&x.detach().clamp(-DELTA, DELTA)?)?;

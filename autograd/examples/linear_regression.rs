@@ -1,4 +1,5 @@
-//! Linear regression on the tape: a line is found from noisy points by gradient descent, and compared with the exact answer.
+//! Linear regression on the tape: a line is found from noisy points by gradient descent, and
+//! compared with the exact answer.
 //!
 //! Run it with `cargo run -p rung-autograd --example linear_regression`.
 
@@ -10,7 +11,8 @@ const POINTS: usize = 64;
 const SLOPE: f64 = 2.0;
 const INTERCEPT: f64 = -0.5;
 
-/// Slope and intercept of the line that gradient descent finds, then those of least squares by their formula.
+/// Slope and intercept of the line that gradient descent finds, then those of least squares by
+/// their formula.
 fn fit() -> Result<[[f64; 2]; 2]> {
     let device = Device::cpu();
     // y = 2x − 0.5 + noise. Random numbers are functions of an address: seed, stream, step.
@@ -18,7 +20,8 @@ fn fit() -> Result<[[f64; 2]; 2]> {
     let noise = Tensor::normal(&device, DType::F64, Address::new(7, 1, 0), [POINTS, 1])?;
     let y = x.affine(SLOPE, INTERCEPT)?.add(&noise.scale(0.1)?)?;
 
-    // The model: parameters are ranges of one flat buffer, so that a step of the optimiser is one pass.
+    // The model: parameters are ranges of one flat buffer, so that a step of the optimiser is one
+    // pass.
     let mut list = ParameterList::new();
     let weight = list.add("weight", [1, 1], Initialiser::Constant(0.0));
     let bias = list.add("bias", [1], Initialiser::Constant(0.0));

@@ -38,6 +38,7 @@
 //! | `tape.rs`, `adjoint.rs` | the recording and the walk |
 //! | `tensor.rs`, `parameters.rs` | values |
 //! | `gradcheck.rs` | the tester's door |
+//! | `../examples/` | linear regression on the tape; an operation of one's own with its gradient proven |
 //! | `optim/` | Adam, Adamax, gradient descent, clipping, schedules |
 //!
 //! # What was left out

@@ -53,7 +53,7 @@ impl Saves {
     }
 }
 
-/// One operation: its fields are its parameters (an axis, a slope). See `ops/` for all of them.
+/// One operation: its fields are its parameters (an axis, a power). See `ops/` for all of them.
 pub(crate) trait Operation: Copy + Into<Op> {
     /// The name in messages.
     fn name(&self) -> &'static str;

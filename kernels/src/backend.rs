@@ -1,17 +1,19 @@
 //! The contract of a device: every primitive once, with its formula and its shapes.
 //!
-//! A primitive is *declared* in one place, in the file of its concept in `backend/`: documentation, the room that computes it, name and
-//! arguments. From a declaration are made
+//! A primitive is *declared* in one place, in the file of its concept in `backend/`: documentation,
+//! the room that computes it, name and arguments. From a declaration are made
 //! - the method of the concept's trait, which [`Backend`] has as a supertrait,
 //! - the forwarding of each device to `cpu::room::name` and `opencl::room::name`,
 //! - the entry in the list of parity tests, whose cases are `primitives::room::name`.
 //!
-//! A function that is missing in any of these rooms, or takes other arguments, does not compile. A room has one stem everywhere:
-//! what is declared as `gate::…` is in `cpu/gate.rs`, `opencl/gate.rs` with `opencl/cl/gate.cl`, and `primitives/gate.rs`.
+//! A function that is missing in any of these rooms, or takes other arguments, does not compile. A
+//! room has one stem everywhere: what is declared as `gate::…` is in `cpu/gate.rs`,
+//! `opencl/gate.rs` with `opencl/cl/gate.cl`, and `primitives/gate.rs`.
 //!
-//! Conventions. Arrays are contiguous and row-major. `x` is read, `out` is written whole, never read; a `grad_…` argument
-//! that is read is the adjoint of a result, one that is written is the adjoint of an operand. Float arrays of one call share one
-//! dtype. An `Option` that is `None` is not computed. Lengths that do not fit the sizes are refused; nothing is written then.
+//! Conventions. Arrays are contiguous and row-major. `x` is read, `out` is written whole, never
+//! read; a `grad_…` argument that is read is the adjoint of a result, one that is written is the
+//! adjoint of an operand. Float arrays of one call share one dtype. An `Option` that is `None` is
+//! not computed. Lengths that do not fit the sizes are refused; nothing is written then.
 
 /// The trait of a declaration: `given!(declare_trait!)` after a declaration named `given`.
 macro_rules! declare_trait {
@@ -129,7 +131,8 @@ pub trait Backend:
     /// `Failed` if the device failed.
     fn finish(&self) -> Result<()>;
 
-    /// Times of its primitives; a device that works on its own waits after each one while the profile is on.
+    /// Times of its primitives; a device that works on its own waits after each one while the
+    /// profile is on.
     fn profile(&self) -> &Profile;
 
     // ---------------------------------------------------------------- memory
@@ -140,7 +143,8 @@ pub trait Backend:
     /// `OutOfMemory` if the device has no room.
     fn allocate(&self, dtype: DType, len: usize) -> Result<SharedBuffer>;
 
-    /// Gives free buffers of the pool back to the system, where work of another kind begins: it asks for other sizes.
+    /// Gives free buffers of the pool back to the system, where work of another kind begins: it
+    /// asks for other sizes.
     fn release_free(&self);
 
     /// Copies host memory into a buffer of the same dtype.

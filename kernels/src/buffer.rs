@@ -1,8 +1,9 @@
 //! Buffers, and the pool that makes a steady training loop allocate nothing.
 //!
-//! A [`Buffer`] is a run of elements in a device's memory. Tensors share one through [`SharedBuffer`]; when the last share
-//! goes, the buffer returns to its pool, whole with its reference count, and the next request of the same size takes
-//! it. Contents are then whatever was there: every primitive writes all of its result.
+//! A [`Buffer`] is a run of elements in a device's memory. Tensors share one through
+//! [`SharedBuffer`]; when the last share goes, the buffer returns to its pool, whole with its
+//! reference count, and the next request of the same size takes it. Contents are then whatever was
+//! there: every primitive writes all of its result.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -23,7 +24,8 @@ pub struct Buffer {
     pool: Weak<Pool>,
 }
 
-/// A run of bytes in the memory of a device that is not the host's. The device that made it knows what it is.
+/// A run of bytes in the memory of a device that is not the host's. The device that made it knows
+/// what it is.
 pub(crate) trait DeviceMemory: Any + Debug + Send + Sync {
     /// Bytes that were asked for.
     fn bytes(&self) -> usize;
@@ -143,7 +145,8 @@ impl Deref for SharedBuffer {
 impl Drop for SharedBuffer {
     fn drop(&mut self) {
         let Some(mut buffer) = self.0.take() else { return };
-        // Two threads that drop the last two holds at once both fail here, and the memory goes back to the system: rare and harmless.
+        // Two threads that drop the last two holds at once both fail here, and the memory goes back
+        // to the system: rare and harmless.
         if Arc::get_mut(&mut buffer).is_some()
             && let Some(pool) = buffer.pool.upgrade()
         {
@@ -192,12 +195,14 @@ impl Pool {
         self.limit_bytes
     }
 
-    /// A buffer of `len` elements in the host's memory with arbitrary contents, or `None` if the system has none or the limit is reached.
+    /// A buffer of `len` elements in the host's memory with arbitrary contents, or `None` if the
+    /// system has none or the limit is reached.
     pub fn take(self: &Arc<Self>, dtype: DType, len: usize) -> Option<SharedBuffer> {
         self.take_from(dtype, len, |bytes| HostMemory::zeroed(bytes).map(Place::Host))
     }
 
-    /// A buffer of `len` elements; `obtain` is asked for memory if no buffer of the size is free. A pool serves one device.
+    /// A buffer of `len` elements; `obtain` is asked for memory if no buffer of the size is free. A
+    /// pool serves one device.
     pub(crate) fn take_from(
         self: &Arc<Self>,
         dtype: DType,

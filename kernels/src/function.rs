@@ -1,7 +1,9 @@
-//! The scalar functions that the element-wise primitives apply: two tables, and what is read off them.
+//! The scalar functions that the element-wise primitives apply: two tables, and what is read off
+//! them.
 //!
-//! `unary.rs` and `binary.rs` hold one table each. A row says all there is to know of a function; enum, CPU loops, OpenCL kernels, names
-//! and test arguments are made from it, so that a row that lacks a part does not compile. A new function is a new row.
+//! `unary.rs` and `binary.rs` hold one table each. A row says all there is to know of a function;
+//! enum, CPU loops, OpenCL kernels, names and test arguments are made from it, so that a row that
+//! lacks a part does not compile. A new function is a new row.
 
 mod binary;
 mod unary;

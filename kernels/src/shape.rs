@@ -238,7 +238,7 @@ pub struct MatmulShape {
     pub rows: usize,
     /// Columns of the product, `n`.
     pub columns: usize,
-    /// Length of the sum behind each element, `k`.
+    /// The inner dimension, `k`: the length of the sum behind each element.
     pub inner: usize,
     /// The left matrix is stored `[inner, rows]` instead of `[rows, inner]`.
     pub left_transposed: bool,

@@ -1,4 +1,5 @@
-//! Functions of two tensors, broadcast: sizes are aligned at the last axis and agree, or one of them is 1.
+//! Functions of two tensors, broadcast: sizes are aligned at the last axis and agree, or one of
+//! them is 1.
 
 use rung_kernels::rng::Philox;
 use rung_kernels::{BinaryFunction, Broadcast, Device, Error, Result, Shape, ViewMut};
@@ -181,14 +182,16 @@ fn emit_if_needed(adjoint: &mut Adjoint<'_>, input: usize, gradient: impl FnOnce
     if adjoint.needs(input) { adjoint.emit_tensor(input, gradient()?) } else { Ok(()) }
 }
 
-/// For each function of two numbers, and a missing one does not compile: its method, the method's name, and the declaration for tests.
+/// For each function of two numbers, and a missing one does not compile: its method, the method's
+/// name, and the declaration for tests.
 macro_rules! methods {
     ($($(#[$doc:meta])* $name:ident => $variant:ident;)+) => {
         impl Tensor {
             $($(#[$doc])*
             ///
             /// # Errors
-            /// `Shape` if the shapes do not broadcast; `DType`, `Device` if the tensors differ in those; `OutOfMemory`.
+            /// `Shape` if the shapes do not broadcast; `DType`, `Device` if the tensors differ in
+            /// those; `OutOfMemory`.
             pub fn $name(&self, right: &Self) -> Result<Self> {
                 apply_one(Binary(BinaryFunction::$variant), &[self, right])
             })+
@@ -264,7 +267,8 @@ impl Tensor {
 mod tests {
     use super::*;
 
-    /// Kernels are proven under the function's name, so a method of that name applies the right one.
+    /// Kernels are proven under the function's name, so a method of that name applies the right
+    /// one.
     #[test]
     fn methods_are_called_as_their_functions() {
         for &function in BinaryFunction::ALL {

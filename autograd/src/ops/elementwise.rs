@@ -84,7 +84,8 @@ fn example(is_it: fn(&&UnaryFunction) -> bool) -> UnaryFunction {
     *UnaryFunction::EXAMPLES.iter().find(is_it).expect("bug: a function without an example; please report it")
 }
 
-/// For each function of one number, and a missing one does not compile: its method, the method's name, and the declaration for tests.
+/// For each function of one number, and a missing one does not compile: its method, the method's
+/// name, and the declaration for tests.
 macro_rules! methods {
     ($($(#[$doc:meta])* $name:ident $(($($parameter:ident),+))? => $variant:ident;)+) => {
         impl Tensor {
@@ -159,7 +160,8 @@ methods! {
     sin => Sin;
     /// Cosine of an angle in radians.
     cos => Cos;
-    /// min(max(x, low), high); the gradient is 0 outside and at the ends. `Argument` unless low ≤ high.
+    /// min(max(x, low), high); the gradient is 0 outside and at the ends.
+    /// `Argument` unless low ≤ high.
     clamp(low, high) => Clamp;
     /// factor·x + offset.
     affine(factor, offset) => Affine;
@@ -198,7 +200,8 @@ impl Tensor {
 mod tests {
     use super::*;
 
-    /// Kernels are proven under the function's name, so a method of that name applies the right one.
+    /// Kernels are proven under the function's name, so a method of that name applies the right
+    /// one.
     #[test]
     fn methods_are_called_as_their_functions() {
         for &function in UnaryFunction::EXAMPLES {

@@ -117,8 +117,8 @@ macro_rules! convolution {
 
             /// The adjoint of [`Convolutions::conv2d`] in its input, plus a bias for each input
             /// channel: with `y` shaped like the output,
-            /// out[n, h, w, c] = Σ y[n, p, q, o] · weight[a, b, c, o] + bias[c] over all p·s + a −
-            /// p₀ = h, q·s + b − q₀ = w and o.
+            /// out[n, h, w, c] = Σ y[n, p, q, o] · weight[a, b, c, o] + bias[c] over all
+            /// p·s + a − p₀ = h, q·s + b − q₀ = w and o.
             convolution::conv2d_transpose(
                 convolution: Convolution, y: View<'_>, weight: View<'_>, bias: Option<View<'_>>,
                 out: ViewMut<'_>

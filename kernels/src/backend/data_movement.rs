@@ -5,7 +5,7 @@ use crate::rng::Address;
 use crate::shape::{Block, Matrix};
 use crate::view::{View, ViewMut};
 
-/// How pixels become the numbers a model sees; see [`DataMovement::gather_pixels`](gather_pixels).
+/// How pixels become the numbers a model sees; see [`DataMovement::gather_pixels`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum PixelMap {
     /// value = pixel · factor.

@@ -36,7 +36,8 @@ macro_rules! elementwise {
             /// half.
             gate::gate(matrix: Matrix, x: View<'_>, out: ViewMut<'_>);
 
-            /// With s = sigmoid(right half): grad_x = [grad_out · s | grad_out · left half · s(1 − s)].
+            /// With s = sigmoid(right half):
+            /// grad_x = [grad_out · s | grad_out · left half · s(1 − s)].
             gate::gate_backward(
                 matrix: Matrix, x: View<'_>, grad_out: View<'_>, grad_x: ViewMut<'_>
             );

@@ -38,7 +38,8 @@ macro_rules! gaussian {
                 variance: ViewMut<'_>
             );
 
-            /// grad_x = [grad_mean | grad_variance · sigmoid(right half)]; a missing adjoint counts as 0.
+            /// grad_x = [grad_mean | grad_variance · sigmoid(right half)]; a missing adjoint counts
+            /// as 0.
             gaussian::gaussian_head_backward(
                 matrix: Matrix, x: View<'_>, grad_mean: Option<View<'_>>,
                 grad_variance: Option<View<'_>>, grad_x: ViewMut<'_>

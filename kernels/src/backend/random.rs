@@ -4,11 +4,12 @@ use crate::rng::Address;
 use crate::view::{View, ViewMut};
 use crate::{Error, Result};
 
-/// Standard normal numbers of a matrix whose rows are samples of examples: row = example · `samples` +
-/// sample.
+/// Standard normal numbers of a matrix whose rows are samples of examples: row = example ·
+/// `samples` + sample.
 ///
-/// Example e has the address of step `address.step + e`, and column c of its sample s there is element
-/// `4·⌈columns/4⌉·(first_sample + s) + c`: a row starts with a block of four words of its own.
+/// Example e has the address of step `address.step + e`, and column c of its sample s there is
+/// element `4·⌈columns/4⌉·(first_sample + s) + c`: a row starts with a block of four words of its
+/// own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowNoise {
     /// Where the first example's numbers lie.
@@ -37,7 +38,8 @@ impl RowNoise {
     /// How many rows an array of `len` elements has.
     ///
     /// # Errors
-    /// `Argument` if they are no whole rows of whole examples, or more than there are addresses for.
+    /// `Argument` if they are no whole rows of whole examples, or more than there are addresses
+    /// for.
     pub(crate) fn rows(&self, name: &'static str, len: usize) -> Result<usize> {
         let Self { address, columns, samples, first_sample } = *self;
         let rows = len.checked_div(columns).unwrap_or(0);
@@ -70,8 +72,8 @@ macro_rules! random {
             /// out[i] = standard normal, element i of the address (Box and Muller over its words).
             random::fill_normal(address: Address, out: ViewMut<'_>);
 
-            /// out[r, c] = standard normal, addressed by the row's example and sample, so that it doesn't
-            /// depend on the rows beside it; see [`RowNoise`].
+            /// out[r, c] = standard normal, addressed by the row's example and sample, so that it
+            /// doesn't depend on the rows beside it; see [`RowNoise`].
             random::fill_normal_rows(noise: RowNoise, out: ViewMut<'_>);
 
             /// out[i] = 1 with probability x[i], else 0: 1 where word < x[i] · 2³².

@@ -1,7 +1,9 @@
 //! The CPU as a device.
 //!
-//! What is declared in `backend/` as `room::name` is computed by the function `name` of the file `room.rs` (or folder `room/`), which checks sizes and dtypes (`typed.rs`), and under it the arithmetic, generic over the float type (`real.rs`),
-//! cut into blocks that run on several threads (`parallel.rs`), with inner loops compiled for the vector unit at hand (`simd.rs`, `lanes.rs`).
+//! What is declared in `backend/` as `room::name` is computed by the function `name` of the file
+//! `room.rs` (or folder `room/`), which checks sizes and dtypes (`typed.rs`), and under it the
+//! arithmetic, generic over the float type (`real.rs`), cut into blocks that run on several threads
+//! (`parallel.rs`), with inner loops compiled for the vector unit at hand (`simd.rs`, `lanes.rs`).
 //! Read `gaussian/merge.rs` first: it is short and shows all of that.
 
 mod convolution;
@@ -43,7 +45,8 @@ use crate::buffer::{Pool, SharedBuffer};
 use crate::profile::{Profile, Work};
 use crate::{DType, Error, Result};
 
-/// The CPU as a device. Work runs on the rayon pool of the calling thread; the bits do not depend on its size.
+/// The CPU as a device. Work runs on the rayon pool of the calling thread; the bits do not depend
+/// on its size.
 #[derive(Debug, Default)]
 pub struct Cpu {
     pool: Arc<Pool>,
@@ -60,7 +63,8 @@ impl Cpu {
         Self::default()
     }
 
-    /// The CPU as a device of its own small memory: buffers beyond `bytes` in all are refused, as on a device that is full.
+    /// The CPU as a device of its own small memory: buffers beyond `bytes` in all are refused, as
+    /// on a device that is full.
     #[must_use]
     pub fn with_memory(bytes: usize) -> Self {
         Self { pool: Arc::new(Pool::with_limit(bytes)), ..Self::default() }

@@ -1,10 +1,13 @@
 //! The table of the functions of two numbers.
 
-/// Gives the table of the functions of two numbers to the macro `$consumer`, after `$context`, which is the consumer's own.
+/// Gives the table of the functions of two numbers to the macro `$consumer`, after `$context`,
+/// which is the consumer's own.
 ///
-/// A row has the formula, the variant of [`BinaryFunction`], the name, by which kernels and messages call it, and the value: for the
-/// CPU as an expression over [`Real`](crate::cpu::real::Real), for OpenCL as one over vectors `V`. Derivatives are compositions of
-/// other functions, and are with the operations that autograd makes of these. `larger`, `smaller` and `truth` are of `cpu/`.
+/// A row has the formula, the variant of [`BinaryFunction`], the name, by which kernels and
+/// messages call it, and the value: for the CPU as an expression over
+/// [`Real`](crate::cpu::real::Real), for OpenCL as one over vectors `V`. Derivatives are
+/// compositions of other functions, and are with the operations that autograd makes of these.
+/// `larger`, `smaller` and `truth` are of `cpu/`.
 macro_rules! binary_functions {
     ($consumer:ident! $context:tt) => {
         $consumer! {

@@ -1,6 +1,7 @@
 //! The table of the functions of one number.
 
-/// Gives the table of the functions of one number to the macro `$consumer`, after `$context`, which is the consumer's own.
+/// Gives the table of the functions of one number to the macro `$consumer`, after `$context`, which
+/// is the consumer's own.
 ///
 /// A row has
 /// - the formula and the derivative f′, as documentation,
@@ -12,8 +13,9 @@
 ///   for OpenCL as an expression over vectors `V` with the parameters `a` and `b`,
 /// - the derivative in both forms, and what it is computed from: `Input` is x, `Output` is f(x).
 ///
-/// A comparison with NaN is false; the branches are ordered such that NaN stays NaN, and a run that goes wrong is seen. Helpers of the
-/// CPU's forms are in `cpu/scalar.rs`, those of OpenCL's in `opencl/cl/functions.cl`.
+/// A comparison with NaN is false; the branches are ordered such that NaN stays NaN, and a run that
+/// goes wrong is seen. Helpers of the CPU's forms are in `cpu/scalar.rs`, those of OpenCL's in
+/// `opencl/cl/functions.cl`.
 macro_rules! unary_functions {
     ($consumer:ident! $context:tt) => {
         $consumer! {
@@ -216,8 +218,8 @@ macro_rules! define {
             }
         }
 
-        /// The functions in OpenCL C, each a line that `opencl/cl/functions.cl` defines the meaning of, and a list of them
-        /// for the kernels that are written once for each.
+        /// The functions in OpenCL C, each a line that `opencl/cl/functions.cl` defines the meaning
+        /// of, and a list of them for the kernels that are written once for each.
         pub(crate) const UNARY_KERNELS: &str = concat!(
             $("FUNCTION_OF_", stringify!($needs), "(", $name, ", ", $cl_value, ", ", $cl_derivative, ")\n",)+
             "#define FOR_EACH_FUNCTION(WITH)", $(" WITH(", $name, ")",)+ "\n"

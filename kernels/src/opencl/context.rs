@@ -49,7 +49,7 @@ impl Cut {
     const fn new(kind: Kind) -> Self {
         match kind {
             // Sixteen floats are two registers of AVX2 and one of AVX-512; groups exist only to share the cost of their start.
-            Kind::Processor => Self { vector_bytes: 64, lanes: 1, columns: 1, row_lanes: 1, group: 16, row_group: 4 },
+            Kind::Cpu => Self { vector_bytes: 64, lanes: 1, columns: 1, row_lanes: 1, group: 16, row_group: 4 },
             Kind::Gpu => Self { vector_bytes: 0, lanes: 64, columns: 8, row_lanes: 32, group: 128, row_group: 32 },
         }
     }

@@ -110,7 +110,7 @@ pub(super) fn run(
 pub(super) fn by_size(context: &Context, shape: MatmulShape, dtype: DType) -> File {
     let width = context.cut.width(dtype);
     let count = |rows: usize, columns: usize| shape.rows.div_ceil(rows) * shape.columns.div_ceil(columns);
-    if context.kind == Kind::Processor {
+    if context.kind == Kind::Cpu {
         let fits = |&(rows, vectors): &(usize, usize)| count(rows, vectors * width) >= 2 * context.compute_units;
         let (rows, vectors) = BLOCKS.into_iter().find(fits).unwrap_or(BLOCKS[BLOCKS.len() - 1]);
         return File::MatmulBlocks(rows, vectors);

@@ -1,10 +1,14 @@
 //! Any device that OpenCL knows: AMD, Intel and NVIDIA GPUs, and CPUs.
 //!
-//! What is declared in `backend/` as `room::name` is launched by the function `name` of the file `room.rs`, which checks sizes and dtypes in the words of `check.rs` and launches one kernel or two; the kernels are in `cl/`, in files of the same names.
+//! What is declared in `backend/` as `room::name` is launched by the function `name` of the file
+//! `room.rs`, which checks sizes and dtypes in the words of `check.rs` and launches one kernel or
+//! two; the kernels are in `cl/`, in files of the same names.
 //!
-//! How a kernel runs: `loader` (a crate) finds the library, `platform.rs` lists what it has, `context.rs` opens a device, `program.rs` compiles a file of
-//! `cl/` when a kernel of it is first asked for (`cache.rs` keeps the result on disk), `launch.rs` gives it arguments and puts it into the queue. The queue
-//! is in order, so a kernel sees what those before it wrote, and nothing waits but a download. Read `optimiser.rs` with `cl/optimiser.cl` first.
+//! How a kernel runs: `loader` (a crate) finds the library, `platform.rs` lists what it has,
+//! `context.rs` opens a device, `program.rs` compiles a file of `cl/` when a kernel of it is first
+//! asked for (`cache.rs` keeps the result on disk), `launch.rs` gives it arguments and puts it into
+//! the queue. The queue is in order, so a kernel sees what those before it wrote, and nothing waits
+//! but a download. Read `optimiser.rs` with `cl/optimiser.cl` first.
 
 mod cache;
 mod context;
@@ -63,8 +67,9 @@ impl OpenCl {
         Context::open(found).map(|context| Self { context: Arc::new(context), profile: Profile::default() })
     }
 
-    /// Searches for the fastest kernel for each of these products, uses it from now on, and keeps it on disk for later runs; `seen` hears of
-    /// each when it is found. Takes about a second a shape.
+    /// Searches for the fastest kernel for each of these products, uses it from now on, and keeps
+    /// it on disk for later runs; `seen` hears of each when it is found. Takes about a second a
+    /// shape.
     ///
     /// # Errors
     /// `OutOfMemory` or `Failed`, as any launch.
@@ -83,7 +88,8 @@ macro_rules! methods {
                     return $room::$name(context, $($argument),+);
                 }
                 let work = Work::default()$(.with(&$argument))+;
-                // The time of a primitive is that of its kernels, so it is waited for here and nowhere else.
+                // The time of a primitive is that of its kernels, so it is waited for here and
+                // nowhere else.
                 self.profile.time(stringify!($name), work, || {
                     $room::$name(context, $($argument),+).and_then(|()| context.finish())
                 })

@@ -9,7 +9,7 @@ use rung_opencl_loader::NotFound;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A CPU: few threads with wide vectors each.
-    Processor,
+    Cpu,
     /// A GPU or another accelerator: many work-items side by side.
     Gpu,
 }
@@ -92,7 +92,7 @@ fn describe(index: usize, platform: PlatformId, device: DeviceId) -> Option<Foun
         _ => None,
     };
     let kind = match ask(DeviceInfo::Type)? {
-        DeviceInfoResult::Type(kind) if kind.contains(DeviceType::CPU) => Kind::Processor,
+        DeviceInfoResult::Type(kind) if kind.contains(DeviceType::CPU) => Kind::Cpu,
         _ => Kind::Gpu,
     };
     let extensions = text(DeviceInfo::Extensions).unwrap_or_default();

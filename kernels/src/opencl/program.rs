@@ -1,4 +1,5 @@
-//! Programs: the files of `cl/`, compiled for a device and a float type when a kernel of theirs is first asked for.
+//! Programs: the files of `cl/`, compiled for a device and a float type when a kernel of theirs is
+//! first asked for.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -38,7 +39,8 @@ pub(super) enum File {
 }
 
 const COMMON: &str = include_str!("cl/common.cl");
-/// What other files start with: the functions of one number and the tables of functions, or random words.
+/// What other files start with: the functions of one number and the tables of functions, or random
+/// words.
 const FUNCTIONS: &[(&str, &str)] =
     &[("functions.cl", include_str!("cl/functions.cl")), ("unary.rs", UNARY_KERNELS), ("binary.rs", BINARY_KERNELS)];
 const PHILOX: &[(&str, &str)] = &[("philox.cl", include_str!("cl/philox.cl"))];
@@ -89,7 +91,8 @@ impl File {
 
     fn options(self, context: &Context, dtype: DType) -> String {
         let cut = context.cut;
-        // Without -w, PoCL warns of each vector wider than the CPU's that a function takes, hundreds of times.
+        // Without -w, PoCL warns of each vector wider than the CPU's that a function takes,
+        // hundreds of times.
         let mut options = format!(
             "-w -D DOUBLE={} -D HAS_DOUBLE={} -D VW={} -D LANES={} -D COLUMNS={} -D ROW_LANES={}",
             u8::from(dtype == DType::F64),

@@ -58,7 +58,7 @@ fn key(machine: &str) -> String {
 fn candidates(kind: Kind) -> Vec<File> {
     let sizes = [96, 48, 24, 12].into_iter().flat_map(|rows| [8, 4, 2].map(|vectors| (rows, vectors)));
     match kind {
-        Kind::Processor => sizes.map(|(rows, vectors)| File::MatmulBlocks(rows, vectors)).collect(),
+        Kind::Cpu => sizes.map(|(rows, vectors)| File::MatmulBlocks(rows, vectors)).collect(),
         Kind::Gpu => [128, 64, 32].map(File::MatmulTiles).to_vec(),
     }
 }
@@ -90,7 +90,7 @@ fn parse(line: &str) -> Option<(MatmulShape, File)> {
         right_transposed: number(4)? == 1,
     };
     let kernel = words.get(5..)?.join(" ");
-    let mut known = [Kind::Processor, Kind::Gpu].into_iter().flat_map(candidates);
+    let mut known = [Kind::Cpu, Kind::Gpu].into_iter().flat_map(candidates);
     Some((shape, known.find(|&file| describe(file) == kernel)?))
 }
 
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn a_choice_comes_back_from_its_line() {
         let shape = MatmulShape { left_transposed: true, ..MatmulShape::plain(256, 512, 784) };
-        for file in [Kind::Processor, Kind::Gpu].into_iter().flat_map(candidates) {
+        for file in [Kind::Cpu, Kind::Gpu].into_iter().flat_map(candidates) {
             assert_eq!(parse(line(&shape, file).trim_end()), Some((shape, file)));
         }
         for damaged in ["", "1 2 3", "1 2 3 0 0 tiles 77", "1 2 3 0 x tiles 64", "a 2 3 0 0 tiles 64"] {

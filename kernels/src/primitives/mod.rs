@@ -1,9 +1,12 @@
-//! The list behind the parity tests: every primitive with its cases and a slow, independent reference.
+//! The list behind the parity tests: every primitive with its cases and a slow, independent
+//! reference.
 //!
-//! [`primitives`] lists all that is declared in `backend/`: what is declared as `room::name` has its cases from the function `name` of the
-//! file `room.rs` here, so that a primitive without parity cases does not compile. [`check`] runs the list on a device: inputs are rounded to the type under test, uploaded and computed with; every
-//! element of every output is compared with the f64 reference within the primitive's own bound, and words around each
-//! output must be untouched. Read `case.rs` first, then any of the families.
+//! [`primitives`] lists all that is declared in `backend/`: what is declared as `room::name` has
+//! its cases from the function `name` of the file `room.rs` here, so that a primitive without
+//! parity cases does not compile. [`check`] runs the list on a device: inputs are rounded to the
+//! type under test, uploaded and computed with; every element of every output is compared with the
+//! f64 reference within the primitive's own bound, and words around each output must be untouched.
+//! Read `case.rs` first, then any of the families.
 
 mod case;
 mod convolution;
@@ -132,7 +135,8 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// Runs every case of every primitive on `device`, in f32 and, where the device has it, f64; gives their number.
+/// Runs every case of every primitive on `device`, in f32 and, where the device has it, f64; gives
+/// their number.
 ///
 /// # Errors
 /// All mismatches, at most one for each case and type.
@@ -140,7 +144,8 @@ pub fn check(device: &Device, seed: u64) -> std::result::Result<usize, Vec<Misma
     check_up_to(device, seed, usize::MAX)
 }
 
-/// As [`check`], without the cases that have an array of more than `largest` elements: for devices that are slow.
+/// As [`check`], without the cases that have an array of more than `largest` elements: for devices
+/// that are slow.
 ///
 /// # Errors
 /// As [`check`].
@@ -158,7 +163,8 @@ pub fn check_up_to(device: &Device, seed: u64, largest: usize) -> std::result::R
     if mismatches.is_empty() { Ok(count) } else { Err(mismatches) }
 }
 
-/// A number for the bits of all outputs of each case, named: two runs that agree bit for bit give equal lists.
+/// A number for the bits of all outputs of each case, named: two runs that agree bit for bit give
+/// equal lists.
 ///
 /// # Errors
 /// What a primitive refused.
@@ -294,8 +300,9 @@ fn whole_mut(buffer: &mut SharedBuffer) -> ViewMut<'_> {
 
 /// A buffer that begins with `values`; zeros fill its last cache line.
 ///
-/// Oclgrind takes the end of what the host wrote for the end of the buffer, and memory comes from the pool in cache lines: with a part of
-/// a line written, what kernels write into the rest of it, when it serves a longer array, would pass for never written.
+/// Oclgrind takes the end of what the host wrote for the end of the buffer, and memory comes from
+/// the pool in cache lines: with a part of a line written, what kernels write into the rest of it,
+/// when it serves a longer array, would pass for never written.
 fn to_device(device: &dyn Backend, dtype: DType, values: &[f64]) -> Result<SharedBuffer> {
     let mut values = values.to_vec();
     values.resize(values.len().next_multiple_of(CACHE_LINE_BYTES / dtype.size_bytes()), 0.0);

@@ -29,7 +29,7 @@
 //!
 //! ```text
 //!  loop 5: columns of `out`, 2048 at a time ┐  a block of `right`, packed, lies in the outer caches
-//!  loop 4: terms of the sum, 512 at a time  ┘
+//!  loop 4: the inner dimension, 512 a time  ┘
 //!  loop 3: rows of `out`, 112 at a time        a block of `left` lies in the second-level cache (1 MiB) of a core
 //!  loop 2: panels of 32 columns                a panel of `right` lies in the first two levels
 //!  loop 1: tiles of 14 rows                    the strip of `left` streams to the registers
@@ -61,8 +61,8 @@
 //! # Threads and bits
 //!
 //! `out` is cut into a part for each thread, the longer side first, and a thread computes its part alone, packing included:
-//! `split.rs` says why. An element's terms are added in the order of `p`, in blocks that depend on `k` alone, by one
-//! thread: the bits of a product are the same for any number of threads. They do depend on the engine, and on whether the
+//! `split.rs` says why. The products behind an element are added in the order of `p`, in blocks that depend on `k` alone,
+//! by one thread: the bits of a product are the same for any number of threads. They do depend on the engine, and on whether the
 //! left matrix is binary.
 //!
 //! # What to read
