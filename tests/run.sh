@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs all tests: unit tests and documentation examples of every package, gradient, parity and end-to-end tests.
+# Runs all tests: unit tests, examples and documentation examples of every package, gradient, parity
+# and end-to-end tests.
 #
 #   tests/run.sh                         everything, a few minutes on two cores
 #   tests/run.sh --opencl intel          parity and gradients on Intel's OpenCL runtime for CPUs, which it fetches
