@@ -73,7 +73,7 @@ fn a_wrong_command_line_exits_with_2_and_says_what_was_meant() {
         ("train --set train.seed", "expected key=value"),
         ("train --set model.family=vea", "vea"),
         ("train --set model.hidden_sizes=[3]", "must have one size for each stochastic layer"),
-        ("train --set train.batch_size=1", "must be at least 2 with batch normalisation"),
+        ("train --set train.batch_size=1", "must be at least 4 with batch normalisation"),
         ("train --resume somewhere --seed 3", "'--seed"),
         ("info", "<RUN|--preset"),
     ] {

@@ -26,6 +26,9 @@ pub const IMAGE_SHAPE: &str = "image_shape";
 /// More values than any image has that a model is trained on.
 const MOST_VALUES: usize = 1 << 24;
 
+/// Images that data-dependent initialisation looks at, at the least: the deviation of one or two says nothing.
+const LEAST_INITIAL_IMAGES: usize = 16;
+
 /// Numbers in a feature map of all rows.
 const LARGEST_MAP: usize = 1 << 21;
 
@@ -62,7 +65,8 @@ impl Model {
         Ok(Self { family, shape, network, store, statistics })
     }
 
-    /// Sets the scale of the layers that have data-dependent initialisation from the first batch of the training.
+    /// Sets the scale of the layers that have data-dependent initialisation from the first batch of the training, or the first 16 images
+    /// where a batch has fewer.
     ///
     /// # Errors
     /// If the device has no memory.
@@ -71,7 +75,7 @@ impl Model {
         let Some(initial_sigma) = self.family.initial_sigma() else { return Ok(()) };
         let count = images.count();
         let order = shuffled(config.train.seed, 1, count as u32);
-        let batch = &order[..config.train.batch_size.min(count)];
+        let batch = &order[..config.train.batch_size.max(LEAST_INITIAL_IMAGES).min(count)];
         let indices = Tensor::from_u32(self.store.device(), batch, [batch.len()]).context(doing)?;
         let x = images.batch(&indices, 1).context(doing)?;
         initialise(&*self.network, &mut self.store, &x, initial_sigma, config.train.seed).context(doing)?;

@@ -325,7 +325,7 @@ fn what_cannot_be_done_is_said_in_words() {
         ("info --preset mnist-lader-5".to_string(), 2, "did you mean mnist-ladder-5?"),
         ("data fetch mnits".to_string(), 1, "did you mean 'mnist'?"),
         ("bench step --preset nothing".to_string(), 2, "unknown preset"),
-        ("bench step --batch-size 1".to_string(), 2, "at least 2"),
+        ("bench step --batch-size 1".to_string(), 2, "at least 4"),
     ] {
         let (found, errors) = fails(&line);
         assert_eq!(found, code, "{line}: {errors}");

@@ -9,6 +9,13 @@ use crate::pass::{InitialValue, Pass};
 const DIRECTION_SIGMA: f64 = 0.05;
 /// Added to the variance of a channel under the root when a layer is initialised.
 const INITIAL_VARIANCE_FLOOR: f64 = 1e-10;
+/// The least variance that a channel is taken to have, as a share of the layer's mean: a channel in which a few rows happen to agree is
+/// scaled up by ten at most, and not by what divides one accident by another.
+const LEAST_VARIANCE_SHARE: f64 = 0.01;
+/// Rows below which the variance of a channel says too little to divide by its root alone.
+const FEW_ROWS: usize = 16;
+/// A layer whose variance is below this share of its mean square does not vary: what is left is rounding.
+const ROUNDING_SHARE: f64 = 1e-8;
 
 /// What the weight is applied as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,13 +101,17 @@ impl WeightNormed {
         }
     }
 
-    /// Sets gain and bias so that every channel of the output has mean 0 and this standard deviation over the rows and positions.
+    /// Sets gain and bias so that every channel of the output has mean 0 and this standard deviation over the rows and positions, as far
+    /// as these vary: see [`missing_variance`].
     fn initialise(&self, pass: &mut Pass<'_>, x: &Tensor, output_sigma: f64) -> Result<Tensor> {
         let ones = Tensor::full(x.device(), x.dtype(), 1.0, [self.outputs])?;
         let raw = self.apply(x, &self.weight(pass, &ones)?, None)?;
         let rows = raw.reshape([raw.shape().element_count() / self.outputs, self.outputs])?;
         let mean = rows.mean(0)?;
         let variance = rows.sub(&mean)?.square()?.mean(0)?;
+        let missing = missing_variance(rows.shape().sizes()[0], &mean.to_f64()?, &variance.to_f64()?);
+        let missing = Tensor::from_f64(x.device(), &missing, [self.outputs])?.to_dtype(x.dtype())?;
+        let variance = variance.add(&missing)?;
         let gain = variance.shift(INITIAL_VARIANCE_FLOOR)?.sqrt()?.reciprocal()?.scale(output_sigma)?;
         let bias = mean.mul(&gain)?.neg()?;
         let out = rows.mul(&gain)?.add(&bias)?.reshape(*raw.shape())?;
@@ -109,5 +120,39 @@ impl WeightNormed {
             initialisation.values.extend(values.map(|(parameter, value)| InitialValue { parameter, value }));
         }
         Ok(out)
+    }
+}
+
+/// What each channel's variance lacks to divide by its root, 0 for most.
+///
+/// A layer that varies needs [`LEAST_VARIANCE_SHARE`] of the mean variance in each channel. Where nothing varies (identical images, or one
+/// row), or over fewer than [`FEW_ROWS`], the layer's mean square is the least, so that its scale stays that of its inputs; and 1 where
+/// that is nothing but rounding too.
+fn missing_variance(rows: usize, mean: &[f64], variance: &[f64]) -> Vec<f64> {
+    let channels = variance.len().max(1) as f64;
+    let mean_variance = variance.iter().sum::<f64>() / channels;
+    let mean_square = mean_variance + mean.iter().map(|mean| mean * mean).sum::<f64>() / channels;
+    let least = if mean_square <= INITIAL_VARIANCE_FLOOR {
+        1.0
+    } else if rows < FEW_ROWS || mean_variance <= ROUNDING_SHARE * mean_square {
+        mean_square
+    } else {
+        LEAST_VARIANCE_SHARE * mean_variance
+    };
+    variance.iter().map(|variance| (least - variance).max(0.0)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_that_does_not_vary_is_not_divided_by_nothing() {
+        assert_eq!(missing_variance(16, &[0.0, 3.0], &[1.0, 2.0]), [0.0, 0.0], "a layer that varies is left alone");
+        assert_eq!(missing_variance(16, &[0.0, 3.0], &[1.0, 0.0]), [0.0, 0.005]);
+        assert_eq!(missing_variance(2, &[0.0, 3.0], &[1.0, 0.0]), [4.0, 5.0], "two rows");
+        assert_eq!(missing_variance(16, &[1.0, 3.0], &[1e-13, 0.0]), [5.0 - 1e-13, 5.0], "rounding");
+        assert_eq!(missing_variance(16, &[0.0, 0.0], &[0.0, 0.0]), [1.0, 1.0], "black images");
+        assert_eq!(missing_variance(16, &[1e-8, 0.0], &[0.0, 1e-16])[0], 1.0, "what a layer above them sees");
     }
 }

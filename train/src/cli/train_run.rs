@@ -10,13 +10,13 @@ use super::data_source;
 use super::train::TrainArgs;
 use crate::checkpoint::{CheckpointData, Checkpoints};
 use crate::config::{Config, TrainConfig};
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::evaluation::Evaluation;
 use crate::groups::named;
 use crate::interrupt::Interrupt;
 use crate::machine::{cpu_memory_limit, with_device};
 use crate::memory::{self, Memory};
-use crate::model::Model;
+use crate::model::{DeviceImages, Model};
 use crate::progress::Console;
 use crate::run_dir::{RunDir, RunLock};
 use crate::training::{Ending, Outcome, Training, TrainingImages};
@@ -97,6 +97,8 @@ fn train(job: Job, device: &Device, interrupt: &Interrupt, console: &Console) ->
     let Job { mut config, place } = job;
     let images = training_images(&mut config, device, console)?;
     let config = &config;
+    images.steps_per_epoch(config.train.batch_size)?;
+    check_training_images(config, &images.train, console)?;
     let initial = match config.train.init_from.as_str() {
         "" => None,
         path => Some(checkpoint_of(path)?),
@@ -125,6 +127,40 @@ fn train(job: Job, device: &Device, interrupt: &Interrupt, console: &Console) ->
     drop(training);
     let measure = Measure::of(config, images.record.values);
     Ok(Finished { run, split: images.held_out_split, groups, evaluation, has_report, measure })
+}
+
+/// Training images below which the statistics of batch normalisation over all of them are refused, and below which they are doubted.
+const LEAST_NORMALISED_IMAGES: usize = 8;
+const FEW_NORMALISED_IMAGES: usize = 64;
+
+/// Refuses training images that batch normalisation would divide by the deviation of, where that is 0 or nearly so; says what else is
+/// strange about them.
+fn check_training_images(config: &Config, train: &DeviceImages, console: &Console) -> Result<()> {
+    let (count, has_batch_norm) = (train.count(), config.family.batch_norm_momentum().is_some());
+    let without =
+        "train on more images, or without it: --set model.batch_norm_hidden=false --set model.batch_norm_heads=false";
+    if count > 1 && train.all_equal() {
+        let what = format!("all {count} training images are the same");
+        if has_batch_norm && train.look_all_equal().context("comparing the training images")? {
+            return Err(Error::new(format!("{what}: batch normalisation divides by their deviation, which is 0"))
+                .with_advice(without));
+        }
+        console.warn(&what);
+    }
+    if has_batch_norm && count < LEAST_NORMALISED_IMAGES {
+        return Err(Error::new(format!(
+            "batch normalisation needs at least {LEAST_NORMALISED_IMAGES} training images, and there are {count}: \
+             it divides by the deviations over them, of which some are near 0 by accident"
+        ))
+        .with_advice(without));
+    }
+    if has_batch_norm && count < FEW_NORMALISED_IMAGES {
+        console.warn(&format!(
+            "batch normalisation over {count} training images: some deviations over so few are near 0 by accident, and the bound \
+             of other images can be far too low"
+        ));
+    }
+    Ok(())
 }
 
 /// Writes down what the data set is; a run that goes on must find it as it was.

@@ -8,6 +8,9 @@ use crate::tasks::Pixels;
 const MOST_EPOCHS: u64 = 1_000_000_000;
 /// More images than any step sees.
 const LARGEST_BATCH: usize = 1_000_000;
+/// Images that a batch needs for batch normalisation: over two or three the deviations of some units are near 0, and the running
+/// statistics of a few layers then miss those of the next batch by orders of magnitude.
+const LEAST_NORMALISED_BATCH: usize = 4;
 
 impl Config {
     /// Checks every rule.
@@ -25,12 +28,12 @@ impl Config {
             true,
             "needs a model with blocks to recompute: set model.family to biva, staged_lvae or staged_vae",
         )?;
-        let rows = self.train.batch_size * self.family.objective(1).samples();
+        // Samples of one image do not count: they are the same to every layer below the first latent one.
         rule(
-            rows >= 2 || self.family.batch_norm_momentum().is_none(),
+            self.train.batch_size >= LEAST_NORMALISED_BATCH || self.family.batch_norm_momentum().is_none(),
             "train.batch_size",
             self.train.batch_size,
-            "must be at least 2 with batch normalisation, which compares the images of a batch",
+            "must be at least 4 with batch normalisation, which divides by the deviation over the images of a batch",
         )
     }
 
@@ -215,6 +218,7 @@ mod tests {
             let message = refused(&[pair]);
             assert!(message.starts_with(&format!("{key} = ")), "{pair}: {message}");
         }
+        assert!(refused(&["train.batch_size=2", "objective.monte_carlo_samples=2"]).contains("images of a batch"));
         assert!(
             refused(&["objective.analytic_kl=true", "objective.importance_samples=5"])
                 .contains("objective.importance_samples = 1")

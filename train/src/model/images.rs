@@ -14,6 +14,8 @@ pub struct DeviceImages {
     pixels: Tensor,
     /// Images that the split has, of which those on the device are the first.
     in_split: usize,
+    /// Whether each has the pixels of the first.
+    all_equal: bool,
     labels: Option<Vec<u32>>,
     shape: ImageShape,
     values: ValueRange,
@@ -54,6 +56,11 @@ impl DeviceImages {
         let count = if count == 0 { all } else { count.min(all) };
         let treatment = Treatment::new(config, images, dataset.scale);
         let (shape, used) = (images.shape(), count * images.values_per_image());
+        let values = shape.values();
+        let all_equal = match images.pixels() {
+            Pixels::U8(bytes) => bytes[..used].chunks_exact(values).all(|image| *image == bytes[..values]),
+            Pixels::F32(reals) => reals[..used].chunks_exact(values).all(|image| *image == reals[..values]),
+        };
         let pixels = match images.pixels() {
             Pixels::U8(bytes) => Tensor::from_u8(device, &bytes[..used], [count, shape.values()]),
             Pixels::F32(reals) => Tensor::from_f32(device, &reals[..used], [count, shape.values()])
@@ -61,7 +68,18 @@ impl DeviceImages {
         };
         let pixels = pixels.context("copying the images to the device")?;
         let labels = images.labels().map(|labels| labels.values[..count].to_vec());
-        Ok(Self { pixels, in_split: all, labels, shape, values: dataset.values, split, treatment, seed, dtype })
+        Ok(Self {
+            pixels,
+            in_split: all,
+            all_equal,
+            labels,
+            shape,
+            values: dataset.values,
+            split,
+            treatment,
+            seed,
+            dtype,
+        })
     }
 
     /// How many images there are.
@@ -72,6 +90,25 @@ impl DeviceImages {
     /// How many images the split has: more than [`DeviceImages::count`] where the configuration has a limit.
     pub const fn in_split(&self) -> usize {
         self.in_split
+    }
+
+    /// Whether every image has the same pixels.
+    pub const fn all_equal(&self) -> bool {
+        self.all_equal
+    }
+
+    /// Whether a model sees the same in every image: [`DeviceImages::all_equal`], and no noise of binarisation or dequantisation tells them
+    /// apart.
+    ///
+    /// # Errors
+    /// As [`DeviceImages::batch`].
+    pub fn look_all_equal(&self) -> rung_autograd::Result<bool> {
+        if !self.all_equal {
+            return Ok(false);
+        }
+        let few = self.range(0, self.count().min(16), 1)?.to_f64()?;
+        let values = self.shape.values();
+        Ok(few.chunks_exact(values).all(|image| *image == few[..values]))
     }
 
     /// Where they lie.

@@ -36,6 +36,8 @@ const GLANCE_IMAGES: usize = 1000;
 
 /// A held-out bound below that of training by more than this part of it is explained.
 const FAR_BELOW: f64 = 0.1;
+/// Batches of fewer images than this are named as a cause where a training breaks down.
+const SMALL_BATCH: usize = 8;
 
 /// Steps after which the loss is looked at on a device that works on its own: to look is to wait for it.
 const CHECK_EVERY_STEPS: u64 = 50;
@@ -81,6 +83,21 @@ pub struct TrainingImages {
     pub held_out: DeviceImages,
     /// Which of the two.
     pub held_out_split: Split,
+}
+
+impl TrainingImages {
+    /// Steps in an epoch of batches of `batch` images.
+    ///
+    /// # Errors
+    /// If a batch needs more images than there are.
+    pub fn steps_per_epoch(&self, batch: usize) -> Result<u64> {
+        let images = self.train.count();
+        match images / batch {
+            0 => Err(Error::new(format!("a batch of {batch} needs more than the {images} training images"))
+                .with_advice("choose a smaller --batch-size")),
+            steps => Ok(steps as u64),
+        }
+    }
 }
 
 impl<'a> Training<'a> {
@@ -162,14 +179,9 @@ impl<'a> Training<'a> {
     /// Steps in an epoch.
     ///
     /// # Errors
-    /// If a batch needs more images than there are.
+    /// As [`TrainingImages::steps_per_epoch`].
     pub fn steps_per_epoch(&self) -> Result<u64> {
-        let (images, batch) = (self.images.train.count(), self.config.train.batch_size);
-        match images / batch {
-            0 => Err(Error::new(format!("a batch of {batch} needs more than the {images} training images"))
-                .with_advice("choose a smaller --batch-size")),
-            steps => Ok(steps as u64),
-        }
+        self.images.steps_per_epoch(self.config.train.batch_size)
     }
 
     /// Trains up to the configured number of epochs, or until asked to stop.
@@ -260,10 +272,15 @@ impl<'a> Training<'a> {
     }
 
     fn ruined(&self, what: &str) -> Error {
-        Error::new(format!("step {}: {what}", self.step + 1)).with_advice(format!(
-            "try a lower --learning-rate; the last checkpoint before it is kept in {}",
-            self.run.checkpoints().display()
-        ))
+        let mut advice = String::from("try a lower --learning-rate");
+        if self.config.train.batch_size < SMALL_BATCH {
+            advice +=
+                &format!(" or a larger --batch-size: the gradient of {} images is noise", self.config.train.batch_size);
+        }
+        if self.checkpoints.any() {
+            advice += &format!("; the last checkpoint before it is kept in {}", self.run.checkpoints().display());
+        }
+        Error::new(format!("step {}: {what}", self.step + 1)).with_advice(advice)
     }
 
     /// Refuses to keep a model that its last step has ruined, which the loss before that step could not show.
