@@ -2,8 +2,9 @@
 
 mod program;
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -134,6 +135,106 @@ fn a_damaged_last_checkpoint_is_passed_over() {
         assert!(said.err.contains("going back to an older one"), "{what}: {said:?}");
         assert_same(&run, &undisturbed, what);
     }
+}
+
+/// Every file of a run and its bytes, but for the lock.
+fn files(run: &Run) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut folders = vec![run.path.clone()];
+    let mut files = BTreeMap::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if !path.ends_with("lock") {
+                files.insert(path.clone(), fs::read(path).unwrap());
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn a_resumption_that_fails_leaves_the_run_as_it_was() {
+    let run = Run::new();
+    rung(&run.train(3, &[])).exits(0);
+    let before = files(&run);
+    let path = run.path.display().to_string();
+    for (flags, expected) in [
+        (&["--epochs", "9", "--device", "nowhere"][..], "there is no device nowhere"),
+        (&["--epochs", "1"], "the run is in epoch 3 (step 30), and train.epochs is 1"),
+        (&["--epochs", "9", "--checkpoint-activations"], "needs a model of stages"),
+    ] {
+        let said = rung(&[&["train", "--resume", &path], flags].concat());
+        assert!(said.code != Some(0) && said.error().contains(expected), "{flags:?}: {said:?}");
+        assert!(files(&run) == before, "{flags:?} changed the run");
+    }
+    let [last, previous] = ["last", "previous"].map(|name| run.file(&format!("checkpoints/{name}.safetensors")));
+    let whole = fs::read(&last).unwrap();
+    for path in [&last, &previous, &run.file("checkpoints/best.safetensors")] {
+        fs::write(path, "no checkpoint").unwrap();
+    }
+    let before = files(&run);
+    rung(&run.resume(9)).exits(1);
+    assert!(files(&run) == before, "damaged checkpoints were touched");
+    fs::write(&last, whole).unwrap();
+    rung(&run.resume(4)).exits(0);
+    assert!(fs::read_to_string(run.file("config.toml")).unwrap().contains("epochs = 4"));
+}
+
+#[test]
+fn a_schedule_with_a_new_end_is_said_and_written_down() {
+    let run = Run::new();
+    rung(&run.train(2, &["--set", "optimiser.schedule=cosine"])).exits(0);
+    let said = rung(&run.resume(4)).exits(0);
+    let remark = "the learning rates of the first 2 epochs were those of a cosine over 2 epochs, not over 4";
+    assert!(said.err.contains(&format!("warning: {remark}")), "{said:?}");
+    let config = fs::read_to_string(run.file("config.toml")).unwrap();
+    assert!(config.starts_with(&format!("# Changed: {remark}")) && config.contains("epochs = 4"), "{config}");
+    let starts = fs::read_to_string(run.file("starts.jsonl")).unwrap();
+    let changed = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["changed"].clone();
+    let changes: Vec<_> = starts.lines().map(changed).collect();
+    assert_eq!(changes, [serde_json::Value::Null, serde_json::json!({"train.epochs": {"from": 2, "to": 4}})]);
+}
+
+#[test]
+fn a_run_with_its_best_checkpoint_alone_goes_on_from_there() {
+    let (undisturbed, _) = undisturbed(6);
+    let run = Run::new();
+    rung(&run.train(3, &[])).exits(0);
+    for name in ["last", "previous"] {
+        fs::remove_file(run.file(&format!("checkpoints/{name}.safetensors"))).unwrap();
+    }
+    let said = rung(&run.resume(6)).exits(0);
+    assert!(said.err.contains("no whole last or previous checkpoint: going back to best.safetensors"), "{said:?}");
+    assert_same(&run, &undisturbed, "from the best checkpoint");
+    fs::remove_dir_all(run.file("checkpoints")).unwrap();
+    fs::create_dir(run.file("checkpoints")).unwrap();
+    let said = rung(&run.resume(6)).exits(0);
+    assert!(said.err.contains("has no checkpoint: it starts from step 0"), "{said:?}");
+    assert_same(&run, &undisturbed, "from step 0");
+}
+
+#[test]
+fn a_run_that_began_from_another_goes_on_without_it() {
+    let (first, second) = (Run::new(), Run::new());
+    rung(&first.train(1, &[])).exits(0);
+    let from = first.path.display().to_string();
+    rung(&second.train(1, &["--init-from", &from])).exits(0);
+    fs::remove_dir_all(&first.path).unwrap();
+    rung(&second.resume(2)).exits(0);
+    assert_eq!(second.metrics().len(), 2);
+}
+
+#[test]
+fn the_checkpoint_of_another_run_is_not_taken_for_a_new_one() {
+    let (other, run) = (Run::new(), Run::new());
+    rung(&other.train(1, &[])).exits(0);
+    fs::create_dir_all(run.file("checkpoints")).unwrap();
+    fs::copy(other.last(), run.last()).unwrap();
+    let said = rung(&run.train(2, &[])).exits(1);
+    assert!(said.error().contains("isn't empty (it has checkpoints/last.safetensors)"), "{said:?}");
+    assert!(!run.file("config.toml").exists());
 }
 
 #[test]

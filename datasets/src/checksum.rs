@@ -70,12 +70,19 @@ fn digest<D: Digest>(mut reader: impl Read) -> std::io::Result<String> {
             Err(error) => return Err(error),
         }
     }
-    let mut digits = String::new();
-    for byte in state.finalize() {
+    Ok(hexadecimal(&state.finalize()))
+}
+
+/// As many digits of a checksum as a message needs.
+pub(crate) const SHORT_DIGITS: usize = 8;
+
+/// Bytes in lower-case hexadecimal.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut digits, byte| {
         // Writing to a string cannot fail.
         let _ = write!(digits, "{byte:02x}");
-    }
-    Ok(digits)
+        digits
+    })
 }
 
 /// Whether a file begins as gzip does.

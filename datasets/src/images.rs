@@ -4,7 +4,9 @@ use std::fmt;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
+use crate::checksum::hexadecimal;
 use crate::{Error, Result};
 
 /// The size of one image, in the order of its memory: `[channels, height, width]`, row-major.
@@ -171,6 +173,21 @@ impl Images {
     /// As [`Images::new`].
     pub(crate) fn with_labels(self, labels: Option<Labels>) -> Result<Self> {
         Self::new(self.shape, self.pixels, labels)
+    }
+
+    /// SHA-256 of the pixels, images of another shape or number format apart, and of the labels, in hexadecimal.
+    #[must_use]
+    pub fn sha256(&self) -> String {
+        let mut state = Sha256::new();
+        let format = if matches!(self.pixels, Pixels::U8(_)) { "u8" } else { "f32" };
+        state.update(format!("{format} {}x{}\0", self.count, self.shape));
+        match &self.pixels {
+            Pixels::U8(bytes) => state.update(bytes),
+            Pixels::F32(reals) => reals.iter().for_each(|real| state.update(real.to_le_bytes())),
+        }
+        let labels = self.labels.iter().flat_map(|labels| &labels.values);
+        labels.for_each(|label| state.update(label.to_le_bytes()));
+        hexadecimal(&state.finalize())
     }
 
     /// How many images there are.

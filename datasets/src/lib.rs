@@ -74,5 +74,5 @@ pub use fetch::{Progress, fetch};
 pub use glyphs::GlyphCounts;
 pub use images::{ImageShape, Images, Labels, Pixels};
 pub use range::ValueRange;
-pub use record::{DataRecord, SplitSizes};
+pub use record::{DataRecord, SplitChecksums, SplitSizes};
 pub use registry::open;

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Dataset, ImageShape, Images, ValueRange};
+use crate::checksum;
+use crate::{Dataset, ImageShape, Images, Split, ValueRange};
 
 /// The facts of a data set, found when it is opened and kept beside a model that is trained on it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,6 +20,8 @@ pub struct DataRecord {
     pub class_names: Vec<String>,
     /// How many images each part has.
     pub images: SplitSizes,
+    /// What the images of each part are.
+    pub sha256: SplitChecksums,
 }
 
 /// How many images the parts of a data set have.
@@ -32,10 +35,25 @@ pub struct SplitSizes {
     pub test: usize,
 }
 
+/// The SHA-256 of the parts of a data set as [`Images::sha256`] has them, in hexadecimal; empty for a part that it has not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitChecksums {
+    /// Of the training images.
+    pub train: String,
+    /// Of the validation images.
+    pub validation: String,
+    /// Of the test images.
+    pub test: String,
+}
+
 impl DataRecord {
     /// The record of an opened data set.
     #[must_use]
     pub fn of(dataset: &Dataset) -> Self {
+        let sha256 = |split| {
+            let images = dataset.split(split).filter(|images| !images.is_empty());
+            images.map_or_else(String::new, Images::sha256)
+        };
         let labels = dataset.train.labels().or(dataset.test.labels());
         Self {
             name: dataset.name.clone(),
@@ -47,6 +65,11 @@ impl DataRecord {
                 train: dataset.train.count(),
                 validation: dataset.validation.as_ref().map_or(0, Images::count),
                 test: dataset.test.count(),
+            },
+            sha256: SplitChecksums {
+                train: sha256(Split::Train),
+                validation: sha256(Split::Validation),
+                test: sha256(Split::Test),
             },
         }
     }
@@ -68,7 +91,24 @@ impl DataRecord {
             ]
         };
         let differing = facts(self).into_iter().zip(facts(now)).find(|(before, now)| before != now);
-        differing.map(|(before, now)| format!("it had {before}, it has {now}"))
+        let differing = differing.map(|(before, now)| format!("it had {before}, it has {now}"));
+        differing.or_else(|| self.sha256.difference(&now.sha256))
+    }
+}
+
+impl SplitChecksums {
+    fn difference(&self, now: &Self) -> Option<String> {
+        let parts = |sums: &Self| [sums.train.clone(), sums.validation.clone(), sums.test.clone()];
+        let names = [Split::Train, Split::Validation, Split::Test];
+        let differing = names.into_iter().zip(parts(self)).zip(parts(now)).find(|((_, before), now)| before != now);
+        let short = |sum: &str| sum.get(..checksum::SHORT_DIGITS).unwrap_or(sum).to_string();
+        differing.map(|((split, before), now)| {
+            format!(
+                "its {split} images or their labels are others (SHA-256 {}…, it was {}…)",
+                short(&now),
+                short(&before)
+            )
+        })
     }
 }
 
@@ -93,5 +133,19 @@ mod tests {
         assert_eq!(record.difference(&binary).unwrap(), "it had bytes 0 to 255, it has black and white");
         let halved = DataRecord::of(&dataset(vec![7]));
         assert!(record.difference(&halved).unwrap().starts_with("it had 2 training, 0 validation and 2 test images"));
+    }
+
+    #[test]
+    fn other_pixels_or_labels_of_the_same_kind_are_noticed() {
+        let record = DataRecord::of(&dataset(vec![0, 7]));
+        let pixels = DataRecord::of(&dataset(vec![7, 0]));
+        let difference = record.difference(&pixels).unwrap();
+        assert!(difference.starts_with("its train images or their labels are others (SHA-256 "), "{difference}");
+        let labels = Labels { values: vec![1, 0], class_names: vec!["cat".into(), "dog".into()] };
+        let images = Images::new(ImageShape::new(1, 1, 1), Pixels::U8(vec![0, 7]), Some(labels)).unwrap();
+        let relabelled = Dataset { test: images, ..dataset(vec![0, 7]) };
+        let difference = record.difference(&DataRecord::of(&relabelled)).unwrap();
+        assert!(difference.starts_with("its test images"), "{difference}");
+        assert_eq!(record.difference(&record), None);
     }
 }

@@ -6,10 +6,12 @@
 
 pub mod layers;
 pub mod nearest;
+mod paths;
 mod renamed;
 pub mod sources;
 mod validate;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -260,6 +262,26 @@ impl Default for OptimiserConfig {
     }
 }
 
+/// One key of a configuration that is another than before.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// The dotted key.
+    pub key: String,
+    /// What it was; none where there was no such key.
+    pub from: Option<Value>,
+    /// What it is.
+    pub to: Value,
+}
+
+fn flatten(prefix: &str, table: Table, values: &mut BTreeMap<String, Value>) {
+    for (name, value) in table {
+        match value {
+            Value::Table(section) => flatten(&format!("{prefix}{name}."), section, values),
+            value => drop(values.insert(format!("{prefix}{name}"), value)),
+        }
+    }
+}
+
 impl Config {
     /// The configuration as a table, every default spelled out.
     ///
@@ -310,6 +332,21 @@ impl Config {
         Ok(format!("# The complete configuration of this run. To repeat it: rung train --config FILE\n\n{body}"))
     }
 
+    /// The dotted keys whose values differ from those of `before`, with both values.
+    ///
+    /// # Errors
+    /// As [`Config::to_toml`].
+    pub fn changes_from(&self, before: &Self) -> Result<Vec<Change>> {
+        let flat = |config: &Self| -> Result<BTreeMap<String, Value>> {
+            let mut values = BTreeMap::new();
+            flatten("", config.to_table()?, &mut values);
+            Ok(values)
+        };
+        let (mut was, is) = (flat(before)?, flat(self)?);
+        let changes = is.into_iter().map(|(key, to)| Change { from: was.remove(&key), to, key });
+        Ok(changes.filter(|change| change.from.as_ref() != Some(&change.to)).collect())
+    }
+
     /// Reads and checks a configuration file; keys that are missing have their defaults.
     ///
     /// # Errors
@@ -335,6 +372,15 @@ mod tests {
         hierarchy.model.leaky_slope = 0.012_345_678_901_234_5;
         std::fs::write(&path, config.to_toml().unwrap()).unwrap();
         assert_eq!(Config::load(&path).unwrap(), config);
+    }
+
+    #[test]
+    fn changes_are_named_by_key() {
+        let (before, mut now) = (Config::default(), Config::default());
+        assert_eq!(now.changes_from(&before).unwrap(), []);
+        now.train.epochs = 7;
+        let change = Change { key: "train.epochs".into(), from: Some(Value::Integer(2000)), to: Value::Integer(7) };
+        assert_eq!(now.changes_from(&before).unwrap(), [change]);
     }
 
     #[test]

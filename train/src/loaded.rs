@@ -111,7 +111,7 @@ fn open<R: Send>(
     let run = RunDir::open(&arguments.run)?;
     let mut config = run.load_config()?;
     if let Some(folder) = &data_dir.data_dir {
-        config.data.directory = folder.display().to_string();
+        config.data.look_in(folder);
     }
     let loaded = load_checkpoint(&run, &arguments.checkpoint)?;
     loaded.warnings.iter().for_each(|warning| console.warn(warning));
@@ -236,9 +236,7 @@ impl<'a> LoadedRun<'a> {
     pub fn images(&mut self, split: Split) -> Result<DeviceImages> {
         let dataset = match self.dataset.take() {
             Some(dataset) => dataset,
-            None => self.open_data_set(&self.config.data, false).with_advice(|| {
-                "say where the data lies with --data-dir DIR, or with the environment variable RUNG_DATA".into()
-            })?,
+            None => self.open_own()?,
         };
         let dataset = self.dataset.insert(dataset);
         let (data, seed) = (&self.config.data, self.config.train.seed);
@@ -252,6 +250,21 @@ impl<'a> LoadedRun<'a> {
             )));
         }
         Ok(images)
+    }
+
+    /// Opens the run's own data set; says so if it is not what it was.
+    fn open_own(&self) -> Result<Dataset> {
+        let dataset = self.open_data_set(&self.config.data, false).with_advice(|| {
+            "say where the data lies with --data-dir DIR, or with the environment variable RUNG_DATA".into()
+        })?;
+        let before = self.record.as_ref();
+        if let Some(difference) = before.and_then(|before| before.difference(&DataRecord::of(&dataset))) {
+            self.console.warn(&format!(
+                "the data set {} is not what it was when the training began: {difference}",
+                self.config.data.name
+            ));
+        }
+        Ok(dataset)
     }
 
     /// The part of the data set that training was judged by.

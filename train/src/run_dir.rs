@@ -1,5 +1,6 @@
 //! The folder of a run: what lies where, who may write to it, and how a new one gets its name.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -13,6 +14,8 @@ use crate::error::{Context, Error, Result};
 
 /// Name of the file that a writing process holds locked.
 const LOCK: &str = "lock";
+/// How a line of `config.toml` begins that says what the configuration does not tell of the past.
+const REMARK: &str = "# Changed: ";
 
 /// A run on disk. Reading needs no lock; writing needs a [`RunLock`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,6 +126,22 @@ impl RunDir {
         atomic_file::write(&self.config(), |out| out.write_all(text.as_bytes()))
     }
 
+    /// Writes the `config.toml` of a run that goes on with another one. `remark` says what of the past it does not tell; it is kept, with
+    /// those of earlier changes, above the configuration.
+    ///
+    /// # Errors
+    /// If it can't be read or written.
+    pub fn save_changed_config(&self, config: &Config, remark: Option<&str>) -> Result<()> {
+        let path = self.config();
+        let before = fs::read_to_string(&path).map_err(|error| Error::io("read", &path, &error))?;
+        let mut text: String = before.lines().filter(|line| line.starts_with(REMARK)).flat_map(|l| [l, "\n"]).collect();
+        if let Some(remark) = remark {
+            text += &format!("{REMARK}{remark}\n");
+        }
+        text += &config.to_toml()?;
+        atomic_file::write(&path, |out| out.write_all(text.as_bytes()))
+    }
+
     /// Reads `config.toml`.
     ///
     /// # Errors
@@ -218,36 +237,37 @@ impl RunDir {
     }
 
     /// Refuses a run and any folder with other people's files; what a run that died while it was
-    /// being made has left is no obstacle.
+    /// being made has left is no obstacle: empty folders, and a configuration that was never whole.
     fn refuse_if_taken(&self) -> Result<()> {
         self.refuse_if_run()?;
-        let entries = match fs::read_dir(&self.path) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(Error::io("open", &self.path, &error)),
-        };
-        let ours = [
-            LOCK,
-            "checkpoints",
-            "pictures",
-            "events",
-            "config.toml.tmp",
-            "data.json",
-            "data.json.tmp",
-            "starts.jsonl",
-        ];
-        for entry in entries {
-            let entry = entry.map_err(|error| Error::io("read", &self.path, &error))?;
-            if !ours.iter().any(|name| entry.file_name() == *name) {
+        let (files, folders) = ([LOCK, "config.toml.tmp"], ["checkpoints", "pictures", "events"]);
+        for name in names_in(&self.path)? {
+            let inside = if folders.iter().any(|folder| name == *folder) {
+                names_in(&self.path.join(&name))?.into_iter().next().map(|file| Path::new(&name).join(file))
+            } else {
+                (!files.iter().any(|file| name == *file)).then(|| PathBuf::from(&name))
+            };
+            if let Some(file) = inside {
                 return Err(Error::new(format!(
                     "{} isn't empty (it has {}) and isn't a run",
                     self.path.display(),
-                    entry.file_name().display()
+                    file.display()
                 ))
                 .with_advice("choose a new folder with --out"));
             }
         }
         Ok(())
+    }
+}
+
+/// What lies in a folder; nothing if there is none.
+fn names_in(folder: &Path) -> Result<Vec<OsString>> {
+    match fs::read_dir(folder) {
+        Ok(entries) => entries
+            .map(|entry| entry.map(|entry| entry.file_name()).map_err(|error| Error::io("read", folder, &error)))
+            .collect(),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(Error::io("open", folder, &error)),
     }
 }
 
@@ -286,6 +306,29 @@ mod tests {
         fs::write(other.path().join("thesis.tex"), "").unwrap();
         let error = RunDir::create(other.path(), &Config::default()).unwrap_err();
         assert!(error.cause().contains("it has thesis.tex"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_with_a_checkpoint_of_another_run_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("checkpoints")).unwrap();
+        fs::write(folder.path().join("checkpoints/last.safetensors"), "another's").unwrap();
+        let error = RunDir::create(folder.path(), &Config::default()).unwrap_err();
+        assert!(error.cause().contains("it has checkpoints/last.safetensors"), "{error}");
+    }
+
+    #[test]
+    fn remarks_on_a_changed_configuration_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let (run, _lock) = RunDir::create(&folder.path().join("run"), &Config::default()).unwrap();
+        let mut config = Config::default();
+        for (epochs, remark) in [(3, Some("one")), (4, None), (5, Some("two"))] {
+            config.train.epochs = epochs;
+            run.save_changed_config(&config, remark).unwrap();
+        }
+        let text = fs::read_to_string(run.config()).unwrap();
+        assert!(text.starts_with("# Changed: one\n# Changed: two\n# The complete configuration"), "{text}");
+        assert_eq!(run.load_config().unwrap(), config);
     }
 
     #[test]

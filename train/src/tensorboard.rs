@@ -31,13 +31,14 @@ impl EventWriter {
     /// Starts a new event file in `folder` for a run that goes on after `step`; a new run has step 0.
     ///
     /// TensorBoard reads all files of a folder together, and forgets what earlier files say of
-    /// later steps than the one that this file starts from.
+    /// later steps than the one that this file starts from, be it 0.
     ///
     /// # Errors
     /// If the file can't be written.
     pub fn create(folder: &Path, step: u64) -> Result<Self> {
         let name = format!("events.out.tfevents.{:017.6}.{}.rung", now_s(), std::process::id());
         let path = folder.join(name);
+        let is_first = step == 0 && std::fs::read_dir(folder).is_ok_and(|mut files| files.next().is_none());
         let file = OpenOptions::new()
             .create_new(true)
             .write(true)
@@ -47,7 +48,7 @@ impl EventWriter {
         let mut version = event(0);
         version.text(3, "brain.Event:2");
         writer.record(&version)?;
-        if step > 0 {
+        if !is_first {
             let mut session = Message::default();
             session.integer(1, 1); // SessionLog.status = START
             let mut start = event(step + 1);
@@ -172,10 +173,14 @@ mod tests {
     use super::proto::tests::{Field, fields};
     use super::*;
 
-    /// The messages of an event file, whose framing is verified on the way.
+    /// The messages of the only event file, whose framing is verified on the way.
     fn records(folder: &Path) -> Vec<Vec<u8>> {
         let entry = std::fs::read_dir(folder).unwrap().next().unwrap().unwrap();
-        let bytes = std::fs::read(entry.path()).unwrap();
+        records_of(&entry.path())
+    }
+
+    fn records_of(path: &Path) -> Vec<Vec<u8>> {
+        let bytes = std::fs::read(path).unwrap();
         let (mut rest, mut records) = (&bytes[..], Vec::new());
         while !rest.is_empty() {
             let (length, crc) = (&rest[..8], &rest[8..12]);
@@ -218,6 +223,17 @@ mod tests {
         let records = records(folder.path());
         assert_eq!(length_delimited(&records[0], 3), b"brain.Event:2");
         assert!(fields(&records[1]).contains(&(2, Field::Varint(42))));
+        assert_eq!(length_delimited(&records[1], 7), [8, 1]);
+    }
+
+    #[test]
+    fn a_run_that_starts_over_takes_back_what_it_said_of_every_step() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = EventWriter::create(folder.path(), 0).unwrap();
+        assert_eq!(records_of(&first.path).len(), 1);
+        let again = EventWriter::create(folder.path(), 0).unwrap();
+        let records = records_of(&again.path);
+        assert!(fields(&records[1]).contains(&(2, Field::Varint(1))), "from step 1 on");
         assert_eq!(length_delimited(&records[1], 7), [8, 1]);
     }
 

@@ -199,7 +199,7 @@ const fn words(dequantisation: Dequantisation) -> &'static str {
 mod tests {
     use super::*;
     use crate::tasks::{Biva, Family};
-    use rung_datasets::SplitSizes;
+    use rung_datasets::{SplitChecksums, SplitSizes};
     use rung_models::biva::StageObservation;
     use rung_models::hierarchy::Observation;
 
@@ -213,6 +213,7 @@ mod tests {
             scale: 256.0,
             class_names: Vec::new(),
             images: SplitSizes { train: 9, validation: 0, test: 1 },
+            sha256: SplitChecksums { train: String::new(), validation: String::new(), test: String::new() },
         }
     }
 

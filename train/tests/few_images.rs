@@ -12,14 +12,14 @@ const LADDER: [&str; 2] = ["model.latent_sizes=[4,2]", "model.hidden_sizes=[16,8
 /// A dense BIVA, with data-dependent initialisation.
 const BIVA: [&str; 5] = [
     "model.family=biva",
-    "staged.flat_images=true",
-    "staged.stages=[{channels=16,kernels=[1],latent_units=4},{channels=16,kernels=[1],latent_units=2}]",
-    "staged.initial_sigma=0.5",
-    "staged.log_variance=softplus_deviation",
+    "model.flat_images=true",
+    "model.stages=[{channels=16,kernels=[1],latent_units=4},{channels=16,kernels=[1],latent_units=2}]",
+    "model.initial_sigma=0.5",
+    "model.log_variance=softplus_deviation",
 ];
 /// A convolutional model of one stage, at the published scale of its first outputs.
 const CONVOLUTIONAL: [&str; 2] =
-    ["model.family=staged_vae", "staged.stages=[{channels=8,kernels=[3],strides=[2],latent_units=4}]"];
+    ["model.family=staged_vae", "model.stages=[{channels=8,kernels=[3],strides=[2],latent_units=4}]"];
 
 /// Writes `count` training images of 8x8, and as many test images, by `value` of image and pixel.
 fn write(path: &Path, count: usize, value: impl Fn(usize, usize) -> u8) {
@@ -39,8 +39,8 @@ fn speckled(image: usize, pixel: usize) -> u8 {
 fn train(folder: &Path, batch: usize, model: &[&str], more: &[&str]) -> Output {
     let (batch, data) =
         (format!("train.batch_size={batch}"), format!("data.name=npz:{}", folder.join("a.npz").display()));
-    let sets = [&batch, &data, "train.warmup_epochs=0", "train.epochs=10", "train.threads=1"];
-    let sets = sets.into_iter().chain(model.iter().copied()).chain(more.iter().copied());
+    let sets = [&batch, &data, "objective.warmup_epochs=0", "train.epochs=10", "train.threads=1"];
+    let sets = model.iter().copied().chain(sets).chain(more.iter().copied());
     let mut command = Command::new(env!("CARGO_BIN_EXE_rung"));
     command.args(["train", "--out"]).arg(folder.join("run")).args(sets.flat_map(|pair| ["--set", pair]));
     command.stdin(Stdio::null()).env_remove("RUNG_DATA").output().unwrap()
@@ -85,7 +85,7 @@ fn batch_normalisation_over_too_few_or_equal_images_is_refused_before_a_folder_i
             &[][..],
             "must be at least 4 with batch normalisation",
         ),
-        ("samples of one image", 24, 1, speckled, &["train.monte_carlo_samples=8"], "must be at least 4"),
+        ("samples of one image", 24, 1, speckled, &["objective.monte_carlo_samples=8"], "must be at least 4"),
         ("few images", 5, 4, speckled, &[], "needs at least 8 training images, and there are 5"),
         ("black images", 24, 8, |_, _| 0, &[], "all 24 training images are the same: batch normalisation divides"),
         ("fewer than a batch", 24, 32, speckled, &[], "a batch of 32 needs more than the 24 training images"),

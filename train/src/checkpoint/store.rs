@@ -82,10 +82,21 @@ impl Checkpoints {
     /// Whether a checkpoint was ever written, be it damaged by now: then a run does not start over.
     pub fn any(&self) -> bool {
         let interrupted = || CheckpointData::load(&atomic_file::temporary_name(&self.last())).is_ok();
-        self.last().exists() || self.previous().exists() || interrupted()
+        self.last().exists() || self.previous().exists() || interrupted() || !self.kept_for_good().is_empty()
     }
 
-    /// Reads the newest checkpoint that is whole.
+    /// The best one and the numbered ones.
+    fn kept_for_good(&self) -> Vec<PathBuf> {
+        let is_numbered = |path: &PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            name.starts_with("epoch-") && name.ends_with(".safetensors")
+        };
+        let files = fs::read_dir(&self.folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        files.filter(|path| *path == self.best() || is_numbered(path)).collect()
+    }
+
+    /// Reads the newest checkpoint that is whole: where neither the last nor the previous one is, that of the most steps among the best
+    /// and the numbered ones.
     ///
     /// # Errors
     /// If there is none.
@@ -105,9 +116,21 @@ impl Checkpoints {
                 Err(error) => warnings.push(format!("{error}; going back to an older one")),
             }
         }
+        let older = self.kept_for_good().into_iter().filter_map(|path| {
+            let data = CheckpointData::load(&path).ok()?;
+            Some((data.steps("step").ok()?, path, data))
+        });
+        if let Some((step, path, data)) = older.max_by_key(|(step, ..)| *step) {
+            warnings.push(format!(
+                "{} has no whole last or previous checkpoint: going back to {}, after step {step}",
+                self.run().display(),
+                path.file_name().unwrap_or_default().display()
+            ));
+            return Ok(Loaded { data, path, warnings });
+        }
         Err(match warnings.first() {
             Some(reason) => Error::new(reason.trim_end_matches("; going back to an older one"))
-                .with_advice("no older checkpoint is whole either; train anew, or start from best with --init-from"),
+                .with_advice("no older checkpoint is whole either; train anew"),
             None => Error::new(format!("{} has no checkpoint yet", self.run().display()))
                 .with_advice("a run writes its first checkpoint after its first epochs; train it first"),
         })
@@ -199,6 +222,24 @@ mod tests {
         assert!(error.cause().ends_with("the disk is full"), "{error}");
         assert_eq!(step(&checkpoints), "2");
         assert_eq!(CheckpointData::load(&checkpoints.previous()).unwrap(), example(1));
+    }
+
+    #[test]
+    fn the_best_or_a_numbered_one_is_better_than_starting_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::new(folder.path());
+        assert!(!checkpoints.any());
+        example(2).save(&checkpoints.best()).unwrap();
+        assert!(checkpoints.any());
+        let loaded = checkpoints.load_latest().unwrap();
+        assert_eq!((loaded.path, loaded.data), (checkpoints.best(), example(2)));
+        assert!(loaded.warnings[0].ends_with("going back to best.safetensors, after step 2"), "{:?}", loaded.warnings);
+        example(4).save(&checkpoints.numbered(4)).unwrap();
+        example(3).save(&checkpoints.numbered(3)).unwrap();
+        assert_eq!(step(&checkpoints), "4");
+        fs::write(checkpoints.last(), b"x").unwrap();
+        let loaded = checkpoints.load_latest().unwrap();
+        assert_eq!((loaded.path, loaded.warnings.len()), (checkpoints.numbered(4), 2));
     }
 
     #[test]

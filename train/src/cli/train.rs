@@ -86,7 +86,11 @@ impl TrainArgs {
     /// # Errors
     /// If a flag breaks a rule.
     pub fn resumed_configuration(&self, saved: &Config) -> Result<Config> {
-        let mut layers = Layers::new(saved)?;
+        let mut saved = saved.clone();
+        if let Some(folder) = &self.data_dir.data_dir {
+            saved.data.look_in(folder);
+        }
+        let mut layers = Layers::new(&saved)?;
         for (flag, key, value) in self.flags()? {
             layers.assign(flag, key, value).map_err(Error::as_usage)?;
         }

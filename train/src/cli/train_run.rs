@@ -9,7 +9,7 @@ use rung_models::Group;
 use super::data_source;
 use super::train::TrainArgs;
 use crate::checkpoint::{CheckpointData, Checkpoints};
-use crate::config::{Config, TrainConfig};
+use crate::config::{Change, Config, TrainConfig};
 use crate::error::{Context, Error, Result};
 use crate::evaluation::Evaluation;
 use crate::groups::named;
@@ -19,7 +19,7 @@ use crate::memory::{self, Memory};
 use crate::model::{DeviceImages, Model};
 use crate::progress::Console;
 use crate::run_dir::{RunDir, RunLock};
-use crate::training::{Ending, Outcome, Training, TrainingImages};
+use crate::training::{Ending, Outcome, Prepared, Training, TrainingImages};
 use crate::treatment::{self, Measure};
 
 /// Trains, or goes on with a run.
@@ -63,32 +63,72 @@ struct Job {
 
 /// The folder of a run.
 enum Place {
-    /// To be made once the data set and the device are known to be there: a run that never began takes no folder.
-    New(Option<PathBuf>),
-    /// One that goes on, held for this process.
-    Old(RunDir, RunLock),
+    /// To be made once all that can fail before the first step has not: a run that never began takes no folder.
+    New {
+        /// Where it was asked to be, if it was.
+        folder: Option<PathBuf>,
+        /// What a folder of the program's choice is named after.
+        name: String,
+    },
+    /// One that goes on, held for this process, with the configuration it had so far.
+    Old(RunDir, RunLock, Box<Config>),
 }
 
 impl Job {
     fn new(arguments: &TrainArgs) -> Result<Self> {
         let Some(folder) = &arguments.resume else {
             let config = arguments.configuration()?;
-            return Ok(Self { config, place: Place::New(arguments.out.clone()) });
+            let place = Place::New { folder: arguments.out.clone(), name: TrainArgs::run_name(&config) };
+            return Ok(Self { config: config.with_absolute_paths()?, place });
         };
         let run = RunDir::open(folder)?;
         let lock = run.lock()?;
-        let config = arguments.resumed_configuration(&run.load_config()?)?;
-        run.save_config(&config)?;
-        Ok(Self { config, place: Place::Old(run, lock) })
+        let before = run.load_config()?;
+        let config = arguments.resumed_configuration(&before)?.with_absolute_paths()?;
+        Ok(Self { config, place: Place::Old(run, lock, Box::new(before)) })
     }
 }
 
+/// A run whose training can begin.
+struct Begun {
+    run: RunDir,
+    _lock: RunLock,
+    prepared: Prepared,
+    changes: Vec<Change>,
+}
+
 impl Place {
-    fn open(self, config: &Config) -> Result<(RunDir, RunLock)> {
+    /// The training, with what is in the run's folder so far; a new run's folder is made when nothing else can fail.
+    fn prepare(self, config: &Config, model: Model, images: &TrainingImages, console: &Console) -> Result<Begun> {
+        let fresh = |mut model: Model| {
+            if !config.train.init_from.is_empty() {
+                model.load_for_use(&checkpoint_of(&config.train.init_from)?)?;
+            }
+            Prepared::fresh(config, model, images)
+        };
         match self {
-            Self::Old(run, lock) => Ok((run, lock)),
-            Self::New(Some(folder)) => RunDir::create(&folder, config),
-            Self::New(None) => RunDir::create_named("runs".as_ref(), &TrainArgs::run_name(config), config),
+            Self::New { folder, name } => {
+                let prepared = fresh(model)?;
+                let (run, lock) = match folder {
+                    Some(folder) => RunDir::create(&folder, config)?,
+                    None => RunDir::create_named("runs".as_ref(), &name, config)?,
+                };
+                run.save_data(&images.record)?;
+                Ok(Begun { run, _lock: lock, prepared, changes: Vec::new() })
+            }
+            Self::Old(run, lock, before) => {
+                check_record(&run, &images.record)?;
+                let checkpoints = Checkpoints::new(run.checkpoints());
+                let prepared = if checkpoints.any() {
+                    let loaded = checkpoints.load_latest()?;
+                    loaded.warnings.iter().for_each(|warning| console.warn(warning));
+                    Prepared::resumed(config, model, images, &loaded.data)?
+                } else {
+                    console.warn(&format!("{} has no checkpoint: it starts from step 0", run.path().display()));
+                    fresh(model)?
+                };
+                Ok(Begun { run, _lock: lock, prepared, changes: config.changes_from(&before)? })
+            }
         }
     }
 }
@@ -99,26 +139,14 @@ fn train(job: Job, device: &Device, interrupt: &Interrupt, console: &Console) ->
     let config = &config;
     images.steps_per_epoch(config.train.batch_size)?;
     check_training_images(config, &images.train, console)?;
-    let initial = match config.train.init_from.as_str() {
-        "" => None,
-        path => Some(checkpoint_of(path)?),
-    };
     if config.family.has_checkpointing() {
         check_memory(config, &images, console)?;
     }
-    let (run, _lock) = place.open(config)?;
-    keep_record(&run, &images.record)?;
-    let mut model = Model::new(config, images.train.shape(), device, DType::F32)?;
-    announce(config, &run, &model, &images, device, console);
-    let groups = model.network.groups();
-    let mut training = if Checkpoints::new(run.checkpoints()).any() {
-        Training::resume(config, &run, console, model, &images)?
-    } else {
-        if let Some(initial) = &initial {
-            model.load_for_use(initial)?;
-        }
-        Training::start(config, &run, console, model, &images)?
-    };
+    let model = Model::new(config, images.train.shape(), device, DType::F32)?;
+    let Begun { run, _lock, prepared, changes } = place.prepare(config, model, &images, console)?;
+    announce(config, &run, &prepared.trainer.model, &images, device, console);
+    let groups = prepared.trainer.model.network.groups();
+    let mut training = Training::open(config, &run, console, &images, prepared, &changes)?;
     if training.run(interrupt).map_err(|error| with_what_is_kept(error, &run))? == Outcome::Interrupted {
         return Err(Error::interrupted(format!("stopped as asked; the work is kept in {}", run.path().display()))
             .with_advice(format!("go on with: rung train --resume {}", run.path().display())));
@@ -131,7 +159,7 @@ fn train(job: Job, device: &Device, interrupt: &Interrupt, console: &Console) ->
 
 /// Training images below which the statistics of batch normalisation over all of them are refused, and below which they are doubted.
 const LEAST_NORMALISED_IMAGES: usize = 8;
-const FEW_NORMALISED_IMAGES: usize = 64;
+const FEW_NORMALISED_IMAGES: usize = 32;
 
 /// Refuses training images that batch normalisation would divide by the deviation of, where that is 0 or nearly so; says what else is
 /// strange about them.
@@ -163,16 +191,13 @@ fn check_training_images(config: &Config, train: &DeviceImages, console: &Consol
     Ok(())
 }
 
-/// Writes down what the data set is; a run that goes on must find it as it was.
-fn keep_record(run: &RunDir, record: &DataRecord) -> Result<()> {
-    let Some(before) = run.load_data()? else { return run.save_data(record) };
-    match before.difference(record) {
-        None => Ok(()),
-        Some(difference) => {
-            Err(Error::new(format!("the data set {} is not what it was when the run began: {difference}", record.name))
-                .with_advice("put the data back as it was, or train a new run on what there is now"))
-        }
-    }
+/// Refuses data that is not what it was when the run began, which a run of an early version does not say.
+fn check_record(run: &RunDir, record: &DataRecord) -> Result<()> {
+    let difference = run.load_data()?.and_then(|before| before.difference(record));
+    difference.map_or(Ok(()), |difference| {
+        Err(Error::new(format!("the data set {} is not what it was when the run began: {difference}", record.name))
+            .with_advice("put the data back as it was, or train a new run on what there is now"))
+    })
 }
 
 /// A failure without advice of its own, such as a device that is gone, advises to go on from the last checkpoint, if there is one.

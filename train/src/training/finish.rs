@@ -38,11 +38,11 @@ impl Training<'_> {
     pub fn finish(&mut self) -> Result<Ending> {
         let mut data = self.snapshot()?;
         self.trainer.use_average()?;
-        let model = &self.trainer.model;
-        let exact = statistics::collect(model, &self.images.train, self.config.train.seed, 0)?;
+        let exact = statistics::collect(&self.trainer.model, &self.images.train, self.config.train.seed, 0)?;
         save_exact_statistics(&exact, &mut data)?;
-        self.checkpoints.save_last(&data)?;
+        self.save_last(&data)?;
         drop(data);
+        let model = &self.trainer.model;
         let images = &self.images.held_out;
         let request = Request {
             importance_samples: 1,

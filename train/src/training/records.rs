@@ -5,6 +5,7 @@ use rung_models::Group;
 use serde_json::json;
 
 use super::terms::TermMeans;
+use crate::config::Change;
 use crate::error::Result;
 use crate::evaluation::{Evaluation, rounded};
 use crate::metrics::{MetricsWriter, Record, unix_s};
@@ -13,8 +14,8 @@ use crate::tensorboard::EventWriter;
 /// Significant digits of a unit's divergence in an epoch that is not evaluated in full: more than its sampling error has.
 const UNIT_DIGITS: usize = 4;
 
-/// The line of `starts.jsonl`: when, where and with what a run begins or goes on.
-pub(super) fn start_record(step: u64, parameters: usize, device: &str) -> Record {
+/// The line of `starts.jsonl`: when, where and with what a run begins or goes on, and with what changes of its configuration.
+pub(super) fn start_record(step: u64, parameters: usize, device: &str, changes: &[Change]) -> Record {
     let mut line = Record::new();
     line.insert("step".into(), json!(step));
     line.insert("unix_s".into(), json!(unix_s()));
@@ -23,6 +24,10 @@ pub(super) fn start_record(step: u64, parameters: usize, device: &str) -> Record
     line.insert("system".into(), json!(format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)));
     line.insert("rung".into(), json!(env!("CARGO_PKG_VERSION")));
     line.insert("parameters".into(), json!(parameters));
+    if !changes.is_empty() {
+        let changed = |change: &Change| (change.key.clone(), json!({"from": change.from, "to": change.to}));
+        line.insert("changed".into(), changes.iter().map(changed).collect());
+    }
     line
 }
 

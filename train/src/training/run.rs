@@ -10,25 +10,23 @@ use rung_models::{Group, Mode, Pass};
 use serde_json::json;
 
 use super::labelled::LabelledImages;
+use super::prepared::{EPOCH_SUMS, Prepared};
 use super::records::{EpochRecord, start_record};
 use super::step::Trainer;
 use super::terms::{TermMeans, Terms};
 use crate::awake::Awake;
 use crate::checkpoint::{CheckpointData, Checkpoints, TensorData};
-use crate::config::Config;
+use crate::config::{Change, Config, ScheduleName};
 use crate::error::{Context, Error, Result};
 use crate::evaluation::{Evaluation, Request, evaluate};
 use crate::groups::brief;
 use crate::interrupt::Interrupt;
 use crate::metrics::{self, MetricsWriter, Record};
-use crate::model::snapshot::{load_average, load_optimiser, save_average, save_optimiser};
+use crate::model::snapshot::{save_average, save_optimiser};
 use crate::model::{DeviceImages, Model};
 use crate::progress::{Console, Progress};
 use crate::run_dir::RunDir;
 use crate::tensorboard::EventWriter;
-
-/// Name of the sums of the epoch so far, in a checkpoint written in the middle of one.
-const EPOCH_SUMS: &str = "training.epoch_sums";
 
 /// Held-out images that every epoch is judged by: enough to tell an active unit from a dead one, for under a hundredth of the time of an
 /// epoch of MNIST.
@@ -70,6 +68,29 @@ pub struct Training<'a> {
     pub(super) step: u64,
     /// The best held-out bound so far.
     best_nats: Option<f64>,
+    /// The run goes on with another configuration, which is not written yet.
+    new_config: Option<NewConfig>,
+}
+
+/// A configuration that takes the place of the run's own with its next checkpoint.
+struct NewConfig {
+    /// What of the past it does not tell.
+    remark: Option<String>,
+}
+
+/// What a new number of epochs makes untrue of the past: a schedule that ends with the training had other learning rates so far.
+fn remark_on_schedule(config: &Config, changes: &[Change], step: u64, per_epoch: u64) -> Option<String> {
+    let change = changes.iter().find(|change| change.key == "train.epochs")?;
+    if config.optimiser.schedule != ScheduleName::Cosine || step == 0 {
+        return None;
+    }
+    let before = change.from.as_ref().map_or_else(|| "another number of".into(), ToString::to_string);
+    Some(format!(
+        "the learning rates of the first {} epochs were those of a cosine over {before} epochs, not over {}: config.toml alone \
+         does not repeat this run",
+        step.div_ceil(per_epoch),
+        change.to
+    ))
 }
 
 /// The splits a run uses, on the device.
@@ -101,78 +122,43 @@ impl TrainingImages {
 }
 
 impl<'a> Training<'a> {
-    /// A run that starts at step 0.
+    /// A run that goes on from where `prepared` stands, with its files open. `changes` are those of its configuration, which are written
+    /// with the next checkpoint.
     ///
     /// # Errors
-    /// If the device has no memory or the run's files cannot be written.
-    pub fn start(
+    /// If the run's files cannot be written.
+    pub fn open(
         config: &'a Config,
         run: &'a RunDir,
         console: &'a Console,
-        mut model: Model,
         images: &'a TrainingImages,
+        prepared: Prepared,
+        changes: &[Change],
     ) -> Result<Self> {
-        if config.train.init_from.is_empty() {
-            model.initialise(&images.train, config)?;
+        let Prepared { trainer, terms, labelled, step, best_nats } = prepared;
+        let (store, groups) = (&trainer.model.store, trainer.model.network.groups());
+        let record = start_record(step, store.element_count(), &store.device().description(), changes);
+        metrics::append(&run.starts(), &record)?;
+        let remark = remark_on_schedule(config, changes, step, images.steps_per_epoch(config.train.batch_size)?);
+        if let Some(remark) = &remark {
+            console.warn(remark);
         }
-        Self::at_step(config, run, console, model, images, 0)
-    }
-
-    /// A run that goes on from its newest checkpoint.
-    ///
-    /// # Errors
-    /// If there is no whole checkpoint, or it is of another model.
-    pub fn resume(
-        config: &'a Config,
-        run: &'a RunDir,
-        console: &'a Console,
-        mut model: Model,
-        images: &'a TrainingImages,
-    ) -> Result<Self> {
-        let loaded = Checkpoints::new(run.checkpoints()).load_latest()?;
-        loaded.warnings.iter().for_each(|warning| console.warn(warning));
-        let data = loaded.data;
-        model.load(&data)?;
-        let mut training = Self::at_step(config, run, console, model, images, data.steps("step")?)?;
-        let Trainer { model, optimiser, average, .. } = &mut training.trainer;
-        load_optimiser(&mut **optimiser, &model.store, &data)?;
-        if let Some(average) = average {
-            load_average(average, &model.store, &data)?;
-        }
-        if let Some(sums) = data.tensors.get(EPOCH_SUMS) {
-            training.terms.restore(&sums.to_f64(), data.steps("epoch_steps")?)?;
-        }
-        training.best_nats = data.metadata.get("best_bound_nats").and_then(|text| text.parse().ok());
-        Ok(training)
-    }
-
-    fn at_step(
-        config: &'a Config,
-        run: &'a RunDir,
-        console: &'a Console,
-        model: Model,
-        images: &'a TrainingImages,
-        step: u64,
-    ) -> Result<Self> {
-        let (device, dtype, groups) = (model.store.device().clone(), model.store.dtype(), model.network.groups());
-        let parameters = model.store.element_count();
-        metrics::append(&run.starts(), &start_record(step, parameters, &device.description()))?;
-        let labelled = LabelledImages::choose(images.train.labels(), config, dtype)?;
         Ok(Self {
             config,
-            labelled,
             run,
             console,
-            trainer: Trainer::new(model, config)?,
+            trainer,
             images,
             checkpoints: Checkpoints::new(run.checkpoints()),
             metrics: MetricsWriter::open(&run.metrics(), step)?,
             events: EventWriter::create(&run.events(), step)?,
-            terms: Terms::new(&device, dtype, groups.len())?,
+            terms,
             groups,
             is_lag_explained: false,
+            labelled,
             step,
-            best_nats: None,
+            best_nats,
+            new_config: (!changes.is_empty()).then_some(NewConfig { remark }),
         })
     }
 
@@ -371,13 +357,23 @@ impl<'a> Training<'a> {
         self.check_sound()?;
         self.metrics.sync()?;
         let data = self.snapshot()?;
-        self.checkpoints.save_last(&data)?;
+        self.save_last(&data)?;
         let (per_epoch, keep) = (self.steps_per_epoch()?, self.config.train.keep_every_epochs);
         let epoch = self.step / per_epoch;
         if keep > 0 && self.step.is_multiple_of(per_epoch) && epoch.is_multiple_of(keep) {
             data.save(&self.checkpoints.numbered(epoch))?;
         }
         Ok(())
+    }
+
+    /// Makes `data` the run's last checkpoint; a configuration that is another since it went on takes its place first, so that no
+    /// checkpoint is beyond the end of the configuration.
+    pub(super) fn save_last(&mut self, data: &CheckpointData) -> Result<()> {
+        if let Some(NewConfig { remark }) = &self.new_config {
+            self.run.save_changed_config(self.config, remark.as_deref())?;
+            self.new_config = None;
+        }
+        self.checkpoints.save_last(data)
     }
 
     /// All that a resumed run needs.
@@ -456,5 +452,21 @@ mod tests {
         assert_eq!(fields(3, &biva, &train, None)["groups"], json!(["z_1 bottom-up", "z_1 top-down", "z_2"]));
         let ladder = [(1, ""), (2, ""), (3, "")].map(group);
         assert_eq!(note(3, &ladder, &train, None), "epoch 3: bound -91.75, KL 1.2 10 0.5");
+    }
+
+    #[test]
+    fn a_schedule_that_ends_with_the_training_is_remarked_on_when_the_end_moves() {
+        let mut before = Config::default();
+        (before.train.epochs, before.optimiser.schedule) = (2, ScheduleName::Cosine);
+        let mut now = before.clone();
+        now.train.epochs = 4;
+        let remark = |now: &Config, step| remark_on_schedule(now, &now.changes_from(&before).unwrap(), step, 10);
+        let expected = "the learning rates of the first 2 epochs were those of a cosine over 2 epochs, not over 4: config.toml alone \
+                        does not repeat this run";
+        assert_eq!(remark(&now, 20).as_deref(), Some(expected));
+        assert_eq!(remark(&now, 0), None, "nothing was trained with the other rates");
+        assert_eq!(remark(&before, 20), None);
+        now.optimiser.schedule = ScheduleName::Step;
+        assert_eq!(remark(&now, 20), None, "its rates do not depend on the end");
     }
 }

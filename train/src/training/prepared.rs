@@ -1,0 +1,80 @@
+//! What a training begins or goes on with, put together before anything of its run is written.
+
+use super::labelled::LabelledImages;
+use super::run::TrainingImages;
+use super::step::Trainer;
+use super::terms::Terms;
+use crate::checkpoint::CheckpointData;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::model::snapshot::{load_average, load_optimiser};
+
+/// Name of the sums of the epoch so far, in a checkpoint written in the middle of one.
+pub(super) const EPOCH_SUMS: &str = "training.epoch_sums";
+
+/// A training with all of its numbers in memory, and no file of its run touched.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The model, with what moves it.
+    pub trainer: Trainer,
+    /// The sums of the epoch so far.
+    pub(super) terms: Terms,
+    /// The images of known class, where some are.
+    pub(super) labelled: Option<LabelledImages>,
+    /// Steps done.
+    pub(super) step: u64,
+    /// The best held-out bound so far.
+    pub(super) best_nats: Option<f64>,
+}
+
+impl Prepared {
+    /// A training that starts at step 0: from the parameters that `model` has where the configuration says from which, else from fresh
+    /// ones.
+    ///
+    /// # Errors
+    /// If the device has no memory, or there are no labels where the configuration wants some.
+    pub fn fresh(config: &Config, mut model: Model, images: &TrainingImages) -> Result<Self> {
+        if config.train.init_from.is_empty() {
+            model.initialise(&images.train, config)?;
+        }
+        Self::new(config, model, images)
+    }
+
+    /// A training that goes on from a checkpoint.
+    ///
+    /// # Errors
+    /// If the checkpoint is of another model, or beyond the last epoch of the configuration.
+    pub fn resumed(config: &Config, mut model: Model, images: &TrainingImages, data: &CheckpointData) -> Result<Self> {
+        model.load(data)?;
+        let step = data.steps("step")?;
+        let per_epoch = images.steps_per_epoch(config.train.batch_size)?;
+        let (done, epochs) = (step.div_ceil(per_epoch), config.train.epochs);
+        if done > epochs {
+            return Err(Error::new(format!("the run is in epoch {done} (step {step}), and train.epochs is {epochs}"))
+                .with_advice(format!("a run can't be made shorter than it is: --epochs {done} or more")));
+        }
+        let mut prepared = Self::new(config, model, images)?;
+        let Trainer { model, optimiser, average, .. } = &mut prepared.trainer;
+        load_optimiser(&mut **optimiser, &model.store, data)?;
+        if let Some(average) = average {
+            load_average(average, &model.store, data)?;
+        }
+        if let Some(sums) = data.tensors.get(EPOCH_SUMS) {
+            prepared.terms.restore(&sums.to_f64(), data.steps("epoch_steps")?)?;
+        }
+        let best_nats = data.metadata.get("best_bound_nats").and_then(|text| text.parse().ok());
+        Ok(Self { step, best_nats, ..prepared })
+    }
+
+    fn new(config: &Config, model: Model, images: &TrainingImages) -> Result<Self> {
+        let (device, dtype, layers) = (model.store.device().clone(), model.store.dtype(), model.network.groups().len());
+        Ok(Self {
+            labelled: LabelledImages::choose(images.train.labels(), config, dtype)?,
+            terms: Terms::new(&device, dtype, layers)?,
+            trainer: Trainer::new(model, config)?,
+            step: 0,
+            best_nats: None,
+        })
+    }
+}
