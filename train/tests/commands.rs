@@ -137,7 +137,8 @@ fn what_an_evaluation_was_made_with_is_recorded() {
     assert!(!text.contains('±'), "one image has no standard error: {text}");
     let kept = std::fs::read_to_string(Path::new(run()).join("evaluations.jsonl")).unwrap();
     assert!(kept.contains(r#""pixel_seed":1"#) && kept.contains(r#""seed":9"#), "{kept}");
-    says(&format!("report {} --out {}", run(), tempfile::tempdir().unwrap().path().join("report.html").display()));
+    let folder = tempfile::tempdir().unwrap();
+    says(&format!("report {} --out {}", run(), folder.path().join("report.html").display()));
 }
 
 #[test]
