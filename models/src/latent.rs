@@ -8,7 +8,7 @@ use std::ops::Range;
 use rung_autograd::ops::Gaussian;
 use rung_autograd::{Error, ParameterStore, Result, Tensor};
 
-use crate::classifier::Classifier;
+use crate::labelled::Classifier;
 use crate::observation::ObservationParameters;
 use crate::pass::Pass;
 use crate::statistics::Statistics;

@@ -38,7 +38,8 @@
 //! | `hierarchy/config.rs`, `hierarchy/model.rs` | the architecture as data, and as a whole |
 //! | `biva/` | models of stages of gated blocks: VAE, LVAE, BIVA |
 //! | `objective.rs` | evidence lower bound, importance-weighted bound, warm-up |
-//! | `classifier.rs`, `semi_supervised.rs` | models with classes, and what they learn from few labels by |
+//! | `classifier/` | classifiers of images, convolutional or fully connected, and their objective |
+//! | `labelled.rs`, `semi_supervised.rs` | latent-variable models with classes, and what they learn from few labels by |
 //! | `layers/`, `distributions.rs` | what they are made of |
 //! | `pass.rs`, `statistics.rs`, `initialise.rs` | one pass through a model; batch-norm statistics; data-dependent initialisation |
 //! | `hierarchy/whole_data.rs` | batch-norm statistics over a whole data set, in chunks |
@@ -47,10 +48,11 @@
 //! Files, clocks, terminals and data sets: those are the program's.
 
 pub mod biva;
-mod classifier;
+pub mod classifier;
 pub mod distributions;
 pub mod hierarchy;
 mod initialise;
+mod labelled;
 mod latent;
 pub mod layers;
 mod map_shape;
@@ -62,9 +64,10 @@ pub mod semi_supervised;
 mod statistics;
 
 pub use biva::{Biva, BivaConfig};
-pub use classifier::{ClassSampled, Classifier};
+pub use classifier::{ClassifierConfig, ImageClassifier};
 pub use hierarchy::{Hierarchy, HierarchyConfig};
 pub use initialise::initialise;
+pub use labelled::{ClassSampled, Classifier};
 pub use latent::{Group, Latent, LatentModel, LatentSource, Sampled, Upward, WholeData};
 pub use map_shape::MapShape;
 pub use observation::ObservationParameters;

@@ -1,5 +1,7 @@
 //! The shape of a feature map, or of an image before it becomes one.
 
+use rung_autograd::{Error, Result, Tensor};
+
 /// Height, width and channels of a feature map; in memory [row, height, width, channel].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MapShape {
@@ -34,5 +36,25 @@ impl MapShape {
     #[must_use]
     pub const fn enlarged(self, stride: usize) -> Self {
         Self { height: self.height * stride, width: self.width * stride, ..self }
+    }
+
+    /// Planar images as feature maps: [rows, channel · height · width] becomes [rows, height, width, channel].
+    ///
+    /// # Errors
+    /// `Shape`, in the name of `operation`, if the images have another number of values.
+    pub(crate) fn maps(self, operation: &'static str, x: &Tensor) -> Result<Tensor> {
+        let &[rows, values] = x.shape().sizes() else {
+            return Err(Error::shape(operation, "x must be [batch, values]", &[("x", *x.shape())]));
+        };
+        if values != self.units() {
+            let rule = format!("an image has {} values, not {values}", self.units());
+            return Err(Error::shape(operation, rule, &[("x", *x.shape())]));
+        }
+        let Self { height, width, channels } = self;
+        if channels == 1 || height * width == 1 {
+            return x.reshape([rows, height, width, channels]);
+        }
+        let channels_last = x.reshape([rows, channels, height * width])?.transpose()?;
+        channels_last.reshape([rows, height, width, channels])
     }
 }

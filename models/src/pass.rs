@@ -169,13 +169,11 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// The given statistics of a layer.
-    pub(crate) fn frozen(&self, id: StatisticsId) -> Result<&FrozenStatistics> {
+    /// The given statistics of a layer, if this pass has any.
+    pub(crate) fn frozen(&self, id: StatisticsId) -> Option<&FrozenStatistics> {
         match &self.mode {
-            Mode::Frozen(statistics) => Ok(statistics.get(id)),
-            Mode::Batch(..) | Mode::BatchOnly | Mode::Initialise(_) => {
-                Err(Error::argument("pass", "bug: no statistics are given to this pass; please report it"))
-            }
+            Mode::Frozen(statistics) => Some(statistics.get(id)),
+            Mode::Batch(..) | Mode::BatchOnly | Mode::Initialise(_) => None,
         }
     }
 

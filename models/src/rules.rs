@@ -7,6 +7,9 @@ use rung_autograd::Error;
 /// More units than any layer can sensibly have; a slip of the keys is caught before memory is.
 pub(crate) const LARGEST_LAYER: usize = 65_536;
 
+/// A larger kernel or stride than any image needs.
+pub(crate) const LARGEST_KERNEL: usize = 64;
+
 /// A rule that a description breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokenRule {

@@ -11,7 +11,7 @@
 use rung_autograd::ops::concat;
 use rung_autograd::{Error, Result, Tensor};
 
-use crate::classifier::{ClassSampled, Classifier};
+use crate::labelled::{ClassSampled, Classifier};
 use crate::latent::Latent;
 use crate::objective::Bound;
 use crate::pass::Pass;

@@ -6,7 +6,7 @@ use rung_autograd::{Error, ParameterList, Result, Shape, Tensor};
 use super::config::{BivaConfig, Paths, StageObservation};
 use super::generative::{Descent, Generative, StageDistributions};
 use super::inference::{Inference, StageFeatures};
-use crate::classifier::{ClassSampled, Classifier};
+use crate::labelled::{ClassSampled, Classifier};
 use crate::latent::{
     Group, Latent, LatentModel, LatentSource, Sampled, Upward, UpwardState, layer_out_of_range, no_layer_left,
 };
@@ -75,21 +75,7 @@ impl Biva {
 
     /// Rows of planar images as feature maps; values of a mixture of logistics are moved from [0, 1] to [−1, 1].
     fn maps(&self, x: &Tensor) -> Result<Tensor> {
-        let image = self.config.image;
-        let &[rows, values] = x.shape().sizes() else {
-            return Err(Error::shape("biva", "x must be [batch, values]", &[("x", *x.shape())]));
-        };
-        if values != image.units() {
-            let rule = format!("an image has {} values, not {values}", image.units());
-            return Err(Error::shape("biva", rule, &[("x", *x.shape())]));
-        }
-        let positions = image.height * image.width;
-        let turned = if positions == 1 || image.channels == 1 {
-            x.clone()
-        } else {
-            x.reshape([rows, image.channels, positions])?.transpose()?
-        };
-        let maps = turned.reshape([rows, image.height, image.width, image.channels])?;
+        let maps = self.config.image.maps("biva", x)?;
         match self.config.observation {
             StageObservation::Bernoulli => Ok(maps),
             StageObservation::LogisticMixture => maps.affine(2.0, -1.0),

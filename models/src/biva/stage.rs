@@ -3,10 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::map_shape::MapShape;
-use crate::rules::{BrokenRule, LARGEST_LAYER, rule};
-
-/// A larger kernel or stride than any image needs.
-const LARGEST_KERNEL: usize = 64;
+use crate::rules::{BrokenRule, LARGEST_KERNEL, LARGEST_LAYER, rule};
 
 /// One gated block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,16 +3,10 @@
 use rung_autograd::ops::Activation;
 use rung_autograd::{Initialiser, ParameterId, Result, Tensor};
 
-use super::Builder;
-use crate::pass::{LayerStatistics, Pass};
+use super::affine::Affine;
+use super::{Builder, NormConfig};
+use crate::pass::Pass;
 use crate::statistics::StatisticsId;
-
-/// Settings of batch normalisation.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct NormConfig {
-    /// Added to the variance inside the square root.
-    pub epsilon: f64,
-}
 
 /// Sizes and settings of a dense layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,63 +30,35 @@ pub struct DenseConfig {
 pub struct Dense {
     weight: ParameterId,
     affine: Affine,
-    activation: Activation,
-}
-
-/// What follows the product.
-#[derive(Clone, Debug)]
-enum Affine {
-    Bias(ParameterId),
-    BatchNorm { scale: ParameterId, shift: ParameterId, statistics: StatisticsId, epsilon: f64 },
 }
 
 impl Dense {
     /// Adds the layer's parameters: `weight` [inputs, outputs] and `bias` or `norm.scale`, `norm.shift` [outputs].
     #[must_use]
     pub fn new(builder: &mut Builder<'_>, config: &DenseConfig) -> Self {
-        let outputs = config.outputs;
-        let weight = builder.parameter("weight", [config.inputs, outputs], config.weight);
-        let affine = match config.norm {
-            None => Affine::Bias(builder.parameter("bias", [outputs], config.bias)),
-            Some(NormConfig { epsilon }) => {
-                let mut norm = builder.at("norm");
-                Affine::BatchNorm {
-                    scale: norm.parameter("scale", [outputs], Initialiser::Constant(1.0)),
-                    shift: norm.parameter("shift", [outputs], Initialiser::Constant(0.0)),
-                    statistics: norm.statistics(outputs),
-                    epsilon,
-                }
-            }
-        };
-        Self { weight, affine, activation: config.activation }
+        let DenseConfig { inputs, outputs, norm, activation, weight, bias } = *config;
+        let weight = builder.parameter("weight", [inputs, outputs], weight);
+        Self { weight, affine: Affine::new(builder, outputs, norm, bias, activation) }
     }
 
     /// Which statistics the layer is normalised with; `None` if it has no batch normalisation.
     pub(crate) const fn statistics(&self) -> Option<StatisticsId> {
-        match self.affine {
-            Affine::Bias(_) => None,
-            Affine::BatchNorm { statistics, .. } => Some(statistics),
-        }
+        self.affine.statistics()
+    }
+
+    /// A number that no other layer of the model has.
+    pub(crate) const fn index(&self) -> usize {
+        self.weight.index()
     }
 
     /// x · weight (+ bias): what batch normalisation would normalise.
     pub(crate) fn pre_activation(&self, pass: &Pass<'_>, x: &Tensor) -> Result<Tensor> {
-        let weight = pass.parameter(self.weight);
-        match &self.affine {
-            Affine::Bias(bias) => x.linear(&weight, Some(&pass.parameter(*bias))),
-            Affine::BatchNorm { .. } => x.linear(&weight, None),
-        }
+        x.linear(&pass.parameter(self.weight), self.affine.bias(pass).as_ref())
     }
 
-    /// The rest of the layer after [`Dense::pre_activation`], in a pass with frozen statistics.
+    /// The rest of the layer after [`Dense::pre_activation`].
     pub(crate) fn finish(&self, pass: &mut Pass<'_>, a: &Tensor) -> Result<Tensor> {
-        match &self.affine {
-            Affine::Bias(_) => a.activate(self.activation),
-            Affine::BatchNorm { scale, shift, statistics, epsilon } => {
-                let (scale, shift) = (pass.parameter(*scale), pass.parameter(*shift));
-                a.normalise(&scale, &shift, pass.frozen(*statistics)?, *epsilon, self.activation)
-            }
-        }
+        self.affine.apply(pass, a)
     }
 
     /// The layer applied to each row of `x` [batch, inputs].
@@ -100,24 +66,12 @@ impl Dense {
     /// # Errors
     /// `Shape` if `x` has other columns.
     pub fn forward(&self, pass: &mut Pass<'_>, x: &Tensor) -> Result<Tensor> {
-        let weight = pass.parameter(self.weight);
-        match &self.affine {
-            Affine::Bias(bias) => x.linear(&weight, Some(&pass.parameter(*bias)))?.activate(self.activation),
-            Affine::BatchNorm { scale, shift, statistics, epsilon } => {
-                let (scale, shift, activation) = (pass.parameter(*scale), pass.parameter(*shift), self.activation);
-                match pass.statistics(*statistics) {
-                    LayerStatistics::Frozen(frozen) => {
-                        x.linear_normalise(&weight, &scale, &shift, frozen, *epsilon, activation)
-                    }
-                    LayerStatistics::Batch => {
-                        Ok(x.linear(&weight, None)?.batch_norm(&scale, &shift, *epsilon, activation)?.out)
-                    }
-                    LayerStatistics::BatchAveraged(averages, momentum) => {
-                        let a = x.linear(&weight, None)?;
-                        Ok(a.batch_norm_averaging(&scale, &shift, *epsilon, activation, averages, momentum)?.out)
-                    }
-                }
-            }
-        }
+        let Some((norm, statistics)) = self.affine.frozen(pass) else {
+            let a = self.pre_activation(pass, x)?;
+            return self.finish(pass, &a);
+        };
+        // One pass over the product instead of two.
+        let (weight, (scale, shift)) = (pass.parameter(self.weight), norm.scale_and_shift(pass));
+        x.linear_normalise(&weight, &scale, &shift, statistics, norm.epsilon, self.affine.activation())
     }
 }

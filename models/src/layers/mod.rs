@@ -3,15 +3,19 @@
 //! A layer is made by a [`Builder`], which gives each parameter its path; its `forward` reads like the equation. Start with
 //! `dense.rs`: a dense layer is linear, then batch normalisation if it has one, then the activation.
 
+mod affine;
 mod builder;
+mod convolution;
 mod dense;
 mod gaussian_head;
 mod mlp;
 mod nonlinearity;
 mod weight_normed;
 
+pub use affine::NormConfig;
 pub use builder::Builder;
-pub use dense::{Dense, DenseConfig, NormConfig};
+pub use convolution::{Convolution, ConvolutionConfig};
+pub use dense::{Dense, DenseConfig};
 pub use gaussian_head::{GaussianHead, GaussianHeadConfig};
 pub use mlp::Mlp;
 pub use nonlinearity::Nonlinearity;
