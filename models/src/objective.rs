@@ -120,25 +120,6 @@ impl Sampled {
 }
 
 impl Latent {
-    /// log q(z) of each row, in nats.
-    ///
-    /// # Errors
-    /// If the device has no memory.
-    pub fn log_q(&self) -> Result<Tensor> {
-        self.q.log_prob(&self.z)
-    }
-
-    /// log p(z) of each row, in nats.
-    ///
-    /// # Errors
-    /// If the device has no memory.
-    pub fn log_p(&self) -> Result<Tensor> {
-        match &self.p {
-            Some(p) => p.log_prob(&self.z),
-            None => self.z.standard_normal_log_prob(),
-        }
-    }
-
     /// log q(z) − log p(z) of each row: a one-sample estimate of the divergence.
     ///
     /// # Errors
@@ -158,23 +139,24 @@ impl Latent {
         }
     }
 
-    /// log q − log p at the sample for every unit, averaged over the rows: [units], in nats.
+    /// log q and log p at the sample for every unit, averaged over the rows: [units] each, in nats.
     ///
-    /// A unit is called active if this exceeds 0.01 (specification section 12).
+    /// A unit is called active if their difference exceeds 0.01 (specification section 12).
     ///
     /// # Errors
     /// If the device has no memory.
-    pub fn log_ratio_per_unit(&self) -> Result<Tensor> {
+    pub fn log_densities_per_unit(&self) -> Result<[Tensor; 2]> {
         let log_q = log_density_up_to_constant(&self.z, &self.q.mean, &self.q.variance)?;
         let log_p = match &self.p {
             Some(p) => log_density_up_to_constant(&self.z, &p.mean, &p.variance)?,
             None => self.z.square()?.scale(-0.5)?,
         };
-        log_q.sub(&log_p)?.mean(0)
+        let constant = -0.5 * std::f64::consts::TAU.ln();
+        Ok([log_q.mean(0)?.shift(constant)?, log_p.mean(0)?.shift(constant)?])
     }
 }
 
-/// −½[ln v + (z − m)²/v] for every unit: the constant cancels in a ratio.
+/// −½[ln v + (z − m)²/v] for every unit.
 fn log_density_up_to_constant(z: &Tensor, mean: &Tensor, variance: &Tensor) -> Result<Tensor> {
     variance.log()?.add(&z.sub(mean)?.square()?.div(variance)?)?.scale(-0.5)
 }

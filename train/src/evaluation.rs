@@ -201,7 +201,8 @@ impl Batch {
         let rows = self.weights.len() * count;
         let mut parts = vec![sampled.p_x.log_prob(x)?];
         for latent in &sampled.latents {
-            parts.extend([latent.log_ratio()?, latent.log_q()?, latent.log_ratio_per_unit()?]);
+            let [log_q, log_p] = latent.log_densities_per_unit()?;
+            parts.extend([latent.log_ratio()?, log_q, log_p]);
         }
         if let Some(log_probs) = &sampled.class_log_probs {
             parts.push(log_probs.reshape([log_probs.shape().element_count()])?);
@@ -215,13 +216,15 @@ impl Batch {
             self.terms.kl.iter_mut().zip(self.terms.log_q.iter_mut().zip(&mut self.terms.kl_per_unit))
         {
             let (ratios, after) = rest.split_at(rows);
-            let (log_qs, after) = after.split_at(rows);
-            let (units, after) = after.split_at(per_unit.len());
+            let (log_qs, after) = after.split_at(per_unit.len());
+            let (log_ps, after) = after.split_at(per_unit.len());
             rest = after;
             log_weights.iter_mut().zip(ratios).for_each(|(weight, ratio)| *weight -= ratio);
             *kl += ratios.iter().sum::<f64>();
-            *log_q += log_qs.iter().sum::<f64>();
-            per_unit.iter_mut().zip(units).for_each(|(sum, mean)| *sum += mean * rows as f64);
+            *log_q += log_qs.iter().sum::<f64>() * rows as f64;
+            for (sum, (log_q, log_p)) in per_unit.iter_mut().zip(log_qs.iter().zip(log_ps)) {
+                *sum += (log_q - log_p) * rows as f64;
+            }
         }
         for (image, chunk) in self.weights.iter_mut().zip(log_weights.chunks_exact(count)) {
             image.add(chunk);
