@@ -146,17 +146,18 @@ impl Latent {
     /// # Errors
     /// If the device has no memory.
     pub fn log_densities_per_unit(&self) -> Result<[Tensor; 2]> {
-        let log_q = log_density_up_to_constant(&self.z, &self.q.mean, &self.q.variance)?;
-        let log_p = match &self.p {
-            Some(p) => log_density_up_to_constant(&self.z, &p.mean, &p.variance)?,
-            None => self.z.square()?.scale(-0.5)?,
+        let q = log_variance_and_distance(&self.z, &self.q.mean, &self.q.variance)?;
+        let p = match &self.p {
+            Some(p) => log_variance_and_distance(&self.z, &p.mean, &p.variance)?,
+            None => self.z.square()?,
         };
-        let constant = -0.5 * std::f64::consts::TAU.ln();
-        Ok([log_q.mean(0)?.shift(constant)?, log_p.mean(0)?.shift(constant)?])
+        // What is the same for all rows is done once for each unit, to the means.
+        let log_density = |sum: &Tensor| sum.mean(0)?.affine(-0.5, -0.5 * std::f64::consts::TAU.ln());
+        Ok([log_density(&q)?, log_density(&p)?])
     }
 }
 
-/// −½[ln v + (z − m)²/v] for every unit.
-fn log_density_up_to_constant(z: &Tensor, mean: &Tensor, variance: &Tensor) -> Result<Tensor> {
-    variance.log()?.add(&z.sub(mean)?.square()?.div(variance)?)?.scale(-0.5)
+/// ln v + (z − m)²/v for every unit.
+fn log_variance_and_distance(z: &Tensor, mean: &Tensor, variance: &Tensor) -> Result<Tensor> {
+    variance.log()?.add(&z.sub(mean)?.square()?.div(variance)?)
 }
