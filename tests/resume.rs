@@ -206,7 +206,7 @@ fn a_run_with_its_best_checkpoint_alone_goes_on_from_there() {
         fs::remove_file(run.file(&format!("checkpoints/{name}.safetensors"))).unwrap();
     }
     let said = rung(&run.resume(6)).exits(0);
-    assert!(said.err.contains("no whole last or previous checkpoint: going back to best.safetensors"), "{said:?}");
+    assert!(said.err.contains("neither a last nor a previous checkpoint: going back to best.safetensors"), "{said:?}");
     assert_same(&run, &undisturbed, "from the best checkpoint");
     fs::remove_dir_all(run.file("checkpoints")).unwrap();
     fs::create_dir(run.file("checkpoints")).unwrap();

@@ -95,7 +95,7 @@ impl Checkpoints {
         files.filter(|path| *path == self.best() || is_numbered(path)).collect()
     }
 
-    /// Reads the newest checkpoint that is whole: where neither the last nor the previous one is, that of the most steps among the best
+    /// Reads the newest checkpoint that is whole: where there is neither a last nor a previous one, that of the most steps among the best
     /// and the numbered ones.
     ///
     /// # Errors
@@ -120,9 +120,10 @@ impl Checkpoints {
             let data = CheckpointData::load(&path).ok()?;
             Some((data.steps("step").ok()?, path, data))
         });
-        if let Some((step, path, data)) = older.max_by_key(|(step, ..)| *step) {
+        // A damaged one is a reason to stop and look: what is older by more than one may be older by far.
+        if let Some((step, path, data)) = older.max_by_key(|(step, ..)| *step).filter(|_| warnings.is_empty()) {
             warnings.push(format!(
-                "{} has no whole last or previous checkpoint: going back to {}, after step {step}",
+                "{} has neither a last nor a previous checkpoint: going back to {}, after step {step}",
                 self.run().display(),
                 path.file_name().unwrap_or_default().display()
             ));
@@ -130,7 +131,10 @@ impl Checkpoints {
         }
         Err(match warnings.first() {
             Some(reason) => Error::new(reason.trim_end_matches("; going back to an older one"))
-                .with_advice("no older checkpoint is whole either; train anew"),
+                .with_advice(
+                "the one before is not whole either; train anew, start from best with --init-from, or remove the damaged ones to go on from \
+                 the best or a numbered one",
+            ),
             None => Error::new(format!("{} has no checkpoint yet", self.run().display()))
                 .with_advice("a run writes its first checkpoint after its first epochs; train it first"),
         })
@@ -238,8 +242,8 @@ mod tests {
         example(3).save(&checkpoints.numbered(3)).unwrap();
         assert_eq!(step(&checkpoints), "4");
         fs::write(checkpoints.last(), b"x").unwrap();
-        let loaded = checkpoints.load_latest().unwrap();
-        assert_eq!((loaded.path, loaded.warnings.len()), (checkpoints.numbered(4), 2));
+        let error = checkpoints.load_latest().unwrap_err();
+        assert!(error.cause().contains("last.safetensors can't be used"), "{error}");
     }
 
     #[test]
