@@ -163,7 +163,7 @@ fn a_resumption_that_fails_leaves_the_run_as_it_was() {
     for (flags, expected) in [
         (&["--epochs", "9", "--device", "nowhere"][..], "there is no device nowhere"),
         (&["--epochs", "1"], "the run is in epoch 3 (step 30), and train.epochs is 1"),
-        (&["--epochs", "9", "--checkpoint-activations"], "needs a model of stages"),
+        (&["--epochs", "9", "--checkpoint-activations"], "needs a model with blocks to recompute"),
     ] {
         let said = rung(&[&["train", "--resume", &path], flags].concat());
         assert!(said.code != Some(0) && said.error().contains(expected), "{flags:?}: {said:?}");
