@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::loaded::{image_shape, load_checkpoint};
 use crate::machine::with_device;
 use crate::model::{Model, parameter_list, published_shape};
-use crate::presets::{PRESETS, summary};
+use crate::presets::{self, summary};
 use crate::progress::Console;
 use crate::run_dir::RunDir;
 
@@ -51,7 +51,7 @@ pub fn run(arguments: &InfoArgs, console: &Console) -> Result<()> {
     let (config, shape, saved) = match (&arguments.run, &arguments.preset) {
         (Some(run), _) => of_run(run, console)?,
         (None, preset) => {
-            let config = of_preset(preset.as_deref().unwrap_or(crate::presets::DEFAULT_JOB))?;
+            let config = of_preset(preset.as_deref().unwrap_or(presets::DEFAULT_JOB))?;
             let shape = published_shape(&config.data)?;
             (config, shape, None)
         }
@@ -91,7 +91,7 @@ fn of_run(path: &Path, console: &Console) -> Result<(Config, ImageShape, Option<
 }
 
 fn list_presets(json: bool, console: &Console) -> Result<()> {
-    for (name, text) in PRESETS {
+    for (name, text) in presets::all() {
         let config = of_preset(name)?;
         let parameters = parameter_list(&config, published_shape(&config.data)?)?.element_count();
         console.result(&match json {

@@ -1,7 +1,12 @@
 //! The presets: one configuration for each experiment of the papers, built into the program.
 //!
-//! Each is a file of `train/presets/` that says only what differs from the defaults, with the row of
-//! the paper's table that it reproduces on its first line.
+//! Each says only what differs from the defaults, with the row of the paper's table that it
+//! reproduces on its first line. Those of the ladder paper's regular grid are written out of one
+//! table (`grid.rs`); each other is a file of `train/presets/`.
+
+mod grid;
+
+use std::sync::LazyLock;
 
 use crate::config::nearest::did_you_mean;
 use crate::error::{Error, Result};
@@ -11,105 +16,33 @@ pub const DEFAULT_JOB: &str = "glyphs-ladder-5";
 
 macro_rules! embed {
     ($($name:literal),* $(,)?) => {
-        &[$(($name, include_str!(concat!("../presets/", $name, ".toml")))),*]
+        &[$(($name, include_str!(concat!("../../presets/", $name, ".toml")))),*]
     };
 }
 
+/// The preset that comes before the grid.
+const FIRST_FILES: &[(&str, &str)] = embed!["glyphs-ladder-5"];
+/// Those that come after it.
+const LAST_FILES: &[(&str, &str)] =
+    embed!["biva-mnist-dense", "biva-mnist-small", "biva-mnist", "biva-cifar-small", "biva-cifar10"];
+
+static PRESETS: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
+    let owned = |(name, text): &(&str, &str)| (name.to_string(), text.to_string());
+    FIRST_FILES.iter().map(owned).chain(grid::presets()).chain(LAST_FILES.iter().map(owned)).collect()
+});
+
 /// Every preset's name and text, in the order of the papers.
-pub const PRESETS: &[(&str, &str)] = embed![
-    "glyphs-ladder-5",
-    "mnist-vae-1",
-    "mnist-vae-2",
-    "mnist-vae-3",
-    "mnist-vae-4",
-    "mnist-vae-5",
-    "mnist-vae-bn-1",
-    "mnist-vae-bn-2",
-    "mnist-vae-bn-3",
-    "mnist-vae-bn-4",
-    "mnist-vae-bn-5",
-    "mnist-vae-bn-wu-1",
-    "mnist-vae-bn-wu-2",
-    "mnist-vae-bn-wu-3",
-    "mnist-vae-bn-wu-4",
-    "mnist-vae-bn-wu-5",
-    "mnist-ladder-2",
-    "mnist-ladder-3",
-    "mnist-ladder-4",
-    "mnist-ladder-5",
-    "mnist-lvae-2",
-    "mnist-lvae-3",
-    "mnist-lvae-4",
-    "mnist-lvae-5",
-    "omniglot-vae-1",
-    "omniglot-vae-2",
-    "omniglot-vae-3",
-    "omniglot-vae-4",
-    "omniglot-vae-5",
-    "omniglot-vae-bn-1",
-    "omniglot-vae-bn-2",
-    "omniglot-vae-bn-3",
-    "omniglot-vae-bn-4",
-    "omniglot-vae-bn-5",
-    "omniglot-vae-bn-wu-1",
-    "omniglot-vae-bn-wu-2",
-    "omniglot-vae-bn-wu-3",
-    "omniglot-vae-bn-wu-4",
-    "omniglot-vae-bn-wu-5",
-    "omniglot-ladder-2",
-    "omniglot-ladder-3",
-    "omniglot-ladder-4",
-    "omniglot-ladder-5",
-    "omniglot-lvae-2",
-    "omniglot-lvae-3",
-    "omniglot-lvae-4",
-    "omniglot-lvae-5",
-    "norb-vae-1",
-    "norb-vae-2",
-    "norb-vae-3",
-    "norb-vae-4",
-    "norb-vae-5",
-    "norb-vae-bn-1",
-    "norb-vae-bn-2",
-    "norb-vae-bn-3",
-    "norb-vae-bn-4",
-    "norb-vae-bn-5",
-    "norb-vae-bn-wu-1",
-    "norb-vae-bn-wu-2",
-    "norb-vae-bn-wu-3",
-    "norb-vae-bn-wu-4",
-    "norb-vae-bn-wu-5",
-    "norb-ladder-2",
-    "norb-ladder-3",
-    "norb-ladder-4",
-    "norb-ladder-5",
-    "norb-lvae-2",
-    "norb-lvae-3",
-    "norb-lvae-4",
-    "norb-lvae-5",
-    "mnist-vae-bn-wu-5-finetune-mc1-iw1",
-    "mnist-vae-bn-wu-5-finetune-mc10-iw1",
-    "mnist-vae-bn-wu-5-finetune-mc1-iw10",
-    "mnist-vae-bn-wu-5-finetune-mc10-iw10",
-    "mnist-ladder-5-finetune-mc1-iw1",
-    "mnist-ladder-5-finetune-mc10-iw1",
-    "mnist-ladder-5-finetune-mc1-iw10",
-    "mnist-ladder-5-finetune-mc10-iw10",
-    "biva-mnist-dense",
-    "biva-mnist-small",
-    "biva-mnist",
-    "biva-cifar-small",
-    "biva-cifar10",
-];
+pub fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+    PRESETS.iter().map(|(name, text)| (name.as_str(), text.as_str()))
+}
 
 /// The text of a preset.
 ///
 /// # Errors
 /// If there is no such preset; the nearest name is given.
 pub fn text(name: &str) -> Result<&'static str> {
-    let found = PRESETS.iter().find(|(known, _)| *known == name);
-    found.map(|(_, text)| *text).ok_or_else(|| {
-        let guess = did_you_mean(name, PRESETS.iter().map(|(known, _)| *known));
+    all().find(|(known, _)| *known == name).map(|(_, text)| text).ok_or_else(|| {
+        let guess = did_you_mean(name, all().map(|(known, _)| known));
         Error::new(format!("unknown preset {name}{guess}"))
             .with_advice("rung info --presets lists every preset with what it reproduces")
     })
@@ -144,8 +77,8 @@ mod tests {
     }
 
     /// The presets whose names follow the grid of the ladder paper.
-    fn of_the_ladder_paper() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
-        PRESETS.iter().filter(|(name, _)| !name.starts_with("biva"))
+    fn of_the_ladder_paper() -> impl Iterator<Item = (&'static str, &'static str)> {
+        all().filter(|(name, _)| !name.starts_with("biva"))
     }
 
     #[test]
@@ -180,11 +113,12 @@ mod tests {
         let mut files: Vec<String> =
             std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         files.sort();
-        let mut listed: Vec<String> = PRESETS.iter().map(|(n, _)| format!("{n}.toml")).collect();
+        let mut listed: Vec<String> =
+            FIRST_FILES.iter().chain(LAST_FILES).map(|(name, _)| format!("{name}.toml")).collect();
         listed.sort();
         assert_eq!(files, listed);
-        for (name, text) in PRESETS {
-            assert_eq!(preset(name).preset, *name);
+        for (name, text) in all() {
+            assert_eq!(preset(name).preset, name);
             assert!(text.starts_with("# "), "{name} says what it reproduces");
         }
     }
@@ -196,7 +130,7 @@ mod tests {
             let family = Family::named(&family).unwrap();
             Config { family, ..Config::default() }.to_table().unwrap()
         };
-        for (name, text) in PRESETS {
+        for (name, text) in all() {
             let defaults = defaults(name);
             for (section, values) in text.parse::<toml::Table>().unwrap() {
                 for (key, value) in values.as_table().unwrap() {
@@ -280,7 +214,7 @@ mod tests {
             (hierarchy(name).objective.monte_carlo_samples, hierarchy(name).objective.importance_samples),
             (10, 10)
         );
-        for (name, text) in PRESETS.iter().filter(|(n, _)| n.contains("finetune")) {
+        for (name, text) in all().filter(|(name, _)| name.contains("finetune")) {
             assert!(text.contains("--init-from RUN"), "{name}");
         }
     }
