@@ -26,8 +26,9 @@ pub const IMAGE_SHAPE: &str = "image_shape";
 /// More values than any image has that a model is trained on.
 const MOST_VALUES: usize = 1 << 24;
 
-/// Images that data-dependent initialisation looks at, at the least: the deviation of one or two says nothing.
-const LEAST_INITIAL_IMAGES: usize = 16;
+/// A batch of fewer images says too little for data-dependent initialisation, which then looks at so many.
+const FEW_INITIAL_IMAGES: usize = 16;
+const ENOUGH_INITIAL_IMAGES: usize = 64;
 
 /// Numbers in a feature map of all rows.
 const LARGEST_MAP: usize = 1 << 21;
@@ -65,8 +66,8 @@ impl Model {
         Ok(Self { family, shape, network, store, statistics })
     }
 
-    /// Sets the scale of the layers that have data-dependent initialisation from the first batch of the training, or the first 16 images
-    /// where a batch has fewer.
+    /// Sets the scale of the layers that have data-dependent initialisation from the first batch of the training, or the first 64 images
+    /// where a batch has fewer than 16.
     ///
     /// # Errors
     /// If the device has no memory.
@@ -75,7 +76,11 @@ impl Model {
         let Some(initial_sigma) = self.family.initial_sigma() else { return Ok(()) };
         let count = images.count();
         let order = shuffled(config.train.seed, 1, count as u32);
-        let batch = &order[..config.train.batch_size.max(LEAST_INITIAL_IMAGES).min(count)];
+        let images_seen = match config.train.batch_size {
+            few if few < FEW_INITIAL_IMAGES => ENOUGH_INITIAL_IMAGES,
+            enough => enough,
+        };
+        let batch = &order[..images_seen.min(count)];
         let indices = Tensor::from_u32(self.store.device(), batch, [batch.len()]).context(doing)?;
         let x = images.batch(&indices, 1).context(doing)?;
         initialise(&*self.network, &mut self.store, &x, initial_sigma, config.train.seed).context(doing)?;

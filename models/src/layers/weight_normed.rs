@@ -125,16 +125,18 @@ impl WeightNormed {
 
 /// What each channel's variance lacks to divide by its root, 0 for most.
 ///
-/// A layer that varies needs [`LEAST_VARIANCE_SHARE`] of the mean variance in each channel. Where nothing varies (identical images, or one
-/// row), or over fewer than [`FEW_ROWS`], the layer's mean square is the least, so that its scale stays that of its inputs; and 1 where
-/// that is nothing but rounding too.
+/// A layer that varies needs [`LEAST_VARIANCE_SHARE`] of the mean variance in each channel. Where nothing varies (identical images) the
+/// layer's mean square is the least, so that its scale stays that of its inputs; and 1 where that is nothing but rounding too. Over fewer
+/// than [`FEW_ROWS`] it is 1 at the least: what they do not tell is not scaled up, layer after layer.
 fn missing_variance(rows: usize, mean: &[f64], variance: &[f64]) -> Vec<f64> {
     let channels = variance.len().max(1) as f64;
     let mean_variance = variance.iter().sum::<f64>() / channels;
     let mean_square = mean_variance + mean.iter().map(|mean| mean * mean).sum::<f64>() / channels;
     let least = if mean_square <= INITIAL_VARIANCE_FLOOR {
         1.0
-    } else if rows < FEW_ROWS || mean_variance <= ROUNDING_SHARE * mean_square {
+    } else if rows < FEW_ROWS {
+        mean_square.max(1.0)
+    } else if mean_variance <= ROUNDING_SHARE * mean_square {
         mean_square
     } else {
         LEAST_VARIANCE_SHARE * mean_variance
@@ -151,6 +153,7 @@ mod tests {
         assert_eq!(missing_variance(16, &[0.0, 3.0], &[1.0, 2.0]), [0.0, 0.0], "a layer that varies is left alone");
         assert_eq!(missing_variance(16, &[0.0, 3.0], &[1.0, 0.0]), [0.0, 0.005]);
         assert_eq!(missing_variance(2, &[0.0, 3.0], &[1.0, 0.0]), [4.0, 5.0], "two rows");
+        assert_eq!(missing_variance(2, &[0.1, 0.0], &[0.0, 0.25]), [1.0, 0.75], "two rows of small numbers");
         assert_eq!(missing_variance(16, &[1.0, 3.0], &[1e-13, 0.0]), [5.0 - 1e-13, 5.0], "rounding");
         assert_eq!(missing_variance(16, &[0.0, 0.0], &[0.0, 0.0]), [1.0, 1.0], "black images");
         assert_eq!(missing_variance(16, &[1e-8, 0.0], &[0.0, 1e-16])[0], 1.0, "what a layer above them sees");
