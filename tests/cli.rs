@@ -326,7 +326,7 @@ fn a_whole_checkpoint_that_lies_is_refused_or_used_but_never_a_crash() {
     let lie = (
         0..6usize,
         select(names),
-        select(vec!["step", "optimiser_steps", "epoch_steps", "best_bound_nats", "optimiser"]),
+        select(vec!["step", "optimiser_steps", "epoch_steps", "best_score", "optimiser"]),
         numbers,
     );
     property(case_count(60), lie, |(kind, name, key, number)| {

@@ -1,6 +1,6 @@
 //! What `rung train` does in a step of a paper's model, from the batch to the optimiser, without files.
 
-use rung_autograd::optim::{Adam, AdamOptions, Optimiser};
+use rung_autograd::optim::{Adam, AdamOptions, StepSize, minimise};
 use rung_autograd::rng::Address;
 use rung_autograd::{DType, Device, ParameterList, ParameterStore, PixelMap, Result, Tape, Tensor};
 use rung_models::hierarchy::Inference;
@@ -58,9 +58,8 @@ impl Trainer {
         let mode = Mode::Batch(&mut self.statistics, 0.1);
         let mut pass = Pass::new(&self.store, Some(&self.tape), mode, SEED, step as u64);
         let bound = bound(&self.hierarchy, &mut pass, &x, objective)?;
-        self.store.clear_gradients();
-        self.tape.backward_into(&[&bound.loss], &mut self.store)?;
-        self.adam.step_clipped(&mut self.store, 1e-3, 4.0, 0.9)?;
+        let size = StepSize { learning_rate: 1e-3, norm_limit: 4.0, element_limit: 0.9 };
+        minimise(&bound.loss, &self.tape, &mut self.store, &mut self.adam, &size)?;
         Ok(bound.loss)
     }
 

@@ -3,7 +3,7 @@
 //! `cargo bench -p rung-models -- "ladder, 5"` runs one model. With the data and the clipping: `rung bench step`.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use rung_autograd::optim::{Adam, AdamOptions, Optimiser};
+use rung_autograd::optim::{Adam, AdamOptions, StepSize, minimise};
 use rung_autograd::rng::Address;
 use rung_autograd::{DType, Device, ParameterList, Result, Tape, Tensor};
 use rung_models::hierarchy::Inference;
@@ -26,9 +26,8 @@ fn step(inference: Inference, layers: usize) -> Result<impl FnMut() -> Result<()
         let tape = Tape::new();
         let mut pass = Pass::new(&store, Some(&tape), Mode::Batch(&mut statistics, 0.1), 1, steps);
         let bound = bound(&model, &mut pass, &x, &ObjectiveConfig::default())?;
-        tape.backward_into(&[&bound.loss], &mut store)?;
         steps += 1;
-        adam.step(&mut store, 1e-3)
+        minimise(&bound.loss, &tape, &mut store, &mut adam, &StepSize::unlimited(1e-3))
     })
 }
 

@@ -77,13 +77,7 @@ pub fn bound(model: &dyn LatentModel, pass: &mut Pass<'_>, x: &Tensor, config: &
     for (index, latent) in sampled.latents.iter().enumerate() {
         kl.push(if analytic_kl && model.has_analytic_kl(index) { latent.kl()? } else { latent.log_ratio()? });
     }
-    let log_weights = if free_bits_nats > 0.0 {
-        let clamp = |divergence: &Tensor| divergence.clamp(free_bits_nats, f64::INFINITY);
-        log_p_x.add_scaled(-beta, &kl.iter().map(clamp).collect::<Result<Vec<_>>>()?)?
-    } else {
-        log_p_x.add_scaled(-beta, &kl)?
-    };
-    let log_weights = sampled.with_log_p_class(log_weights)?;
+    let log_weights = sampled.weighted(&log_p_x, &kl, beta, free_bits_nats)?;
     for divergence in &mut kl {
         *divergence = divergence.detach().mean_all()?;
     }
@@ -104,6 +98,18 @@ pub fn importance_bound(log_weights: &Tensor, importance_samples: usize) -> Resu
 }
 
 impl Sampled {
+    /// The log weight of each row in training: log p(x|z) + log p(y) − β Σ_i max(KL_i, λ), λ being the nats of each group that cost
+    /// nothing (free bits).
+    pub(crate) fn weighted(&self, log_p_x: &Tensor, kl: &[Tensor], beta: f64, free_bits_nats: f64) -> Result<Tensor> {
+        let sum = if free_bits_nats > 0.0 {
+            let clamped = kl.iter().map(|kl| kl.clamp(free_bits_nats, f64::INFINITY)).collect::<Result<Vec<_>>>()?;
+            log_p_x.add_scaled(-beta, &clamped)?
+        } else {
+            log_p_x.add_scaled(-beta, kl)?
+        };
+        self.with_log_p_class(sum)
+    }
+
     /// The sum with log p(y), where there is a class.
     pub(crate) fn with_log_p_class(&self, sum: Tensor) -> Result<Tensor> {
         if self.log_p_class == 0.0 { Ok(sum) } else { sum.shift(self.log_p_class) }

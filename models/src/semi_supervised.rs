@@ -1,6 +1,6 @@
 //! The objective of learning from few labels (Kingma et al. 2014; specification B, section 16).
 //!
-//! With the bracket F(x, y) = log p(x|z, y) + log p(y) + Σ_i [log p(z_i|·, y) − log q(z_i|·, y)] of one sample,
+//! With the log weight F(x, y) = log p(x|z, y) + log p(y) + Σ_i [log p(z_i|·, y) − log q(z_i|·, y)] of one sample,
 //!
 //! labelled:    F(x, y)
 //! unlabelled:  U(x) = Σ_y q(y|x, z) [F(x, y) − log q(y|x, z)]
@@ -58,17 +58,12 @@ pub fn semi_supervised_bound(
     let ClassSampled { class_log_probs, sampled } = model.sample_for_classes(pass, &x, labelled.class)?;
     let log_p_x = sampled.p_x.log_prob(&for_every_class(&x, known, classes)?)?;
     let kl = sampled.latents.iter().map(Latent::log_ratio).collect::<Result<Vec<_>>>()?;
-    let priced = kl.iter().map(|kl| match config.free_bits_nats {
-        0.0 => Ok(kl.clone()),
-        free => kl.clamp(free, f64::INFINITY),
-    });
-    let bracket = log_p_x.add_scaled(-config.beta, &priced.collect::<Result<Vec<_>>>()?)?;
-    let bracket = sampled.with_log_p_class(bracket)?;
+    let log_weights = sampled.weighted(&log_p_x, &kl, config.beta, config.free_bits_nats)?;
 
-    let with_label = bracket.slice(0, 0, known)?.mean_all()?;
+    let with_label = log_weights.slice(0, 0, known)?.mean_all()?;
     let log_q = class_log_probs.slice(0, known, unknown)?;
     let q = log_q.exp()?;
-    let by_class = bracket.slice(0, known, unknown * classes)?.reshape([unknown, classes])?;
+    let by_class = log_weights.slice(0, known, unknown * classes)?.reshape([unknown, classes])?;
     let without_label = q.mul(&by_class.sub(&log_q)?)?.sum(1)?.mean_all()?;
     let classified = class_log_probs.slice(0, 0, known)?.mul(labelled.class)?.sum(1)?.mean_all()?;
     let share = config.labelled_share;

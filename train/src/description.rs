@@ -20,7 +20,7 @@ pub struct Saved {
     /// Steps of training.
     pub step: Option<u64>,
     /// The best bound on held-out images so far.
-    pub best_bound_nats: Option<f64>,
+    pub best_score: Option<f64>,
 }
 
 /// A model as text or JSON.
@@ -75,7 +75,7 @@ impl Description {
             "memory_bytes": self.memory.total(),
             "checkpoint": self.saved.as_ref().map(|saved| &saved.checkpoint),
             "step": self.saved.as_ref().and_then(|saved| saved.step),
-            "best_bound_nats": self.saved.as_ref().and_then(|saved| saved.best_bound_nats),
+            "best_score": self.saved.as_ref().and_then(|saved| saved.best_score),
         })
     }
 
@@ -92,9 +92,9 @@ impl Description {
             train.batch_size,
             self.config.family.warmup_epochs()
         );
-        if let Some(Saved { checkpoint, step, best_bound_nats, .. }) = &self.saved {
+        if let Some(Saved { checkpoint, step, best_score, .. }) = &self.saved {
             let step = step.map_or(String::new(), |step| format!(", step {step}"));
-            let best = best_bound_nats.map_or(String::new(), |nats| format!(", best held-out bound {nats:.2} nats"));
+            let best = best_score.map_or(String::new(), |score| format!(", best held-out score {score:.2}"));
             text += &format!("checkpoint: {}{step}{best}\n", checkpoint.display());
         }
         text += &self.latents();

@@ -10,30 +10,18 @@ use std::ops::Range;
 use rung_autograd::Tensor;
 use rung_autograd::ops::concat;
 use rung_autograd::rng::Phase;
-use rung_models::{Sampled, Statistics};
+use rung_models::{LatentModel, Sampled, Statistics};
 
 use crate::awake::Awake;
 use crate::error::{Error, Result};
 use crate::model::{DeviceImages, Model};
+use crate::tasks::Request;
 
 /// Rows computed at once unless a person says otherwise.
 pub const DEFAULT_ROWS: u32 = 1000;
 
 /// Tensors that `concat` joins at once.
 const JOINED_AT_ONCE: usize = 6;
-
-/// What to estimate.
-#[derive(Debug, Clone, Copy)]
-pub struct Request {
-    /// Importance samples an image, K.
-    pub importance_samples: usize,
-    /// Images to use, from the first.
-    pub images: usize,
-    /// Rows computed at once: images times samples.
-    pub rows: usize,
-    /// Seed of the samples.
-    pub seed: u64,
-}
 
 /// A mean over images and its standard error; shown as `-88.50 ± 0.12`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -87,12 +75,6 @@ impl Evaluation {
     }
 }
 
-/// The numbers with `digits` significant ones: what a file keeps of a divergence that is written for every unit and epoch.
-pub fn rounded(values: &[Vec<f64>], digits: usize) -> Vec<Vec<f64>> {
-    let round = |&value: &f64| format!("{value:.*e}", digits.saturating_sub(1)).parse().unwrap_or(value);
-    values.iter().map(|units| units.iter().map(round).collect()).collect()
-}
-
 /// A unit is active if its divergence exceeds this many nats (specification section 12).
 pub const ACTIVE_NATS: f64 = 0.01;
 
@@ -101,18 +83,19 @@ pub const ACTIVE_NATS: f64 = 0.01;
 /// # Errors
 /// If the device fails, or a bound is not a finite number.
 pub fn evaluate(
+    network: &dyn LatentModel,
     model: &Model,
     statistics: &Statistics,
     images: &DeviceImages,
     request: Request,
-    stop: impl Fn() -> bool,
+    stop: &dyn Fn() -> bool,
     mut progress: impl FnMut(usize, f64),
 ) -> Result<Option<Evaluation>> {
     let count = request.images.min(images.count());
     let _awake = Awake::on(model.store.device());
     // Buffers of a training step, and at the end those of the evaluation, have sizes that nothing else asks for.
     model.store.device().release_free();
-    let mut sums = Sums::new(model);
+    let mut sums = Sums::new(network);
     let (mut rows, mut start) = (request.rows, 0);
     while start < count {
         let samples_at_once = request.importance_samples.min(rows).max(1);
@@ -121,8 +104,8 @@ pub fn evaluate(
         let evaluated =
             images.range(start, size, 0).map_err(|error| Error::caused("gathering images", error)).and_then(|x| {
                 let labels = images.labels().map(|labels| &labels[part.clone()]);
-                let chunks = Chunks { model, statistics, images: part, x: &x, labels, seed: request.seed };
-                chunks.evaluate(request.importance_samples, samples_at_once, &stop)
+                let chunks = Chunks { network, model, statistics, images: part, x: &x, labels, seed: request.seed };
+                chunks.evaluate(request.importance_samples, samples_at_once, stop)
             });
         match evaluated {
             Ok(Some(batch)) => sums.add(batch, request.importance_samples),
@@ -148,6 +131,7 @@ pub fn evaluate(
 
 /// The samples of one batch of images, a chunk at a time.
 struct Chunks<'a> {
+    network: &'a dyn LatentModel,
     model: &'a Model,
     statistics: &'a Statistics,
     /// Which images they are.
@@ -159,20 +143,19 @@ struct Chunks<'a> {
 
 impl Chunks<'_> {
     /// The weights and the terms of all samples of each image. What doesn't depend on a sample is computed once.
-    fn evaluate(&self, samples: usize, at_once: usize, stop: &impl Fn() -> bool) -> Result<Option<Batch>> {
+    fn evaluate(&self, samples: usize, at_once: usize, stop: &dyn Fn() -> bool) -> Result<Option<Batch>> {
         let failed = |error| Error::caused("evaluating", error);
         let pass = |first_sample: usize| {
             self.model.image_pass(self.statistics, (self.seed, Phase::Evaluation), &self.images, first_sample)
         };
-        let upward = pass(0).and_then(|mut pass| self.model.network.upward(&mut pass, self.x)).map_err(failed)?;
-        let mut batch = Batch::new(self.model, self.images.len());
+        let upward = pass(0).and_then(|mut pass| self.network.upward(&mut pass, self.x)).map_err(failed)?;
+        let mut batch = Batch::new(self.network, self.images.len());
         for done in (0..samples).step_by(at_once) {
             if stop() {
                 return Ok(None);
             }
             let count = at_once.min(samples - done);
-            let sampled =
-                pass(done).and_then(|mut pass| self.model.network.sample_posterior(&mut pass, &upward, count));
+            let sampled = pass(done).and_then(|mut pass| self.network.sample_posterior(&mut pass, &upward, count));
             sampled.and_then(|sampled| batch.add(&sampled, self.x, count)).map_err(failed)?;
         }
         batch.classify(self.labels);
@@ -191,9 +174,9 @@ struct Batch {
 }
 
 impl Batch {
-    fn new(model: &Model, images: usize) -> Self {
+    fn new(network: &dyn LatentModel, images: usize) -> Self {
         let weights = vec![LogWeights::default(); images];
-        Self { weights, terms: TermSums::new(model), log_p_class: 0.0, class_probs: Vec::new(), wrong: None }
+        Self { weights, terms: TermSums::new(network), log_p_class: 0.0, class_probs: Vec::new(), wrong: None }
     }
 
     /// Adds `count` samples of each image. All that is read comes in one copy from the device.
@@ -320,8 +303,8 @@ struct TermSums {
 }
 
 impl TermSums {
-    fn new(model: &Model) -> Self {
-        let groups = model.network.groups();
+    fn new(network: &dyn LatentModel) -> Self {
+        let groups = network.groups();
         let zeros = vec![0.0; groups.len()];
         let kl_per_unit = groups.iter().map(|group| vec![0.0; group.units]).collect();
         Self { log_p_x: 0.0, kl: zeros.clone(), log_q: zeros, kl_per_unit }
@@ -344,8 +327,8 @@ struct Sums {
 }
 
 impl Sums {
-    fn new(model: &Model) -> Self {
-        Self { weights: Vec::new(), sum_of_bounds: 0.0, terms: TermSums::new(model), log_p_class: 0.0, wrong: None }
+    fn new(network: &dyn LatentModel) -> Self {
+        Self { weights: Vec::new(), sum_of_bounds: 0.0, terms: TermSums::new(network), log_p_class: 0.0, wrong: None }
     }
 
     fn add(&mut self, mut batch: Batch, importance_samples: usize) {
@@ -400,13 +383,6 @@ mod tests {
         let mut weights = LogWeights::default();
         chunks.iter().for_each(|chunk| weights.add(chunk));
         weights
-    }
-
-    #[test]
-    fn rounding_keeps_the_significant_digits() {
-        let rounded = rounded(&[vec![0.012_345_6, 12.345_6], vec![-0.0, f64::NAN]], 3);
-        assert_eq!(rounded[0], [0.0123, 12.3]);
-        assert!(rounded[1][0] == 0.0 && rounded[1][1].is_nan());
     }
 
     /// Specification section 17: log-mean-exp(−90, −88.5, −93) = −89.388158, softmax 0.180784, 0.810216, 0.009001.
@@ -470,16 +446,17 @@ mod tests {
         let dataset = rung_datasets::open("glyphs", ".".as_ref(), &options).unwrap();
         let images = DeviceImages::new(&dataset, Split::Test, 0, &config.data, 1, &device, DType::F64).unwrap();
         let model = Model::new(&config, images.shape(), &device, DType::F64).unwrap();
+        let network = model.latent().unwrap();
         let request = Request { importance_samples: 6, images: 5, rows: 30, seed: 3 };
         let with = |rows: usize| {
-            evaluate(&model, &model.statistics, &images, Request { rows, ..request }, || false, |_, _| ())
+            evaluate(network, &model, &model.statistics, &images, Request { rows, ..request }, &|| false, |_, _| ())
                 .unwrap()
                 .unwrap()
         };
         let all_at_once = with(30);
         let mut pass = model.image_pass(&model.statistics, (3, Phase::Evaluation), &(0..5), 0).unwrap();
         let objective = ObjectiveConfig { importance_samples: 6, ..ObjectiveConfig::default() };
-        let expected = bound(&*model.network, &mut pass, &images.range(0, 5, 0).unwrap(), &objective).unwrap();
+        let expected = bound(model.latent().unwrap(), &mut pass, &images.range(0, 5, 0).unwrap(), &objective).unwrap();
         assert!((all_at_once.bound_k.mean + expected.loss.to_scalar().unwrap()).abs() < 1e-9);
         assert!((all_at_once.log_p_x - expected.log_p_x.to_scalar().unwrap()).abs() < 1e-9);
         assert!((all_at_once.kl[1] - expected.kl[1].to_scalar().unwrap()).abs() < 1e-9);
@@ -490,7 +467,7 @@ mod tests {
             assert_eq!(chunked.images, 5);
             assert_same(&chunked, &all_at_once);
         }
-        let stopped = evaluate(&model, &model.statistics, &images, request, || true, |_, _| ()).unwrap();
+        let stopped = evaluate(network, &model, &model.statistics, &images, request, &|| true, |_, _| ()).unwrap();
         assert!(stopped.is_none());
     }
 }

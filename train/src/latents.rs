@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use rung_autograd::rng::Phase;
-use rung_models::{Group, Latent, Statistics};
+use rung_models::{Group, Latent, LatentModel, Statistics};
 
 use crate::chunks::in_chunks;
 use crate::error::{Context, Result};
@@ -39,9 +39,10 @@ pub fn encode(
     mut progress: impl FnMut(usize),
 ) -> Result<Option<Vec<LayerLatents>>> {
     let layer = |group: &Group| LayerLatents { units: group.units, ..LayerLatents::default() };
-    let mut layers: Vec<LayerLatents> = model.network.groups().iter().map(layer).collect();
+    let network = model.latent()?;
+    let mut layers: Vec<LayerLatents> = network.groups().iter().map(layer).collect();
     let all_done = in_chunks(count, BATCH, stop, |part| {
-        let batch = batch(model, statistics, images, part.clone(), seed).context("encoding images")?;
+        let batch = batch((network, model), statistics, images, part.clone(), seed).context("encoding images")?;
         for (layer, [z, mean, variance]) in layers.iter_mut().zip(batch) {
             layer.z.extend(z);
             layer.mean.extend(mean);
@@ -55,7 +56,7 @@ pub fn encode(
 
 /// Sample, mean and variance of each layer for some images, [images, units].
 fn batch(
-    model: &Model,
+    (network, model): (&dyn LatentModel, &Model),
     statistics: &Statistics,
     images: &DeviceImages,
     part: Range<usize>,
@@ -63,7 +64,7 @@ fn batch(
 ) -> rung_autograd::Result<Vec<[Vec<f32>; 3]>> {
     let x = images.range(part.start, part.len(), 0)?;
     let mut pass = model.image_pass(statistics, (seed, Phase::Encoding), &part, 0)?;
-    let sampled = model.network.infer(&mut pass, &x, 1)?;
+    let sampled = network.infer(&mut pass, &x, 1)?;
     let read = |latent: &Latent| Ok([latent.z.to_f32()?, latent.q.mean.to_f32()?, latent.q.variance.to_f32()?]);
     sampled.latents.iter().map(read).collect()
 }

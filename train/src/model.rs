@@ -17,9 +17,9 @@ use rung_models::{Group, LatentModel, Mode, Pass, Statistics, StatisticsList, in
 
 use crate::checkpoint::CheckpointData;
 use crate::config::Config;
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::evaluation::DEFAULT_ROWS;
-use crate::tasks::Family;
+use crate::tasks::{Family, Request, Scores, Task};
 
 /// Metadata key of the shape of an image, channels x height x width.
 pub const IMAGE_SHAPE: &str = "image_shape";
@@ -43,8 +43,8 @@ pub struct Model {
     pub family: Family,
     /// The shape of its images.
     pub shape: ImageShape,
-    /// The networks.
-    pub network: Box<dyn LatentModel>,
+    /// What is trained: the networks and their loss.
+    pub task: Box<dyn Task>,
     /// Their parameters and gradients.
     pub store: ParameterStore,
     /// The running statistics of batch normalisation.
@@ -59,11 +59,11 @@ impl Model {
     pub fn new(config: &Config, shape: ImageShape, device: &Device, dtype: DType) -> Result<Self> {
         let family = config.family.clone();
         let (mut parameters, mut statistics) = (ParameterList::new(), StatisticsList::default());
-        let network = family.build(shape, &mut parameters, &mut statistics)?;
+        let task = family.task(shape, &mut parameters, &mut statistics)?;
         let address = Address::new(config.train.seed, Stream::InitialValue.first(), 0);
         let store = parameters.build(device, dtype, address).context("allocating the parameters")?;
         let statistics = statistics.build(device, dtype).context("allocating the statistics")?;
-        Ok(Self { family, shape, network, store, statistics })
+        Ok(Self { family, shape, task, store, statistics })
     }
 
     /// Sets the scale of the layers that have data-dependent initialisation from the first batch of the training, or the first 64 images
@@ -83,7 +83,9 @@ impl Model {
         let batch = &order[..images_seen.min(count)];
         let indices = Tensor::from_u32(self.store.device(), batch, [batch.len()]).context(doing)?;
         let x = images.batch(&indices, 1).context(doing)?;
-        initialise(&*self.network, &mut self.store, &x, initial_sigma, config.train.seed).context(doing)?;
+        let Self { task, store, .. } = self;
+        let Some(network) = task.latent() else { return Ok(()) };
+        initialise(network, store, &x, initial_sigma, config.train.seed).context(doing)?;
         Ok(())
     }
 
@@ -96,6 +98,31 @@ impl Model {
     /// that the largest feature maps of stages stay below some 8 MB each.
     pub fn rows_at_once(&self) -> usize {
         (LARGEST_MAP / self.family.largest_map(self.shape)).clamp(1, DEFAULT_ROWS as usize)
+    }
+
+    /// The model as one of latent variables.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn latent(&self) -> Result<&dyn LatentModel> {
+        self.task.latent().ok_or_else(|| {
+            Error::new(format!("a {} has no latent variables", self.family.name()))
+                .with_advice("rung evaluate and rung report work for every run")
+        })
+    }
+
+    /// The scores of images, without a word on the way.
+    ///
+    /// # Errors
+    /// As [`Task::evaluate`].
+    pub fn evaluate(
+        &self,
+        statistics: &Statistics,
+        images: &DeviceImages,
+        request: Request,
+    ) -> Result<Box<dyn Scores>> {
+        let scores = self.task.evaluate(self, statistics, images, request, &|| false, &mut |_, _| ())?;
+        scores.ok_or_else(|| Error::new("bug: an evaluation without interruption gave nothing; please report it"))
     }
 
     /// Such a pass through some images of a part of the data set, which begins with their sample `first_sample`. Its noise is addressed by
@@ -127,7 +154,7 @@ impl Model {
 /// If the configuration makes no model.
 pub fn parameter_list(config: &Config, shape: ImageShape) -> Result<ParameterList> {
     let mut parameters = ParameterList::new();
-    config.family.build(shape, &mut parameters, &mut StatisticsList::default())?;
+    config.family.task(shape, &mut parameters, &mut StatisticsList::default())?;
     Ok(parameters)
 }
 
@@ -136,7 +163,8 @@ pub fn parameter_list(config: &Config, shape: ImageShape) -> Result<ParameterLis
 /// # Errors
 /// If the configuration makes no model.
 pub fn groups(config: &Config, shape: ImageShape) -> Result<Vec<Group>> {
-    Ok(config.family.build(shape, &mut ParameterList::new(), &mut StatisticsList::default())?.groups())
+    let task = config.family.task(shape, &mut ParameterList::new(), &mut StatisticsList::default())?;
+    Ok(task.latent().map_or_else(Vec::new, LatentModel::groups))
 }
 
 /// `3x32x32`.

@@ -39,7 +39,7 @@ pub fn samples(
     | LatentSource::SharedAbove { layer, .. }
     | LatentSource::Given { layer, .. }) = *source;
     let mut pass = model.frozen_pass(statistics, seed, Phase::Sample.nth(layer).context(doing)?);
-    let p_x = model.network.generate(&mut pass, source).context(doing)?;
+    let p_x = model.latent()?.generate(&mut pass, source).context(doing)?;
     let pixels = match drawing {
         Drawing::Mean => p_x.mean(),
         Drawing::Sample => p_x.sample(Address::new(seed, Stream::DrawnPixel.first(), Phase::Sample.first())),
@@ -61,7 +61,7 @@ pub fn reconstructions(
     let doing = "reconstructing images";
     let x = data.range(0, count, 0).context(doing)?;
     let mut pass = model.image_pass(statistics, (seed, Phase::Reconstruction), &(0..count), 0).context(doing)?;
-    let sampled = model.network.infer(&mut pass, &x, 1).context(doing)?;
+    let sampled = model.latent()?.infer(&mut pass, &x, 1).context(doing)?;
     let reconstructions = images(&sampled.p_x.mean().context(doing)?, data.shape())?;
     images(&data.intensities(0, count).context(doing)?, data.shape())?.side_by_side(&reconstructions)
 }

@@ -30,15 +30,26 @@ impl Measure {
     /// What the bounds of a configuration's model are for pixels of these values.
     #[must_use]
     pub fn of(config: &Config, values: ValueRange) -> Self {
+        Self::with(config.family.pixels().0, config.data.binarisation, config.data.dequantisation, values)
+    }
+
+    /// What they are for pixels of these values after this treatment, to a model of such pixels.
+    #[must_use]
+    pub fn with(
+        pixels: Pixels,
+        binarisation: Binarisation,
+        dequantisation: Dequantisation,
+        values: ValueRange,
+    ) -> Self {
         let is_discrete = matches!(values, ValueRange::Binary | ValueRange::Bytes);
-        match config.family.pixels().0 {
-            Pixels::Levels => Self::Probability,
-            Pixels::Binary => match (values, config.data.binarisation) {
+        match pixels {
+            Pixels::Levels | Pixels::Any => Self::Probability,
+            Pixels::Binary => match (values, binarisation) {
                 (ValueRange::Binary, _) => Self::Probability,
                 (_, Binarisation::None) => Self::CrossEntropy,
                 _ => Self::Probability,
             },
-            Pixels::Real => match config.data.dequantisation {
+            Pixels::Real => match dequantisation {
                 _ if !is_discrete => Self::Density,
                 Dequantisation::None => Self::UnboundedDensity,
                 Dequantisation::Once | Dequantisation::EveryEpoch => Self::Probability,
@@ -68,17 +79,21 @@ impl Measure {
 pub fn binarisation(config: &Config) -> Binarisation {
     match (config.data.binarisation, config.family.pixels().0) {
         (Binarisation::Auto, Pixels::Binary) => Binarisation::Dynamic,
-        (Binarisation::Auto, Pixels::Real | Pixels::Levels) => Binarisation::None,
+        (Binarisation::Auto, Pixels::Real | Pixels::Levels | Pixels::Any) => Binarisation::None,
         (chosen, _) => chosen,
     }
 }
 
-/// Decides what a configuration leaves open about its data set: `data.binarisation = auto`, and with it the observation model of colour images.
+/// Decides what a configuration leaves open about its data set: how many classes there are, and `data.binarisation = auto`, and with
+/// it the observation model of colour images.
 /// Gives what was decided that a user may not expect.
 ///
 /// # Errors
 /// If there is no clear choice; the settings to choose by are named.
 pub fn settle(config: &mut Config, record: &DataRecord) -> Result<Option<String>> {
+    if !record.class_names.is_empty() {
+        config.family.settle_classes(record.class_names.len());
+    }
     if config.data.binarisation != Binarisation::Auto {
         return Ok(None);
     }
@@ -129,7 +144,7 @@ pub fn explain(config: &Config, name: &str, shape: ImageShape, values: ValueRang
                 "save the images as whole numbers from 0 to 255, or choose --set model.observation=gaussian (for a family of dense layers)",
             );
         }
-        Pixels::Binary if values != ValueRange::Binary => {
+        Pixels::Binary | Pixels::Any if values != ValueRange::Binary => {
             let what = if shape.channels > 1 { "each colour of a pixel" } else { "each pixel" };
             lines.extend(match data.binarisation {
                 Binarisation::Auto | Binarisation::Dynamic => Some(format!(
@@ -156,7 +171,7 @@ pub fn explain(config: &Config, name: &str, shape: ImageShape, values: ValueRang
                 words(wanted)
             )),
         }),
-        Pixels::Binary | Pixels::Levels => {}
+        Pixels::Binary | Pixels::Levels | Pixels::Any => {}
     }
     if !values.is_intensity() {
         lines.push("pictures show the values from 0 (black) to 1 (white) and cut the others off".into());

@@ -201,7 +201,7 @@ fn a_model_learns_classes_from_labels() {
     assert_cut_at_will(&path);
     let metrics = fs::read_to_string(folder.path().join("run/metrics.jsonl")).unwrap();
     assert!(json(metrics.lines().last().unwrap())["held_out_error_rate"].as_f64().is_some_and(|error| error < 0.5));
-    assert!(json(metrics.lines().next().unwrap())["glance_error_rate"].as_f64().is_some_and(|error| error < 1.0));
+    assert!(json(metrics.lines().next().unwrap())["quick_error_rate"].as_f64().is_some_and(|error| error < 1.0));
     let text = says(&["evaluate", &path, "--importance-samples", "1"]);
     assert!(text.contains("classification error: "), "{text}");
     says(&["sample", &path, "--count", "4", "--out", &folder.path().join("samples.png").display().to_string()]);

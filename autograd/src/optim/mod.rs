@@ -3,13 +3,13 @@
 //! All parameters of a model lie in one flat buffer, their gradients in a second, and each moment of an optimiser in one more of the
 //! same length. A step is therefore one pass (one kernel launch) whatever the number of parameters, and allocates nothing.
 //!
-//! [`Optimiser`] is the trait; [`Adam`], [`Adamax`] and [`Sgd`] implement it. [`clip_gradients`] goes between backward and the step
+//! [`minimise`] is one step of training, from a recorded loss to moved parameters. [`Optimiser`] is the trait; [`Adam`], [`Adamax`] and [`Sgd`] implement it. [`clip_gradients`] goes between backward and the step
 //! ([`Optimiser::step_clipped`] does both), a [`Schedule`] gives the learning rate of an epoch, and a [`ParameterAverage`] follows the
 //! parameters for evaluation. `state.rs` holds the moments, which a checkpoint saves and restores.
 //!
 //! # Example
 //! ```
-//! use rung_autograd::optim::{Adam, AdamOptions, Optimiser};
+//! use rung_autograd::optim::{Adam, AdamOptions, StepSize, minimise};
 //! use rung_autograd::rng::Address;
 //! use rung_autograd::{DType, Device, Initialiser, ParameterList, Tape};
 //!
@@ -19,11 +19,8 @@
 //! let mut adam = Adam::new(&store, AdamOptions::default())?;
 //! let tape = Tape::new();
 //! for _ in 0..400 {
-//!     store.clear_gradients();
 //!     let loss = store.tensor(x, Some(&tape)).square()?.sum_all()?;
-//!     tape.backward_into(&[&loss], &mut store)?;
-//!     drop(loss);
-//!     adam.step(&mut store, 0.01)?;
+//!     minimise(&loss, &tape, &mut store, &mut adam, &StepSize::unlimited(0.01))?;
 //! }
 //! assert!(store.tensor(x, None).to_f64()?.iter().all(|value| value.abs() < 1e-3));
 //! # Ok::<(), rung_autograd::Error>(())
@@ -33,6 +30,7 @@ mod adam;
 mod adamax;
 mod average;
 mod clip;
+mod minimise;
 mod schedule;
 mod sgd;
 mod state;
@@ -43,6 +41,7 @@ pub use adam::{Adam, AdamOptions};
 pub use adamax::{Adamax, AdamaxOptions};
 pub use average::ParameterAverage;
 pub use clip::clip_gradients;
+pub use minimise::{StepSize, minimise};
 pub use schedule::Schedule;
 pub use sgd::Sgd;
 pub use state::OptimiserState;

@@ -58,7 +58,7 @@ pub fn bounds(
     stop: impl Fn() -> bool,
     mut progress: impl FnMut(usize),
 ) -> Result<Option<ImageBounds>> {
-    let depth = loaded.model.network.depth();
+    let depth = loaded.model.latent()?.depth();
     let mut by_layer = vec![Vec::new(); depth];
     let all_done = in_chunks(request.images, request.rows / request.importance_samples, stop, |part| {
         let batch = batch(loaded, images, request, &part)?;
@@ -86,11 +86,12 @@ fn batch(
     let doing = "scoring images";
     let (model, k_samples) = (&loaded.model, request.importance_samples);
     let x = images.range(part.start, part.len(), 0).context(doing)?;
+    let network = model.latent()?;
     let of_layer = |skipped: usize| {
         let mut pass = model.image_pass(&loaded.statistics, (request.seed, Phase::Anomaly), part, 0)?;
-        let upward = model.network.upward(&mut pass, &x)?;
-        let sampled = model.network.sample_above(&mut pass, &upward, k_samples, skipped)?;
+        let upward = network.upward(&mut pass, &x)?;
+        let sampled = network.sample_above(&mut pass, &upward, k_samples, skipped)?;
         importance_bound(&sampled.log_weights(&x)?, k_samples)?.to_f64()
     };
-    (0..model.network.depth()).map(|skipped| of_layer(skipped).context(doing)).collect()
+    (0..network.depth()).map(|skipped| of_layer(skipped).context(doing)).collect()
 }

@@ -4,9 +4,9 @@ use rung_autograd::Device;
 use serde_json::json;
 
 use super::{Subject, Timing, Workload, profile, timed_ms};
-use crate::error::{Error, Result};
-use crate::evaluation::{Request, evaluate};
+use crate::error::Result;
 use crate::progress::Console;
+use crate::tasks::Request;
 
 /// Evaluations that are timed, after one that isn't.
 const RUNS: usize = 5;
@@ -38,12 +38,10 @@ impl Evaluations {
         Ok(Self { workload, request })
     }
 
-    /// Evaluates all images once; the bound.
+    /// Evaluates all images once; the score.
     pub(super) fn run(&self) -> Result<f64> {
         let model = &self.workload.trainer.model;
-        let evaluation = evaluate(model, &model.statistics, &self.workload.images, self.request, || false, |_, _| ())?;
-        let stopped = || Error::new("bug: an evaluation stopped by itself; please report it");
-        Ok(evaluation.ok_or_else(stopped)?.bound_k.mean)
+        Ok(model.evaluate(&model.statistics, &self.workload.images, self.request)?.value())
     }
 
     /// Weights of the model.

@@ -60,7 +60,7 @@ pub fn run(subject: &Subject, device: &Device, console: &Console) -> Result<()> 
         data: shape.values(),
         hidden: match &config.family {
             Family::Hierarchy(hierarchy) => hierarchy.model.hidden_sizes.iter().copied().max().unwrap_or(1),
-            Family::Biva(_) => 1,
+            _ => 1,
         },
         latent: groups(config, shape)?.first().map_or(1, |group| group.units),
         parameters: list.element_count(),

@@ -3,13 +3,14 @@
 use rung_autograd::rng::{Address, Stream};
 use rung_autograd::{DType, Device, Tensor};
 use rung_datasets::batch::shuffled;
-use rung_datasets::{Binarisation, DataRecord, Dataset, ImageShape, Images, Pixels, Split};
+use rung_datasets::{Binarisation, DataRecord, Dataset, ImageShape, Images, Labels, Pixels, Split};
 
 use crate::config::{self, Config};
 use crate::error::{Context, Error, Result};
 use crate::model::{DeviceImages, Model, published_shape};
 use crate::tasks;
-use crate::training::{LabelledImages, Terms, Trainer};
+use crate::tasks::At;
+use crate::training::{Terms, Trainer};
 use crate::treatment;
 
 /// Images that an epoch has; more if a batch needs more.
@@ -37,7 +38,6 @@ pub struct Workload {
     /// What it is trained on.
     pub images: DeviceImages,
     terms: Terms,
-    labelled: Option<LabelledImages>,
     order: Tensor,
     batch: usize,
     seed: u64,
@@ -67,13 +67,10 @@ impl Workload {
         )?;
         let mut model = Model::new(config, images.shape(), device, DType::F32)?;
         model.initialise(&images, config)?;
-        let terms = Terms::new(device, DType::F32, model.network.groups().len())?;
+        model.task.prepare(&images, seed, batch)?;
+        let terms = Terms::new(device, DType::F32, model.task.terms().len())?;
         let order = order(device, seed, 1, images.count())?;
-        // Of these images any may be of any class.
-        let classes = config.family.labels().map_or(1, |labels| labels.classes) as u32;
-        let labels: Vec<u32> = (0..images.count() as u32).map(|index| index % classes).collect();
-        let labelled = LabelledImages::choose(Some(&labels), config, DType::F32)?;
-        Ok(Self { trainer: Trainer::new(model, config)?, images, terms, labelled, order, batch, seed, step: 0 })
+        Ok(Self { trainer: Trainer::new(model, config)?, images, terms, order, batch, seed, step: 0 })
     }
 
     /// One step as training does it: gathers and binarises a batch, moves the parameters, sums the terms; and waits until it is done. The loss
@@ -87,15 +84,14 @@ impl Workload {
         if index == 0 {
             self.order = order(self.trainer.model.store.device(), self.seed, epoch, self.images.count())?;
         }
-        let doing = "gathering a batch";
-        let indices = self.order.slice(0, index as usize * self.batch, self.batch).context(doing)?;
-        let x = self.images.batch(&indices, epoch).context(doing)?;
-        let labelled = self.labelled.as_ref().map(|labelled| labelled.batch(&self.images, epoch, self.step));
-        let bound = self.trainer.step(&x, labelled.transpose()?.as_ref(), epoch, self.step)?;
-        self.terms.add(&bound)?;
+        let indices = self.order.slice(0, index as usize * self.batch, self.batch).context("gathering a batch")?;
+        let at = At { epoch, step: self.step };
+        let batch = self.trainer.model.task.batch(&self.images, &indices, at)?;
+        let loss = self.trainer.step(&batch, at)?;
+        self.terms.add(&loss.terms)?;
         self.step += 1;
         self.trainer.model.store.device().finish().context("waiting for the device")?;
-        Ok(bound.loss)
+        Ok(loss.loss)
     }
 
     /// Numbers in all parameters.
@@ -128,13 +124,18 @@ fn random_images(config: &Config, shape: ImageShape, count: usize, device: &Devi
     let mut pixels: Vec<u8> =
         (0..values.div_ceil(4) as u32).flat_map(|block| address.words(block)).map(pixel).collect();
     pixels.truncate(values);
-    let dataset = dataset(shape, pixels).map_err(Error::from_source)?;
+    // Of these images any may be of any class.
+    let classes = config.family.labels().map_or(1, |labels| labels.classes) as u32;
+    let labels = (0..count as u32).map(|index| index % classes).collect();
+    let class_names = (0..classes).map(|class| class.to_string()).collect();
+    let dataset = dataset(shape, pixels, Labels { values: labels, class_names }).map_err(Error::from_source)?;
     let mut config = config.clone();
     treatment::settle(&mut config, &DataRecord::of(&dataset))?;
     DeviceImages::new(&dataset, Split::Train, count, &config.data, config.train.seed, device, DType::F32)
 }
 
-fn dataset(shape: ImageShape, pixels: Vec<u8>) -> rung_datasets::Result<Dataset> {
+fn dataset(shape: ImageShape, pixels: Vec<u8>, labels: Labels) -> rung_datasets::Result<Dataset> {
     let one = Images::new(shape, Pixels::U8(pixels[..shape.values()].to_vec()), None)?;
-    Dataset::new("random pixels", Images::new(shape, Pixels::U8(pixels), None)?, one, Binarisation::PerEpoch)
+    let train = Images::new(shape, Pixels::U8(pixels), Some(labels))?;
+    Dataset::new("random pixels", train, one, Binarisation::PerEpoch)
 }

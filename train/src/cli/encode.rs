@@ -59,7 +59,7 @@ pub fn run(arguments: &EncodeArgs, console: &Console) -> Result<()> {
         )?;
         drop(progress);
         let layers = layers.ok_or_else(|| Error::interrupted("stopped as asked; nothing was written"))?;
-        write(&path, &loaded.model.network.groups(), &layers, images.labels(), count, console)
+        write(&path, &loaded.model.latent()?.groups(), &layers, images.labels(), count, console)
     })
 }
 

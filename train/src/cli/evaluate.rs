@@ -4,11 +4,11 @@ use clap::Args;
 
 use super::shared::{ImagesArgs, RunArgs};
 use crate::error::Result;
-use crate::evaluation::Request;
 use crate::interrupt::Interrupt;
 use crate::loaded::with_images;
 use crate::measurement::measure;
 use crate::progress::Console;
+use crate::tasks::Request;
 
 /// Measure the bound of a trained model on held-out images.
 #[derive(Debug, Args)]

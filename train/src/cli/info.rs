@@ -16,6 +16,7 @@ use crate::model::{Model, parameter_list, published_shape};
 use crate::presets::{self, summary};
 use crate::progress::Console;
 use crate::run_dir::RunDir;
+use crate::training::best_score;
 
 /// Describe a preset or a run: layers, shapes, parameters, memory.
 #[derive(Debug, Args)]
@@ -80,11 +81,10 @@ fn of_run(path: &Path, console: &Console) -> Result<(Config, ImageShape, Option<
         }
     };
     loaded.warnings.iter().for_each(|warning| console.warn(warning));
-    let number = |key: &str| loaded.data.metadata.get(key).cloned();
     let saved = Saved {
         checkpoint: loaded.path.clone(),
-        step: number("step").and_then(|text| text.parse().ok()),
-        best_bound_nats: number("best_bound_nats").and_then(|text| text.parse().ok()),
+        step: loaded.data.metadata.get("step").and_then(|text| text.parse().ok()),
+        best_score: best_score(&loaded.data),
     };
     let shape = Model::shape_in(&loaded.data).map_or_else(|| image_shape(&run, &config), Ok)?;
     Ok((config, shape, Some(saved)))

@@ -9,7 +9,7 @@ use super::train::TrainArgs;
 use super::train_run;
 use crate::atomic_file;
 use crate::error::{Context, Error, Result};
-use crate::evaluation::{DEFAULT_ROWS, Request};
+use crate::evaluation::DEFAULT_ROWS;
 use crate::interrupt::Interrupt;
 use crate::loaded::with_images;
 use crate::machine::with_device;
@@ -20,6 +20,7 @@ use crate::reproduce::experiments::{self, Quantity};
 use crate::reproduce::plan::Wishes;
 use crate::reproduce::table::{Row, Table};
 use crate::reproduce::{Experiment, Plan, Planned, Stage};
+use crate::tasks::Request;
 
 /// Importance samples of the paper's bounds.
 const PAPER_SAMPLES: u32 = 5000;

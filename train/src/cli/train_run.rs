@@ -4,23 +4,21 @@ use std::path::{Path, PathBuf};
 
 use rung_autograd::{DType, Device};
 use rung_datasets::{DataRecord, Split};
-use rung_models::Group;
 
 use super::data_source;
 use super::train::TrainArgs;
 use crate::checkpoint::{CheckpointData, Checkpoints};
 use crate::config::{Change, Config, TrainConfig};
 use crate::error::{Context, Error, Result};
-use crate::evaluation::Evaluation;
-use crate::groups::named;
 use crate::interrupt::Interrupt;
 use crate::machine::{cpu_memory_limit, with_device};
 use crate::memory::{self, Memory};
 use crate::model::{DeviceImages, Model};
 use crate::progress::Console;
 use crate::run_dir::{RunDir, RunLock};
+use crate::tasks::{Score, Scores};
 use crate::training::{Ending, Outcome, Prepared, Training, TrainingImages};
-use crate::treatment::{self, Measure};
+use crate::treatment;
 
 /// Trains, or goes on with a run.
 ///
@@ -49,10 +47,8 @@ fn finish(job: Job, interrupt: &Interrupt, console: &Console) -> Result<Finished
 struct Finished {
     run: RunDir,
     split: Split,
-    groups: Vec<Group>,
-    evaluation: Evaluation,
+    scores: Box<dyn Scores>,
     has_report: bool,
-    measure: Measure,
 }
 
 /// What is to be trained, and where it is kept.
@@ -145,16 +141,14 @@ fn train(job: Job, device: &Device, interrupt: &Interrupt, console: &Console) ->
     let model = Model::new(config, images.train.shape(), device, DType::F32)?;
     let Begun { run, _lock, prepared, changes } = place.prepare(config, model, &images, console)?;
     announce(config, &run, &prepared.trainer.model, &images, device, console);
-    let groups = prepared.trainer.model.network.groups();
     let mut training = Training::open(config, &run, console, &images, prepared, &changes)?;
     if training.run(interrupt).map_err(|error| with_what_is_kept(error, &run))? == Outcome::Interrupted {
         return Err(Error::interrupted(format!("stopped as asked; the work is kept in {}", run.path().display()))
             .with_advice(format!("go on with: rung train --resume {}", run.path().display())));
     }
-    let Ending { evaluation, has_report } = training.finish()?;
+    let Ending { scores, has_report } = training.finish()?;
     drop(training);
-    let measure = Measure::of(config, images.record.values);
-    Ok(Finished { run, split: images.held_out_split, groups, evaluation, has_report, measure })
+    Ok(Finished { run, split: images.held_out_split, scores, has_report })
 }
 
 /// Training images below which the statistics of batch normalisation over all of them are refused, and below which they are doubted.
@@ -245,11 +239,10 @@ fn checkpoint_of(path: &str) -> Result<CheckpointData> {
 
 /// What will happen, before it does.
 fn announce(config: &Config, run: &RunDir, model: &Model, images: &TrainingImages, device: &Device, console: &Console) {
-    let groups = model.network.groups();
-    let units = named(&groups, groups.iter().map(|group| group.units));
+    let [sizes, protocol] = model.task.announcement();
     let family = config.family.name();
     let parameters = model.store.element_count();
-    console.info(&format!("model: {family}, latent units {units}, {parameters} parameters"));
+    console.info(&format!("model: {family}, {sizes}, {parameters} parameters"));
     let TrainingImages { train, held_out, held_out_split, .. } = images;
     let (name, held_out) = (&config.data.name, held_out.count());
     console.info(&format!(
@@ -259,37 +252,30 @@ fn announce(config: &Config, run: &RunDir, model: &Model, images: &TrainingImage
         train.values()
     ));
     let TrainConfig { epochs, batch_size, .. } = &config.train;
-    let warmup_epochs = config.family.warmup_epochs();
-    console.info(&format!("training: {epochs} epochs of batches of {batch_size}, warm-up over {warmup_epochs} epochs"));
-    console.info(&chosen_by(*held_out_split));
+    console.info(&format!("training: {epochs} epochs of batches of {batch_size}, {protocol}"));
+    console.info(&chosen_by(*held_out_split, model.task.score()));
     console.info(&format!("device: {}", device.description()));
     console.info(&format!("run: {}", run.path().display()));
 }
 
-/// What the best checkpoint is chosen by, and what that means for its bound.
-fn chosen_by(held_out_split: Split) -> String {
+/// What the best checkpoint is chosen by, and what that means for its score.
+fn chosen_by(held_out_split: Split, score: Score) -> String {
+    let name = score.name;
     let flattered = match held_out_split {
-        Split::Test => {
-            ", so its test bound flatters it; --set data.validation_images=N keeps N training images aside to choose by"
-        }
-        _ => "",
+        Split::Test => format!(
+            ", so its test {name} flatters it; --set data.validation_images=N keeps N training images aside to choose by"
+        ),
+        _ => String::new(),
     };
-    format!("checkpoints/best: chosen by the bound of the {held_out_split} images{flattered}")
+    format!("checkpoints/best: chosen by the {name} of the {held_out_split} images{flattered}")
 }
 
 /// The result, on standard output.
 fn report(finished: &Finished, console: &Console) -> Result<()> {
-    let Finished { run, split, groups, evaluation, has_report, measure } = finished;
-    let (bound, count) = (evaluation.bound_1, evaluation.images);
-    // What is no likelihood is not called its bound.
-    let (name, why) = match measure.why_no_likelihood() {
-        None => ("bound", String::new()),
-        Some(why) => ("score", format!(" ({why})")),
-    };
-    console.result(&format!("{split} {name} L_1: {bound} nats per image, {count} images{why}"))?;
-    let kl = named(groups, evaluation.kl.iter().map(|kl| format!("{kl:.2}")));
-    console.result(&format!("KL in nats: {kl}"))?;
-    console.result(&format!("active units: {}", named(groups, evaluation.active_units())))?;
+    let Finished { run, split, scores, has_report } = finished;
+    for line in scores.conclusion(&split.to_string()) {
+        console.result(&line)?;
+    }
     console.result(&format!("pictures: {}", run.pictures().display()))?;
     if *has_report {
         console.result(&format!("report: {}", run.report().display()))?;

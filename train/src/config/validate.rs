@@ -44,7 +44,8 @@ impl Config {
         rule(data.image_size <= 1024, "data.image_size", data.image_size, size_rule)?;
         let (pixels, observation) = self.family.pixels();
         rule(
-            pixels == Pixels::Binary || matches!(data.binarisation, Binarisation::None | Binarisation::Auto),
+            matches!(pixels, Pixels::Binary | Pixels::Any)
+                || matches!(data.binarisation, Binarisation::None | Binarisation::Auto),
             "data.binarisation",
             format!("{:?}", data.binarisation).to_lowercase(),
             &format!("must be none when model.observation is {observation}, which models grey values"),

@@ -7,6 +7,8 @@ use rung_datasets::{Binarisation, Dataset, ImageShape, Images, Pixels, Split, Va
 
 use crate::config::{self, DataConfig, Dequantisation};
 use crate::error::{Context, Error, Result};
+use crate::tasks;
+use crate::treatment::Measure;
 
 /// One split of a data set on a device. Batches are gathered, and binarised or dequantised, where they lie.
 #[derive(Debug)]
@@ -21,6 +23,8 @@ pub struct DeviceImages {
     values: ValueRange,
     split: Split,
     treatment: Treatment,
+    /// What the configuration asks to be done to pixels.
+    asked: (config::Binarisation, Dequantisation),
     seed: u64,
     dtype: DType,
 }
@@ -55,6 +59,7 @@ impl DeviceImages {
         let all = images.count();
         let count = if count == 0 { all } else { count.min(all) };
         let treatment = Treatment::new(config, images, dataset.scale);
+        let asked = (config.binarisation, config.dequantisation);
         let (shape, used) = (images.shape(), count * images.values_per_image());
         let values = shape.values();
         let all_equal = match images.pixels() {
@@ -77,6 +82,7 @@ impl DeviceImages {
             values: dataset.values,
             split,
             treatment,
+            asked,
             seed,
             dtype,
         })
@@ -111,6 +117,11 @@ impl DeviceImages {
         Ok(few.chunks_exact(values).all(|image| *image == few[..values]))
     }
 
+    /// The type of the numbers that a model sees.
+    pub const fn dtype(&self) -> DType {
+        self.dtype
+    }
+
     /// Where they lie.
     pub fn device(&self) -> &Device {
         self.pixels.device()
@@ -124,6 +135,11 @@ impl DeviceImages {
     /// What the values of the data set are.
     pub const fn values(&self) -> ValueRange {
         self.values
+    }
+
+    /// What log p(x) of these images is a logarithm of, for a model of such pixels.
+    pub fn measure(&self, pixels: tasks::Pixels) -> Measure {
+        Measure::with(pixels, self.asked.0, self.asked.1, self.values)
     }
 
     /// Which part of the data set they are.

@@ -90,8 +90,8 @@ mod tests {
             let list =
                 crate::model::parameter_list(&config, crate::model::published_shape(&config.data).unwrap()).unwrap();
             assert_eq!(list.element_count(), count, "{name}");
-            let objective = config.family.objective(1);
-            assert_eq!((objective.free_bits_nats, config.family.warmup_epochs()), (2.0, 0), "{name}");
+            let Family::Biva(biva) = &config.family else { panic!("{name}: {config:?}") };
+            assert_eq!((biva.objective.bound.free_bits_nats, config.family.warmup_epochs()), (2.0, 0), "{name}");
             assert_eq!(config.optimiser.name, OptimiserName::Adamax, "{name}");
         }
     }

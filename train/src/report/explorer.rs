@@ -115,7 +115,7 @@ impl Explorer {
 /// The noise that the first images of `rung sample` are made from: for each layer, z_1 first, [image, unit].
 fn noise(sitter: &Sitter<'_>, depth: usize) -> Result<Vec<f32>> {
     let pass = sitter.model.frozen_pass(sitter.statistics, SEED, Phase::Sample.nth(depth).context("drawing noise")?);
-    let groups = sitter.model.network.groups();
+    let groups = sitter.model.latent()?.groups();
     let of_group = |(index, group): (usize, &Group)| {
         let noise = pass.prior_noise(index + 1, Shape::from([DRAWN, group.units]));
         noise.and_then(|noise: Tensor| noise.to_f32()).context("drawing noise")

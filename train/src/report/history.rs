@@ -28,8 +28,10 @@ pub struct History {
     pub epochs: Vec<Epoch>,
     /// When and where the training began and went on.
     pub starts: Vec<Start>,
-    /// What was measured of the model after training or between.
+    /// The bounds that were measured of the model after training or between.
     pub evaluations: Vec<EvaluationLine>,
+    /// The scores that were measured of the model of a task without bounds.
+    pub scores: Vec<serde_json::Map<String, serde_json::Value>>,
     /// How its scores separate two data sets, if that was looked at.
     pub anomaly: Option<Outcome>,
 }
@@ -58,10 +60,14 @@ pub struct Epoch {
     pub held_out_split: Option<String>,
     /// L_1 of the held-out images, in nats.
     pub held_out_bound_1_nats: Option<f64>,
+    /// All other quantities, by their names.
+    #[serde(flatten)]
+    pub others: serde_json::Map<String, serde_json::Value>,
     #[serde(default)]
     held_out_kl_per_unit_nats: Vec<Vec<Option<f64>>>,
     #[serde(default)]
-    glance_kl_per_unit_nats: Vec<Vec<Option<f64>>>,
+    #[serde(alias = "glance_kl_per_unit_nats")]
+    quick_kl_per_unit_nats: Vec<Vec<Option<f64>>>,
 }
 
 /// One line of `starts.jsonl`.
@@ -123,6 +129,14 @@ pub struct EvaluationLine {
     pub seconds: f64,
 }
 
+/// A line of `evaluations.jsonl`: bounds, or the scores of a task without any.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+enum Evaluated {
+    Bounds(Box<EvaluationLine>),
+    Scores(serde_json::Map<String, serde_json::Value>),
+}
+
 impl EvaluationLine {
     /// Whether no image of the part was left out.
     pub fn is_whole_split(&self) -> bool {
@@ -133,7 +147,7 @@ impl EvaluationLine {
 impl Epoch {
     /// log q − log p of every unit of every layer in nats, z_1 first, if it was measured in this epoch.
     pub fn kl_per_unit(&self) -> Option<&[Vec<Option<f64>>]> {
-        let all = [&self.held_out_kl_per_unit_nats, &self.glance_kl_per_unit_nats];
+        let all = [&self.held_out_kl_per_unit_nats, &self.quick_kl_per_unit_nats];
         all.into_iter().find(|layers| !layers.is_empty()).map(Vec::as_slice)
     }
 
@@ -155,13 +169,21 @@ impl History {
         let whole = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
         let name = whole.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
         let config = run.load_config()?;
+        let (mut evaluations, mut scores) = (Vec::new(), Vec::new());
+        for line in lines(&run.evaluations())? {
+            match line {
+                Evaluated::Bounds(line) => evaluations.push(*line),
+                Evaluated::Scores(line) => scores.push(line),
+            }
+        }
         Ok(Self {
             name,
             groups: groups(&config, image_shape(run, &config)?)?,
             config,
             epochs: lines(&run.metrics())?,
             starts: lines(&run.starts())?,
-            evaluations: lines(&run.evaluations())?,
+            evaluations,
+            scores,
             anomaly: Outcome::read(run)?,
         })
     }
@@ -234,6 +256,16 @@ impl History {
     /// Active units of each layer as they were measured last.
     pub fn active_units(&self) -> Option<Vec<usize>> {
         self.epochs.iter().rev().find_map(Epoch::active_units)
+    }
+
+    /// The first quantity of the family's curves on held-out images, by the newest evaluation: its name, and the value with its unit.
+    pub fn last_score(&self) -> Option<(&'static str, String)> {
+        let curve = *self.config.family.curves().first()?;
+        let evaluated = self.scores.iter().rev().filter(|line| line.get("split").is_none_or(|split| split != "train"));
+        let in_epochs =
+            || self.epochs.iter().rev().find_map(|epoch| epoch.others.get(&format!("held_out_{}", curve.key)));
+        let value = evaluated.map(|line| line.get(curve.key)).next().flatten().or_else(in_epochs)?.as_f64()?;
+        Some((curve.title, format!("{:.2} {}", curve.drawn(value), curve.unit)))
     }
 
     /// The evaluation of the newest model that says most: the most images, then the most importance samples, then the newest.
@@ -338,9 +370,9 @@ mod tests {
     }
 
     #[test]
-    fn units_come_from_the_full_evaluation_or_the_glance() {
+    fn units_come_from_the_full_evaluation_or_the_quick_one() {
         let (_folder, run) = run_with(
-            "{\"step\":10,\"epoch\":1,\"glance_kl_per_unit_nats\":[[0.5,0.001],[null]]}\n\
+            "{\"step\":10,\"epoch\":1,\"quick_kl_per_unit_nats\":[[0.5,0.001],[null]]}\n\
              {\"step\":20,\"epoch\":2,\"held_out_kl_per_unit_nats\":[[0.5,0.02],[0.0]],\"train_bound_nats\":null}\n\
              {\"step\":30,\"epoch\":3}\n",
             "",

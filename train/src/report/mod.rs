@@ -17,6 +17,7 @@ pub mod principal;
 pub mod svg;
 pub mod verdict;
 
+pub use figure::Figure;
 pub use history::History;
 pub use portrait::{Portrait, Sitter};
 

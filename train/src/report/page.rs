@@ -3,7 +3,7 @@
 use super::axis::label;
 use super::charts::bound::subscript;
 use super::charts::depth::kind;
-use super::charts::{active_units, anomaly, bound, depth, heat_map, normal_kl, overlay, pca, pictures, terms};
+use super::charts::{active_units, anomaly, bound, curves, depth, heat_map, normal_kl, overlay, pca, pictures, terms};
 use super::figure::{Figure, embedded_json, table};
 use super::history::{EvaluationLine, History, data_groups};
 use super::svg::escape;
@@ -45,6 +45,7 @@ fn single(subject: &Subject) -> String {
         "Training",
         [bound::figure(history), terms::likelihood(history), terms::kl(history), active_units::over_epochs(history)],
     );
+    page += &section("Training", curves::figures(history));
     let normal = normal_kl::figure(normal_kl(0, subject).as_slice(), None);
     page += &section("Units", [active_units::figure(history), normal, heat_map::figure(history)]);
     match portrait {
@@ -62,6 +63,9 @@ fn portrait_sections(history: &History, portrait: &Portrait) -> String {
             "<section id=\"explorer\"><h2>Latent explorer</h2>{EXPLORER_BODY}{}</section>\n",
             embedded_json(&explorer.data)
         );
+    }
+    for sections in portrait.panels.chunk_by(|one, next| one.section == next.section) {
+        page += &section(sections[0].section, sections.iter().map(|panel| Some(panel.figure.clone())));
     }
     page += &section("Images", [pictures::samples(portrait, history), pictures::reconstructions(portrait)]);
     page += &section("Latents", [pca::figure(portrait, history)]);
@@ -126,8 +130,11 @@ fn section(title: &str, figures: impl IntoIterator<Item = Option<Figure>>) -> St
 fn summary(history: &History) -> String {
     let why = history.best_evaluation().and_then(|line| line.measure.why_no_likelihood());
     let caution = why.map_or_else(String::new, |why| format!("; its bounds are {why}"));
-    let units = history.by_group(&history.group_sizes());
-    format!("{}, latent units {units}, on {}{caution}", kind(history).1, history.data())
+    let units = match history.groups.is_empty() {
+        true => String::new(),
+        false => format!(", latent units {}", history.by_group(&history.group_sizes())),
+    };
+    format!("{}{units}, on {}{caution}", kind(history).1, history.data())
 }
 
 /// The numbers that people look for first.
@@ -148,6 +155,9 @@ fn tiles(history: &History) -> String {
     let only_1 = history.best_evaluation().is_some_and(|line| line.importance_samples == 1);
     if let (Some(nats), false) = (history.last_bound_1(), only_1) {
         tiles += &tile(label(nats, 2), "L₁ of held-out images, nats");
+    }
+    if let Some((score, value)) = history.last_score() {
+        tiles += &tile(value, &format!("{score} of held-out images"));
     }
     if let Some(active) = history.active_units() {
         let all: usize = history.group_sizes().iter().sum();

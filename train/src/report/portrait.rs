@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::latents::{LayerLatents, encode};
 use crate::model::{DeviceImages, Model};
 use crate::pictures::{self, Drawing};
-use crate::tasks::Family;
+use crate::tasks::{Family, Panel};
 
 /// Images in the grid of each layer's samples, 8 by 8.
 const SAMPLES: usize = 64;
@@ -37,7 +37,7 @@ pub struct Sitter<'a> {
 }
 
 /// The pictures and numbers of a trained model.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Portrait {
     /// `exact` or `running` statistics of batch normalisation, if the model has it.
     pub statistics_name: Option<&'static str>,
@@ -55,6 +55,8 @@ pub struct Portrait {
     pub labels: Option<Vec<u32>>,
     /// The generative network for the page.
     pub explorer: Option<Explorer>,
+    /// What the task shows besides.
+    pub panels: Vec<Panel>,
 }
 
 impl Portrait {
@@ -64,7 +66,15 @@ impl Portrait {
     /// If the device has no memory, or the images are of another size than the model's.
     pub fn new(sitter: &Sitter<'_>) -> Result<Self> {
         let Sitter { model, statistics, images, .. } = *sitter;
-        let depth = model.network.depth();
+        let panels = images.map(|images| model.task.panels(model, statistics, images)).transpose()?.unwrap_or_default();
+        let common = Self {
+            statistics_name: sitter.statistics_name,
+            images: images.map(|images| format!("{} {} images", images.count(), images.split())),
+            panels,
+            ..Self::default()
+        };
+        let Some(network) = model.task.latent() else { return Ok(common) };
+        let depth = network.depth();
         let source = |layer| match model.family.draws_layers_alone() {
             true => LatentSource::StandardNormal { layer, count: SAMPLES },
             // With skip connections no layer can be drawn without those above.
@@ -81,8 +91,6 @@ impl Portrait {
         let labels = images.and_then(|images| Some(images.labels()?[..LATENTS.min(images.count())].to_vec()));
         let subjects = Subjects { sitter, latents: &latents };
         Ok(Self {
-            statistics_name: sitter.statistics_name,
-            images: images.map(|images| format!("{} {} images", images.count(), images.split())),
             samples,
             reconstructions: images.map(reconstruct).transpose()?,
             normal_kl: latents.iter().map(normal_kl).collect(),
@@ -92,6 +100,7 @@ impl Portrait {
                 Family::Hierarchy(hierarchy) if sitter.explorer => Some(Explorer::new(&subjects, &hierarchy.model)?),
                 _ => None,
             },
+            ..common
         })
     }
 }

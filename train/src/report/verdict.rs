@@ -106,6 +106,7 @@ mod tests {
             epochs: Vec::new(),
             starts: Vec::new(),
             evaluations: Vec::new(),
+            scores: Vec::new(),
             anomaly: None,
         }
     }

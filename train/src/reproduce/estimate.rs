@@ -7,7 +7,8 @@ use rung_autograd::Device;
 use super::plan::{Planned, Stage, Wishes};
 use crate::bench::{Timing, Workload, timed_ms};
 use crate::error::{Error, Result};
-use crate::evaluation::{DEFAULT_ROWS, Request, evaluate};
+use crate::evaluation::DEFAULT_ROWS;
+use crate::tasks::Request;
 
 /// Steps that are timed, after one that isn't; fewer where they take long.
 const STEPS: usize = 5;
@@ -73,6 +74,6 @@ fn sample_s(workload: &Workload, seed: u64) -> Result<f64> {
     let rows = DEFAULT_ROWS as usize;
     let model = &workload.trainer.model;
     let request = Request { importance_samples: 4 * rows, images: 1, rows, seed };
-    let (_, ms) = timed_ms(|| evaluate(model, &model.statistics, &workload.images, request, || false, |_, _| ()))?;
+    let (_, ms) = timed_ms(|| model.evaluate(&model.statistics, &workload.images, request))?;
     Ok(ms / 1e3 / (4 * rows) as f64)
 }

@@ -3,13 +3,13 @@
 use rung_autograd::ParameterList;
 use rung_datasets::ImageShape;
 use rung_models::biva::{BlockConfig, Paths, StageConfig, StageObservation};
-use rung_models::objective::ObjectiveConfig;
 use rung_models::rules::{BrokenRule, rule};
-use rung_models::{BivaConfig, LatentModel, StatisticsList};
+use rung_models::{BivaConfig, StatisticsList};
 use serde::{Deserialize, Serialize};
 
 use super::description::{Pixels, map_shape};
-use super::{BoundSettings, Described, Description, LabelSettings, in_section};
+use super::latent::LatentTask;
+use super::{BoundSettings, Described, Description, LabelSettings, Task, in_section};
 use crate::error::{Context, Result};
 
 /// A model of gated blocks and its objective.
@@ -93,18 +93,19 @@ impl Description for Biva {
         !self.model.flat_images
     }
 
-    fn build(
+    fn task(
         &self,
         shape: ImageShape,
         parameters: &mut ParameterList,
         statistics: &mut StatisticsList,
-    ) -> Result<Box<dyn LatentModel>> {
-        let model = rung_models::Biva::new(self.config(shape), parameters, statistics);
-        Ok(Box::new(model.context("building the model")?))
+    ) -> Result<Box<dyn Task>> {
+        let model = rung_models::Biva::new(self.config(shape), parameters, statistics).context("building the model")?;
+        let BivaObjective { bound, label } = self.objective.clone();
+        Ok(Box::new(LatentTask::new(Box::new(model), bound, label)))
     }
 
-    fn objective(&self, epoch: u64) -> ObjectiveConfig {
-        self.objective.bound.objective(epoch)
+    fn rows_per_image(&self) -> usize {
+        self.objective.bound.samples()
     }
 
     fn warmup_epochs(&self) -> u64 {
@@ -113,6 +114,10 @@ impl Description for Biva {
 
     fn set_warmup_epochs(&mut self, epochs: u64) {
         self.objective.bound.warmup_epochs = epochs;
+    }
+
+    fn settle_classes(&mut self, classes: usize) {
+        self.objective.label.classes = classes;
     }
 
     fn labels(&self) -> Option<&LabelSettings> {

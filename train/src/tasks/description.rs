@@ -4,11 +4,10 @@ use std::fmt::Debug;
 
 use rung_autograd::ParameterList;
 use rung_datasets::ImageShape;
-use rung_models::objective::ObjectiveConfig;
 use rung_models::rules::BrokenRule;
-use rung_models::{LatentModel, MapShape, StatisticsList};
+use rung_models::{MapShape, StatisticsList};
 
-use super::LabelSettings;
+use super::{LabelSettings, Task};
 use crate::error::Result;
 
 /// What the pixels of an image must be for a model's observation.
@@ -20,6 +19,26 @@ pub enum Pixels {
     Real,
     /// The 256 levels of a byte.
     Levels,
+    /// Whatever they are: nothing describes them.
+    Any,
+}
+
+/// A quantity over the epochs, as the report draws it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Curve {
+    /// What it is, in words.
+    pub title: &'static str,
+    /// Its key in metrics, without what it was measured on.
+    pub key: &'static str,
+    /// Its unit; a share is recorded from 0 to 1 and drawn in `%`.
+    pub unit: &'static str,
+}
+
+impl Curve {
+    /// A recorded value in the unit that it is drawn in.
+    pub fn drawn(&self, value: f64) -> f64 {
+        if self.unit == "%" { 100.0 * value } else { value }
+    }
 }
 
 /// A family's description, as the program sees it.
@@ -41,25 +60,37 @@ pub trait Description: Debug {
         false
     }
 
-    /// Adds the parameters and statistics of a model for images of this shape to the lists.
+    /// The task of training a model for images of this shape, whose parameters and statistics are added to the lists.
     ///
     /// # Errors
     /// If the description makes no model of such images.
-    fn build(
+    fn task(
         &self,
         shape: ImageShape,
         parameters: &mut ParameterList,
         statistics: &mut StatisticsList,
-    ) -> Result<Box<dyn LatentModel>>;
+    ) -> Result<Box<dyn Task>>;
 
-    /// The objective in an epoch, counted from 1.
-    fn objective(&self, epoch: u64) -> ObjectiveConfig;
+    /// Rows that a step computes for each image of a batch.
+    fn rows_per_image(&self) -> usize {
+        1
+    }
 
     /// Epochs of warm-up.
     fn warmup_epochs(&self) -> u64;
 
     /// Sets the epochs of warm-up, where there is one.
     fn set_warmup_epochs(&mut self, epochs: u64);
+
+    /// Takes the number of classes from the data set, where the model has classes.
+    fn settle_classes(&mut self, classes: usize) {
+        let _ = classes;
+    }
+
+    /// The quantities that the report draws over the epochs; families with a bound have charts of their own.
+    fn curves(&self) -> Vec<Curve> {
+        Vec::new()
+    }
 
     /// What is learned from labelled images, if the family can.
     fn labels(&self) -> Option<&LabelSettings> {

@@ -3,12 +3,12 @@
 use rung_autograd::ParameterList;
 use rung_datasets::ImageShape;
 use rung_models::hierarchy::{Inference, Observation};
-use rung_models::objective::ObjectiveConfig;
 use rung_models::rules::BrokenRule;
-use rung_models::{HierarchyConfig, LatentModel, StatisticsList};
+use rung_models::{HierarchyConfig, StatisticsList};
 
 use super::description::{Pixels, map_shape};
-use super::{BoundSettings, Described, Description, in_section};
+use super::latent::LatentTask;
+use super::{BoundSettings, Described, Description, LabelSettings, Task, in_section};
 use crate::error::{Context, Result};
 
 /// A hierarchy and its objective.
@@ -51,19 +51,19 @@ impl Description for Hierarchy {
         }
     }
 
-    fn build(
+    fn task(
         &self,
         shape: ImageShape,
         parameters: &mut ParameterList,
         statistics: &mut StatisticsList,
-    ) -> Result<Box<dyn LatentModel>> {
+    ) -> Result<Box<dyn Task>> {
         let config = self.model.clone().for_images(map_shape(shape));
         let model = rung_models::Hierarchy::new(config, parameters, statistics).context("building the model")?;
-        Ok(Box::new(model))
+        Ok(Box::new(LatentTask::new(Box::new(model), self.objective.clone(), LabelSettings::default())))
     }
 
-    fn objective(&self, epoch: u64) -> ObjectiveConfig {
-        self.objective.objective(epoch)
+    fn rows_per_image(&self) -> usize {
+        self.objective.samples()
     }
 
     fn warmup_epochs(&self) -> u64 {

@@ -2,35 +2,30 @@
 
 use std::time::Instant;
 
-use rung_models::{LatentSource, Statistics};
+use rung_models::Statistics;
 
 use super::run::Training;
-use crate::error::{Error, Result};
-use crate::evaluation::{Evaluation, Request, evaluate};
-use crate::measurement::Measurement;
+use crate::error::Result;
+use crate::measurement::{self, Measurement};
 use crate::model::snapshot::save_exact_statistics;
-use crate::pictures::{self, Drawing};
 use crate::report::{self, History, Portrait, Sitter, Subject};
 use crate::statistics;
-use crate::treatment::Measure;
+use crate::tasks::{PictureSizes, Request, Scores};
 
-/// Images in the grids that a run ends with.
-const SAMPLES: usize = 100;
-const RECONSTRUCTIONS: usize = 50;
-/// Width of a pixel in the pictures.
-const SCALE: usize = 2;
+/// The grids that a run ends with.
+const SIZES: PictureSizes = PictureSizes { samples: 100, pairs: 50, columns: 10, scale: 2 };
 
 /// How a run ended.
 #[derive(Debug)]
 pub struct Ending {
-    /// L_1 of the held-out images.
-    pub evaluation: Evaluation,
+    /// The scores of the held-out images.
+    pub scores: Box<dyn Scores>,
     /// Whether the report could be written.
     pub has_report: bool,
 }
 
 impl Training<'_> {
-    /// Collects the exact statistics, stores them in the newest checkpoint, measures L_1 on the held-out images and writes the
+    /// Collects the exact statistics, stores them in the newest checkpoint, evaluates the held-out images and writes the
     /// pictures and the report.
     ///
     /// # Errors
@@ -51,39 +46,24 @@ impl Training<'_> {
             seed: self.config.train.seed,
         };
         let started = Instant::now();
-        let evaluation = evaluate(model, &exact, images, request, || false, |_, _| ())?
-            .ok_or_else(|| Error::new("bug: an evaluation without interruption gave nothing; please report it"))?;
-        let measurement = Measurement {
-            evaluation,
-            groups: model.network.groups(),
-            request,
-            binarisation: images.binarisation(),
-            pixel_seed: images.pixel_seed(),
-            split: images.split().to_string(),
-            images_in_split: images.in_split(),
-            values: images.shape().values(),
-            log_volume: images.log_volume(),
-            measure: Measure::of(self.config, images.values()),
+        let scores = model.evaluate(&exact, images, request)?;
+        let subject = measurement::Subject {
             checkpoint: self.checkpoints.last(),
             step: self.step,
             chosen_on: None,
             statistics: exact_name(&exact),
-            elapsed_s: started.elapsed().as_secs_f64(),
         };
+        let measurement = Measurement::new(scores, subject, request, images, started);
         measurement.keep(self.run)?;
         let folder = self.run.pictures();
-        let source = LatentSource::StandardNormal { layer: model.network.depth(), count: SAMPLES };
-        let seed = self.config.train.seed;
-        let samples = pictures::samples(model, &exact, &source, seed, Drawing::Mean)?;
-        samples.grid(10, SCALE)?.save(&folder.join("samples.png"))?;
-        let reconstructions =
-            pictures::reconstructions(model, &exact, images, RECONSTRUCTIONS.min(images.count()), seed)?;
-        reconstructions.grid(10, SCALE)?.save(&folder.join("reconstructions.png"))?;
+        for (name, picture) in model.task.pictures(model, &exact, images, self.config.train.seed, SIZES)? {
+            picture.save(&folder.join(format!("{name}.png")))?;
+        }
         let report = self.report(&exact);
         if let Err(error) = &report {
             self.console.warn(&format!("the run is finished, but its report could not be written: {error}"));
         }
-        Ok(Ending { evaluation: measurement.evaluation, has_report: report.is_ok() })
+        Ok(Ending { scores: measurement.scores, has_report: report.is_ok() })
     }
 
     /// Writes `report.html`.

@@ -1,21 +1,19 @@
 //! Training: the loop, what it measures, and how it stops and goes on.
 //!
-//! `prepared.rs` is what a training begins or goes on with; `step.rs` is one step; `terms.rs` sums what the steps report, on the device; `run.rs` is the loop over epochs with its checkpoints,
-//! metrics and pictures; `finish.rs` is what a finished run ends with; `showing.rs` draws the pictures of
-//! the events on the way; `labelled.rs` has the images of known class for semi-supervised training.
+//! `prepared.rs` is what a training begins or goes on with; `trainer.rs` is one step; `terms.rs` sums what the steps report, on the device; `run.rs` is the loop over epochs with its
+//! checkpoints, metrics and pictures; `finish.rs` is what a finished run ends with; `previews.rs` draws the pictures of the events on
+//! the way. What is trained is a [`Task`](crate::tasks::Task): nothing here knows which.
 
 mod finish;
-mod labelled;
 mod prepared;
+mod previews;
 mod records;
 mod run;
-mod showing;
-mod step;
 mod terms;
+mod trainer;
 
 pub use finish::Ending;
-pub use labelled::LabelledImages;
-pub use prepared::Prepared;
+pub use prepared::{Prepared, best_score};
 pub use run::{Outcome, Training, TrainingImages};
-pub use step::Trainer;
 pub use terms::Terms;
+pub use trainer::Trainer;

@@ -1,9 +1,8 @@
 //! What a training begins or goes on with, put together before anything of its run is written.
 
-use super::labelled::LabelledImages;
 use super::run::TrainingImages;
-use super::step::Trainer;
 use super::terms::Terms;
+use super::trainer::Trainer;
 use crate::checkpoint::CheckpointData;
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -12,6 +11,14 @@ use crate::model::snapshot::{load_average, load_optimiser};
 
 /// Name of the sums of the epoch so far, in a checkpoint written in the middle of one.
 pub(super) const EPOCH_SUMS: &str = "training.epoch_sums";
+/// The best score so far, in a checkpoint's metadata, and its name before there were other scores than bounds.
+pub(super) const BEST_SCORE: &str = "best_score";
+const BEST_BOUND: &str = "best_bound_nats";
+
+/// The best score on held-out images that a checkpoint tells of.
+pub fn best_score(data: &CheckpointData) -> Option<f64> {
+    [BEST_SCORE, BEST_BOUND].iter().find_map(|key| data.metadata.get(*key)?.parse().ok())
+}
 
 /// A training with all of its numbers in memory, and no file of its run touched.
 #[derive(Debug)]
@@ -20,12 +27,10 @@ pub struct Prepared {
     pub trainer: Trainer,
     /// The sums of the epoch so far.
     pub(super) terms: Terms,
-    /// The images of known class, where some are.
-    pub(super) labelled: Option<LabelledImages>,
     /// Steps done.
     pub(super) step: u64,
-    /// The best held-out bound so far.
-    pub(super) best_nats: Option<f64>,
+    /// The best held-out score so far.
+    pub(super) best: Option<f64>,
 }
 
 impl Prepared {
@@ -63,18 +68,17 @@ impl Prepared {
         if let Some(sums) = data.tensors.get(EPOCH_SUMS) {
             prepared.terms.restore(&sums.to_f64(), data.steps("epoch_steps")?)?;
         }
-        let best_nats = data.metadata.get("best_bound_nats").and_then(|text| text.parse().ok());
-        Ok(Self { step, best_nats, ..prepared })
+        Ok(Self { step, best: best_score(data), ..prepared })
     }
 
-    fn new(config: &Config, model: Model, images: &TrainingImages) -> Result<Self> {
-        let (device, dtype, layers) = (model.store.device().clone(), model.store.dtype(), model.network.groups().len());
+    fn new(config: &Config, mut model: Model, images: &TrainingImages) -> Result<Self> {
+        model.task.prepare(&images.train, config.train.seed, config.train.batch_size)?;
+        let (device, dtype, terms) = (model.store.device().clone(), model.store.dtype(), model.task.terms().len());
         Ok(Self {
-            labelled: LabelledImages::choose(images.train.labels(), config, dtype)?,
-            terms: Terms::new(&device, dtype, layers)?,
+            terms: Terms::new(&device, dtype, terms)?,
             trainer: Trainer::new(model, config)?,
             step: 0,
-            best_nats: None,
+            best: None,
         })
     }
 }

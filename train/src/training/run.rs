@@ -5,35 +5,31 @@ use std::time::Instant;
 use rung_autograd::{Device, Tensor};
 use rung_datasets::batch::shuffled;
 use rung_datasets::{DataRecord, Split};
-use rung_models::objective::{Bound, ObjectiveConfig, bound};
-use rung_models::{Group, Mode, Pass};
-use serde_json::json;
+use rung_models::{Mode, Pass};
 
-use super::labelled::LabelledImages;
-use super::prepared::{EPOCH_SUMS, Prepared};
+use super::prepared::{BEST_SCORE, EPOCH_SUMS, Prepared};
 use super::records::{EpochRecord, start_record};
-use super::step::Trainer;
-use super::terms::{TermMeans, Terms};
+use super::terms::Terms;
+use super::trainer::Trainer;
 use crate::awake::Awake;
 use crate::checkpoint::{CheckpointData, Checkpoints, TensorData};
 use crate::config::{Change, Config, ScheduleName};
 use crate::error::{Context, Error, Result};
-use crate::evaluation::{Evaluation, Request, evaluate};
-use crate::groups::brief;
 use crate::interrupt::Interrupt;
-use crate::metrics::{self, MetricsWriter, Record};
+use crate::metrics::{self, MetricsWriter};
 use crate::model::snapshot::{save_average, save_optimiser};
 use crate::model::{DeviceImages, Model};
 use crate::progress::{Console, Progress};
 use crate::run_dir::RunDir;
+use crate::tasks::{At, Loss, On, Request, Scores};
 use crate::tensorboard::EventWriter;
 
 /// Held-out images that every epoch is judged by: enough to tell an active unit from a dead one, for under a hundredth of the time of an
 /// epoch of MNIST.
-const GLANCE_IMAGES: usize = 1000;
+const QUICK_IMAGES: usize = 1000;
 
-/// A held-out bound below that of training by more than this part of it is explained.
-const FAR_BELOW: f64 = 0.1;
+/// A held-out score behind that of training by more than this part of it is explained.
+const FAR_BEHIND: f64 = 0.1;
 /// Batches of fewer images than this are named as a cause where a training breaks down.
 const SMALL_BATCH: usize = 8;
 
@@ -60,14 +56,12 @@ pub struct Training<'a> {
     pub(super) metrics: MetricsWriter,
     pub(super) events: EventWriter,
     terms: Terms,
-    labelled: Option<LabelledImages>,
-    groups: Vec<Group>,
-    /// Whether it has been said why the held-out bound may be far below that of training.
+    /// Whether it has been said why the held-out score may be far behind that of training.
     is_lag_explained: bool,
     /// Steps done.
     pub(super) step: u64,
-    /// The best held-out bound so far.
-    best_nats: Option<f64>,
+    /// The best held-out score so far.
+    best: Option<f64>,
     /// The run goes on with another configuration, which is not written yet.
     new_config: Option<NewConfig>,
 }
@@ -135,8 +129,8 @@ impl<'a> Training<'a> {
         prepared: Prepared,
         changes: &[Change],
     ) -> Result<Self> {
-        let Prepared { trainer, terms, labelled, step, best_nats } = prepared;
-        let (store, groups) = (&trainer.model.store, trainer.model.network.groups());
+        let Prepared { trainer, terms, step, best } = prepared;
+        let store = &trainer.model.store;
         let record = start_record(step, store.element_count(), &store.device().description(), changes);
         metrics::append(&run.starts(), &record)?;
         let remark = remark_on_schedule(config, changes, step, images.steps_per_epoch(config.train.batch_size)?);
@@ -153,11 +147,9 @@ impl<'a> Training<'a> {
             metrics: MetricsWriter::open(&run.metrics(), step)?,
             events: EventWriter::create(&run.events(), step)?,
             terms,
-            groups,
             is_lag_explained: false,
-            labelled,
             step,
-            best_nats,
+            best,
             new_config: (!changes.is_empty()).then_some(NewConfig { remark }),
         })
     }
@@ -173,7 +165,7 @@ impl<'a> Training<'a> {
     /// Trains up to the configured number of epochs, or until asked to stop.
     ///
     /// # Errors
-    /// If a term of the bound is no longer finite, the device fails, or a file cannot be written.
+    /// If a term of the loss is no longer finite, the device fails, or a file cannot be written.
     pub fn run(&mut self, interrupt: &Interrupt) -> Result<Outcome> {
         let per_epoch = self.steps_per_epoch()?;
         let total = self.config.train.epochs * per_epoch;
@@ -218,16 +210,16 @@ impl<'a> Training<'a> {
     }
 
     fn one_step(&mut self, order: &Tensor, epoch: u64, per_epoch: u64) -> Result<()> {
-        let batch = self.config.train.batch_size;
-        let start = (self.step % per_epoch) as usize * batch;
-        let indices = order.slice(0, start, batch).context("gathering a batch")?;
-        let x = self.images.train.batch(&indices, epoch).context("gathering a batch")?;
-        let labelled = self.labelled.as_ref().map(|labelled| labelled.batch(&self.images.train, epoch, self.step));
-        let bound = self.trainer.step(&x, labelled.transpose()?.as_ref(), epoch, self.step)?;
+        let size = self.config.train.batch_size;
+        let start = (self.step % per_epoch) as usize * size;
+        let indices = order.slice(0, start, size).context("gathering a batch")?;
+        let at = At { epoch, step: self.step };
+        let batch = self.trainer.model.task.batch(&self.images.train, &indices, at)?;
+        let loss = self.trainer.step(&batch, at)?;
         if self.is_check_due(per_epoch) {
-            self.check_finite(&bound)?;
+            self.check_finite(&loss)?;
         }
-        self.terms.add(&bound)?;
+        self.terms.add(&loss.terms)?;
         self.step += 1;
         Ok(())
     }
@@ -239,20 +231,18 @@ impl<'a> Training<'a> {
         self.device().name() == "cpu" || next.is_multiple_of(CHECK_EVERY_STEPS) || next.is_multiple_of(per_epoch)
     }
 
-    /// Refuses to go on when a term of the bound is NaN or infinite.
-    fn check_finite(&self, bound: &Bound) -> Result<()> {
-        let read = |term: &Tensor| term.to_scalar().context("reading the loss");
-        if read(&bound.loss)?.is_finite() {
+    /// Refuses to go on when a term of the loss is NaN or infinite.
+    fn check_finite(&self, loss: &Loss) -> Result<()> {
+        let is_finite = |term: &Tensor| term.to_scalar().map(f64::is_finite).context("reading the loss");
+        if is_finite(&loss.loss)? {
             return Ok(());
         }
-        let mut culprit = "the loss".to_string();
-        for (group, kl) in self.groups.iter().zip(&bound.kl) {
-            if !read(kl)?.is_finite() {
-                culprit = format!("the KL of {}", group.name());
+        let mut culprit = "the loss";
+        for (name, term) in self.trainer.model.task.terms().iter().zip(&loss.terms) {
+            if !is_finite(term)? {
+                culprit = name;
+                break;
             }
-        }
-        if !read(&bound.log_p_x)?.is_finite() {
-            culprit = "log p(x|z)".into();
         }
         Err(self.ruined(&format!("{culprit} is no longer a finite number")))
     }
@@ -271,82 +261,83 @@ impl<'a> Training<'a> {
 
     /// Refuses to keep a model that its last step has ruined, which the loss before that step could not show.
     fn check_sound(&self) -> Result<()> {
-        let doing = "checking the model before it is kept";
         let images = &self.images.held_out;
-        let x = images.range(0, images.count().min(self.config.train.batch_size), 0).context(doing)?;
-        let Model { network, store, statistics, .. } = &self.trainer.model;
+        let count = images.count().min(self.config.train.batch_size);
+        let Model { task, store, statistics, .. } = &self.trainer.model;
         for mode in [Mode::BatchOnly, Mode::Frozen(statistics)] {
             let mut pass = Pass::new(store, None, mode, self.config.train.seed, self.step);
-            let bound = bound(&**network, &mut pass, &x, &ObjectiveConfig::default()).context(doing)?;
-            self.check_finite(&bound)?;
+            let loss = task.probe(&mut pass, images, count).context("checking the model before it is kept")?;
+            self.check_finite(&loss)?;
         }
         Ok(())
     }
 
     fn end_epoch(&mut self, epoch: u64, elapsed_s: f64, steps: u64, progress: &mut Progress<'_>) -> Result<String> {
-        let Some(train) = self.terms.means()? else { return Ok(String::new()) };
+        let Some(means) = self.terms.means()? else { return Ok(String::new()) };
         self.terms.reset()?;
         let last = epoch == self.config.train.epochs;
-        let due = last || epoch.is_multiple_of(self.config.train.evaluate_every_epochs);
+        let is_full = last || epoch.is_multiple_of(self.config.train.evaluate_every_epochs);
         self.check_sound()?;
         let all = self.images.held_out.count();
-        let measured = self.evaluate_held_out(if due { all } else { GLANCE_IMAGES.min(all) })?;
-        let (held_out, glance) = if due { (measured, None) } else { (None, measured) };
+        let scores = self.evaluate_held_out(if is_full { all } else { QUICK_IMAGES.min(all) })?;
+        let task = &self.trainer.model.task;
         let record = EpochRecord {
             epoch,
             step: self.step,
-            groups: &self.groups,
-            held_out_split: self.images.held_out_split,
-            warmup: self.trainer.warmup(epoch),
+            schedules: task.schedules(epoch),
             learning_rate: self.trainer.learning_rate(epoch),
-            train: &train,
+            train: task.training(&means),
             elapsed_s,
             images: steps * self.config.train.batch_size as u64,
-            held_out: held_out.as_ref(),
-            glance: glance.as_ref(),
+            held_out_split: self.images.held_out_split,
+            held_out: &*scores,
+            on: if is_full { On::HeldOut } else { On::Quick },
         };
+        let note = format!("epoch {epoch}: {}, held out {}", task.brief(&means), scores.brief());
+        let trained = task.score().training_key.and_then(|key| record.train.number(key));
         record.write(&mut self.metrics, &mut self.events)?;
-        if due {
-            self.show()?;
+        progress.set_fields(record.fields());
+        if is_full {
+            self.write_previews()?;
+            self.keep_if_best(scores.value())?;
         }
-        if let Some(held_out) = &held_out {
-            self.keep_if_best(held_out.bound_1.mean)?;
+        if let Some(trained) = trained {
+            self.explain_lag(epoch, trained, scores.value());
         }
-        let measured = held_out.as_ref().or(glance.as_ref());
-        if let Some(measured) = measured {
-            self.explain_lag(epoch, train.bound(), measured.bound_1.mean);
-        }
-        progress.set_fields(fields(epoch, &self.groups, &train, measured));
-        Ok(note(epoch, &self.groups, &train, measured))
+        Ok(note)
     }
 
-    /// Says, once, why a held-out bound far below that of training is no reason to worry, where running statistics of batch
+    /// Says, once, why a held-out score far behind that of training is no reason to worry, where running statistics of batch
     /// normalisation are behind it.
-    fn explain_lag(&mut self, epoch: u64, train_nats: f64, held_out_nats: f64) {
+    fn explain_lag(&mut self, epoch: u64, trained: f64, held_out: f64) {
+        let score = self.trainer.model.task.score();
         let has_statistics = self.trainer.model.statistics.iter().next().is_some();
-        let is_far_below = held_out_nats < train_nats - FAR_BELOW * train_nats.abs();
-        if self.is_lag_explained || !has_statistics || !is_far_below {
+        let is_far_behind =
+            score.is_better(trained, held_out) && (trained - held_out).abs() > FAR_BEHIND * trained.abs();
+        if self.is_lag_explained || !has_statistics || !is_far_behind {
             return;
         }
         self.is_lag_explained = true;
+        let name = score.name;
         self.console.info(&format!(
-            "epoch {epoch}: the held-out bound ({held_out_nats:.2}) is far below that of training ({train_nats:.2}) because it is \
-             measured with running statistics of batch normalisation, which lag behind while the parameters change fast; they catch \
-             up, and the training ends with exact ones"
+            "epoch {epoch}: the held-out {name} ({held_out:.2}) is far behind that of training ({trained:.2}) because it is measured \
+             with running statistics of batch normalisation, which lag behind while the parameters change fast; they catch up, and the \
+             training ends with exact ones"
         ));
     }
 
-    /// The one-sample bound of the first `count` held-out images, with the running statistics and the averaged parameters, if there are any.
-    fn evaluate_held_out(&mut self, count: usize) -> Result<Option<Evaluation>> {
+    /// The score of the first `count` held-out images, with the running statistics and the EMA of the parameters, if there is one.
+    fn evaluate_held_out(&mut self, count: usize) -> Result<Box<dyn Scores>> {
         let images = &self.images.held_out;
         let rows = self.trainer.model.rows_at_once();
         let request = Request { importance_samples: 1, images: count, rows, seed: self.config.train.seed };
-        self.trainer.with_average(|model| evaluate(model, &model.statistics, images, request, || false, |_, _| ()))
+        self.trainer.with_average(|model| model.evaluate(&model.statistics, images, request))
     }
 
-    fn keep_if_best(&mut self, bound_nats: f64) -> Result<()> {
-        if bound_nats.is_finite() && self.best_nats.is_none_or(|best| bound_nats > best) {
-            self.best_nats = Some(bound_nats);
+    fn keep_if_best(&mut self, value: f64) -> Result<()> {
+        let score = self.trainer.model.task.score();
+        if value.is_finite() && self.best.is_none_or(|best| score.is_better(value, best)) {
+            self.best = Some(value);
             self.snapshot()?.save(&self.checkpoints.best())?;
         }
         Ok(())
@@ -386,8 +377,8 @@ impl<'a> Training<'a> {
         }
         save_optimiser(&**optimiser, &model.store, &mut data)?;
         data.metadata.insert("step".into(), self.step.to_string());
-        if let Some(best) = self.best_nats {
-            data.metadata.insert("best_bound_nats".into(), best.to_string());
+        if let Some(best) = self.best {
+            data.metadata.insert(BEST_SCORE.into(), best.to_string());
         }
         let (sums, steps) = self.terms.state()?;
         if steps > 0 {
@@ -402,57 +393,9 @@ impl<'a> Training<'a> {
     }
 }
 
-/// What is seen under the progress while the next epoch runs: which epoch it is of, bounds in nats, the KL and the active units of
-/// each group. Short enough for a terminal of eighty columns and five layers.
-fn note(epoch: u64, groups: &[Group], train: &TermMeans, held_out: Option<&Evaluation>) -> String {
-    let short = |&kl: &f64| if kl < 9.95 { format!("{kl:.1}") } else { format!("{kl:.0}") };
-    let mut note = format!("epoch {epoch}: bound {:.2}", train.bound());
-    if let Some(held_out) = held_out {
-        note += &format!(", held out {:.2}", held_out.bound_1.mean);
-    }
-    note += &format!(", KL {}", brief(groups, train.kl.iter().map(short)));
-    if let Some(error) = held_out.and_then(|held_out| held_out.error_rate) {
-        note += &format!(", error {:.1} %", 100.0 * error);
-    }
-    if let Some(held_out) = held_out {
-        note += &format!(", active {}", brief(groups, held_out.active_units()));
-    }
-    note
-}
-
-/// The same for programs.
-fn fields(epoch: u64, groups: &[Group], train: &TermMeans, held_out: Option<&Evaluation>) -> Record {
-    let mut fields = Record::new();
-    fields.insert("epoch".into(), json!(epoch));
-    fields.insert("train_bound_nats".into(), json!(train.bound()));
-    fields.insert("groups".into(), json!(groups.iter().map(Group::name).collect::<Vec<_>>()));
-    fields.insert("train_kl_nats".into(), json!(train.kl));
-    if let Some(held_out) = held_out {
-        fields.insert("held_out_bound_1_nats".into(), json!(held_out.bound_1.mean));
-        fields.insert("held_out_images".into(), json!(held_out.images));
-        fields.insert("active_units".into(), json!(held_out.active_units()));
-        if let Some(error) = held_out.error_rate {
-            fields.insert("held_out_error_rate".into(), json!(error));
-        }
-    }
-    fields
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The line under the progress is of an epoch that is over, and tells the two groups of a layer apart.
-    #[test]
-    fn the_note_says_which_epoch_and_which_group_its_numbers_are_of() {
-        let group = |(layer, role)| Group { layer, role, units: 1 };
-        let train = TermMeans { log_p_x: -80.0, kl: vec![1.25, 10.0, 0.5] };
-        let biva = [(1, "bottom-up"), (1, "top-down"), (2, "")].map(group);
-        assert_eq!(note(3, &biva, &train, None), "epoch 3: bound -91.75, KL z_1↑ 1.2 z_1↓ 10 z_2 0.5");
-        assert_eq!(fields(3, &biva, &train, None)["groups"], json!(["z_1 bottom-up", "z_1 top-down", "z_2"]));
-        let ladder = [(1, ""), (2, ""), (3, "")].map(group);
-        assert_eq!(note(3, &ladder, &train, None), "epoch 3: bound -91.75, KL 1.2 10 0.5");
-    }
 
     #[test]
     fn a_schedule_that_ends_with_the_training_is_remarked_on_when_the_end_moves() {

@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     fn epoch(number: u64, kl: &str) -> Epoch {
-        serde_json::from_str(&format!("{{\"epoch\":{number},\"step\":{number},\"glance_kl_per_unit_nats\":[{kl}]}}"))
+        serde_json::from_str(&format!("{{\"epoch\":{number},\"step\":{number},\"quick_kl_per_unit_nats\":[{kl}]}}"))
             .unwrap()
     }
 

@@ -4,6 +4,7 @@
 pub mod active_units;
 pub mod anomaly;
 pub mod bound;
+pub mod curves;
 pub mod depth;
 pub mod heat_map;
 pub mod normal_kl;

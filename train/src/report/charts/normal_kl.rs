@@ -111,6 +111,7 @@ mod tests {
             epochs: Vec::new(),
             starts: Vec::new(),
             evaluations: Vec::new(),
+            scores: Vec::new(),
             anomaly: None,
         }
     }

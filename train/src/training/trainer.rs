@@ -1,16 +1,15 @@
-//! One step of training: bound, gradient, clipping, optimiser.
+//! One step of training: loss, gradient, clipping, optimiser, EMA of the parameters.
 
-use rung_autograd::optim::{Adam, AdamOptions, Adamax, AdamaxOptions, Optimiser, ParameterAverage, Schedule, Sgd};
-use rung_autograd::{Tape, Tensor};
-use rung_models::objective::{Bound, bound};
-use rung_models::semi_supervised::{Labelled, SemiSupervisedConfig, semi_supervised_bound};
+use rung_autograd::Tape;
+use rung_autograd::optim::{
+    Adam, AdamOptions, Adamax, AdamaxOptions, Optimiser, ParameterAverage, Schedule, Sgd, StepSize, minimise,
+};
 use rung_models::{Mode, Pass};
 
-use super::labelled::LabelledBatch;
 use crate::config::{Config, OptimiserConfig, OptimiserName, ScheduleName};
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Result};
 use crate::model::Model;
-use crate::tasks::Family;
+use crate::tasks::{At, Batch, Loss};
 
 /// A model with what moves it.
 #[derive(Debug)]
@@ -31,13 +30,11 @@ const AVERAGING: &str = "averaging the parameters";
 /// The part of the configuration that a step reads.
 #[derive(Debug, Clone)]
 struct Settings {
-    family: Family,
     seed: u64,
     momentum: f64,
-    norm_limit: f64,
-    element_limit: f64,
+    /// With the learning rate before any schedule.
+    size: StepSize,
     schedule: Schedule,
-    learning_rate: f64,
     epochs: u64,
     checkpoint_activations: bool,
 }
@@ -54,28 +51,24 @@ impl Trainer {
         let average = average.transpose().context("allocating the average of the parameters")?;
         let limit = |value: f64| if value > 0.0 { value } else { f64::INFINITY };
         let settings = Settings {
-            family: config.family.clone(),
             seed: train.seed,
             momentum: config.family.batch_norm_momentum().unwrap_or(0.0),
-            norm_limit: limit(train.gradient_norm_limit),
-            element_limit: limit(train.gradient_element_limit),
+            size: StepSize {
+                learning_rate: config.optimiser.learning_rate,
+                norm_limit: limit(train.gradient_norm_limit),
+                element_limit: limit(train.gradient_element_limit),
+            },
             schedule: schedule(&config.optimiser),
-            learning_rate: config.optimiser.learning_rate,
             epochs: train.epochs,
             checkpoint_activations: train.checkpoint_activations,
         };
         Ok(Self { model, optimiser, average, tape: Tape::new(), settings })
     }
 
-    /// The weight of the latent terms in an epoch, counted from 1.
-    pub fn warmup(&self, epoch: u64) -> f64 {
-        self.settings.family.objective(epoch).beta
-    }
-
     /// The learning rate in an epoch, counted from 1.
     pub fn learning_rate(&self, epoch: u64) -> f64 {
-        let Settings { schedule, learning_rate, epochs, .. } = &self.settings;
-        schedule.rate(*learning_rate, epoch as usize, *epochs as usize)
+        let Settings { schedule, size, epochs, .. } = &self.settings;
+        schedule.rate(size.learning_rate, epoch as usize, *epochs as usize)
     }
 
     /// Does `work` with the parameters that the model is used with: their average, where there is one.
@@ -102,51 +95,22 @@ impl Trainer {
         }
     }
 
-    /// Moves the parameters once, with labelled images beside those of `x` in semi-supervised training; `step` addresses the noise. Returns the
-    /// bound before the move.
+    /// Moves the parameters once; `at` addresses the noise. Returns the loss before the move.
     ///
     /// # Errors
     /// If the device fails.
-    pub fn step(&mut self, x: &Tensor, labelled: Option<&LabelledBatch>, epoch: u64, step: u64) -> Result<Bound> {
-        let objective = self.settings.family.objective(epoch);
-        let learning_rate = self.learning_rate(epoch);
-        let Model { network, store, statistics, .. } = &mut self.model;
+    pub fn step(&mut self, batch: &Batch, at: At) -> Result<Loss> {
+        let size = StepSize { learning_rate: self.learning_rate(at.epoch), ..self.settings.size };
+        let Model { task, store, statistics, .. } = &mut self.model;
         let mode = Mode::Batch(statistics, self.settings.momentum);
-        let mut pass = Pass::new(store, Some(&self.tape), mode, self.settings.seed, step)
+        let mut pass = Pass::new(store, Some(&self.tape), mode, self.settings.seed, at.step)
             .recomputing_activations(self.settings.checkpoint_activations);
-        let bound = match labelled {
-            None => bound(&**network, &mut pass, x, &objective),
-            Some(LabelledBatch { x: known, class, share }) => {
-                let classifier = network
-                    .classifier()
-                    .ok_or_else(|| Error::new("bug: labels for a model without classes; please report it"))?;
-                let config = SemiSupervisedConfig {
-                    beta: objective.beta,
-                    free_bits_nats: objective.free_bits_nats,
-                    labelled_share: *share,
-                    classification_weight: self
-                        .settings
-                        .family
-                        .labels()
-                        .map_or(0.0, |labels| labels.classification_weight),
-                };
-                semi_supervised_bound(classifier, &mut pass, Labelled { x: known, class }, x, &config)
-            }
-        };
-        let bound = bound.context("computing the bound")?;
-        store.clear_gradients();
-        self.tape.backward_into(&[&bound.loss], store).context("computing the gradient")?;
-        let Settings { norm_limit, element_limit, .. } = self.settings;
-        if norm_limit.is_finite() || element_limit.is_finite() {
-            self.optimiser.step_clipped(store, learning_rate, norm_limit, element_limit)
-        } else {
-            self.optimiser.step(store, learning_rate)
-        }
-        .context("moving the parameters")?;
+        let loss = task.loss(&mut pass, batch, at)?;
+        minimise(&loss.loss, &self.tape, store, &mut *self.optimiser, &size).context("moving the parameters")?;
         if let Some(average) = &mut self.average {
             average.update(store).context(AVERAGING)?;
         }
-        Ok(bound)
+        Ok(loss)
     }
 }
 

@@ -4,13 +4,13 @@ use rung_autograd::rng::{Address, Stream};
 use rung_autograd::{DType, Tensor};
 use rung_datasets::batch::{shuffled, shuffled_at};
 
-use crate::config::Config;
+use super::task::LabelledBatch;
 use crate::error::{Context, Error, Result};
 use crate::model::DeviceImages;
 
 /// Labelled images: as many of each class, chosen by the run's seed.
 #[derive(Debug)]
-pub struct LabelledImages {
+pub(super) struct LabelledImages {
     /// Their numbers among the training images.
     indices: Vec<u32>,
     /// The class of each.
@@ -26,28 +26,19 @@ pub struct LabelledImages {
     dtype: DType,
 }
 
-/// The labelled images of a step.
-#[derive(Debug)]
-pub struct LabelledBatch {
-    /// The images: [labelled, values].
-    pub x: Tensor,
-    /// Their classes: [labelled, classes].
-    pub class: Tensor,
-    /// Share of labelled images in the whole training set.
-    pub share: f64,
-}
-
 impl LabelledImages {
-    /// Chooses `objective.labels` images by the classes of all training images; `None` if the configuration asks for no labels.
+    /// Chooses `wanted` images by the classes of all training images, for steps on batches of `batch_size` others.
     ///
     /// # Errors
     /// If there are no labels, too few of a class, or a class that the model has not.
-    pub fn choose(labels: Option<&[u32]>, config: &Config, dtype: DType) -> Result<Option<Self>> {
-        let (wanted, classes) = config.family.labels().map_or((0, 0), |labels| (labels.labels, labels.classes));
-        if wanted == 0 {
-            return Ok(None);
-        }
-        let labels = labels.ok_or_else(|| Error::new(format!("the images of {} have no classes", config.data.name)))?;
+    pub(super) fn choose(
+        labels: Option<&[u32]>,
+        (wanted, classes): (usize, usize),
+        seed: u64,
+        batch_size: usize,
+        dtype: DType,
+    ) -> Result<Self> {
+        let labels = labels.ok_or_else(|| Error::new("labels are wanted, and the images of the data set have none"))?;
         if let Some(label) = labels.iter().find(|&&label| label as usize >= classes) {
             return Err(Error::new(format!("an image is of class {label}, and objective.classes is {classes}"))
                 .with_advice("set objective.classes to the number of classes that the data set has"));
@@ -55,7 +46,7 @@ impl LabelledImages {
         let mut room: Vec<usize> =
             (0..classes).map(|class| wanted / classes + usize::from(class < wanted % classes)).collect();
         let mut chosen = Vec::with_capacity(wanted);
-        for index in shuffled(config.train.seed, 0, labels.len() as u32) {
+        for index in shuffled(seed, 0, labels.len() as u32) {
             let left = &mut room[labels[index as usize] as usize];
             if *left > 0 {
                 *left -= 1;
@@ -68,22 +59,22 @@ impl LabelledImages {
             ))
             .with_advice("ask for fewer --labels"));
         }
-        Ok(Some(Self {
+        Ok(Self {
             labels: chosen.iter().map(|&index| labels[index as usize]).collect(),
-            batch: wanted.min(config.train.batch_size),
+            batch: wanted.min(batch_size),
             share: wanted as f64 / (wanted + labels.len()) as f64,
-            seed: config.train.seed,
+            seed,
             indices: chosen,
             classes,
             dtype,
-        }))
+        })
     }
 
     /// Those of a step, as the model sees them in `epoch`: as many as fit into a batch.
     ///
     /// # Errors
     /// If the device has no memory.
-    pub fn batch(&self, images: &DeviceImages, epoch: u64, step: u64) -> Result<LabelledBatch> {
+    pub(super) fn batch(&self, images: &DeviceImages, epoch: u64, step: u64) -> Result<LabelledBatch> {
         let doing = "gathering labelled images";
         let (rows, device) = (self.rows(step), images.device());
         let indices: Vec<u32> = rows.iter().map(|&row| self.indices[row as usize]).collect();
@@ -123,48 +114,36 @@ impl LabelledImages {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tasks::Family;
 
-    fn config(labels: usize, classes: usize) -> Config {
-        let mut config = Config::default();
-        let Some(Family::Biva(mut biva)) = Family::named("biva") else { panic!("no such family") };
-        (biva.objective.label.labels, biva.objective.label.classes) = (labels, classes);
-        (config.family, config.train.batch_size) = (Family::Biva(biva), 4);
-        config
-    }
-
-    fn choose(labels: &[u32], config: &Config) -> Result<Option<LabelledImages>> {
-        LabelledImages::choose(Some(labels), config, DType::F32)
+    fn choose(labels: Option<&[u32]>, wanted: usize, classes: usize, batch_size: usize) -> Result<LabelledImages> {
+        LabelledImages::choose(labels, (wanted, classes), 1, batch_size, DType::F32)
     }
 
     #[test]
     fn as_many_of_each_class_are_chosen() {
         let labels: Vec<u32> = (0..40).map(|index| u32::from(index % 8 == 0)).collect();
-        let chosen = choose(&labels, &config(9, 2)).unwrap().unwrap();
+        let chosen = choose(Some(&labels), 9, 2, 4).unwrap();
         assert_eq!(chosen.labels.iter().filter(|&&label| label == 0).count(), 5);
         for (index, label) in chosen.indices.iter().zip(&chosen.labels) {
             assert_eq!(labels[*index as usize], *label);
         }
-        assert!(choose(&labels, &config(0, 2)).unwrap().is_none());
     }
 
     #[test]
     fn classes_that_do_not_fit_are_refused() {
         let labels = [0, 1, 2, 0, 1, 2];
-        let refused = |labels: Option<&[u32]>, config: &Config| {
-            LabelledImages::choose(labels, config, DType::F32).unwrap_err().cause().to_string()
+        let refused = |labels: Option<&[u32]>, wanted: usize, classes: usize| {
+            choose(labels, wanted, classes, 4).unwrap_err().cause().to_string()
         };
-        assert!(refused(None, &config(2, 2)).contains("have no classes"));
-        assert!(refused(Some(&labels), &config(2, 2)).contains("an image is of class 2, and objective.classes is 2"));
-        assert!(refused(Some(&labels), &config(9, 3)).contains("too few images"));
+        assert!(refused(None, 2, 2).contains("the images of the data set have none"));
+        assert!(refused(Some(&labels), 2, 2).contains("an image is of class 2, and objective.classes is 2"));
+        assert!(refused(Some(&labels), 9, 3).contains("too few images"));
     }
 
     /// How often each of 100 labelled images is seen in `steps` steps.
     fn seen(batch: usize, steps: u64) -> Vec<u32> {
-        let mut config = config(100, 10);
-        config.train.batch_size = batch;
         let labels: Vec<u32> = (0..100).map(|index| index % 10).collect();
-        let chosen = choose(&labels, &config).unwrap().unwrap();
+        let chosen = choose(Some(&labels), 100, 10, batch).unwrap();
         let mut seen = vec![0; 100];
         for row in (0..steps).flat_map(|step| chosen.rows(step)) {
             seen[row as usize] += 1;
@@ -188,7 +167,7 @@ mod tests {
     #[test]
     fn each_pass_has_an_order_of_its_own() {
         let labels: Vec<u32> = (0..8).collect();
-        let chosen = choose(&labels, &config(8, 8)).unwrap().unwrap();
+        let chosen = choose(Some(&labels), 8, 8, 4).unwrap();
         let pass = |first: u64| [chosen.rows(first), chosen.rows(first + 1)].concat();
         assert_ne!(pass(0), pass(2));
         assert_eq!(pass(6), pass(6));
@@ -196,10 +175,8 @@ mod tests {
 
     #[test]
     fn exchanging_any_two_labels_changes_what_the_training_sees() {
-        let mut config = config(10, 2);
-        config.train.batch_size = 6;
         let seen = |labels: &[u32]| -> Vec<(u32, u32)> {
-            let chosen = choose(labels, &config).unwrap().unwrap();
+            let chosen = choose(Some(labels), 10, 2, 6).unwrap();
             let rows = (0..2).flat_map(|step| chosen.rows(step));
             rows.map(|row| (chosen.indices[row as usize], chosen.labels[row as usize])).collect()
         };
