@@ -4,14 +4,23 @@ import json
 import pathlib
 import sys
 
+# Quantities that have another name now.
+RENAMED = {"glance_": "quick_"}
+
 # What says how long something took, or where and when it ran.
 TIMES = {"epoch_s", "images_per_s", "unix_s", "seconds", "image_samples_per_s", "checkpoint"}
 
 
 def lines(path):
     """The objects of a file of JSON lines, without times."""
+    def name(key):
+        for old, new in RENAMED.items():
+            if key.startswith(old):
+                return new + key[len(old) :]
+        return key
+
     objects = [json.loads(line) for line in path.read_text().splitlines()]
-    return [{key: value for key, value in one.items() if key not in TIMES} for one in objects]
+    return [{name(key): value for key, value in one.items() if key not in TIMES} for one in objects]
 
 
 def tensors(path):
@@ -25,14 +34,14 @@ def tensors(path):
 
 
 def compare_lines(old, new):
-    """What differs between two files of JSON lines."""
+    """What differs between two files of JSON lines; a quantity that the new one alone has is no difference."""
     old, new = lines(old), lines(new)
     if len(old) != len(new):
         return [f"{len(old)} lines against {len(new)}"]
     return [
         f"line {number}, {key}: {a.get(key)} against {b.get(key)}"
         for number, (a, b) in enumerate(zip(old, new), 1)
-        for key in sorted(a.keys() | b.keys())
+        for key in sorted(a)
         if a.get(key) != b.get(key)
     ]
 
