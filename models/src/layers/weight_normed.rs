@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(missing_variance(16, &[0.0, 3.0], &[1.0, 0.0]), [0.0, 0.005]);
         assert_eq!(missing_variance(2, &[0.0, 3.0], &[1.0, 0.0]), [4.0, 5.0], "two rows");
         assert_eq!(missing_variance(2, &[0.1, 0.0], &[0.0, 0.25]), [1.0, 0.75], "two rows of small numbers");
-        assert_eq!(missing_variance(16, &[1.0, 3.0], &[1e-13, 0.0]), [5.0 - 1e-13, 5.0], "rounding");
+        assert_eq!(missing_variance(16, &[1.0, 3.0], &[1e-20, 0.0]), [5.0, 5.0], "rounding");
         assert_eq!(missing_variance(16, &[0.0, 0.0], &[0.0, 0.0]), [1.0, 1.0], "black images");
         assert_eq!(missing_variance(16, &[1e-8, 0.0], &[0.0, 1e-16])[0], 1.0, "what a layer above them sees");
     }
