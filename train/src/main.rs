@@ -1,45 +1,11 @@
-//! Rung: trains, evaluates, explains and uses deep hierarchical variational autoencoders.
-
-pub mod anomaly;
-pub mod atomic_file;
-pub mod awake;
-pub mod bench;
-pub mod checkpoint;
-pub mod chunks;
-pub mod cli;
-pub mod config;
-pub mod description;
-pub mod error;
-pub mod evaluation;
-pub mod export;
-pub mod groups;
-pub mod interrupt;
-pub mod latents;
-pub mod loaded;
-pub mod machine;
-pub mod measurement;
-pub mod memory;
-pub mod metrics;
-pub mod model;
-pub mod picture;
-pub mod pictures;
-pub mod presets;
-pub mod progress;
-pub mod report;
-pub mod reproduce;
-pub mod run_dir;
-pub mod statistics;
-pub mod tasks;
-pub mod tensorboard;
-pub mod training;
-pub mod treatment;
+//! The program `rung`: the command line is in [`rung::cli`].
 
 use std::process::ExitCode;
 
-use cli::train::TrainArgs;
-use cli::{Cli, Command};
-use error::Result;
-use progress::Console;
+use rung::cli::train::TrainArgs;
+use rung::cli::{self, Cli, Command};
+use rung::error::Result;
+use rung::progress::Console;
 
 fn main() -> ExitCode {
     let cli = Cli::from_process();

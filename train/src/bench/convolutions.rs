@@ -108,7 +108,7 @@ impl Kernel {
 mod tests {
     use super::*;
     use crate::config::sources::{Sources, layered};
-    use crate::model::published_shape;
+    use crate::data::published_shape;
     use crate::tasks::Family;
 
     #[test]

@@ -3,7 +3,8 @@
 use rung_autograd::Device;
 use serde_json::json;
 
-use super::{Subject, Timing, Workload, profile, timed_ms};
+use super::{Subject, Timing, profile, timed_ms};
+use crate::engine::Workload;
 use crate::error::Result;
 use crate::progress::Console;
 use crate::tasks::Request;

@@ -7,14 +7,15 @@ use serde_json::json;
 
 use super::passes::{Sizes, passes};
 use super::{Subject, Timing, convolutions, timed_ms};
-use crate::awake::Awake;
 use crate::config::Config;
 use crate::config::sources::{Sources, layered};
+use crate::data::published_shape;
+use crate::engine::spin_wait::SpinWait;
 use crate::error::{Context, Result};
-use crate::evaluation::DEFAULT_ROWS;
-use crate::model::{FIRST_WEIGHT, groups, parameter_list, published_shape};
+use crate::model::{FIRST_WEIGHT, groups, parameter_list};
 use crate::progress::Console;
 use crate::tasks::Family;
+use crate::tasks::latent::evaluation::DEFAULT_ROWS;
 
 /// A primitive is repeated until this much time was measured …
 const MEASURED_MS: f64 = 150.0;
@@ -41,7 +42,7 @@ pub fn run(subject: &Subject, device: &Device, console: &Console) -> Result<()> 
     let list = parameter_list(config, shape)?;
     let rows = config.train.batch_size;
     console.info(&format!("{}, batches of {rows}, on {}", config.preset, device.description()));
-    let _awake = Awake::on(device);
+    let _spin_wait = SpinWait::on(device);
     let (mut flop, mut ms) = (0.0, 0.0);
     for product in products(&list, rows) {
         let timing = time_product(&product, device)?;

@@ -1,4 +1,4 @@
-//! What `rung bench` measures: a training step and its profile, an evaluation, the kernels, the processor's peak, and steps on demand.
+//! What `rung bench` measures: a training step and its profile, an evaluation, the kernels, the CPU's peak, and steps on demand.
 //!
 //! The images are random pixels made here, so that nothing needs files; they go the way of a training run all the same: copied to the
 //! device as bytes, gathered and binarised there, batch by batch.
@@ -13,7 +13,20 @@ pub mod rates;
 pub mod serve;
 pub mod step;
 mod timing;
-mod workload;
 
 pub use timing::{Timing, timed_ms};
-pub use workload::{Subject, Workload};
+
+use crate::config::Config;
+
+/// What is measured, from the command line.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// The configuration of the preset, with the batch size that was asked for.
+    pub config: Config,
+    /// The device by name.
+    pub device: String,
+    /// Threads; 0 for one a core.
+    pub threads: usize,
+    /// Print JSON.
+    pub json: bool,
+}

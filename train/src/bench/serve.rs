@@ -7,8 +7,9 @@ use serde_json::json;
 
 use super::evaluate::{Evaluations, Size};
 use super::step::WARM_UP_STEPS;
-use super::{Subject, Workload, timed_ms};
-use crate::awake::Awake;
+use super::{Subject, timed_ms};
+use crate::engine::Workload;
+use crate::engine::spin_wait::SpinWait;
 use crate::error::{Context, Error, Result};
 use crate::progress::Console;
 
@@ -48,7 +49,7 @@ fn serve(
             steps.ok_or_else(|| Error::new(format!("expected how many times on a line, found {:?}", line.trim())))?;
         let mut times = Vec::new();
         let mut loss = 0.0;
-        let _awake = Awake::on(device);
+        let _spin_wait = SpinWait::on(device);
         for _ in 0..steps {
             let (last, ms) = timed_ms(&mut work)?;
             loss = last;

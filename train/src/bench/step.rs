@@ -3,8 +3,9 @@
 use rung_autograd::Device;
 use serde_json::json;
 
-use super::{Subject, Timing, Workload, profile, timed_ms};
-use crate::awake::Awake;
+use super::{Subject, Timing, profile, timed_ms};
+use crate::engine::Workload;
+use crate::engine::spin_wait::SpinWait;
 use crate::error::Result;
 use crate::progress::Console;
 
@@ -20,7 +21,7 @@ pub fn run(subject: &Subject, steps: u32, profiled: bool, device: &Device, conso
     for _ in 0..WARM_UP_STEPS {
         workload.step()?;
     }
-    let _awake = Awake::on(device);
+    let _spin_wait = SpinWait::on(device);
     let before = device.statistics();
     let mut progress = console.progress("timing", "steps", 0, steps.into());
     let mut times = Vec::with_capacity(steps as usize);

@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use rung_datasets::Split;
 
-use super::data_source;
 use super::shared::{ImagesArgs, RunArgs, output_file};
-use crate::anomaly::{ImageBounds, Outcome, Request, Separation, bounds};
-use crate::atomic_file;
+use crate::data::DeviceImages;
+use crate::data::source;
+use crate::engine::interrupt::Interrupt;
 use crate::error::{Error, Result};
-use crate::interrupt::Interrupt;
-use crate::loaded::{LoadedRun, with_images};
-use crate::model::DeviceImages;
 use crate::progress::Console;
-use crate::run_dir::RunDir;
+use crate::run::atomic_file;
+use crate::run::folder::RunFolder;
+use crate::run::load::{LoadedRun, with_images};
+use crate::tasks::latent::anomaly::{ImageBounds, Outcome, Request, Separation, bounds};
 
 /// Score how anomalous (out-of-distribution) images are to a trained model.
 #[derive(Debug, Args)]
@@ -67,7 +67,7 @@ struct Scored {
 /// If the run or the data cannot be opened, the device fails, a file cannot be written, or the user interrupts.
 pub fn run(arguments: &AnomalyArgs, console: &Console) -> Result<()> {
     let interrupt = Interrupt::install()?;
-    let folder = RunDir::open(&arguments.run.run)?;
+    let folder = RunFolder::open(&arguments.run.run)?;
     let path = output_file(arguments.out.as_deref(), folder.path(), "anomaly.csv")?;
     let (scored, outcome) = with_images(&arguments.run, &arguments.images, console, |mut loaded, images| {
         let own = match &arguments.dataset {
@@ -113,7 +113,7 @@ fn other_images(
     let split: Split = arguments.images.split.into();
     let dataset = loaded.open_data_set(&config, split == Split::Test)?;
     let seed = loaded.config.train.seed;
-    let images = data_source::on_device(&dataset, split, &config, seed, loaded.model.store.device(), console)?;
+    let images = source::on_device(&dataset, split, &config, seed, loaded.model.store.device(), console)?;
     let (model, data) = (loaded.model.shape, images.shape());
     if model != data {
         return Err(Error::new(format!("the model is for images of {model}, those of {name} are {data}"))

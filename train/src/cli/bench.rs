@@ -8,10 +8,10 @@ use crate::bench::evaluate::Size;
 use crate::bench::{self, Subject};
 use crate::config::Config;
 use crate::config::sources::{Sources, layered};
+use crate::engine::device::with_device;
 use crate::error::Result;
-use crate::evaluation::DEFAULT_ROWS;
-use crate::machine::with_device;
 use crate::progress::Console;
+use crate::tasks::latent::evaluation::DEFAULT_ROWS;
 
 /// Measure how fast this machine is: the median time and its spread.
 #[derive(Debug, Args)]

@@ -6,8 +6,8 @@ use clap::{Args, Subcommand};
 use rung_datasets::registry::{self, FileReport, Outcome, Presence, Status};
 use serde_json::{Value, json};
 
-use super::data_source;
 use super::shared::DataDirArgs;
+use crate::data::source;
 use crate::error::{Error, Result};
 use crate::progress::{Console, Progress};
 
@@ -76,7 +76,7 @@ pub fn run(arguments: &DataArgs, console: &Console) -> Result<()> {
 }
 
 fn folder(arguments: &DataDirArgs) -> PathBuf {
-    arguments.data_dir.clone().unwrap_or_else(|| data_source::DEFAULT_FOLDER.into())
+    arguments.data_dir.clone().unwrap_or_else(|| source::DEFAULT_FOLDER.into())
 }
 
 fn list(folder: &Path, json: bool, console: &Console) -> Result<()> {

@@ -6,8 +6,8 @@ use serde_json::json;
 
 use crate::bench::kernels::shapes_of_presets;
 use crate::bench::rates::Rates;
+use crate::engine::device::{DeviceInfo, devices, open, opencl_devices, why_no_opencl};
 use crate::error::{Context, Result};
-use crate::machine::{DeviceInfo, devices, open, opencl_devices, why_no_opencl};
 use crate::progress::Console;
 
 /// List the devices that models can run on, with what matters about each.

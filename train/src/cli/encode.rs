@@ -7,12 +7,12 @@ use rung_datasets::npz::NpzWriter;
 use rung_models::Group;
 
 use super::shared::{ImagesArgs, RunArgs, output_file};
+use crate::engine::interrupt::Interrupt;
 use crate::error::{Error, Result};
-use crate::interrupt::Interrupt;
-use crate::latents::{LayerLatents, encode};
-use crate::loaded::with_images;
 use crate::progress::Console;
-use crate::run_dir::RunDir;
+use crate::run::folder::RunFolder;
+use crate::run::load::with_images;
+use crate::tasks::latent::encoding::{LayerLatents, encode};
 
 /// Write the latent variables of images to a file.
 #[derive(Debug, Args)]
@@ -43,7 +43,7 @@ pub struct EncodeArgs {
 /// If the run or its data cannot be opened, or the file cannot be written.
 pub fn run(arguments: &EncodeArgs, console: &Console) -> Result<()> {
     let interrupt = Interrupt::install()?;
-    let run = RunDir::open(&arguments.run.run)?;
+    let run = RunFolder::open(&arguments.run.run)?;
     let split = rung_datasets::Split::from(arguments.images.split);
     let path = output_file(arguments.out.as_deref(), run.path(), &format!("latents-{split}.npz"))?;
     with_images(&arguments.run, &arguments.images, console, |loaded, images| {

@@ -3,11 +3,11 @@
 use clap::Args;
 
 use super::shared::{ImagesArgs, RunArgs};
+use crate::engine::interrupt::Interrupt;
 use crate::error::Result;
-use crate::interrupt::Interrupt;
-use crate::loaded::with_images;
-use crate::measurement::measure;
 use crate::progress::Console;
+use crate::run::evaluations::measure;
+use crate::run::load::with_images;
 use crate::tasks::Request;
 
 /// Measure the bound of a trained model on held-out images.
@@ -50,7 +50,7 @@ pub struct EvaluateArgs {
 /// If the run or its data cannot be opened, the device fails, or the user interrupts.
 pub fn run(arguments: &EvaluateArgs, console: &Console) -> Result<()> {
     let interrupt = Interrupt::install()?;
-    let measurement = with_images(&arguments.run, &arguments.images, console, |loaded, images| {
+    let evaluated = with_images(&arguments.run, &arguments.images, console, |loaded, images| {
         let request = Request {
             importance_samples: arguments.importance_samples as usize,
             images: if arguments.count == 0 { images.count() } else { arguments.count.min(images.count()) },
@@ -60,7 +60,7 @@ pub fn run(arguments: &EvaluateArgs, console: &Console) -> Result<()> {
         measure(&loaded, &images, request, &interrupt, console)
     })?;
     match arguments.json {
-        true => console.result(&measurement.json().to_string()),
-        false => console.result(&measurement.text()),
+        true => console.result(&evaluated.json().to_string()),
+        false => console.result(&evaluated.text()),
     }
 }

@@ -6,10 +6,10 @@ use clap::{Args, ValueEnum};
 
 use super::shared::{CheckpointChoice, output_file};
 use crate::error::Result;
-use crate::export::Export;
-use crate::loaded::load_checkpoint;
 use crate::progress::Console;
-use crate::run_dir::RunDir;
+use crate::run::export::Export;
+use crate::run::folder::RunFolder;
+use crate::run::load::load_checkpoint;
 
 /// Write a model's numbers for other programs.
 #[derive(Debug, Args)]
@@ -45,7 +45,7 @@ pub enum Format {
 /// # Errors
 /// If there is no run or no whole checkpoint, or the file can't be written.
 pub fn run(arguments: &ExportArgs, console: &Console) -> Result<()> {
-    let run = RunDir::open(&arguments.run)?;
+    let run = RunFolder::open(&arguments.run)?;
     let config = run.load_config()?;
     let loaded = load_checkpoint(&run, &arguments.checkpoint)?;
     loaded.warnings.iter().for_each(|warning| console.warn(warning));

@@ -6,17 +6,18 @@ use clap::{ArgGroup, Args};
 use rung_datasets::ImageShape;
 
 use super::shared::CheckpointChoice;
+use crate::cli::summary::{Description, Saved};
 use crate::config::Config;
 use crate::config::sources::{Sources, layered};
-use crate::description::{Description, Saved};
+use crate::data::published_shape;
+use crate::engine::best_score;
+use crate::engine::device::with_device;
 use crate::error::Result;
-use crate::loaded::{image_shape, load_checkpoint};
-use crate::machine::with_device;
-use crate::model::{Model, parameter_list, published_shape};
+use crate::model::{Model, parameter_list};
 use crate::presets::{self, summary};
 use crate::progress::Console;
-use crate::run_dir::RunDir;
-use crate::training::best_score;
+use crate::run::folder::RunFolder;
+use crate::run::load::{image_shape, load_checkpoint};
 
 /// Describe a preset or a run: layers, shapes, parameters, memory.
 #[derive(Debug, Args)]
@@ -70,7 +71,7 @@ fn of_preset(name: &str) -> Result<Config> {
 
 /// A run's configuration, the shape of its images, and its newest checkpoint if it has one.
 fn of_run(path: &Path, console: &Console) -> Result<(Config, ImageShape, Option<Saved>)> {
-    let run = RunDir::open(path)?;
+    let run = RunFolder::open(path)?;
     let config = run.load_config()?;
     let loaded = match load_checkpoint(&run, &CheckpointChoice::Last) {
         Ok(loaded) => loaded,

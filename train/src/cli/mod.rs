@@ -7,7 +7,6 @@ pub mod anomaly;
 pub mod bench;
 pub mod completions;
 pub mod data;
-pub mod data_source;
 pub mod devices;
 pub mod encode;
 pub mod evaluate;
@@ -18,6 +17,7 @@ pub mod report;
 pub mod reproduce;
 pub mod sample;
 pub mod shared;
+pub mod summary;
 pub mod train;
 pub mod train_run;
 

@@ -6,10 +6,10 @@ use clap::Args;
 
 use super::shared::{ImagesArgs, RunArgs, output_file};
 use crate::error::Result;
-use crate::loaded::with_images;
-use crate::pictures::{self, columns_for};
 use crate::progress::Console;
-use crate::run_dir::RunDir;
+use crate::run::folder::RunFolder;
+use crate::run::load::with_images;
+use crate::tasks::latent::pictures::{self, columns_for};
 
 /// Draw images beside what the model makes of them.
 #[derive(Debug, Args)]
@@ -52,7 +52,7 @@ pub struct ReconstructArgs {
 /// # Errors
 /// If the run or its data cannot be opened, or the picture cannot be written.
 pub fn run(arguments: &ReconstructArgs, console: &Console) -> Result<()> {
-    let run = RunDir::open(&arguments.run.run)?;
+    let run = RunFolder::open(&arguments.run.run)?;
     let path = output_file(arguments.out.as_deref(), &run.pictures(), "reconstructions.png")?;
     with_images(&arguments.run, &arguments.images, console, |loaded, data| {
         let count = (arguments.count as usize).min(data.count());

@@ -6,10 +6,10 @@ use clap::Args;
 
 use super::shared::{CheckpointChoice, DataDirArgs, DeviceArgs, RunArgs, StatisticsChoice, output_file};
 use crate::error::Result;
-use crate::loaded::{LoadedRun, with_run};
 use crate::progress::Console;
-use crate::report::{self, History, Portrait, Sitter, Subject};
-use crate::run_dir::RunDir;
+use crate::report::{self, History, ModelFigures, ShownModel, Subject};
+use crate::run::folder::RunFolder;
+use crate::run::load::{LoadedRun, with_run};
 
 /// Show a run, or compare several, in one HTML file.
 #[derive(Debug, Args)]
@@ -36,16 +36,16 @@ pub struct ReportArgs {
 /// # Errors
 /// If a folder is no run, what it has recorded can't be read, or the page can't be written.
 pub fn run(arguments: &ReportArgs, console: &Console) -> Result<()> {
-    let runs: Vec<RunDir> = arguments.runs.iter().map(|path| RunDir::open(path)).collect::<Result<_>>()?;
+    let runs: Vec<RunFolder> = arguments.runs.iter().map(|path| RunFolder::open(path)).collect::<Result<_>>()?;
     let out = match (runs.as_slice(), &arguments.out) {
         ([one], None) => one.report(),
         (_, asked) => output_file(asked.as_deref(), Path::new("."), "report.html")?,
     };
     let single = runs.len() == 1;
-    let subject = |run: &RunDir| {
+    let subject = |run: &RunFolder| {
         let history = History::read(run)?;
-        let portrait = portrait(arguments, run, single, console);
-        Ok(Subject { history, portrait })
+        let figures = figures(arguments, run, single, console);
+        Ok(Subject { history, figures })
     };
     let subjects: Vec<Subject> = runs.iter().map(subject).collect::<Result<_>>()?;
     report::write(&subjects, &out)?;
@@ -53,7 +53,7 @@ pub fn run(arguments: &ReportArgs, console: &Console) -> Result<()> {
 }
 
 /// What the run's newest model shows; in words, why there is nothing to see, such as no checkpoint yet.
-fn portrait(arguments: &ReportArgs, run: &RunDir, explorer: bool, console: &Console) -> Result<Portrait, String> {
+fn figures(arguments: &ReportArgs, run: &RunFolder, explorer: bool, console: &Console) -> Result<ModelFigures, String> {
     let loaded = RunArgs {
         run: run.path().to_path_buf(),
         checkpoint: CheckpointChoice::Last,
@@ -67,7 +67,7 @@ fn portrait(arguments: &ReportArgs, run: &RunDir, explorer: bool, console: &Cons
     })
 }
 
-fn sit(mut loaded: LoadedRun<'_>, explorer: bool, console: &Console) -> Result<Portrait> {
+fn sit(mut loaded: LoadedRun<'_>, explorer: bool, console: &Console) -> Result<ModelFigures> {
     let images = match loaded.images(loaded.held_out_split()) {
         Ok(images) => Some(images),
         Err(error) => {
@@ -78,7 +78,7 @@ fn sit(mut loaded: LoadedRun<'_>, explorer: bool, console: &Console) -> Result<P
             None
         }
     };
-    Portrait::new(&Sitter {
+    ModelFigures::new(&ShownModel {
         model: &loaded.model,
         statistics: &loaded.statistics,
         statistics_name: loaded.statistics_from.name(),

@@ -7,20 +7,20 @@ use clap::Args;
 use super::shared::{CheckpointChoice, DataDirArgs, DeviceArgs, ImagesArgs, RunArgs, Split, StatisticsChoice};
 use super::train::TrainArgs;
 use super::train_run;
-use crate::atomic_file;
+use crate::engine::device::with_device;
+use crate::engine::interrupt::Interrupt;
 use crate::error::{Context, Error, Result};
-use crate::evaluation::DEFAULT_ROWS;
-use crate::interrupt::Interrupt;
-use crate::loaded::with_images;
-use crate::machine::with_device;
-use crate::measurement::measure;
 use crate::progress::{Console, duration};
 use crate::reproduce::estimate::Estimate;
 use crate::reproduce::experiments::{self, Quantity};
 use crate::reproduce::plan::Wishes;
 use crate::reproduce::table::{Row, Table};
 use crate::reproduce::{Experiment, Plan, Planned, Stage};
+use crate::run::atomic_file;
+use crate::run::evaluations::measure;
+use crate::run::load::with_images;
 use crate::tasks::Request;
+use crate::tasks::latent::evaluation::DEFAULT_ROWS;
 
 /// Importance samples of the paper's bounds.
 const PAPER_SAMPLES: u32 = 5000;

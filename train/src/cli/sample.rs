@@ -8,11 +8,11 @@ use rung_models::LatentSource;
 
 use super::shared::{DataDirArgs, LayerChoice, RunArgs, output_file};
 use crate::error::{Error, Result};
-use crate::loaded::{LoadedRun, image_shape, with_run};
-use crate::model::groups;
-use crate::pictures::{self, Drawing, columns_for};
+use crate::model::{groups, no_latents};
 use crate::progress::Console;
-use crate::run_dir::RunDir;
+use crate::run::folder::RunFolder;
+use crate::run::load::{LoadedRun, image_shape, with_run};
+use crate::tasks::latent::pictures::{self, Drawing, columns_for};
 
 /// Draw new images from a trained model.
 #[derive(Debug, Args)]
@@ -65,9 +65,10 @@ pub struct SampleArgs {
 /// # Errors
 /// If the run cannot be opened, has no such layer, or a picture cannot be written.
 pub fn run(arguments: &SampleArgs, console: &Console) -> Result<()> {
-    let run = RunDir::open(&arguments.run.run)?;
+    let run = RunFolder::open(&arguments.run.run)?;
     let config = run.load_config()?;
-    let depth = groups(&config, image_shape(&run, &config)?)?.last().map_or(0, |group| group.layer);
+    let groups = groups(&config, image_shape(&run, &config)?)?;
+    let depth = groups.last().map(|group| group.layer).ok_or_else(|| no_latents(&config.family))?;
     let layers = match arguments.layer {
         None => depth..=depth,
         Some(LayerChoice::All) => 1..=depth,

@@ -5,20 +5,21 @@ use std::path::{Path, PathBuf};
 use rung_autograd::{DType, Device};
 use rung_datasets::{DataRecord, Split};
 
-use super::data_source;
 use super::train::TrainArgs;
-use crate::checkpoint::{CheckpointData, Checkpoints};
 use crate::config::{Change, Config, TrainConfig};
+use crate::data::DeviceImages;
+use crate::data::source;
+use crate::data::treatment;
+use crate::engine::device::{cpu_memory_limit, with_device};
+use crate::engine::interrupt::Interrupt;
+use crate::engine::memory::{self, Memory};
+use crate::engine::{Ending, Outcome, Prepared, Training, TrainingImages};
 use crate::error::{Context, Error, Result};
-use crate::interrupt::Interrupt;
-use crate::machine::{cpu_memory_limit, with_device};
-use crate::memory::{self, Memory};
-use crate::model::{DeviceImages, Model};
+use crate::model::Model;
 use crate::progress::Console;
-use crate::run_dir::{RunDir, RunLock};
+use crate::run::checkpoint::{CheckpointData, Checkpoints};
+use crate::run::folder::{RunFolder, RunLock};
 use crate::tasks::{Score, Scores};
-use crate::training::{Ending, Outcome, Prepared, Training, TrainingImages};
-use crate::treatment;
 
 /// Trains, or goes on with a run.
 ///
@@ -45,7 +46,7 @@ fn finish(job: Job, interrupt: &Interrupt, console: &Console) -> Result<Finished
 
 /// A finished run.
 struct Finished {
-    run: RunDir,
+    run: RunFolder,
     split: Split,
     scores: Box<dyn Scores>,
     has_report: bool,
@@ -67,7 +68,7 @@ enum Place {
         name: String,
     },
     /// One that goes on, held for this process, with the configuration it had so far.
-    Old(RunDir, RunLock, Box<Config>),
+    Old(RunFolder, RunLock, Box<Config>),
 }
 
 impl Job {
@@ -77,7 +78,7 @@ impl Job {
             let place = Place::New { folder: arguments.out.clone(), name: TrainArgs::run_name(&config) };
             return Ok(Self { config: config.with_absolute_paths()?, place });
         };
-        let run = RunDir::open(folder)?;
+        let run = RunFolder::open(folder)?;
         let lock = run.lock()?;
         let before = run.load_config()?;
         let config = arguments.resumed_configuration(&before)?.with_absolute_paths()?;
@@ -87,7 +88,7 @@ impl Job {
 
 /// A run whose training can begin.
 struct Begun {
-    run: RunDir,
+    run: RunFolder,
     _lock: RunLock,
     prepared: Prepared,
     changes: Vec<Change>,
@@ -106,8 +107,8 @@ impl Place {
             Self::New { folder, name } => {
                 let prepared = fresh(model)?;
                 let (run, lock) = match folder {
-                    Some(folder) => RunDir::create(&folder, config)?,
-                    None => RunDir::create_named("runs".as_ref(), &name, config)?,
+                    Some(folder) => RunFolder::create(&folder, config)?,
+                    None => RunFolder::create_named("runs".as_ref(), &name, config)?,
                 };
                 run.save_data(&images.record)?;
                 Ok(Begun { run, _lock: lock, prepared, changes: Vec::new() })
@@ -186,7 +187,7 @@ fn check_training_images(config: &Config, train: &DeviceImages, console: &Consol
 }
 
 /// Refuses data that is not what it was when the run began, which a run of an early version does not say.
-fn check_record(run: &RunDir, record: &DataRecord) -> Result<()> {
+fn check_record(run: &RunFolder, record: &DataRecord) -> Result<()> {
     let difference = run.load_data()?.and_then(|before| before.difference(record));
     difference.map_or(Ok(()), |difference| {
         Err(Error::new(format!("the data set {} is not what it was when the run began: {difference}", record.name))
@@ -195,7 +196,7 @@ fn check_record(run: &RunDir, record: &DataRecord) -> Result<()> {
 }
 
 /// A failure without advice of its own, such as a device that is gone, advises to go on from the last checkpoint, if there is one.
-fn with_what_is_kept(error: Error, run: &RunDir) -> Error {
+fn with_what_is_kept(error: Error, run: &RunFolder) -> Error {
     if error.advice().is_some() || !Checkpoints::new(run.checkpoints()).any() {
         return error;
     }
@@ -218,13 +219,13 @@ fn check_memory(config: &Config, images: &TrainingImages, console: &Console) -> 
 
 /// Opens the data set, settles what the configuration leaves open about it, and copies its images to the device.
 fn training_images(config: &mut Config, device: &Device, console: &Console) -> Result<TrainingImages> {
-    let dataset = data_source::open(&config.data, console)?;
+    let dataset = source::open(&config.data, console)?;
     let record = DataRecord::of(&dataset);
     treatment::settle(config, &record)?.iter().for_each(|line| console.info(line));
     let lines = treatment::explain(config, &record.name, record.shape, record.values)?;
     lines.iter().for_each(|line| console.info(line));
     let split = if dataset.validation.is_some() { Split::Validation } else { Split::Test };
-    let on_device = |split| data_source::on_device(&dataset, split, &config.data, config.train.seed, device, console);
+    let on_device = |split| source::on_device(&dataset, split, &config.data, config.train.seed, device, console);
     Ok(TrainingImages { record, train: on_device(Split::Train)?, held_out: on_device(split)?, held_out_split: split })
 }
 
@@ -232,13 +233,20 @@ fn training_images(config: &mut Config, device: &Device, console: &Console) -> R
 fn checkpoint_of(path: &str) -> Result<CheckpointData> {
     let path = Path::new(path);
     if path.is_dir() {
-        return Ok(Checkpoints::new(RunDir::open(path)?.checkpoints()).load_latest()?.data);
+        return Ok(Checkpoints::new(RunFolder::open(path)?.checkpoints()).load_latest()?.data);
     }
     CheckpointData::load(path)
 }
 
 /// What will happen, before it does.
-fn announce(config: &Config, run: &RunDir, model: &Model, images: &TrainingImages, device: &Device, console: &Console) {
+fn announce(
+    config: &Config,
+    run: &RunFolder,
+    model: &Model,
+    images: &TrainingImages,
+    device: &Device,
+    console: &Console,
+) {
     let [sizes, protocol] = model.task.announcement();
     let family = config.family.name();
     let parameters = model.store.element_count();

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf, absolute};
 
 use super::{Config, DataConfig};
-use crate::cli::data_source::DEFAULT_FOLDER;
+use crate::data::source::DEFAULT_FOLDER;
 use crate::error::{Error, Result};
 
 impl Config {

@@ -6,13 +6,13 @@ use rung_autograd::{DType, ParameterStore, Tensor, View, ViewMut};
 use rung_datasets::ImageShape;
 use rung_models::Statistics;
 
-use super::{IMAGE_SHAPE, Model};
-use crate::checkpoint::{CheckpointData, TensorData};
 use crate::error::{Context, Error, Result};
+use crate::model::{IMAGE_SHAPE, Model};
+use crate::run::checkpoint::{CheckpointData, TensorData};
 
 /// Prefix of running statistics; the layer's path and `mean` or `variance` follow.
 const STATISTICS: &str = "statistics";
-/// The same for the exact statistics of a finished run; see [`crate::statistics`].
+/// The same for the exact statistics of a finished run; see [`crate::engine::batch_norm`].
 const EXACT_STATISTICS: &str = "exact_statistics";
 /// Prefix of the averaged parameters; the parameter's path follows.
 pub const AVERAGE: &str = "average.";

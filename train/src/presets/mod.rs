@@ -88,7 +88,7 @@ mod tests {
         {
             let config = preset(name);
             let list =
-                crate::model::parameter_list(&config, crate::model::published_shape(&config.data).unwrap()).unwrap();
+                crate::model::parameter_list(&config, crate::data::published_shape(&config.data).unwrap()).unwrap();
             assert_eq!(list.element_count(), count, "{name}");
             let Family::Biva(biva) = &config.family else { panic!("{name}: {config:?}") };
             assert_eq!((biva.objective.bound.free_bits_nats, config.family.warmup_epochs()), (2.0, 0), "{name}");

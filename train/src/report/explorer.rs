@@ -17,11 +17,11 @@ use rung_models::{Activation, Group, HierarchyConfig, LatentSource, Statistics};
 use serde_json::{Value, json};
 
 use super::base64;
-use super::portrait::{SEED, Sitter};
-use crate::checkpoint::{CheckpointData, TensorData};
+use super::model_figures::{SEED, ShownModel};
 use crate::error::{Context, Error, Result};
-use crate::latents::LayerLatents;
-use crate::pictures::{self, Drawing};
+use crate::run::checkpoint::{CheckpointData, TensorData};
+use crate::tasks::latent::encoding::LayerLatents;
+use crate::tasks::latent::pictures::{self, Drawing};
 
 /// Images of `rung sample` that the page starts from and is measured by.
 const DRAWN: usize = 8;
@@ -40,7 +40,7 @@ pub struct Explorer {
 /// What the explorer is made from.
 pub struct Subjects<'a> {
     /// The model and the images.
-    pub sitter: &'a Sitter<'a>,
+    pub shown: &'a ShownModel<'a>,
     /// Latents of the first held-out images, z_1 first; empty without images.
     pub latents: &'a [LayerLatents],
 }
@@ -61,7 +61,7 @@ impl Explorer {
     /// # Errors
     /// If the device fails or a tensor is missing.
     pub fn new(subjects: &Subjects<'_>, config: &HierarchyConfig) -> Result<Self> {
-        let Sitter { model, statistics, shape, images, .. } = *subjects.sitter;
+        let ShownModel { model, statistics, shape, images, .. } = *subjects.shown;
         let mut tensors = CheckpointData::default();
         model.save(&mut tensors)?;
         let norm = [config.hidden_norm(), config.head_norm()].map(|norm| norm.map_or(0.0, |norm| norm.epsilon));
@@ -104,7 +104,7 @@ impl Explorer {
             "bernoulli": config.observation == Observation::Bernoulli,
             "networks": networks, "weights": base64::encode(&deflated(&bytes)?),
             "ranges": subjects.latents.iter().map(ranges).collect::<Vec<_>>(),
-            "drawn": DRAWN, "noise": base64::encode(&floats(&noise(subjects.sitter, depth)?)),
+            "drawn": DRAWN, "noise": base64::encode(&floats(&noise(subjects.shown, depth)?)),
             "pixels": base64::encode(&shorts(drawn.pixels())),
             "codes": count, "latents": base64::encode(&floats(&codes)), "originals": base64::encode(&shorts(&originals)),
         });
@@ -113,9 +113,9 @@ impl Explorer {
 }
 
 /// The noise that the first images of `rung sample` are made from: for each layer, z_1 first, [image, unit].
-fn noise(sitter: &Sitter<'_>, depth: usize) -> Result<Vec<f32>> {
-    let pass = sitter.model.frozen_pass(sitter.statistics, SEED, Phase::Sample.nth(depth).context("drawing noise")?);
-    let groups = sitter.model.latent()?.groups();
+fn noise(shown: &ShownModel<'_>, depth: usize) -> Result<Vec<f32>> {
+    let pass = shown.model.frozen_pass(shown.statistics, SEED, Phase::Sample.nth(depth).context("drawing noise")?);
+    let groups = shown.model.latent()?.groups();
     let of_group = |(index, group): (usize, &Group)| {
         let noise = pass.prior_noise(index + 1, Shape::from([DRAWN, group.units]));
         noise.and_then(|noise: Tensor| noise.to_f32()).context("drawing noise")

@@ -6,14 +6,14 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::charts::bound::subscript;
-use crate::anomaly::Outcome;
 use crate::config::{Binarisation, Config, DataConfig, Dequantisation};
+use crate::data::treatment::Measure;
 use crate::error::{Error, Result};
-use crate::loaded::image_shape;
-use crate::metrics;
 use crate::model::groups;
-use crate::run_dir::RunDir;
-use crate::treatment::Measure;
+use crate::run::folder::RunFolder;
+use crate::run::load::image_shape;
+use crate::run::metrics;
+use crate::tasks::latent::anomaly::Outcome;
 
 /// A run as its folder tells it.
 #[derive(Debug, Clone)]
@@ -151,7 +151,7 @@ impl Epoch {
         all.into_iter().find(|layers| !layers.is_empty()).map(Vec::as_slice)
     }
 
-    /// Units of each group with a KL above [`ACTIVE_NATS`](crate::evaluation::ACTIVE_NATS), if it was measured in this epoch.
+    /// Units of each group with a KL above [`ACTIVE_NATS`](crate::tasks::latent::evaluation::ACTIVE_NATS), if it was measured in this epoch.
     pub fn active_units(&self) -> Option<Vec<usize>> {
         let active = |units: &Vec<Option<f64>>| units.iter().flatten().filter(|&&kl| is_active(kl)).count();
         Some(self.kl_per_unit()?.iter().map(active).collect())
@@ -163,7 +163,7 @@ impl History {
     ///
     /// # Errors
     /// If it can't be read, or a line in it is not what this program writes.
-    pub fn read(run: &RunDir) -> Result<Self> {
+    pub fn read(run: &RunFolder) -> Result<Self> {
         let path = run.path();
         // "." and the like have no name of their own.
         let whole = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
@@ -333,7 +333,7 @@ pub fn data_groups<'a>(histories: &[&'a History]) -> Vec<DataGroup<'a>> {
 
 /// Whether a unit with this KL counts as active.
 pub fn is_active(kl_nats: f64) -> bool {
-    kl_nats > crate::evaluation::ACTIVE_NATS
+    kl_nats > crate::tasks::latent::evaluation::ACTIVE_NATS
 }
 
 /// Every line of a file; none if there is no file.
@@ -354,9 +354,9 @@ fn lines<T: DeserializeOwned>(path: &std::path::Path) -> Result<Vec<T>> {
 mod tests {
     use super::*;
 
-    fn run_with(metrics: &str, evaluations: &str) -> (tempfile::TempDir, RunDir) {
+    fn run_with(metrics: &str, evaluations: &str) -> (tempfile::TempDir, RunFolder) {
         let folder = tempfile::tempdir().unwrap();
-        let (run, _lock) = RunDir::create(&folder.path().join("run"), &Config::default()).unwrap();
+        let (run, _lock) = RunFolder::create(&folder.path().join("run"), &Config::default()).unwrap();
         std::fs::write(run.metrics(), metrics).unwrap();
         std::fs::write(run.evaluations(), evaluations).unwrap();
         (folder, run)

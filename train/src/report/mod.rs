@@ -1,6 +1,6 @@
 //! `report.html`: a run, or several, in one page that needs nothing but a browser.
 //!
-//! [`History`] is what a run has recorded, [`Portrait`] what its model shows; each file of `charts/` makes one figure of them, and
+//! [`History`] is what a run has recorded, [`ModelFigures`] what its model shows; each file of `charts/` makes one figure of them, and
 //! [`page`] puts the figures together. Everything is in the file: style, scripts, pictures and, for one run, the generative network that
 //! the explorer draws with. Start with [`page`], then any chart.
 
@@ -11,20 +11,20 @@ pub mod explorer;
 pub mod figure;
 pub mod history;
 pub mod line_chart;
+pub mod model_figures;
 pub mod page;
-pub mod portrait;
 pub mod principal;
 pub mod svg;
 pub mod verdict;
 
 pub use figure::Figure;
 pub use history::History;
-pub use portrait::{Portrait, Sitter};
+pub use model_figures::{ModelFigures, ShownModel};
 
 use std::path::Path;
 
-use crate::atomic_file;
 use crate::error::Result;
+use crate::run::atomic_file;
 
 /// One run as the report shows it.
 #[derive(Debug, Clone)]
@@ -32,7 +32,7 @@ pub struct Subject {
     /// What it has recorded.
     pub history: History,
     /// What its model shows; why not, if there is nothing to see.
-    pub portrait: Result<Portrait, String>,
+    pub figures: Result<ModelFigures, String>,
 }
 
 /// Writes the page for one run or several.

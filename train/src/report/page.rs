@@ -7,7 +7,7 @@ use super::charts::{active_units, anomaly, bound, curves, depth, heat_map, norma
 use super::figure::{Figure, embedded_json, table};
 use super::history::{EvaluationLine, History, data_groups};
 use super::svg::escape;
-use super::{Portrait, Subject};
+use super::{ModelFigures, Subject};
 use crate::progress::duration;
 use crate::tasks::Pixels;
 
@@ -22,7 +22,7 @@ pub fn html(subjects: &[Subject]) -> String {
         [one] => (one.history.name.clone(), single(one)),
         several => (format!("{} runs", several.len()), comparison(several)),
     };
-    let has_explorer = matches!(subjects, [Subject { portrait: Ok(Portrait { explorer: Some(_), .. }), .. }]);
+    let has_explorer = matches!(subjects, [Subject { figures: Ok(ModelFigures { explorer: Some(_), .. }), .. }]);
     let explorer = if has_explorer { format!("<script>{EXPLORER}</script>\n") } else { String::new() };
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -35,7 +35,7 @@ pub fn html(subjects: &[Subject]) -> String {
 
 /// The page of one run.
 fn single(subject: &Subject) -> String {
-    let Subject { history, portrait } = subject;
+    let Subject { history, figures } = subject;
     let mut page = format!("<header><h1>{}</h1><p>{}</p></header>\n", escape(&history.name), escape(&summary(history)));
     page += &tiles(history);
     if let Some(note) = progress_note(history) {
@@ -48,32 +48,32 @@ fn single(subject: &Subject) -> String {
     page += &section("Training", curves::figures(history));
     let normal = normal_kl::figure(normal_kl(0, subject).as_slice(), None);
     page += &section("Units", [active_units::figure(history), normal, heat_map::figure(history)]);
-    match portrait {
-        Ok(portrait) => page += &portrait_sections(history, portrait),
+    match figures {
+        Ok(figures) => page += &portrait_sections(history, figures),
         Err(reason) => page += &format!("<p class=\"note\">No pictures of the model: {}</p>\n", escape(reason)),
     }
     page += &section("Out-of-distribution images", [history.anomaly.as_ref().and_then(anomaly::figure)]);
     page + &evaluations(history) + &facts(history)
 }
 
-fn portrait_sections(history: &History, portrait: &Portrait) -> String {
+fn portrait_sections(history: &History, figures: &ModelFigures) -> String {
     let mut page = String::new();
-    if let Some(explorer) = &portrait.explorer {
+    if let Some(explorer) = &figures.explorer {
         page += &format!(
             "<section id=\"explorer\"><h2>Latent explorer</h2>{EXPLORER_BODY}{}</section>\n",
             embedded_json(&explorer.data)
         );
     }
-    for sections in portrait.panels.chunk_by(|one, next| one.section == next.section) {
+    for sections in figures.panels.chunk_by(|one, next| one.section == next.section) {
         page += &section(sections[0].section, sections.iter().map(|panel| Some(panel.figure.clone())));
     }
-    page += &section("Images", [pictures::samples(portrait, history), pictures::reconstructions(portrait)]);
-    page += &section("Latents", [pca::figure(portrait, history)]);
-    let images = portrait
+    page += &section("Images", [pictures::samples(figures, history), pictures::reconstructions(figures)]);
+    page += &section("Latents", [pca::figure(figures, history)]);
+    let images = figures
         .images
         .as_deref()
         .unwrap_or("No held-out images were at hand, so reconstructions and latents are missing.");
-    let statistics = portrait.statistics_name.map_or(String::new(), |name| {
+    let statistics = figures.statistics_name.map_or(String::new(), |name| {
         format!("Pictures and latents use the {name} statistics of batch normalisation. ")
     });
     page + &format!("<p class=\"note\">{statistics}Held-out images: {}</p>\n", escape(images))
@@ -90,21 +90,21 @@ fn comparison(subjects: &[Subject]) -> String {
         curves.extend([overlay::figure(&group), depth::figure(&group), normal_kl::figure(&normal, Some(&group.data))]);
     }
     page += &section("Curves", curves);
-    for Subject { history, portrait } in subjects {
-        let mut figures =
+    for Subject { history, figures } in subjects {
+        let mut drawn =
             vec![active_units::figure(history), active_units::over_epochs(history), heat_map::figure(history)];
         let mut note = String::new();
-        match portrait {
-            Ok(portrait) => figures.extend([
-                pictures::samples(portrait, history),
-                pca::figure(portrait, history),
-                pictures::reconstructions(portrait),
+        match figures {
+            Ok(figures) => drawn.extend([
+                pictures::samples(figures, history),
+                pca::figure(figures, history),
+                pictures::reconstructions(figures),
             ]),
             Err(reason) => note = format!("<p class=\"note\">No pictures of the model: {}</p>", escape(reason)),
         }
-        let figures: String = figures.iter().flatten().map(Figure::html).collect();
+        let drawn: String = drawn.iter().flatten().map(Figure::html).collect();
         page += &format!(
-            "<section><h2>{}</h2><p>{}</p><div class=\"grid\">{figures}</div>{note}</section>\n",
+            "<section><h2>{}</h2><p>{}</p><div class=\"grid\">{drawn}</div>{note}</section>\n",
             escape(&history.name),
             escape(&summary(history))
         );
@@ -113,8 +113,8 @@ fn comparison(subjects: &[Subject]) -> String {
 }
 
 /// How far a run's layers are from the standard normal, if that was measured.
-fn normal_kl(index: usize, Subject { history, portrait }: &Subject) -> Option<normal_kl::NormalKl<'_>> {
-    let nats = portrait.as_ref().map_or([].as_slice(), |portrait| &portrait.normal_kl);
+fn normal_kl(index: usize, Subject { history, figures }: &Subject) -> Option<normal_kl::NormalKl<'_>> {
+    let nats = figures.as_ref().map_or([].as_slice(), |figures| &figures.normal_kl);
     (!nats.is_empty()).then_some(normal_kl::NormalKl { history, nats, index })
 }
 
@@ -310,14 +310,14 @@ pub fn estimate(mean: f64, standard_error: Option<f64>, decimals: usize) -> Stri
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::run_dir::RunDir;
+    use crate::run::folder::RunFolder;
     use crate::tasks::Family;
 
     /// A run whose bound rises over two epochs.
     fn subject(folder: &std::path::Path, name: &str, change: impl FnOnce(&mut Config)) -> Subject {
         let mut config = Config::default();
         change(&mut config);
-        let (run, _lock) = RunDir::create(&folder.join(name), &config).unwrap();
+        let (run, _lock) = RunFolder::create(&folder.join(name), &config).unwrap();
         let line = |epoch: u64| {
             format!(
                 "{{\"step\":{epoch},\"epoch\":{epoch},\"train_bound_nats\":-9{epoch},\"held_out_bound_1_nats\":-9{epoch},\
@@ -325,7 +325,7 @@ mod tests {
             )
         };
         std::fs::write(run.metrics(), line(1) + &line(2)).unwrap();
-        Subject { history: History::read(&run).unwrap(), portrait: Err("none was drawn".into()) }
+        Subject { history: History::read(&run).unwrap(), figures: Err("none was drawn".into()) }
     }
 
     fn on(name: &str) -> impl FnOnce(&mut Config) {

@@ -90,7 +90,8 @@ fn have(names: &[String]) -> String {
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::model::{groups, published_shape};
+    use crate::data::published_shape;
+    use crate::model::groups;
     use crate::tasks::Family;
 
     fn history(family: &str, batch_norm: bool, warmup_epochs: u64) -> History {

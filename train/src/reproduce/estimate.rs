@@ -5,10 +5,11 @@ use std::time::Instant;
 use rung_autograd::Device;
 
 use super::plan::{Planned, Stage, Wishes};
-use crate::bench::{Timing, Workload, timed_ms};
+use crate::bench::{Timing, timed_ms};
+use crate::engine::Workload;
 use crate::error::{Error, Result};
-use crate::evaluation::DEFAULT_ROWS;
 use crate::tasks::Request;
+use crate::tasks::latent::evaluation::DEFAULT_ROWS;
 
 /// Steps that are timed, after one that isn't; fewer where they take long.
 const STEPS: usize = 5;

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use super::experiments::{Entry, Experiment};
 use crate::config::Config;
 use crate::config::sources::{Sources, layered};
+use crate::data::treatment;
 use crate::error::{Error, Result};
 use crate::report::History;
 use crate::report::history::EvaluationLine;
-use crate::run_dir::RunDir;
-use crate::treatment;
+use crate::run::folder::RunFolder;
 
 /// What is asked for on the command line.
 #[derive(Debug, Clone)]
@@ -105,7 +105,7 @@ impl Planned {
         if !self.folder.join("config.toml").is_file() {
             return Ok(None);
         }
-        RunDir::open(&self.folder).and_then(|run| History::read(&run)).map(Some)
+        RunFolder::open(&self.folder).and_then(|run| History::read(&run)).map(Some)
     }
 }
 
@@ -136,7 +136,7 @@ fn stage(folder: &Path, wanted: &Config, wishes: &Wishes) -> Result<Stage> {
     if !folder.join("config.toml").is_file() {
         return Ok(Stage::New);
     }
-    let history = History::read(&RunDir::open(folder)?)?;
+    let history = History::read(&RunFolder::open(folder)?)?;
     if !same(&history.config, wanted) {
         return Err(Error::new(format!("{} holds a run with another configuration", folder.display()))
             .with_advice("move it away, or choose another folder with --out"));
@@ -209,7 +209,7 @@ mod tests {
         let experiment = find("mnist-table2").unwrap();
         let plan = Plan::new(experiment, &wishes(out.path(), Some(4))).unwrap();
         let planned = &plan.runs[0];
-        let (run, lock) = RunDir::create(&planned.folder, &planned.config).unwrap();
+        let (run, lock) = RunFolder::create(&planned.folder, &planned.config).unwrap();
         drop(lock);
         let line = |epoch: u64| format!("{{\"step\":{epoch}0,\"epoch\":{epoch}}}\n");
         std::fs::write(run.metrics(), line(1) + &line(2)).unwrap();

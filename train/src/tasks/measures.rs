@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::error::Result;
-use crate::metrics::Record;
-use crate::tensorboard::EventWriter;
+use crate::run::metrics::Record;
+use crate::run::tensorboard::EventWriter;
 
 /// Significant digits of a unit's number in a quick evaluation: more than its sampling error has.
 const QUICK_DIGITS: usize = 4;

@@ -4,20 +4,17 @@
 //! its presets, and one line of [`families!`]. Everything else of the program knows a family by [`Description`] alone.
 
 mod biva;
-mod bound_scores;
 mod description;
 mod hierarchy;
-mod labelled;
-mod latent;
+pub mod latent;
 mod measures;
-mod settings;
 mod task;
 
 pub use biva::Biva;
 pub use description::{Curve, Description, Pixels};
 pub use hierarchy::Hierarchy;
+pub use latent::{BoundSettings, LabelSettings};
 pub use measures::{Measures, On, Quantity};
-pub use settings::{BoundSettings, LabelSettings};
 pub use task::{At, Batch, Direction, Loss, Panel, PictureSizes, Request, Score, Scores, Task};
 
 use rung_models::rules::BrokenRule;

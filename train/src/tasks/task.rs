@@ -7,11 +7,12 @@ use rung_autograd::{ParameterStore, Tensor};
 use rung_models::{LatentModel, Pass, Statistics, WholeData};
 
 use super::measures::Measures;
+use crate::data::DeviceImages;
+use crate::data::image_grid::Picture;
 use crate::error::Result;
-use crate::metrics::Record;
-use crate::model::{DeviceImages, Model};
-use crate::picture::Picture;
+use crate::model::Model;
 use crate::report::Figure;
+use crate::run::metrics::Record;
 
 /// When a step is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

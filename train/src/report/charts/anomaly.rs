@@ -1,9 +1,9 @@
 //! How the scores of in-distribution and out-of-distribution images lie: a histogram for each score.
 
-use crate::anomaly::{Histogram, Outcome, Separation};
 use crate::report::axis::{Frame, Scale, label};
 use crate::report::figure::Figure;
 use crate::report::svg::{Svg, escape, number};
+use crate::tasks::latent::anomaly::{Histogram, Outcome, Separation};
 
 use super::bound::subscript;
 

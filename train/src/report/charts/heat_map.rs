@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use crate::evaluation::ACTIVE_NATS;
 use crate::report::axis::{Frame, Scale};
 use crate::report::figure::{Figure, embedded_json};
 use crate::report::history::{Epoch, History};
 use crate::report::svg::{Svg, number};
+use crate::tasks::latent::evaluation::ACTIVE_NATS;
 
 /// Columns that a map has at most: several epochs share one, with their mean.
 const COLUMNS: usize = 120;

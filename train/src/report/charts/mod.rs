@@ -1,4 +1,4 @@
-//! The charts of a report, one file each. Each makes a [`Figure`](super::figure::Figure) from a run's history or portrait, or none where
+//! The charts of a report, one file each. Each makes a [`Figure`](super::figure::Figure) from a run's history or figures, or none where
 //! what it needs has not been measured.
 
 pub mod active_units;

@@ -3,7 +3,7 @@
 use crate::report::axis::label;
 use crate::report::figure::Figure;
 use crate::report::history::History;
-use crate::report::portrait::Portrait;
+use crate::report::model_figures::ModelFigures;
 use crate::report::principal::Principal;
 use crate::report::svg::{Anchor, Svg, number};
 
@@ -18,8 +18,8 @@ const NAMES: f64 = 24.0;
 const LABEL: f64 = 17.0;
 
 /// A scatter for each layer, the nearest to the image first.
-pub fn figure(portrait: &Portrait, history: &History) -> Option<Figure> {
-    let (planes, labels) = (&portrait.planes, portrait.labels.as_deref());
+pub fn figure(figures: &ModelFigures, history: &History) -> Option<Figure> {
+    let (planes, labels) = (&figures.planes, figures.labels.as_deref());
     let first = planes.first()?;
     let count = first.points.len();
     let classes = labels.map_or(0, |labels| labels.iter().take(count).max().map_or(0, |&most| most + 1));

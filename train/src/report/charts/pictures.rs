@@ -4,12 +4,12 @@ use super::bound::subscript;
 use crate::report::base64::png_address;
 use crate::report::figure::Figure;
 use crate::report::history::History;
-use crate::report::portrait::Portrait;
+use crate::report::model_figures::ModelFigures;
 
 /// A grid of samples for each layer, the top layer first.
-pub fn samples(portrait: &Portrait, history: &History) -> Option<Figure> {
+pub fn samples(figures: &ModelFigures, history: &History) -> Option<Figure> {
     if !history.config.family.draws_layers_alone() {
-        return varied_samples(portrait, history);
+        return varied_samples(figures, history);
     }
     let panel = |(index, png): (usize, &Vec<u8>)| {
         let name = history.group_name(index);
@@ -19,8 +19,8 @@ pub fn samples(portrait: &Portrait, history: &History) -> Option<Figure> {
             png_address(png)
         )
     };
-    let panels: String = portrait.samples.iter().enumerate().rev().map(panel).collect();
-    (!portrait.samples.is_empty()).then(|| Figure {
+    let panels: String = figures.samples.iter().enumerate().rev().map(panel).collect();
+    (!figures.samples.is_empty()).then(|| Figure {
         title: "Images drawn with each layer from the standard normal".into(),
         body: format!("<div class=\"panels small\">{panels}</div>"),
         caption: "Means of p(x|z₁). The first panel has samples of the model; in the others the layers above are not used. The lower the layer that is drawn, the less its units agree with each other; a layer whose panel \
@@ -31,7 +31,7 @@ pub fn samples(portrait: &Portrait, history: &History) -> Option<Figure> {
 }
 
 /// A grid for each layer, the top layer first, of samples that share the layers above it.
-fn varied_samples(portrait: &Portrait, history: &History) -> Option<Figure> {
+fn varied_samples(figures: &ModelFigures, history: &History) -> Option<Figure> {
     let depth = history.depth();
     let panel = |(index, png): (usize, &Vec<u8>)| {
         let layer = index + 1;
@@ -44,8 +44,8 @@ fn varied_samples(portrait: &Portrait, history: &History) -> Option<Figure> {
             png_address(png)
         )
     };
-    let panels: String = portrait.samples.iter().enumerate().rev().map(panel).collect();
-    (!portrait.samples.is_empty()).then(|| Figure {
+    let panels: String = figures.samples.iter().enumerate().rev().map(panel).collect();
+    (!figures.samples.is_empty()).then(|| Figure {
         title: "Samples that share their upper layers".into(),
         body: format!("<div class=\"panels small\">{panels}</div>"),
         caption: "Means of p(x|z). The first panel has samples of the model; in each of the others the layers above are one draw, the same in \
@@ -56,8 +56,8 @@ fn varied_samples(portrait: &Portrait, history: &History) -> Option<Figure> {
 }
 
 /// Originals beside their reconstructions.
-pub fn reconstructions(portrait: &Portrait) -> Option<Figure> {
-    let png = portrait.reconstructions.as_ref()?;
+pub fn reconstructions(figures: &ModelFigures) -> Option<Figure> {
+    let png = figures.reconstructions.as_ref()?;
     Some(Figure {
         title: "Images and their reconstructions".into(),
         body: format!(

@@ -1,10 +1,10 @@
 //! The terms of the bound over the epochs: what the pixels cost, and what each layer costs.
 
 use super::bound::warmup_end;
-use crate::evaluation::ACTIVE_NATS;
 use crate::report::figure::Figure;
 use crate::report::history::{Epoch, History};
 use crate::report::line_chart::{LineChart, Series, Span, Stroke};
+use crate::tasks::latent::evaluation::ACTIVE_NATS;
 
 /// log p(x|z₁) of the training images.
 pub fn likelihood(history: &History) -> Option<Figure> {

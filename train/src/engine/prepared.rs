@@ -1,0 +1,84 @@
+//! What a training begins or goes on with, put together before anything of its run is written.
+
+use super::terms::Terms;
+use super::trainer::Trainer;
+use super::training::TrainingImages;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::model::snapshot::{load_average, load_optimiser};
+use crate::run::checkpoint::CheckpointData;
+
+/// Name of the sums of the epoch so far, in a checkpoint written in the middle of one.
+pub(super) const EPOCH_SUMS: &str = "training.epoch_sums";
+/// The best score so far, in a checkpoint's metadata, and its name before there were other scores than bounds.
+pub(super) const BEST_SCORE: &str = "best_score";
+const BEST_BOUND: &str = "best_bound_nats";
+
+/// The best score on held-out images that a checkpoint tells of.
+pub fn best_score(data: &CheckpointData) -> Option<f64> {
+    [BEST_SCORE, BEST_BOUND].iter().find_map(|key| data.metadata.get(*key)?.parse().ok())
+}
+
+/// A training with all of its numbers in memory, and no file of its run touched.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The model, with what moves it.
+    pub trainer: Trainer,
+    /// The sums of the epoch so far.
+    pub(super) terms: Terms,
+    /// Steps done.
+    pub(super) step: u64,
+    /// The best held-out score so far.
+    pub(super) best: Option<f64>,
+}
+
+impl Prepared {
+    /// A training that starts at step 0: from the parameters that `model` has where the configuration says from which, else from fresh
+    /// ones.
+    ///
+    /// # Errors
+    /// If the device has no memory, or there are no labels where the configuration wants some.
+    pub fn fresh(config: &Config, mut model: Model, images: &TrainingImages) -> Result<Self> {
+        if config.train.init_from.is_empty() {
+            model.initialise(&images.train, config)?;
+        }
+        Self::new(config, model, images)
+    }
+
+    /// A training that goes on from a checkpoint.
+    ///
+    /// # Errors
+    /// If the checkpoint is of another model, or beyond the last epoch of the configuration.
+    pub fn resumed(config: &Config, mut model: Model, images: &TrainingImages, data: &CheckpointData) -> Result<Self> {
+        model.load(data)?;
+        let step = data.steps("step")?;
+        let per_epoch = images.steps_per_epoch(config.train.batch_size)?;
+        let (done, epochs) = (step.div_ceil(per_epoch), config.train.epochs);
+        if done > epochs {
+            return Err(Error::new(format!("the run is in epoch {done} (step {step}), and train.epochs is {epochs}"))
+                .with_advice(format!("a run can't be made shorter than it is: --epochs {done} or more")));
+        }
+        let mut prepared = Self::new(config, model, images)?;
+        let Trainer { model, optimiser, average, .. } = &mut prepared.trainer;
+        load_optimiser(&mut **optimiser, &model.store, data)?;
+        if let Some(average) = average {
+            load_average(average, &model.store, data)?;
+        }
+        if let Some(sums) = data.tensors.get(EPOCH_SUMS) {
+            prepared.terms.restore(&sums.to_f64(), data.steps("epoch_steps")?)?;
+        }
+        Ok(Self { step, best: best_score(data), ..prepared })
+    }
+
+    fn new(config: &Config, mut model: Model, images: &TrainingImages) -> Result<Self> {
+        model.task.prepare(&images.train, config.train.seed, config.train.batch_size)?;
+        let (device, dtype, terms) = (model.store.device().clone(), model.store.dtype(), model.task.terms().len());
+        Ok(Self {
+            terms: Terms::new(&device, dtype, terms)?,
+            trainer: Trainer::new(model, config)?,
+            step: 0,
+            best: None,
+        })
+    }
+}

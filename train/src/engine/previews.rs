@@ -1,0 +1,25 @@
+//! Pictures for TensorBoard on the way: what the model makes as it stands.
+
+use super::training::Training;
+use crate::error::Result;
+use crate::tasks::PictureSizes;
+
+/// Squares of eight by eight.
+const SIZES: PictureSizes = PictureSizes { samples: 64, pairs: 32, columns: 8, scale: 2 };
+
+impl Training<'_> {
+    /// Writes the task's pictures as events of the current step, drawn with the running statistics and always from the same noise, so
+    /// that TensorBoard shows how the same images change.
+    ///
+    /// # Errors
+    /// If the device has no memory or the events can't be written.
+    pub(super) fn write_previews(&mut self) -> Result<()> {
+        let (images, seed) = (&self.images.held_out, self.config.train.seed);
+        let pictures =
+            self.trainer.with_average(|model| model.task.pictures(model, &model.statistics, images, seed, SIZES))?;
+        for (name, picture) in pictures {
+            self.events.image(name, self.step, picture.size(), &picture.png()?)?;
+        }
+        self.events.flush()
+    }
+}

@@ -1,0 +1,167 @@
+//! What was measured of a trained model on a set of images: printed, and kept in the run's `evaluations.jsonl`.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use rung_datasets::Binarisation;
+use serde_json::{Value, json};
+
+use crate::data::DeviceImages;
+use crate::engine::interrupt::Interrupt;
+use crate::error::{Error, Result};
+use crate::progress::Console;
+use crate::run::folder::RunFolder;
+use crate::run::load::LoadedRun;
+use crate::run::metrics::{self, Record, unix_s};
+use crate::tasks::{Request, Scores};
+
+/// The scores of a trained model, with what they were measured of and by.
+#[derive(Debug)]
+pub struct EvaluationRecord {
+    /// The scores.
+    pub scores: Box<dyn Scores>,
+    /// Which model was measured.
+    pub subject: Subject,
+    request: Request,
+    /// How the images were binarised.
+    binarisation: Binarisation,
+    /// Seed of the pixels, where they were drawn.
+    pixel_seed: Option<u64>,
+    /// Part of the data set.
+    split: String,
+    /// Images that it has.
+    images_in_split: usize,
+    elapsed_s: f64,
+}
+
+/// The model that was measured.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// The file the model is from.
+    pub checkpoint: PathBuf,
+    /// Steps of training the model has had.
+    pub step: u64,
+    /// The part of the data set whose score the checkpoint was chosen by, if it is the best of its run.
+    pub chosen_on: Option<String>,
+    /// What batch normalisation used: `exact` or `running` statistics; none where the model has no batch normalisation.
+    pub statistics: Option<&'static str>,
+}
+
+/// Evaluates a run's model, with a line of progress, and keeps the result in the run.
+///
+/// A run that can't be written to (someone else's, or on a medium that is read-only) is measured all the same, with a warning.
+///
+/// # Errors
+/// If the device fails, a score is no finite number, or the user interrupts.
+pub fn measure(
+    loaded: &LoadedRun<'_>,
+    images: &DeviceImages,
+    request: Request,
+    interrupt: &Interrupt,
+    console: &Console,
+) -> Result<EvaluationRecord> {
+    let started = Instant::now();
+    let mut progress = console.progress("evaluating", "images", 0, request.images as u64);
+    let model = &loaded.model;
+    let scores = model.task.evaluate(
+        model,
+        &loaded.statistics,
+        images,
+        request,
+        &|| interrupt.requested(),
+        &mut |done, so_far| {
+            let per_s = (done * request.importance_samples) as f64 / started.elapsed().as_secs_f64();
+            progress.update(done as u64, &format!("{so_far}, {per_s:.0} image-samples/s"));
+        },
+    )?;
+    drop(progress);
+    let scores = scores.ok_or_else(|| {
+        Error::interrupted("stopped as asked, before all images were measured")
+            .with_advice("fewer images (--count) or samples take less time")
+    })?;
+    let subject = Subject {
+        checkpoint: loaded.checkpoint.clone(),
+        step: loaded.step,
+        chosen_on: loaded.chosen_on().map(|split| split.to_string()),
+        statistics: loaded.statistics_from.name(),
+    };
+    let record = EvaluationRecord::new(scores, subject, request, images, started);
+    if let Err(error) = record.keep(&loaded.run) {
+        console.warn(&format!("the result is not kept in the run: {error}"));
+    }
+    Ok(record)
+}
+
+impl EvaluationRecord {
+    /// What an evaluation of these images that began at `started` gave.
+    pub fn new(
+        scores: Box<dyn Scores>,
+        subject: Subject,
+        request: Request,
+        images: &DeviceImages,
+        started: Instant,
+    ) -> Self {
+        Self {
+            scores,
+            subject,
+            request,
+            binarisation: images.binarisation(),
+            pixel_seed: images.pixel_seed(),
+            split: images.split().to_string(),
+            images_in_split: images.in_split(),
+            elapsed_s: started.elapsed().as_secs_f64(),
+        }
+    }
+
+    /// Adds a line to the run's `evaluations.jsonl`.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn keep(&self, run: &RunFolder) -> Result<()> {
+        let mut line = Record::new();
+        line.insert("step".into(), json!(self.subject.step));
+        line.insert("unix_s".into(), json!(unix_s()));
+        line.extend(self.record());
+        metrics::append(&run.evaluations(), &line)
+    }
+
+    /// One object, with units in the keys.
+    pub fn json(&self) -> Value {
+        Value::Object(self.record())
+    }
+
+    fn record(&self) -> Record {
+        let mut record = self.scores.record(self.elapsed_s);
+        let Subject { checkpoint, step, chosen_on, statistics } = &self.subject;
+        let common = json!({
+            "images": self.scores.images(),
+            "split": self.split,
+            "images_in_split": self.images_in_split,
+            "seed": self.request.seed,
+            "rows": self.request.rows,
+            "binarisation": self.binarisation.name(),
+            "pixel_seed": self.pixel_seed,
+            "checkpoint": checkpoint.display().to_string(),
+            "step": step,
+            "chosen_on": chosen_on,
+            "statistics": statistics,
+            "seconds": self.elapsed_s,
+        });
+        record.extend(common.as_object().cloned().unwrap_or_default());
+        record
+    }
+
+    /// Several lines.
+    pub fn text(&self) -> String {
+        let [scores, details] = self.scores.text(self.elapsed_s);
+        let mut text = scores + &format!("{} {} images", self.scores.images(), self.split);
+        if let Some(statistics) = self.subject.statistics {
+            text += &format!(", {statistics} batch-norm statistics");
+        }
+        text += "\n";
+        if let Some(split) = &self.subject.chosen_on {
+            text += &format!("checkpoint: the best of the run by its score on the {split} images\n");
+        }
+        text + &details
+    }
+}

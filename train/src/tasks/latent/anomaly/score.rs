@@ -1,0 +1,97 @@
+//! The bounds L^{>k} of every image.
+
+use std::ops::Range;
+
+use rung_autograd::rng::Phase;
+use rung_models::objective::importance_bound;
+
+use crate::data::DeviceImages;
+use crate::engine::chunks::in_chunks;
+use crate::error::{Context, Error, Result};
+use crate::run::load::LoadedRun;
+
+/// What to compute.
+#[derive(Debug, Clone, Copy)]
+pub struct Request {
+    /// Images to score, from the first.
+    pub images: usize,
+    /// Importance samples of each bound.
+    pub importance_samples: usize,
+    /// Rows computed at once: images times samples.
+    pub rows: usize,
+    /// Seed of the samples.
+    pub seed: u64,
+}
+
+/// L^{>k} of each image in nats, `by_layer[k][image]`, k from 0 to L − 1.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImageBounds {
+    /// The bounds.
+    pub by_layer: Vec<Vec<f64>>,
+}
+
+impl ImageBounds {
+    /// The scores −L^{>k}: the higher, the stranger.
+    pub fn plain(&self, k: usize) -> Vec<f64> {
+        self.by_layer[k].iter().map(|bound| -bound).collect()
+    }
+
+    /// The scores L − L^{>k}: how much the k lowest layers add.
+    pub fn ratio(&self, k: usize) -> Vec<f64> {
+        self.by_layer[0].iter().zip(&self.by_layer[k]).map(|(whole, above)| whole - above).collect()
+    }
+
+    /// How many images there are.
+    pub fn count(&self) -> usize {
+        self.by_layer.first().map_or(0, Vec::len)
+    }
+}
+
+/// The bounds of the first images of a set; `progress` hears how many images are done. `None` if `stop` said so.
+///
+/// # Errors
+/// If the device fails.
+pub fn bounds(
+    loaded: &LoadedRun<'_>,
+    images: &DeviceImages,
+    request: Request,
+    stop: impl Fn() -> bool,
+    mut progress: impl FnMut(usize),
+) -> Result<Option<ImageBounds>> {
+    let depth = loaded.model.latent()?.depth();
+    let mut by_layer = vec![Vec::new(); depth];
+    let all_done = in_chunks(request.images, request.rows / request.importance_samples, stop, |part| {
+        let batch = batch(loaded, images, request, &part)?;
+        by_layer.iter_mut().zip(batch).for_each(|(all, of_batch)| all.extend(of_batch));
+        progress(part.end);
+        Ok(())
+    })?;
+    if !all_done {
+        return Ok(None);
+    }
+    if by_layer.iter().flatten().any(|bound| bound.is_nan()) {
+        return Err(Error::new("a bound is not a number: training has ruined this model's parameters")
+            .with_advice("look at an older checkpoint, with --checkpoint best or previous"));
+    }
+    Ok(Some(ImageBounds { by_layer }))
+}
+
+/// The bounds of some images, for each k.
+fn batch(
+    loaded: &LoadedRun<'_>,
+    images: &DeviceImages,
+    request: Request,
+    part: &Range<usize>,
+) -> Result<Vec<Vec<f64>>> {
+    let doing = "scoring images";
+    let (model, k_samples) = (&loaded.model, request.importance_samples);
+    let x = images.range(part.start, part.len(), 0).context(doing)?;
+    let network = model.latent()?;
+    let of_layer = |skipped: usize| {
+        let mut pass = model.image_pass(&loaded.statistics, (request.seed, Phase::Anomaly), part, 0)?;
+        let upward = network.upward(&mut pass, &x)?;
+        let sampled = network.sample_above(&mut pass, &upward, k_samples, skipped)?;
+        importance_bound(&sampled.log_weights(&x)?, k_samples)?.to_f64()
+    };
+    (0..network.depth()).map(|skipped| of_layer(skipped).context(doing)).collect()
+}

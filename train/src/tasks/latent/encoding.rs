@@ -1,0 +1,71 @@
+//! The latent variables of images: what `rung encode` writes.
+
+use std::ops::Range;
+
+use rung_autograd::rng::Phase;
+use rung_models::{Group, Latent, LatentModel, Statistics};
+
+use crate::data::DeviceImages;
+use crate::engine::chunks::in_chunks;
+use crate::error::{Context, Result};
+use crate::model::Model;
+
+/// Images that pass through the model at once.
+const BATCH: usize = 1000;
+
+/// One layer of all images so far, [images, units] row by row.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LayerLatents {
+    /// Units of the layer.
+    pub units: usize,
+    /// A sample from q(z_i | ·), given the samples of the layers it depends on.
+    pub z: Vec<f32>,
+    /// The mean of the distribution that the sample is from.
+    pub mean: Vec<f32>,
+    /// Its variance.
+    pub variance: Vec<f32>,
+}
+
+/// The latents of the first `count` images, z_1 first; `progress` hears how many are done. `None` if
+/// `stop` said so.
+///
+/// # Errors
+/// If the device fails, or has no memory for one image.
+pub fn encode(
+    model: &Model,
+    statistics: &Statistics,
+    images: &DeviceImages,
+    (count, seed): (usize, u64),
+    stop: impl Fn() -> bool,
+    mut progress: impl FnMut(usize),
+) -> Result<Option<Vec<LayerLatents>>> {
+    let layer = |group: &Group| LayerLatents { units: group.units, ..LayerLatents::default() };
+    let network = model.latent()?;
+    let mut layers: Vec<LayerLatents> = network.groups().iter().map(layer).collect();
+    let all_done = in_chunks(count, BATCH, stop, |part| {
+        let batch = batch((network, model), statistics, images, part.clone(), seed).context("encoding images")?;
+        for (layer, [z, mean, variance]) in layers.iter_mut().zip(batch) {
+            layer.z.extend(z);
+            layer.mean.extend(mean);
+            layer.variance.extend(variance);
+        }
+        progress(part.end);
+        Ok(())
+    })?;
+    Ok(all_done.then_some(layers))
+}
+
+/// Sample, mean and variance of each layer for some images, [images, units].
+fn batch(
+    (network, model): (&dyn LatentModel, &Model),
+    statistics: &Statistics,
+    images: &DeviceImages,
+    part: Range<usize>,
+    seed: u64,
+) -> rung_autograd::Result<Vec<[Vec<f32>; 3]>> {
+    let x = images.range(part.start, part.len(), 0)?;
+    let mut pass = model.image_pass(statistics, (seed, Phase::Encoding), &part, 0)?;
+    let sampled = network.infer(&mut pass, &x, 1)?;
+    let read = |latent: &Latent| Ok([latent.z.to_f32()?, latent.q.mean.to_f32()?, latent.q.variance.to_f32()?]);
+    sampled.latents.iter().map(read).collect()
+}

@@ -1,0 +1,190 @@
+//! The few images whose classes a semi-supervised training knows.
+
+use rung_autograd::rng::{Address, Stream};
+use rung_autograd::{DType, Tensor};
+use rung_datasets::batch::{shuffled, shuffled_at};
+
+use crate::data::DeviceImages;
+use crate::error::{Context, Error, Result};
+use crate::tasks::task::LabelledBatch;
+
+/// Labelled images: as many of each class, chosen by the run's seed.
+#[derive(Debug)]
+pub(super) struct LabelledImages {
+    /// Their numbers among the training images.
+    indices: Vec<u32>,
+    /// The class of each.
+    labels: Vec<u32>,
+    /// How many classes the model has.
+    classes: usize,
+    /// How many of them a step sees.
+    batch: usize,
+    /// Their share of all images, labelled or not.
+    share: f64,
+    /// The run's seed, which their order follows from.
+    seed: u64,
+    dtype: DType,
+}
+
+impl LabelledImages {
+    /// Chooses `wanted` images by the classes of all training images, for steps on batches of `batch_size` others.
+    ///
+    /// # Errors
+    /// If there are no labels, too few of a class, or a class that the model has not.
+    pub(super) fn choose(
+        labels: Option<&[u32]>,
+        (wanted, classes): (usize, usize),
+        seed: u64,
+        batch_size: usize,
+        dtype: DType,
+    ) -> Result<Self> {
+        let labels = labels.ok_or_else(|| Error::new("labels are wanted, and the images of the data set have none"))?;
+        if let Some(label) = labels.iter().find(|&&label| label as usize >= classes) {
+            return Err(Error::new(format!("an image is of class {label}, and objective.classes is {classes}"))
+                .with_advice("set objective.classes to the number of classes that the data set has"));
+        }
+        let mut room: Vec<usize> =
+            (0..classes).map(|class| wanted / classes + usize::from(class < wanted % classes)).collect();
+        let mut chosen = Vec::with_capacity(wanted);
+        for index in shuffled(seed, 0, labels.len() as u32) {
+            let left = &mut room[labels[index as usize] as usize];
+            if *left > 0 {
+                *left -= 1;
+                chosen.push(index);
+            }
+        }
+        if chosen.len() < wanted {
+            return Err(Error::new(format!(
+                "{wanted} labels are wanted, and some of the {classes} classes have too few images"
+            ))
+            .with_advice("ask for fewer --labels"));
+        }
+        Ok(Self {
+            labels: chosen.iter().map(|&index| labels[index as usize]).collect(),
+            batch: wanted.min(batch_size),
+            share: wanted as f64 / (wanted + labels.len()) as f64,
+            seed,
+            indices: chosen,
+            classes,
+            dtype,
+        })
+    }
+
+    /// Those of a step, as the model sees them in `epoch`: as many as fit into a batch.
+    ///
+    /// # Errors
+    /// If the device has no memory.
+    pub(super) fn batch(&self, images: &DeviceImages, epoch: u64, step: u64) -> Result<LabelledBatch> {
+        let doing = "gathering labelled images";
+        let (rows, device) = (self.rows(step), images.device());
+        let indices: Vec<u32> = rows.iter().map(|&row| self.indices[row as usize]).collect();
+        let mut ones = vec![0.0; rows.len() * self.classes];
+        for (place, &row) in rows.iter().enumerate() {
+            ones[place * self.classes + self.labels[row as usize] as usize] = 1.0;
+        }
+        let class =
+            Tensor::from_f64(device, &ones, [rows.len(), self.classes]).and_then(|ones| ones.to_dtype(self.dtype));
+        let indices = Tensor::from_u32(device, &indices, [rows.len()]).context(doing)?;
+        Ok(LabelledBatch {
+            x: images.batch(&indices, epoch).context(doing)?,
+            class: class.context(doing)?,
+            share: self.share,
+        })
+    }
+
+    /// Which of the labelled images a step sees.
+    ///
+    /// The steps cut an endless row of permutations of all of them, a fresh one for each pass, and a batch may lie across the end of a
+    /// pass: after any number of steps each image was seen as often as any other, or once more. A function of seed and step alone, so
+    /// that a resumed run goes on with the same ones.
+    fn rows(&self, step: u64) -> Vec<u32> {
+        let all = self.indices.len() as u128;
+        let first = u128::from(step) * self.batch as u128;
+        let pass = (first / all) as u64;
+        let order = |pass| shuffled_at(&Address::new(self.seed, Stream::ShuffleLabelled.first(), pass), all as u32);
+        let mut rows = order(pass).split_off((first % all) as usize);
+        if rows.len() < self.batch {
+            rows.extend(order(pass + 1));
+        }
+        rows.truncate(self.batch);
+        rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn choose(labels: Option<&[u32]>, wanted: usize, classes: usize, batch_size: usize) -> Result<LabelledImages> {
+        LabelledImages::choose(labels, (wanted, classes), 1, batch_size, DType::F32)
+    }
+
+    #[test]
+    fn as_many_of_each_class_are_chosen() {
+        let labels: Vec<u32> = (0..40).map(|index| u32::from(index % 8 == 0)).collect();
+        let chosen = choose(Some(&labels), 9, 2, 4).unwrap();
+        assert_eq!(chosen.labels.iter().filter(|&&label| label == 0).count(), 5);
+        for (index, label) in chosen.indices.iter().zip(&chosen.labels) {
+            assert_eq!(labels[*index as usize], *label);
+        }
+    }
+
+    #[test]
+    fn classes_that_do_not_fit_are_refused() {
+        let labels = [0, 1, 2, 0, 1, 2];
+        let refused = |labels: Option<&[u32]>, wanted: usize, classes: usize| {
+            choose(labels, wanted, classes, 4).unwrap_err().cause().to_string()
+        };
+        assert!(refused(None, 2, 2).contains("the images of the data set have none"));
+        assert!(refused(Some(&labels), 2, 2).contains("an image is of class 2, and objective.classes is 2"));
+        assert!(refused(Some(&labels), 9, 3).contains("too few images"));
+    }
+
+    /// How often each of 100 labelled images is seen in `steps` steps.
+    fn seen(batch: usize, steps: u64) -> Vec<u32> {
+        let labels: Vec<u32> = (0..100).map(|index| index % 10).collect();
+        let chosen = choose(Some(&labels), 100, 10, batch).unwrap();
+        let mut seen = vec![0; 100];
+        for row in (0..steps).flat_map(|step| chosen.rows(step)) {
+            seen[row as usize] += 1;
+        }
+        seen
+    }
+
+    #[test]
+    fn every_label_is_used_equally_often_at_any_batch_size() {
+        for batch in [1, 7, 48, 64, 99, 100, 256] {
+            for steps in [1, 2, 3, 24, 25, 101] {
+                let seen = seen(batch, steps);
+                let (least, most) = (seen.iter().min().unwrap(), seen.iter().max().unwrap());
+                assert!(most - least <= 1, "batch {batch}, {steps} steps: {seen:?}");
+                let uses = batch.min(100) as u64 * steps;
+                assert_eq!(seen.iter().map(|&uses| u64::from(uses)).sum::<u64>(), uses, "batch {batch}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_pass_has_an_order_of_its_own() {
+        let labels: Vec<u32> = (0..8).collect();
+        let chosen = choose(Some(&labels), 8, 8, 4).unwrap();
+        let pass = |first: u64| [chosen.rows(first), chosen.rows(first + 1)].concat();
+        assert_ne!(pass(0), pass(2));
+        assert_eq!(pass(6), pass(6));
+    }
+
+    #[test]
+    fn exchanging_any_two_labels_changes_what_the_training_sees() {
+        let seen = |labels: &[u32]| -> Vec<(u32, u32)> {
+            let chosen = choose(Some(labels), 10, 2, 6).unwrap();
+            let rows = (0..2).flat_map(|step| chosen.rows(step));
+            rows.map(|row| (chosen.indices[row as usize], chosen.labels[row as usize])).collect()
+        };
+        let labels: Vec<u32> = (0..10).map(|index| index % 2).collect();
+        for (one, other) in (0..10).flat_map(|one| (one + 1..10).step_by(2).map(move |other| (one, other))) {
+            let mut exchanged = labels.clone();
+            exchanged.swap(one, other);
+            assert_ne!(seen(&labels), seen(&exchanged), "{one} and {other}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Pictures of what a model knows: samples and reconstructions as images.
+
+use rung_autograd::Tensor;
+use rung_autograd::rng::{Address, Phase, Stream};
+use rung_datasets::ImageShape;
+use rung_models::{LatentSource, Statistics};
+
+use crate::data::DeviceImages;
+use crate::data::image_grid::Images;
+use crate::error::{Context, Error, Result};
+use crate::model::Model;
+
+/// What of p(x|z) is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drawing {
+    /// Its mean.
+    Mean,
+    /// A draw from it.
+    Sample,
+}
+
+/// Columns of a grid of `count` images: about a square.
+pub fn columns_for(count: usize) -> usize {
+    (count as f64).sqrt().ceil().max(1.0) as usize
+}
+
+/// Images from the generative model: the means of p(x|z), or draws from it.
+///
+/// # Errors
+/// If there is no such layer or the device has no memory.
+pub fn samples(
+    model: &Model,
+    statistics: &Statistics,
+    source: &LatentSource,
+    seed: u64,
+    drawing: Drawing,
+) -> Result<Images> {
+    let doing = "drawing samples";
+    let (LatentSource::StandardNormal { layer, .. }
+    | LatentSource::SharedAbove { layer, .. }
+    | LatentSource::Given { layer, .. }) = *source;
+    let mut pass = model.frozen_pass(statistics, seed, Phase::Sample.nth(layer).context(doing)?);
+    let p_x = model.latent()?.generate(&mut pass, source).context(doing)?;
+    let pixels = match drawing {
+        Drawing::Mean => p_x.mean(),
+        Drawing::Sample => p_x.sample(Address::new(seed, Stream::DrawnPixel.first(), Phase::Sample.first())),
+    };
+    images(&pixels.context(doing)?, model.shape)
+}
+
+/// The first `count` images, each beside the mean image of one posterior sample.
+///
+/// # Errors
+/// If the device has no memory.
+pub fn reconstructions(
+    model: &Model,
+    statistics: &Statistics,
+    data: &DeviceImages,
+    count: usize,
+    seed: u64,
+) -> Result<Images> {
+    let doing = "reconstructing images";
+    let x = data.range(0, count, 0).context(doing)?;
+    let mut pass = model.image_pass(statistics, (seed, Phase::Reconstruction), &(0..count), 0).context(doing)?;
+    let sampled = model.latent()?.infer(&mut pass, &x, 1).context(doing)?;
+    let reconstructions = images(&sampled.p_x.mean().context(doing)?, data.shape())?;
+    images(&data.intensities(0, count).context(doing)?, data.shape())?.side_by_side(&reconstructions)
+}
+
+/// Rows of values in about [0, 1] as images.
+fn images(values: &Tensor, shape: ImageShape) -> Result<Images> {
+    let &[count, size] = values.shape().sizes() else {
+        return Err(Error::new("bug: images that are no matrix; please report it"));
+    };
+    if size != shape.values() {
+        return Err(Error::new(format!(
+            "the model makes images of {size} values, the data set's have {}",
+            shape.values()
+        )));
+    }
+    let mut pixels = values.to_f32().context("reading images")?;
+    pixels.iter_mut().for_each(|pixel| *pixel = pixel.clamp(0.0, 1.0));
+    Images::new([count, shape.channels, shape.height, shape.width], pixels)
+}
