@@ -145,7 +145,8 @@ impl Latent {
         }
     }
 
-    /// log q and log p at the sample for every unit, averaged over the rows: [units] each, in nats.
+    /// log q and log p at the sample for every unit, averaged over the rows: `[units]` each,
+    /// in nats.
     ///
     /// A unit is called active if their difference exceeds 0.01 (specification section 12).
     ///

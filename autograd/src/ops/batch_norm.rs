@@ -261,7 +261,8 @@ fn with_all_gradients(
 impl Tensor {
     /// Batch normalisation of each column (Ioffe and Szegedy 2015) and an activation, in one pass over memory each way.
     ///
-    /// out[r, c] = activation(scale[c] · (x[r, c] − mean[c]) / √(variance[c] + epsilon) + shift[c]), the variance divided by the number of rows.
+    /// `out[r, c] = activation(scale[c] · (x[r, c] − mean[c]) / √(variance[c] + epsilon) +
+    /// shift[c])`, the variance divided by the number of rows.
     ///
     /// | tensor | shape |
     /// |---|---|

@@ -260,7 +260,8 @@ fn call(
 impl Tensor {
     /// The convolution of a map `[batch, height, width, in]` with a weight `[kernel height, kernel width, in, out]`, plus a bias for each channel.
     ///
-    /// out[n, p, q, o] = Σ_{a,b,c} x[n, p·s + a − p₀, q·s + b − q₀, c] · weight[a, b, c, o] + bias[o],  x being 0 outside of the map
+    /// `out[n, p, q, o] = Σ_{a,b,c} x[n, p·s + a − p₀, q·s + b − q₀, c] · weight[a, b, c, o] +
+    /// bias[o]`, x being 0 outside of the map.
     ///
     /// With SAME padding an axis of n positions gives ⌈n/s⌉, and P = max(0, (⌈n/s⌉ − 1)·s + k − n) zeros are added, p₀ = ⌊P/2⌋ of them
     /// before the first: where P is odd, the additional zero comes last (TensorFlow's convention).
@@ -291,7 +292,8 @@ impl Tensor {
     /// The transposed convolution of a map `[batch, height, width, in]` with a weight `[kernel height, kernel width, out, in]`, plus a bias for
     /// each channel: exactly the adjoint of [`Tensor::conv2d`] from `[height·s, width·s]` to `[height, width]` with the same weight and stride.
     ///
-    /// out[n, h, w, o] = Σ x[n, p, q, c] · weight[a, b, o, c] + bias[o] over all p·s + a − p₀ = h, q·s + b − q₀ = w and c
+    /// `out[n, h, w, o] = Σ x[n, p, q, c] · weight[a, b, o, c] + bias[o]` over all
+    /// `p·s + a − p₀ = h`, `q·s + b − q₀ = w` and c.
     ///
     /// # Errors
     /// As [`Tensor::conv2d`].

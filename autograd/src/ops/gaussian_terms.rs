@@ -266,7 +266,8 @@ impl Operation for StandardKl {
 }
 
 impl Gaussian {
-    /// Log-density of each row, in nats: out[r] = Σ_c −½[ln 2π + ln variance + (x − mean)²/variance].
+    /// Log-density of each row, in nats:
+    /// `out[r] = Σ_c −½[ln 2π + ln variance + (x − mean)²/variance]`.
     ///
     /// The distribution may have several rows for each row of `x` (its samples): row r meets row r div repeats.
     ///

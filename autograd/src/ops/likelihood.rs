@@ -137,8 +137,8 @@ impl Operation for CrossEntropy {
 impl Tensor {
     /// Log-probability of binary data under Bernoulli distributions with these logits, for each row, in nats.
     ///
-    /// out[r] = Σ_c x·l − softplus(l): no probability is formed, so none is clipped. The logits may have several rows for each row
-    /// of `x` (its samples): row r meets row r div repeats.
+    /// `out[r] = Σ_c x·l − softplus(l)`: no probability is formed, so none is clipped. The logits
+    /// may have several rows for each row of `x` (its samples): row r meets row r div repeats.
     ///
     /// # Errors
     /// `Shape` if the columns differ or the rows are no multiple.

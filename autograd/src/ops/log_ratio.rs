@@ -83,7 +83,7 @@ impl Operation for LogRatio {
 impl Gaussian {
     /// log q(z) − log p(z) of each row, in nats, for this distribution q: a one-sample estimate of KL(q‖p) where z is drawn from q.
     ///
-    /// out[r] = Σ_c ½[ln(vp/vq) + (z − mp)²/vp − (z − mq)²/vq]; `p` None is the standard normal.
+    /// `out[r] = Σ_c ½[ln(vp/vq) + (z − mp)²/vp − (z − mq)²/vq]`; `p` None is the standard normal.
     ///
     /// # Errors
     /// `Shape` if the shapes are not all the same [batch, units].

@@ -14,7 +14,8 @@ use crate::tensor::Tensor;
 /// The values of a byte.
 const LEVELS_OF_A_BYTE: usize = 256;
 
-/// out[r] = Σ over pixels of ln Σ_j π_j Π_c P_{c,j}(x);  the gradient is that of the parameters, x being data.
+/// `out[r] = Σ_pixels ln Σ_j π_j Π_c P_{c,j}(x)`; the gradient is that of the parameters, x being
+/// data.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LogisticMixtureLogProb {
     levels: usize,
@@ -138,8 +139,9 @@ impl Tensor {
     ///
     /// Of the n components j, with S = e^−s for the log-scale s (at least −7), half bin h = 1/(levels − 1), A = S(x − μ + h), B = S(x − μ − h):
     ///
-    /// ln P = ln(1 − e^(−2hS)) − softplus(−A) − softplus(B),  at −1: −softplus(−A),  at 1: −softplus(B)
-    /// out[r] = Σ over pixels of ln Σ_j π_j Π_c P_{c,j}(x_c),  π the softmax of the mixture logits
+    /// `ln P = ln(1 − e^(−2hS)) − softplus(−A) − softplus(B)`, at −1: `−softplus(−A)`, at 1:
+    /// `−softplus(B)`, and
+    /// `out[r] = Σ_pixels ln Σ_j π_j Π_c P_{c,j}(x_c)`, π the softmax of the mixture logits.
     ///
     /// | tensor | shape | unit |
     /// |---|---|---|

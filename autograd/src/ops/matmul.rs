@@ -342,7 +342,8 @@ products! {
 }
 
 impl Tensor {
-    /// A layer's affine map of each row: x · weight + bias, with x [batch, in], weight [in, out], bias [out].
+    /// A layer's affine map of each row: `x · weight + bias`, with x `[batch, in]`,
+    /// weight `[in, out]`, bias `[out]`.
     ///
     /// # Errors
     /// `Shape` if the sizes do not fit; `DType`, `Device` if the operands differ in those.

@@ -88,8 +88,8 @@ impl Operation for WeightNorm {
 impl Tensor {
     /// This weight with each channel's vector scaled to the length that `gain` says (Salimans and Kingma 2016).
     ///
-    /// w = gain[c] · v/‖v‖, the norm over all axes but `channel_axis`. With n = ‖v‖:
-    /// grad_gain = ⟨grad_w, v⟩/n,  grad_v = gain/n · (grad_w − grad_gain · v/n).
+    /// `w = gain[c] · v/‖v‖`, the norm over all axes but `channel_axis`. With `n = ‖v‖`:
+    /// `grad_gain = ⟨grad_w, v⟩/n`, `grad_v = gain/n · (grad_w − grad_gain · v/n)`.
     ///
     /// | weight | stored | channel axis |
     /// |---|---|---|

@@ -108,8 +108,8 @@ macro_rules! convolution {
             /// channels.
             trait Convolutions;
 
-            /// out[n, p, q, o] = Σ_{a,b,c} x[n, p·s + a − p₀, q·s + b − q₀, c] · weight[a, b, c, o]
-            /// + bias[o], with zeros outside of x; see [`Convolution`].
+            /// `out[n, p, q, o] = Σ_{a,b,c} x[n, p·s + a − p₀, q·s + b − q₀, c] ·
+            /// weight[a, b, c, o] + bias[o]`, with zeros outside of x; see [`Convolution`].
             convolution::conv2d(
                 convolution: Convolution, x: View<'_>, weight: View<'_>, bias: Option<View<'_>>,
                 out: ViewMut<'_>
@@ -117,7 +117,7 @@ macro_rules! convolution {
 
             /// The adjoint of [`Convolutions::conv2d`] in its input, plus a bias for each input
             /// channel: with `y` shaped like the output,
-            /// out[n, h, w, c] = Σ y[n, p, q, o] · weight[a, b, c, o] + bias[c] over all
+            /// `out[n, h, w, c] = Σ y[n, p, q, o] · weight[a, b, c, o] + bias[c]` over all
             /// p·s + a − p₀ = h, q·s + b − q₀ = w and o.
             convolution::conv2d_transpose(
                 convolution: Convolution, y: View<'_>, weight: View<'_>, bias: Option<View<'_>>,
@@ -125,8 +125,8 @@ macro_rules! convolution {
             );
 
             /// The adjoint of [`Convolutions::conv2d`] in its weight:
-            /// grad_weight[a, b, c, o] = Σ_{n,p,q} x[n, p·s + a − p₀, q·s + b − q₀, c] ·
-            /// grad_out[n, p, q, o].
+            /// `grad_weight[a, b, c, o] = Σ_{n,p,q} x[n, p·s + a − p₀, q·s + b − q₀, c] ·
+            /// grad_out[n, p, q, o]`.
             convolution::conv2d_weight_gradient(
                 convolution: Convolution, x: View<'_>, grad_out: View<'_>,
                 grad_weight: ViewMut<'_>

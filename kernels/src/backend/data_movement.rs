@@ -27,32 +27,32 @@ macro_rules! data_movement {
             /// sum in an adjoint.
             trait DataMovement;
 
-            /// out[i] = value (rounded to the dtype).
+            /// `out[i] = value` (rounded to the dtype).
             transfer::fill(value: f64, out: ViewMut<'_>);
 
-            /// out[i] = x[i], converted between dtypes (to an integer: truncated, saturating).
+            /// `out[i] = x[i]`, converted between dtypes (to an integer: truncated, saturating).
             transfer::convert(x: View<'_>, out: ViewMut<'_>);
 
             /// Copies a rectangle; see [`Block`]. Elements of `out` outside of it keep their
             /// values.
             rows::copy_block(block: Block, x: View<'_>, out: ViewMut<'_>);
 
-            /// out[b, j, i] = x[b, i, j] for `batch` matrices.
+            /// `out[b, j, i] = x[b, i, j]` for `batch` matrices.
             rows::transpose(batch: usize, matrix: Matrix, x: View<'_>, out: ViewMut<'_>);
 
-            /// out[r, c] = x[indices[r], c]; an index outside `x` is refused.
+            /// `out[r, c] = x[indices[r], c]`; an index outside `x` is refused.
             rows::gather_rows(columns: usize, x: View<'_>, indices: View<'_>, out: ViewMut<'_>);
 
-            /// grad_x[i, c] = Σ over r with indices[r] = i of grad_out[r, c], summed in the order
-            /// of r; 0 where there is none.
+            /// `grad_x[i, c] = Σ grad_out[r, c]` over the r with `indices[r] = i`, summed in the
+            /// order of r; 0 where there is none.
             rows::gather_rows_backward(
                 columns: usize, indices: View<'_>, grad_out: View<'_>, grad_x: ViewMut<'_>
             );
 
-            /// out[r · times + t, c] = x[r, c]: each row `times` times in a row.
+            /// `out[r · times + t, c] = x[r, c]`: each row `times` times in a row.
             rows::repeat_rows(matrix: Matrix, times: usize, x: View<'_>, out: ViewMut<'_>);
 
-            /// out[r, d] = map(pixels[indices[r], d]): a batch gathered, and binarised or
+            /// `out[r, d] = map(pixels[indices[r], d])`: a batch gathered, and binarised or
             /// dequantised, in one pass.
             ///
             /// `pixels` is u8, or float with values in [0, 1]; `columns` are the pixels of an

@@ -16,8 +16,8 @@ pub struct BatchNorm {
     pub activation: UnaryFunction,
 }
 
-/// The per-column vectors of a normalisation: y = activation(scale · (x − mean) / √(variance + ε) +
-/// shift).
+/// The per-column vectors of a normalisation:
+/// `y = activation(scale · (x − mean) / √(variance + ε) + shift)`.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNormVectors<'a> {
     /// Mean of each column.
@@ -59,25 +59,24 @@ macro_rules! normalisation {
             /// Batch normalisation of columns, and weight normalisation of channels.
             trait Normalisation;
 
-            /// mean[c] and variance[c] (biased, two passes) of each column of x.
+            /// `mean[c]` and `variance[c]` (biased, two passes) of each column of x.
             norm::column_statistics(
                 matrix: Matrix, x: View<'_>, mean: ViewMut<'_>, variance: ViewMut<'_>
             );
 
             /// Batch statistics and normalisation at once: writes mean, variance and
-            /// out[r, c] = activation(scale[c] · (x[r, c] − mean[c]) / √(variance[c] + ε) +
-            /// shift[c]), and moves the running averages.
+            /// `out[r, c] = activation(scale[c] · (x[r, c] − mean[c]) / √(variance[c] + ε) +
+            /// shift[c])`, and moves the running averages.
             norm::batch_norm(
                 norm: &BatchNorm, x: View<'_>, scale: View<'_>, shift: View<'_>,
                 statistics: BatchStatistics<'_>, out: ViewMut<'_>
             );
 
             /// Adjoints of [`Normalisation::batch_norm`], the statistics being functions of x. With
-            /// x̂ = (x − mean)/√(variance + ε),
-            /// a = scale·x̂ + shift and g = grad_out · activation′(a), over the n rows:
-            ///
-            /// grad_shift = Σ g,  grad_scale = Σ g·x̂,  grad_x = scale/√(variance + ε) · (g −
-            /// grad_shift/n − x̂·grad_scale/n)
+            /// `x̂ = (x − mean)/√(variance + ε)`, `a = scale·x̂ + shift` and
+            /// `g = grad_out · activation′(a)`, over the n rows: `grad_shift = Σ g`,
+            /// `grad_scale = Σ g·x̂`,
+            /// `grad_x = scale/√(variance + ε) · (g − grad_shift/n − x̂·grad_scale/n)`.
             norm::batch_norm_backward(
                 norm: &BatchNorm, x: View<'_>, vectors: BatchNormVectors<'_>,
                 grad_out: View<'_>, grad_x: ViewMut<'_>, grad_scale: ViewMut<'_>,
@@ -96,8 +95,8 @@ macro_rules! normalisation {
                 vectors: BatchNormVectors<'_>, out: ViewMut<'_>
             );
 
-            /// Adjoints of [`Normalisation::normalise`], the statistics being constants: grad_x = g
-            /// · scale/√(variance + ε), the sums as above.
+            /// Adjoints of [`Normalisation::normalise`], the statistics being constants:
+            /// `grad_x = g · scale/√(variance + ε)`, the sums as above.
             norm::normalise_backward(
                 norm: &BatchNorm, x: View<'_>, vectors: BatchNormVectors<'_>,
                 grad_out: View<'_>, grad_x: ViewMut<'_>, grad_scale: ViewMut<'_>,
@@ -105,17 +104,16 @@ macro_rules! normalisation {
             );
 
             /// Weight normalisation (Salimans and Kingma 2016) of the channels along an axis: with
-            /// n[c] = √(Σ_{o,i} v[o, c, i]²),
-            /// out[o, c, i] = gain[c]/n[c] · v[o, c, i]. A channel of zeros has no direction and
-            /// gives NaN.
+            /// `n[c] = √(Σ_{o,i} v[o, c, i]²)`, `out[o, c, i] = gain[c]/n[c] · v[o, c, i]`. A
+            /// channel of zeros has no direction and gives NaN.
             weight_norm::weight_norm(
                 extent: AxisExtent, v: View<'_>, gain: View<'_>, out: ViewMut<'_>
             );
 
-            /// Adjoints of [`Normalisation::weight_norm`]: grad_gain[c] = Σ_{o,i} grad_out·v /
-            /// n[c],
-            /// grad_v[o, c, i] = gain[c]/n[c] · (grad_out[o, c, i] − grad_gain[c] · v[o, c,
-            /// i]/n[c]).
+            /// Adjoints of [`Normalisation::weight_norm`]:
+            /// `grad_gain[c] = Σ_{o,i} grad_out·v / n[c]`,
+            /// `grad_v[o, c, i] = gain[c]/n[c] ·
+            /// (grad_out[o, c, i] − grad_gain[c] · v[o, c, i]/n[c])`.
             weight_norm::weight_norm_backward(
                 extent: AxisExtent, v: View<'_>, gain: View<'_>, grad_out: View<'_>,
                 grad_v: Option<ViewMut<'_>>, grad_gain: Option<ViewMut<'_>>

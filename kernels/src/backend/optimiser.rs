@@ -5,7 +5,7 @@ use crate::view::{View, ViewMut};
 
 /// One step of Adam (Kingma and Ba 2015), with the moments not corrected one by one.
 ///
-/// m ← β₁m + (1−β₁)g;  v ← β₂v + (1−β₂)g²;  θ ← θ − η·√(1−β₂ᵗ)/(1−β₁ᵗ) · m/(√v + ε)
+/// `m ← β₁m + (1−β₁)g`, `v ← β₂v + (1−β₂)g²`, `θ ← θ − η·√(1−β₂ᵗ)/(1−β₁ᵗ) · m/(√v + ε)`
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamStep {
     /// η · √(1−β₂ᵗ)/(1−β₁ᵗ): the learning rate with both bias corrections.
@@ -18,8 +18,8 @@ pub struct AdamStep {
     pub epsilon: f64,
 }
 
-/// Limits of a gradient whose norm the host has not seen: with n = √squared_norm[0],
-/// g ← clamp(g · min(n, norm_limit)/(n + 10⁻⁷), ±element_limit). An infinite limit does nothing.
+/// Limits of a gradient whose norm the host has not seen: with `n = √squared_norm[0]`,
+/// `g ← clamp(g · min(n, norm_limit)/(n + 10⁻⁷), ±element_limit)`. An infinite limit does nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Clipping<'a> {
     /// Sum of the squares of the gradient: one number, on the device.
@@ -32,7 +32,7 @@ pub struct Clipping<'a> {
 
 /// One step of Adamax (Kingma and Ba 2015, section 7.1).
 ///
-/// m ← β₁m + (1−β₁)g;  u ← max(β₂u, |g|);  θ ← θ − η/(1−β₁ᵗ) · m/(u + ε)
+/// `m ← β₁m + (1−β₁)g`, `u ← max(β₂u, |g|)`, `θ ← θ − η/(1−β₁ᵗ) · m/(u + ε)`
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamaxStep {
     /// η/(1−β₁ᵗ).
@@ -68,8 +68,8 @@ macro_rules! optimiser {
                 first_moment: ViewMut<'_>, infinity_norm: ViewMut<'_>
             );
 
-            /// Gradient descent with momentum μ: velocity ← μ·velocity + g;  value ← value −
-            /// rate·velocity.
+            /// Gradient descent with momentum μ: `velocity ← μ·velocity + g`,
+            /// `value ← value − rate·velocity`.
             optimiser::sgd(
                 learning_rate: f64, momentum: f64, gradient: View<'_>, value: ViewMut<'_>,
                 velocity: ViewMut<'_>

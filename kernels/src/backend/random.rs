@@ -66,21 +66,22 @@ macro_rules! random {
             /// Random numbers, each a function of its address.
             trait RandomNumbers;
 
-            /// out[i] = uniform on (0, 1), element i of the address.
+            /// `out[i]` is uniform on (0, 1), element i of the address.
             random::fill_uniform(address: Address, out: ViewMut<'_>);
 
-            /// out[i] = standard normal, element i of the address (Box and Muller over its words).
+            /// `out[i]` is standard normal, element i of the address (Box and Muller over its
+            /// words).
             random::fill_normal(address: Address, out: ViewMut<'_>);
 
-            /// out[r, c] = standard normal, addressed by the row's example and sample, so that it
-            /// doesn't depend on the rows beside it; see [`RowNoise`].
+            /// `out[r, c]` is standard normal, addressed by the row's example and sample, so that
+            /// it doesn't depend on the rows beside it; see [`RowNoise`].
             random::fill_normal_rows(noise: RowNoise, out: ViewMut<'_>);
 
-            /// out[i] = 1 with probability x[i], else 0: 1 where word < x[i] · 2³².
+            /// `out[i] = 1` with probability `x[i]`, else 0: 1 where `word < x[i] · 2³²`.
             random::bernoulli(address: Address, x: View<'_>, out: ViewMut<'_>);
 
-            /// out[i] = x[i]/(1 − rate) where element i of the address is kept (word ≥ rate · 2³²),
-            /// else 0. Its own adjoint.
+            /// `out[i] = x[i]/(1 − rate)` where element i of the address is kept
+            /// (`word ≥ rate · 2³²`), else 0. Its own adjoint.
             random::dropout(address: Address, rate: f64, x: View<'_>, out: ViewMut<'_>);
         }
     };

@@ -21,7 +21,7 @@ pub fn multiply_add_gflop_per_s() -> f64 {
     flop as f64 / 1e9 / median_s(multiply_adds)
 }
 
-/// The triad a[i] = b[i] + 3·c[i] over `f32` arrays of `len` numbers for each thread, in GB/s.
+/// The triad `a[i] = b[i] + 3·c[i]` over `f32` arrays of `len` numbers for each thread, in GB/s.
 ///
 /// Twelve bytes are counted for a number; that a CPU reads a line before it writes it is not.
 pub fn triad_gb_per_s(len: usize) -> f64 {

@@ -17,7 +17,8 @@ pub fn uniform_at(address: &Address, element: usize) -> f64 {
 
 /// The four standard normal samples made of four words (Box and Muller 1958): two pairs, each a radius and an angle.
 ///
-/// out[0] = √(−2 ln u[0]) · cos 2π u[1],  out[1] = √(−2 ln u[0]) · sin 2π u[1]; likewise out[2], out[3] from u[2], u[3].
+/// `out[0] = √(−2 ln u[0]) · cos 2π u[1]`, `out[1] = √(−2 ln u[0]) · sin 2π u[1]`; likewise
+/// `out[2]`, `out[3]` from `u[2]`, `u[3]`.
 #[inline(always)]
 #[must_use]
 pub fn normal_quad(words: [u32; 4]) -> [f64; 4] {

@@ -39,8 +39,8 @@ pub struct Convolution {
 }
 
 impl Convolution {
-    /// Adds the layer's parameters: `weight` [kernel, kernel, inputs, outputs] and `bias` or
-    /// `norm.scale`, `norm.shift` [outputs]. A bias starts at 0.
+    /// Adds the layer's parameters: `weight` `[kernel, kernel, inputs, outputs]` and
+    /// `bias` or `norm.scale`, `norm.shift` `[outputs]`. A bias starts at 0.
     #[must_use]
     pub fn new(builder: &mut Builder<'_>, config: &ConvolutionConfig) -> Self {
         let ConvolutionConfig { inputs, outputs, kernel, stride, norm, activation, weight } = *config;

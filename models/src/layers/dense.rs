@@ -33,7 +33,8 @@ pub struct Dense {
 }
 
 impl Dense {
-    /// Adds the layer's parameters: `weight` [inputs, outputs] and `bias` or `norm.scale`, `norm.shift` [outputs].
+    /// Adds the layer's parameters: `weight` `[inputs, outputs]` and `bias` or `norm.scale`,
+    /// `norm.shift` `[outputs]`.
     #[must_use]
     pub fn new(builder: &mut Builder<'_>, config: &DenseConfig) -> Self {
         let DenseConfig { inputs, outputs, norm, activation, weight, bias } = *config;

@@ -122,7 +122,8 @@ pub struct BenchSubject {
     /// Images in a step [default: the preset's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub batch_size: Option<u32>,
-    /// Set any key of the configuration, such as model.hidden_sizes=[256]; may be given several times
+    /// Set any key of the configuration, such as `model.hidden_sizes=[256]`; may be given several
+    /// times
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Where to compute.

@@ -43,7 +43,8 @@ pub struct TrainArgs {
     /// Lay a TOML file over the preset; may be given several times
     #[arg(long, value_name = "FILE")]
     pub config: Vec<PathBuf>,
-    /// Set any key of the configuration, such as model.latent_sizes=[32,8]; may be given several times
+    /// Set any key of the configuration, such as `model.latent_sizes=[32,8]`; may be given several
+    /// times
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Passes over the training images; with --resume, a new end

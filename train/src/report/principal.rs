@@ -141,7 +141,7 @@ fn eigen(mut a: Vec<Vec<f64>>) -> (Vec<f64>, Vec<Vec<f64>>) {
     ((0..n).map(|i| a[i][i]).collect(), vectors)
 }
 
-/// Turns the plane of axes p < q so that a[p][q] becomes 0 (Golub and Van Loan, algorithm 8.4.1).
+/// Turns the plane of axes p < q so that `a[p][q]` becomes 0 (Golub and Van Loan, algorithm 8.4.1).
 fn rotate(a: &mut [Vec<f64>], vectors: &mut [Vec<f64>], p: usize, q: usize) {
     if a[p][q] == 0.0 {
         return;
