@@ -10,7 +10,7 @@
 //! | [`engine`] | what trains, whatever the task |
 //! | [`model`] | a model on a device, from a configuration or a checkpoint |
 //! | [`run`] | the folder of a run: checkpoints, metrics, events, evaluations |
-//! | [`report`], [`reproduce`], [`bench`] | the page of a run, the papers' tables, measurements of speed |
+//! | [`report`], [`reproduce`], [`mod@bench`] | the page of a run, the papers' tables, measurements of speed |
 //! | [`progress`], [`error`] | what the user sees |
 //!
 //! A run is loaded and sampled from in `examples/sample_a_run.rs`.
