@@ -1,5 +1,5 @@
-//! The stage-wise models: their sizes, their gradients, their values against a second implementation, and what must hold of any of
-//! them (specification B, section 21).
+//! BIVA and its relatives: their sizes, their gradients, their values against a second
+//! implementation, and what must hold of any of them (specification B, section 21).
 
 #[path = "biva/classes.rs"]
 mod classes;
@@ -44,7 +44,8 @@ fn the_fully_connected_models_have_the_parameters_of_section_14() {
     assert_eq!(parameters(BivaConfig::dense(784, 256, &[32, 16, 8], 2)), 6_162_752);
 }
 
-/// A few stages of a few channels: strides at the bottom and at the top, a vector and maps as latents, channels that grow and shrink.
+/// A few stages of a few channels: strides at the bottom and at the top, a vector and maps as
+/// latents, channels that grow and shrink.
 fn convolutional(paths: Paths, skips: bool) -> BivaConfig {
     let block = |channels, kernel, stride| BlockConfig { channels, kernel, stride };
     let map = |channels, kernel| LatentConfig::Map { channels, kernel };
@@ -66,8 +67,9 @@ fn dense(paths: Paths, skips: bool) -> BivaConfig {
     BivaConfig { paths, skips, ..BivaConfig::dense(5, 4, &[3, 2, 2], 2) }
 }
 
-/// Standard deviation of the parameters under test. With gains near 1, as they are before the data-dependent initialisation, stage upon
-/// stage of σ² = e^softplus(r) can leave the range even of f64.
+/// Standard deviation of the parameters under test. With gains near 1, as they are before the
+/// data-dependent initialisation, stage upon stage of σ² = e^softplus(r) can leave the range even
+/// of f64.
 const PARAMETER_SIGMA: f64 = 0.3;
 
 /// A model, random numbers in every parameter, and images.
@@ -89,8 +91,8 @@ impl Subject {
         let mut store = parameters.build(device, DType::F64, Address::new(seed, 0, 0)).unwrap();
         for (number, id) in store.ids().enumerate() {
             let shape = store.parameter(id).shape;
-            let deviates = Tensor::normal(device, DType::F64, Address::new(seed, 1, number as u64), shape).unwrap();
-            store.set(id, &deviates.scale(PARAMETER_SIGMA).unwrap().to_f64().unwrap()).unwrap();
+            let samples = Tensor::normal(device, DType::F64, Address::new(seed, 1, number as u64), shape).unwrap();
+            store.set(id, &samples.scale(PARAMETER_SIGMA).unwrap().to_f64().unwrap()).unwrap();
         }
         Self { model, store, statistics: statistics.build(device, DType::F64).unwrap(), seed }
     }
@@ -173,7 +175,8 @@ fn gradients_of_every_objective_match_differences() {
     }
 }
 
-/// With every second input and every bottom-up group off, that is without skips on the way down alone, the same reference is the LVAE.
+/// With every second input and every bottom-up group off, that is without skips in the top-down
+/// pass alone, the same reference is the LVAE.
 #[test]
 fn values_are_those_of_a_second_implementation() {
     for config in [dense, convolutional] {
@@ -227,7 +230,8 @@ fn groups_and_closed_forms_are_those_of_the_paths() {
     assert_eq!(describe(Paths::Bidirectional), expected);
 }
 
-/// Every product, alone: mean 0 and standard deviation 0.01 in every channel of its output on the batch.
+/// Every product, alone: mean 0 and standard deviation 0.01 in every channel of its output on the
+/// batch.
 #[test]
 fn a_layer_is_initialised_to_a_hundredth() {
     let device = Device::cpu();
@@ -264,7 +268,8 @@ fn a_layer_is_initialised_to_a_hundredth() {
     }
 }
 
-/// A second initialisation finds what the first one set: each layer saw in the first pass what it sees ever after.
+/// A second initialisation finds what the first one set: each layer saw in the first pass what it
+/// sees ever after.
 #[test]
 fn a_whole_model_is_initialised_in_the_order_of_execution() {
     for config in [dense(Paths::Bidirectional, true), convolutional(Paths::Bidirectional, true)] {
@@ -297,7 +302,7 @@ fn the_first_loss_is_ln_2_a_pixel() {
 
 /// Sampled log-ratios of the groups that have a closed form average to it.
 #[test]
-fn sampled_divergences_average_to_the_closed_form() {
+fn sampled_kl_averages_to_the_closed_form() {
     let samples = 100_000;
     let subject = Subject::new(dense(Paths::Bidirectional, true), 4);
     let sampled = subject.model.infer(&mut subject.pass(), &subject.images(1), samples).unwrap();
@@ -385,8 +390,8 @@ fn lower_layers_can_be_left_to_the_prior() {
     for paths in PATHS {
         let subject = Subject::new(dense(paths, true), 8);
         let x = subject.images(4);
-        let upward = subject.model.upward(&mut subject.pass(), &x).unwrap();
-        let above = |k| subject.model.sample_above(&mut subject.pass(), &upward, 2, k);
+        let posterior = subject.model.infer_bottom_up(&mut subject.pass(), &x).unwrap();
+        let above = |k| posterior.sample_above(&mut subject.pass(), 2, k);
         let whole = subject.model.infer(&mut subject.pass(), &x, 2).unwrap();
         let weights = |sampled: &rung_models::Sampled| sampled.log_weights(&x).unwrap().to_f64().unwrap();
         assert_eq!(weights(&above(0).unwrap()), weights(&whole), "{paths:?}");

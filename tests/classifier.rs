@@ -80,7 +80,7 @@ impl Subject {
         let mut statistics = self.statistics.copied().unwrap();
         let images = |range: Range<usize>| x.slice(0, range.start, range.len());
         let data = WholeData { images: &images, count: x.shape().sizes()[0], chunk };
-        self.model.collect_statistics(&self.store, &data, &mut statistics).unwrap();
+        self.model.recompute_statistics(&self.store, &data, &mut statistics).unwrap();
         statistics
     }
 }

@@ -49,7 +49,7 @@ fn softplus_has_the_values_of_the_specification() {
 }
 
 #[test]
-fn gaussian_densities_and_divergences_have_the_values_of_the_specification() {
+fn gaussian_densities_and_kl_have_the_values_of_the_specification() {
     everywhere(|device, dtype| {
         let x = row(device, dtype, &[0.3]);
         assert_near(
@@ -67,7 +67,7 @@ fn gaussian_densities_and_divergences_have_the_values_of_the_specification() {
 }
 
 /// KL(merge(d, p)‖p) = ½[ln(1 + v_p/v_d) + v_d/S + v_p (m_d − m_p)²/S² − 1] with S = v_d + v_p (section 7.3).
-fn divergence_of_a_merge(m_d: f64, v_d: f64, m_p: f64, v_p: f64) -> f64 {
+fn kl_of_a_merge(m_d: f64, v_d: f64, m_p: f64, v_p: f64) -> f64 {
     let s = v_d + v_p;
     0.5 * ((v_p / v_d).ln_1p() + v_d / s + v_p * ((m_d - m_p) / s).powi(2) - 1.0)
 }
@@ -81,12 +81,12 @@ fn the_merge_has_the_values_of_the_specification() {
             assert_near("variance", number(&merged.variance), 0.571_428_6, digits(dtype));
             assert_near("KL to the prior", number(&merged.kl(&prior).unwrap()), 0.556_228, digits(dtype));
         }
-        assert_near("the other formula", divergence_of_a_merge(0.5, 0.8, -1.0, 2.0), 0.556_228, digits(DType::F64));
+        assert_near("the other formula", kl_of_a_merge(0.5, 0.8, -1.0, 2.0), 0.556_228, digits(DType::F64));
     });
 }
 
 #[test]
-fn the_divergence_of_any_merge_has_its_closed_form() {
+fn the_kl_of_any_merge_has_its_closed_form() {
     let device = Device::cpu();
     let draw = |stream, low: f64, high: f64| {
         let uniform = Tensor::uniform(&device, DType::F64, Address::new(6, stream, 0), [500, 1]).unwrap();
@@ -98,7 +98,7 @@ fn the_divergence_of_any_merge_has_its_closed_form() {
     let [m_d, v_d, m_p, v_p] =
         [&message.mean, &message.variance, &prior.mean, &prior.variance].map(|x| x.to_f64().unwrap());
     for (row, &found) in found.iter().enumerate() {
-        let expected = divergence_of_a_merge(m_d[row], v_d[row], m_p[row], v_p[row]);
+        let expected = kl_of_a_merge(m_d[row], v_d[row], m_p[row], v_p[row]);
         assert_near(&format!("row {row}"), found, expected, 1e-12);
     }
 }

@@ -177,9 +177,7 @@ fn values_of_every_objective_are_those_of_a_second_implementation() {
         near("log p(x|z_1)", scalar(&found.log_p_x), expected.log_p_x)?;
         assert_eq!(found.kl.len(), expected.kl.len());
         let mut layers = found.kl.iter().zip(&expected.kl).zip(1..);
-        layers.try_for_each(|((kl, expected), layer)| {
-            near(&format!("the divergence of layer {layer}"), scalar(kl), *expected)
-        })
+        layers.try_for_each(|((kl, expected), layer)| near(&format!("the KL of layer {layer}"), scalar(kl), *expected))
     });
 }
 

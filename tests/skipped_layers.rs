@@ -6,8 +6,8 @@
 
 #[path = "skipped_layers/affine.rs"]
 mod affine;
-#[path = "skipped_layers/staged.rs"]
-mod staged;
+#[path = "skipped_layers/biva.rs"]
+mod biva;
 #[path = "skipped_layers/vector.rs"]
 mod vector;
 
@@ -38,8 +38,8 @@ fn estimate(
     let mut log_weights = Vec::with_capacity(SAMPLES);
     for step in 0..(SAMPLES / AT_ONCE) as u64 {
         let mut pass = Pass::new(store, None, Mode::Frozen(statistics), 11, step);
-        let upward = model.upward(&mut pass, &x).unwrap();
-        let sampled = model.sample_above(&mut pass, &upward, AT_ONCE, skipped).unwrap();
+        let posterior = model.infer_bottom_up(&mut pass, &x).unwrap();
+        let sampled = posterior.sample_above(&mut pass, AT_ONCE, skipped).unwrap();
         log_weights.extend(sampled.log_weights(&x).unwrap().to_f64().unwrap());
     }
     let count = log_weights.len() as f64;

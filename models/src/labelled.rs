@@ -1,17 +1,22 @@
-//! Models whose images belong to classes: p(x, z, y) with q(y|x, z), for learning from few labels (Kingma et al. 2014).
+//! Models whose images belong to classes: p(x, z, y) with q(y|x, z), for learning from few labels
+//! (Kingma et al. 2014).
+
+use std::fmt::Debug;
 
 use rung_autograd::{Result, Tensor};
 
-use crate::latent::{LatentModel, Sampled};
+use crate::latent::Sampled;
 use crate::pass::Pass;
 
-/// A latent-variable model conditioned on a class y, p(x, z|y) p(y) with p(y) uniform, with a classifier q(y|x, z).
-pub trait Classifier: LatentModel {
+/// What learning from few labels asks of a model: p(x, z|y) p(y) with p(y) uniform, and a
+/// classifier q(y|x, z).
+pub trait Classifier: Debug {
     /// How many classes there are.
     fn classes(&self) -> usize;
 
-    /// One sample of the latents given a class: of the first images of `x` given theirs, `class` [labelled, classes], each row 1 at the class and 0
-    /// elsewhere; of each other image for every class in turn.
+    /// One sample of the latents given a class: of the first images of `x` given theirs, `class`
+    /// [labelled, classes], each row 1 at the class and 0 elsewhere; of each other image for every
+    /// class in turn.
     ///
     /// # Errors
     /// `Shape` if the sizes do not fit.

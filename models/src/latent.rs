@@ -1,6 +1,8 @@
-//! What every deep latent-variable model has in common: stochastic groups, samples of them from q, and samples of the data from p.
+//! What every deep latent-variable model has in common: stochastic groups, samples of them from q,
+//! and samples of the data from p.
 //!
-//! The bounds ([`crate::objective`]) and the programs that train, evaluate and draw pictures know a model by this trait alone.
+//! The bounds ([`crate::objective`]) and the programs that train, evaluate and draw pictures know a
+//! model by [`LatentModel`] and [`Posterior`] alone.
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -13,10 +15,11 @@ use crate::observation::ObservationParameters;
 use crate::pass::Pass;
 use crate::statistics::Statistics;
 
-/// A stochastic group: latent units whose divergence is one term of the bound.
+/// A stochastic group: latent units whose KL is one term of the bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
-    /// The stochastic layer it belongs to; 1 is nearest to the data. A layer has one group or, with bidirectional inference, two.
+    /// The stochastic layer it belongs to; 1 is nearest to the data. A layer has one group or, with
+    /// bidirectional inference, two.
     pub layer: usize,
     /// What tells it from the layer's other group; empty if there is none.
     pub role: &'static str,
@@ -31,7 +34,8 @@ impl Group {
         format!("z_{} {}", self.layer, self.role).trim_end().to_string()
     }
 
-    /// The name where there is little room: `z_2`, or `z_2↑` and `z_2↓` for the bottom-up and the top-down group of a layer.
+    /// The name where there is little room: `z_2`, or `z_2↑` and `z_2↓` for the bottom-up and the
+    /// top-down group of a layer.
     #[must_use]
     pub fn symbol(&self) -> String {
         format!("z_{}{}", self.layer, self.arrow())
@@ -54,7 +58,8 @@ impl Group {
     }
 }
 
-/// One stochastic group, for each row: a sample, and the two distributions the bound compares at it.
+/// One stochastic group, for each row: a sample, and the two distributions the bound compares at
+/// it.
 #[derive(Clone, Debug)]
 pub struct Latent {
     /// The distribution the sample was drawn from: q(z_i | ·).
@@ -68,27 +73,38 @@ pub struct Latent {
 /// Samples of the latents from q, and the likelihood they lead to.
 #[derive(Clone, Debug)]
 pub struct Sampled {
-    /// The groups, nearest to the data first. Rows are images times samples: row = image · samples + sample.
+    /// The groups, nearest to the data first. Rows are images times samples: row = image · samples
+    /// + sample.
     pub latents: Vec<Latent>,
     /// p(x | z).
     pub p_x: ObservationParameters,
-    /// log p(y) of the class that a model with classes took for each row, in nats; 0 for models without.
-    pub log_p_class: f64,
-    /// log q(y|x, z) of each row, [row, classes], where a model with classes chose the class by it.
-    pub class_log_probs: Option<Tensor>,
+    /// The class y that each row is conditioned on; `None` in a model without classes.
+    pub class: Option<SampledClass>,
+}
+
+/// What a class y adds to the terms of the bound, in a model with classes.
+#[derive(Clone, Debug)]
+pub struct SampledClass {
+    /// log p(y) in nats: that of every row, as p(y) is uniform.
+    pub log_p: f64,
+    /// log q(y|x, z) of each row, [row, classes], where the model chose the class by it; `None`
+    /// where the classes were given.
+    pub log_q: Option<Tensor>,
 }
 
 /// Where sampling from the generative model starts.
 #[derive(Clone, Debug)]
 pub enum LatentSource {
-    /// z_i ~ N(0, I) at this layer (1 is nearest to the data), then ancestral samples below it; the top layer gives samples of the model.
+    /// z_i ~ N(0, I) at this layer (1 is nearest to the data), then ancestral samples below it; the
+    /// top layer gives samples of the model.
     StandardNormal {
         /// The layer i.
         layer: usize,
         /// How many samples.
         count: usize,
     },
-    /// Samples of the model that share one draw of the layers above this one; the layers up to it are drawn for each.
+    /// Samples of the model that share one draw of the layers above this one; the layers up to it
+    /// are drawn for each.
     SharedAbove {
         /// The highest layer that varies; 0 for samples that differ in nothing.
         layer: usize,
@@ -104,18 +120,6 @@ pub enum LatentSource {
     },
 }
 
-/// What exists once per image, however many samples are drawn.
-#[derive(Clone, Debug)]
-pub struct Upward(pub(crate) UpwardState);
-
-#[derive(Clone, Debug)]
-pub(crate) enum UpwardState {
-    /// Bottom-up Gaussians from layer 1: only the first for a bottom-up hierarchy, all for a ladder.
-    Messages(Vec<Gaussian>),
-    /// Nothing: samples are drawn from the first layer on, so that each has a way up of its own.
-    Images(Tensor),
-}
-
 /// A data set as a model sees it.
 #[allow(missing_debug_implementations, reason = "a closure has nothing to show")]
 pub struct WholeData<'a> {
@@ -125,13 +129,6 @@ pub struct WholeData<'a> {
     pub count: usize,
     /// Images that pass through a layer at once.
     pub chunk: usize,
-}
-
-impl Upward {
-    /// What a model says that another one's way up was given to.
-    pub(crate) fn foreign(&self) -> Error {
-        Error::argument("sample", "this way up is that of a model of another kind")
-    }
 }
 
 /// Why no more than L − 1 layers can be skipped.
@@ -148,49 +145,39 @@ pub(crate) fn layer_out_of_range(layer: usize, depth: usize) -> Error {
 
 /// A deep latent-variable model p(z) p(x|z) with an inference model q(z|x).
 pub trait LatentModel: Debug {
-    /// Numbers in one example.
+    /// Elements of one example.
     fn data_size(&self) -> usize;
 
     /// The stochastic groups, nearest to the data first.
     fn groups(&self) -> Vec<Group>;
 
-    /// The part of inference that exists once per image.
+    /// The part of inference that exists once per image, however many samples are drawn: what of
+    /// the bottom-up pass depends on no sample. It gives q(z|x) of the images `x` [batch,
+    /// `data_size`].
     ///
     /// # Errors
     /// `Shape` if `x` is not [batch, `data_size`].
-    fn upward(&self, pass: &mut Pass<'_>, x: &Tensor) -> Result<Upward>;
-
-    /// Draws `samples` samples for each image: the layers above `skipped_layers` from q, those up to it from the prior given the layers
-    /// above. The latents are those of the layers above; with the likelihood they give the bound L^{>k} of Maaløe 2019, and with
-    /// `skipped_layers` = 0 the bound itself.
-    ///
-    /// # Errors
-    /// `Argument` if no layer is left; if the device has no memory.
-    fn sample_above(
-        &self,
-        pass: &mut Pass<'_>,
-        upward: &Upward,
-        samples: usize,
-        skipped_layers: usize,
-    ) -> Result<Sampled>;
+    fn infer_bottom_up<'a>(&'a self, pass: &mut Pass<'_>, x: &Tensor) -> Result<Box<dyn Posterior + 'a>>;
 
     /// Samples from the generative model, all layers from the source downwards and p(x | z).
     ///
     /// # Errors
-    /// `Argument` if sampling can't start at that layer; `Shape` if a given z has the wrong columns.
+    /// `Argument` if sampling can't start at that layer; `Shape` if a given z has the wrong
+    /// columns.
     fn generate(&self, pass: &mut Pass<'_>, source: &LatentSource) -> Result<ObservationParameters>;
 
-    /// Whether KL(q‖p) in closed form is the term of the bound for the group at this position of [`LatentModel::groups`]: it is where
-    /// all conditions of both are sampled before the group.
+    /// Whether KL(q‖p) in closed form is the term of the bound for the group at this position of
+    /// [`LatentModel::groups`]: it is where all conditions of both are sampled before the group.
     fn has_analytic_kl(&self, group: usize) -> bool;
 
-    /// Replaces every statistic of batch normalisation by that of one batch of all images, each with one sample of the latents; `noise` is
-    /// the seed and the step of the noise. Equal, up to rounding, to a pass of [`Mode::Batch`](crate::Mode::Batch) over all images with
-    /// weight 1. A model without statistics has nothing to do.
+    /// Recomputes every statistic of batch normalisation as that of one batch of all images, each
+    /// with one sample of the latents; `noise` is the seed and the step of the noise. Equal, up to
+    /// rounding, to a pass of [`Mode::Batch`](crate::Mode::Batch) over all images with weight 1. A
+    /// model without statistics has nothing to do.
     ///
     /// # Errors
     /// If there are no images, or the device has no memory.
-    fn collect_statistics(
+    fn recompute_statistics(
         &self,
         store: &ParameterStore,
         data: &WholeData<'_>,
@@ -201,7 +188,7 @@ pub trait LatentModel: Debug {
         Ok(())
     }
 
-    /// The model as a classifier, if it has classes.
+    /// What the model can do with classes, if it has any.
     fn classifier(&self) -> Option<&dyn Classifier> {
         None
     }
@@ -211,21 +198,33 @@ pub trait LatentModel: Debug {
         self.groups().last().map_or(0, |group| group.layer)
     }
 
+    /// Both steps of inference for a batch: `samples` samples of all layers for each image.
+    ///
+    /// # Errors
+    /// As [`LatentModel::infer_bottom_up`].
+    fn infer(&self, pass: &mut Pass<'_>, x: &Tensor, samples: usize) -> Result<Sampled> {
+        self.infer_bottom_up(pass, x)?.sample(pass, samples)
+    }
+}
+
+/// q(z|x) of some images: what [`LatentModel::infer_bottom_up`] found of them, to draw samples from
+/// as often as is wanted. Each family has a type of its own for it.
+pub trait Posterior: Debug {
+    /// Draws `samples` samples for each image: the layers above `skipped_layers` from q, those up
+    /// to it from the prior given the layers above. The latents are those of the layers above; with
+    /// the likelihood they give the bound L^{>k} of Maaløe 2019, and with `skipped_layers` = 0 the
+    /// bound itself.
+    ///
+    /// # Errors
+    /// `Argument` if no layer is left; if the device has no memory.
+    fn sample_above(&self, pass: &mut Pass<'_>, samples: usize, skipped_layers: usize) -> Result<Sampled>;
+
     /// Draws `samples` samples of all layers for each image.
     ///
     /// # Errors
     /// If the device has no memory.
-    fn sample_posterior(&self, pass: &mut Pass<'_>, upward: &Upward, samples: usize) -> Result<Sampled> {
-        self.sample_above(pass, upward, samples, 0)
-    }
-
-    /// Both steps of inference for a batch.
-    ///
-    /// # Errors
-    /// As [`LatentModel::upward`].
-    fn infer(&self, pass: &mut Pass<'_>, x: &Tensor, samples: usize) -> Result<Sampled> {
-        let upward = self.upward(pass, x)?;
-        self.sample_posterior(pass, &upward, samples)
+    fn sample(&self, pass: &mut Pass<'_>, samples: usize) -> Result<Sampled> {
+        self.sample_above(pass, samples, 0)
     }
 }
 

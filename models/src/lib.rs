@@ -1,13 +1,16 @@
 //! Deep latent-variable models: layers, distributions, hierarchies, objectives.
 //!
 //! # The problem
-//! A variational autoencoder explains data x by latent variables z: a generative model p(z) p(x|z), and an inference model q(z|x) that
-//! approximates its posterior. Both are trained together by raising a lower bound of log p(x). With several layers of latents, z_1 nearest to
-//! the data and z_L on top, a plain model leaves the upper layers unused; the ladder networks here are ways to make them work.
+//! A variational autoencoder explains data x by latent variables z: a generative model p(z) p(x|z),
+//! and an inference model q(z|x) that approximates its posterior. Both are trained together by
+//! raising a lower bound of log p(x). With several layers of latents, z_1 nearest to the data and
+//! z_L on top, a plain model leaves the upper layers unused; the ladder networks here are ways to
+//! make them work.
 //!
 //! # The idea
-//! An architecture is data ([`HierarchyConfig`]); [`Hierarchy`] turns it into networks whose parameters lie in a store; a [`Pass`] says where
-//! parameters, batch-norm statistics and noise come from; [`objective`] has the bounds, every term by name and layer.
+//! An architecture is data ([`HierarchyConfig`]); [`Hierarchy`] turns it into networks whose
+//! parameters lie in a store; a [`Pass`] says where parameters, batch-norm statistics and noise
+//! come from; [`objective`] has the bounds, every term by name and layer.
 //!
 //! ```
 //! use rung_autograd::{DType, Device, ParameterList, Tape, Tensor, rng::Address};
@@ -32,12 +35,12 @@
 //! # The map
 //! | file | what |
 //! |---|---|
-//! | `latent.rs`, `observation.rs` | what every model has in common: groups of latents, samples of them, the likelihood |
+//! | `latent.rs`, `observation.rs` | what every model has in common: groups of latents, the posterior and samples of it, the likelihood |
 //! | `hierarchy/inference.rs` | the two orders of inference: start here |
 //! | `hierarchy/generative.rs`, `hierarchy/observation.rs` | p(z_i \| z_{i+1}) and p(x \| z_1) |
 //! | `hierarchy/config.rs`, `hierarchy/model.rs` | the architecture as data, and as a whole |
-//! | `biva/` | models of stages of gated blocks: VAE, LVAE, BIVA |
-//! | `objective.rs` | evidence lower bound, importance-weighted bound, warm-up |
+//! | `biva/` | BIVA and its relatives: hierarchical convolutional VAEs of gated blocks |
+//! | `objective.rs` | evidence lower bound (ELBO), importance-weighted bound, warm-up, free bits |
 //! | `classifier/` | classifiers of images, convolutional or fully connected, and their objective |
 //! | `labelled.rs`, `semi_supervised.rs` | latent-variable models with classes, and what they learn from few labels by |
 //! | `layers/`, `distributions.rs` | what they are made of |
@@ -68,7 +71,7 @@ pub use classifier::{ClassifierConfig, ImageClassifier};
 pub use hierarchy::{Hierarchy, HierarchyConfig};
 pub use initialise::initialise;
 pub use labelled::{ClassSampled, Classifier};
-pub use latent::{Group, Latent, LatentModel, LatentSource, Sampled, Upward, WholeData};
+pub use latent::{Group, Latent, LatentModel, LatentSource, Posterior, Sampled, SampledClass, WholeData};
 pub use map_shape::MapShape;
 pub use observation::ObservationParameters;
 pub use pass::{InitialValue, Initialisation, Mode, Pass};

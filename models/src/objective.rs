@@ -4,8 +4,10 @@
 //!
 //! log w = log p(x|z_1) + β · Σ_i [log p(z_i | z_{i+1}) − log q(z_i | ·)]
 //!
-//! and K of them the importance-weighted bound ln (1/K) Σ_k w_k (Burda, Grosse, Salakhutdinov 2016); K = 1 is the evidence lower bound.
-//! β is the warm-up factor (Sønderby 2016, eq. 22): below 1 it is a training objective, no bound.
+//! and K of them the importance-weighted bound ln (1/K) Σ_k w_k (Burda, Grosse, Salakhutdinov
+//! 2016); K = 1 is the evidence lower bound (ELBO). In a model with classes log p(y) is added to
+//! log w. β is the warm-up factor (Sønderby 2016, eq. 22): below 1 it is a training objective, no
+//! bound.
 
 use rung_autograd::{Error, Result, Tensor};
 
@@ -21,10 +23,11 @@ pub struct ObjectiveConfig {
     pub monte_carlo_samples: usize,
     /// Importance samples K inside each bound.
     pub importance_samples: usize,
-    /// Use KL(q‖p) in closed form where it is valid ([`LatentModel::has_analytic_kl`]) and K = 1, instead of log q − log p at the sample.
+    /// Use KL(q‖p) in closed form where it is valid ([`LatentModel::has_analytic_kl`]) and K = 1,
+    /// instead of log q − log p at the sample.
     pub analytic_kl: bool,
-    /// Nats of each group's divergence that cost nothing, in each row: a divergence R below this counts as this, with no gradient
-    /// (Kingma 2016, for each example as in Maaløe 2019). 0 for none. With it the loss is no bound.
+    /// Free bits λ in nats: in each row a group's KL below λ counts as λ, with no gradient (Kingma
+    /// 2016, for each example as in Maaløe 2019). 0 for none. With it the loss is no bound.
     pub free_bits_nats: f64,
 }
 
@@ -49,14 +52,15 @@ pub struct Bound {
     pub loss: Tensor,
     /// Mean of log p(x|z_1).
     pub log_p_x: Tensor,
-    /// Mean divergence of each stochastic group, nearest to the data first: log q − log p at the sample, or in closed form.
+    /// Mean KL of each stochastic group, nearest to the data first: log q − log p at the sample, or
+    /// in closed form.
     pub kl: Vec<Tensor>,
 }
 
 /// The objective for a batch `x` [batch, `data_size`].
 ///
 /// # Errors
-/// `Argument` if a number of samples is 0, or closed-form divergences are asked for with K > 1.
+/// `Argument` if a number of samples is 0, or the KL in closed form is asked for with K > 1.
 pub fn bound(model: &dyn LatentModel, pass: &mut Pass<'_>, x: &Tensor, config: &ObjectiveConfig) -> Result<Bound> {
     let ObjectiveConfig { beta, monte_carlo_samples, importance_samples, analytic_kl, free_bits_nats } = *config;
     if monte_carlo_samples == 0 || importance_samples == 0 {
@@ -77,9 +81,9 @@ pub fn bound(model: &dyn LatentModel, pass: &mut Pass<'_>, x: &Tensor, config: &
     for (index, latent) in sampled.latents.iter().enumerate() {
         kl.push(if analytic_kl && model.has_analytic_kl(index) { latent.kl()? } else { latent.log_ratio()? });
     }
-    let log_weights = sampled.weighted(&log_p_x, &kl, beta, free_bits_nats)?;
-    for divergence in &mut kl {
-        *divergence = divergence.detach().mean_all()?;
+    let log_weights = sampled.assemble_log_weights(&log_p_x, &kl, beta, free_bits_nats)?;
+    for kl in &mut kl {
+        *kl = kl.detach().mean_all()?;
     }
     let loss = importance_bound(&log_weights, importance_samples)?.mean_all()?.neg()?;
     Ok(Bound { loss, log_p_x: log_p_x.detach().mean_all()?, kl })
@@ -98,21 +102,30 @@ pub fn importance_bound(log_weights: &Tensor, importance_samples: usize) -> Resu
 }
 
 impl Sampled {
-    /// The log weight of each row in training: log p(x|z) + log p(y) − β Σ_i max(KL_i, λ), λ being the nats of each group that cost
-    /// nothing (free bits).
-    pub(crate) fn weighted(&self, log_p_x: &Tensor, kl: &[Tensor], beta: f64, free_bits_nats: f64) -> Result<Tensor> {
+    /// The log weight of each row: log p(x|z) + log p(y) − β Σ_i max(KL_i, λ), the second where
+    /// there is a class, with the warm-up factor β and free bits λ in nats.
+    pub(crate) fn assemble_log_weights(
+        &self,
+        log_p_x: &Tensor,
+        kl: &[Tensor],
+        beta: f64,
+        free_bits_nats: f64,
+    ) -> Result<Tensor> {
         let sum = if free_bits_nats > 0.0 {
-            let clamped = kl.iter().map(|kl| kl.clamp(free_bits_nats, f64::INFINITY)).collect::<Result<Vec<_>>>()?;
-            log_p_x.add_scaled(-beta, &clamped)?
+            let clamped = kl.iter().map(|kl| kl.clamp(free_bits_nats, f64::INFINITY));
+            log_p_x.add_scaled(-beta, &clamped.collect::<Result<Vec<_>>>()?)?
         } else {
             log_p_x.add_scaled(-beta, kl)?
         };
-        self.with_log_p_class(sum)
+        match &self.class {
+            None => Ok(sum),
+            Some(class) => sum.shift(class.log_p),
+        }
     }
 
-    /// The sum with log p(y), where there is a class.
-    pub(crate) fn with_log_p_class(&self, sum: Tensor) -> Result<Tensor> {
-        if self.log_p_class == 0.0 { Ok(sum) } else { sum.shift(self.log_p_class) }
+    /// log q(z_i|·) − log p(z_i|·) of each group at its sample, nearest to the data first.
+    pub(crate) fn log_ratios(&self) -> Result<Vec<Tensor>> {
+        self.latents.iter().map(Latent::log_ratio).collect()
     }
 
     /// log w of each row at β = 1, from the sampled log-ratios.
@@ -120,13 +133,12 @@ impl Sampled {
     /// # Errors
     /// `Shape` if `x` does not fit.
     pub fn log_weights(&self, x: &Tensor) -> Result<Tensor> {
-        let log_p_x = self.with_log_p_class(self.p_x.log_prob(x)?)?;
-        self.latents.iter().try_fold(log_p_x, |sum, latent| sum.sub(&latent.log_ratio()?))
+        self.assemble_log_weights(&self.p_x.log_prob(x)?, &self.log_ratios()?, 1.0, 0.0)
     }
 }
 
 impl Latent {
-    /// log q(z) − log p(z) of each row: a one-sample estimate of the divergence.
+    /// log q(z) − log p(z) of each row: a one-sample estimate of the KL.
     ///
     /// # Errors
     /// If the device has no memory.

@@ -1,18 +1,19 @@
 //! The objective of learning from few labels (Kingma et al. 2014; specification B, section 16).
 //!
-//! With the log weight F(x, y) = log p(x|z, y) + log p(y) + Σ_i [log p(z_i|·, y) − log q(z_i|·, y)] of one sample,
+//! With the log weight F(x, y) = log p(x|z, y) + log p(y) + Σ_i [log p(z_i|·, y) − log q(z_i|·, y)]
+//! of one sample,
 //!
 //! labelled:    F(x, y)
 //! unlabelled:  U(x) = Σ_y q(y|x, z) [F(x, y) − log q(y|x, z)]
 //!
-//! and the loss, for the share s of labelled images among all, is −[s · mean F + (1 − s) · mean U + w · mean log q(y|x, z)]: the last mean, over the
-//! labelled images, is what the classifier learns from directly.
+//! and the loss, for the share s of labelled images among all, is
+//! −[s · mean F + (1 − s) · mean U + w · mean log q(y|x, z)]: the last mean, over the labelled
+//! images, is what the classifier learns from directly.
 
 use rung_autograd::ops::concat;
 use rung_autograd::{Error, Result, Tensor};
 
 use crate::labelled::{ClassSampled, Classifier};
-use crate::latent::Latent;
 use crate::objective::Bound;
 use crate::pass::Pass;
 
@@ -21,7 +22,7 @@ use crate::pass::Pass;
 pub struct SemiSupervisedConfig {
     /// Warm-up factor β of the latent terms.
     pub beta: f64,
-    /// Nats of each group's divergence that cost nothing, in each row.
+    /// Free bits in nats: the KL of each group counts as no less than this in any row.
     pub free_bits_nats: f64,
     /// Labelled images among all, s.
     pub labelled_share: f64,
@@ -38,10 +39,12 @@ pub struct Labelled<'a> {
     pub class: &'a Tensor,
 }
 
-/// The objective for labelled images and others. The terms of the bound are expectations over the classes, without that of the class itself.
+/// The objective for labelled images and others. The terms of the bound are expectations over the
+/// classes, without that of the class itself.
 ///
 /// # Errors
-/// `Shape` if the images do not fit the model or the classes the images; `Argument` without images of either kind.
+/// `Shape` if the images do not fit the model or the classes the images; `Argument` without images
+/// of either kind.
 pub fn semi_supervised_bound(
     model: &dyn Classifier,
     pass: &mut Pass<'_>,
@@ -57,8 +60,9 @@ pub fn semi_supervised_bound(
     let x = concat(&[labelled.x, unlabelled], 0)?;
     let ClassSampled { class_log_probs, sampled } = model.sample_for_classes(pass, &x, labelled.class)?;
     let log_p_x = sampled.p_x.log_prob(&for_every_class(&x, known, classes)?)?;
-    let kl = sampled.latents.iter().map(Latent::log_ratio).collect::<Result<Vec<_>>>()?;
-    let log_weights = sampled.weighted(&log_p_x, &kl, config.beta, config.free_bits_nats)?;
+    let kl = sampled.log_ratios()?;
+    let SemiSupervisedConfig { beta, free_bits_nats, .. } = *config;
+    let log_weights = sampled.assemble_log_weights(&log_p_x, &kl, beta, free_bits_nats)?;
 
     let with_label = log_weights.slice(0, 0, known)?.mean_all()?;
     let log_q = class_log_probs.slice(0, known, unknown)?;

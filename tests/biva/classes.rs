@@ -59,14 +59,14 @@ fn the_objective_is_the_expectation_over_the_classes() {
     let log_p_x = found.sampled.p_x.log_prob(&rows).unwrap().to_f64().unwrap();
     let ratios: Vec<Vec<f64>> =
         found.sampled.latents.iter().map(|latent| latent.log_ratio().unwrap().to_f64().unwrap()).collect();
-    let bracket = |row: usize| {
-        let priced: f64 = ratios.iter().map(|ratio| ratio[row].max(0.2)).sum();
-        log_p_x[row] - 0.7 * priced - (CLASSES as f64).ln()
+    let log_weight = |row: usize| {
+        let clamped: f64 = ratios.iter().map(|ratio| ratio[row].max(0.2)).sum();
+        log_p_x[row] - 0.7 * clamped - (CLASSES as f64).ln()
     };
-    let labelled = f64::midpoint(bracket(0), bracket(1));
+    let labelled = f64::midpoint(log_weight(0), log_weight(1));
     let unlabelled = (0..3).flat_map(|image| (0..CLASSES).map(move |class| (image, class))).map(|(image, class)| {
         let log_q = log_q[(2 + image) * CLASSES + class];
-        log_q.exp() * (bracket(2 + image * CLASSES + class) - log_q)
+        log_q.exp() * (log_weight(2 + image * CLASSES + class) - log_q)
     });
     let fit = f64::midpoint(log_q[1], log_q[CLASSES + 2]);
     let expected = -(0.3 * labelled + 0.7 * unlabelled.sum::<f64>() / 3.0 + 0.5 * fit);
@@ -95,7 +95,7 @@ fn a_step_copies_nothing_to_the_device() {
     }
 }
 
-/// The class reaches every distribution below the way up, and no bottom-up one.
+/// The class reaches every distribution of the top-down pass, and no bottom-up one.
 #[test]
 fn the_class_changes_what_is_conditioned_on_it() {
     let subject = Subject::new(with_classes(convolutional(Paths::Bidirectional, true)), 23);
@@ -129,7 +129,7 @@ fn the_bound_without_a_label_rises_with_the_importance_samples() {
 }
 
 #[test]
-fn classes_need_both_ways_of_inference() {
+fn classes_need_inference_in_both_passes() {
     let new = |config| {
         Biva::new(config, &mut ParameterList::new(), &mut StatisticsList::default()).map_err(|error| error.to_string())
     };

@@ -1,4 +1,5 @@
-//! A second implementation of the stage-wise models, written line by line from specification B, sections 5 and 6, for Bernoulli images.
+//! A second implementation of BIVA and its relatives, written line by line from specification B,
+//! sections 5 and 6, for Bernoulli images.
 
 use std::collections::VecDeque;
 
@@ -26,7 +27,7 @@ pub(crate) struct Terms {
     pub(crate) log_ratios: Vec<Tensor>,
 }
 
-/// What the second stream of the way up leaves at a stage.
+/// What the second stream of the bottom-up pass leaves at a stage.
 #[derive(Default)]
 struct Stage {
     bottom_up: Option<Tensor>,

@@ -32,7 +32,7 @@ pub(crate) struct Reference {
     pub(crate) parameters: BTreeMap<String, Vec<f64>>,
     /// Mean and variance of each normalised layer; `None` to use the batch's own.
     pub(crate) statistics: Option<BTreeMap<String, [Vec<f64>; 2]>>,
-    /// Standard normal deviates of z_1, z_2, …: one row for each image and sample.
+    /// Standard normal samples of z_1, z_2, …: one row for each image and sample.
     pub(crate) noise: Vec<Rows>,
 }
 
@@ -48,7 +48,7 @@ impl Reference {
             objective.analytic_kl && (index == depth - 1 || matches!(self.config.inference, Inference::Ladder { .. }))
         };
         let kl: Vec<Vec<f64>> = (0..depth)
-            .map(|i| (0..x.len()).map(|row| divergence(closed_form(i), &q[i], &p[i], &z[i], row)).collect())
+            .map(|i| (0..x.len()).map(|row| kl(closed_form(i), &q[i], &p[i], &z[i], row)).collect())
             .collect();
         let log_weight = |row: usize| log_p_x[row] - objective.beta * kl.iter().map(|layer| layer[row]).sum::<f64>();
         let log_weights: Vec<f64> = (0..x.len()).map(log_weight).collect();
@@ -182,7 +182,7 @@ impl Reference {
 }
 
 /// log q − log p at the sample, or KL(q‖p) (specification section 7.3).
-fn divergence(closed_form: bool, q: &Normal, p: &Normal, z: &Rows, row: usize) -> f64 {
+fn kl(closed_form: bool, q: &Normal, p: &Normal, z: &Rows, row: usize) -> f64 {
     let [q_mean, q_variance] = [&q.mean[row], &q.variance[row]];
     let [p_mean, p_variance] = [&p.mean[row], &p.variance[row]];
     if !closed_form {

@@ -29,7 +29,7 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
-    /// Parameters as initialised plus `spread` times a normal deviate each; statistics random.
+    /// Parameters as initialised plus `spread` times a normal sample each; statistics random.
     pub(crate) fn new(config: HierarchyConfig, dtype: DType, seed: u64, spread: f64) -> Self {
         let (mut parameters, mut statistics) = (ParameterList::new(), StatisticsList::default());
         let hierarchy = Hierarchy::new(config, &mut parameters, &mut statistics).unwrap();
@@ -37,7 +37,7 @@ impl Subject {
         let mut store = parameters.build(&device, dtype, Address::new(seed, 0, 0)).unwrap();
         let mut statistics = statistics.build(&device, dtype).unwrap();
         for id in store.ids() {
-            let deviates = Tensor::normal(
+            let samples = Tensor::normal(
                 &device,
                 DType::F64,
                 Address::new(seed, 1, id_number(&store, id)),
@@ -45,7 +45,7 @@ impl Subject {
             );
             let values = store.tensor(id, None).to_f64().unwrap();
             let moved: Vec<f64> =
-                values.iter().zip(deviates.unwrap().to_f64().unwrap()).map(|(value, e)| value + spread * e).collect();
+                values.iter().zip(samples.unwrap().to_f64().unwrap()).map(|(value, e)| value + spread * e).collect();
             store.set(id, &moved).unwrap();
         }
         let layers: Vec<(String, usize)> =

@@ -9,11 +9,11 @@ use rung_models::{HierarchyConfig, LatentModel, Mode, Pass, Statistics, WholeDat
 use super::subject::{STEP, Subject};
 use super::{FAMILIES, small};
 
-fn collect(subject: &Subject, x: &Tensor, chunk: usize) -> Statistics {
+fn recomputed(subject: &Subject, x: &Tensor, chunk: usize) -> Statistics {
     let mut statistics = subject.statistics.copied().unwrap();
     let images = |range: Range<usize>| x.slice(0, range.start, range.len());
     let data = WholeData { images: &images, count: x.shape().sizes()[0], chunk };
-    subject.hierarchy.collect_statistics(&subject.store, &data, (subject.seed, STEP), &mut statistics).unwrap();
+    subject.hierarchy.recompute_statistics(&subject.store, &data, (subject.seed, STEP), &mut statistics).unwrap();
     statistics
 }
 
@@ -34,7 +34,7 @@ fn whole_data_statistics_in_chunks_are_those_of_one_batch() {
             let mut pass = Pass::new(&subject.store, None, mode, subject.seed, STEP);
             subject.hierarchy.infer(&mut pass, &x, 1).unwrap();
             for chunk in [IMAGES, 1, 20] {
-                assert_same(&at_once, &collect(&subject, &x, chunk), &format!("{case}, chunks of {chunk}"));
+                assert_same(&at_once, &recomputed(&subject, &x, chunk), &format!("{case}, chunks of {chunk}"));
             }
         }
     }
@@ -70,7 +70,7 @@ fn little_is_held_of_all_images() {
             let pool = || subject.store.device().statistics().pool;
             subject.store.device().release_free();
             let before = pool().bytes;
-            collect(&subject, &x, 50);
+            recomputed(&subject, &x, 50);
             pool().most_bytes - before
         };
         let found = (held(2 * IMAGES) - held(IMAGES)).div_ceil(IMAGES * size_of::<f64>());

@@ -1,4 +1,4 @@
-//! A stage-wise model as a whole: both ways, the samples, and sampling from the prior.
+//! BIVA or one of its relatives as a whole: both passes, the samples, and sampling from the prior.
 
 use rung_autograd::ops::{Gaussian, concat};
 use rung_autograd::{Error, ParameterList, Result, Shape, Tensor};
@@ -8,7 +8,7 @@ use super::generative::{Descent, Generative, StageDistributions};
 use super::inference::{Inference, StageFeatures};
 use crate::labelled::{ClassSampled, Classifier};
 use crate::latent::{
-    Group, Latent, LatentModel, LatentSource, Sampled, Upward, UpwardState, layer_out_of_range, no_layer_left,
+    Group, Latent, LatentModel, LatentSource, Posterior, Sampled, SampledClass, layer_out_of_range, no_layer_left,
 };
 use crate::layers::Builder;
 use crate::observation::ObservationParameters;
@@ -33,14 +33,14 @@ struct StageLatents {
 
 /// Where the latents below the top are from.
 enum From<'a> {
-    /// From q, by what the way up found, but for the lowest layers, which are drawn from p.
+    /// From q, by what the bottom-up pass found, but for the lowest layers, which are drawn from p.
     Posterior { stages: &'a mut [StageFeatures], skipped_layers: usize },
     /// From p; the layers above this one have one noise for all rows.
     Prior { shared_above: usize },
 }
 
 impl From<'_> {
-    /// What the way up found at a layer (from 1), if that is to be used.
+    /// What the bottom-up pass found at a layer (from 1), if that is to be used.
     fn inferred(&mut self, layer: usize) -> Option<&mut StageFeatures> {
         match self {
             Self::Posterior { stages, skipped_layers } if layer > *skipped_layers => stages.get_mut(layer - 1),
@@ -73,7 +73,8 @@ impl Biva {
         &self.config
     }
 
-    /// Rows of planar images as feature maps; values of a mixture of logistics are moved from [0, 1] to [−1, 1].
+    /// Rows of planar images as feature maps; values of a mixture of logistics are moved from
+    /// [0, 1] to [−1, 1].
     fn maps(&self, x: &Tensor) -> Result<Tensor> {
         let maps = self.config.image.maps("biva", x)?;
         match self.config.observation {
@@ -87,7 +88,8 @@ impl Biva {
         if self.config.paths == Paths::Bidirectional { 2 * index } else { index }
     }
 
-    /// A sample of the group at this position from its p, with noise of its own for every row or one for all.
+    /// A sample of the group at this position from its p, with noise of its own for every row or
+    /// one for all.
     fn sample_prior(&self, pass: &Pass<'_>, group: usize, p: &Gaussian, is_shared: bool) -> Result<Tensor> {
         let shape = *p.mean.shape();
         if is_shared {
@@ -97,7 +99,8 @@ impl Biva {
         p.sample_with(&pass.prior_noise(group + 1, shape)?)
     }
 
-    /// Samples of a stage's groups given what is above: from q where the way up's findings are given, else from p.
+    /// Samples of a stage's groups given what is above: from q where the findings of the bottom-up
+    /// pass are given, else from p.
     fn sample_stage(
         &self,
         pass: &Pass<'_>,
@@ -130,7 +133,7 @@ impl Biva {
         Ok(latents)
     }
 
-    /// The way up, with a sample of every bottom-up group.
+    /// The bottom-up pass, with a sample of every bottom-up group.
     fn ascend(&self, pass: &mut Pass<'_>, x: &Tensor) -> Result<Vec<StageFeatures>> {
         let draw = |pass: &mut Pass<'_>, index: usize, q: &Gaussian| sample_posterior(pass, self.first_group(index), q);
         self.inference.forward(pass, x, self.config.skips, draw)
@@ -138,7 +141,8 @@ impl Biva {
 
     /// For each row of `like` 1 at the next class in turn and 0 elsewhere; `None` without classes.
     ///
-    /// It is made on the device, as steps copy nothing to it: the unit matrix, read row after row, has as many zeros between two ones as it has rows.
+    /// It is made on the device, as steps copy nothing to it: the unit matrix, read row after row,
+    /// has as many zeros between two ones as it has rows.
     fn classes_in_turn(&self, like: &Tensor) -> Result<Option<Tensor>> {
         let (rows, classes) = (like.shape().sizes()[0], self.config.classes);
         if classes == 0 {
@@ -152,7 +156,7 @@ impl Biva {
         unit_matrix.repeat_rows(times)?.reshape([times * classes, classes])?.slice(0, 0, rows).map(Some)
     }
 
-    /// Samples of z_L and the top-down groups given what the way up found and the class.
+    /// Samples of z_L and the top-down groups given what the bottom-up pass found and the class.
     fn sample_given(
         &self,
         pass: &mut Pass<'_>,
@@ -167,12 +171,13 @@ impl Biva {
         let mut latents: Vec<Latent> =
             kept.flat_map(|stage| stage.bottom_up.into_iter().chain(stage.top_down)).collect();
         latents.push(Latent { q, p: None, z });
-        let log_p_class = if class.is_some() { -(self.config.classes as f64).ln() } else { 0.0 };
-        Ok(Sampled { latents, p_x, log_p_class, class_log_probs: None })
+        let log_p = || -(self.config.classes as f64).ln();
+        let class = class.map(|_| SampledClass { log_p: log_p(), log_q: None });
+        Ok(Sampled { latents, p_x, class })
     }
 
-    /// From z_L, and the class where there are classes, down to the data. Gives the latents of each stage below the top, nearest to the data
-    /// first.
+    /// From z_L, and the class where there are classes, down to the data. Gives the latents of each
+    /// stage below the top, nearest to the data first.
     fn descend(
         &self,
         pass: &mut Pass<'_>,
@@ -203,6 +208,31 @@ impl Biva {
     }
 }
 
+/// q(z|x) of some images. Samples are drawn from the first layer on, so that nothing of the
+/// bottom-up pass exists once per image. With the deterministic one of the LVAE too, each sample
+/// has its own: K complete passes (specification B, section 12).
+#[derive(Debug)]
+struct BivaPosterior<'a> {
+    model: &'a Biva,
+    images: Tensor,
+}
+
+impl Posterior for BivaPosterior<'_> {
+    fn sample_above(&self, pass: &mut Pass<'_>, samples: usize, skipped_layers: usize) -> Result<Sampled> {
+        let Self { model, images } = self;
+        if skipped_layers >= model.config.depth() {
+            return Err(no_layer_left(skipped_layers, model.config.depth()));
+        }
+        let x = if samples == 1 { images.clone() } else { repeated(images, samples)? };
+        let mut stages = model.ascend(pass, &x)?;
+        let log_q = model.inference.class_log_probs(pass, &stages)?;
+        let class = log_q.as_ref().map(likeliest_class).transpose()?;
+        let sampled = model.sample_given(pass, &mut stages, class.as_ref(), skipped_layers)?;
+        let class = sampled.class.map(|class| SampledClass { log_q, ..class });
+        Ok(Sampled { class, ..sampled })
+    }
+}
+
 impl LatentModel for Biva {
     fn data_size(&self) -> usize {
         self.config.image.units()
@@ -222,28 +252,8 @@ impl LatentModel for Biva {
         groups
     }
 
-    /// With the deterministic way up of the LVAE too, each sample has its own: K complete passes (specification B, section 12).
-    fn upward(&self, _pass: &mut Pass<'_>, x: &Tensor) -> Result<Upward> {
-        Ok(Upward(UpwardState::Images(self.maps(x)?)))
-    }
-
-    fn sample_above(
-        &self,
-        pass: &mut Pass<'_>,
-        upward: &Upward,
-        samples: usize,
-        skipped_layers: usize,
-    ) -> Result<Sampled> {
-        let UpwardState::Images(x) = &upward.0 else { return Err(upward.foreign()) };
-        if skipped_layers >= self.config.depth() {
-            return Err(no_layer_left(skipped_layers, self.config.depth()));
-        }
-        let x = if samples == 1 { x.clone() } else { repeated(x, samples)? };
-        let mut stages = self.ascend(pass, &x)?;
-        let class_log_probs = self.inference.class_log_probs(pass, &stages)?;
-        let class = class_log_probs.as_ref().map(likeliest_class).transpose()?;
-        let sampled = self.sample_given(pass, &mut stages, class.as_ref(), skipped_layers)?;
-        Ok(Sampled { class_log_probs, ..sampled })
+    fn infer_bottom_up<'a>(&'a self, _pass: &mut Pass<'_>, x: &Tensor) -> Result<Box<dyn Posterior + 'a>> {
+        Ok(Box::new(BivaPosterior { model: self, images: self.maps(x)? }))
     }
 
     fn generate(&self, pass: &mut Pass<'_>, source: &LatentSource) -> Result<ObservationParameters> {
@@ -320,8 +330,9 @@ impl Classifier for Biva {
     }
 }
 
-/// For each row, 1 at the class with the largest log q(y|x, z) and 0 elsewhere. As this class is a function of what is sampled on the
-/// bottom-up pass, log p(x, y, z) − log q(z|x, y) with it bounds log p(x) from below.
+/// For each row, 1 at the class with the largest log q(y|x, z) and 0 elsewhere. As this class is a
+/// function of what is sampled in the bottom-up pass, log p(x, y, z) − log q(z|x, y) with it bounds
+/// log p(x) from below.
 fn likeliest_class(log_q: &Tensor) -> Result<Tensor> {
     let (log_q, rows) = (log_q.detach(), log_q.shape().sizes()[0]);
     log_q.less(&log_q.max(1)?.reshape([rows, 1])?)?.affine(-1.0, 1.0)

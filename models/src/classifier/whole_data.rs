@@ -8,7 +8,7 @@ use crate::pass::{Mode, Pass};
 use crate::statistics::{Moments, Statistics};
 
 impl ImageClassifier {
-    /// Replaces the statistics of batch normalisation by those of all images as one batch.
+    /// Recomputes the statistics of batch normalisation as those of all images as one batch.
     ///
     /// A layer's are those of one batch only if all before it were normalised with such: so layers
     /// take their turn, and for each of them every chunk passes through those before it, from the
@@ -16,7 +16,7 @@ impl ImageClassifier {
     ///
     /// # Errors
     /// If there are no images, they do not fit, or the device has no memory.
-    pub fn collect_statistics(
+    pub fn recompute_statistics(
         &self,
         store: &ParameterStore,
         data: &WholeData<'_>,

@@ -1,4 +1,5 @@
-//! The two orders of inference. Posterior and prior of a layer stand side by side, so that what they share is visible.
+//! The two orders of inference. Posterior and prior of a layer stand side by side, so that what
+//! they share is visible.
 
 use rung_autograd::ops::{Gaussian, merge};
 use rung_autograd::{Result, Tensor};
@@ -15,7 +16,8 @@ pub(super) struct InferenceNetworks {
     order: Inference,
     /// `up[i − 1]` leads to layer i from below.
     pub(super) up: Vec<GaussianNetwork>,
-    /// `down[i − 1]` leads to layer i from z_{i+1}; empty where inference is bottom-up or shares the prior's.
+    /// `down[i − 1]` leads to layer i from z_{i+1}; empty where inference is bottom-up or shares
+    /// the prior's.
     pub(super) down: Vec<GaussianNetwork>,
 }
 
@@ -48,9 +50,9 @@ impl InferenceNetworks {
         Self { order: config.inference, up, down }
     }
 
-    /// The deterministic part, everything that does not depend on a sample: bottom-up Gaussians from layer 1, only the first for the VAE,
-    /// all for a ladder.
-    pub(super) fn upward(&self, pass: &mut Pass<'_>, x: &Tensor) -> Result<Vec<Gaussian>> {
+    /// The deterministic part, everything that does not depend on a sample: bottom-up Gaussians
+    /// from layer 1, only the first for the VAE, all for a ladder.
+    pub(super) fn messages(&self, pass: &mut Pass<'_>, x: &Tensor) -> Result<Vec<Gaussian>> {
         let Inference::Ladder { rises_through_mean, .. } = self.order else {
             return Ok(vec![self.up[0].forward(pass, x)?]);
         };
@@ -64,7 +66,8 @@ impl InferenceNetworks {
         Ok(messages)
     }
 
-    /// Samples every layer from q, `samples` times for each image, and gives the priors at those samples; z_1 first.
+    /// Samples every layer from q, `samples` times for each image, and gives the priors at those
+    /// samples; z_1 first.
     pub(super) fn sample(
         &self,
         pass: &mut Pass<'_>,
@@ -73,15 +76,15 @@ impl InferenceNetworks {
         generative: &Generative,
     ) -> Result<Vec<Latent>> {
         match self.order {
-            Inference::BottomUp => self.sample_upwards(pass, messages, samples, generative),
+            Inference::BottomUp => self.sample_bottom_up(pass, messages, samples, generative),
             Inference::Ladder { shares_generative, .. } => {
-                self.sample_downwards(pass, messages, samples, generative, shares_generative)
+                self.sample_top_down(pass, messages, samples, generative, shares_generative)
             }
         }
     }
 
     /// Sønderby 2016, eqs 5 and 6: q(z_i | z_{i−1}) from the sample below.
-    fn sample_upwards(
+    fn sample_bottom_up(
         &self,
         pass: &mut Pass<'_>,
         messages: &[Gaussian],
@@ -103,8 +106,9 @@ impl InferenceNetworks {
         Ok(latents)
     }
 
-    /// Sønderby 2016, eqs 17 to 21: from the top, each layer's message from below merged with one from above.
-    fn sample_downwards(
+    /// Sønderby 2016, eqs 17 to 21: from the top, each layer's message from below merged with one
+    /// from above.
+    fn sample_top_down(
         &self,
         pass: &mut Pass<'_>,
         messages: &[Gaussian],

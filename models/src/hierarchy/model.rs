@@ -7,7 +7,7 @@ use super::config::{HierarchyConfig, Inference};
 use super::generative::Generative;
 use super::inference::InferenceNetworks;
 use crate::latent::{
-    Group, LatentModel, LatentSource, Sampled, Upward, UpwardState, WholeData, layer_out_of_range, no_layer_left,
+    Group, LatentModel, LatentSource, Posterior, Sampled, WholeData, layer_out_of_range, no_layer_left,
 };
 use crate::layers::Builder;
 use crate::observation::ObservationParameters;
@@ -46,6 +46,27 @@ impl Hierarchy {
     }
 }
 
+/// q(z|x) of some images: what the bottom-up pass found of them.
+#[derive(Debug)]
+struct HierarchyPosterior<'a> {
+    model: &'a Hierarchy,
+    /// Bottom-up Gaussians from layer 1: only the first for the VAE, all for a ladder.
+    messages: Vec<Gaussian>,
+}
+
+impl Posterior for HierarchyPosterior<'_> {
+    fn sample_above(&self, pass: &mut Pass<'_>, samples: usize, skipped_layers: usize) -> Result<Sampled> {
+        let Self { model, messages } = self;
+        if skipped_layers >= model.config.depth() {
+            return Err(no_layer_left(skipped_layers, model.config.depth()));
+        }
+        let mut latents = model.inference.sample(pass, messages, samples, &model.generative)?;
+        latents.drain(..skipped_layers);
+        let p_x = model.descend(pass, skipped_layers + 1, latents[0].z.clone())?;
+        Ok(Sampled { latents, p_x, class: None })
+    }
+}
+
 impl Hierarchy {
     /// z of `layer` given, the layers below it sampled from their priors, and p(x | z_1).
     fn descend(&self, pass: &mut Pass<'_>, layer: usize, mut z: Tensor) -> Result<ObservationParameters> {
@@ -72,25 +93,9 @@ impl LatentModel for Hierarchy {
         self.config.latent_sizes.iter().enumerate().map(group).collect()
     }
 
-    fn upward(&self, pass: &mut Pass<'_>, x: &Tensor) -> Result<Upward> {
-        Ok(Upward(UpwardState::Messages(self.inference.upward(pass, x)?)))
-    }
-
-    fn sample_above(
-        &self,
-        pass: &mut Pass<'_>,
-        upward: &Upward,
-        samples: usize,
-        skipped_layers: usize,
-    ) -> Result<Sampled> {
-        let UpwardState::Messages(messages) = &upward.0 else { return Err(upward.foreign()) };
-        if skipped_layers >= self.config.depth() {
-            return Err(no_layer_left(skipped_layers, self.config.depth()));
-        }
-        let mut latents = self.inference.sample(pass, messages, samples, &self.generative)?;
-        latents.drain(..skipped_layers);
-        let p_x = self.descend(pass, skipped_layers + 1, latents[0].z.clone())?;
-        Ok(Sampled { latents, p_x, log_p_class: 0.0, class_log_probs: None })
+    fn infer_bottom_up<'a>(&'a self, pass: &mut Pass<'_>, x: &Tensor) -> Result<Box<dyn Posterior + 'a>> {
+        let messages = self.inference.messages(pass, x)?;
+        Ok(Box::new(HierarchyPosterior { model: self, messages }))
     }
 
     fn generate(&self, pass: &mut Pass<'_>, source: &LatentSource) -> Result<ObservationParameters> {
@@ -121,17 +126,18 @@ impl LatentModel for Hierarchy {
         }
     }
 
-    fn collect_statistics(
+    fn recompute_statistics(
         &self,
         store: &ParameterStore,
         data: &WholeData<'_>,
         noise: (u64, u64),
         statistics: &mut Statistics,
     ) -> Result<()> {
-        self.settle(store, data, noise, statistics)
+        self.recompute_in_chunks(store, data, noise, statistics)
     }
 
-    /// For a ladder these are all groups, for bottom-up inference only the top (specification section 7.3).
+    /// For a ladder these are all groups, for bottom-up inference only the top (specification
+    /// section 7.3).
     fn has_analytic_kl(&self, group: usize) -> bool {
         match self.config.inference {
             Inference::BottomUp => group + 1 == self.config.depth(),

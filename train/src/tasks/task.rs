@@ -195,11 +195,11 @@ pub trait Task: Debug {
     fn brief(&self, means: &[f64]) -> String;
 
     /// Replaces every statistic of batch normalisation by that of one batch of all images, as
-    /// [`LatentModel::collect_statistics`] says; nothing to do for a model without statistics.
+    /// [`LatentModel::recompute_statistics`] says; nothing to do for a model without statistics.
     ///
     /// # Errors
     /// If there are no images, or the device has no memory.
-    fn collect_statistics(
+    fn recompute_statistics(
         &self,
         store: &ParameterStore,
         data: &WholeData<'_>,

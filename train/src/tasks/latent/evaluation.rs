@@ -53,8 +53,8 @@ pub struct Evaluation {
     pub effective_sample_size: f64,
     /// Mean log p(x|z_1). This and the other terms are means over the K samples too.
     pub log_p_x: f64,
-    /// log p(y) of the class that a model with classes takes for a sample; 0 without classes.
-    pub log_p_class: f64,
+    /// log p(y) of the class that a model with classes takes for a sample; `None` without classes.
+    pub log_p_class: Option<f64>,
     /// Mean KL of each group at the samples, log q(z_i) − log p(z_i), z_1 first.
     pub kl: Vec<f64>,
     /// Mean log q(z_i), z_1 first.
@@ -149,14 +149,14 @@ impl Chunks<'_> {
         let pass = |first_sample: usize| {
             self.model.image_pass(self.statistics, (self.seed, Phase::Evaluation), &self.images, first_sample)
         };
-        let upward = pass(0).and_then(|mut pass| self.network.upward(&mut pass, self.x)).map_err(failed)?;
+        let posterior = pass(0).and_then(|mut pass| self.network.infer_bottom_up(&mut pass, self.x)).map_err(failed)?;
         let mut batch = Batch::new(self.network, self.images.len());
         for done in (0..samples).step_by(at_once) {
             if stop() {
                 return Ok(None);
             }
             let count = at_once.min(samples - done);
-            let sampled = pass(done).and_then(|mut pass| self.network.sample_posterior(&mut pass, &upward, count));
+            let sampled = pass(done).and_then(|mut pass| posterior.sample(&mut pass, count));
             sampled.and_then(|sampled| batch.add(&sampled, self.x, count)).map_err(failed)?;
         }
         batch.classify(self.labels);
@@ -168,7 +168,7 @@ impl Chunks<'_> {
 struct Batch {
     weights: Vec<LogWeights>,
     terms: TermSums,
-    log_p_class: f64,
+    log_p_class: Option<f64>,
     /// Σ q(y|x, z) over the samples, class by class for each image; empty without classes.
     class_probs: Vec<f64>,
     wrong: Option<usize>,
@@ -177,7 +177,7 @@ struct Batch {
 impl Batch {
     fn new(network: &dyn LatentModel, images: usize) -> Self {
         let weights = vec![LogWeights::default(); images];
-        Self { weights, terms: TermSums::new(network), log_p_class: 0.0, class_probs: Vec::new(), wrong: None }
+        Self { weights, terms: TermSums::new(network), log_p_class: None, class_probs: Vec::new(), wrong: None }
     }
 
     /// Adds `count` samples of each image. All that is read comes in one copy from the device.
@@ -188,13 +188,14 @@ impl Batch {
             let [log_q, log_p] = latent.log_densities_per_unit()?;
             parts.extend([latent.log_ratio()?, log_q, log_p]);
         }
-        if let Some(log_probs) = &sampled.class_log_probs {
+        if let Some(log_probs) = sampled.class.as_ref().and_then(|class| class.log_q.as_ref()) {
             parts.push(log_probs.reshape([log_probs.shape().element_count()])?);
         }
         let values = end_to_end(parts)?;
         let (log_p_x, mut rest) = values.split_at(rows);
-        self.log_p_class = sampled.log_p_class;
-        let mut log_weights: Vec<f64> = log_p_x.iter().map(|log_p_x| log_p_x + sampled.log_p_class).collect();
+        self.log_p_class = sampled.class.as_ref().map(|class| class.log_p);
+        let log_p_class = self.log_p_class.unwrap_or(0.0);
+        let mut log_weights: Vec<f64> = log_p_x.iter().map(|log_p_x| log_p_x + log_p_class).collect();
         self.terms.log_p_x += log_p_x.iter().sum::<f64>();
         for (kl, (log_q, per_unit)) in
             self.terms.kl.iter_mut().zip(self.terms.log_q.iter_mut().zip(&mut self.terms.kl_per_unit))
@@ -323,13 +324,13 @@ struct Sums {
     weights: Vec<LogWeights>,
     sum_of_bounds: f64,
     terms: TermSums,
-    log_p_class: f64,
+    log_p_class: Option<f64>,
     wrong: Option<usize>,
 }
 
 impl Sums {
     fn new(network: &dyn LatentModel) -> Self {
-        Self { weights: Vec::new(), sum_of_bounds: 0.0, terms: TermSums::new(network), log_p_class: 0.0, wrong: None }
+        Self { weights: Vec::new(), sum_of_bounds: 0.0, terms: TermSums::new(network), log_p_class: None, wrong: None }
     }
 
     fn add(&mut self, mut batch: Batch, importance_samples: usize) {
@@ -432,7 +433,7 @@ mod tests {
             assert!((found - expected).abs() < 1e-9 * (1.0 + expected.abs()), "{found} is not {expected}");
         }
         assert_eq!(found.error_rate, expected.error_rate);
-        let sum = found.log_p_x + found.log_p_class - found.kl.iter().sum::<f64>();
+        let sum = found.log_p_x + found.log_p_class.unwrap_or(0.0) - found.kl.iter().sum::<f64>();
         assert!((found.bound_1.mean - sum).abs() < 1e-9, "L_1 is {}, its terms add up to {sum}", found.bound_1.mean);
     }
 

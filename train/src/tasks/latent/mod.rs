@@ -149,14 +149,14 @@ impl Task for LatentTask {
         format!("bound {:.2}, KL {}", bound_nats(means), brief(&self.groups, means[1..].iter().map(short)))
     }
 
-    fn collect_statistics(
+    fn recompute_statistics(
         &self,
         store: &ParameterStore,
         data: &WholeData<'_>,
         noise: (u64, u64),
         statistics: &mut Statistics,
     ) -> rung_autograd::Result<()> {
-        self.network.collect_statistics(store, data, noise, statistics)
+        self.network.recompute_statistics(store, data, noise, statistics)
     }
 
     fn evaluate(

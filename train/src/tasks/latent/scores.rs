@@ -104,7 +104,7 @@ impl Scores for BoundScores {
             "bits_per_dim": self.bits_per_dim(bound_k.mean),
             "bound_1_bits_per_dim": self.bits_per_dim(bound_1.mean),
             "log_p_x_nats": log_p_x,
-            "log_p_y_nats": log_p_class,
+            "log_p_y_nats": log_p_class.unwrap_or(0.0),
             "log_q_nats": log_q,
             "log_p_nats": log_p,
             "groups": self.groups.iter().map(Group::name).collect::<Vec<_>>(),
@@ -138,8 +138,8 @@ impl Scores for BoundScores {
         }
         text += &format!("effective sample size: {:.1} of {samples}\n", evaluation.effective_sample_size);
         text += &format!("log p(x|z): {:.2} nats\n", evaluation.log_p_x);
-        if evaluation.log_p_class != 0.0 {
-            text += &format!("log p(y): {:.2} nats\n", evaluation.log_p_class);
+        if let Some(log_p_class) = evaluation.log_p_class {
+            text += &format!("log p(y): {log_p_class:.2} nats\n");
         }
         let names: Vec<String> = self.groups.iter().map(Group::name).collect();
         let width = names.iter().map(String::len).fold(7, usize::max);

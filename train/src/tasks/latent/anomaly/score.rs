@@ -87,10 +87,10 @@ fn batch(
     let (model, k_samples) = (&loaded.model, request.importance_samples);
     let x = images.range(part.start, part.len(), 0).context(doing)?;
     let network = model.latent()?;
+    let pass = || model.image_pass(&loaded.statistics, (request.seed, Phase::Anomaly), part, 0);
+    let posterior = pass().and_then(|mut pass| network.infer_bottom_up(&mut pass, &x)).context(doing)?;
     let of_layer = |skipped: usize| {
-        let mut pass = model.image_pass(&loaded.statistics, (request.seed, Phase::Anomaly), part, 0)?;
-        let upward = network.upward(&mut pass, &x)?;
-        let sampled = network.sample_above(&mut pass, &upward, k_samples, skipped)?;
+        let sampled = posterior.sample_above(&mut pass()?, k_samples, skipped)?;
         importance_bound(&sampled.log_weights(&x)?, k_samples)?.to_f64()
     };
     (0..network.depth()).map(|skipped| of_layer(skipped).context(doing)).collect()
