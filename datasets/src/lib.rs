@@ -34,7 +34,7 @@
 //! | `registry/` | the known data sets, [`open`], [`locate`](registry::locate), [`status`](registry::status), [`verify`](registry::verify) |
 //! | `source.rs` | bytes of a file that cannot lie: the ground under every reader |
 //! | `idx.rs`, `mat/`, `norb.rs`, `cifar.rs` | the published formats |
-//! | `npy.rs`, `npz.rs`, `arrays.rs`, `folder.rs` | a person's own data: NumPy arrays, read and written, and pictures |
+//! | `npy.rs`, `npz.rs`, `arrays.rs`, `folder.rs` | a user's own data: NumPy arrays, read and written, and pictures |
 //! | `fetch.rs`, `checksum.rs` | mirrors, resumed downloads, checksums |
 //! | `binarise.rs`, `batch.rs` | the random choices, defined to the bit |
 //! | `glyphs/` | digits the program writes itself, for a first run without a download |

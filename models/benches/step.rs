@@ -1,6 +1,7 @@
 //! A training step, forward, backward and Adam, by depth; batch 256, all threads.
 //!
-//! `cargo bench -p rung-models -- "ladder, 5"` runs one model. With the data and the clipping: `rung bench step`.
+//! `cargo bench -p rung-models -- "ladder, 5"` runs one model. With the data and the clipping:
+//! `rung bench step`.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use rung_autograd::optim::{Adam, AdamOptions, StepSize, minimise};

@@ -1,4 +1,5 @@
-//! A variational autoencoder in a page: every 4×4 image of bars or stripes, explained by two latents.
+//! A variational autoencoder in a page: every 4×4 image of bars or stripes, explained by two
+//! latents.
 //!
 //! Run it with `cargo run -p rung-models --example vae`.
 
@@ -17,8 +18,8 @@ const LATENTS: usize = 4;
 const COPIES: usize = 8;
 const SEED: u64 = 1;
 
-/// Every image whose columns, or whose rows, are all dark or all light: 30 of them, so that no model
-/// finds more than −ln 30 = −3.40 nats per image.
+/// Every image whose columns, or whose rows, are all dark or all light: 30 of them, so that no
+/// model finds more than −ln 30 = −3.40 nats per image.
 fn bars_and_stripes() -> Vec<[f64; PIXELS]> {
     let image = |on: usize, stride: usize| std::array::from_fn(|pixel| (on >> (pixel / stride % SIDE) & 1) as f64);
     let columns = (0..1 << SIDE).map(|on| image(on, 1));

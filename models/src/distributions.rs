@@ -1,7 +1,9 @@
-//! Distributions as types with `log_prob`, `sample`, `kl`: what a reader expects to find under their names.
+//! Distributions as types with `log_prob`, `sample`, `kl`: what a reader expects to find under
+//! their names.
 //!
-//! [`Gaussian`] carries mean and variance and is used throughout the hierarchies; [`StandardNormal`] is the prior of a top
-//! layer; [`Bernoulli`] and [`Categorical`] carry logits. Rows are examples; every log-probability is summed over the columns, in nats.
+//! [`Gaussian`] carries mean and variance and is used throughout the hierarchies;
+//! [`StandardNormal`] is the prior of a top layer; [`Bernoulli`] and [`Categorical`] carry logits.
+//! Rows are examples; every log-probability is summed over the columns, in nats.
 
 use rung_autograd::rng::Address;
 use rung_autograd::{Error, Result, Shape, Tensor};
@@ -71,7 +73,8 @@ impl Bernoulli {
         Tensor::build(device, probabilities.dtype(), shape, |out| device.bernoulli(address, probabilities.view(), out))
     }
 
-    /// KL(self‖p) of each row: Σ q (l_q − l_p) − softplus(l_q) + softplus(l_p), with q = sigmoid(l_q).
+    /// KL(self‖p) of each row: Σ q (l_q − l_p) − softplus(l_q) + softplus(l_p), with
+    /// q = sigmoid(l_q).
     ///
     /// # Errors
     /// `Shape` if the shapes differ.

@@ -9,12 +9,12 @@ pub struct MapShape {
     pub height: usize,
     /// Columns of positions.
     pub width: usize,
-    /// Numbers at a position.
+    /// Elements at a position.
     pub channels: usize,
 }
 
 impl MapShape {
-    /// Numbers in a map.
+    /// Elements of a map.
     #[must_use]
     pub const fn units(self) -> usize {
         self.height * self.width * self.channels
@@ -38,7 +38,8 @@ impl MapShape {
         Self { height: self.height * stride, width: self.width * stride, ..self }
     }
 
-    /// Planar images as feature maps: [rows, channel · height · width] becomes [rows, height, width, channel].
+    /// Planar images as feature maps: [rows, channel · height · width] becomes [rows, height,
+    /// width, channel].
     ///
     /// # Errors
     /// `Shape`, in the name of `operation`, if the images have another number of values.

@@ -20,10 +20,11 @@ pub enum ObservationParameters {
     LogisticMixture(LogisticMixture),
 }
 
-/// A mixture of logistics at each position, discretised to 256 levels (Salimans 2017; specification B, section 9.2).
+/// A mixture of logistics at each position, discretised to 256 levels (Salimans 2017; specification
+/// B, section 9.2).
 #[derive(Clone, Debug)]
 pub struct LogisticMixture {
-    /// [rows, positions, numbers a position]; see [`LogisticMixture::parameters`].
+    /// [rows, positions, parameters a position]; see [`LogisticMixture::parameters`].
     pub parameters: Tensor,
     /// Channels of an image, 1 or 3.
     pub channels: usize,
@@ -71,7 +72,8 @@ impl ObservationParameters {
 }
 
 impl LogisticMixture {
-    /// Numbers a position for so many components: logits, means and log-scales, and for colours coefficients too.
+    /// Parameters a position for so many components: logits, means and log-scales, and for colours
+    /// coefficients too.
     #[must_use]
     pub const fn parameters(components: usize, channels: usize) -> usize {
         if channels == 3 { 10 * components } else { 3 * components }
@@ -94,7 +96,8 @@ impl LogisticMixture {
         self.image(&self.parameters.logistic_mixture_sample(self.channels, address)?)
     }
 
-    /// The mean of each row, planar, in [0, 1]; a colour is conditioned on the means of the colours before it.
+    /// The mean of each row, planar, in [0, 1]; a colour is conditioned on the means of the colours
+    /// before it.
     fn mean(&self) -> Result<Tensor> {
         let &[rows, positions, width] = self.parameters.shape().sizes() else {
             return Err(Error::shape(

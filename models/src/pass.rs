@@ -6,16 +6,19 @@ use rung_autograd::{Error, ParameterId, ParameterStore, Result, RowNoise, Shape,
 
 use crate::statistics::{Statistics, StatisticsId};
 
-/// What a pass is for: where batch normalisation gets its statistics, and whether units are dropped.
+/// What a pass is for: where batch normalisation gets its statistics, and whether units are
+/// dropped.
 #[derive(Debug)]
 pub enum Mode<'a> {
-    /// Training. From the batch; the running statistics, whose memory nothing else may hold, move towards them by this weight (1 replaces them).
+    /// Training. From the batch; the running statistics, whose memory nothing else may hold, move
+    /// towards them by this weight (1 replaces them).
     Batch(&'a mut Statistics, f64),
     /// From the batch, leaving no trace.
     BatchOnly,
     /// Given: the result for a row does not depend on the other rows.
     Frozen(&'a Statistics),
-    /// As in training, from the batch; layers with data-dependent initialisation note their first values.
+    /// As in training, from the batch; layers with data-dependent initialisation note their first
+    /// values.
     Initialise(&'a mut Initialisation),
 }
 
@@ -69,23 +72,26 @@ struct ImageNoise {
 }
 
 impl<'a> Pass<'a> {
-    /// A pass whose noise is that of `step` in the run with this `seed`. With a tape, parameters are tracked.
+    /// A pass whose noise is that of `step` in the run with this `seed`. With a tape, parameters
+    /// are tracked.
     #[must_use]
     pub const fn new(store: &'a ParameterStore, tape: Option<&'a Tape>, mode: Mode<'a>, seed: u64, step: u64) -> Self {
         let drops_units = matches!(mode, Mode::Batch(..) | Mode::Initialise(_));
         Self { store, tape, mode, seed, step, images: None, drops_units, recomputes: false }
     }
 
-    /// The same pass, whose latent noise is addressed by image and sample instead of by the row: the first of its `images` images has the
-    /// pass's step, each further one the next, and its first row is that image's sample `first_sample`. So a sample of an image is the
-    /// same whichever images and samples it is computed beside.
+    /// The same pass, whose latent noise is addressed by image and sample instead of by the row:
+    /// the first of its `images` images has the pass's step, each further one the next, and its
+    /// first row is that image's sample `first_sample`. So a sample of an image is the same
+    /// whichever images and samples it is computed beside.
     #[must_use]
     pub fn of_images(self, images: usize, first_sample: usize) -> Self {
         Self { images: Some(ImageNoise { images, first_sample }), ..self }
     }
 
-    /// The same pass, whose blocks are computed again in backward, if this is true, instead of keeping what is within them: less memory for
-    /// one more pass forward. Without a tape, and in models without such blocks, nothing changes.
+    /// The same pass, whose blocks are recomputed in backward (activation checkpointing), if this
+    /// is true, instead of keeping what is within them: less memory for one more pass forward.
+    /// Without a tape, and in models without such blocks, nothing changes.
     #[must_use]
     pub fn recomputing_activations(self, recomputes: bool) -> Self {
         Self { recomputes, ..self }
@@ -121,7 +127,8 @@ impl<'a> Pass<'a> {
         self.store.tensor(id, self.tape)
     }
 
-    /// The noise of latent group `group` (1 is nearest to the data) where it is drawn from q: [rows, units].
+    /// The noise of latent group `group` (1 is nearest to the data) where it is drawn from q:
+    /// [rows, units].
     ///
     /// # Errors
     /// If the device has no memory; `Argument` if the rows are not those of the pass's images.
@@ -129,7 +136,8 @@ impl<'a> Pass<'a> {
         self.latent_noise(Stream::PosteriorLatent, group, shape)
     }
 
-    /// The same where it is drawn from p: independent of what the bottom-up pass drew for the group.
+    /// The same where it is drawn from p: independent of what the bottom-up pass drew for the
+    /// group.
     ///
     /// # Errors
     /// As [`Pass::posterior_noise`].
@@ -150,7 +158,8 @@ impl<'a> Pass<'a> {
         Tensor::normal_rows(device, dtype, RowNoise { address, columns, samples: rows / images, first_sample }, rows)
     }
 
-    /// `x` with units dropped at this rate in training, unchanged otherwise; `layer` is a number of the layer's own.
+    /// `x` with units dropped at this rate in training, unchanged otherwise; `layer` is a number of
+    /// the layer's own.
     ///
     /// # Errors
     /// `Argument` unless 0 ≤ rate < 1.
@@ -161,7 +170,8 @@ impl<'a> Pass<'a> {
         x.dropout(rate, Address::new(self.seed, Stream::Dropout.nth(layer)?, self.step))
     }
 
-    /// Where layers with data-dependent initialisation note their first values, if this is the pass in which they find them.
+    /// Where layers with data-dependent initialisation note their first values, if this is the pass
+    /// in which they find them.
     pub(crate) fn initialisation(&mut self) -> Option<&mut Initialisation> {
         match &mut self.mode {
             Mode::Initialise(initialisation) => Some(initialisation),

@@ -1,4 +1,5 @@
-//! The statistics of batch normalisation that outlive a batch: one mean and one variance for each unit of each layer.
+//! The statistics of batch normalisation that outlive a batch: one mean and one variance for each
+//! unit of each layer.
 
 use rung_autograd::ops::FrozenStatistics;
 use rung_autograd::{DType, Device, Error, Result, Tensor};
@@ -38,7 +39,8 @@ struct Entry {
     values: FrozenStatistics,
 }
 
-/// Mean and variance of each column of a matrix that is seen in parts, in f64 (Chan, Golub and LeVeque 1983).
+/// Mean and variance of each column of a matrix that is seen in parts, in f64 (Chan, Golub and
+/// LeVeque 1983).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Moments {
     count: f64,
@@ -79,7 +81,8 @@ impl Moments {
     }
 }
 
-/// Means and variances that frozen batch normalisation uses: running averages, or those of a whole data set.
+/// Means and variances that frozen batch normalisation uses: running averages, or those of a whole
+/// data set.
 #[derive(Clone, Debug)]
 pub struct Statistics(Vec<Entry>);
 

@@ -1,4 +1,4 @@
-//! Finding the files of a known data set in a person's folder, and checking them against what was published.
+//! Finding the files of a known data set in a user's folder, and checking them against what was published.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ pub struct Found {
     remedy: String,
 }
 
-/// What a person can do to have the files.
+/// What a user can do to have the files.
 fn remedy(known: &Known) -> String {
     if known.mirrors.is_empty() {
         format!("no address offers it; see {}", known.home)

@@ -1,6 +1,6 @@
 //! The data sets known by name: their files, where they come from, what is in place, and the one door to open any of them.
 //!
-//! `known.rs` is the table; read it first. `locate.rs` finds files in a person's folder and checks them. Here is [`open`].
+//! `known.rs` is the table; read it first. `locate.rs` finds files in a user's folder and checks them. Here is [`open`].
 
 mod known;
 mod locate;
@@ -92,7 +92,7 @@ pub struct Known {
     pub class_names: &'static [&'static str],
     /// What the literature does to the intensities.
     pub binarisation: Binarisation,
-    /// The files, in the order in which a person would name them.
+    /// The files, in the order in which a user would name them.
     pub files: &'static [KnownFile],
     /// Addresses to put a file's download name behind, in the order in which they are tried.
     pub mirrors: &'static [&'static str],

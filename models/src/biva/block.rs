@@ -13,13 +13,13 @@ use crate::pass::Pass;
 /// The nonlinearity in front of every product.
 pub(super) const ELU: Activation = Activation::Elu(1.0);
 
-/// Which way a block's stride goes.
+/// The pass that a block belongs to, which says what its stride does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum Direction {
     /// It shrinks maps.
-    Up,
+    BottomUp,
     /// It enlarges maps.
-    Down,
+    TopDown,
 }
 
 /// Everything that decides a block.
@@ -31,15 +31,17 @@ pub(super) struct GatedBlockConfig {
     pub(super) aux: Option<MapShape>,
     /// Channels, kernel and stride.
     pub(super) block: BlockConfig,
-    /// Which way the stride goes.
-    pub(super) way: Way,
+    /// What the stride does.
+    pub(super) direction: Direction,
     /// Whether the input is added to the output, where their shapes allow it.
     pub(super) residual: bool,
     /// Dropout rate between the two products.
     pub(super) dropout: f64,
 }
 
-/// y = b₁ · sigmoid(b₂) + residual, [b₁ | b₂] = W_b ∗ dropout(e(W_a ∗ e(x) + W_aux ∗ e(aux))), e the ELU.
+/// y = b₁ · sigmoid(b₂) + residual, [b₁ | b₂] = W_b ∗ dropout(e(W_a ∗ e(x) + W_aux ∗ e(aux))),
+///
+/// e being the ELU.
 #[derive(Clone, Debug)]
 pub(super) struct GatedBlock {
     first: WeightNormed,
@@ -63,13 +65,13 @@ enum Residual {
 
 impl GatedBlock {
     pub(super) fn new(builder: &mut Builder<'_>, config: &GatedBlockConfig) -> Self {
-        let GatedBlockConfig { input, aux, block, way, residual, dropout } = *config;
+        let GatedBlockConfig { input, aux, block, direction, residual, dropout } = *config;
         let BlockConfig { channels, kernel, stride } = block;
         let plain = Product::Convolution { kernel, stride: 1 };
-        let (second, output) = match way {
-            Way::Up => (Product::Convolution { kernel, stride }, input.shrunk(stride)),
-            Way::Down if stride > 1 => (Product::Transposed { kernel, stride }, input.enlarged(stride)),
-            Way::Down => (plain, input),
+        let (second, output) = match direction {
+            Direction::BottomUp => (Product::Convolution { kernel, stride }, input.shrunk(stride)),
+            Direction::TopDown if stride > 1 => (Product::Transposed { kernel, stride }, input.enlarged(stride)),
+            Direction::TopDown => (plain, input),
         };
         let output = output.with_channels(channels);
         Self {

@@ -63,16 +63,18 @@ pub struct BivaConfig {
     pub inference_dropout: f64,
     /// Dropout rate of the blocks of the top-down pass.
     pub generative_dropout: f64,
-    /// Standard deviation of every layer's output on the first batch, by data-dependent initialisation: the published models'
-    /// 0.01 suits hundreds of epochs, a short training starts faster from larger ones.
+    /// Standard deviation of every layer's output on the first batch, by data-dependent
+    /// initialisation: the published models' 0.01 suits hundreds of epochs, a short training starts
+    /// faster from larger ones.
     pub initial_sigma: f64,
     /// The stages, nearest to the data first.
     pub stages: Vec<StageConfig>,
-    /// Shape of an example, in memory planar: [batch, channel · height · width]. It is the data's, so that no file names it.
+    /// Shape of an example, in memory planar: [batch, channel · height · width]. It is the data's,
+    /// so that no file names it.
     #[serde(skip)]
     pub image: MapShape,
-    /// Classes y that p(x, z|y) and the top-down posterior are conditioned on, with a classifier q(y|x, z) in the bottom-up
-    /// pass; 0 for none. They are the data's.
+    /// Classes y that p(x, z|y) and the top-down posterior are conditioned on, with a classifier
+    /// q(y|x, z) in the bottom-up pass; 0 for none. They are the data's.
     #[serde(skip)]
     pub classes: usize,
 }
@@ -158,7 +160,8 @@ impl BivaConfig {
         }
     }
 
-    /// A fully connected model (specification B, section 14): every map is one position with `width` channels.
+    /// A fully connected model (specification B, section 14): every map is one position with
+    /// `width` channels.
     #[must_use]
     pub fn dense(data_size: usize, width: usize, latent_sizes: &[usize], blocks: usize) -> Self {
         let block = BlockConfig { channels: width, kernel: 1, stride: 1 };
@@ -204,7 +207,7 @@ impl BivaConfig {
         self.stages.len()
     }
 
-    /// The map that each stage's blocks make on the way up.
+    /// The map that each stage's blocks make in the bottom-up pass.
     #[must_use]
     pub fn stage_maps(&self) -> Vec<MapShape> {
         let blocks = |map: MapShape, stage: &StageConfig| {

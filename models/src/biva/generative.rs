@@ -1,11 +1,13 @@
-//! The way down: the generative model, and the top-down posteriors that share its features (specification B, section 5.2).
+//! The top-down pass: the generative model, and the top-down posteriors that share its features
+//! (specification B, section 5.2).
 //!
-//! Prior and posterior of a stage stand side by side in [`Stage`], so that what they share, the features above, is visible.
+//! Prior and posterior of a stage stand side by side in [`Stage`], so that what they share, the
+//! features above, is visible.
 
 use rung_autograd::ops::Gaussian;
 use rung_autograd::{Result, Tensor};
 
-use super::block::{ELU, GatedBlock, GatedBlockConfig, Way};
+use super::block::{Direction, ELU, GatedBlock, GatedBlockConfig};
 use super::config::{BivaConfig, Paths};
 use super::head::{GroupHead, Projection};
 use super::stage::{BlockConfig, StageConfig};
@@ -14,10 +16,10 @@ use crate::map_shape::MapShape;
 use crate::observation::{LogisticMixture, ObservationParameters};
 use crate::pass::Pass;
 
-/// The networks of the way down.
+/// The networks of the top-down pass.
 #[derive(Clone, Debug)]
 pub(super) struct Generative {
-    /// Nearest to the data first; the way down is from the last.
+    /// Nearest to the data first; the top-down pass begins with the last.
     stages: Vec<Stage>,
     output: WeightNormed,
     /// Components of the mixture, where the observation is one.
@@ -26,7 +28,7 @@ pub(super) struct Generative {
     skips: bool,
 }
 
-/// One stage of the way down, and the heads of the groups below it, which read its features.
+/// One stage of the top-down pass, and the heads of the groups below it, which read its features.
 #[derive(Clone, Debug)]
 struct Stage {
     projection: Projection,
@@ -42,7 +44,8 @@ struct Heads {
     top_down: Option<TopDown>,
 }
 
-/// The top-down group: p from the generative features, q from these merged with the way up's.
+/// The top-down group: p from the generative features, q from these merged with those of the
+/// bottom-up pass.
 #[derive(Clone, Debug)]
 struct TopDown {
     p: GroupHead,
@@ -50,21 +53,23 @@ struct TopDown {
     q: GroupHead,
 }
 
-/// The distributions of the groups of a stage, given all that is above. `None` where there is no such group.
+/// The distributions of the groups of a stage, given all that is above. `None` where there is no
+/// such group.
 #[derive(Clone, Debug)]
 pub(super) struct StageDistributions {
     /// p of the bottom-up group.
     pub(super) p_bottom_up: Option<Gaussian>,
     /// p of the top-down group.
     pub(super) p_top_down: Option<Gaussian>,
-    /// q of the top-down group, where the way up's features were given.
+    /// q of the top-down group, where the features of the bottom-up pass were given.
     pub(super) q_top_down: Option<Gaussian>,
 }
 
-/// Where the way down is: the features so far.
+/// Where the top-down pass is: the features so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Descent {
-    /// The outputs of the blocks of the stage above: the second inputs of this stage's, one to one. Empty without skip connections.
+    /// The outputs of the blocks of the stage above: the second inputs of this stage's, one to one.
+    /// Empty without skip connections.
     above: Vec<Tensor>,
     features: Option<Tensor>,
 }
@@ -100,8 +105,10 @@ impl Generative {
         Self { stages, output, mixture, image: config.image, skips: config.skips }
     }
 
-    /// Goes down through one stage, given the samples of its groups and the class, if the model has classes; gives the distributions of the stage below, and the top-down
-    /// posterior there if the way up's features of that stage are given. `index` is i − 1; nothing is below stage 1.
+    /// Goes down through one stage, given the samples of its groups and the class, if the model has
+    /// classes; gives the distributions of the stage below, and the top-down posterior there if the
+    /// features of the bottom-up pass at that stage are given. `index` is i − 1; nothing is below
+    /// stage 1.
     pub(super) fn descend(
         &self,
         pass: &mut Pass<'_>,
@@ -129,10 +136,13 @@ impl Generative {
         Ok(distributions)
     }
 
-    /// p(x | z) at the end of the way down.
+    /// p(x | z) at the end of the top-down pass.
     pub(super) fn observe(&self, pass: &mut Pass<'_>, descent: Descent) -> Result<ObservationParameters> {
         let Some(g) = descent.features else {
-            return Err(rung_autograd::Error::argument("observe", "bug: the way down has not begun; please report it"));
+            return Err(rung_autograd::Error::argument(
+                "observe",
+                "bug: the top-down pass has not begun; please report it",
+            ));
         };
         let out = self.output.forward(pass, &g.activate(ELU)?)?;
         let rows = out.shape().sizes()[0];
@@ -170,7 +180,7 @@ impl Stage {
         for (index, &block) in stage.blocks.iter().rev().enumerate() {
             let aux = above.get(index).copied().filter(|_| config.skips);
             let (residual, dropout) = (index > 0, config.generative_dropout);
-            let block = GatedBlockConfig { input, aux, block, way: Way::Down, residual, dropout };
+            let block = GatedBlockConfig { input, aux, block, direction: Direction::TopDown, residual, dropout };
             let made = GatedBlock::new(&mut builder.at("block").at(index + 1), &block);
             input = made.output();
             outputs.push(input);
@@ -185,7 +195,8 @@ impl Stage {
 }
 
 impl Heads {
-    /// `map` is the shape of the way up's features at the stage, `features` that of the way down's above it.
+    /// `map` is the shape of the features of the bottom-up pass at the stage, `features` that of
+    /// the features of the top-down pass above it.
     fn new(
         builder: &mut Builder<'_>,
         config: &BivaConfig,
@@ -204,7 +215,7 @@ impl Heads {
                 input: map,
                 aux: Some(features),
                 block: BlockConfig { channels: map.channels, kernel, stride: 1 },
-                way: Way::Up,
+                direction: Direction::BottomUp,
                 residual: true,
                 dropout: config.generative_dropout,
             };
@@ -234,7 +245,8 @@ impl Heads {
     }
 }
 
-/// [rows, positions, channels] as rows of planes, [rows, channels · positions]: the order of an image in memory.
+/// [rows, positions, channels] as rows of planes, [rows, channels · positions]: the order of an
+/// image in memory.
 pub(super) fn planar(x: &Tensor) -> Result<Tensor> {
     let &[rows, positions, channels] = x.shape().sizes() else {
         return Err(rung_autograd::Error::argument("planar", "bug: not [rows, positions, channels]; please report it"));

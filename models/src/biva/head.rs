@@ -1,4 +1,5 @@
-//! Between feature maps and latents: the heads that give a Gaussian, and the projection of samples back to a map.
+//! Between feature maps and latents: the heads that give a Gaussian, and the projection of samples
+//! back to a map.
 
 use rung_autograd::ops::{Gaussian, concat};
 use rung_autograd::{Result, Tensor};
@@ -15,9 +16,11 @@ const LOG_VARIANCE_FLOOR: f64 = 1e-8;
 /// Added to σ where that is a softplus.
 const DEVIATION_FLOOR: f64 = 1e-6;
 
-/// The Gaussian of a group, from the features of its stage: m = W_m e(f), r = W_r e(f); see [`LogVariance`] for σ².
+/// The Gaussian of a group, from the features of its stage: m = W_m e(f), r = W_r e(f); see
+/// [`LogVariance`] for σ².
 ///
-/// Both weights lie in one layer, the mean's output channels first, so that they are multiplied as one product.
+/// Both weights lie in one layer, the mean's output channels first, so that they are multiplied as
+/// one product.
 #[derive(Clone, Debug)]
 pub(super) struct GroupHead {
     joined: WeightNormed,
@@ -72,8 +75,8 @@ impl GroupHead {
     }
 }
 
-/// From samples, and the class if there is one, to a feature map: a dense layer to all its positions for vectors; themselves, side by side, for
-/// maps.
+/// From samples, and the class if there is one, to a feature map: a dense layer to all its
+/// positions for vectors; themselves, side by side, for maps.
 #[derive(Clone, Debug)]
 pub(super) struct Projection {
     dense: Option<WeightNormed>,
@@ -121,7 +124,8 @@ impl Projection {
     }
 }
 
-/// The map with a channel for each class beside its own: 1 everywhere in that of the row's class, 0 in the others.
+/// The map with a channel for each class beside its own: 1 everywhere in that of the row's class, 0
+/// in the others.
 pub(super) fn with_class(map: Tensor, class: Option<&Tensor>) -> Result<Tensor> {
     let Some(class) = class else { return Ok(map) };
     let (rows, classes) = (class.shape().sizes()[0], class.shape().sizes()[1]);

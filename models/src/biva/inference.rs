@@ -1,9 +1,10 @@
-//! The way up: features of every stage, and the samples of the bottom-up groups (specification B, section 5.1).
+//! The bottom-up pass: features of every stage, and the samples of the bottom-up groups
+//! (specification B, section 5.1).
 
 use rung_autograd::ops::Gaussian;
 use rung_autograd::{Result, Tensor};
 
-use super::block::{ELU, GatedBlock, GatedBlockConfig, Way};
+use super::block::{Direction, ELU, GatedBlock, GatedBlockConfig};
 use super::config::BivaConfig;
 use super::head::{GroupHead, Projection, joined, with_class};
 use super::stage::{BlockConfig, StageConfig};
@@ -11,7 +12,7 @@ use crate::layers::{Builder, Product, WeightNormed};
 use crate::map_shape::MapShape;
 use crate::pass::Pass;
 
-/// The networks of the way up.
+/// The networks of the bottom-up pass.
 #[derive(Clone, Debug)]
 pub(super) struct Inference {
     stages: Vec<Stage>,
@@ -29,18 +30,19 @@ struct ClassHead {
     head: WeightNormed,
 }
 
-/// One stage of the way up.
+/// One stage of the bottom-up pass.
 #[derive(Clone, Debug)]
 struct Stage {
     /// The stream that samples travel on; empty without bottom-up groups.
     bottom_up: Vec<GatedBlock>,
     /// The deterministic stream; empty without top-down groups.
     deterministic: Vec<GatedBlock>,
-    /// The bottom-up group and the way of its sample into the next stage; none in the top stage.
+    /// The bottom-up group and the projection of its sample into the next stage; none in the top
+    /// stage.
     group: Option<(GroupHead, Projection)>,
 }
 
-/// What the way up finds at a stage.
+/// What the bottom-up pass finds at a stage.
 #[derive(Clone, Debug)]
 pub(super) struct StageFeatures {
     /// The features of the bottom-up stream.
@@ -77,8 +79,8 @@ impl Inference {
         Self { stages, top, top_head, classifier }
     }
 
-    /// From a batch of maps up to the features of the last stage, nearest to the data first; `draw(i − 1)` gives the sample of stage i's
-    /// bottom-up group.
+    /// From a batch of maps up to the features of the last stage, nearest to the data first;
+    /// `draw(i − 1)` gives the sample of stage i's bottom-up group.
     pub(super) fn forward(
         &self,
         pass: &mut Pass<'_>,
@@ -139,7 +141,7 @@ impl Inference {
 }
 
 impl StageFeatures {
-    /// What the way down reads, with rows as `change` makes them of the rows there are.
+    /// What the top-down pass reads, with rows as `change` makes them of the rows there are.
     pub(super) fn with_rows(self, change: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {
         let group = self.group.map(|(Gaussian { mean, variance }, z)| -> Result<_> {
             Ok((Gaussian { mean: change(&mean)?, variance: change(&variance)? }, change(&z)?))
@@ -161,7 +163,8 @@ impl ClassHead {
         let block = BlockConfig { channels: map.channels, kernel: 1, stride: 1 };
         let input = map.with_channels(2 * map.channels);
         let dropout = config.inference_dropout;
-        let block = GatedBlockConfig { input, aux: None, block, way: Way::Up, residual: false, dropout };
+        let block =
+            GatedBlockConfig { input, aux: None, block, direction: Direction::BottomUp, residual: false, dropout };
         Self {
             block: GatedBlock::new(&mut builder.at("block"), &block),
             head: WeightNormed::new(&mut builder.at("logits"), Product::Dense, map.units(), config.classes),
@@ -223,7 +226,7 @@ fn stream(
 ) -> Vec<GatedBlock> {
     let mut block = |(index, &block): (usize, &BlockConfig)| {
         let residual = index > 0 || first_is_residual;
-        let config = GatedBlockConfig { input, aux, block, way: Way::Up, residual, dropout };
+        let config = GatedBlockConfig { input, aux, block, direction: Direction::BottomUp, residual, dropout };
         let made = GatedBlock::new(&mut builder.at(index + 1), &config);
         input = made.output();
         made
@@ -238,7 +241,8 @@ fn through(blocks: &[GatedBlock], pass: &mut Pass<'_>, mut x: Tensor, aux: Optio
     Ok(x)
 }
 
-/// The block at the top: over both streams' features side by side for BIVA, over the one stream's, with a residual, for the LVAE.
+/// The block at the top: over both streams' features side by side for BIVA, over the one stream's,
+/// with a residual, for the LVAE.
 fn top_block(builder: &mut Builder<'_>, config: &BivaConfig, last: &StageConfig, map: MapShape) -> Option<GatedBlock> {
     if !config.paths.has_top_down() {
         return None;
@@ -246,7 +250,13 @@ fn top_block(builder: &mut Builder<'_>, config: &BivaConfig, last: &StageConfig,
     let streams = if config.paths.has_bottom_up() { 2 } else { 1 };
     let block = BlockConfig { stride: 1, ..*last.blocks.last()? };
     let input = map.with_channels(streams * map.channels + config.classes);
-    let block =
-        GatedBlockConfig { input, aux: None, block, way: Way::Up, residual: true, dropout: config.inference_dropout };
+    let block = GatedBlockConfig {
+        input,
+        aux: None,
+        block,
+        direction: Direction::BottomUp,
+        residual: true,
+        dropout: config.inference_dropout,
+    };
     Some(GatedBlock::new(&mut builder.at("block"), &block))
 }

@@ -33,10 +33,12 @@ pub enum LatentConfig {
     },
 }
 
-/// One stage: blocks from the data up, then the latents. The generative model has the same blocks in reverse.
+/// One stage: blocks from the data up, then the latents. The generative model has the same blocks
+/// in reverse.
 ///
-/// In a file all its blocks have the same `channels`; `kernels` has the side of each, `strides` the stride of each (none at
-/// all for 1 everywhere), and the latents are a vector of `latent_units` or a map of `latent_channels`.
+/// In a file all its blocks have the same `channels`; `kernels` has the side of each, `strides` the
+/// stride of each (none at all for 1 everywhere), and the latents are a vector of `latent_units` or
+/// a map of `latent_channels`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "StageTable", into = "StageTable")]
 pub struct StageConfig {

@@ -26,7 +26,8 @@ fn bits(x: &Tensor) -> Vec<u64> {
     x.to_f64().unwrap().into_iter().map(f64::to_bits).collect()
 }
 
-/// The block of `values` of shape `from` at the beginning of zeros of shape `to`, which is larger along one axis at most.
+/// The block of `values` of shape `from` at the beginning of zeros of shape `to`, which is larger
+/// along one axis at most.
 fn padded(values: &[f64], from: Shape, to: Shape) -> Vec<f64> {
     let Some(axis) = (0..to.rank()).find(|&axis| from.sizes()[axis] != to.sizes()[axis]) else { return values.into() };
     let within: usize = to.sizes()[axis + 1..].iter().product();
@@ -51,7 +52,8 @@ impl Subject {
         Pass::new(&self.store, None, Mode::Frozen(&self.statistics), SEED, 0)
     }
 
-    /// Takes over the other's parameters of the same name; what these do not read, it no longer reads either.
+    /// Takes over the other's parameters of the same name; what these do not read, it no longer
+    /// reads either.
     fn take_over(&mut self, other: &Self) {
         for (id, parameter) in self.store.ids().zip(self.store.parameters().to_vec()) {
             let found = other.store.ids().find(|&id| other.store.parameter(id).name == parameter.name);
@@ -64,8 +66,9 @@ impl Subject {
     }
 }
 
-/// Section 21: with the bottom-up groups and the second inputs off, each stage below the top is that of the LVAE, bit for bit. (The block at the
-/// top adds its input to its output only where both have as many channels, which BIVA's two streams have not.)
+/// Section 21: with the bottom-up groups and the second inputs off, each stage below the top is
+/// that of the LVAE, bit for bit. (The block at the top adds its input to its output only where
+/// both have as many channels, which BIVA's two streams have not.)
 #[test]
 fn without_bottom_up_groups_each_stage_is_that_of_the_lvae() {
     let device = Device::cpu();

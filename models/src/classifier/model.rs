@@ -35,7 +35,8 @@ impl Layer {
         }
     }
 
-    /// What batch normalisation would normalise, as a matrix with a column for each channel or unit.
+    /// What batch normalisation would normalise, as a matrix with a column for each channel or
+    /// unit.
     pub(super) fn pre_activation(&self, pass: &Pass<'_>, h: &Tensor) -> Result<Tensor> {
         match self {
             Self::Convolution(layer) => {
@@ -61,7 +62,7 @@ fn flat(h: &Tensor) -> Result<Tensor> {
     h.reshape([rows, units])
 }
 
-/// How many rows there are, and how many numbers in one.
+/// How many rows there are, and how many elements in one.
 fn rows_and_units(shape: &Shape) -> (usize, usize) {
     let sizes = shape.sizes();
     (sizes[0], sizes[1..].iter().product())
@@ -119,8 +120,8 @@ impl ImageClassifier {
 
     /// ln p(y|x) of every class: [batch, classes], in nats.
     ///
-    /// `x` is [batch, channel · height · width], planar. In a pass with frozen statistics a row does
-    /// not depend on the others, and nothing is dropped.
+    /// `x` is [batch, channel · height · width], planar. In a pass with frozen statistics a row
+    /// does not depend on the others, and nothing is dropped.
     ///
     /// # Errors
     /// `Shape` if `x` does not fit.

@@ -9,14 +9,18 @@ use crate::rules::{BrokenRule, layer_sizes, positive, rule};
 /// The order and the wiring of inference. In a file it is the family: `vae`, `ladder` or `lvae`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inference {
-    /// q(z_1|x) Π q(z_i | z_{i−1}): each layer is inferred from the sample below ("VAE"; Sønderby 2016, eqs 5 and 6).
+    /// q(z_1|x) Π q(z_i | z_{i−1}): each layer is inferred from the sample below ("VAE"; Sønderby
+    /// 2016, eqs 5 and 6).
     BottomUp,
-    /// q(z_L|x) Π q(z_i | z_{i+1}, x): a deterministic bottom-up pass, then samples in a top-down pass, each merged with what
-    /// the bottom-up pass found ("probabilistic ladder" and "Ladder VAE"; Sønderby 2016, eqs 13 to 21).
+    /// q(z_L|x) Π q(z_i | z_{i+1}, x): a deterministic bottom-up pass, then samples in a top-down
+    /// pass, each merged with what the bottom-up pass found ("probabilistic ladder" and "Ladder
+    /// VAE"; Sønderby 2016, eqs 13 to 21).
     Ladder {
-        /// The top-down factor of q is the prior's network (Ladder VAE) instead of one of its own (probabilistic ladder).
+        /// The top-down factor of q is the prior's network (Ladder VAE) instead of one of its own
+        /// (probabilistic ladder).
         shares_generative: bool,
-        /// The bottom-up pass continues from the mean head (probabilistic ladder) instead of the hidden layer (Ladder VAE).
+        /// The bottom-up pass continues from the mean head (probabilistic ladder) instead of the
+        /// hidden layer (Ladder VAE).
         rises_through_mean: bool,
     },
 }
@@ -26,7 +30,8 @@ impl Inference {
     pub const PROBABILISTIC_LADDER: Self = Self::Ladder { shares_generative: false, rises_through_mean: true };
     /// The published Ladder VAE.
     pub const LADDER_VAE: Self = Self::Ladder { shares_generative: true, rises_through_mean: false };
-    /// What a file can name, with the names in a file and in the literature. Other wirings exist for experiments in code.
+    /// What a file can name, with the names in a file and in the literature. Other wirings exist
+    /// for experiments in code.
     pub const NAMED: [(&str, Self, &str); 3] = [
         ("vae", Self::BottomUp, "VAE"),
         ("ladder", Self::PROBABILISTIC_LADDER, "probabilistic ladder"),
@@ -103,7 +108,7 @@ pub struct HierarchyConfig {
     pub variance_floor: f64,
     /// Width of the generative networks between latents.
     pub generative_widths: GenerativeWidths,
-    /// Numbers in one example, pixels. They are the data's, so that no file names them.
+    /// Elements of one example, pixels. They are the data's, so that no file names them.
     #[serde(skip)]
     pub data_size: usize,
 }

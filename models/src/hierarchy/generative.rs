@@ -1,4 +1,5 @@
-//! The generative model: p(z_L) = N(0, I), p(z_i | z_{i+1}) and p(x | z_1) (Sønderby 2016, eqs 1 to 4).
+//! The generative model: p(z_L) = N(0, I), p(z_i | z_{i+1}) and p(x | z_1) (Sønderby 2016,
+//! eqs 1 to 4).
 
 use rung_autograd::ops::Gaussian;
 use rung_autograd::{Result, Tensor};

@@ -4,7 +4,8 @@ use rung_autograd::{Initialiser, ParameterId, ParameterList, Shape};
 
 use crate::statistics::{StatisticsId, StatisticsList};
 
-/// A place in the tree of a model's parameters: `at("head")` steps down, `parameter("weight", …)` adds a leaf.
+/// A place in the tree of a model's parameters: `at("head")` steps down, `parameter("weight", …)`
+/// adds a leaf.
 ///
 /// # Example
 /// ```

@@ -1,4 +1,5 @@
-//! The dense layer: linear, then batch normalisation if it has one, then the activation (specification section 6.1).
+//! The dense layer: linear, then batch normalisation if it has one, then the activation
+//! (specification section 6.1).
 
 use rung_autograd::ops::Activation;
 use rung_autograd::{Initialiser, ParameterId, Result, Tensor};

@@ -21,7 +21,8 @@ pub struct GaussianHeadConfig {
 
 /// mean = head(h), variance = softplus(head(h)) + floor (specification sections 2 and 6.2).
 ///
-/// The columns 0..units of `weight` are the mean's, the columns units..2·units the variance's, and so in `bias` and `norm`.
+/// The columns 0..units of `weight` are the mean's, the columns units..2·units the variance's, and
+/// so in `bias` and `norm`.
 #[derive(Clone, Debug)]
 pub struct GaussianHead {
     joined: Dense,
@@ -29,8 +30,9 @@ pub struct GaussianHead {
 }
 
 impl GaussianHead {
-    /// Adds the head's parameters. Each half of the weight is Glorot normal for its own fan-out; a bias starts at 0 for the mean,
-    /// at 1 for the variance (so that it starts at softplus(1) = 1.313).
+    /// Adds the head's parameters. Each half of the weight is Glorot normal for its own fan-out; a
+    /// bias starts at 0 for the mean, at 1 for the variance (so that it starts at
+    /// softplus(1) = 1.313).
     #[must_use]
     pub fn new(builder: &mut Builder<'_>, config: &GaussianHeadConfig) -> Self {
         let dense = DenseConfig {

@@ -13,7 +13,8 @@ pub struct Mlp {
 }
 
 impl Mlp {
-    /// `depth` layers of `width` units, weights Glorot normal with gain √2, under `hidden.0`, `hidden.1`, ….
+    /// `depth` layers of `width` units, weights Glorot normal with gain √2, under `hidden.0`,
+    /// `hidden.1`, ….
     #[must_use]
     pub fn new(
         builder: &mut Builder<'_>,

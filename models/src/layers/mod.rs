@@ -1,7 +1,8 @@
 //! Layers: the parameters of a piece of network, and what it computes in a [`Pass`](crate::Pass).
 //!
-//! A layer is made by a [`Builder`], which gives each parameter its path; its `forward` reads like the equation. Start with
-//! `dense.rs`: a dense layer is linear, then batch normalisation if it has one, then the activation.
+//! A layer is made by a [`Builder`], which gives each parameter its path; its `forward` reads like
+//! the equation. Start with `dense.rs`: a dense layer is linear, then batch normalisation if it has
+//! one, then the activation.
 
 mod affine;
 mod builder;

@@ -1,4 +1,5 @@
-//! Layers whose weight is a direction and a gain for each output channel (Salimans and Kingma 2016), with data-dependent initialisation.
+//! Layers whose weight is a direction and a gain for each output channel (Salimans and Kingma
+//! 2016), with data-dependent initialisation.
 
 use rung_autograd::{Initialiser, ParameterId, Result, Tensor};
 
@@ -9,12 +10,14 @@ use crate::pass::{InitialValue, Pass};
 const DIRECTION_SIGMA: f64 = 0.05;
 /// Added to the variance of a channel under the root when a layer is initialised.
 const INITIAL_VARIANCE_FLOOR: f64 = 1e-10;
-/// The least variance that a channel is taken to have, as a share of the layer's mean: a channel in which a few rows happen to agree is
-/// scaled up by ten at most, and not by what divides one accident by another.
+/// The least variance that a channel is taken to have, as a share of the layer's mean: a channel in
+/// which a few rows happen to agree is scaled up by ten at most, and not by what divides one
+/// accident by another.
 const LEAST_VARIANCE_SHARE: f64 = 0.01;
 /// Rows below which the variance of a channel says too little to divide by its root alone.
 const FEW_ROWS: usize = 16;
-/// A layer whose variance is below this share of its mean square does not vary: what is left is rounding.
+/// A layer whose variance is below this share of its mean square does not vary: what is left is
+/// rounding.
 const ROUNDING_SHARE: f64 = 1e-8;
 
 /// What the weight is applied as.
@@ -22,14 +25,16 @@ const ROUNDING_SHARE: f64 = 1e-8;
 pub enum Product {
     /// Rows times a matrix: [rows, inputs] gives [rows, outputs].
     Dense,
-    /// A convolution with SAME padding: [rows, height, width, inputs] gives [rows, ⌈height/stride⌉, ⌈width/stride⌉, outputs].
+    /// A convolution with SAME padding: [rows, height, width, inputs] gives [rows, ⌈height/stride⌉,
+    /// ⌈width/stride⌉, outputs].
     Convolution {
         /// Side of the square kernel.
         kernel: usize,
         /// Distance of the positions it is applied at.
         stride: usize,
     },
-    /// The adjoint of a convolution: [rows, height, width, inputs] gives [rows, height · stride, width · stride, outputs].
+    /// The adjoint of a convolution: [rows, height, width, inputs] gives [rows, height · stride,
+    /// width · stride, outputs].
     Transposed {
         /// Side of the square kernel.
         kernel: usize,
@@ -38,7 +43,8 @@ pub enum Product {
     },
 }
 
-/// y = x ∗ w + b with w_o = g_o · V_o/‖V_o‖ for each output channel o; the norm is over all other axes.
+/// y = x ∗ w + b with w_o = g_o · V_o/‖V_o‖ for each output channel o; the norm is over all other
+/// axes.
 #[derive(Clone, Debug)]
 pub struct WeightNormed {
     product: Product,
@@ -49,7 +55,8 @@ pub struct WeightNormed {
 }
 
 impl WeightNormed {
-    /// Adds the layer's parameters: V ~ N(0, 0.05²), g = 1, b = 0, which [`Mode::Initialise`](crate::Mode::Initialise) replaces.
+    /// Adds the layer's parameters: V ~ N(0, 0.05²), g = 1, b = 0, which
+    /// [`Mode::Initialise`](crate::Mode::Initialise) replaces.
     #[must_use]
     pub fn new(builder: &mut Builder<'_>, product: Product, inputs: usize, outputs: usize) -> Self {
         let initialiser = Initialiser::Normal { sigma: DIRECTION_SIGMA };
@@ -101,8 +108,8 @@ impl WeightNormed {
         }
     }
 
-    /// Sets gain and bias so that every channel of the output has mean 0 and this standard deviation over the rows and positions, as far
-    /// as these vary: see [`missing_variance`].
+    /// Sets gain and bias so that every channel of the output has mean 0 and this standard
+    /// deviation over the rows and positions, as far as these vary: see [`missing_variance`].
     fn initialise(&self, pass: &mut Pass<'_>, x: &Tensor, output_sigma: f64) -> Result<Tensor> {
         let ones = Tensor::full(x.device(), x.dtype(), 1.0, [self.outputs])?;
         let raw = self.apply(x, &self.weight(pass, &ones)?, None)?;
@@ -125,9 +132,10 @@ impl WeightNormed {
 
 /// What each channel's variance lacks to divide by its root, 0 for most.
 ///
-/// A layer that varies needs [`LEAST_VARIANCE_SHARE`] of the mean variance in each channel. Where nothing varies (identical images) the
-/// layer's mean square is the least, so that its scale stays that of its inputs; and 1 where that is nothing but rounding too. Over fewer
-/// than [`FEW_ROWS`] it is 1 at the least: what they do not tell is not scaled up, layer after layer.
+/// A layer that varies needs [`LEAST_VARIANCE_SHARE`] of the mean variance in each channel. Where
+/// nothing varies (identical images) the layer's mean square is the least, so that its scale stays
+/// that of its inputs; and 1 where that is nothing but rounding too. Over fewer than [`FEW_ROWS`]
+/// it is 1 at the least: what they do not tell is not scaled up, layer after layer.
 fn missing_variance(rows: usize, mean: &[f64], variance: &[f64]) -> Vec<f64> {
     let channels = variance.len().max(1) as f64;
     let mean_variance = variance.iter().sum::<f64>() / channels;
