@@ -74,7 +74,7 @@ fn portrait_sections(history: &History, figures: &ModelFigures) -> String {
         .as_deref()
         .unwrap_or("No held-out images were at hand, so reconstructions and latents are missing.");
     let statistics = figures.statistics_name.map_or(String::new(), |name| {
-        format!("Pictures and latents use the {name} statistics of batch normalisation. ")
+        format!("What is shown of the model uses the {name} statistics of batch normalisation. ")
     });
     page + &format!("<p class=\"note\">{statistics}Held-out images: {}</p>\n", escape(images))
 }
