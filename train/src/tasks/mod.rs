@@ -5,6 +5,7 @@
 //! [`Description`] alone.
 
 mod biva;
+mod classifier;
 mod description;
 mod hierarchy;
 pub mod latent;
@@ -12,6 +13,7 @@ mod measures;
 mod task;
 
 pub use biva::Biva;
+pub use classifier::Classifier;
 pub use description::{Curve, Description, Pixels};
 pub use hierarchy::Hierarchy;
 pub use latent::{BoundSettings, LabelSettings};
@@ -95,6 +97,8 @@ families! {
     Hierarchy,
     /// Gated blocks: BIVA and its relatives.
     Biva,
+    /// Classifiers without latent variables.
+    Classifier,
 }
 
 impl Family {
