@@ -1,5 +1,6 @@
 //! Draws the first 200 training images of a data set on one sheet:
-//! `cargo run -p rung-datasets --example contact_sheet -- SHEET.png [NAME [DATA_DIR]]` (the glyphs, if no name is given).
+//! `cargo run -p rung-datasets --example contact_sheet -- SHEET.png [NAME [DATA_DIR]]` (the glyphs,
+//! if no name is given).
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -6,9 +6,10 @@ use rung_kernels::rng::{Address, Stream};
 
 /// The permutation of `0..count` that epoch `epoch` of the run with `seed` visits.
 ///
-/// Fisher and Yates from the back: for `k = 0, 1, …` and `last = count − 1 − k`, entry `last` is exchanged with entry
-/// `⌊w[k] · (last + 1) / 2³²⌋`, where `w[k]` is word `k` of the address (`seed`, [`Stream::Shuffle`], `epoch`). Integers only,
-/// so the order is the same on every machine. (A place is favoured by at most `count / 2³²`: nothing a run could notice.)
+/// Fisher and Yates from the back: for `k = 0, 1, …` and `last = count − 1 − k`, entry `last` is
+/// exchanged with entry `⌊w[k] · (last + 1) / 2³²⌋`, where `w[k]` is word `k` of the address
+/// (`seed`, [`Stream::Shuffle`], `epoch`). Integers only, so the order is the same on every
+/// machine. (A place is favoured by at most `count / 2³²`: nothing a run could notice.)
 ///
 /// # Example
 /// ```
@@ -42,7 +43,8 @@ pub fn shuffled_at(address: &Address, count: u32) -> Vec<u32> {
 
 /// The batches of one training epoch: shuffled, all of the same size, the remainder left out.
 ///
-/// An epoch has ⌊count / batch⌋ batches. The images left out differ from epoch to epoch, since the order does.
+/// An epoch has ⌊count / batch⌋ batches. The images left out differ from epoch to epoch, since the
+/// order does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrainingBatches {
     order: Vec<u32>,
@@ -68,7 +70,8 @@ impl TrainingBatches {
         self.len() == 0
     }
 
-    /// The image numbers of batch `index`, or `None` past the last: how a resumed run finds its place.
+    /// The image numbers of batch `index`, or `None` past the last: how a resumed run finds its
+    /// place.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<&[u32]> {
         self.order.chunks_exact(self.batch).nth(index)
@@ -86,7 +89,8 @@ impl TrainingBatches {
     }
 }
 
-/// The batches of an evaluation: every image once, in the order of the file; the last batch may be smaller.
+/// The batches of an evaluation: every image once, in the order of the file; the last batch may be
+/// smaller.
 pub fn evaluation_batches(count: usize, batch: usize) -> impl Iterator<Item = Range<usize>> {
     let batch = batch.max(1);
     (0..count).step_by(batch).map(move |start| start..(start + batch).min(count))
@@ -118,7 +122,8 @@ mod tests {
         }
     }
 
-    /// Any change of these numbers changes every run ever made: the rule is part of the format of a run.
+    /// Any change of these numbers changes every run ever made: the rule is part of the format of a
+    /// run.
     #[test]
     fn the_rule_is_the_documented_one() {
         let address = Address::new(7, Stream::Shuffle.first(), 2);

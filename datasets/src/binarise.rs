@@ -1,8 +1,10 @@
-//! From grey to black and white, and from bytes to reals: the two places where data meet random numbers.
+//! From grey to black and white, and from bytes to reals: the two places where data meet random
+//! numbers.
 //!
-//! This is the reference that a device kernel must equal bit for bit. Element `e = image · D + i` (with `D` values an image and
-//! `image` the number in the file, not the place in a batch) uses word `e` of an [`Address`]; the decision is one comparison of
-//! integers, so no rounding of a division can flip a pixel.
+//! This is the reference that a device kernel must equal bit for bit. Element `e = image · D + i`
+//! (with `D` values an image and `image` the number in the file, not the place in a batch) uses
+//! word `e` of an [`Address`]; the decision is one comparison of integers, so no rounding of a
+//! division can flip a pixel.
 
 use std::fmt;
 use std::str::FromStr;
@@ -21,7 +23,8 @@ pub enum Binarisation {
     Threshold,
     /// One Bernoulli draw for each pixel, once for the whole run.
     Static,
-    /// A new Bernoulli draw for each pixel in each epoch for training images; drawn once for all others.
+    /// A new Bernoulli draw for each pixel in each epoch for training images; drawn once for all
+    /// others.
     PerEpoch,
 }
 
@@ -42,8 +45,8 @@ impl Binarisation {
 
     /// Where the draws for `split` in `epoch` live, or `None` if this binarisation draws nothing.
     ///
-    /// Training images under [`PerEpoch`](Self::PerEpoch) have the step `epoch`; everything else has step 0, whatever the
-    /// epoch, so a test set is fixed by its seed.
+    /// Training images under [`PerEpoch`](Self::PerEpoch) have the step `epoch`; everything else
+    /// has step 0, whatever the epoch, so a test set is fixed by its seed.
     #[must_use]
     pub const fn address(self, split: Split, seed: u64, epoch: u64) -> Option<Address> {
         let stream = match split {
@@ -97,16 +100,19 @@ impl FromStr for Binarisation {
     }
 }
 
-/// The number of words (out of 2³²) that make a byte pixel 1: ⌊(byte · 2³² + 127) / 255⌋, which is byte · 2³² / 255 rounded.
+/// The number of words (out of 2³²) that make a byte pixel 1: ⌊(byte · 2³² + 127) / 255⌋, which is
+/// byte · 2³² / 255 rounded.
 ///
-/// 0 gives 0, so such a pixel is never 1; 255 gives 2³², above every word, so such a pixel always is.
+/// 0 gives 0, so such a pixel is never 1; 255 gives 2³², above every word, so such a pixel always
+/// is.
 #[inline]
 #[must_use]
 pub const fn words_below_byte(byte: u8) -> u64 {
     (((byte as u64) << 32) + 127) / 255
 }
 
-/// The number of words (out of 2³²) that make a real pixel 1: `real`, cut to `[0, 1]`, times 2³² and rounded (halves up).
+/// The number of words (out of 2³²) that make a real pixel 1: `real`, cut to `[0, 1]`, times 2³²
+/// and rounded (halves up).
 ///
 /// The product is exact in f64 (a shift), so every device finds the same integer. NaN counts as 0.
 #[inline]
@@ -116,10 +122,12 @@ pub fn words_below_real(real: f32) -> u64 {
     (cut * 4_294_967_296.0 + 0.5) as u64
 }
 
-/// One Bernoulli draw for each pixel of the chosen images: 1 where the pixel's word is below its number of words.
+/// One Bernoulli draw for each pixel of the chosen images: 1 where the pixel's word is below its
+/// number of words.
 ///
-/// For image number `n` and its value `i`: out = 1 if word(n · D + i) < words_below(pixel at (n, i)), else 0. The rows of the
-/// result are in the order of `images`; the words depend on the number, not on the row.
+/// For image number `n` and its value `i`: out = 1 if word(n · D + i) < words_below(pixel at (n,
+/// i)), else 0. The rows of the result are in the order of `images`; the words depend on the
+/// number, not on the row.
 ///
 /// # Panics
 /// If a number in `images` is not below `data.count()`: that is a bug of the caller.
@@ -135,12 +143,15 @@ pub fn bernoulli(data: &Images, images: &[u32], address: &Address) -> Vec<f32> {
     })
 }
 
-/// Uniform noise on bytes, for likelihoods that are densities: (pixel + u) / scale with u in (0, 1) from the pixel's word.
+/// Uniform noise on bytes, for likelihoods that are densities: (pixel + u) / scale with u in (0, 1)
+/// from the pixel's word.
 ///
-/// For image number `n` and its value `i`: out = (pixel + (word(n · D + i) + ½) / 2³²) / scale, in f64, rounded once to f32.
+/// For image number `n` and its value `i`: out = (pixel + (word(n · D + i) + ½) / 2³²) / scale, in
+/// f64, rounded once to f32.
 ///
-/// The noise is drawn once (step 0): the same image always has the same noise. Real pixels have no steps to fill and are only
-/// divided by `scale`. The density of the values is `scale`^D times that of the bytes: subtract `D · ln scale` nats to compare.
+/// The noise is drawn once (step 0): the same image always has the same noise. Real pixels have no
+/// steps to fill and are only divided by `scale`. The density of the values is `scale`^D times that
+/// of the bytes: subtract `D · ln scale` nats to compare.
 ///
 /// # Panics
 /// If a number in `images` is not below `data.count()`: that is a bug of the caller.
@@ -164,7 +175,8 @@ pub const fn dequantise_address(split: Split, seed: u64) -> Address {
     Address::new(seed, stream, 0)
 }
 
-/// The words of an address, remembering the last block: neighbours cost one generator call for four.
+/// The words of an address, remembering the last block: neighbours cost one generator call for
+/// four.
 struct Words {
     address: Address,
     block: Option<usize>,

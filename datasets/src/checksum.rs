@@ -38,7 +38,8 @@ impl Checksum {
         }
     }
 
-    /// The digits this checksum has for a file, or for what is inside if `unpack` is set and the file is gzip.
+    /// The digits this checksum has for a file, or for what is inside if `unpack` is set and the
+    /// file is gzip.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be read, or its gzip is damaged.

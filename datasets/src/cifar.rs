@@ -1,6 +1,8 @@
-//! The binary version of CIFAR-10: records of one label byte and 3 · 32 · 32 pixel bytes, any number of them.
+//! The binary version of CIFAR-10: records of one label byte and 3 · 32 · 32 pixel bytes, any
+//! number of them.
 //!
-//! Read from single `.bin` files (plain or gzip) or straight from the published `cifar-10-binary.tar.gz`.
+//! Read from single `.bin` files (plain or gzip) or straight from the published
+//! `cifar-10-binary.tar.gz`.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -13,7 +15,8 @@ use crate::{Error, ImageShape, Images, Labels, Pixels, Result};
 
 const SHAPE: ImageShape = ImageShape::new(3, 32, 32);
 const RECORD_BYTES: usize = 1 + SHAPE.values();
-/// More than three times the published data set: what a compressed file may expand to before it is refused.
+/// More than three times the published data set: what a compressed file may expand to before it is
+/// refused.
 const MOST_RECORDS: usize = 200_000;
 
 /// The ten classes, in the order of their numbers.
@@ -23,7 +26,8 @@ pub const CLASS_NAMES: [&str; 10] =
 /// Reads the records of several files, one after the other.
 ///
 /// # Errors
-/// [`Error::Format`] if a file is no whole number of records, has a label above 9, or more than 200,000 records.
+/// [`Error::Format`] if a file is no whole number of records, has a label above 9, or more than
+/// 200,000 records.
 pub fn read(paths: &[impl AsRef<Path>]) -> Result<Images> {
     let mut records = Records::default();
     for path in paths {

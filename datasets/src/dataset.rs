@@ -36,22 +36,26 @@ pub struct Dataset {
     pub validation: Option<Images>,
     /// Test images.
     pub test: Images,
-    /// What the literature does to these intensities before a Bernoulli likelihood; `None` where it uses another likelihood.
+    /// What the literature does to these intensities before a Bernoulli likelihood; `None` where it
+    /// uses another likelihood.
     pub binarisation: Binarisation,
     /// What the values of the pixels are, over training and test images together.
     pub values: ValueRange,
-    /// What [`dequantise`](crate::binarise::dequantise) divides by to reach about `[0, 1]`: the largest training byte plus 1
-    /// (the most that byte plus noise can be), or 1 for real pixels.
+    /// What [`dequantise`](crate::binarise::dequantise) divides by to reach about `[0, 1]`: the
+    /// largest training byte plus 1 (the most that byte plus noise can be), or 1 for real pixels.
     pub scale: f32,
-    /// What a report on this data must say: a part is missing, both cameras were used, the set was rebuilt.
+    /// What a report on this data must say: a part is missing, both cameras were used, the set was
+    /// rebuilt.
     pub notes: Vec<String>,
 }
 
 impl Dataset {
-    /// A data set from its splits, with the scale that follows from the training bytes and the test bytes if there are none.
+    /// A data set from its splits, with the scale that follows from the training bytes and the test
+    /// bytes if there are none.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the splits have images of different shapes, or there is no test image.
+    /// [`Error::Argument`] if the splits have images of different shapes, or there is no test
+    /// image.
     pub fn new(name: &str, train: Images, test: Images, binarisation: Binarisation) -> Result<Self> {
         if train.shape() != test.shape() {
             return Err(Error::Argument {
@@ -70,7 +74,8 @@ impl Dataset {
         Ok(Self { name, train, validation: None, test, binarisation, values, scale, notes: Vec::new() })
     }
 
-    /// Says so where the values of a user's own images, all bytes, leave most levels unused: a guess that may be wrong.
+    /// Says so where the values of a user's own images, all bytes, leave most levels unused: a
+    /// guess that may be wrong.
     pub(crate) fn note_dark_bytes(&mut self) {
         let highest = self.scale - 1.0;
         if self.values == ValueRange::Bytes && highest <= f32::from(MOST_OF_DARK) {
@@ -112,7 +117,8 @@ impl Dataset {
         Ok(self)
     }
 
-    /// Sets the last `count` training images aside for validation; nothing happens if `count` is 0 or there are such images.
+    /// Sets the last `count` training images aside for validation; nothing happens if `count` is 0
+    /// or there are such images.
     ///
     /// # Errors
     /// [`Error::Argument`] if no training image would be left.
@@ -135,7 +141,8 @@ impl Dataset {
     }
 }
 
-/// Whole numbers of which none is above 1 are black and white, not two shades of black: masks, and copies of MNIST that were binarised.
+/// Whole numbers of which none is above 1 are black and white, not two shades of black: masks, and
+/// copies of MNIST that were binarised.
 fn white_ones(train: Images, test: Images) -> Result<(Images, Images)> {
     let highest = |images: &Images| match images.pixels() {
         crate::Pixels::U8(bytes) => bytes.iter().copied().max().unwrap_or(0),
@@ -152,7 +159,8 @@ fn white_ones(train: Images, test: Images) -> Result<(Images, Images)> {
     }
 }
 
-/// Bytes up to here may be black pictures with a little noise as well as whole numbers of another scale.
+/// Bytes up to here may be black pictures with a little noise as well as whole numbers of another
+/// scale.
 const MOST_OF_DARK: u8 = 63;
 
 fn scale_of(images: &Images) -> f32 {
@@ -174,7 +182,8 @@ pub enum Colour {
     Rgb,
 }
 
-/// How a picture of another height and width is brought to that of the data set; its aspect is kept.
+/// How a picture of another height and width is brought to that of the data set; its aspect is
+/// kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Fit {
     /// All of it is shown, with background beside it.
@@ -187,8 +196,8 @@ pub enum Fit {
 /// What lies behind transparent pixels and beside padded pictures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Background {
-    /// What the pictures stand out from: white behind dark ink and black behind light ink on transparency, and beside padded pictures what their
-    /// edges are nearer to.
+    /// What the pictures stand out from: white behind dark ink and black behind light ink on
+    /// transparency, and beside padded pictures what their edges are nearer to.
     #[default]
     Auto,
     /// White.
@@ -200,14 +209,17 @@ pub enum Background {
 /// How to open a data set; the default suits every known one.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// The seed of the glyphs and of a folder's split. Not the seed of a run: two runs with different seeds should still
-    /// learn from the same images.
+    /// The seed of the glyphs and of a folder's split. Not the seed of a run: two runs with
+    /// different seeds should still learn from the same images.
     pub seed: u64,
-    /// How many training images to set aside for validation, taken from the end, where the data set has no such split.
+    /// How many training images to set aside for validation, taken from the end, where the data set
+    /// has no such split.
     pub validation: usize,
-    /// Reads the test part alone and leaves `train` empty: for a set that serves only as out-of-distribution data.
+    /// Reads the test part alone and leaves `train` empty: for a set that serves only as
+    /// out-of-distribution data.
     pub test_only: bool,
-    /// Height and width to which the pictures of a folder are resized. Without it they keep their own; of several sizes one is chosen.
+    /// Height and width to which the pictures of a folder are resized. Without it they keep their
+    /// own; of several sizes one is chosen.
     pub size: Option<(usize, usize)>,
     /// How pictures of a folder that have another aspect are brought to the size.
     pub fit: Fit,

@@ -1,4 +1,5 @@
-//! What can go wrong with a data set, as data: the file, the byte, what was expected and what was found.
+//! What can go wrong with a data set, as data: the file, the byte, what was expected and what was
+//! found.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,10 @@
-//! Downloads: from one mirror after the other, resumed where they were cut, checked before they count.
+//! Downloads: from one mirror after the other, resumed where they were cut, checked before they
+//! count.
 //!
-//! A file is written under its name with `.part` behind it and gets its own name only when it is complete and its checksum is
-//! right. What is left of a broken download stays as `.part`, and the next attempt asks for the rest (`Range`); a server that
-//! sends everything all the same is taken at its word.
+//! A file is written under its name with `.part` behind it and gets its own name only when it is
+//! complete and its checksum is right. What is left of a broken download stays as `.part`, and the
+//! next attempt asks for the rest (`Range`); a server that sends everything all the same is taken
+//! at its word.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -19,7 +21,8 @@ use crate::{Checksum, Error, Result};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often one mirror is asked, as long as each answer brings more bytes.
 const ATTEMPTS_PER_MIRROR: usize = 4;
-/// No file of a data set is larger; a server that sends more than this without having said so is cut off.
+/// No file of a data set is larger; a server that sends more than this without having said so is
+/// cut off.
 const MOST_BYTES: u64 = 1 << 34;
 
 /// How far a download is.
@@ -35,15 +38,17 @@ pub struct Progress<'a> {
     pub bytes_total: Option<u64>,
 }
 
-/// Fetches the files of a known data set that are not in place; gives the paths of those it fetched.
+/// Fetches the files of a known data set that are not in place; gives the paths of those it
+/// fetched.
 ///
 /// They go where the others already lie, or else into `data_dir/NAME`.
-/// If the set is complete and its files are the published ones, the network is not touched. A file with another checksum is fetched
-/// anew and replaced. `on_progress` is called for each piece of at most 64 KiB.
+/// If the set is complete and its files are the published ones, the network is not touched. A file
+/// with another checksum is fetched anew and replaced. `on_progress` is called for each piece of at
+/// most 64 KiB.
 ///
 /// # Errors
-/// [`Error::UnknownName`]; [`Error::NoDownload`] for a set that nobody publishes; [`Error::Download`] with what each mirror
-/// answered; [`Error::Io`].
+/// [`Error::UnknownName`]; [`Error::NoDownload`] for a set that nobody publishes;
+/// [`Error::Download`] with what each mirror answered; [`Error::Io`].
 pub fn fetch(name: &str, data_dir: &Path, on_progress: &mut dyn FnMut(Progress<'_>)) -> Result<Vec<PathBuf>> {
     let known = registry::find(name)?;
     fetch_with(&agent(), known, known.mirrors, data_dir, on_progress)

@@ -28,7 +28,8 @@ pub struct IdxArray {
 /// Reads an IDX file, plain or gzip.
 ///
 /// # Errors
-/// [`Error::Format`] if the header is not one of bytes in 1 to 4 dimensions or the sizes are not those of the file.
+/// [`Error::Format`] if the header is not one of bytes in 1 to 4 dimensions or the sizes are not
+/// those of the file.
 pub fn read(path: &Path) -> Result<IdxArray> {
     parse(Source::open(path, "idx")?)
 }
@@ -56,7 +57,8 @@ fn parse(mut source: Source<'_>) -> Result<IdxArray> {
 /// Reads grey images and their labels from a pair of IDX files.
 ///
 /// # Errors
-/// As [`read`]; [`Error::Mismatch`] if the files are not `[count, height, width]` and `[count]`, or a label has no class.
+/// As [`read`]; [`Error::Mismatch`] if the files are not `[count, height, width]` and `[count]`, or
+/// a label has no class.
 pub fn read_labelled(images: &Path, labels: &Path, class_names: &[&str]) -> Result<Images> {
     let pixels = read(images)?;
     let [count, height, width] = pixels.dimensions[..] else {

@@ -41,7 +41,8 @@ impl fmt::Display for ImageShape {
     }
 }
 
-/// Pixel values, `[image, channel, height, width]`, in the smallest type that holds the source exactly.
+/// Pixel values, `[image, channel, height, width]`, in the smallest type that holds the source
+/// exactly.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Pixels {
     /// 0..=255; as an intensity, `p / 255`.
@@ -73,7 +74,8 @@ impl Pixels {
         ((scaled - rounded).abs() <= 5e-4 && (0.0..=255.0).contains(&rounded)).then_some(rounded as u8)
     }
 
-    /// Keeps real values as bytes when each is k/255 (to 2e-6), so that nothing is lost; otherwise leaves them as they are.
+    /// Keeps real values as bytes when each is k/255 (to 2e-6), so that nothing is lost; otherwise
+    /// leaves them as they are.
     #[must_use]
     pub fn from_intensities(values: Vec<f32>) -> Self {
         match values.iter().map(|&value| Self::byte_of(value)).collect::<Option<Vec<u8>>>() {
@@ -136,8 +138,9 @@ impl Images {
     /// Images from their parts.
     ///
     /// # Errors
-    /// [`Error::Argument`] if a size of the shape is 0, the pixels are not a whole number of images, the labels are not one for
-    /// each image, a label has no class, or there are more images than a `u32` can number.
+    /// [`Error::Argument`] if a size of the shape is 0, the pixels are not a whole number of
+    /// images, the labels are not one for each image, a label has no class, or there are more
+    /// images than a `u32` can number.
     pub fn new(shape: ImageShape, pixels: Pixels, labels: Option<Labels>) -> Result<Self> {
         let values = shape.channels.checked_mul(shape.height).and_then(|v| v.checked_mul(shape.width));
         let values = match values {
@@ -175,7 +178,8 @@ impl Images {
         Self::new(self.shape, self.pixels, labels)
     }
 
-    /// SHA-256 of the pixels, images of another shape or number format apart, and of the labels, in hexadecimal.
+    /// SHA-256 of the pixels, images of another shape or number format apart, and of the labels, in
+    /// hexadecimal.
     #[must_use]
     pub fn sha256(&self) -> String {
         let mut state = Sha256::new();
@@ -226,7 +230,8 @@ impl Images {
         self.labels.as_ref()
     }
 
-    /// The intensities in `[0, 1]` of a run of images, one after the other: `p / 255` of bytes, real values as they are.
+    /// The intensities in `[0, 1]` of a run of images, one after the other: `p / 255` of bytes,
+    /// real values as they are.
     ///
     /// # Panics
     /// If `images` reaches past the last image: that is a bug of the caller.
@@ -269,7 +274,8 @@ impl Images {
         Self { shape: self.shape, count: indices.len(), pixels, labels }
     }
 
-    /// Cuts the images in two at `count`: the first keeps that many (all, if there are fewer), the second has the rest.
+    /// Cuts the images in two at `count`: the first keeps that many (all, if there are fewer), the
+    /// second has the rest.
     #[must_use]
     pub fn split_at(mut self, count: usize) -> (Self, Self) {
         let count = count.min(self.count);

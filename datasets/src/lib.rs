@@ -1,16 +1,20 @@
-//! Image data sets: from a file, a folder, a mirror or the program's own pen to checked pixels in memory.
+//! Image data sets: from a file, a folder, a mirror or the program's own pen to checked pixels in
+//! memory.
 //!
 //! # The problem
-//! Generative models are compared on a handful of old data sets. Each has a format of its own, a home that may be gone, and
-//! habits that decide whether two numbers can be compared: is the data binarised, how often, with which draws; is the test set
-//! fixed; are the images transposed? And files lie: a download was cut, a header claims more than there is.
+//! Generative models are compared on a handful of old data sets. Each has a format of its own, a
+//! home that may be gone, and habits that decide whether two numbers can be compared: is the data
+//! binarised, how often, with which draws; is the test set fixed; are the images transposed? And
+//! files lie: a download was cut, a header claims more than there is.
 //!
 //! # The idea
-//! One door, [`open`], takes a name (`mnist`), a file (`npz:FILE`) or a folder (`images:FOLDER`) and gives a [`Dataset`]:
-//! [`Images`] for each [`Split`], upright, as bytes where the source has bytes. Readers believe nothing: a size is compared
-//! with the file before memory is asked for, and an error names the file, the byte, what was expected and what was found.
-//! Everything random (binarisation, order, splits, the built-in glyphs) is a function of a seed through the
-//! counter-based generator of [`rung_kernels::rng`], so it is the same for any number of threads, and a device can repeat it.
+//! One door, [`open`], takes a name (`mnist`), a file (`npz:FILE`) or a folder (`images:FOLDER`)
+//! and gives a [`Dataset`]: [`Images`] for each [`Split`], upright, as bytes where the source has
+//! bytes. Readers believe nothing: a size is compared with the file before memory is asked for, and
+//! an error names the file, the byte, what was expected and what was found. Everything random
+//! (binarisation, order, splits, the built-in glyphs) is a function of a seed through the
+//! counter-based generator of [`rung_kernels::rng`], so it is the same for any number of threads,
+//! and a device can repeat it.
 //!
 //! ```
 //! use rung_datasets::batch::TrainingBatches;

@@ -1,4 +1,5 @@
-//! Small NORB: photographs of toys by a pair of cameras, in the binary matrices of its authors, brought to 32×32.
+//! Small NORB: photographs of toys by a pair of cameras, in the binary matrices of its authors,
+//! brought to 32×32.
 //!
 //! | byte | what (32-bit little-endian) |
 //! |------|------|
@@ -7,11 +8,13 @@
 //! | 8 … 8 + 4·max(d, 3) | sizes; at least three are written |
 //! | then | the elements, last dimension fastest |
 //!
-//! Each of the 24,300 examples of a part is a stereo pair of 96×96. **Both cameras are used**, as two images that follow each
-//! other, which gives 48,600 images (the program of the ladder paper took the left camera twice). A picture is reduced by
-//! a factor of three with the bicubic kernel of Catmull and Rom, stretched by the same factor against aliasing, and kept as bytes.
-//! The noise and the division of the papers are left to [`dequantise`](crate::binarise::dequantise); the data set's scale is the
-//! largest training byte plus 1, where the papers divide by the largest noised value, which is within 10⁻⁵ of it.
+//! Each of the 24,300 examples of a part is a stereo pair of 96×96. **Both cameras are used**, as
+//! two images that follow each other, which gives 48,600 images (the program of the ladder paper
+//! took the left camera twice). A picture is reduced by a factor of three with the bicubic kernel
+//! of Catmull and Rom, stretched by the same factor against aliasing, and kept as bytes. The noise
+//! and the division of the papers are left to [`dequantise`](crate::binarise::dequantise); the data
+//! set's scale is the largest training byte plus 1, where the papers divide by the largest noised
+//! value, which is within 10⁻⁵ of it.
 
 use std::path::Path;
 
@@ -37,8 +40,8 @@ pub const CLASS_NAMES: [&str; 5] = ["animal", "human", "airplane", "truck", "car
 /// Reads the pictures (`-dat.mat`) and categories (`-cat.mat`) of one part, plain or gzip.
 ///
 /// # Errors
-/// [`Error::Format`] if a file is not such a matrix or its sizes are not those of the file; [`Error::Mismatch`] if the two
-/// do not fit together or a category is not below 5.
+/// [`Error::Format`] if a file is not such a matrix or its sizes are not those of the file;
+/// [`Error::Mismatch`] if the two do not fit together or a category is not below 5.
 pub fn read(pictures: &Path, categories: &Path) -> Result<Images> {
     let labels = read_categories(Source::open(categories, "norb")?)?;
     let pixels = read_pictures(Source::open(pictures, "norb")?, labels.len())?;

@@ -1,4 +1,5 @@
-//! What the values of pixels are: found once, over all parts of a data set, before anything is done to them.
+//! What the values of pixels are: found once, over all parts of a data set, before anything is done
+//! to them.
 
 use std::fmt;
 use std::path::Path;
@@ -10,7 +11,8 @@ use crate::{Error, Pixels, Result};
 
 /// Values beyond this are no image's: their squares and sums leave what 32-bit numbers hold.
 const LARGEST_VALUE: f64 = 1e6;
-/// Parts of one scale may differ by this in their largest value; a division by 255 that one part alone has had is more.
+/// Parts of one scale may differ by this in their largest value; a division by 255 that one part
+/// alone has had is more.
 const LARGEST_RATIO: f64 = 50.0;
 
 /// What the pixel values of a data set are.
@@ -156,11 +158,12 @@ pub(crate) fn only_one(numbers: &[f32]) -> Option<usize> {
     (zeros == numbers.len() - 1).then_some(class)
 }
 
-/// The pixels of all parts of a data set, by one choice for all: whole numbers from 0 to 255 become bytes, and so does what is in [0, 1] if all of
-/// it is k/255; other numbers stay real.
+/// The pixels of all parts of a data set, by one choice for all: whole numbers from 0 to 255 become
+/// bytes, and so does what is in [0, 1] if all of it is k/255; other numbers stay real.
 ///
 /// # Errors
-/// [`Error::Mismatch`] if a value is no finite number or beyond a million, or if the parts have values of different scales.
+/// [`Error::Mismatch`] if a value is no finite number or beyond a million, or if the parts have
+/// values of different scales.
 pub(crate) fn pixels(path: &Path, parts: &[(&str, &NpyValues)]) -> Result<Vec<Pixels>> {
     let extents = parts.iter().map(|(name, values)| Extent::of(path, name, values)).collect::<Result<Vec<_>>>()?;
     let mut telling = extents.iter().filter(|extent| !extent.is_blank());
@@ -211,7 +214,8 @@ mod tests {
         let bytes = |pixels: &[u8]| Pixels::U8(pixels.to_vec());
         assert_eq!(parts(&[0.0, 255.0], &[9.0]).unwrap(), [bytes(&[0, 255]), bytes(&[9])]);
         assert_eq!(parts(&[0.0, 1.0], &[0.2]).unwrap(), [bytes(&[0, 255]), bytes(&[51])]);
-        // One level between the bytes keeps the other part real too: noise for bytes must not reach one part alone.
+        // One level between the bytes keeps the other part real too: noise for bytes must not reach
+        // one part alone.
         assert_eq!(parts(&[0.0, 1.0], &[0.5]).unwrap(), [Pixels::F32(vec![0.0, 1.0]), Pixels::F32(vec![0.5])]);
         assert_eq!(parts(&[-1.0, 1.0], &[-0.5]).unwrap()[0], Pixels::F32(vec![-1.0, 1.0]));
         assert_eq!(parts(&[0.0, 255.0], &[0.0]).unwrap()[1], bytes(&[0]), "a blank image fits every scale");

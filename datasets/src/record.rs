@@ -1,4 +1,5 @@
-//! What a data set is, as a small record that outlives it: everything that a trained model must know of its data.
+//! What a data set is, as a small record that outlives it: everything that a trained model must
+//! know of its data.
 
 use serde::{Deserialize, Serialize};
 
@@ -35,7 +36,8 @@ pub struct SplitSizes {
     pub test: usize,
 }
 
-/// The SHA-256 of the parts of a data set as [`Images::sha256`] has them, in hexadecimal; empty for a part that it has not.
+/// The SHA-256 of the parts of a data set as [`Images::sha256`] has them, in hexadecimal; empty for
+/// a part that it has not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SplitChecksums {
     /// Of the training images.
@@ -74,7 +76,8 @@ impl DataRecord {
         }
     }
 
-    /// In words, the first fact in which a data set that should be the same differs; its name may be another.
+    /// In words, the first fact in which a data set that should be the same differs; its name may
+    /// be another.
     #[must_use]
     pub fn difference(&self, now: &Self) -> Option<String> {
         let sizes = |images: SplitSizes| {

@@ -1,8 +1,9 @@
-//! Bytes of a file, plain or gzip, that no reader can be fooled with: a size is checked before memory is asked for.
+//! Bytes of a file, plain or gzip, that no reader can be fooled with: a size is checked before
+//! memory is asked for.
 //!
-//! For a plain file the length is known, and no claim may reach past it. For compressed content only a bound is known: deflate
-//! cannot expand more than 1032 times, so a greater claim is a lie; smaller ones are read piece by piece, so that memory grows
-//! with what is really there.
+//! For a plain file the length is known, and no claim may reach past it. For compressed content
+//! only a bound is known: deflate cannot expand more than 1032 times, so a greater claim is a lie;
+//! smaller ones are read piece by piece, so that memory grows with what is really there.
 
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read};
@@ -18,7 +19,8 @@ const DEFLATE_EXPANSION: u64 = 1032;
 const TRUSTED_BYTES: u64 = 1 << 20;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// How content begins that is often found in place of a data file, in small letters, and what it is.
+/// How content begins that is often found in place of a data file, in small letters, and what it
+/// is.
 const IMPOSTORS: [(&[u8], &str); 4] = [
     (b"<!doctype html", "a web page (HTML), which a server sent in place of the file"),
     (b"<html", "a web page (HTML), which a server sent in place of the file"),
@@ -34,7 +36,8 @@ fn impostor(start: &[u8]) -> Option<&'static str> {
     IMPOSTORS.iter().find(|(beginning, _)| start.starts_with(beginning)).map(|(_, what)| *what)
 }
 
-/// What the content of a file is, if it is none of a data file: a web page saved under its name, and the like.
+/// What the content of a file is, if it is none of a data file: a web page saved under its name,
+/// and the like.
 pub(crate) fn impostor_in(path: &Path) -> Option<&'static str> {
     let mut start = Vec::with_capacity(TELLING_BYTES);
     File::open(path).ok()?.take(TELLING_BYTES as u64).read_to_end(&mut start).ok()?;
@@ -91,7 +94,8 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// A source over content whose length `len` is itself only a claim, already bounded by `at_most` bytes.
+    /// A source over content whose length `len` is itself only a claim, already bounded by
+    /// `at_most` bytes.
     pub(crate) fn bounded(path: &Path, format: &'static str, at_most: u64, reader: impl Read + 'a) -> Self {
         Self { path: path.to_path_buf(), format, reader: Box::new(reader), offset: 0, at_most, exact: false }
     }
@@ -211,7 +215,8 @@ impl<'a> Source<'a> {
         Ok(content)
     }
 
-    /// Hands the next `bytes` bytes to `visit` in pieces; each but the last is a multiple of 8 bytes long.
+    /// Hands the next `bytes` bytes to `visit` in pieces; each but the last is a multiple of 8
+    /// bytes long.
     pub(crate) fn each_chunk(&mut self, bytes: u64, what: &str, mut visit: impl FnMut(&[u8])) -> Result<()> {
         self.claim(bytes, what)?;
         let mut buffer = vec![0; bytes.min(1 << 16) as usize];
@@ -253,7 +258,8 @@ impl Read for Source<'_> {
     }
 }
 
-/// The number of bytes of `sizes` elements of `bytes` each, or `None` if no file could have as many.
+/// The number of bytes of `sizes` elements of `bytes` each, or `None` if no file could have as
+/// many.
 pub(crate) fn product(sizes: &[u64], bytes: u64) -> Option<u64> {
     sizes.iter().try_fold(bytes, |total, &size| total.checked_mul(size))
 }
@@ -265,7 +271,8 @@ pub(crate) mod testing {
     use super::*;
     use std::io::Write;
 
-    /// A folder with one file of these bytes in it; the folder goes when the first value is dropped.
+    /// A folder with one file of these bytes in it; the folder goes when the first value is
+    /// dropped.
     pub(crate) fn file(name: &str, content: &[u8]) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);

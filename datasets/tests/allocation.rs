@@ -1,6 +1,7 @@
 //! A file that claims gigabytes and holds none must be refused without memory for its claims.
 //!
-//! The allocator of this test counts what is taken at once; every reader meets a file of a few hundred bytes that lies.
+//! The allocator of this test counts what is taken at once; every reader meets a file of a few
+//! hundred bytes that lies.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::Write;
@@ -14,7 +15,8 @@ static PEAK: AtomicUsize = AtomicUsize::new(0);
 
 struct Counting;
 
-// SAFETY: every call is handed to the system's allocator unchanged; the counters do not touch the memory.
+// SAFETY: every call is handed to the system's allocator unchanged; the counters do not touch the
+// memory.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let now = NOW.fetch_add(layout.size(), Relaxed) + layout.size();

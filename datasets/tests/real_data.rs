@@ -1,4 +1,5 @@
-//! The published files themselves. Runs where the environment variable RUNG_REAL_DATA names a folder that has them; says so if not.
+//! The published files themselves. Runs where the environment variable RUNG_REAL_DATA names a
+//! folder that has them; says so if not.
 
 use std::path::PathBuf;
 

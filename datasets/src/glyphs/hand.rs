@@ -62,7 +62,8 @@ fn choose<'a>(variants: &'a [Variant], rng: &mut Philox) -> &'a Variant {
     &variants[0]
 }
 
-/// A smooth deformation of the sheet: three long waves, so that neighbouring parts of a digit move together.
+/// A smooth deformation of the sheet: three long waves, so that neighbouring parts of a digit move
+/// together.
 struct Bend {
     waves: [[f32; 5]; 3],
 }
@@ -140,7 +141,8 @@ fn lean(strokes: &mut [Vec<Point>], rng: &mut Philox) {
     }
 }
 
-/// Scales the digit into MNIST's box, now and then a little smaller. The box holds the ink: the path leaves room for the pen.
+/// Scales the digit into MNIST's box, now and then a little smaller. The box holds the ink: the
+/// path leaves room for the pen.
 fn fit(strokes: &mut [Vec<Point>], pen: f32, rng: &mut Philox) {
     let (mut low, mut high) = ((f32::MAX, f32::MAX), (f32::MIN, f32::MIN));
     for &(x, y) in strokes.iter().flatten() {

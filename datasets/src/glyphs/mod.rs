@@ -1,8 +1,10 @@
-//! The built-in data set: handwritten digits that the program writes itself, endlessly, with no download.
+//! The built-in data set: handwritten digits that the program writes itself, endlessly, with no
+//! download.
 //!
-//! A digit is a few pen strokes (`shapes.rs`: ten digits, several ways to write each). A hand is a set of random
-//! habits: slant, size, pressure, a bend of the paper (`hand.rs`). A pen turns strokes into pixels (`pen.rs`).
-//! Read `shapes.rs` first; then [`glyph`] here, which puts the three together.
+//! A digit is a few pen strokes (`shapes.rs`: ten digits, several ways to write each). A hand is a
+//! set of random habits: slant, size, pressure, a bend of the paper (`hand.rs`). A pen turns
+//! strokes into pixels (`pen.rs`). Read `shapes.rs` first; then [`glyph`] here, which puts the
+//! three together.
 
 mod hand;
 mod pen;
@@ -19,7 +21,8 @@ pub const SIDE: usize = 28;
 const PIXELS: usize = SIDE * SIDE;
 const CLASSES: usize = 10;
 
-/// Where the splits begin in the endless sequence: so far apart that none can reach the next, whatever their sizes.
+/// Where the splits begin in the endless sequence: so far apart that none can reach the next,
+/// whatever their sizes.
 const VALIDATION_START: u64 = 1 << 40;
 const TEST_START: u64 = 1 << 41;
 
@@ -41,10 +44,12 @@ impl Default for GlyphCounts {
     }
 }
 
-/// The 28×28 grey pixels of glyph `index` of the sequence with this seed, and its class: the digit `index mod 10`.
+/// The 28×28 grey pixels of glyph `index` of the sequence with this seed, and its class: the digit
+/// `index mod 10`.
 ///
-/// A glyph depends on nothing else: not on the other glyphs, not on the number of threads. As in MNIST, ink is 255 on 0, the
-/// drawing fits a box of 20×20 and its centre of mass lies in the middle of the image.
+/// A glyph depends on nothing else: not on the other glyphs, not on the number of threads. As in
+/// MNIST, ink is 255 on 0, the drawing fits a box of 20×20 and its centre of mass lies in the
+/// middle of the image.
 ///
 /// # Example
 /// ```

@@ -6,13 +6,16 @@ use super::{PIXELS, SIDE};
 /// The canvas is larger than the image, so that centring can move the drawing without cutting it.
 const CANVAS: usize = 40;
 const MIDDLE: f32 = CANVAS as f32 / 2.0;
-/// How far the edge of a line is spread, in pixels: scanned and shrunk ink has edges of about this softness.
+/// How far the edge of a line is spread, in pixels: scanned and shrunk ink has edges of about this
+/// softness.
 const SOFTNESS: f32 = 1.05;
 
-/// The pixels of a drawing whose centre of mass is the centre of the image (to the nearest pixel, as in MNIST).
+/// The pixels of a drawing whose centre of mass is the centre of the image (to the nearest pixel,
+/// as in MNIST).
 pub(super) fn draw(strokes: &[Vec<Ink>]) -> [u8; PIXELS] {
     let mut canvas = [0.0f32; CANVAS * CANVAS];
-    // Once around the path's middle, to know where the ink lies; MNIST centres the ink, not the box.
+    // Once around the path's middle, to know where the ink lies; MNIST centres the ink, not the
+    // box.
     let (x, y) = middle(strokes);
     for stroke in strokes {
         for pair in stroke.windows(2) {

@@ -1,7 +1,8 @@
 //! The ten digits as pen strokes: several ways to write each, with how often people do.
 //!
-//! A stroke is a list of points in a box with x to the right and y down; the digit's height is 1. The pen runs smoothly through
-//! the points. A point given twice is a corner: the curve stops there and starts anew.
+//! A stroke is a list of points in a box with x to the right and y down; the digit's height is 1.
+//! The pen runs smoothly through the points. A point given twice is a corner: the curve stops there
+//! and starts anew.
 
 /// One pen stroke: points `(x, y)`.
 pub(super) type Stroke = &'static [(f32, f32)];

@@ -12,10 +12,12 @@ const MOST_CLASSES: usize = 10_000;
 const SVHN_SIDE: usize = 32;
 const SVHN_CHANNELS: usize = 3;
 
-/// OMNIGLOT as distributed with the code of Burda et al.: the training and the test images of `chardata.mat`.
+/// OMNIGLOT as distributed with the code of Burda et al.: the training and the test images of
+/// `chardata.mat`.
 ///
-/// `data` and `testdata` are 784×N, an image a column, itself stored in columns; `target` and `testtarget` are one-hot over the
-/// 50 alphabets, which are the classes here. Their names are read from `alphabets.txt` beside the file, a line each, if it is there.
+/// `data` and `testdata` are 784×N, an image a column, itself stored in columns; `target` and
+/// `testtarget` are one-hot over the 50 alphabets, which are the classes here. Their names are read
+/// from `alphabets.txt` beside the file, a line each, if it is there.
 ///
 /// # Errors
 /// As [`read`]; [`Error::Mismatch`] if an array is missing or has other sizes.
@@ -100,10 +102,12 @@ fn alphabet_names(path: &Path, classes: usize) -> Vec<String> {
     if names.len() == classes { names } else { (1..=classes).map(|n| format!("alphabet {n}")).collect() }
 }
 
-/// One part of SVHN's cropped digits (`train_32x32.mat`): `X` is 32×32×3×N bytes in column order, `y` the digits with 10 for 0.
+/// One part of SVHN's cropped digits (`train_32x32.mat`): `X` is 32×32×3×N bytes in column order,
+/// `y` the digits with 10 for 0.
 ///
 /// # Errors
-/// As [`read`]; [`Error::Mismatch`] if an array is missing, has other sizes, or a label is not 1 to 10.
+/// As [`read`]; [`Error::Mismatch`] if an array is missing, has other sizes, or a label is not 1 to
+/// 10.
 pub fn svhn(path: &Path) -> Result<Images> {
     let variables = read(path, &["X", "y"])?;
     let pixels = require(&variables, "X", path)?;

@@ -1,9 +1,10 @@
 //! MATLAB's MAT-files, version 5, and the two data sets that come in them.
 //!
-//! This file reads the container: numeric arrays, compressed or not, of either byte order. Start here; then `layouts.rs`, which
-//! turns the arrays of OMNIGLOT (`chardata.mat`) and SVHN (`train_32x32.mat`) into upright images.
-//! A file is 128 bytes of header, then elements: a tag (type, bytes) and content padded to 8 bytes. Content of at most
-//! four bytes may sit inside the tag ("small element"). An array is an element of elements: flags, sizes, name, numbers.
+//! This file reads the container: numeric arrays, compressed or not, of either byte order. Start
+//! here; then `layouts.rs`, which turns the arrays of OMNIGLOT (`chardata.mat`) and SVHN
+//! (`train_32x32.mat`) into upright images. A file is 128 bytes of header, then elements: a tag
+//! (type, bytes) and content padded to 8 bytes. Content of at most four bytes may sit inside the
+//! tag ("small element"). An array is an element of elements: flags, sizes, name, numbers.
 
 mod layouts;
 
@@ -40,11 +41,13 @@ pub struct Variable {
     pub numbers: NpyValues,
 }
 
-/// Reads the numeric arrays with these names; those the file does not have are not in the result. Others are passed over.
+/// Reads the numeric arrays with these names; those the file does not have are not in the result.
+/// Others are passed over.
 ///
 /// # Errors
-/// [`Error::Format`] with the element that is wrong (inside a compressed array, the byte counts from its decompressed start);
-/// a wanted array that is complex or not numeric; a file of version 7.3, which is HDF5.
+/// [`Error::Format`] with the element that is wrong (inside a compressed array, the byte counts
+/// from its decompressed start); a wanted array that is complex or not numeric; a file of version
+/// 7.3, which is HDF5.
 pub fn read(path: &Path, wanted: &[&str]) -> Result<Vec<Variable>> {
     parse(Source::open(path, "mat")?, wanted)
 }
@@ -88,7 +91,8 @@ fn parse(mut source: Source<'_>, wanted: &[&str]) -> Result<Vec<Variable>> {
                 let mut part = Reader { source: source.part(bytes, kind == TYPE_COMPRESSED), big_endian };
                 variables.extend(part.outer(kind, bytes, wanted)?);
                 drop(part);
-                // Unwanted arrays are left early, and a decompressor may stop before its last bytes.
+                // Unwanted arrays are left early, and a decompressor may stop before its last
+                // bytes.
                 source.advance_to(start + 8 + bytes, "element")?;
             }
             _ => source.skip(bytes, "element")?,
@@ -226,7 +230,8 @@ const fn padding(bytes: u64) -> u64 {
 /// Reads one number from its bytes.
 type Decode = fn(&[u8]) -> f32;
 
-/// The width in bytes of an element type and how one number is read, or `None` if the type is not numeric.
+/// The width in bytes of an element type and how one number is read, or `None` if the type is not
+/// numeric.
 fn decoder(kind: u32, big_endian: bool) -> Option<(u64, Decode)> {
     macro_rules! of {
         ($number:ty) => {{

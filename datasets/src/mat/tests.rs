@@ -63,7 +63,8 @@ fn decode(bytes: &[u8], wanted: &[&str]) -> Result<Vec<Variable>> {
 
 fn sample() -> Vec<u8> {
     let a = matrix("a", DOUBLE_CLASS, &[2, 3], 9, &doubles(&[0.0, 0.5, 1.0, -2.0, 3.25, 1e9]));
-    // A double array stored as bytes, as MATLAB does when nothing is lost; small enough to sit in its tag.
+    // A double array stored as bytes, as MATLAB does when nothing is lost; small enough to sit in
+    // its tag.
     let b = matrix("b", DOUBLE_CLASS, &[1, 3], TYPE_UINT8, &[1, 2, 3]);
     let skipped = element(TYPE_MATRIX, &[]);
     whole(&[compressed(&a), b, skipped, compressed(&matrix("other", BYTE_CLASS, &[9, 1], TYPE_UINT8, &[7; 9]))])
@@ -149,7 +150,8 @@ fn every_cut_is_an_error_or_an_earlier_end() {
 
 #[test]
 fn omniglot_columns_become_upright_images() {
-    // Two images of which pixel (row 1, column 3) is 51/255; in column order that is entry 28·3 + 1.
+    // Two images of which pixel (row 1, column 3) is 51/255; in column order that is entry 28·3 +
+    // 1.
     let mut pixels = vec![0.0; 784 * 2];
     pixels[28 * 3 + 1] = 0.2;
     pixels[784 + 28 * 3 + 1] = 1.0;

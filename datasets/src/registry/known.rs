@@ -1,8 +1,9 @@
 //! The table of known data sets.
 //!
-//! A checksum stands here only if its source is known: the SHA-256 and sizes of downloads are those that TensorFlow Datasets
-//! records for the publishers' files, OMNIGLOT's MD5 is the one published with the loaders of its file, content checksums were computed
-//! from files whose download checksums agree. Where none is known it says `None`.
+//! A checksum stands here only if its source is known: the SHA-256 and sizes of downloads are those
+//! that TensorFlow Datasets records for the publishers' files, OMNIGLOT's MD5 is the one published
+//! with the loaders of its file, content checksums were computed from files whose download
+//! checksums agree. Where none is known it says `None`.
 
 use super::{Checksum, Download, Format, Known, KnownFile, Role};
 use crate::{Binarisation, ImageShape, cifar, norb};

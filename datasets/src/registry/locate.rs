@@ -1,4 +1,5 @@
-//! Finding the files of a known data set in a user's folder, and checking them against what was published.
+//! Finding the files of a known data set in a user's folder, and checking them against what was
+//! published.
 
 use std::path::{Path, PathBuf};
 
@@ -46,7 +47,8 @@ impl Found {
     }
 }
 
-/// Finds the files that opening a data set needs (for the test part alone, if so asked), all in one folder.
+/// Finds the files that opening a data set needs (for the test part alone, if so asked), all in one
+/// folder.
 ///
 /// # Errors
 /// [`Error::Missing`] with the files that lack in the folder that has most.
@@ -75,8 +77,8 @@ fn folders(known: &Known, data_dir: &Path) -> Vec<PathBuf> {
 
 fn look(known: &Known, folder: &Path) -> Found {
     let place = |file: &KnownFile| {
-        // As published first, so that a fetched file counts before a damaged one beside it. Some programs unpack
-        // `train-images-idx3-ubyte` as `train-images.idx3-ubyte`.
+        // As published first, so that a fetched file counts before a damaged one beside it. Some
+        // programs unpack `train-images-idx3-ubyte` as `train-images.idx3-ubyte`.
         let names = [format!("{}.gz", file.name), file.name.to_string(), file.name.replace("-idx", ".idx")];
         let path = names.iter().map(|name| folder.join(name)).find(|path| path.is_file())?;
         Some((file.name, path))
@@ -85,7 +87,8 @@ fn look(known: &Known, folder: &Path) -> Found {
     Found { folder: folder.to_path_buf(), files, name: known.name, remedy: remedy(known) }
 }
 
-/// The files that lack for opening. An archive replaces all others; of CIFAR's training batches any one is enough.
+/// The files that lack for opening. An archive replaces all others; of CIFAR's training batches any
+/// one is enough.
 fn missing(known: &Known, found: &Found, test_only: bool) -> Vec<String> {
     let has = |file: &KnownFile| found.files.iter().any(|(name, _)| *name == file.name);
     if known.files.iter().any(|file| file.role == Role::Archive && has(file)) {
@@ -164,7 +167,8 @@ fn fullest(known: &'static Known, data_dir: &Path) -> Found {
     best
 }
 
-/// The published files that are not there, but for extras, and for the contents of an archive that is (and the other way round).
+/// The published files that are not there, but for extras, and for the contents of an archive that
+/// is (and the other way round).
 fn absent(known: &Known, found: &Found) -> Vec<String> {
     let has = |file: &KnownFile| found.files.iter().any(|(name, _)| *name == file.name);
     let of_role = |archive: bool| known.files.iter().filter(move |file| (file.role == Role::Archive) == archive);
@@ -224,7 +228,8 @@ impl Outcome {
 
 /// Compares every file of a data set that is in place with the published checksums.
 ///
-/// A report has one entry for each published file that is there or should be. A set that is drawn by the program has none.
+/// A report has one entry for each published file that is there or should be. A set that is drawn
+/// by the program has none.
 ///
 /// # Errors
 /// [`Error::UnknownName`].
@@ -248,7 +253,8 @@ pub fn verify(name: &str, data_dir: &Path) -> Result<Vec<FileReport>> {
     Ok(reports)
 }
 
-/// Compares one file: as published if it is so, else by its content, since anybody may compress anew.
+/// Compares one file: as published if it is so, else by its content, since anybody may compress
+/// anew.
 pub(crate) fn check(file: &KnownFile, path: &Path) -> Result<Outcome> {
     let compare = |checksum: Checksum, unpack: bool| {
         let found = checksum.of_file(path, unpack)?;

@@ -1,6 +1,8 @@
-//! The data sets known by name: their files, where they come from, what is in place, and the one door to open any of them.
+//! The data sets known by name: their files, where they come from, what is in place, and the one
+//! door to open any of them.
 //!
-//! `known.rs` is the table; read it first. `locate.rs` finds files in a user's folder and checks them. Here is [`open`].
+//! `known.rs` is the table; read it first. `locate.rs` finds files in a user's folder and checks
+//! them. Here is [`open`].
 
 mod known;
 mod locate;
@@ -123,7 +125,8 @@ pub fn find(name: &str) -> Result<&'static Known> {
     })
 }
 
-/// How many letters must be changed, added or left out to make one word of another (Levenshtein 1965).
+/// How many letters must be changed, added or left out to make one word of another (Levenshtein
+/// 1965).
 fn distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
     let mut row: Vec<usize> = (0..=to.len()).collect();
@@ -140,11 +143,12 @@ fn distance(from: &str, to: &str) -> usize {
 
 /// Opens a data set: a known name, `npz:FILE` or `images:FOLDER`. Never touches the network.
 ///
-/// A known set is looked for in `data_dir/NAME`, in the folders other programs keep it in, and in `data_dir` itself, plain or gzip.
+/// A known set is looked for in `data_dir/NAME`, in the folders other programs keep it in, and in
+/// `data_dir` itself, plain or gzip.
 ///
 /// # Errors
-/// [`Error::UnknownName`]; [`Error::Missing`] with the files, the folders and the command that fetches them; whatever the
-/// format's reader finds wrong.
+/// [`Error::UnknownName`]; [`Error::Missing`] with the files, the folders and the command that
+/// fetches them; whatever the format's reader finds wrong.
 ///
 /// # Example
 /// ```
@@ -212,7 +216,8 @@ fn read_idx(known: &Known, found: &Found, part: &str, data_dir: &Path) -> Result
     idx::read_labelled(found.path(&format!("{prefix}-images-idx3-ubyte"))?, labels, known.class_names)
 }
 
-/// MNIST and its relatives have the same file names. In a folder that does not bear the name, look at the labels' checksum.
+/// MNIST and its relatives have the same file names. In a folder that does not bear the name, look
+/// at the labels' checksum.
 fn refuse_impostor(known: &Known, labels: &Path, prefix: &str) -> Result<()> {
     let content = Checksum::Sha256("").of_file(labels, true)?;
     for other in KNOWN.iter().filter(|other| other.format == Format::Idx && other.name != known.name) {
@@ -228,7 +233,8 @@ fn is_content(file: &KnownFile, sha256: &str) -> bool {
     matches!(file.content, Some(Checksum::Sha256(digits)) if digits == sha256)
 }
 
-/// From the archive if it is there, else from the batches that are: any of the five will do for training.
+/// From the archive if it is there, else from the batches that are: any of the five will do for
+/// training.
 fn read_cifar(found: &Found, test_only: bool) -> Result<(Images, Images)> {
     if let Ok(archive) = found.path("cifar-10-binary.tar.gz") {
         return cifar::read_archive(archive);
