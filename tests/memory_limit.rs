@@ -80,6 +80,16 @@ fn evaluations_scores_and_latents_need_no_more_memory_than_there_is() {
     assert_eq!(size(), all);
 }
 
+#[test]
+fn reconstructions_are_the_same_pictures_however_many_fit_at_once() {
+    let (run, path) = trained();
+    let out = run.file("seen.png").display().to_string();
+    let reconstruct = ["reconstruct", &path, "--count", "1000", "--scale", "1", "--out", &out];
+    let picture = |_: Said| fs::read(&out).unwrap();
+    let all = picture(rung(&reconstruct).exits(0));
+    assert_eq!(picture(with_little(&reconstruct)), all);
+}
+
 /// The images alone fit; the error is the device's own, with what would help, and not that of the command around it.
 #[test]
 fn next_to_no_memory_is_said() {

@@ -25,6 +25,9 @@ const TEST: &[&str] = &["test", "x_test", "test_images"];
 const TEST_LABELS: &[&str] = &["y_test", "test_labels"];
 const ALL: &[&str] = &["images", "x", "data", "arr_0"];
 const ALL_LABELS: &[&str] = &["labels", "y"];
+/// The names of every array that can be used.
+const KNOWN: [&[&str]; 8] =
+    [TRAIN, TRAIN_LABELS, VALIDATION, VALIDATION_LABELS, TEST, TEST_LABELS, ALL, ALL_LABELS];
 /// One image in this many is set aside for testing where a source has no test part.
 const TEST_SHARE: usize = 10;
 /// More classes than this, and a label is not a class but a mistake.
@@ -37,21 +40,22 @@ type Named = (String, NpyArray);
 /// # Errors
 /// As [`npz::read`]; [`Error::Mismatch`] if no array has a known name, or shapes, labels or values make no images.
 pub(crate) fn open(path: &Path, options: &Options) -> Result<Dataset> {
-    let arrays = npz::read(path)?;
-    let find = |names: &[&str]| arrays.iter().find(|(name, _)| names.iter().any(|n| n.eq_ignore_ascii_case(name)));
+    let is_one_of = |name: &str, names: &[&str]| names.iter().any(|known| known.eq_ignore_ascii_case(name));
+    let arrays = npz::read_wanted(path, |name| KNOWN.iter().any(|names| is_one_of(name, names)))?;
+    let names: Vec<String> = arrays.iter().map(|(name, _)| name.clone()).collect();
+    let arrays: Vec<Named> = arrays.into_iter().filter_map(|(name, array)| Some((name, array?))).collect();
+    let find = |names: &[&str]| arrays.iter().find(|(name, _)| is_one_of(name, names));
     let train = find(TRAIN).map(|images| (images, find(TRAIN_LABELS)));
     let all = find(ALL).map(|images| (images, find(ALL_LABELS)));
     let Some(train) = train.or(all) else {
-        let found: Vec<&str> = arrays.iter().map(|(name, _)| name.as_str()).collect();
-        return Err(Error::mismatch(path, "arrays", "train, x_train, train_images or images", format!("{found:?}")));
+        return Err(Error::mismatch(path, "arrays", "train, x_train, train_images or images", format!("{names:?}")));
     };
     let validation = find(VALIDATION).map(|images| (images, find(VALIDATION_LABELS)));
     let test = find(TEST).map(|images| (images, find(TEST_LABELS)));
     let parts: Vec<(&Named, Option<&Named>)> = [Some(train), validation, test].into_iter().flatten().collect();
     let mut notes = Vec::new();
     let used = |name: &String| parts.iter().any(|(x, y)| x.0 == *name || y.is_some_and(|y| y.0 == *name));
-    let unused: Vec<&str> =
-        arrays.iter().map(|(name, _)| name).filter(|name| !used(name)).map(String::as_str).collect();
+    let unused: Vec<&str> = names.iter().filter(|name| !used(name)).map(String::as_str).collect();
     if !unused.is_empty() {
         notes.push(format!("arrays of the file that are not used: {}", unused.join(", ")));
     }
@@ -198,6 +202,8 @@ fn channels_first<T: Copy>(values: &[T], shape: ImageShape) -> Vec<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
     use crate::ValueRange;
     use crate::npz::NpzWriter;
@@ -271,6 +277,23 @@ mod tests {
             let error = with(&[&[0.0, 0.0, 1.0], &several[..]].concat()).unwrap_err().to_string();
             assert!(error.contains("row 1 of 'labels': expected one class for each image"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_is_not_used_may_be_of_any_type() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.npz");
+        let mut zip = zip::ZipWriter::new(std::fs::File::create(&path).unwrap());
+        let images = crate::npy::encode(&array(&[2, 2, 2], NpyValues::U8(vec![200; 8]))).unwrap();
+        let mut add = |name: &str, content: &[u8]| {
+            zip.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+            zip.write_all(content).unwrap();
+        };
+        add("class_names.npy", &[crate::npy::header("<U1", &[2], 2).unwrap(), vec![0; 8]].concat());
+        add("images.npy", &images);
+        zip.finish().unwrap();
+        let dataset = open(&path, &Options::default()).unwrap();
+        assert_eq!(dataset.notes[0], "arrays of the file that are not used: class_names");
     }
 
     #[test]

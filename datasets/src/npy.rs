@@ -6,7 +6,7 @@
 //! | 6, 7 | version: 1.0, 2.0 or 3.0 |
 //! | 8 | length of the header: 16-bit (version 1) or 32-bit little-endian |
 //! | then | `{'descr': '<f4', 'fortran_order': False, 'shape': (10, 28, 28), }`, spaces, a newline |
-//! | then | the elements, last dimension fastest |
+//! | then | the elements, last dimension fastest, or the first in Fortran's order |
 
 use std::path::Path;
 
@@ -35,7 +35,7 @@ pub enum NpyValues {
     U8(Vec<u8>),
     /// From every other integer.
     I64(Vec<i64>),
-    /// From `f4`.
+    /// From `f2` and `f4`.
     F32(Vec<f32>),
     /// From `f8`.
     F64(Vec<f64>),
@@ -69,6 +69,16 @@ impl NpyValues {
         }
     }
 
+    /// The elements of an array of this shape in Fortran's order, in that of C.
+    fn from_fortran_order(self, shape: &[usize]) -> Self {
+        match self {
+            Self::U8(values) => Self::U8(c_order(&values, shape)),
+            Self::I64(values) => Self::I64(c_order(&values, shape)),
+            Self::F32(values) => Self::F32(c_order(&values, shape)),
+            Self::F64(values) => Self::F64(c_order(&values, shape)),
+        }
+    }
+
     /// The elements as `f32`, wider ones rounded.
     pub(crate) fn to_f32(&self) -> Vec<f32> {
         let mut reals = Vec::with_capacity(self.len());
@@ -89,11 +99,11 @@ impl NpyValues {
 
 /// Reads a `.npy` file (plain, or gzip as a whole).
 ///
-/// Element types: `b1`, `u1`, `i1`, `u2`, `i2`, `u4`, `i4`, `u8`, `i8`, `f4`, `f8`, of either byte order.
+/// Element types: `b1`, `u1`, `i1`, `u2`, `i2`, `u4`, `i4`, `u8`, `i8`, `f2`, `f4`, `f8`, of either byte order. Elements in
+/// Fortran's order (the first dimension fastest) are brought into that of C.
 ///
 /// # Errors
-/// [`Error::Format`] if the header is not as described, the type is another, the order is Fortran's, or the sizes are not those of
-/// the file.
+/// [`Error::Format`] if the header is not as described, the type is another, or the sizes are not those of the file.
 pub fn read(path: &Path) -> Result<NpyArray> {
     let mut source = Source::open(path, "npy")?;
     parse(&mut source)
@@ -113,7 +123,7 @@ pub(crate) fn parse(source: &mut Source<'_>) -> Result<NpyArray> {
     let start = source.offset();
     let header = read_header(source)?;
     let Some(element) = Element::of(&header.description) else {
-        let expected = "b1, or u, i of 1, 2, 4, 8 bytes, or f of 4, 8 bytes";
+        let expected = "numbers: b1, or u, i of 1, 2, 4, 8 bytes, or f of 2, 4, 8 bytes";
         return Err(source.wrong(start, "descr", expected, format!("'{}'", header.description)));
     };
     let bytes = product(&header.shape, element.bytes as u64)
@@ -121,7 +131,55 @@ pub(crate) fn parse(source: &mut Source<'_>) -> Result<NpyArray> {
     source.claim_rest(bytes, "elements")?;
     let values = element.read(source, bytes)?;
     source.expect_end()?;
-    Ok(NpyArray { shape: header.shape.into_iter().map(|size| size as usize).collect(), values })
+    let shape: Vec<usize> = header.shape.into_iter().map(|size| size as usize).collect();
+    let values = if header.fortran_order { values.from_fortran_order(&shape) } else { values };
+    Ok(NpyArray { shape, values })
+}
+
+/// Elements of an array of this shape, first dimension fastest, with the last dimension fastest instead.
+fn c_order<T: Copy>(values: &[T], shape: &[usize]) -> Vec<T> {
+    if values.is_empty() {
+        return Vec::new();
+    }
+    // How far apart in `values` neighbours along each dimension are.
+    let strides: Vec<usize> = shape
+        .iter()
+        .scan(1, |stride, &size| {
+            let own = *stride;
+            *stride *= size;
+            Some(own)
+        })
+        .collect();
+    let mut place = vec![0; shape.len()];
+    let mut from = 0;
+    let mut ordered = Vec::with_capacity(values.len());
+    for _ in 0..values.len() {
+        ordered.push(values[from]);
+        for axis in (0..shape.len()).rev() {
+            place[axis] += 1;
+            from += strides[axis];
+            if place[axis] < shape[axis] {
+                break;
+            }
+            from -= strides[axis] * shape[axis];
+            place[axis] = 0;
+        }
+    }
+    ordered
+}
+
+/// The number that these bits are in IEEE 754's half precision; every one is a single-precision number too.
+fn half(bits: u16) -> f32 {
+    let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
+    let magnitude = u32::from(bits & 0x7fff);
+    let value = match magnitude {
+        0x7c00 => f32::INFINITY,
+        0x7c01.. => f32::NAN,
+        // Exponent and fraction at their places in single precision, whose exponents are greater by 127 - 15; subnormal
+        // numbers are scaled with the others.
+        _ => f32::from_bits(magnitude << 13) * 2f32.powi(127 - 15),
+    };
+    sign * value
 }
 
 /// The header, up to the first element.
@@ -141,15 +199,10 @@ fn read_header(source: &mut Source<'_>) -> Result<Header> {
     let start = source.offset();
     let header = source.take_bytes(length, "header")?;
     let header = String::from_utf8_lossy(&header);
-    let Some(header) = Header::parse(&header) else {
+    Header::parse(&header).ok_or_else(|| {
         let expected = "a dictionary with descr, fortran_order and shape";
-        return Err(source.wrong(start, "header", expected, format!("{:?}", header.trim_end())));
-    };
-    if header.fortran_order {
-        let expected = "C order (save it with numpy.ascontiguousarray)";
-        return Err(source.wrong(start, "fortran_order", expected, "Fortran order"));
-    }
-    Ok(header)
+        source.wrong(start, "header", expected, format!("{:?}", header.trim_end()))
+    })
 }
 
 /// The three entries of the header.
@@ -200,7 +253,7 @@ impl Element {
         };
         let kind = letters.next()?;
         let bytes = letters.as_str().parse().ok()?;
-        let known = matches!((kind, bytes), ('b', 1) | ('u' | 'i', 1 | 2 | 4 | 8) | ('f', 4 | 8));
+        let known = matches!((kind, bytes), ('b', 1) | ('u' | 'i', 1 | 2 | 4 | 8) | ('f', 2 | 4 | 8));
         known.then_some(Self { kind, bytes, big_endian })
     }
 
@@ -219,6 +272,9 @@ impl Element {
         let mut too_large = false;
         let values = match (self.kind, self.bytes) {
             ('b', _) | ('u', 1) => NpyValues::U8(source.take_bytes(bytes, "elements")?),
+            ('f', 2) => NpyValues::F32(
+                self.collect(source, bytes, |element| half((aligned(element) >> shift) as u16))?,
+            ),
             ('f', 4) => NpyValues::F32(
                 self.collect(source, bytes, |element| f32::from_bits((aligned(element) >> shift) as u32))?,
             ),

@@ -19,6 +19,19 @@ const EXPANSION: u64 = 1032;
 /// # Errors
 /// [`Error::Format`] if it is no zip, an entry is not what [`npy::read`] takes, or an entry's checksum differs.
 pub fn read(path: &Path) -> Result<Vec<(String, NpyArray)>> {
+    let arrays = read_wanted(path, |_| true)?;
+    Ok(arrays.into_iter().filter_map(|(name, array)| Some((name, array?))).collect())
+}
+
+/// The names of all arrays of a file, with those arrays that are wanted by their names: the others may be of types that
+/// [`npy::read`] does not take, such as texts.
+///
+/// # Errors
+/// As [`read`], of the wanted arrays alone.
+pub(crate) fn read_wanted(
+    path: &Path,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<(String, Option<NpyArray>)>> {
     let file = File::open(path).map_err(Error::io("open", path))?;
     if file.metadata().map_err(Error::io("open", path))?.is_dir() {
         return Err(Error::mismatch(path, "what is read", "a file", "a folder"));
@@ -26,10 +39,14 @@ pub fn read(path: &Path) -> Result<Vec<(String, NpyArray)>> {
     if let Some(found) = impostor_in(path) {
         return Err(not_a_zip(path, "content", found));
     }
-    parse(path, BufReader::new(file))
+    parse(path, BufReader::new(file), is_wanted)
 }
 
-fn parse(path: &Path, reader: impl Read + Seek) -> Result<Vec<(String, NpyArray)>> {
+fn parse(
+    path: &Path,
+    reader: impl Read + Seek,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<(String, Option<NpyArray>)>> {
     let mut archive = ZipArchive::new(reader).map_err(|error| not_a_zip(path, "archive", error))?;
     let mut arrays = Vec::new();
     for index in 0..archive.len() {
@@ -38,10 +55,14 @@ fn parse(path: &Path, reader: impl Read + Seek) -> Result<Vec<(String, NpyArray)
         let Some(stem) = name.strip_suffix(".npy") else {
             continue;
         };
+        if !is_wanted(stem) {
+            arrays.push((stem.to_string(), None));
+            continue;
+        }
         let at_most = entry.size().min(entry.compressed_size().saturating_mul(EXPANSION).saturating_add(EXPANSION));
         let inside = path.join(&name);
         let array = npy::parse(&mut Source::bounded(&inside, "npy", at_most, entry))?;
-        arrays.push((stem.to_string(), array));
+        arrays.push((stem.to_string(), Some(array)));
     }
     Ok(arrays)
 }
@@ -195,7 +216,8 @@ mod tests {
     }
 
     fn decode(bytes: &[u8]) -> Result<Vec<(String, NpyArray)>> {
-        parse(Path::new("f.npz"), Cursor::new(bytes))
+        let arrays = parse(Path::new("f.npz"), Cursor::new(bytes), |_| true)?;
+        Ok(arrays.into_iter().map(|(name, array)| (name, array.unwrap())).collect())
     }
 
     #[test]

@@ -7,6 +7,7 @@ use rung_models::{LatentSource, Statistics};
 
 use crate::data::DeviceImages;
 use crate::data::image_grid::Images;
+use crate::engine::chunks::in_chunks;
 use crate::error::{Context, Error, Result};
 use crate::model::Model;
 
@@ -48,10 +49,10 @@ pub fn samples(
     images(&pixels.context(doing)?, model.shape)
 }
 
-/// The first `count` images, each beside the mean image of one posterior sample.
+/// The first `count` images, each beside the mean image of one posterior sample; fewer at once on a device that lacks the memory.
 ///
 /// # Errors
-/// If the device has no memory.
+/// If the device has no memory for one image at a time.
 pub fn reconstructions(
     model: &Model,
     statistics: &Statistics,
@@ -60,11 +61,23 @@ pub fn reconstructions(
     seed: u64,
 ) -> Result<Images> {
     let doing = "reconstructing images";
-    let x = data.range(0, count, 0).context(doing)?;
-    let mut pass = model.image_pass(statistics, (seed, Phase::Reconstruction), &(0..count), 0).context(doing)?;
-    let sampled = model.latent()?.infer(&mut pass, &x, 1).context(doing)?;
-    let reconstructions = images(&sampled.p_x.mean().context(doing)?, data.shape())?;
-    images(&data.intensities(0, count).context(doing)?, data.shape())?.side_by_side(&reconstructions)
+    let shape = data.shape();
+    let mut pixels = Vec::with_capacity(2 * count * shape.values());
+    in_chunks(
+        count,
+        count,
+        || false,
+        |part| {
+            let x = data.range(part.start, part.len(), 0).context(doing)?;
+            let mut pass = model.image_pass(statistics, (seed, Phase::Reconstruction), &part, 0).context(doing)?;
+            let sampled = model.latent()?.infer(&mut pass, &x, 1).context(doing)?;
+            let reconstructions = images(&sampled.p_x.mean().context(doing)?, shape)?;
+            let originals = images(&data.intensities(part.start, part.len()).context(doing)?, shape)?;
+            pixels.extend(originals.side_by_side(&reconstructions)?.pixels());
+            Ok(())
+        },
+    )?;
+    Images::new([2 * count, shape.channels, shape.height, shape.width], pixels)
 }
 
 /// Rows of values in about [0, 1] as images.
