@@ -26,8 +26,7 @@ const TEST_LABELS: &[&str] = &["y_test", "test_labels"];
 const ALL: &[&str] = &["images", "x", "data", "arr_0"];
 const ALL_LABELS: &[&str] = &["labels", "y"];
 /// The names of every array that can be used.
-const KNOWN: [&[&str]; 8] =
-    [TRAIN, TRAIN_LABELS, VALIDATION, VALIDATION_LABELS, TEST, TEST_LABELS, ALL, ALL_LABELS];
+const KNOWN: [&[&str]; 8] = [TRAIN, TRAIN_LABELS, VALIDATION, VALIDATION_LABELS, TEST, TEST_LABELS, ALL, ALL_LABELS];
 /// One image in this many is set aside for testing where a source has no test part.
 const TEST_SHARE: usize = 10;
 /// More classes than this, and a label is not a class but a mistake.

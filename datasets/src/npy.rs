@@ -272,9 +272,9 @@ impl Element {
         let mut too_large = false;
         let values = match (self.kind, self.bytes) {
             ('b', _) | ('u', 1) => NpyValues::U8(source.take_bytes(bytes, "elements")?),
-            ('f', 2) => NpyValues::F32(
-                self.collect(source, bytes, |element| half((aligned(element) >> shift) as u16))?,
-            ),
+            ('f', 2) => {
+                NpyValues::F32(self.collect(source, bytes, |element| half((aligned(element) >> shift) as u16))?)
+            }
             ('f', 4) => NpyValues::F32(
                 self.collect(source, bytes, |element| f32::from_bits((aligned(element) >> shift) as u32))?,
             ),

@@ -28,10 +28,7 @@ pub fn read(path: &Path) -> Result<Vec<(String, NpyArray)>> {
 ///
 /// # Errors
 /// As [`read`], of the wanted arrays alone.
-pub(crate) fn read_wanted(
-    path: &Path,
-    is_wanted: impl Fn(&str) -> bool,
-) -> Result<Vec<(String, Option<NpyArray>)>> {
+pub(crate) fn read_wanted(path: &Path, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<(String, Option<NpyArray>)>> {
     let file = File::open(path).map_err(Error::io("open", path))?;
     if file.metadata().map_err(Error::io("open", path))?.is_dir() {
         return Err(Error::mismatch(path, "what is read", "a file", "a folder"));

@@ -132,6 +132,7 @@ fn what_an_evaluation_was_made_with_is_recorded() {
     let line = says_json(&format!("evaluate {} --importance-samples 2 --count 1 --rows 3 --seed 9 --json", run()));
     assert_eq!((&line["seed"], &line["rows"]), (&Value::from(9), &Value::from(3)), "{line}");
     assert_eq!((&line["binarisation"], &line["pixel_seed"]), (&Value::from("dynamic"), &Value::from(1)), "{line}");
+    assert_eq!(line["data_set"], "glyphs");
     assert!(line["standard_error_nats"].is_null() && line["bound_1_standard_error_nats"].is_null(), "{line}");
     let text = says(&format!("evaluate {} --importance-samples 2 --count 1 --rows 3 --seed 9", run()));
     assert!(!text.contains('±'), "one image has no standard error: {text}");
@@ -139,6 +140,20 @@ fn what_an_evaluation_was_made_with_is_recorded() {
     assert!(kept.contains(r#""pixel_seed":1"#) && kept.contains(r#""seed":9"#), "{kept}");
     let folder = tempfile::tempdir().unwrap();
     says(&format!("report {} --out {}", run(), folder.path().join("report.html").display()));
+}
+
+#[test]
+fn scores_of_one_data_set_are_a_json_object_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let csv = folder.path().join("a.csv");
+    let found = says_json(&format!("anomaly {} --count 1 --seed 4 --json --out {}", run(), csv.display()));
+    assert_eq!((&found["own"], &found["own_images"]), (&Value::from("glyphs"), &Value::from(1)), "{found}");
+    assert_eq!((&found["split"], &found["seed"]), (&Value::from("test"), &Value::from(4)), "{found}");
+    let text = std::fs::read_to_string(csv).unwrap();
+    let of_image: Vec<f64> = text.lines().nth(1).unwrap().split(',').skip(2).map(|n| n.parse().unwrap()).collect();
+    for (k, bound) in of_image.iter().enumerate() {
+        assert!((number(&found["bounds"][k], "own_mean_nats") + bound).abs() < 1e-3, "{found}");
+    }
 }
 
 #[test]

@@ -80,6 +80,10 @@ fn common_form(pictures: &[&Picture], headers: &[Header], options: &Options, not
     if turned > 0 {
         notes.push(format!("{} turned upright by the EXIF orientation", counted(turned, "picture")));
     }
+    let animated = headers.iter().filter(|header| header.is_animated).count();
+    if animated > 0 {
+        notes.push(format!("{} with several frames: the first is taken", counted(animated, "picture")));
+    }
     let tone = |wanted: &dyn Fn(&Header) -> bool, of: fn(&Path) -> Result<Tone>| -> Result<Tone> {
         let chosen: Vec<_> = pictures.iter().zip(headers).filter(|(_, header)| wanted(header)).collect();
         let tones = chosen.par_iter().map(|(picture, _)| of(&picture.path)).collect::<Result<Vec<_>>>()?;

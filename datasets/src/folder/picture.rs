@@ -1,7 +1,10 @@
 //! One picture file: its header, and its pixels in the shape of the data set.
 
+use std::fs::File;
+use std::io::BufReader;
 use std::path::Path;
 
+use image::codecs::png::PngDecoder;
 use image::imageops::FilterType;
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageReader, Limits, Luma, LumaA, Rgb32FImage, Rgba};
@@ -25,6 +28,8 @@ pub(super) struct Header {
     pub has_alpha: bool,
     /// Turned or mirrored by its EXIF orientation.
     pub is_turned: bool,
+    /// One of several, of which the first is read.
+    pub is_animated: bool,
 }
 
 /// How all pictures are brought to one form.
@@ -80,7 +85,14 @@ pub(super) fn header(path: &Path) -> Result<Header> {
         is_coloured: colour.has_color(),
         has_alpha: colour.has_alpha(),
         is_turned: orientation != Orientation::NoTransforms,
+        is_animated: is_animated(path),
     })
+}
+
+/// Whether a file is a PNG with several frames.
+fn is_animated(path: &Path) -> bool {
+    let decoder = File::open(path).ok().and_then(|file| PngDecoder::new(BufReader::new(file)).ok());
+    decoder.is_some_and(|decoder| decoder.is_apng().unwrap_or(false))
 }
 
 /// Reads a picture, upright.

@@ -35,6 +35,51 @@ fn sub_folders_are_classes_and_a_tenth_is_for_testing() {
 }
 
 #[test]
+fn pictures_within_class_folders_are_told_and_links_are_not_followed_back() {
+    let folder = tempfile::tempdir().unwrap();
+    for i in 0..4 {
+        grey(folder.path(), &format!("a/{i}.png"), 2, 10 * i);
+        grey(folder.path(), &format!("b/{i}.png"), 2, 10 * i);
+        grey(folder.path(), &format!("a/more/of/{i}.png"), 2, 10 * i);
+        grey(folder.path(), &format!("c/deep/{i}.png"), 2, 10 * i);
+    }
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("..", folder.path().join("c/back")).unwrap();
+    let dataset = open(folder.path(), &Options::default()).unwrap();
+    assert_eq!(dataset.train.count() + dataset.test.count(), 8);
+    assert!(dataset.notes[0].starts_with("left out: 4 pictures in c deeper than"), "{:?}", dataset.notes);
+    assert_eq!(dataset.notes[1], "left out: 4 pictures in more inside the class folder a");
+    let alone = open(&folder.path().join("c"), &Options::default()).unwrap();
+    assert!(alone.notes[0].starts_with("no test folder"), "{:?}", alone.notes);
+    assert_eq!(alone.train.count() + alone.test.count(), 4);
+}
+
+/// A PNG of one white pixel that says it has two frames.
+fn animated() -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    GrayImage::from_pixel(1, 1, Luma([255])).write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    let mut bytes = bytes.into_inner();
+    let mut chunk = b"acTL".to_vec();
+    chunk.extend([0, 0, 0, 2, 0, 0, 0, 0]);
+    let mut crc = flate2::Crc::new();
+    crc.update(&chunk);
+    // After the signature and the chunk IHDR, which has 13 bytes.
+    let after_header = 8 + 4 + 4 + 13 + 4;
+    let chunk = [&8u32.to_be_bytes()[..], &chunk, &crc.sum().to_be_bytes()].concat();
+    bytes.splice(after_header..after_header, chunk);
+    bytes
+}
+
+#[test]
+fn animated_pictures_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    grey(folder.path(), "0.png", 1, 0);
+    std::fs::write(folder.path().join("1.png"), animated()).unwrap();
+    let dataset = open(folder.path(), &Options::default()).unwrap();
+    assert_eq!(dataset.notes[0], "1 picture with several frames: the first is taken");
+}
+
+#[test]
 fn train_and_test_folders_are_the_splits() {
     let folder = tempfile::tempdir().unwrap();
     grey(folder.path(), "train/a/1.png", 2, 10);

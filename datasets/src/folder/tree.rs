@@ -95,13 +95,16 @@ fn no_pictures(folder: &Path, skipped: &Skipped) -> Error {
 /// beside it is itself stray.
 fn list(folder: &Path, skipped: &mut Skipped) -> Result<Vec<Picture>> {
     let (own, folders) = skipped.scan(folder)?;
-    let mut classes = Vec::new();
+    let (mut classes, mut deeper) = (Vec::new(), Vec::new());
     for folder in folders {
         let (pictures, nested) = skipped.scan(&folder)?;
         if !pictures.is_empty() {
             classes.push((folder, pictures, nested));
+        } else if !folder.is_symlink() {
+            deeper.push(folder);
         }
     }
+    skipped.leave_out(folder, deeper.iter(), "deeper than the class folders of")?;
     let in_classes: usize = classes.iter().map(|(_, pictures, _)| pictures.len()).sum();
     if classes.is_empty() || (classes.len() == 1 && own.len() >= in_classes) {
         for (path, pictures, _) in &classes {
@@ -178,11 +181,10 @@ impl Skipped {
         }
     }
 
-    /// Remembers the pictures in these folders of `parent`.
+    /// Remembers the pictures in these folders of `parent`, and in those within them.
     fn leave_out<'a>(&mut self, parent: &Path, folders: impl Iterator<Item = &'a PathBuf>, place: &str) -> Result<()> {
         for folder in folders {
-            let (pictures, _) = Self::default().scan(folder)?;
-            self.stray(pictures.len(), &format!("in {} {place} {}", name_of(folder), name_of(parent)));
+            self.stray(pictures_below(folder)?, &format!("in {} {place} {}", name_of(folder), name_of(parent)));
         }
         Ok(())
     }
@@ -200,6 +202,16 @@ impl Skipped {
         }
         notes
     }
+}
+
+/// Pictures in a folder and in those within it; links within it are not followed, for they may lead back to it.
+fn pictures_below(folder: &Path) -> Result<usize> {
+    let (pictures, folders) = Skipped::default().scan(folder)?;
+    let mut count = pictures.len();
+    for folder in folders.iter().filter(|folder| !folder.is_symlink()) {
+        count += pictures_below(folder)?;
+    }
+    Ok(count)
 }
 
 /// `1 picture`, `2 pictures`.

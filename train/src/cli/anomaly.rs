@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use rung_datasets::Split;
+use serde_json::{Value, json};
 
 use super::shared::{ImagesArgs, RunArgs, output_file};
 use crate::data::DeviceImages;
@@ -69,7 +70,7 @@ pub fn run(arguments: &AnomalyArgs, console: &Console) -> Result<()> {
     let interrupt = Interrupt::install()?;
     let folder = RunFolder::open(&arguments.run.run)?;
     let path = output_file(arguments.out.as_deref(), folder.path(), "anomaly.csv")?;
-    let (scored, outcome) = with_images(&arguments.run, &arguments.images, console, |mut loaded, images| {
+    let (scored, outcome, step) = with_images(&arguments.run, &arguments.images, console, |mut loaded, images| {
         let own = match &arguments.dataset {
             Some(name) => other_images(arguments, &mut loaded, name, console)?,
             None => (loaded.config.data.name.clone(), images),
@@ -88,18 +89,47 @@ pub fn run(arguments: &AnomalyArgs, console: &Console) -> Result<()> {
             )),
             _ => None,
         };
-        Ok((scored, outcome))
+        Ok((scored, outcome, loaded.step))
     })?;
     write_csv(&path, &scored)?;
     if let Some(outcome) = &outcome {
         outcome.keep(&folder)?;
-        match arguments.json {
-            true => console.result(&serde_json::to_string(outcome).unwrap_or_default())?,
-            false => console.result(&text(outcome))?,
-        }
     }
     console.info("one line an image: data set, index, L^{>k} in nats for every k");
-    if arguments.json { Ok(()) } else { console.result(&path.display().to_string()) }
+    if arguments.json {
+        return console.result(&json(arguments, &scored, outcome.as_ref(), step, &path).to_string());
+    }
+    if let Some(outcome) = &outcome {
+        console.result(&text(outcome))?;
+    }
+    console.result(&path.display().to_string())
+}
+
+/// What was found, the means of a single data set under the names that they have in a comparison, and how it was found.
+fn json(arguments: &AnomalyArgs, scored: &[Scored], outcome: Option<&Outcome>, step: u64, path: &Path) -> Value {
+    let found = match (outcome, scored) {
+        (Some(outcome), _) => json!(outcome),
+        (None, [own, ..]) => {
+            let mean = |scores: Vec<f64>| scores.iter().sum::<f64>() / scores.len().max(1) as f64;
+            let of = |k: usize, scores: Vec<f64>| json!({ "k": k, "own_mean_nats": mean(scores) });
+            let layers = own.bounds.by_layer.len();
+            json!({
+                "own": own.name,
+                "own_images": own.bounds.count(),
+                "importance_samples": arguments.importance_samples,
+                "step": step,
+                "bounds": (0..layers).map(|k| of(k, own.bounds.plain(k))).collect::<Vec<_>>(),
+                "ratios": (1..layers).map(|k| of(k, own.bounds.ratio(k))).collect::<Vec<_>>(),
+            })
+        }
+        (None, []) => json!({}),
+    };
+    let mut found = found.as_object().cloned().unwrap_or_default();
+    let split: Split = arguments.images.split.into();
+    found.insert("split".into(), json!(split.to_string()));
+    found.insert("seed".into(), json!(arguments.seed));
+    found.insert("file".into(), json!(path.display().to_string()));
+    Value::Object(found)
 }
 
 /// The images of another data set, treated as the run's own.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use rung_autograd::{DType, Device};
-use rung_datasets::{DataRecord, Split};
+use rung_datasets::{DataRecord, Split, SplitSizes};
 
 use super::train::TrainArgs;
 use crate::config::{Change, Config, TrainConfig};
@@ -251,14 +251,15 @@ fn announce(
     let family = config.family.name();
     let parameters = model.store.element_count();
     console.info(&format!("model: {family}, {sizes}, {parameters} parameters"));
-    let TrainingImages { train, held_out, held_out_split, .. } = images;
-    let (name, held_out) = (&config.data.name, held_out.count());
-    console.info(&format!(
-        "data: {name}, {} training images, {held_out} {held_out_split} images of {}, {}",
-        train.count(),
-        train.shape(),
-        train.values()
-    ));
+    let TrainingImages { record, train, held_out_split, .. } = images;
+    let SplitSizes { validation, test, .. } = record.images;
+    let parts = [(train.count(), "training"), (validation, "validation"), (test, "test")];
+    let parts = parts.iter().filter(|(count, _)| *count > 0).map(|(count, part)| {
+        let plural = if *count == 1 { "" } else { "s" };
+        format!("{count} {part} image{plural}")
+    });
+    let parts = parts.collect::<Vec<_>>().join(", ");
+    console.info(&format!("data: {}, {parts} of {}, {}", config.data.name, train.shape(), train.values()));
     let TrainConfig { epochs, batch_size, .. } = &config.train;
     console.info(&format!("training: {epochs} epochs of batches of {batch_size}, {protocol}"));
     console.info(&chosen_by(*held_out_split, model.task.score()));

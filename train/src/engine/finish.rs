@@ -48,6 +48,7 @@ impl Training<'_> {
         let started = Instant::now();
         let scores = model.evaluate(&exact, images, request)?;
         let subject = evaluations::Subject {
+            data_set: self.config.data.name.clone(),
             checkpoint: self.checkpoints.last(),
             step: self.step,
             chosen_on: None,

@@ -37,6 +37,8 @@ pub struct EvaluationRecord {
 /// The model that was measured.
 #[derive(Debug, Clone)]
 pub struct Subject {
+    /// The name of the data set that it was trained on, whose images measure it.
+    pub data_set: String,
     /// The file the model is from.
     pub checkpoint: PathBuf,
     /// Steps of training the model has had.
@@ -80,6 +82,7 @@ pub fn measure(
             .with_advice("fewer images (--count) or samples take less time")
     })?;
     let subject = Subject {
+        data_set: loaded.config.data.name.clone(),
         checkpoint: loaded.checkpoint.clone(),
         step: loaded.step,
         chosen_on: loaded.chosen_on().map(|split| split.to_string()),
@@ -132,8 +135,9 @@ impl EvaluationRecord {
 
     fn record(&self) -> Record {
         let mut record = self.scores.record(self.elapsed_s);
-        let Subject { checkpoint, step, chosen_on, statistics } = &self.subject;
+        let Subject { data_set, checkpoint, step, chosen_on, statistics } = &self.subject;
         let common = json!({
+            "data_set": data_set,
             "images": self.scores.images(),
             "split": self.split,
             "images_in_split": self.images_in_split,

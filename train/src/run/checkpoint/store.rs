@@ -110,6 +110,13 @@ impl Checkpoints {
             }
             match CheckpointData::load(&path) {
                 Ok(data) => {
+                    if path == self.previous() && warnings.is_empty() {
+                        let step = data.steps("step")?;
+                        let run = self.run().display();
+                        warnings.push(format!(
+                            "{run} has no last checkpoint: going back to previous.safetensors, after step {step}"
+                        ));
+                    }
                     return Ok(Loaded { data, path, warnings });
                 }
                 Err(error) if path.extension().is_some_and(|e| e == "tmp") => drop(error),
@@ -192,6 +199,16 @@ mod tests {
         assert_eq!(loaded.data, example(1));
         assert_eq!(loaded.path, checkpoints.previous());
         assert!(loaded.warnings[0].contains("last.safetensors"));
+    }
+
+    #[test]
+    fn a_last_checkpoint_that_is_gone_is_said() {
+        let (_folder, checkpoints) = with_steps_1_and_2();
+        fs::remove_file(checkpoints.last()).unwrap();
+        let loaded = checkpoints.load_latest().unwrap();
+        assert_eq!(loaded.path, checkpoints.previous());
+        let warning = &loaded.warnings[0];
+        assert!(warning.ends_with("no last checkpoint: going back to previous.safetensors, after step 1"), "{warning}");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The few images whose classes a semi-supervised training knows.
 
+use std::collections::BTreeSet;
+
 use rung_autograd::rng::{Address, Stream};
 use rung_autograd::{DType, Tensor};
 use rung_datasets::batch::{shuffled, shuffled_at};
@@ -27,7 +29,8 @@ pub(super) struct LabelledImages {
 }
 
 impl LabelledImages {
-    /// Chooses `wanted` images by the classes of all training images, for steps on batches of `batch_size` others.
+    /// Chooses `wanted` images by the classes of all training images, for steps on batches of `batch_size` others. Classes that no image is
+    /// of, such as class 0 where they are counted from 1, take no share.
     ///
     /// # Errors
     /// If there are no labels, too few of a class, or a class that the model has not.
@@ -43,8 +46,12 @@ impl LabelledImages {
             return Err(Error::new(format!("an image is of class {label}, and objective.classes is {classes}"))
                 .with_advice("set objective.classes to the number of classes that the data set has"));
         }
-        let mut room: Vec<usize> =
-            (0..classes).map(|class| wanted / classes + usize::from(class < wanted % classes)).collect();
+        let present: BTreeSet<u32> = labels.iter().copied().collect();
+        let present: Vec<usize> = present.into_iter().map(|class| class as usize).collect();
+        let mut room = vec![0; classes];
+        for (place, &class) in present.iter().enumerate() {
+            room[class] = wanted / present.len() + usize::from(place < wanted % present.len());
+        }
         let mut chosen = Vec::with_capacity(wanted);
         for index in shuffled(seed, 0, labels.len() as u32) {
             let left = &mut room[labels[index as usize] as usize];
@@ -55,7 +62,8 @@ impl LabelledImages {
         }
         if chosen.len() < wanted {
             return Err(Error::new(format!(
-                "{wanted} labels are wanted, and some of the {classes} classes have too few images"
+                "{wanted} labels are wanted, and some of the {} classes have too few images",
+                present.len()
             ))
             .with_advice("ask for fewer --labels"));
         }
@@ -127,6 +135,14 @@ mod tests {
         for (index, label) in chosen.indices.iter().zip(&chosen.labels) {
             assert_eq!(labels[*index as usize], *label);
         }
+    }
+
+    #[test]
+    fn classes_counted_from_one_leave_class_0_out() {
+        let labels: Vec<u32> = (0..12).map(|index| 1 + index % 3).collect();
+        let chosen = choose(Some(&labels), 7, 4, 4).unwrap();
+        let of = |class| chosen.labels.iter().filter(|&&label| label == class).count();
+        assert_eq!([0, 1, 2, 3].map(of), [0, 3, 2, 2]);
     }
 
     #[test]
