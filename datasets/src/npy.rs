@@ -69,8 +69,8 @@ impl NpyValues {
         }
     }
 
-    /// The elements of an array of this shape in Fortran's order, in that of C.
-    fn from_fortran_order(self, shape: &[usize]) -> Self {
+    /// These elements, of an array of this shape in Fortran's order, in the order of C.
+    fn in_c_order(self, shape: &[usize]) -> Self {
         match self {
             Self::U8(values) => Self::U8(c_order(&values, shape)),
             Self::I64(values) => Self::I64(c_order(&values, shape)),
@@ -132,7 +132,7 @@ pub(crate) fn parse(source: &mut Source<'_>) -> Result<NpyArray> {
     let values = element.read(source, bytes)?;
     source.expect_end()?;
     let shape: Vec<usize> = header.shape.into_iter().map(|size| size as usize).collect();
-    let values = if header.fortran_order { values.from_fortran_order(&shape) } else { values };
+    let values = if header.fortran_order { values.in_c_order(&shape) } else { values };
     Ok(NpyArray { shape, values })
 }
 
