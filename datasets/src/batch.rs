@@ -1,15 +1,12 @@
-//! The order in which an epoch visits the images, and its cuts into batches.
-
-use std::ops::Range;
+//! The order in which an epoch visits the images.
 
 use rung_kernels::rng::{Address, Stream};
 
 /// The permutation of `0..count` that epoch `epoch` of the run with `seed` visits.
 ///
-/// Fisher and Yates from the back: for `k = 0, 1, …` and `last = count − 1 − k`, entry `last` is
-/// exchanged with entry `⌊w[k] · (last + 1) / 2³²⌋`, where `w[k]` is word `k` of the address
-/// (`seed`, [`Stream::Shuffle`], `epoch`). Integers only, so the order is the same on every
-/// machine. (A place is favoured by at most `count / 2³²`: nothing a run could notice.)
+/// Fisher and Yates from the back: for `k = 0, 1, …` and `last = count − 1 − k`, entry `last` is exchanged with entry
+/// `⌊w[k] · (last + 1) / 2³²⌋`, where `w[k]` is word `k` of the address (`seed`, [`Stream::Shuffle`], `epoch`). Integers only,
+/// so the order is the same on every machine. (A place is favoured by at most `count / 2³²`: nothing a run could notice.)
 ///
 /// # Example
 /// ```
@@ -41,61 +38,6 @@ pub fn shuffled_at(address: &Address, count: u32) -> Vec<u32> {
     order
 }
 
-/// The batches of one training epoch: shuffled, all of the same size, the remainder left out.
-///
-/// An epoch has ⌊count / batch⌋ batches. The images left out differ from epoch to epoch, since the
-/// order does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TrainingBatches {
-    order: Vec<u32>,
-    batch: usize,
-}
-
-impl TrainingBatches {
-    /// The batches of `batch` images (at least 1; 0 counts as 1) of epoch `epoch`.
-    #[must_use]
-    pub fn new(seed: u64, epoch: u64, count: u32, batch: usize) -> Self {
-        Self { order: shuffled(seed, epoch, count), batch: batch.max(1) }
-    }
-
-    /// How many batches the epoch has: 0 if there are fewer images than one batch needs.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.order.len() / self.batch
-    }
-
-    /// Whether the epoch has no batch at all.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The image numbers of batch `index`, or `None` past the last: how a resumed run finds its
-    /// place.
-    #[must_use]
-    pub fn get(&self, index: usize) -> Option<&[u32]> {
-        self.order.chunks_exact(self.batch).nth(index)
-    }
-
-    /// The image numbers of every batch, in order.
-    pub fn iter(&self) -> impl Iterator<Item = &[u32]> {
-        self.order.chunks_exact(self.batch)
-    }
-
-    /// The whole order, the left-out images at its end.
-    #[must_use]
-    pub fn order(&self) -> &[u32] {
-        &self.order
-    }
-}
-
-/// The batches of an evaluation: every image once, in the order of the file; the last batch may be
-/// smaller.
-pub fn evaluation_batches(count: usize, batch: usize) -> impl Iterator<Item = Range<usize>> {
-    let batch = batch.max(1);
-    (0..count).step_by(batch).map(move |start| start..(start + batch).min(count))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,21 +51,9 @@ mod tests {
             order.sort_unstable();
             prop_assert!(order.into_iter().eq(0..count));
         }
-
-        #[test]
-        fn training_drops_the_remainder_and_evaluation_keeps_it(count in 0u32..500, batch in 1usize..90) {
-            let training = TrainingBatches::new(3, 0, count, batch);
-            prop_assert_eq!(training.len(), count as usize / batch);
-            prop_assert_eq!(training.iter().count(), training.len());
-            prop_assert!(training.iter().all(|images| images.len() == batch));
-            prop_assert!(training.get(training.len()).is_none());
-            let visited: Vec<usize> = evaluation_batches(count as usize, batch).flatten().collect();
-            prop_assert!(visited.into_iter().eq(0..count as usize));
-        }
     }
 
-    /// Any change of these numbers changes every run ever made: the rule is part of the format of a
-    /// run.
+    /// Any change of these numbers changes every run ever made: the rule is part of the format of a run.
     #[test]
     fn the_rule_is_the_documented_one() {
         let address = Address::new(7, Stream::Shuffle.first(), 2);

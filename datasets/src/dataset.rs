@@ -41,8 +41,8 @@ pub struct Dataset {
     pub binarisation: Binarisation,
     /// What the values of the pixels are, over training and test images together.
     pub values: ValueRange,
-    /// What [`dequantise`](crate::binarise::dequantise) divides by to reach about `[0, 1]`: the
-    /// largest training byte plus 1 (the most that byte plus noise can be), or 1 for real pixels.
+    /// What dequantisation divides by to reach about `[0, 1]`: the largest training byte plus 1
+    /// (the most that byte plus noise can be), or 1 for real pixels.
     pub scale: f32,
     /// What a report on this data must say: a part is missing, both cameras were used, the set was
     /// rebuilt.

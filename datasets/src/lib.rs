@@ -17,16 +17,14 @@
 //! and a device can repeat it.
 //!
 //! ```
-//! use rung_datasets::batch::TrainingBatches;
-//! use rung_datasets::{GlyphCounts, Options, Split, open};
+//! use rung_datasets::batch::shuffled;
+//! use rung_datasets::{GlyphCounts, ImageShape, Options, open};
 //!
 //! let glyphs = GlyphCounts { train: 100, validation: 0, test: 20 };
 //! let dataset = open("glyphs", ".".as_ref(), &Options { glyphs, ..Options::default() })?;
 //! let (seed, epoch) = (1, 0);
-//! for images in TrainingBatches::new(seed, epoch, dataset.train.count() as u32, 25).iter() {
-//!     let pixels = dataset.binarisation.apply(&dataset.train, images, Split::Train, seed, epoch);
-//!     assert_eq!(pixels.len(), 25 * 28 * 28); // ready for a model: zeros and ones
-//! }
+//! let order = shuffled(seed, epoch, dataset.train.count() as u32);
+//! assert_eq!((order.len(), dataset.train.shape()), (100, ImageShape::new(1, 28, 28)));
 //! # Ok::<(), rung_datasets::Error>(())
 //! ```
 //!
@@ -62,6 +60,7 @@ pub mod glyphs;
 pub mod idx;
 mod images;
 pub mod mat;
+pub mod nearest;
 pub mod norb;
 pub mod npy;
 pub mod npz;

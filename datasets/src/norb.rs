@@ -12,7 +12,7 @@
 //! two images that follow each other, which gives 48,600 images (the program of the ladder paper
 //! took the left camera twice). A picture is reduced by a factor of three with the bicubic kernel
 //! of Catmull and Rom, stretched by the same factor against aliasing, and kept as bytes. The noise
-//! and the division of the papers are left to [`dequantise`](crate::binarise::dequantise); the data
+//! and the division of the papers are left to dequantisation; the data
 //! set's scale is the largest training byte plus 1, where the papers divide by the largest noised
 //! value, which is within 10⁻⁵ of it.
 

@@ -11,6 +11,7 @@ mod tests;
 
 use std::path::Path;
 
+use crate::nearest::nearest;
 use crate::{Binarisation, Checksum, Dataset, Error, ImageShape, Images, Options, Result};
 use crate::{arrays, cifar, folder, glyphs, idx, mat, norb};
 
@@ -115,30 +116,13 @@ pub struct Known {
 pub fn find(name: &str) -> Result<&'static Known> {
     let same = KNOWN.iter().find(|known| known.name.eq_ignore_ascii_case(name.trim()));
     same.ok_or_else(|| {
-        let nearest = KNOWN.iter().map(|known| (distance(name, known.name), known.name)).min();
-        let close = nearest.filter(|&(distance, known)| distance <= (known.len() / 3).max(2));
+        let nearest = nearest(&name.to_lowercase(), KNOWN.iter().map(|known| known.name));
         Error::UnknownName {
             name: name.to_string(),
-            nearest: close.map(|(_, known)| known.to_string()),
+            nearest: nearest.map(str::to_string),
             known: KNOWN.iter().map(|known| known.name.to_string()).collect(),
         }
     })
-}
-
-/// How many letters must be changed, added or left out to make one word of another (Levenshtein
-/// 1965).
-fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.to_lowercase().chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, &b) in to.iter().enumerate() {
-            let change = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[to.len()]
 }
 
 /// Opens a data set: a known name, `npz:FILE` or `images:FOLDER`. Never touches the network.

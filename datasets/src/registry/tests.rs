@@ -38,7 +38,6 @@ fn names_are_found_and_near_misses_named() {
         "{message}"
     );
     assert!(!find("something else").unwrap_err().to_string().contains("did you mean"));
-    assert_eq!((distance("kitten", "sitting"), distance("", "abc"), distance("abc", "abc")), (3, 3, 0));
 }
 
 #[test]

@@ -10,11 +10,11 @@ use std::collections::BTreeSet;
 
 use toml::{Table, Value};
 
-use super::nearest::did_you_mean;
 use super::{Config, renamed};
 use crate::error::{Error, Result};
 use crate::presets;
 use crate::tasks::{FAMILY_KEY, Family};
+use rung_datasets::nearest::did_you_mean;
 
 /// The key that names the data set.
 const DATA_SET: &str = "data.name";

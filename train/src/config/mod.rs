@@ -5,7 +5,6 @@
 //! holds the rules. The sections `[model]` and `[objective]` are a [`Family`]'s.
 
 pub mod layers;
-pub mod nearest;
 mod paths;
 mod renamed;
 pub mod sources;

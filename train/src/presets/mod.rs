@@ -8,8 +8,8 @@ mod grid;
 
 use std::sync::LazyLock;
 
-use crate::config::nearest::did_you_mean;
 use crate::error::{Error, Result};
+use rung_datasets::nearest::did_you_mean;
 
 /// What `rung` trains when it is told nothing.
 pub const DEFAULT_JOB: &str = "glyphs-ladder-5";

@@ -1,7 +1,7 @@
 //! What the paper's tables and figures report (Sønderby et al. 2016, the preprint; specification section 13).
 
-use crate::config::nearest::did_you_mean;
 use crate::error::{Error, Result};
+use rung_datasets::nearest::did_you_mean;
 
 /// A table or figure of the paper.
 #[derive(Debug, Clone, Copy)]

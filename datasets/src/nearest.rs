@@ -1,8 +1,9 @@
-//! The word a person may have meant: the nearest by edit distance.
+//! The word that a user may have meant: the nearest by edit distance.
 
 /// The candidate nearest to `word`, unless none is near enough to be a likely slip of the keys.
 ///
 /// Near enough: at most a third of the longer word's letters differ, and two always may.
+#[must_use]
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let (distance, best) = candidates.into_iter().map(|candidate| (edit_distance(word, candidate), candidate)).min()?;
     let longer = word.chars().count().max(best.chars().count());
@@ -10,6 +11,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 }
 
 /// `" (did you mean NAME?)"`, or nothing if no candidate is near.
+#[must_use]
 pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
     nearest(word, candidates).map_or(String::new(), |best| format!(" (did you mean {best}?)"))
 }
