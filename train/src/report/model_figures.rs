@@ -8,9 +8,9 @@ use crate::error::Result;
 use crate::model::Model;
 use crate::report::explorer::{Explorer, Subjects};
 use crate::report::principal::{Principal, principal};
+use crate::tasks::Panel;
 use crate::tasks::latent::encoding::{LayerLatents, encode};
 use crate::tasks::latent::pictures::{self, Drawing};
-use crate::tasks::{Family, Panel};
 
 /// Images in the grid of each layer's samples, 8 by 8.
 const SAMPLES: usize = 64;
@@ -97,8 +97,8 @@ impl ModelFigures {
             normal_kl: latents.iter().map(normal_kl).collect(),
             planes: latents.iter().map(plane).collect(),
             labels,
-            explorer: match &model.family {
-                Family::Hierarchy(hierarchy) if shown.explorer => Some(Explorer::new(&subjects, &hierarchy.model)?),
+            explorer: match model.family.explorable() {
+                Some(hierarchy) if shown.explorer => Some(Explorer::new(&subjects, hierarchy)?),
                 _ => None,
             },
             ..common

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use rung_autograd::ParameterList;
 use rung_datasets::ImageShape;
 use rung_models::rules::BrokenRule;
-use rung_models::{MapShape, StatisticsList};
+use rung_models::{HierarchyConfig, MapShape, StatisticsList};
 
 use super::{LabelSettings, Task};
 use crate::error::Result;
@@ -123,6 +123,11 @@ pub trait Description: Debug {
 
     /// What [`Description::layer_networks`] lists.
     fn networks_heading(&self) -> &'static str;
+
+    /// The hierarchy of dense layers that the report's explorer can run in a browser, if the model is one.
+    fn explorable(&self) -> Option<&HierarchyConfig> {
+        None
+    }
 
     /// Numbers that the largest feature map of an image of this shape has.
     fn largest_map(&self, shape: ImageShape) -> usize;

@@ -107,6 +107,10 @@ impl Description for Hierarchy {
         "HIDDEN UNITS"
     }
 
+    fn explorable(&self) -> Option<&HierarchyConfig> {
+        Some(&self.model)
+    }
+
     fn largest_map(&self, shape: ImageShape) -> usize {
         shape.values()
     }
