@@ -7,7 +7,7 @@ use crate::data::DeviceImages;
 use crate::error::{Context, Result};
 use crate::model::Model;
 
-/// Images that pass through a layer at once: their widest hidden layer stays in a processor's cache.
+/// Images that pass through a layer at once: their widest hidden layer stays in the CPU's cache.
 const CHUNK: usize = 1000;
 
 /// The statistics of every layer when all training images pass as one batch with one sample each, as the authors' program does.
