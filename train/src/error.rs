@@ -21,7 +21,7 @@ pub enum Exit {
     Failed,
     /// The command line is wrong: exit code 2.
     Usage,
-    /// A person stopped the program, and a checkpoint was written: exit code 130.
+    /// The user stopped the program, and a checkpoint was written: exit code 130.
     Interrupted,
 }
 
@@ -48,7 +48,7 @@ impl Error {
         Self::with_exit(cause, Exit::Usage)
     }
 
-    /// A clean stop at a person's wish (exit code 130).
+    /// A clean stop at the user's wish (exit code 130).
     pub fn interrupted(cause: impl Into<String>) -> Self {
         Self::with_exit(cause, Exit::Interrupted)
     }
@@ -125,7 +125,7 @@ impl Error {
         false
     }
 
-    /// Whether a person asked to stop.
+    /// Whether the user asked to stop.
     pub fn is_interrupted(&self) -> bool {
         self.exit == Exit::Interrupted
     }

@@ -2,7 +2,7 @@
 //!
 //! A terminal gets a progress line that log lines never tear. A pipe, a file or a CI job gets plain
 //! lines at a steady pace without escape codes, or JSON lines. Everything here goes to stderr but
-//! [`Console::result`], which is what a person asked for and goes to stdout.
+//! [`Console::result`], which is what the user asked for and goes to stdout.
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -108,7 +108,7 @@ impl Console {
         }
     }
 
-    /// Says what a person should know even with `--quiet`.
+    /// Says what the user should know even with `--quiet`.
     pub fn warn(&self, message: &str) {
         match self.style {
             Style::Json => self.write_json(&json!({"level": "warning", "message": message})),
@@ -214,7 +214,7 @@ impl Console {
 }
 
 impl Progress<'_> {
-    /// Notes how far the work is; `note` is what else a person wants to see, such as the bound.
+    /// Notes how far the work is; `note` is what else the user wants to see, such as the bound.
     pub fn update(&mut self, done: u64, note: &str) {
         self.done = done;
         if let Some(bar) = &*lock(&self.console.bar) {

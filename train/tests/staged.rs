@@ -1,4 +1,4 @@
-//! A model of stages from training to anomaly scores: a tiny convolutional BIVA on a few glyphs.
+//! A hierarchical convolutional VAE from training to anomaly scores: a tiny convolutional BIVA on a few glyphs.
 
 use std::fs;
 use std::path::Path;

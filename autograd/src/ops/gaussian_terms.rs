@@ -287,7 +287,7 @@ impl Gaussian {
         apply_one(LogProb, &[x, &self.mean, &self.variance])
     }
 
-    /// Kullback-Leibler divergence (KL) (KL) from this distribution (q) to `p`, for each row, in nats.
+    /// Kullback-Leibler divergence (KL) from this distribution (q) to `p`, for each row, in nats.
     ///
     /// # Errors
     /// `Shape` if the four shapes are not the same [batch, units].
@@ -295,7 +295,7 @@ impl Gaussian {
         apply_one(Kl, &[&self.mean, &self.variance, &p.mean, &p.variance])
     }
 
-    /// Kullback-Leibler divergence (KL) (KL) to the standard normal, for each row, in nats.
+    /// Kullback-Leibler divergence (KL) to the standard normal, for each row, in nats.
     ///
     /// # Errors
     /// `Shape` if the two shapes are not the same [batch, units].

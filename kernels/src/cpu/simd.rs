@@ -89,7 +89,7 @@ pub fn vectorised<R>(body: impl FnOnce() -> R) -> R {
 /// If the CPU lacks the unit.
 #[inline(always)]
 pub fn vectorised_with<R>(unit: VectorUnit, body: impl FnOnce() -> R) -> R {
-    assert!(unit.is_available(), "this processor has no {unit:?}");
+    assert!(unit.is_available(), "this CPU has no {unit:?}");
     dispatch(unit, body)
 }
 

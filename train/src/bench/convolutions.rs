@@ -1,4 +1,4 @@
-//! The convolutions of a model of stages for `rung bench kernels`.
+//! The convolutions of a hierarchical convolutional VAE for `rung bench kernels`.
 
 use rung_autograd::rng::Address;
 use rung_autograd::{DType, Device, Tensor};
@@ -11,17 +11,17 @@ use super::Timing;
 use super::kernels::timed;
 use crate::error::{Context, Result};
 
-/// A convolution of the way up, in one of its three forms.
+/// A convolution of the bottom-up pass, in one of its three forms.
 pub struct Kernel {
     form: &'static str,
     convolution: Convolution,
-    /// Blocks on one way up that have it.
+    /// Blocks in one bottom-up pass that have it.
     count: usize,
 }
 
 const FORMS: [&str; 3] = ["convolution", "its input gradient", "weight gradient"];
 
-/// The convolutions of a deterministic way up without second inputs, the most work first: the way down has the same with their
+/// The convolutions of a deterministic bottom-up pass without second inputs, the most work first: the top-down pass has the same with their
 /// first and second form exchanged where it enlarges maps.
 pub fn kernels(config: &BivaConfig, rows: usize) -> Vec<Kernel> {
     let mut kernels: Vec<Kernel> = Vec::new();

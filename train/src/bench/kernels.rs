@@ -1,4 +1,4 @@
-//! `rung bench kernels`: the primitives at the sizes that a model has, in GFLOP/s and GB/s; of models of stages, products and convolutions.
+//! `rung bench kernels`: the primitives at the sizes that a model has, in GFLOP/s and GB/s; of BIVA and its relatives, products and convolutions.
 
 use rung_autograd::rng::Address;
 use rung_autograd::{DType, Device, Shape, Tensor};

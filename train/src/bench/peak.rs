@@ -1,4 +1,4 @@
-//! `rung bench peak`: what the processor could do at most.
+//! `rung bench peak`: what the CPU could do at most.
 
 use rung_kernels::cpu::peak::{multiply_add_gflop_per_s, triad_gb_per_s};
 use serde_json::json;

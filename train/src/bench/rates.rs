@@ -27,7 +27,7 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// Measures a device; a graphics card gets larger matrices.
+    /// Measures a device; a GPU gets larger matrices.
     ///
     /// # Errors
     /// If the device fails or has no memory.

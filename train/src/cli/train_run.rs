@@ -157,7 +157,7 @@ const LEAST_NORMALISED_IMAGES: usize = 8;
 const FEW_NORMALISED_IMAGES: usize = 32;
 
 /// Refuses training images that batch normalisation would divide by the deviation of, where that is 0 or nearly so; says what else is
-/// strange about them.
+/// odd about them.
 fn check_training_images(config: &Config, train: &DeviceImages, console: &Console) -> Result<()> {
     let (count, has_batch_norm) = (train.count(), config.family.batch_norm_momentum().is_some());
     let without =

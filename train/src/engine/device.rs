@@ -26,7 +26,7 @@ pub fn with_device<R: Send>(name: &str, threads: usize, work: impl FnOnce(Device
 /// # Errors
 /// If there is no such device, or its driver cannot open it.
 pub fn open(name: &str) -> Result<Device> {
-    // Who computes on the processor has no use for drivers: to ask for them loads their compilers, some 60 MB.
+    // Who computes on the CPU has no use for drivers: to ask for them loads their compilers, some 60 MB.
     if name == "cpu" {
         return cpu();
     }
@@ -68,7 +68,7 @@ fn cpu() -> Result<Device> {
 pub struct DeviceInfo {
     /// The name to choose it by.
     pub name: String,
-    /// Processor or card, and what matters about it.
+    /// CPU or GPU, and what matters about it.
     pub description: String,
     /// What it calls itself.
     pub model: String,
@@ -76,9 +76,9 @@ pub struct DeviceInfo {
     pub vendor: Option<String>,
     /// Its driver and the driver's version, for OpenCL.
     pub driver: Option<String>,
-    /// Whether it is a graphics card or another accelerator.
+    /// Whether it is a GPU or another accelerator.
     pub is_gpu: bool,
-    /// Threads that serve it, for the processor.
+    /// Threads that serve it, for the CPU.
     pub threads: Option<usize>,
     /// Cores or the like.
     pub compute_units: usize,
@@ -90,9 +90,9 @@ pub struct DeviceInfo {
     pub work_group_limit: Option<usize>,
 }
 
-/// Every device of this machine, the processor first.
+/// Every device of this machine, the CPU first.
 pub fn devices() -> Vec<DeviceInfo> {
-    let mut all = vec![processor()];
+    let mut all = vec![cpu_info()];
     all.extend(opencl::found().unwrap_or_default().iter().map(described));
     all
 }
@@ -106,7 +106,7 @@ pub fn opencl_devices() -> Result<Vec<OpenCl>> {
     found.map(|found| OpenCl::open(found).context(format!("opening {}", found.name))).collect()
 }
 
-/// Why there are no devices but the processor, where that is so.
+/// Why there are no devices but the CPU, where that is so.
 pub fn why_no_opencl() -> Option<String> {
     match opencl::found() {
         Err(not_found) => Some(not_found.to_string()),
@@ -115,7 +115,7 @@ pub fn why_no_opencl() -> Option<String> {
     }
 }
 
-fn processor() -> DeviceInfo {
+fn cpu_info() -> DeviceInfo {
     let cpu = Device::cpu();
     let threads = rayon::current_num_threads();
     DeviceInfo {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Context, Result};
 
-/// Whether a person (or the system, with SIGTERM) has asked the program to stop.
+/// Whether the user (or the system, with SIGTERM) has asked the program to stop.
 #[derive(Debug, Clone, Default)]
 pub struct Interrupt {
     requested: Arc<AtomicBool>,

@@ -25,7 +25,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// The memory of a configuration's training on images of this shape. That of a step is measured on random pixels: of models of stages,
+    /// The memory of a configuration's training on images of this shape. That of a step is measured on random pixels: of hierarchical convolutional VAEs,
     /// whose steps are long, with batches of one and two images, from which that of a whole batch follows, every image taking the same.
     ///
     /// # Errors

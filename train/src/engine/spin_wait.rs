@@ -8,7 +8,7 @@ use rung_autograd::Device;
 
 /// Pauses between two looks for a task: about half a microsecond.
 const PAUSES: usize = 20;
-/// Looks in vain after which a thread offers its processor to other programs each time: some tens of microseconds.
+/// Looks in vain after which a thread offers its core to other programs each time: some tens of microseconds.
 const LOOKS_BEFORE_YIELDING: usize = 100;
 
 /// While it lives, the other threads of the current pool don't sleep between two tasks.
@@ -16,12 +16,12 @@ const LOOKS_BEFORE_YIELDING: usize = 100;
 /// A training step has hundreds of pieces of work for all threads, and between them short ones for one. A thread of rayon's sleeps after
 /// some tens of microseconds without a task, and the system takes long to wake it, on a virtual processor whose host is busy
 /// longer than the work takes: with two threads a fifth of a step. So they look for tasks until this is dropped, and leave
-/// their processor to any other program that wants it.
+/// their core to any other program that wants it.
 #[must_use = "threads go back to sleep when it is dropped"]
 pub struct SpinWait(Arc<AtomicBool>);
 
 impl SpinWait {
-    /// Keeps the threads awake if the work is done by the processor.
+    /// Keeps the threads awake if the work is done by the CPU.
     ///
     /// May be nested. Two threads of a pool may not call it at once: each would wait for the other.
     pub fn on(device: &Device) -> Self {

@@ -225,7 +225,7 @@ pub fn matmul_with<T: MatmulElement>(
     out: &mut [T],
 ) {
     check_lengths(shape, left, right, epilogue, out);
-    assert!(engine.is_available(), "bug: the processor can't run the engine {}", engine.name());
+    assert!(engine.is_available(), "bug: the CPU can't run the engine {}", engine.name());
     if shape.rows == 0 || shape.columns == 0 {
         return;
     }

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn units_are_sorted_by_their_last_divergence_and_epochs_share_columns() {
+    fn units_are_sorted_by_their_last_kl_and_epochs_share_columns() {
         let all: Vec<Epoch> = (1..=240).map(|e| epoch(e, &format!("[0.001,{},null]", e as f64))).collect();
         let map = LayerMap::new(&all.iter().collect::<Vec<_>>(), 0).unwrap();
         assert_eq!((map.columns.len(), map.columns[0]), (120, (1, 2)));

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::tasks::Request;
 
-/// Rows computed at once unless a person says otherwise.
+/// Rows computed at once unless the user says otherwise.
 pub const DEFAULT_ROWS: u32 = 1000;
 
 /// Tensors that `concat` joins at once.
@@ -69,14 +69,14 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// Units of each layer whose divergence exceeds 0.01 nats: the active ones.
+    /// Units of each layer whose KL exceeds 0.01 nats: the active ones.
     pub fn active_units(&self) -> Vec<usize> {
         let active = |units: &Vec<f64>| units.iter().filter(|&&kl| kl > ACTIVE_NATS).count();
         self.kl_per_unit.iter().map(active).collect()
     }
 }
 
-/// A unit is active if its divergence exceeds this many nats (specification section 12).
+/// A unit is active if its KL exceeds this many nats (specification section 12).
 pub const ACTIVE_NATS: f64 = 0.01;
 
 /// Estimates the bounds; `progress` hears how many images are done and the mean L_K so far. `None` if `stop` said so.

@@ -1,6 +1,6 @@
 //! The area under the receiver operating characteristic.
 
-/// The chance that a foreign image has a higher score than an own one, ties counting one half (the Mann-Whitney statistic over the number
+/// The chance that an out-of-distribution image has a higher score than an own one, ties counting one half (the Mann-Whitney statistic over the number
 /// of pairs). 0.5 separates nothing, 1 everything. `None` if a set is empty or a score is not a number.
 pub fn auroc(own: &[f64], foreign: &[f64]) -> Option<f64> {
     if own.is_empty() || foreign.is_empty() || own.iter().chain(foreign).any(|score| score.is_nan()) {
@@ -9,7 +9,7 @@ pub fn auroc(own: &[f64], foreign: &[f64]) -> Option<f64> {
     let mut all: Vec<(f64, bool)> = own.iter().map(|&score| (score, false)).collect();
     all.extend(foreign.iter().map(|&score| (score, true)));
     all.sort_by(|a, b| a.0.total_cmp(&b.0));
-    // The sum of the foreign scores' ranks; scores that are equal share the mean of theirs.
+    // The sum of the other scores' ranks; scores that are equal share the mean of theirs.
     let (mut rank_sum, mut start) = (0.0, 0);
     for tied in all.chunk_by(|a, b| a.0 == b.0) {
         let mean_rank = start as f64 + (tied.len() + 1) as f64 / 2.0;

@@ -31,7 +31,7 @@ pub struct ImageBounds {
 }
 
 impl ImageBounds {
-    /// The scores −L^{>k}: the higher, the stranger.
+    /// The scores −L^{>k}: the higher, the more anomalous.
     pub fn plain(&self, k: usize) -> Vec<f64> {
         self.by_layer[k].iter().map(|bound| -bound).collect()
     }
