@@ -17,7 +17,8 @@ fn main() {
         return;
     }
     let folder = PathBuf::from(variable("OUT_DIR"));
-    let name = if variable("CARGO_CFG_TARGET_ENV") == "msvc" { "OpenCL.lib" } else { "libOpenCL.a" };
+    let name =
+        if variable("CARGO_CFG_TARGET_ENV") == "msvc" { "OpenCL.lib" } else { "libOpenCL.a" };
     fs::write(folder.join(name), EMPTY_ARCHIVE).expect("the build folder can be written");
     println!("cargo:rustc-link-search=native={}", folder.display());
 }

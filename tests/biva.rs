@@ -9,12 +9,14 @@ mod reference;
 use rung_autograd::gradcheck::{Options, gradcheck_parameters};
 use rung_autograd::rng::Address;
 use rung_autograd::{DType, Device, ParameterList, ParameterStore, Tape, Tensor};
-use rung_models::biva::{BivaConfig, BlockConfig, LatentConfig, LogVariance, Paths, StageConfig, StageObservation};
+use rung_models::biva::{
+    BivaConfig, BlockConfig, LatentConfig, LogVariance, Paths, StageConfig, StageObservation,
+};
 use rung_models::layers::{Builder, Product, WeightNormed};
 use rung_models::objective::{Bound, ObjectiveConfig, bound};
 use rung_models::{
-    Biva, InitialValue, Initialisation, LatentModel, LatentSource, MapShape, Mode, Pass, Statistics, StatisticsList,
-    initialise,
+    Biva, InitialValue, Initialisation, LatentModel, LatentSource, MapShape, Mode, Pass,
+    Statistics, StatisticsList, initialise,
 };
 use rung_tests::{case_count, property};
 
@@ -53,7 +55,10 @@ fn convolutional(paths: Paths, skips: bool) -> BivaConfig {
         image: MapShape { height: 4, width: 4, channels: 2 },
         stages: vec![
             StageConfig { blocks: vec![block(3, 3, 1), block(3, 5, 2)], latent: map(2, 2) },
-            StageConfig { blocks: vec![block(4, 3, 1), block(4, 3, 1)], latent: LatentConfig::Dense { units: 3 } },
+            StageConfig {
+                blocks: vec![block(4, 3, 1), block(4, 3, 1)],
+                latent: LatentConfig::Dense { units: 3 },
+            },
             StageConfig { blocks: vec![block(3, 3, 1), block(3, 3, 2)], latent: map(2, 1) },
         ],
         paths,
@@ -91,7 +96,9 @@ impl Subject {
         let mut store = parameters.build(device, DType::F64, Address::new(seed, 0, 0)).unwrap();
         for (number, id) in store.ids().enumerate() {
             let shape = store.parameter(id).shape;
-            let samples = Tensor::normal(device, DType::F64, Address::new(seed, 1, number as u64), shape).unwrap();
+            let samples =
+                Tensor::normal(device, DType::F64, Address::new(seed, 1, number as u64), shape)
+                    .unwrap();
             store.set(id, &samples.scale(PARAMETER_SIGMA).unwrap().to_f64().unwrap()).unwrap();
         }
         Self { model, store, statistics: statistics.build(device, DType::F64).unwrap(), seed }
@@ -105,10 +112,13 @@ impl Subject {
         let (device, shape) = (store.device(), [count, model.data_size()]);
         let uniform = Tensor::uniform(device, DType::F64, Address::new(seed, 4, 0), shape).unwrap();
         match model.config().observation {
-            StageObservation::Bernoulli => uniform.less(&Tensor::full(device, DType::F64, 0.3, [1]).unwrap()).unwrap(),
+            StageObservation::Bernoulli => {
+                uniform.less(&Tensor::full(device, DType::F64, 0.3, [1]).unwrap()).unwrap()
+            }
             // Values of bytes.
             StageObservation::LogisticMixture => {
-                let bytes: Vec<f64> = uniform.to_f64().unwrap().iter().map(|u| (u * 256.0).floor() / 255.0).collect();
+                let bytes: Vec<f64> =
+                    uniform.to_f64().unwrap().iter().map(|u| (u * 256.0).floor() / 255.0).collect();
                 Tensor::from_f64(device, &bytes, shape).unwrap()
             }
         }
@@ -136,13 +146,24 @@ struct Choice {
 }
 
 fn choices(config: fn(Paths, bool) -> BivaConfig) -> impl Strategy<Value = Choice> {
-    let log_variances = vec![LogVariance::Softplus, LogVariance::Free, LogVariance::SoftplusDeviation];
+    let log_variances =
+        vec![LogVariance::Softplus, LogVariance::Free, LogVariance::SoftplusDeviation];
     let architecture = (select(PATHS.to_vec()), any::<bool>(), select(log_variances));
-    let objective =
-        (1..=2usize, select(vec![1usize, 3]), select(vec![1.0, 0.3]), any::<bool>(), select(vec![0.0, 0.5]));
+    let objective = (
+        1..=2usize,
+        select(vec![1usize, 3]),
+        select(vec![1.0, 0.3]),
+        any::<bool>(),
+        select(vec![0.0, 0.5]),
+    );
     let seed = any::<u64>().prop_map(|seed| seed >> 8).no_shrink();
     (architecture, objective, 1..=3usize, seed).prop_map(
-        move |((paths, skips, log_variance), (m, k, beta, analytic_kl, free_bits_nats), images, seed)| Choice {
+        move |(
+            (paths, skips, log_variance),
+            (m, k, beta, analytic_kl, free_bits_nats),
+            images,
+            seed,
+        )| Choice {
             config: BivaConfig { log_variance, ..config(paths, skips) },
             objective: ObjectiveConfig {
                 beta,
@@ -160,18 +181,23 @@ fn choices(config: fn(Paths, bool) -> BivaConfig) -> impl Strategy<Value = Choic
 #[test]
 fn gradients_of_every_objective_match_differences() {
     for (config, cases) in [(dense as fn(Paths, bool) -> BivaConfig, 4), (convolutional, 2)] {
-        property(case_count(cases), choices(config), |Choice { config, objective, images, seed }| {
-            let description = format!("{config:?}, {objective:?}");
-            let subject = Subject::new(config, seed);
-            let x = subject.images(images);
-            let Subject { model, mut store, statistics, .. } = subject;
-            let loss = |store: &ParameterStore, tape: Option<&Tape>| {
-                let mut pass = Pass::new(store, tape, Mode::Frozen(&statistics), seed, STEP);
-                Ok(bound(&model, &mut pass, &x, &objective)?.loss)
-            };
-            let checked = gradcheck_parameters(&mut store, loss, &Options { seed, ..Options::default() });
-            checked.map(drop).map_err(|failure| format!("{description}: {failure}"))
-        });
+        property(
+            case_count(cases),
+            choices(config),
+            |Choice { config, objective, images, seed }| {
+                let description = format!("{config:?}, {objective:?}");
+                let subject = Subject::new(config, seed);
+                let x = subject.images(images);
+                let Subject { model, mut store, statistics, .. } = subject;
+                let loss = |store: &ParameterStore, tape: Option<&Tape>| {
+                    let mut pass = Pass::new(store, tape, Mode::Frozen(&statistics), seed, STEP);
+                    Ok(bound(&model, &mut pass, &x, &objective)?.loss)
+                };
+                let checked =
+                    gradcheck_parameters(&mut store, loss, &Options { seed, ..Options::default() });
+                checked.map(drop).map_err(|failure| format!("{description}: {failure}"))
+            },
+        );
     }
 }
 
@@ -185,9 +211,13 @@ fn values_are_those_of_a_second_implementation() {
             let x = subject.images(images);
             let groups = subject.model.groups();
             let noise = |group: usize, rows: usize| {
-                subject.pass().posterior_noise(group + 1, [rows, groups[group].units].into()).unwrap()
+                subject
+                    .pass()
+                    .posterior_noise(group + 1, [rows, groups[group].units].into())
+                    .unwrap()
             };
-            let reference = Reference { store: &subject.store, config: subject.model.config(), noise: &noise };
+            let reference =
+                Reference { store: &subject.store, config: subject.model.config(), noise: &noise };
             let expected = reference.terms(&x);
             let sampled = subject.model.infer(&mut subject.pass(), &x, 1).unwrap();
             assert_eq!(sampled.latents.len(), groups.len());
@@ -196,11 +226,15 @@ fn values_are_those_of_a_second_implementation() {
                 let pairs = found.to_f64().unwrap().into_iter().zip(expected.to_f64().unwrap());
                 match pairs.into_iter().find(|(a, b)| (a - b).abs() > 1e-10 * (1.0 + b.abs())) {
                     None => Ok(()),
-                    Some((a, b)) => Err(format!("{:?}: {what} is {a}, not {b}", subject.model.config())),
+                    Some((a, b)) => {
+                        Err(format!("{:?}: {what} is {a}, not {b}", subject.model.config()))
+                    }
                 }
             };
             near("log p(x|z)", &sampled.p_x.log_prob(&x).unwrap(), &expected.log_p_x)?;
-            for ((latent, expected), group) in sampled.latents.iter().zip(&expected.log_ratios).zip(&groups) {
+            for ((latent, expected), group) in
+                sampled.latents.iter().zip(&expected.log_ratios).zip(&groups)
+            {
                 near(&group.name(), &latent.log_ratio().unwrap(), expected)?;
             }
             Ok(())
@@ -220,13 +254,22 @@ fn groups_and_closed_forms_are_those_of_the_paths() {
             .collect::<Vec<_>>()
     };
     let plain = |analytic: [bool; 3]| {
-        vec![("z_1".to_string(), 3, analytic[0]), ("z_2".into(), 2, analytic[1]), ("z_3".into(), 2, analytic[2])]
+        vec![
+            ("z_1".to_string(), 3, analytic[0]),
+            ("z_2".into(), 2, analytic[1]),
+            ("z_3".into(), 2, analytic[2]),
+        ]
     };
     assert_eq!(describe(Paths::BottomUp), plain([false, false, true]));
     assert_eq!(describe(Paths::TopDown), plain([true; 3]));
     let names = ["z_1 bottom-up", "z_1 top-down", "z_2 bottom-up", "z_2 top-down", "z_3"];
-    let expected = names.map(str::to_string).into_iter().zip([3, 3, 2, 2, 2]).zip([false, true, false, true, true]);
-    let expected: Vec<_> = expected.map(|((name, units), analytic)| (name, units, analytic)).collect();
+    let expected = names
+        .map(str::to_string)
+        .into_iter()
+        .zip([3, 3, 2, 2, 2])
+        .zip([false, true, false, true, true]);
+    let expected: Vec<_> =
+        expected.map(|((name, units), analytic)| (name, units, analytic)).collect();
     assert_eq!(describe(Paths::Bidirectional), expected);
 }
 
@@ -246,13 +289,18 @@ fn a_layer_is_initialised_to_a_hundredth() {
         let layer = WeightNormed::new(&mut Builder::new(&mut parameters, &mut list), product, 6, 3);
         let mut store = parameters.build(&device, DType::F64, Address::new(2, 0, 0)).unwrap();
         let rows = sizes.iter().product::<usize>() / 6;
-        let x = Tensor::normal(&device, DType::F64, Address::new(2, 9, 0), [rows, 6]).unwrap().shift(0.7).unwrap();
+        let x = Tensor::normal(&device, DType::F64, Address::new(2, 9, 0), [rows, 6])
+            .unwrap()
+            .shift(0.7)
+            .unwrap();
         let x = match sizes.as_slice() {
             &[a, b, c, d] => x.reshape([a, b, c, d]).unwrap(),
             _ => x,
         };
         let mut found = Initialisation { output_sigma: 0.01, values: Vec::new() };
-        let first = layer.forward(&mut Pass::new(&store, None, Mode::Initialise(&mut found), 2, 0), &x).unwrap();
+        let first = layer
+            .forward(&mut Pass::new(&store, None, Mode::Initialise(&mut found), 2, 0), &x)
+            .unwrap();
         for InitialValue { parameter, value } in &found.values {
             store.set(*parameter, &value.to_f64().unwrap()).unwrap();
         }
@@ -261,7 +309,10 @@ fn a_layer_is_initialised_to_a_hundredth() {
         let mean = out.mean(0).unwrap();
         let deviation = out.sub(&mean).unwrap().square().unwrap().mean(0).unwrap().sqrt().unwrap();
         for (mean, deviation) in mean.to_f64().unwrap().iter().zip(deviation.to_f64().unwrap()) {
-            assert!(mean.abs() < 1e-12 && (deviation - 0.01).abs() < 1e-7, "{product:?}: {mean}, {deviation}");
+            assert!(
+                mean.abs() < 1e-12 && (deviation - 0.01).abs() < 1e-7,
+                "{product:?}: {mean}, {deviation}"
+            );
         }
         let pairs = first.to_f64().unwrap().into_iter().zip(out.to_f64().unwrap());
         assert!(pairs.into_iter().all(|(a, b)| (a - b).abs() < 1e-12), "{product:?}");
@@ -277,7 +328,8 @@ fn a_whole_model_is_initialised_in_the_order_of_execution() {
         let subject = Subject::new(config, 5);
         let x = subject.images(9);
         let Subject { model, mut store, .. } = subject;
-        let layers = store.parameters().iter().filter(|parameter| parameter.name.ends_with(".gain")).count();
+        let layers =
+            store.parameters().iter().filter(|parameter| parameter.name.ends_with(".gain")).count();
         assert_eq!(initialise(&model, &mut store, &x, 0.01, 5).unwrap(), 2 * layers);
         let values = |store: &ParameterStore| -> Vec<f64> {
             store.ids().flat_map(|id| store.tensor(id, None).to_f64().unwrap()).collect()
@@ -297,7 +349,11 @@ fn the_first_loss_is_ln_2_a_pixel() {
     let x = subject.images(20);
     initialise(&subject.model, &mut subject.store, &x, 0.01, 3).unwrap();
     let bound = subject.bound(&x, &ObjectiveConfig::default());
-    assert!((scalar(&bound.log_p_x) + 784.0 * std::f64::consts::LN_2).abs() < 1.0, "{}", scalar(&bound.log_p_x));
+    assert!(
+        (scalar(&bound.log_p_x) + 784.0 * std::f64::consts::LN_2).abs() < 1.0,
+        "{}",
+        scalar(&bound.log_p_x)
+    );
 }
 
 /// Sampled log-ratios of the groups that have a closed form average to it.
@@ -311,11 +367,16 @@ fn sampled_kl_averages_to_the_closed_form() {
             continue;
         }
         // Given what is above, the difference has mean 0 in every row.
-        let difference = latent.log_ratio().unwrap().sub(&latent.kl().unwrap()).unwrap().to_f64().unwrap();
+        let difference =
+            latent.log_ratio().unwrap().sub(&latent.kl().unwrap()).unwrap().to_f64().unwrap();
         let mean = difference.iter().sum::<f64>() / samples as f64;
         let variance = difference.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / samples as f64;
         let error = (variance / samples as f64).sqrt();
-        assert!(mean.abs() < 5.0 * error, "{}: {mean} with a standard error of {error}", group.name());
+        assert!(
+            mean.abs() < 5.0 * error,
+            "{}: {mean} with a standard error of {error}",
+            group.name()
+        );
     }
 }
 
@@ -324,10 +385,15 @@ fn the_bound_rises_with_the_importance_samples() {
     for paths in PATHS {
         let subject = Subject::new(dense(paths, true), 2);
         let x = subject.images(40);
-        let bounds = [(1000, 1), (100, 10), (10, 100)].map(|(monte_carlo_samples, importance_samples)| {
-            let objective = ObjectiveConfig { monte_carlo_samples, importance_samples, ..ObjectiveConfig::default() };
-            -scalar(&subject.bound(&x, &objective).loss)
-        });
+        let bounds =
+            [(1000, 1), (100, 10), (10, 100)].map(|(monte_carlo_samples, importance_samples)| {
+                let objective = ObjectiveConfig {
+                    monte_carlo_samples,
+                    importance_samples,
+                    ..ObjectiveConfig::default()
+                };
+                -scalar(&subject.bound(&x, &objective).loss)
+            });
         assert!(bounds[0] < bounds[1] && bounds[1] < bounds[2], "{paths:?}: {bounds:?}");
     }
 }
@@ -341,8 +407,9 @@ fn recomputed_activations_change_no_bit_of_a_gradient() {
         let x = Subject::images_of(&model, &store, seed, 3);
         let mut gradients = |recomputes: bool| {
             let tape = Tape::new();
-            let mut pass = Pass::new(&store, Some(&tape), Mode::Batch(&mut statistics, 0.1), seed, STEP)
-                .recomputing_activations(recomputes);
+            let mut pass =
+                Pass::new(&store, Some(&tape), Mode::Batch(&mut statistics, 0.1), seed, STEP)
+                    .recomputing_activations(recomputes);
             let bound = bound(&model, &mut pass, &x, &ObjectiveConfig::default()).unwrap();
             let nodes = tape.len();
             store.clear_gradients();
@@ -351,7 +418,8 @@ fn recomputed_activations_change_no_bit_of_a_gradient() {
                 store.ids().map(|id| store.gradient(id).unwrap().to_f64().unwrap()).collect();
             (nodes, scalar(&bound.loss), gradients)
         };
-        let ((recorded, loss, expected), (recomputed, again, found)) = (gradients(false), gradients(true));
+        let ((recorded, loss, expected), (recomputed, again, found)) =
+            (gradients(false), gradients(true));
         assert_eq!((again, found), (loss, expected));
         assert!(recomputed < recorded / 2, "{recomputed} operations, {recorded} without");
     }
@@ -369,7 +437,9 @@ fn free_bits_are_exact_and_have_no_gradient() {
         subject.store.clear_gradients();
         tape.backward_into(&[&bound.loss], &mut subject.store).unwrap();
         let ids = subject.store.ids();
-        let gradients = ids.flat_map(|id| subject.store.gradient(id).unwrap().to_f64().unwrap()).collect::<Vec<_>>();
+        let gradients = ids
+            .flat_map(|id| subject.store.gradient(id).unwrap().to_f64().unwrap())
+            .collect::<Vec<_>>();
         (scalar(&bound.loss), scalar(&bound.log_p_x), gradients)
     };
     let free = ObjectiveConfig { free_bits_nats: 1000.0, ..ObjectiveConfig::default() };
@@ -393,17 +463,32 @@ fn lower_layers_can_be_left_to_the_prior() {
         let posterior = subject.model.infer_bottom_up(&mut subject.pass(), &x).unwrap();
         let above = |k| posterior.sample_above(&mut subject.pass(), 2, k);
         let whole = subject.model.infer(&mut subject.pass(), &x, 2).unwrap();
-        let weights = |sampled: &rung_models::Sampled| sampled.log_weights(&x).unwrap().to_f64().unwrap();
+        let weights =
+            |sampled: &rung_models::Sampled| sampled.log_weights(&x).unwrap().to_f64().unwrap();
         assert_eq!(weights(&above(0).unwrap()), weights(&whole), "{paths:?}");
         let groups = subject.model.groups();
         for k in 1..3 {
             let sampled = above(k).unwrap();
-            assert_eq!(sampled.latents.len(), groups.iter().filter(|group| group.layer > k).count(), "{paths:?}");
+            assert_eq!(
+                sampled.latents.len(),
+                groups.iter().filter(|group| group.layer > k).count(),
+                "{paths:?}"
+            );
             let all: Vec<f64> = whole.latents.last().unwrap().z.to_f64().unwrap();
-            assert_eq!(sampled.latents.last().unwrap().z.to_f64().unwrap(), all, "{paths:?}: the top is inferred");
-            assert_ne!(sampled.p_x.mean().unwrap().to_f64().unwrap(), whole.p_x.mean().unwrap().to_f64().unwrap());
+            assert_eq!(
+                sampled.latents.last().unwrap().z.to_f64().unwrap(),
+                all,
+                "{paths:?}: the top is inferred"
+            );
+            assert_ne!(
+                sampled.p_x.mean().unwrap().to_f64().unwrap(),
+                whole.p_x.mean().unwrap().to_f64().unwrap()
+            );
         }
-        assert!(above(3).unwrap_err().to_string().contains("at least the top must be inferred"), "{paths:?}");
+        assert!(
+            above(3).unwrap_err().to_string().contains("at least the top must be inferred"),
+            "{paths:?}"
+        );
     }
 }
 
@@ -411,13 +496,19 @@ fn lower_layers_can_be_left_to_the_prior() {
 fn samples_can_share_their_upper_layers() {
     for config in [dense(Paths::Bidirectional, true), convolutional(Paths::Bidirectional, true)] {
         let subject = Subject::new(config, 9);
-        let generate = |source| subject.model.generate(&mut subject.pass(), &source).unwrap().mean().unwrap();
-        let rows = |x: &Tensor| x.to_f64().unwrap().chunks(x.shape().last()).map(<[f64]>::to_vec).collect::<Vec<_>>();
-        let [none, some, all] = [0, 2, 3].map(|layer| rows(&generate(LatentSource::SharedAbove { layer, count: 3 })));
+        let generate =
+            |source| subject.model.generate(&mut subject.pass(), &source).unwrap().mean().unwrap();
+        let rows = |x: &Tensor| {
+            x.to_f64().unwrap().chunks(x.shape().last()).map(<[f64]>::to_vec).collect::<Vec<_>>()
+        };
+        let [none, some, all] =
+            [0, 2, 3].map(|layer| rows(&generate(LatentSource::SharedAbove { layer, count: 3 })));
         assert!(none[0] == none[1] && none[1] == none[2]);
         assert!(some[0] != some[1] && all[0] != all[1] && some[1] != all[1]);
         assert_eq!(all, rows(&generate(LatentSource::StandardNormal { layer: 3, count: 3 })));
-        let refused = subject.model.generate(&mut subject.pass(), &LatentSource::StandardNormal { layer: 2, count: 1 });
+        let refused = subject
+            .model
+            .generate(&mut subject.pass(), &LatentSource::StandardNormal { layer: 2, count: 1 });
         assert!(refused.unwrap_err().to_string().contains("sampling starts at the top, 3"));
     }
 }
@@ -435,7 +526,8 @@ fn a_mixture_of_logistics_models_colour_images() {
     let x = subject.images(3);
     let sampled = subject.model.infer(&mut subject.pass(), &x, 2).unwrap();
     assert_eq!(sampled.p_x.log_prob(&x).unwrap().shape().sizes(), [6]);
-    for picture in [sampled.p_x.mean().unwrap(), sampled.p_x.sample(Address::new(1, 2, 3)).unwrap()] {
+    for picture in [sampled.p_x.mean().unwrap(), sampled.p_x.sample(Address::new(1, 2, 3)).unwrap()]
+    {
         assert_eq!(picture.shape().sizes(), [6, 48]);
         assert!(picture.to_f64().unwrap().iter().all(|value| (0.0..=1.0).contains(value)));
     }
@@ -450,7 +542,9 @@ fn a_mixture_of_logistics_models_colour_images() {
 #[test]
 fn sizes_that_make_no_model_are_refused() {
     let refused = |config: BivaConfig| {
-        Biva::new(config, &mut ParameterList::new(), &mut StatisticsList::default()).unwrap_err().to_string()
+        Biva::new(config, &mut ParameterList::new(), &mut StatisticsList::default())
+            .unwrap_err()
+            .to_string()
     };
     let base = || convolutional(Paths::Bidirectional, true);
     let with_stage = |change: fn(&mut StageConfig)| {
@@ -458,12 +552,32 @@ fn sizes_that_make_no_model_are_refused() {
         change(&mut config.stages[1]);
         refused(config)
     };
-    assert!(refused(BivaConfig { stages: Vec::new(), ..base() }).contains("stages = []: there must be at least one"));
-    assert!(with_stage(|stage| stage.blocks.truncate(1)).contains("stage 2 has 1 blocks, stage 1 2"));
-    assert!(with_stage(|stage| stage.blocks[0].stride = 3).contains("a map of 2x2 can't shrink by a stride of 3"));
-    assert!(with_stage(|stage| stage.blocks[0].kernel = 0).contains("stages[2].kernels = [0, 3]: needs one side"));
-    assert!(with_stage(|stage| stage.latent = LatentConfig::Dense { units: 0 }).contains("latent_units = 0"));
-    assert!(refused(BivaConfig { inference_dropout: 1.0, ..base() }).contains("inference_dropout = 1: must be"));
+    assert!(
+        refused(BivaConfig { stages: Vec::new(), ..base() })
+            .contains("stages = []: there must be at least one")
+    );
+    assert!(
+        with_stage(|stage| stage.blocks.truncate(1)).contains("stage 2 has 1 blocks, stage 1 2")
+    );
+    assert!(
+        with_stage(|stage| stage.blocks[0].stride = 3)
+            .contains("a map of 2x2 can't shrink by a stride of 3")
+    );
+    assert!(
+        with_stage(|stage| stage.blocks[0].kernel = 0)
+            .contains("stages[2].kernels = [0, 3]: needs one side")
+    );
+    assert!(
+        with_stage(|stage| stage.latent = LatentConfig::Dense { units: 0 })
+            .contains("latent_units = 0")
+    );
+    assert!(
+        refused(BivaConfig { inference_dropout: 1.0, ..base() })
+            .contains("inference_dropout = 1: must be")
+    );
     let mixture = StageObservation::LogisticMixture;
-    assert!(refused(BivaConfig { observation: mixture, ..base() }).contains("for 1 or 3 channels, not 2"));
+    assert!(
+        refused(BivaConfig { observation: mixture, ..base() })
+            .contains("for 1 or 3 channels, not 2")
+    );
 }

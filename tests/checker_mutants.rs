@@ -5,7 +5,8 @@
 use rung_autograd::gradcheck::{Cause, Options, gradcheck, gradcheck_parameters};
 use rung_autograd::rng::Address;
 use rung_autograd::{
-    DType, Device, Initialiser, ParameterId, ParameterList, ParameterStore, Result, Shape, Tape, Tensor,
+    DType, Device, Initialiser, ParameterId, ParameterList, ParameterStore, Result, Shape, Tape,
+    Tensor,
 };
 use rung_tests::run_seed;
 
@@ -45,7 +46,12 @@ const MUTANTS: [Mutant; 18] = [
         right: |x| x[0].mul(&x[1]),
         wrong: |x| x[0].mul(&x[1].detach())?.add(&x[0].detach().mul(&x[1])?.scale(0.9995)?),
     },
-    Mutant { what: "flipped sign", shapes: &[&[3, 4]], right: |x| x[0].sin(), wrong: |x| x[0].sin()?.neg() },
+    Mutant {
+        what: "flipped sign",
+        shapes: &[&[3, 4]],
+        right: |x| x[0].sin(),
+        wrong: |x| x[0].sin()?.neg(),
+    },
     Mutant {
         what: "flipped sign of a subtrahend",
         shapes: &[&[6], &[6]],
@@ -85,7 +91,12 @@ const MUTANTS: [Mutant; 18] = [
         right: centred,
         wrong: |x| x[0].sub(&x[0].mean(0)?.detach()),
     },
-    Mutant { what: "mean that forgets to divide", shapes: &[&[4, 3]], right: |x| x[0].mean(0), wrong: |x| x[0].sum(0) },
+    Mutant {
+        what: "mean that forgets to divide",
+        shapes: &[&[4, 3]],
+        right: |x| x[0].mean(0),
+        wrong: |x| x[0].sum(0),
+    },
     Mutant {
         what: "un-broadcasting forgotten: first row only",
         shapes: &[&[4, 3], &[3]],
@@ -133,7 +144,12 @@ const MUTANTS: [Mutant; 18] = [
             x[0].sin()?.mul(&Tensor::from_f64(x[0].device(), &factors, [40, 25])?)
         },
     },
-    Mutant { what: "no gradient at all", shapes: &[&[2, 2]], right: |x| x[0].exp(), wrong: |x| x[0].scale(0.0) },
+    Mutant {
+        what: "no gradient at all",
+        shapes: &[&[2, 2]],
+        right: |x| x[0].exp(),
+        wrong: |x| x[0].scale(0.0),
+    },
 ];
 
 fn centred(x: &[Tensor]) -> Result<Tensor> {
@@ -143,7 +159,10 @@ fn centred(x: &[Tensor]) -> Result<Tensor> {
 fn inputs(device: &Device, shapes: &[&[usize]], seed: u64) -> Vec<Tensor> {
     let draw = |(i, sizes): (usize, &&[usize])| {
         let shape = Shape::from_slice(sizes).unwrap();
-        Tensor::uniform(device, DType::F64, Address::new(seed, i as u32, 7), shape).unwrap().affine(3.0, -1.5).unwrap()
+        Tensor::uniform(device, DType::F64, Address::new(seed, i as u32, 7), shape)
+            .unwrap()
+            .affine(3.0, -1.5)
+            .unwrap()
     };
     shapes.iter().enumerate().map(draw).collect()
 }
@@ -153,10 +172,15 @@ fn every_mutant_is_caught_and_its_original_passes() {
     let (device, first) = (Device::cpu(), run_seed());
     for Mutant { what, shapes, right, wrong } in MUTANTS {
         for seed in (0..SEEDS).map(|i| first.wrapping_add(i)) {
-            let (inputs, options) = (inputs(&device, shapes, seed), Options { seed, ..Options::default() });
+            let (inputs, options) =
+                (inputs(&device, shapes, seed), Options { seed, ..Options::default() });
             gradcheck(&inputs, |x| Ok(vec![right(x)?]), &options)
                 .unwrap_or_else(|failure| panic!("false alarm for {what}: {failure}"));
-            let outcome = gradcheck(&inputs, |x| Ok(vec![with_gradient_of(&right(x)?, &wrong(x)?)?]), &options);
+            let outcome = gradcheck(
+                &inputs,
+                |x| Ok(vec![with_gradient_of(&right(x)?, &wrong(x)?)?]),
+                &options,
+            );
             match outcome.map_err(|failure| failure.cause) {
                 Err(Cause::Mismatch(_)) => {}
                 Err(other) => panic!("{what} (seed {seed}): {other}"),
@@ -173,9 +197,14 @@ fn a_mutant_of_one_output_among_many_is_caught() {
         let inputs = inputs(&device, &[&[20, 5]], seed);
         let mutant = |x: &[Tensor]| {
             let small = x[0].tanh()?.scale(1e-3)?;
-            Ok(vec![x[0].exp()?.scale(1e3)?, with_gradient_of(&small, &small.scale(1.0005)?)?, x[0].square()?])
+            Ok(vec![
+                x[0].exp()?.scale(1e3)?,
+                with_gradient_of(&small, &small.scale(1.0005)?)?,
+                x[0].square()?,
+            ])
         };
-        let failure = gradcheck(&inputs, mutant, &Options { seed, ..Options::default() }).unwrap_err();
+        let failure =
+            gradcheck(&inputs, mutant, &Options { seed, ..Options::default() }).unwrap_err();
         assert!(failure.to_string().contains("output 1"), "{failure}");
     }
 }
@@ -188,7 +217,9 @@ fn the_report_of_a_mutant_can_be_acted_on() {
         let right = x[0].add(&x[1])?;
         with_gradient_of(&right, &x[0].add(&x[1].scale(0.5)?)?).map(|out| vec![out])
     };
-    let said = gradcheck(&inputs, mutant, &Options { seed, ..Options::default() }).unwrap_err().to_string();
+    let said = gradcheck(&inputs, mutant, &Options { seed, ..Options::default() })
+        .unwrap_err()
+        .to_string();
     for part in [
         "gradcheck of function of [2, 3], [3] (seed 3)",
         "input 1 [3]",
@@ -223,7 +254,9 @@ fn a_model_with_a_wrong_gradient_is_caught_and_the_parameter_named() {
         };
         let options = Options { seed, ..Options::default() };
         gradcheck_parameters(&mut store, |store, tape| loss(store, tape, 1.0), &options).unwrap();
-        let failure = gradcheck_parameters(&mut store, |store, tape| loss(store, tape, 1.0005), &options).unwrap_err();
+        let failure =
+            gradcheck_parameters(&mut store, |store, tape| loss(store, tape, 1.0005), &options)
+                .unwrap_err();
         assert!(failure.to_string().contains("hidden.bias [6]"), "{failure}");
     }
 }

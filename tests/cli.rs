@@ -36,18 +36,35 @@ fn words(line: &str) -> Said {
 #[test]
 fn every_help_begins_with_the_two_commands_most_people_want() {
     let listed = words("--help").exits(0).out;
-    let commands = listed.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    let commands: Vec<&str> =
-        commands.filter(|line| !line.starts_with("   ")).map(|line| line.split_whitespace().next().unwrap()).collect();
+    let commands = listed
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty());
+    let commands: Vec<&str> = commands
+        .filter(|line| !line.starts_with("   "))
+        .map(|line| line.split_whitespace().next().unwrap())
+        .collect();
     for name in SUBCOMMANDS {
         assert!(commands.contains(&name), "{name} is missing from {commands:?}");
     }
-    let nested = ["", "bench step", "bench kernels", "bench evaluate", "data list", "data fetch", "data verify"];
+    let nested = [
+        "",
+        "bench step",
+        "bench kernels",
+        "bench evaluate",
+        "data list",
+        "data fetch",
+        "data verify",
+    ];
     for subcommand in commands.into_iter().filter(|name| *name != "help").chain(nested) {
         let said = words(&format!("{subcommand} --help")).exits(0);
         let lines: Vec<&str> = said.out.lines().take(3).collect();
         assert_eq!(lines[0], "Most people want:", "{subcommand}");
-        assert!(lines[1].starts_with("  rung") && lines[2].starts_with("  rung"), "{subcommand}: {lines:?}");
+        assert!(
+            lines[1].starts_with("  rung") && lines[2].starts_with("  rung"),
+            "{subcommand}: {lines:?}"
+        );
         assert_eq!(said.err, "", "{subcommand}");
     }
 }
@@ -99,17 +116,27 @@ fn what_fails_exits_with_1_and_one_error() {
         (format!("train --config {}", torn.display()), "torn.toml"),
         ("train --config /nowhere.toml".to_owned(), "no such file"),
         (format!("train --dataset mnits --out {}", out("a")), "did you mean 'mnist'?"),
-        (format!("train --dataset mnist --data-dir /nowhere --out {}", out("b")), "rung data fetch mnist"),
+        (
+            format!("train --dataset mnist --data-dir /nowhere --out {}", out("b")),
+            "rung data fetch mnist",
+        ),
         (format!("train --device nowhere --out {}", out("c")), "there is no device nowhere"),
         (format!("train --out {}", folder.path().display()), "isn't empty"),
         (
-            format!("train --batch-size 64 --set data.train_images=32 --set data.test_images=8 --out {}", out("d")),
+            format!(
+                "train --batch-size 64 --set data.train_images=32 --set data.test_images=8 --out {}",
+                out("d")
+            ),
             "needs more than the 32",
         ),
     ];
     for (line, expected) in cases {
         let said = words(&line).exits(1);
-        assert!(said.error().contains(expected) || said.err.contains(expected), "{line}: {}", said.err);
+        assert!(
+            said.error().contains(expected) || said.err.contains(expected),
+            "{line}: {}",
+            said.err
+        );
         assert_eq!(said.out, "", "{line}");
     }
 }
@@ -118,8 +145,14 @@ fn what_fails_exits_with_1_and_one_error() {
 fn results_go_to_standard_output_and_the_rest_to_standard_error() {
     let run = Run::new();
     let said = rung(&run.train(2, &[])).exits(0);
-    assert!(said.out.starts_with("test bound L_1: -") && said.out.contains("nats per image, 40 images"), "{said:?}");
-    assert!(said.out.contains("\nKL in nats: z_1 ") && said.out.contains("\nactive units: z_1 "), "{said:?}");
+    assert!(
+        said.out.starts_with("test bound L_1: -") && said.out.contains("nats per image, 40 images"),
+        "{said:?}"
+    );
+    assert!(
+        said.out.contains("\nKL in nats: z_1 ") && said.out.contains("\nactive units: z_1 "),
+        "{said:?}"
+    );
     assert!(said.out.ends_with(&format!("run: {}\n", run.path.display())), "{said:?}");
     for expected in [
         "model: probabilistic ladder, latent units z_1 6, z_2 3, ",
@@ -130,7 +163,9 @@ fn results_go_to_standard_output_and_the_rest_to_standard_error() {
     ] {
         assert!(said.err.contains(expected), "{said:?}");
     }
-    for file in ["config.toml", "metrics.jsonl", "pictures/samples.png", "pictures/reconstructions.png"] {
+    for file in
+        ["config.toml", "metrics.jsonl", "pictures/samples.png", "pictures/reconstructions.png"]
+    {
         assert!(fs::metadata(run.file(file)).unwrap().len() > 0, "{file}");
     }
     let quiet = Run::new();
@@ -138,14 +173,18 @@ fn results_go_to_standard_output_and_the_rest_to_standard_error() {
     assert_eq!(said.err, "");
     assert!(quiet.bytes() == run.bytes(), "the same command gives another model");
     let again = rung(&run.train(2, &[])).exits(1);
-    assert!(again.error().contains("holds a run already") && again.err.contains("--resume"), "{again:?}");
+    assert!(
+        again.error().contains("holds a run already") && again.err.contains("--resume"),
+        "{again:?}"
+    );
 }
 
 #[test]
 fn json_messages_are_json_lines() {
     let run = Run::new();
     let said = rung(&run.train(1, &["--log-format", "json"])).exits(0);
-    let lines: Vec<Value> = said.err.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<Value> =
+        said.err.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(lines.iter().any(|line| line["level"] == "info"), "{said:?}");
 }
 
@@ -154,9 +193,12 @@ fn a_trained_model_is_evaluated_sampled_reconstructed_encoded_and_described() {
     let run = Run::new();
     let trained = rung(&run.train(2, &[])).exits(0);
     let path = run.path.display().to_string();
-    let json = |line: String| -> Value { serde_json::from_str(&words(&line).exits(0).out).unwrap() };
+    let json =
+        |line: String| -> Value { serde_json::from_str(&words(&line).exits(0).out).unwrap() };
 
-    let evaluate = |samples| json(format!("evaluate {path} --importance-samples {samples} --json --threads 1"));
+    let evaluate = |samples| {
+        json(format!("evaluate {path} --importance-samples {samples} --json --threads 1"))
+    };
     let (one, hundred) = (evaluate(1), evaluate(100));
     let bound = one["bound_1_nats"].as_f64().unwrap();
     assert!(trained.out.contains(&format!("L_1: {bound:.2} ±")), "{one} against {trained:?}");
@@ -169,14 +211,20 @@ fn a_trained_model_is_evaluated_sampled_reconstructed_encoded_and_described() {
 
     for (line, files) in [
         (format!("sample {path} --count 9"), vec!["pictures/samples.png"]),
-        (format!("sample {path} --count 9 --layer all"), vec!["pictures/samples-1.png", "pictures/samples-2.png"]),
+        (
+            format!("sample {path} --count 9 --layer all"),
+            vec!["pictures/samples-1.png", "pictures/samples-2.png"],
+        ),
         (format!("reconstruct {path} --count 5"), vec!["pictures/reconstructions.png"]),
         (format!("encode {path} --count 10"), vec!["latents-test.npz"]),
     ] {
         files.iter().for_each(|file| drop(fs::remove_file(run.file(file))));
         let said = words(&line).exits(0);
         for file in files {
-            assert!(fs::metadata(run.file(file)).unwrap().len() > 100 && said.out.contains(file), "{line}: {said:?}");
+            assert!(
+                fs::metadata(run.file(file)).unwrap().len() > 100 && said.out.contains(file),
+                "{line}: {said:?}"
+            );
         }
     }
     let said = words(&format!("sample {path} --layer 3")).exits(2);
@@ -193,24 +241,34 @@ fn presets_devices_and_data_sets_are_described() {
         ("mnist-vae-bn-wu-1", 1_430_544),
     ] {
         let described: Value =
-            serde_json::from_str(&words(&format!("info --preset {preset} --json")).exits(0).out).unwrap();
+            serde_json::from_str(&words(&format!("info --preset {preset} --json")).exits(0).out)
+                .unwrap();
         assert_eq!(described["parameters"], parameters, "{preset}");
     }
     let presets = words("info --presets").exits(0).out;
     assert!(
-        presets.lines().any(|line| line.starts_with("omniglot-lvae-5 ")) && presets.contains("norb-vae-bn-3 "),
+        presets.lines().any(|line| line.starts_with("omniglot-lvae-5 "))
+            && presets.contains("norb-vae-bn-3 "),
         "{presets}"
     );
-    assert!(words("info --preset mnist-lader-5").exits(2).error().contains("did you mean mnist-ladder-5?"));
+    assert!(
+        words("info --preset mnist-lader-5")
+            .exits(2)
+            .error()
+            .contains("did you mean mnist-ladder-5?")
+    );
     assert!(words("devices").exits(0).out.contains("cpu"));
     assert!(words("data list").exits(0).out.contains("fashion-mnist"));
 }
 
 #[test]
 fn a_benchmark_gives_its_numbers_with_units() {
-    let said = words("bench step --preset mnist-vae-bn-wu-1 --batch-size 8 --steps 3 --threads 1 --json").exits(0);
+    let said =
+        words("bench step --preset mnist-vae-bn-wu-1 --batch-size 8 --steps 3 --threads 1 --json")
+            .exits(0);
     let numbers: Value = serde_json::from_str(&said.out).unwrap();
-    let [min, median, max] = ["step_ms_min", "step_ms_median", "step_ms_max"].map(|key| numbers[key].as_f64().unwrap());
+    let [min, median, max] =
+        ["step_ms_min", "step_ms_median", "step_ms_max"].map(|key| numbers[key].as_f64().unwrap());
     assert!(0.0 < min && min <= median && median <= max, "{numbers}");
     assert_eq!(numbers["parameters"], 1_430_544);
 }
@@ -228,8 +286,14 @@ impl Parts {
         let mut entries: Map<String, Value> = serde_json::from_slice(&bytes[8..header]).unwrap();
         let metadata = entries.remove("__metadata__").unwrap().as_object().unwrap().clone();
         let tensor = |(name, entry): (String, Value)| {
-            let [start, end] = [0, 1].map(|k| header + entry["data_offsets"][k].as_u64().unwrap() as usize);
-            let shape = entry["shape"].as_array().unwrap().iter().map(|size| size.as_u64().unwrap()).collect();
+            let [start, end] =
+                [0, 1].map(|k| header + entry["data_offsets"][k].as_u64().unwrap() as usize);
+            let shape = entry["shape"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|size| size.as_u64().unwrap())
+                .collect();
             (name, (entry["dtype"].as_str().unwrap().to_owned(), shape, bytes[start..end].to_vec()))
         };
         Self { metadata, tensors: entries.into_iter().map(tensor).collect() }
@@ -240,17 +304,22 @@ impl Parts {
         self.metadata.remove("content_crc32");
         let mut crc = crc32fast::Hasher::new();
         let sorted: BTreeMap<_, _> = self.metadata.iter().collect();
-        sorted.iter().for_each(|(key, value)| crc.update(format!("{key}\0{}\0", value.as_str().unwrap()).as_bytes()));
+        sorted.iter().for_each(|(key, value)| {
+            crc.update(format!("{key}\0{}\0", value.as_str().unwrap()).as_bytes())
+        });
         for (name, (dtype, shape, bytes)) in &self.tensors {
             let shape: Vec<String> = shape.iter().map(u64::to_string).collect();
             crc.update(format!("{name}\0{dtype}\0{}\0", shape.join(",")).as_bytes());
             crc.update(bytes);
         }
         self.metadata.insert("content_crc32".into(), json!(format!("{:08x}", crc.finalize())));
-        let mut header = Map::from_iter([("__metadata__".to_owned(), Value::Object(self.metadata))]);
+        let mut header =
+            Map::from_iter([("__metadata__".to_owned(), Value::Object(self.metadata))]);
         let mut numbers = Vec::new();
         for wide in ["F64", "F32"] {
-            for (name, (dtype, shape, bytes)) in self.tensors.iter().filter(|(_, (dtype, ..))| dtype == wide) {
+            for (name, (dtype, shape, bytes)) in
+                self.tensors.iter().filter(|(_, (dtype, ..))| dtype == wide)
+            {
                 let start = numbers.len();
                 numbers.extend_from_slice(bytes);
                 header.insert(
@@ -276,7 +345,9 @@ fn unfinished() -> (Run, Vec<u8>) {
 
 /// Puts a checkpoint in place of the last one and goes on from it.
 fn resume_from(run: &Run, config: &[u8], checkpoint: &[u8]) -> Said {
-    for file in ["checkpoints/previous.safetensors", "checkpoints/last.safetensors.tmp", "metrics.jsonl"] {
+    for file in
+        ["checkpoints/previous.safetensors", "checkpoints/last.safetensors.tmp", "metrics.jsonl"]
+    {
         let _ = fs::remove_file(run.file(file));
     }
     fs::write(run.file("config.toml"), config).unwrap();
@@ -310,7 +381,8 @@ fn a_checkpoint_with_any_damage_is_refused_with_its_reason() {
             return Ok(());
         }
         let said = resume_from(&run, &config, &damaged);
-        let refused = said.code == Some(1) && said.error().contains("can't be used as a checkpoint");
+        let refused =
+            said.code == Some(1) && said.error().contains("can't be used as a checkpoint");
         refused.then_some(()).ok_or_else(|| format!("{said:?}"))
     });
 }
@@ -319,10 +391,23 @@ fn a_checkpoint_with_any_damage_is_refused_with_its_reason() {
 fn a_whole_checkpoint_that_lies_is_refused_or_used_but_never_a_crash() {
     let (run, bytes) = unfinished();
     let config = fs::read(run.file("config.toml")).unwrap();
-    let names: Vec<String> =
-        Parts::read(&bytes).tensors.into_keys().filter(|name| !name.starts_with("exact_statistics")).collect();
-    let numbers =
-        select(vec!["", "-1", "0", "10", "11", "18446744073709551615", "9223372036854775807", "1e3", "NaN", "ten"]);
+    let names: Vec<String> = Parts::read(&bytes)
+        .tensors
+        .into_keys()
+        .filter(|name| !name.starts_with("exact_statistics"))
+        .collect();
+    let numbers = select(vec![
+        "",
+        "-1",
+        "0",
+        "10",
+        "11",
+        "18446744073709551615",
+        "9223372036854775807",
+        "1e3",
+        "NaN",
+        "ten",
+    ]);
     let lie = (
         0..6usize,
         select(names),
@@ -396,11 +481,28 @@ fn a_configuration_with_any_damage_gives_an_error() {
     let resume = ["train", "--resume", run.path.to_str().unwrap(), "--device", "nowhere"];
     let said = rung(&resume).exits(1);
     assert!(said.error().contains("there is no device nowhere"), "{said:?}");
-    let replacement =
-        select(vec!["", "[", "]", "\"", "=", "-", "9", "0", ".", "\n", "nan", "é", "99999999999999999999", "[[", "e"]);
+    let replacement = select(vec![
+        "",
+        "[",
+        "]",
+        "\"",
+        "=",
+        "-",
+        "9",
+        "0",
+        ".",
+        "\n",
+        "nan",
+        "é",
+        "99999999999999999999",
+        "[[",
+        "e",
+    ]);
     property(case_count(100), vec((any::<Index>(), replacement), 1..4), |changes| {
         let mut characters: Vec<String> = config.chars().map(String::from).collect();
-        changes.iter().for_each(|(place, text)| *place.get_mut(&mut characters) = (*text).to_owned());
+        changes
+            .iter()
+            .for_each(|(place, text)| *place.get_mut(&mut characters) = (*text).to_owned());
         fs::write(run.file("config.toml"), characters.concat()).unwrap();
         let said = rung(&resume);
         let refused = matches!(said.code, Some(1 | 2)) && !said.error().is_empty();

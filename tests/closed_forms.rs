@@ -15,7 +15,10 @@ fn digits(dtype: DType) -> f64 {
 }
 
 fn assert_near(what: &str, found: f64, expected: f64, tolerance: f64) {
-    assert!((found - expected).abs() <= tolerance * (1.0 + expected.abs()), "{what}: {found} against {expected}");
+    assert!(
+        (found - expected).abs() <= tolerance * (1.0 + expected.abs()),
+        "{what}: {found} against {expected}"
+    );
 }
 
 fn everywhere(check: impl Fn(&Device, DType)) {
@@ -58,11 +61,26 @@ fn gaussian_densities_and_kl_have_the_values_of_the_specification() {
             -0.822_365,
             digits(dtype),
         );
-        assert_near("log N(0.3; 0, 1)", number(&StandardNormal.log_prob(&x).unwrap()), -0.963_939, digits(dtype));
+        assert_near(
+            "log N(0.3; 0, 1)",
+            number(&StandardNormal.log_prob(&x).unwrap()),
+            -0.963_939,
+            digits(dtype),
+        );
         let (q, p) = (unit(device, dtype, 0.3, 0.5), unit(device, dtype, -0.8, 1.9));
-        assert_near("KL(N(0.3,0.5)||N(-0.8,1.9))", number(&q.kl(&p).unwrap()), 0.617_501, digits(dtype));
+        assert_near(
+            "KL(N(0.3,0.5)||N(-0.8,1.9))",
+            number(&q.kl(&p).unwrap()),
+            0.617_501,
+            digits(dtype),
+        );
         let to_standard = 0.5 * (0.3f64.powi(2) + 0.5 - 0.5f64.ln() - 1.0);
-        assert_near("KL(N(0.3,0.5)||N(0,1))", number(&q.kl_to_standard_normal().unwrap()), to_standard, digits(dtype));
+        assert_near(
+            "KL(N(0.3,0.5)||N(0,1))",
+            number(&q.kl_to_standard_normal().unwrap()),
+            to_standard,
+            digits(dtype),
+        );
     });
 }
 
@@ -79,9 +97,19 @@ fn the_merge_has_the_values_of_the_specification() {
         for merged in [merge(&message, &prior).unwrap(), merge(&prior, &message).unwrap()] {
             assert_near("mean", number(&merged.mean), 0.071_428_6, digits(dtype));
             assert_near("variance", number(&merged.variance), 0.571_428_6, digits(dtype));
-            assert_near("KL to the prior", number(&merged.kl(&prior).unwrap()), 0.556_228, digits(dtype));
+            assert_near(
+                "KL to the prior",
+                number(&merged.kl(&prior).unwrap()),
+                0.556_228,
+                digits(dtype),
+            );
         }
-        assert_near("the other formula", kl_of_a_merge(0.5, 0.8, -1.0, 2.0), 0.556_228, digits(DType::F64));
+        assert_near(
+            "the other formula",
+            kl_of_a_merge(0.5, 0.8, -1.0, 2.0),
+            0.556_228,
+            digits(DType::F64),
+        );
     });
 }
 
@@ -89,14 +117,16 @@ fn the_merge_has_the_values_of_the_specification() {
 fn the_kl_of_any_merge_has_its_closed_form() {
     let device = Device::cpu();
     let draw = |stream, low: f64, high: f64| {
-        let uniform = Tensor::uniform(&device, DType::F64, Address::new(6, stream, 0), [500, 1]).unwrap();
+        let uniform =
+            Tensor::uniform(&device, DType::F64, Address::new(6, stream, 0), [500, 1]).unwrap();
         uniform.affine(high - low, low).unwrap()
     };
-    let message = Gaussian { mean: draw(0, -3.0, 3.0), variance: draw(1, -5.0, 3.0).exp().unwrap() };
+    let message =
+        Gaussian { mean: draw(0, -3.0, 3.0), variance: draw(1, -5.0, 3.0).exp().unwrap() };
     let prior = Gaussian { mean: draw(2, -3.0, 3.0), variance: draw(3, -5.0, 3.0).exp().unwrap() };
     let found = merge(&message, &prior).unwrap().kl(&prior).unwrap().to_f64().unwrap();
-    let [m_d, v_d, m_p, v_p] =
-        [&message.mean, &message.variance, &prior.mean, &prior.variance].map(|x| x.to_f64().unwrap());
+    let [m_d, v_d, m_p, v_p] = [&message.mean, &message.variance, &prior.mean, &prior.variance]
+        .map(|x| x.to_f64().unwrap());
     for (row, &found) in found.iter().enumerate() {
         let expected = kl_of_a_merge(m_d[row], v_d[row], m_p[row], v_p[row]);
         assert_near(&format!("row {row}"), found, expected, 1e-12);
@@ -133,7 +163,13 @@ fn the_importance_bound_and_its_gradient_have_the_values_of_the_specification() 
         assert_near("log-mean-exp", number(&bound), -89.388_158, digits(dtype));
         let average = importance_bound(&log_weights, 1).unwrap().mean_all().unwrap();
         assert_near("mean", number(&average), -90.5, digits(dtype));
-        let shares = tape.backward(&bound.sum_all().unwrap()).unwrap().of(&log_weights).unwrap().to_f64().unwrap();
+        let shares = tape
+            .backward(&bound.sum_all().unwrap())
+            .unwrap()
+            .of(&log_weights)
+            .unwrap()
+            .to_f64()
+            .unwrap();
         for (found, expected) in shares.iter().zip([0.180_784, 0.810_216, 0.009_001]) {
             assert_near("share", *found, expected, 2.0 * digits(dtype));
         }
@@ -144,9 +180,15 @@ fn the_importance_bound_and_its_gradient_have_the_values_of_the_specification() 
 fn weights_beyond_the_range_of_floats_still_have_a_bound() {
     everywhere(|device, dtype| {
         for offset in [-1e4, 1e4] {
-            let log_weights = Tensor::from_values(device, dtype, &[offset, offset + 1.0], [2]).unwrap();
+            let log_weights =
+                Tensor::from_values(device, dtype, &[offset, offset + 1.0], [2]).unwrap();
             let expected = offset + ((1.0 + 1f64.exp()) / 2.0).ln();
-            assert_near("bound", number(&importance_bound(&log_weights, 2).unwrap()), expected, 1e-6);
+            assert_near(
+                "bound",
+                number(&importance_bound(&log_weights, 2).unwrap()),
+                expected,
+                1e-6,
+            );
         }
     });
 }

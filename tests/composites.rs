@@ -6,7 +6,9 @@ use proptest::sample::Index;
 use rung_autograd::gradcheck::{Options, gradcheck, gradcheck_parameters};
 use rung_autograd::ops::{Gaussian, concat, merge};
 use rung_autograd::rng::Address;
-use rung_autograd::{DType, Device, Initialiser, ParameterId, ParameterList, ParameterStore, Result, Tape, Tensor};
+use rung_autograd::{
+    DType, Device, Initialiser, ParameterId, ParameterList, ParameterStore, Result, Tape, Tensor,
+};
 use rung_tests::mlp::{Mlp, Sizes};
 use rung_tests::{case_count, devices, property};
 
@@ -42,9 +44,12 @@ const STEPS: [(&str, Step); 22] = [
     ("turn", |a, _| a.transpose()?.reshape(SHAPE)),
     ("rows", |a, b| a.add(&b.gather(&Tensor::from_u32(b.device(), &[2, 0, 2], [3])?)?)?.scale(0.5)),
     ("merge", |a, b| {
-        merge(&gaussian(a, b)?, &gaussian(b, a)?).and_then(|merged| merged.mean.add(&merged.variance)?.scale(0.4))
+        merge(&gaussian(a, b)?, &gaussian(b, a)?)
+            .and_then(|merged| merged.mean.add(&merged.variance)?.scale(0.4))
     }),
-    ("log density", |a, b| a.add(&gaussian(a, b)?.log_prob(b)?.reshape([3, 1])?.scale(0.05)?)?.tanh()),
+    ("log density", |a, b| {
+        a.add(&gaussian(a, b)?.log_prob(b)?.reshape([3, 1])?.scale(0.05)?)?.tanh()
+    }),
 ];
 
 fn gaussian(mean: &Tensor, raw: &Tensor) -> Result<Gaussian> {
@@ -52,7 +57,11 @@ fn gaussian(mean: &Tensor, raw: &Tensor) -> Result<Gaussian> {
 }
 
 fn graph() -> impl Strategy<Value = (Vec<Instruction>, Index, u64)> {
-    (vec((0..STEPS.len(), any::<Index>(), any::<Index>()), 1..14), any::<Index>(), any::<u64>().no_shrink())
+    (
+        vec((0..STEPS.len(), any::<Index>(), any::<Index>()), 1..14),
+        any::<Index>(),
+        any::<u64>().no_shrink(),
+    )
 }
 
 /// The last node and some other one: what lies off their paths is unused.
@@ -66,8 +75,10 @@ fn run(instructions: &[Instruction], other: Index, leaves: &[Tensor]) -> Result<
 }
 
 fn leaves(device: &Device, seed: u64) -> Result<Vec<Tensor>> {
-    let leaf =
-        |i: usize| Tensor::uniform(device, DType::F64, Address::new(seed, i as u32, 0), SHAPE)?.affine(4.0, -2.0);
+    let leaf = |i: usize| {
+        Tensor::uniform(device, DType::F64, Address::new(seed, i as u32, 0), SHAPE)?
+            .affine(4.0, -2.0)
+    };
     (0..LEAVES).map(leaf).collect()
 }
 
@@ -90,14 +101,18 @@ fn without_tracking_the_values_are_the_same_and_nothing_is_kept() {
         property(case_count(50), graph(), |(instructions, other, seed)| {
             let inputs = leaves(&device, seed).unwrap();
             let tape = Tape::new();
-            let tracked: Vec<Tensor> = inputs.iter().map(|input| tape.variable(input).unwrap()).collect();
-            let values =
-                |outputs: Vec<Tensor>| outputs.iter().map(|output| output.to_f64().unwrap()).collect::<Vec<_>>();
+            let tracked: Vec<Tensor> =
+                inputs.iter().map(|input| tape.variable(input).unwrap()).collect();
+            let values = |outputs: Vec<Tensor>| {
+                outputs.iter().map(|output| output.to_f64().unwrap()).collect::<Vec<_>>()
+            };
             let plain = run(&instructions, other, &inputs).unwrap();
             assert!(tape.is_empty() && !plain.iter().any(Tensor::is_tracked));
             let recorded = run(&instructions, other, &tracked).unwrap();
             assert!(!tape.is_empty());
-            (values(plain) == values(recorded)).then_some(()).ok_or_else(|| "recording changes values".to_owned())
+            (values(plain) == values(recorded))
+                .then_some(())
+                .ok_or_else(|| "recording changes values".to_owned())
         });
     }
 }
@@ -110,8 +125,13 @@ fn small_store(device: &Device) -> (ParameterStore, [ParameterId; 2]) {
 }
 
 /// Two losses that share a weight; the second uses it twice.
-fn two_losses(store: &ParameterStore, [weight, bias]: [ParameterId; 2], tape: Option<&Tape>) -> Result<[Tensor; 2]> {
-    let (weight_1, weight_2, bias) = (store.tensor(weight, tape), store.tensor(weight, tape), store.tensor(bias, tape));
+fn two_losses(
+    store: &ParameterStore,
+    [weight, bias]: [ParameterId; 2],
+    tape: Option<&Tape>,
+) -> Result<[Tensor; 2]> {
+    let (weight_1, weight_2, bias) =
+        (store.tensor(weight, tape), store.tensor(weight, tape), store.tensor(bias, tape));
     let x = Tensor::normal(store.device(), DType::F64, Address::new(9, 0, 0), [5, 3])?;
     let hidden = x.linear(&weight_1, Some(&bias))?.tanh()?;
     Ok([hidden.square()?.mean_all()?, hidden.linear(&weight_2, Some(&bias))?.sin()?.sum_all()?])
@@ -124,7 +144,10 @@ fn all_gradients(store: &ParameterStore) -> Vec<f64> {
 fn assert_near(found: &[f64], expected: &[f64]) {
     assert_eq!(found.len(), expected.len());
     for (found, expected) in found.iter().zip(expected) {
-        assert!((found - expected).abs() <= 1e-13 * (1.0 + expected.abs()), "{found} against {expected}");
+        assert!(
+            (found - expected).abs() <= 1e-13 * (1.0 + expected.abs()),
+            "{found} against {expected}"
+        );
     }
 }
 
@@ -160,7 +183,9 @@ fn a_loss_given_twice_counts_twice_and_one_inside_another_counts_too() {
     for device in devices() {
         let (mut store, [weight, _]) = small_store(&device);
         let tape = Tape::new();
-        let squares = |store: &ParameterStore| store.tensor(weight, Some(&tape)).square().unwrap().sum_all().unwrap();
+        let squares = |store: &ParameterStore| {
+            store.tensor(weight, Some(&tape)).square().unwrap().sum_all().unwrap()
+        };
         let values = store.tensor(weight, None).to_f64().unwrap();
 
         let loss = squares(&store);

@@ -4,7 +4,9 @@
 use rung_autograd::gradcheck::{Failure, Options, Report, gradcheck_parameters};
 use rung_autograd::optim::{Adamax, AdamaxOptions, Optimiser, ParameterAverage};
 use rung_autograd::rng::Address;
-use rung_autograd::{DType, Device, Initialiser, ParameterId, ParameterList, ParameterStore, Result, Tape, Tensor};
+use rung_autograd::{
+    DType, Device, Initialiser, ParameterId, ParameterList, ParameterStore, Result, Tape, Tensor,
+};
 
 const SEED: u64 = 30;
 const LEVELS: usize = 256;
@@ -36,7 +38,9 @@ impl Layer {
 
     /// Its weight and its bias.
     fn read(&self, store: &ParameterStore, tape: Option<&Tape>) -> Result<(Tensor, Tensor)> {
-        let weight = store.tensor(self.v, tape).weight_norm(&store.tensor(self.gain, tape), self.channel_axis)?;
+        let weight = store
+            .tensor(self.v, tape)
+            .weight_norm(&store.tensor(self.gain, tape), self.channel_axis)?;
         Ok((weight, store.tensor(self.bias, tape)))
     }
 }
@@ -53,7 +57,12 @@ pub struct ConvNet {
 }
 
 /// The negative log-likelihood per example, in nats.
-fn loss(layers: &[Layer; 4], batch: &Tensor, store: &ParameterStore, tape: Option<&Tape>) -> Result<Tensor> {
+fn loss(
+    layers: &[Layer; 4],
+    batch: &Tensor,
+    store: &ParameterStore,
+    tape: Option<&Tape>,
+) -> Result<Tensor> {
     let [up, narrow, down, pixels] = layers.each_ref().map(|layer| layer.read(store, tape));
     let ((up, up_bias), (narrow, narrow_bias)) = (up?, narrow?);
     let ((down, down_bias), (pixels, pixels_bias)) = (down?, pixels?);
@@ -62,7 +71,9 @@ fn loss(layers: &[Layer; 4], batch: &Tensor, store: &ParameterStore, tape: Optio
     let wide = code.conv_transpose2d(&down, Some(&down_bias), 2)?.add(&hidden)?.elu(1.0)?;
     let wide = wide.dropout(0.2, Address::new(SEED, 1, 1))?;
     let parameters = wide.conv2d(&pixels, Some(&pixels_bias), 1)?;
-    let &[images, height, width, numbers] = parameters.shape().sizes() else { unreachable!("a map has four axes") };
+    let &[images, height, width, numbers] = parameters.shape().sizes() else {
+        unreachable!("a map has four axes")
+    };
     let x = batch.reshape([images, height * width, 1])?;
     let parameters = parameters.reshape([images, height * width, numbers])?;
     parameters.logistic_mixture_log_prob(&x, LEVELS)?.mean_all()?.neg()
@@ -82,10 +93,18 @@ impl ConvNet {
             Layer::new(&mut list, "pixels", [1, 1, HIDDEN, 3 * COMPONENTS], 3),
         ];
         let store = list.build(device, dtype, Address::new(SEED, 0, 0))?;
-        let grey = Tensor::uniform(device, dtype, Address::new(SEED, 100, 0), [batch, size, size, 1])?;
+        let grey =
+            Tensor::uniform(device, dtype, Address::new(SEED, 100, 0), [batch, size, size, 1])?;
         let adamax = Adamax::new(&store, AdamaxOptions::default())?;
         let average = ParameterAverage::new(&store, 0.9)?;
-        Ok(Self { layers, batch: grey.affine(1.6, -0.8)?, store, adamax, average, tape: Tape::new() })
+        Ok(Self {
+            layers,
+            batch: grey.affine(1.6, -0.8)?,
+            store,
+            adamax,
+            average,
+            tape: Tape::new(),
+        })
     }
 
     /// One step of training; gives the loss before it.

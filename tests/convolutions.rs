@@ -28,8 +28,9 @@ fn all_devices() -> Vec<Device> {
 #[test]
 fn a_transposed_convolution_is_the_adjoint_of_the_convolution() {
     for device in all_devices() {
-        for (size, kernel, stride) in
-            [28, 14, 7].into_iter().flat_map(|size| [(size, 3, 1), (size, 5, 1), (size, 3, 2), (size, 5, 2)])
+        for (size, kernel, stride) in [28, 14, 7]
+            .into_iter()
+            .flat_map(|size| [(size, 3, 1), (size, 5, 1), (size, 3, 2), (size, 5, 2)])
         {
             // A transposed convolution gives multiples of the stride, so an odd map has no counterpart.
             if size % stride != 0 {
@@ -53,7 +54,9 @@ fn a_transposed_convolution_is_the_adjoint_of_the_convolution() {
 #[test]
 fn an_axis_gives_its_size_over_the_stride_rounded_up_and_back() {
     let device = Device::cpu();
-    for (size, kernel, stride, out) in [(28, 5, 2, 14), (14, 3, 2, 7), (7, 3, 2, 4), (16, 16, 1, 16), (5, 1, 3, 2)] {
+    for (size, kernel, stride, out) in
+        [(28, 5, 2, 14), (14, 3, 2, 7), (7, 3, 2, 4), (16, 16, 1, 16), (5, 1, 3, 2)]
+    {
         let x = Tensor::zeros(&device, DType::F32, [1, size, 2 * size, 3]).unwrap();
         let weight = Tensor::zeros(&device, DType::F32, [kernel, kernel, 3, 2]).unwrap();
         let found = x.conv2d(&weight, None, stride).unwrap();
@@ -69,14 +72,30 @@ fn an_axis_gives_its_size_over_the_stride_rounded_up_and_back() {
 fn convolutions_without_neighbours_are_layers() -> Result<()> {
     for device in devices() {
         let bias = normal(&device, DType::F64, 2, [5]);
-        let (x, weight) = (normal(&device, DType::F64, 0, [2, 3, 4, 7]), normal(&device, DType::F64, 1, [1, 1, 7, 5]));
+        let (x, weight) = (
+            normal(&device, DType::F64, 0, [2, 3, 4, 7]),
+            normal(&device, DType::F64, 1, [1, 1, 7, 5]),
+        );
         let layer = x.reshape([24, 7])?.linear(&weight.reshape([7, 5])?, Some(&bias))?;
-        assert_eq!(x.conv2d(&weight, Some(&bias), 1)?.to_f64()?, layer.to_f64()?, "{}", device.name());
+        assert_eq!(
+            x.conv2d(&weight, Some(&bias), 1)?.to_f64()?,
+            layer.to_f64()?,
+            "{}",
+            device.name()
+        );
 
-        let (x, weight) = (normal(&device, DType::F64, 0, [6, 1, 1, 7]), normal(&device, DType::F64, 1, [3, 5, 7, 5]));
+        let (x, weight) = (
+            normal(&device, DType::F64, 0, [6, 1, 1, 7]),
+            normal(&device, DType::F64, 1, [3, 5, 7, 5]),
+        );
         let centre = weight.reshape([15, 7, 5])?.slice(0, 7, 1)?.reshape([7, 5])?;
         let layer = x.reshape([6, 7])?.linear(&centre, Some(&bias))?;
-        assert_eq!(x.conv2d(&weight, Some(&bias), 1)?.to_f64()?, layer.to_f64()?, "{}", device.name());
+        assert_eq!(
+            x.conv2d(&weight, Some(&bias), 1)?.to_f64()?,
+            layer.to_f64()?,
+            "{}",
+            device.name()
+        );
     }
     Ok(())
 }
@@ -90,11 +109,17 @@ fn pooling_means_its_windows() -> Result<()> {
             assert_eq!(pooled.shape().sizes(), [3, height, width, 5]);
             let values = x.to_f64()?;
             for (i, found) in pooled.to_f64()?.into_iter().enumerate() {
-                let (c, q, p, n) = (i % 5, i / 5 % width, i / 5 / width % height, i / 5 / width / height);
+                let (c, q, p, n) =
+                    (i % 5, i / 5 % width, i / 5 / width % height, i / 5 / width / height);
                 let at = |a: usize, b: usize| ((n * 4 + p * size + a) * 6 + q * size + b) * 5 + c;
                 let window = (0..size).flat_map(|a| (0..size).map(move |b| (a, b)));
-                let mean = window.map(|(a, b)| values[at(a, b)]).sum::<f64>() / (size * size) as f64;
-                assert!((found - mean).abs() < 1e-12, "{}: [{i}] is {found}, not {mean}", device.name());
+                let mean =
+                    window.map(|(a, b)| values[at(a, b)]).sum::<f64>() / (size * size) as f64;
+                assert!(
+                    (found - mean).abs() < 1e-12,
+                    "{}: [{i}] is {found}, not {mean}",
+                    device.name()
+                );
             }
         }
         gradcheck(&[x], |x| Ok(vec![x[0].average_pool2d(2)?]), &Options::default()).unwrap();
@@ -107,7 +132,10 @@ fn pooling_refuses_windows_that_do_not_fit() {
     let x = Tensor::zeros(&Device::cpu(), DType::F32, [1, 4, 6, 2]).unwrap();
     for size in [0, 3, 4, 8] {
         let error = x.average_pool2d(size).unwrap_err().to_string();
-        assert!(error.contains(&format!("multiples of the window, which is {size}: x [1, 4, 6, 2]")), "{error}");
+        assert!(
+            error.contains(&format!("multiples of the window, which is {size}: x [1, 4, 6, 2]")),
+            "{error}"
+        );
     }
     let error = x.reshape([4, 12]).unwrap().average_pool2d(2).unwrap_err().to_string();
     assert!(error.contains("x must be [batch, height, width, channel]"), "{error}");

@@ -14,14 +14,21 @@ const CASES_ON_OPENCL: u32 = 30;
 const F32_BOUND: f64 = 2e-4;
 
 /// Tries every operation on every device before it fails with all that went wrong.
-fn for_each_operation(check: impl Fn(&Declaration, &Device, u64) -> std::result::Result<(), String>) {
+fn for_each_operation(
+    check: impl Fn(&Declaration, &Device, u64) -> std::result::Result<(), String>,
+) {
     let mut failures = Vec::new();
     for device in devices() {
         let cases = case_count(if device.name() == "cpu" { CASES } else { CASES_ON_OPENCL });
         for declaration in declarations() {
-            let outcome = try_property(cases, any::<u64>().no_shrink(), |seed| check(&declaration, &device, seed));
-            failures
-                .extend(outcome.err().map(|failure| format!("{} on {}: {failure}", declaration.name, device.name())));
+            let outcome = try_property(cases, any::<u64>().no_shrink(), |seed| {
+                check(&declaration, &device, seed)
+            });
+            failures.extend(
+                outcome
+                    .err()
+                    .map(|failure| format!("{} on {}: {failure}", declaration.name, device.name())),
+            );
         }
     }
     assert!(failures.is_empty(), "{} operations fail:\n{}", failures.len(), failures.join("\n"));
@@ -30,7 +37,9 @@ fn for_each_operation(check: impl Fn(&Declaration, &Device, u64) -> std::result:
 #[test]
 fn gradients_of_every_operation_match_differences() {
     for_each_operation(|declaration, device, seed| {
-        check_declaration(declaration, device, seed).map(drop).map_err(|failure| failure.to_string())
+        check_declaration(declaration, device, seed)
+            .map(drop)
+            .map_err(|failure| failure.to_string())
     });
 }
 
@@ -56,17 +65,28 @@ fn f32_agrees_with_f64_in_both_directions() {
 }
 
 /// All outputs, then the gradients of a weighted sum of them with respect to all float inputs.
-fn values_and_gradients(declaration: &Declaration, device: &Device, seed: u64, dtype: DType) -> Result<Vec<Vec<f64>>> {
+fn values_and_gradients(
+    declaration: &Declaration,
+    device: &Device,
+    seed: u64,
+    dtype: DType,
+) -> Result<Vec<Vec<f64>>> {
     let case = draw_case(declaration, seed);
     let tape = Tape::new();
-    let track = |input: &Tensor| if input.dtype().is_float() { tape.variable(input) } else { Ok(input.clone()) };
-    let inputs = case_inputs(&case, device, dtype)?.iter().map(track).collect::<Result<Vec<_>>>()?;
+    let track = |input: &Tensor| {
+        if input.dtype().is_float() { tape.variable(input) } else { Ok(input.clone()) }
+    };
+    let inputs =
+        case_inputs(&case, device, dtype)?.iter().map(track).collect::<Result<Vec<_>>>()?;
     let outputs = (case.function)(&inputs)?;
     let mut arrays = outputs.iter().map(Tensor::to_f64).collect::<Result<Vec<_>>>()?;
     let mut loss = Tensor::zeros(device, dtype, [1])?;
     for output in outputs.iter().filter(|output| output.is_tracked()) {
-        let weights: Vec<f64> = (0..output.shape().element_count()).map(|i| (1.0 + i as f64).sin()).collect();
-        let term = output.mul(&Tensor::from_values(device, dtype, &weights, *output.shape())?)?.sum_all()?;
+        let weights: Vec<f64> =
+            (0..output.shape().element_count()).map(|i| (1.0 + i as f64).sin()).collect();
+        let term = output
+            .mul(&Tensor::from_values(device, dtype, &weights, *output.shape())?)?
+            .sum_all()?;
         loss = loss.add(&term)?;
     }
     if !loss.is_tracked() {
@@ -84,10 +104,15 @@ fn agree(single: &[f64], double: &[f64]) -> std::result::Result<(), String> {
     if single.len() != double.len() {
         return Err(format!("has {} elements in f32, {} in f64", single.len(), double.len()));
     }
-    let apart = |(single, double): (&f64, &f64)| single.is_nan() || (single - double).abs() > F32_BOUND * largest;
+    let apart = |(single, double): (&f64, &f64)| {
+        single.is_nan() || (single - double).abs() > F32_BOUND * largest
+    };
     match single.iter().zip(double).position(apart) {
         None => Ok(()),
-        Some(at) => Err(format!("element {at}: {} in f32, {} in f64, largest {largest}", single[at], double[at])),
+        Some(at) => Err(format!(
+            "element {at}: {} in f32, {} in f64, largest {largest}",
+            single[at], double[at]
+        )),
     }
 }
 
@@ -119,11 +144,19 @@ fn methods_compute_what_they_are_called() {
 #[test]
 fn a_distribution_without_rows_has_no_densities() {
     for device in devices() {
-        let (empty, x) =
-            (Tensor::zeros(&device, DType::F64, [0, 3]).unwrap(), Tensor::zeros(&device, DType::F64, [2, 3]).unwrap());
+        let (empty, x) = (
+            Tensor::zeros(&device, DType::F64, [0, 3]).unwrap(),
+            Tensor::zeros(&device, DType::F64, [2, 3]).unwrap(),
+        );
         let none = Gaussian { mean: empty.clone(), variance: empty.clone() };
         assert_eq!(none.log_prob(&empty).unwrap().shape().sizes(), [0]);
-        assert!(none.log_prob(&x).is_err_and(|error| error.to_string().contains("gaussian_log_prob")));
-        assert!(empty.bernoulli_log_prob(&x).is_err_and(|error| error.to_string().contains("bernoulli_log_prob")));
+        assert!(
+            none.log_prob(&x).is_err_and(|error| error.to_string().contains("gaussian_log_prob"))
+        );
+        assert!(
+            empty
+                .bernoulli_log_prob(&x)
+                .is_err_and(|error| error.to_string().contains("bernoulli_log_prob"))
+        );
     }
 }

@@ -31,7 +31,11 @@ impl Trainer {
     /// If the device has no memory.
     pub fn new(device: &Device, dtype: DType, inference: Inference, batch: usize) -> Result<Self> {
         let (mut parameters, mut statistics) = (ParameterList::new(), StatisticsList::default());
-        let hierarchy = Hierarchy::new(HierarchyConfig::paper(PIXELS, 5, inference), &mut parameters, &mut statistics)?;
+        let hierarchy = Hierarchy::new(
+            HierarchyConfig::paper(PIXELS, 5, inference),
+            &mut parameters,
+            &mut statistics,
+        )?;
         let store = parameters.build(device, dtype, Address::new(SEED, 0, 0))?;
         let bytes: Vec<u8> = (0..IMAGES * PIXELS).map(|i| (i * i / 7 % 256) as u8).collect();
         let order: Vec<u32> = (0..IMAGES as u32).rev().collect();

@@ -38,7 +38,10 @@ pub fn opencl_devices() -> &'static [Device] {
             &[]
         });
         let is_required = std::env::var("RUNG_REQUIRE_OPENCL").is_ok_and(|value| value == "1");
-        assert!(!is_required || !listed.is_empty(), "RUNG_REQUIRE_OPENCL is 1, but there is no OpenCL device");
+        assert!(
+            !is_required || !listed.is_empty(),
+            "RUNG_REQUIRE_OPENCL is 1, but there is no OpenCL device"
+        );
         listed.iter().map(|found| Device::new(OpenCl::open(found).unwrap())).collect()
     })
 }
@@ -51,7 +54,9 @@ pub fn opencl_devices() -> &'static [Device] {
 pub fn run_seed() -> u64 {
     match std::env::var("RUNG_TEST_SEED") {
         Ok(text) => text.parse().expect("RUNG_TEST_SEED must be a whole number"),
-        Err(_) => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_nanos() as u64),
+        Err(_) => {
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.as_nanos() as u64)
+        }
     }
 }
 
@@ -81,7 +86,8 @@ where
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let config = Config { cases, failure_persistence: None, ..Config::default() };
-    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    let mut runner =
+        TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
     let outcome = runner.run(&strategy, |value| holds(value).map_err(TestCaseError::fail));
     outcome.map_err(|failure| format!("with RUNG_TEST_SEED={seed}: {failure}"))
 }
@@ -90,8 +96,11 @@ where
 ///
 /// # Panics
 /// With the smallest counter-example found and the seed of the run.
-pub fn property<S: Strategy>(cases: u32, strategy: S, holds: impl Fn(S::Value) -> Result<(), String>)
-where
+pub fn property<S: Strategy>(
+    cases: u32,
+    strategy: S,
+    holds: impl Fn(S::Value) -> Result<(), String>,
+) where
     S::Value: Debug,
 {
     if let Err(failure) = try_property(cases, strategy, holds) {

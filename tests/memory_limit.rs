@@ -58,7 +58,8 @@ fn evaluations_scores_and_latents_need_no_more_memory_than_there_is() {
     assert!((all - little).abs() < 1e-2 * all.abs(), "{all} with all memory, {little} with little");
 
     let scores = run.file("scores.csv").display().to_string();
-    let anomaly = ["anomaly", &path, "--rows", "3000", "--importance-samples", "3", "--out", &scores];
+    let anomaly =
+        ["anomaly", &path, "--rows", "3000", "--importance-samples", "3", "--out", &scores];
     let mean = || {
         let text = fs::read_to_string(&scores).unwrap();
         let above_0 = |line: &str| line.split(',').nth(2).unwrap().parse::<f64>().unwrap();
@@ -69,7 +70,11 @@ fn evaluations_scores_and_latents_need_no_more_memory_than_there_is() {
     rung(&anomaly).exits(0);
     let all = mean();
     with_little(&anomaly);
-    assert!((all - mean()).abs() < 1e-2 * all.abs(), "{all} with all memory, {} with little", mean());
+    assert!(
+        (all - mean()).abs() < 1e-2 * all.abs(),
+        "{all} with all memory, {} with little",
+        mean()
+    );
 
     let latents = run.file("latents.npz").display().to_string();
     let encode = ["encode", &path, "--out", &latents];
@@ -99,8 +104,15 @@ fn next_to_no_memory_is_said() {
         for words in ["no memory for", "of 800000 are in use", "smaller"] {
             assert!(said.error().contains(words), "{command}, {words}: {said:?}");
         }
-        assert!(!said.err.contains("--split"), "the part of the data set is not to blame: {said:?}");
+        assert!(
+            !said.err.contains("--split"),
+            "the part of the data set is not to blame: {said:?}"
+        );
     }
     let said = rung_where(MEMORY, "little", &["evaluate", &path]).exits(1);
-    assert!(said.error().contains("RUNG_CPU_MEMORY is \"little\"") && said.err.contains("number of bytes"), "{said:?}");
+    assert!(
+        said.error().contains("RUNG_CPU_MEMORY is \"little\"")
+            && said.err.contains("number of bytes"),
+        "{said:?}"
+    );
 }

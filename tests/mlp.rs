@@ -4,7 +4,9 @@ use rung_autograd::gradcheck::{Failure, Options, Report, gradcheck_parameters};
 use rung_autograd::ops::{Activation, Gaussian};
 use rung_autograd::optim::{Adam, AdamOptions, Optimiser, clip_gradients};
 use rung_autograd::rng::Address;
-use rung_autograd::{DType, Device, Initialiser, ParameterId, ParameterList, ParameterStore, Result, Tape, Tensor};
+use rung_autograd::{
+    DType, Device, Initialiser, ParameterId, ParameterList, ParameterStore, Result, Tape, Tensor,
+};
 
 const SEED: u64 = 20;
 const EPSILON: f64 = 1e-5;
@@ -57,14 +59,23 @@ impl Model {
     /// The negative bound per example, in nats, with the noise of `step`.
     fn loss(&self, store: &ParameterStore, tape: Option<&Tape>, step: u64) -> Result<Tensor> {
         let weight = |id| store.tensor(id, tape);
-        let Weights { encoder, scale, shift, head, head_bias, decoder, pixels, pixels_bias } = self.weights;
+        let Weights { encoder, scale, shift, head, head_bias, decoder, pixels, pixels_bias } =
+            self.weights;
         let hidden = self.batch.linear(&weight(encoder), None)?;
-        let hidden = hidden.batch_norm(&weight(scale), &weight(shift), EPSILON, Activation::Softplus)?.out;
+        let hidden =
+            hidden.batch_norm(&weight(scale), &weight(shift), EPSILON, Activation::Softplus)?.out;
         let q_z = hidden.linear(&weight(head), Some(&weight(head_bias)))?.gaussian_head(EPSILON)?;
         let shape = [self.sizes.batch, self.sizes.latent];
-        let z =
-            q_z.sample_with(&Tensor::normal(store.device(), store.dtype(), Address::new(SEED, 101, step), shape)?)?;
-        let logits = z.linear(&weight(decoder), None)?.tanh()?.linear(&weight(pixels), Some(&weight(pixels_bias)))?;
+        let z = q_z.sample_with(&Tensor::normal(
+            store.device(),
+            store.dtype(),
+            Address::new(SEED, 101, step),
+            shape,
+        )?)?;
+        let logits = z
+            .linear(&weight(decoder), None)?
+            .tanh()?
+            .linear(&weight(pixels), Some(&weight(pixels_bias)))?;
         let rate = Gaussian::kl_to_standard_normal(&q_z)?;
         rate.sub(&logits.bernoulli_log_prob(&self.batch)?)?.mean_all()
     }
@@ -93,7 +104,13 @@ impl Mlp {
         let grey = Tensor::uniform(device, dtype, Address::new(SEED, 100, 0), [batch, pixels])?;
         let batch = grey.less(&Tensor::full(device, dtype, 0.2, [1])?)?;
         let adam = Adam::new(&store, AdamOptions::default())?;
-        Ok(Self { model: Model { sizes, weights, batch }, store, adam, tape: Tape::new(), steps: 0 })
+        Ok(Self {
+            model: Model { sizes, weights, batch },
+            store,
+            adam,
+            tape: Tape::new(),
+            steps: 0,
+        })
     }
 
     /// One step of training; gives the loss before it and the norm of its gradient, as scalars on the device.

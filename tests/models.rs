@@ -49,7 +49,8 @@ fn small(inference: Inference, depth: usize, observation: Observation) -> Hierar
 fn count(config: &HierarchyConfig) -> (usize, usize) {
     let mut parameters = ParameterList::new();
     Hierarchy::new(config.clone(), &mut parameters, &mut StatisticsList::default()).unwrap();
-    let norms = parameters.parameters().iter().filter(|parameter| parameter.name.ends_with(".norm.scale"));
+    let norms =
+        parameters.parameters().iter().filter(|parameter| parameter.name.ends_with(".norm.scale"));
     (parameters.element_count(), norms.map(|norm| norm.shape.element_count()).sum())
 }
 
@@ -64,12 +65,17 @@ fn parameter_counts_are_those_of_the_specification() {
         .zip(1..)
         .map(|(&counted, depth)| (Inference::BottomUp, GenerativeWidths::Paper, depth, counted));
     let ladder_counts = [1_749_584, 1_830_192, 1_851_040, 1_856_600].iter().zip(2..);
-    let cases = cases.chain(ladder_counts.map(|(&counted, depth)| (ladder, GenerativeWidths::Paper, depth, counted)));
+    let cases = cases.chain(
+        ladder_counts.map(|(&counted, depth)| (ladder, GenerativeWidths::Paper, depth, counted)),
+    );
     let code_counts = [1_988_688, 2_129_456, 2_165_536, 2_175_000].iter().zip(2..);
-    for (inference, widths, depth, counted) in
-        cases.chain(code_counts.map(|(&counted, depth)| (ladder, GenerativeWidths::Code, depth, counted)))
-    {
-        let config = HierarchyConfig { generative_widths: widths, ..HierarchyConfig::paper(784, depth, inference) };
+    for (inference, widths, depth, counted) in cases.chain(
+        code_counts.map(|(&counted, depth)| (ladder, GenerativeWidths::Code, depth, counted)),
+    ) {
+        let config = HierarchyConfig {
+            generative_widths: widths,
+            ..HierarchyConfig::paper(784, depth, inference)
+        };
         let (parameters, normalised) = count(&config);
         assert_eq!(parameters, counted - normalised, "{inference:?}, {widths:?}, {depth} layers");
         let plain = HierarchyConfig { batch_norm_hidden: false, batch_norm_heads: false, ..config };
@@ -101,11 +107,18 @@ struct Choice {
 }
 
 fn choices(inference: Inference, observation: Observation) -> impl Strategy<Value = Choice> {
-    let architecture =
-        (1..=3usize, 1..=2usize, select(vec![Nonlinearity::Tanh, Nonlinearity::Softplus]), any::<[bool; 3]>());
+    let architecture = (
+        1..=3usize,
+        1..=2usize,
+        select(vec![Nonlinearity::Tanh, Nonlinearity::Softplus]),
+        any::<[bool; 3]>(),
+    );
     let samples = (1..=2usize, select(vec![1usize, 3]), select(vec![1.0, 0.3, 0.0]), any::<bool>());
-    let rest =
-        (select(vec![From::Batch, From::Frozen]), 3..=5usize, any::<u64>().prop_map(|seed| seed >> 8).no_shrink());
+    let rest = (
+        select(vec![From::Batch, From::Frozen]),
+        3..=5usize,
+        any::<u64>().prop_map(|seed| seed >> 8).no_shrink(),
+    );
     (Just((inference, observation)), architecture, samples, rest).prop_map(
         |(
             (inference, observation),
@@ -118,7 +131,11 @@ fn choices(inference: Inference, observation: Observation) -> impl Strategy<Valu
                 nonlinearity,
                 batch_norm_hidden: hidden,
                 batch_norm_heads: heads,
-                generative_widths: if code { GenerativeWidths::Code } else { GenerativeWidths::Paper },
+                generative_widths: if code {
+                    GenerativeWidths::Code
+                } else {
+                    GenerativeWidths::Paper
+                },
                 ..small(inference, depth, observation)
             };
             let objective = ObjectiveConfig {
@@ -151,17 +168,22 @@ fn gradients_of_every_objective_match_differences() {
         let x = subject.images(images);
         let Subject { hierarchy, mut store, statistics, .. } = subject;
         let loss = |store: &ParameterStore, tape: Option<&Tape>| {
-            let mode = if from == From::Frozen { Mode::Frozen(&statistics) } else { Mode::BatchOnly };
-            Ok(bound(&hierarchy, &mut Pass::new(store, tape, mode, seed, STEP), &x, &objective)?.loss)
+            let mode =
+                if from == From::Frozen { Mode::Frozen(&statistics) } else { Mode::BatchOnly };
+            Ok(bound(&hierarchy, &mut Pass::new(store, tape, mode, seed, STEP), &x, &objective)?
+                .loss)
         };
-        let checked = gradcheck_parameters(&mut store, loss, &Options { seed, ..Options::default() });
+        let checked =
+            gradcheck_parameters(&mut store, loss, &Options { seed, ..Options::default() });
         checked.map(drop).map_err(|failure| failure.to_string())
     });
 }
 
 fn near(what: &str, found: f64, expected: f64) -> Result<(), String> {
     let close = (found - expected).abs() <= 1e-10 * (1.0 + expected.abs());
-    close.then_some(()).ok_or_else(|| format!("{what} is {found}, the second implementation has {expected}"))
+    close
+        .then_some(())
+        .ok_or_else(|| format!("{what} is {found}, the second implementation has {expected}"))
 }
 
 #[test]
@@ -177,18 +199,26 @@ fn values_of_every_objective_are_those_of_a_second_implementation() {
         near("log p(x|z_1)", scalar(&found.log_p_x), expected.log_p_x)?;
         assert_eq!(found.kl.len(), expected.kl.len());
         let mut layers = found.kl.iter().zip(&expected.kl).zip(1..);
-        layers.try_for_each(|((kl, expected), layer)| near(&format!("the KL of layer {layer}"), scalar(kl), *expected))
+        layers.try_for_each(|((kl, expected), layer)| {
+            near(&format!("the KL of layer {layer}"), scalar(kl), *expected)
+        })
     });
 }
 
 #[test]
 fn a_ladder_of_one_layer_is_a_vae_of_one_layer() {
     for (name, inference) in &FAMILIES[1..] {
-        for (observation, from) in [(Observation::Bernoulli, From::Batch), (Observation::Gaussian, From::Frozen)] {
+        for (observation, from) in
+            [(Observation::Bernoulli, From::Batch), (Observation::Gaussian, From::Frozen)]
+        {
             let values = [Inference::BottomUp, *inference].map(|inference| {
                 let subject = Subject::new(small(inference, 1, observation), DType::F64, 11, 0.3);
-                let names: Vec<String> =
-                    subject.store.parameters().iter().map(|parameter| parameter.name.clone()).collect();
+                let names: Vec<String> = subject
+                    .store
+                    .parameters()
+                    .iter()
+                    .map(|parameter| parameter.name.clone())
+                    .collect();
                 (names, subject.log_weights(&subject.images(6), from, 3))
             });
             assert_eq!(values[0], values[1], "{name}, {observation:?}");
@@ -199,8 +229,10 @@ fn a_ladder_of_one_layer_is_a_vae_of_one_layer() {
 #[test]
 fn a_decoder_without_weights_finds_every_pixel_equally_likely() {
     for dtype in [DType::F32, DType::F64] {
-        let config =
-            HierarchyConfig { data_size: 784, ..small(Inference::PROBABILISTIC_LADDER, 2, Observation::Bernoulli) };
+        let config = HierarchyConfig {
+            data_size: 784,
+            ..small(Inference::PROBABILISTIC_LADDER, 2, Observation::Bernoulli)
+        };
         let mut subject = Subject::new(config, dtype, 3, 0.3);
         for name in ["generative.x.logits.weight", "generative.x.logits.bias"] {
             let id = subject.store.find(name).unwrap();
@@ -208,7 +240,12 @@ fn a_decoder_without_weights_finds_every_pixel_equally_likely() {
             subject.store.set(id, &zeros).unwrap();
         }
         let x = subject.images(4);
-        let log_p_x = subject.bound(&x, From::Batch, &ObjectiveConfig::default()).unwrap().log_p_x.to_scalar().unwrap();
+        let log_p_x = subject
+            .bound(&x, From::Batch, &ObjectiveConfig::default())
+            .unwrap()
+            .log_p_x
+            .to_scalar()
+            .unwrap();
         assert!((log_p_x + 784.0 * LN_2).abs() < 1e-3, "{dtype}: {log_p_x}");
         assert!((log_p_x + 543.43).abs() < 0.005);
     }
@@ -218,7 +255,8 @@ fn a_decoder_without_weights_finds_every_pixel_equally_likely() {
 #[test]
 fn before_warm_up_only_what_leads_to_the_likelihood_gets_a_gradient() {
     for (name, inference) in &FAMILIES[..3] {
-        let mut subject = Subject::new(small(*inference, 3, Observation::Bernoulli), DType::F64, 5, 0.3);
+        let mut subject =
+            Subject::new(small(*inference, 3, Observation::Bernoulli), DType::F64, 5, 0.3);
         let x = subject.images(6);
         let tape = Tape::new();
         let objective = ObjectiveConfig { beta: 0.0, ..ObjectiveConfig::default() };
@@ -229,7 +267,9 @@ fn before_warm_up_only_what_leads_to_the_likelihood_gets_a_gradient() {
             let parameter = &subject.store.parameter(id).name;
             let leads_to_z_1 = match *inference {
                 Inference::BottomUp => parameter.starts_with("inference.up.1."),
-                Inference::Ladder { shares_generative, .. } => parameter.starts_with("inference.") || shares_generative,
+                Inference::Ladder { shares_generative, .. } => {
+                    parameter.starts_with("inference.") || shares_generative
+                }
             };
             let gradient = subject.store.gradient(id).unwrap().to_f64().unwrap();
             let moves = gradient.iter().any(|element| *element != 0.0);
@@ -245,7 +285,8 @@ fn before_warm_up_only_what_leads_to_the_likelihood_gets_a_gradient() {
 #[test]
 fn the_bound_rises_with_the_importance_samples() {
     for (name, inference) in &FAMILIES[..3] {
-        let subject = Subject::new(small(*inference, 3, Observation::Bernoulli), DType::F64, 2, 0.5);
+        let subject =
+            Subject::new(small(*inference, 3, Observation::Bernoulli), DType::F64, 2, 0.5);
         let x = subject.images(40);
         let [l_1, l_50, l_500] =
             [(500, 1), (10, 50), (1, 500)].map(|(m, k)| subject.bound_nats(&x, From::Frozen, m, k));
@@ -262,15 +303,22 @@ fn the_bound_rises_with_the_importance_samples() {
 #[test]
 fn with_frozen_statistics_a_row_does_not_see_its_neighbours() {
     for (name, inference) in &FAMILIES[..3] {
-        let subject = Subject::new(small(*inference, 3, Observation::Bernoulli), DType::F64, 8, 0.3);
+        let subject =
+            Subject::new(small(*inference, 3, Observation::Bernoulli), DType::F64, 8, 0.3);
         let (x, mut changed) = (subject.images(6), rows_of(&subject.images(6)));
-        for pixel in changed.iter_mut().enumerate().filter(|(row, _)| *row != 2).flat_map(|(_, row)| row) {
+        for pixel in
+            changed.iter_mut().enumerate().filter(|(row, _)| *row != 2).flat_map(|(_, row)| row)
+        {
             *pixel = 1.0 - *pixel;
         }
         let changed = Tensor::from_f64(subject.store.device(), &changed.concat(), [6, 5]).unwrap();
         let weights = |from, x: &Tensor| subject.log_weights(x, from, 4)[2 * 4..3 * 4].to_vec();
         assert_eq!(weights(From::Frozen, &x), weights(From::Frozen, &changed), "{name}");
-        assert_ne!(weights(From::Batch, &x), weights(From::Batch, &changed), "{name}: batch statistics couple rows");
+        assert_ne!(
+            weights(From::Batch, &x),
+            weights(From::Batch, &changed),
+            "{name}: batch statistics couple rows"
+        );
     }
 }
 
@@ -280,28 +328,46 @@ fn with_frozen_statistics_a_row_does_not_see_its_neighbours() {
 fn samples_of_an_image_are_neighbouring_rows() {
     let samples = 3;
     for (name, inference) in &FAMILIES[..3] {
-        for (observation, from) in [(Observation::Bernoulli, From::Frozen), (Observation::Gaussian, From::Batch)] {
+        for (observation, from) in
+            [(Observation::Bernoulli, From::Frozen), (Observation::Gaussian, From::Batch)]
+        {
             let subject = Subject::new(small(*inference, 3, observation), DType::F64, 21, 0.3);
             let x = subject.images(4);
             let rows = rows_of(&x);
-            let repeated: Vec<f64> = (0..4 * samples).flat_map(|row| rows[row / samples].clone()).collect();
-            let repeated = Tensor::from_f64(subject.store.device(), &repeated, [4 * samples, 5]).unwrap();
-            let (found, expected) = (subject.log_weights(&x, from, samples), subject.log_weights(&repeated, from, 1));
+            let repeated: Vec<f64> =
+                (0..4 * samples).flat_map(|row| rows[row / samples].clone()).collect();
+            let repeated =
+                Tensor::from_f64(subject.store.device(), &repeated, [4 * samples, 5]).unwrap();
+            let (found, expected) =
+                (subject.log_weights(&x, from, samples), subject.log_weights(&repeated, from, 1));
             for (row, (found, expected)) in found.iter().zip(&expected).enumerate() {
-                assert!((found - expected).abs() < 1e-10, "{name}, {from:?}, row {row}: {found} against {expected}");
+                assert!(
+                    (found - expected).abs() < 1e-10,
+                    "{name}, {from:?}, row {row}: {found} against {expected}"
+                );
             }
             let mean = expected.iter().sum::<f64>() / expected.len() as f64;
-            assert!((subject.bound_nats(&x, from, samples, 1) - mean).abs() < 1e-10, "{name}, {from:?}");
+            assert!(
+                (subject.bound_nats(&x, from, samples, 1) - mean).abs() < 1e-10,
+                "{name}, {from:?}"
+            );
         }
     }
 }
 
 #[test]
 fn closed_forms_are_refused_inside_an_importance_weighted_bound() {
-    let subject = Subject::new(small(Inference::BottomUp, 1, Observation::Bernoulli), DType::F64, 1, 0.3);
-    let refused = |objective| subject.bound(&subject.images(3), From::Batch, &objective).unwrap_err().to_string();
-    let both = ObjectiveConfig { importance_samples: 2, analytic_kl: true, ..ObjectiveConfig::default() };
-    assert_eq!(refused(both), "bound: an importance-weighted bound needs sampled log-ratios: set analytic_kl to false");
+    let subject =
+        Subject::new(small(Inference::BottomUp, 1, Observation::Bernoulli), DType::F64, 1, 0.3);
+    let refused = |objective| {
+        subject.bound(&subject.images(3), From::Batch, &objective).unwrap_err().to_string()
+    };
+    let both =
+        ObjectiveConfig { importance_samples: 2, analytic_kl: true, ..ObjectiveConfig::default() };
+    assert_eq!(
+        refused(both),
+        "bound: an importance-weighted bound needs sampled log-ratios: set analytic_kl to false"
+    );
     assert_eq!(
         refused(ObjectiveConfig { monte_carlo_samples: 0, ..ObjectiveConfig::default() }),
         "bound: at least one sample is needed"

@@ -47,13 +47,21 @@ fn the_losses_of_100_steps_follow_those_of_the_cpu() {
         for device in opencl_devices().iter().filter(|device| device.supports(dtype)) {
             let found = losses(device, dtype, STEPS);
             let apart = |found: f64, expected: f64| (found - expected).abs() / expected.abs();
-            let worst =
-                found.iter().zip(&expected).map(|(&found, &expected)| apart(found, expected)).fold(0.0, f64::max);
+            let worst = found
+                .iter()
+                .zip(&expected)
+                .map(|(&found, &expected)| apart(found, expected))
+                .fold(0.0, f64::max);
             let last = |losses: &[f64]| losses[STEPS - 10..].iter().sum::<f64>() / 10.0;
             let in_the_end = apart(last(&found), last(&expected));
-            println!("{} {dtype}: apart by {worst:.1e} at worst, {in_the_end:.1e} in the end", device.name());
+            println!(
+                "{} {dtype}: apart by {worst:.1e} at worst, {in_the_end:.1e} in the end",
+                device.name()
+            );
             let tolerance = loss_tolerance(dtype);
-            let follows = worst <= tolerance && in_the_end <= tolerance / 3.0 && apart(found[0], expected[0]) < 1e-5;
+            let follows = worst <= tolerance
+                && in_the_end <= tolerance / 3.0
+                && apart(found[0], expected[0]) < 1e-5;
             assert!(follows, "{} {dtype}: {found:?}, the CPU {expected:?}", device.name());
         }
     }
@@ -64,7 +72,8 @@ fn the_losses_of_100_steps_follow_those_of_the_cpu() {
 fn in_the_steady_state_nothing_is_transferred_or_allocated() {
     for device in rung_kernels::opencl::found().unwrap_or_default() {
         let device = Device::new(rung_kernels::opencl::OpenCl::open(device).unwrap());
-        let mut trainer = Trainer::new(&device, DType::F32, Inference::PROBABILISTIC_LADDER, 256).unwrap();
+        let mut trainer =
+            Trainer::new(&device, DType::F32, Inference::PROBABILISTIC_LADDER, 256).unwrap();
         let mut train = |step| drop(trainer.step(step, &ObjectiveConfig::default()).unwrap());
         (0..3).for_each(&mut train);
         let before = device.statistics();
@@ -105,7 +114,10 @@ fn without_an_opencl_library_the_program_works_and_says_what_it_looked_for() {
     assert_eq!((&device["name"], &device["kind"]), (&"cpu".into(), &"cpu".into()));
 
     let refused = hidden("bench step --device opencl:0").exits(1);
-    assert!(refused.error().contains("there is no device opencl:0") && refused.error().contains(HIDDEN), "{refused:?}");
+    assert!(
+        refused.error().contains("there is no device opencl:0") && refused.error().contains(HIDDEN),
+        "{refused:?}"
+    );
 
     let run = Run::new();
     let said = rung_where(LIBRARY, HIDDEN, &run.train(1, &["--device", "auto"])).exits(0);
@@ -114,7 +126,17 @@ fn without_an_opencl_library_the_program_works_and_says_what_it_looked_for() {
 
 fn bound(run: &Run, device: &str) -> f64 {
     let path = run.path.display().to_string();
-    let line = ["evaluate", &path, "--importance-samples", "20", "--rows", "200", "--json", "--device", device];
+    let line = [
+        "evaluate",
+        &path,
+        "--importance-samples",
+        "20",
+        "--rows",
+        "200",
+        "--json",
+        "--device",
+        device,
+    ];
     let evaluated: Value = serde_json::from_str(&rung(&line).exits(0).out).unwrap();
     evaluated["bound_k_nats"].as_f64().unwrap()
 }
@@ -135,7 +157,10 @@ fn a_checkpoint_trained_on_one_device_goes_on_on_another() {
         resume(run, then);
         for device in ["cpu", "opencl:0"] {
             let (found, expected) = (bound(run, device), bound(&stays, "cpu"));
-            assert!((found - expected).abs() < 1e-3 * expected.abs(), "{first}, {then}, {device}: {found}, {expected}");
+            assert!(
+                (found - expected).abs() < 1e-3 * expected.abs(),
+                "{first}, {then}, {device}: {found}, {expected}"
+            );
         }
     }
 }
@@ -147,7 +172,10 @@ fn library_with_a_vanishing_device(folder: &Path) -> PathBuf {
     let mut compiler = Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
     compiler.args(["--edition", "2024", "--crate-type", "cdylib"]);
     compiler.args(["-C", "link-arg=-Wl,--no-as-needed", "-C", "link-arg=-l:libOpenCL.so.1", "-o"]);
-    assert!(compiler.arg(&library).arg(source).status().unwrap().success(), "the library does not build");
+    assert!(
+        compiler.arg(&library).arg(source).status().unwrap().success(),
+        "the library does not build"
+    );
     library
 }
 
@@ -158,7 +186,8 @@ fn a_device_that_disappears_leaves_the_last_checkpoint_to_go_on_from() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let (library, vanished) = (library_with_a_vanishing_device(folder.path()), folder.path().join("vanished"));
+    let (library, vanished) =
+        (library_with_a_vanishing_device(folder.path()), folder.path().join("vanished"));
     let run = Run::new();
     let line = run.train(2000, &["--device", "opencl:0"]);
     let training = start_where(&[(LIBRARY, &library), ("VANISHED", &vanished)], &line);
@@ -170,7 +199,11 @@ fn a_device_that_disappears_leaves_the_last_checkpoint_to_go_on_from() {
     fs::write(&vanished, "").unwrap();
     let said = finish(training).exits(1);
     assert!(said.error().contains("opencl:0: clEnqueueNDRangeKernel"), "{said:?}");
-    assert!(said.error().contains("CL_DEVICE_NOT_AVAILABLE") && said.err.contains("rung train --resume"), "{said:?}");
+    assert!(
+        said.error().contains("CL_DEVICE_NOT_AVAILABLE")
+            && said.err.contains("rung train --resume"),
+        "{said:?}"
+    );
 
     let epochs = run.metrics().len();
     assert!((1..2000).contains(&epochs), "{epochs} epochs");
@@ -188,13 +221,23 @@ fn an_evaluation_without_enough_memory_takes_smaller_chunks() {
     let run = Run::new();
     rung(&run.train(1, &[])).exits(0);
     let path = run.path.display().to_string();
-    let evaluate =
-        ["evaluate", &path, "--importance-samples", "50", "--rows", "4000", "--json", "--device", "opencl:0"];
+    let evaluate = [
+        "evaluate",
+        &path,
+        "--importance-samples",
+        "50",
+        "--rows",
+        "4000",
+        "--json",
+        "--device",
+        "opencl:0",
+    ];
     let bound_of = |said: Said| -> f64 {
         let evaluated: Value = serde_json::from_str(&said.exits(0).out).unwrap();
         evaluated["bound_k_nats"].as_f64().unwrap()
     };
-    let (all, little) = (bound_of(rung(&evaluate)), bound_of(rung_where(MEMORY, "6000000", &evaluate)));
+    let (all, little) =
+        (bound_of(rung(&evaluate)), bound_of(rung_where(MEMORY, "6000000", &evaluate)));
     assert!((all - little).abs() < 0.02 * all.abs(), "{all} with all memory, {little} with little");
     let said = rung_where(MEMORY, "300000", &evaluate).exits(1);
     for words in ["no memory for", "are in use", "smaller"] {
@@ -210,10 +253,14 @@ fn a_damaged_cache_is_made_anew() {
     let folder = tempfile::tempdir().unwrap();
     let cache = folder.path().to_str().unwrap();
     let bench = "bench step --preset mnist-vae-bn-wu-1 --batch-size 4 --steps 1 --device opencl:0";
-    let step = || rung_where("RUNG_OPENCL_CACHE", cache, &bench.split_whitespace().collect::<Vec<_>>()).exits(0);
+    let step = || {
+        rung_where("RUNG_OPENCL_CACHE", cache, &bench.split_whitespace().collect::<Vec<_>>())
+            .exits(0)
+    };
     step();
     assert!(!step().err.contains("cache"));
-    let entries: Vec<_> = std::fs::read_dir(cache).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let entries: Vec<_> =
+        std::fs::read_dir(cache).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(entries.len() > 3, "{entries:?}");
     for entry in &entries {
         let mut bytes = std::fs::read(entry).unwrap();
@@ -251,11 +298,20 @@ fn every_command_takes_a_device() {
         "--json",
     ]);
     let numbers: Value = serde_json::from_str(&said.exits(0).out).unwrap();
-    assert!(numbers["kernel_launches"].as_f64().is_some_and(|launches| launches > 10.0), "{numbers}");
-    assert_eq!((&numbers["bytes_to_device"], &numbers["bytes_from_device"]), (&0.0.into(), &0.0.into()), "{numbers}");
+    assert!(
+        numbers["kernel_launches"].as_f64().is_some_and(|launches| launches > 10.0),
+        "{numbers}"
+    );
+    assert_eq!(
+        (&numbers["bytes_to_device"], &numbers["bytes_from_device"]),
+        (&0.0.into(), &0.0.into()),
+        "{numbers}"
+    );
     let listed = rung(&["devices", "--json"]).exits(0).out;
     let device: Value = serde_json::from_str(listed.lines().nth(1).unwrap()).unwrap();
-    for key in ["name", "vendor", "driver", "memory_bytes", "compute_units", "f64", "work_group_limit"] {
+    for key in
+        ["name", "vendor", "driver", "memory_bytes", "compute_units", "f64", "work_group_limit"]
+    {
         assert!(!device[key].is_null(), "{key}: {device}");
     }
 }

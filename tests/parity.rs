@@ -14,7 +14,8 @@ const LARGEST: &str = "RUNG_PARITY_LARGEST";
 #[expect(clippy::explicit_write, reason = "a test's output by eprintln! is captured")]
 fn agrees_with_its_references(device: &Device, cut: &str) {
     let seed = run_seed();
-    let largest = std::env::var(LARGEST).map_or(usize::MAX, |text| text.parse().expect("it must be a number"));
+    let largest = std::env::var(LARGEST)
+        .map_or(usize::MAX, |text| text.parse().expect("it must be a number"));
     let before = device.statistics().launches;
     let cases = check_up_to(device, seed, largest).unwrap_or_else(|mismatches| {
         let lines: Vec<String> = mismatches.iter().take(20).map(ToString::to_string).collect();
@@ -24,7 +25,12 @@ fn agrees_with_its_references(device: &Device, cut: &str) {
     let kernels = device.statistics().launches - before;
     assert!(cases > 100 && kernels > cases / 2, "only {cases} cases and {kernels} kernels ran");
     // Past the capture of the test's output: continuous integration reads which devices ran kernels.
-    writeln!(std::io::stderr(), "parity: {} ran {kernels} kernels in {cases} cases{cut}", device.name()).unwrap();
+    writeln!(
+        std::io::stderr(),
+        "parity: {} ran {kernels} kernels in {cases} cases{cut}",
+        device.name()
+    )
+    .unwrap();
 }
 
 #[test]
@@ -52,7 +58,8 @@ fn kernels_cut_for_gpus_agree_with_their_references_on_cpus() {
 fn every_primitive_of_an_opencl_device_gives_the_same_bits_again() {
     let seed = run_seed();
     for device in opencl_devices() {
-        let (first, again) = (fingerprints(device, seed).unwrap(), fingerprints(device, seed).unwrap());
+        let (first, again) =
+            (fingerprints(device, seed).unwrap(), fingerprints(device, seed).unwrap());
         for (first, again) in first.iter().zip(&again) {
             assert_eq!(first, again, "{}, with RUNG_TEST_SEED={seed}", device.name());
         }

@@ -20,7 +20,9 @@ pub(crate) fn binary() -> &'static Path {
         let test = std::env::current_exe().unwrap();
         let folder = test.ancestors().nth(2).unwrap();
         let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        build.args(["build", "--quiet", "-p", "rung", "--target-dir"]).arg(folder.parent().unwrap());
+        build
+            .args(["build", "--quiet", "-p", "rung", "--target-dir"])
+            .arg(folder.parent().unwrap());
         if folder.ends_with("release") {
             build.arg("--release");
         }
@@ -41,8 +43,15 @@ pub(crate) struct Said {
 impl Said {
     fn new(output: &Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("rung prints UTF-8");
-        let said = Self { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) };
-        assert!(!said.out.contains('\x1b') && !said.err.contains('\x1b'), "escape codes in a pipe: {said:?}");
+        let said = Self {
+            code: output.status.code(),
+            out: text(&output.stdout),
+            err: text(&output.stderr),
+        };
+        assert!(
+            !said.out.contains('\x1b') && !said.err.contains('\x1b'),
+            "escape codes in a pipe: {said:?}"
+        );
         assert!(!said.err.contains("panicked"), "rung panicked: {}", said.err);
         said
     }
@@ -104,7 +113,9 @@ pub(crate) fn finish(child: Child) -> Said {
 
 /// Sends Ctrl-C.
 pub(crate) fn interrupt(child: &Child) {
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert!(
+        Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success()
+    );
 }
 
 /// A folder of its own for one run.

@@ -10,8 +10,10 @@ fn every_refused_call_says_what_is_declared() {
         for declaration in declarations() {
             for (number, refused) in (declaration.refused)().into_iter().enumerate() {
                 calls += 1;
-                let said = (refused.call)(&device)
-                    .map_or_else(|error| error.to_string(), |()| "nothing: the call is accepted".to_owned());
+                let said = (refused.call)(&device).map_or_else(
+                    |error| error.to_string(),
+                    |()| "nothing: the call is accepted".to_owned(),
+                );
                 if !said.contains(refused.message) {
                     wrong.push(format!(
                         "{}, refused call {number} says: {said}; should say: {}",

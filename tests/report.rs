@@ -11,8 +11,15 @@ use program::{Run, finish, interrupt, rung, start};
 /// The page with the encoded pictures and weights left out.
 fn words(path: &Path) -> String {
     let html = fs::read_to_string(path).unwrap();
-    assert!(html.starts_with("<!doctype html>") && html.ends_with("</html>\n"), "{}", path.display());
-    html.split('"').filter(|part| part.len() < 50_000 && !part.starts_with("data:image")).collect::<Vec<_>>().join("\"")
+    assert!(
+        html.starts_with("<!doctype html>") && html.ends_with("</html>\n"),
+        "{}",
+        path.display()
+    );
+    html.split('"')
+        .filter(|part| part.len() < 50_000 && !part.starts_with("data:image"))
+        .collect::<Vec<_>>()
+        .join("\"")
 }
 
 /// Nothing is loaded from elsewhere.
@@ -68,7 +75,9 @@ fn a_run_that_was_stopped_and_one_without_a_checkpoint_have_theirs() {
     let run = Run::new();
     let child = start(&run.train(100_000, &[]));
     let deadline = Instant::now() + Duration::from_secs(120);
-    let begun = || fs::read_to_string(run.file("metrics.jsonl")).is_ok_and(|text| text.lines().count() >= 2);
+    let begun = || {
+        fs::read_to_string(run.file("metrics.jsonl")).is_ok_and(|text| text.lines().count() >= 2)
+    };
     while !begun() && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -91,14 +100,26 @@ fn a_run_that_was_stopped_and_one_without_a_checkpoint_have_theirs() {
 fn several_runs_are_compared() {
     let (ladder, shallow) = (Run::new(), Run::new());
     rung(&ladder.train(2, &[])).exits(0);
-    let sets = ["--set", "model.latent_sizes=[5]", "--set", "model.hidden_sizes=[16]", "--set", "model.family=vae"];
+    let sets = [
+        "--set",
+        "model.latent_sizes=[5]",
+        "--set",
+        "model.hidden_sizes=[16]",
+        "--set",
+        "model.family=vae",
+    ];
     rung(&shallow.train(2, &sets)).exits(0);
     let out = ladder.file("both.html");
     let (a, b) = (ladder.path.display().to_string(), shallow.path.display().to_string());
     rung(&["report", &a, &b, "--out", out.to_str().unwrap()]).exits(0);
     let page = words(&out);
     assert_self_contained(&page);
-    for title in ["2 runs compared", "Bounds of all runs", "against depth", "Distance to the standard normal"] {
+    for title in [
+        "2 runs compared",
+        "Bounds of all runs",
+        "against depth",
+        "Distance to the standard normal",
+    ] {
         assert!(page.contains(title), "{title}");
     }
     assert!(!page.contains("Latent explorer"), "the explorer belongs to the page of one run");
@@ -124,7 +145,8 @@ fn evaluations_are_kept_in_the_run() {
     let path = run.path.display().to_string();
     rung(&["evaluate", &path, "--importance-samples", "7", "--count", "10"]).exits(0);
     let text = fs::read_to_string(run.file("evaluations.jsonl")).unwrap();
-    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(
         (lines.len(), &lines[0]["importance_samples"], &lines[1]["importance_samples"]),
         (2, &1.into(), &7.into())
@@ -149,7 +171,10 @@ fn a_model_is_exported_in_both_formats() {
     let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
     let names: Vec<&String> = header.as_object().unwrap().keys().collect();
     assert!(names.iter().any(|name| *name == "generative.x.logits.weight"), "{names:?}");
-    assert!(names.iter().all(|name| !name.starts_with("optimiser") && !name.starts_with("exact_")), "{names:?}");
+    assert!(
+        names.iter().all(|name| !name.starts_with("optimiser") && !name.starts_with("exact_")),
+        "{names:?}"
+    );
     assert_eq!(header["__metadata__"]["statistics"], "exact");
     let npz = run.file("other.npz");
     rung(&["export", &path, "--format", "npz", "-o", npz.to_str().unwrap()]).exits(0);
@@ -161,16 +186,30 @@ fn a_reproduction_says_what_it_takes_before_it_begins() {
     let out = tempfile::tempdir().unwrap();
     let folder = out.path().join("runs");
     let folder = folder.to_str().unwrap();
-    let command = ["reproduce", "mnist-table2", "--epochs", "3", "--dry-run", "--threads", "1", "--out", folder];
+    let command = [
+        "reproduce",
+        "mnist-table2",
+        "--epochs",
+        "3",
+        "--dry-run",
+        "--threads",
+        "1",
+        "--out",
+        folder,
+    ];
     let said = rung(&command).exits(0);
-    for expected in
-        ["3 epochs instead of the paper's 2000", "mnist-vae-5-3-epochs", "mnist-ladder-5-3-epochs", "in all "]
-    {
+    for expected in [
+        "3 epochs instead of the paper's 2000",
+        "mnist-vae-5-3-epochs",
+        "mnist-ladder-5-3-epochs",
+        "in all ",
+    ] {
         assert!(said.out.contains(expected), "{said:?}");
     }
     assert!(!Path::new(folder).exists(), "a plan leaves no trace");
     let said = rung(&["reproduce", "mnist-table4"]).exits(2);
     assert!(said.err.contains("did you mean mnist-table"), "{said:?}");
-    let missing = ["reproduce", "mnist-table2", "--epochs", "1", "--out", folder, "--data-dir", "/nowhere"];
+    let missing =
+        ["reproduce", "mnist-table2", "--epochs", "1", "--out", folder, "--data-dir", "/nowhere"];
     assert!(rung(&missing).exits(1).err.contains("rung data fetch mnist"));
 }

@@ -21,21 +21,25 @@ struct Browser {
 impl Browser {
     /// A window of this width; `None` if there is no browser on this machine.
     fn open(width: u32) -> Option<Self> {
-        let driver = Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
         let mut driver = driver.ok()?;
         let lines = BufReader::new(driver.stdout.take().unwrap()).lines();
         let port = lines.map_while(Result::ok).find_map(|line| {
             let (_, port) = line.split_once("started successfully on port ")?;
             port.trim_end_matches('.').parse::<u16>().ok()
         });
-        let base = format!("http://127.0.0.1:{}/session", port.expect("chromedriver says its port"));
+        let base =
+            format!("http://127.0.0.1:{}/session", port.expect("chromedriver says its port"));
         let metrics = json!({"width": width, "height": 900, "pixelRatio": 1, "touch": width < 500});
         let options = json!({
             "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"],
             "mobileEmulation": {"deviceMetrics": metrics},
         });
-        let wanted =
-            json!({"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}});
+        let wanted = json!({"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}});
         let answer = post(&base, &json!({"capabilities": {"alwaysMatch": wanted}}));
         let id = answer["sessionId"].as_str().unwrap_or_else(|| panic!("no session: {answer}"));
         Some(Self { driver, session: format!("{base}/{id}") })
@@ -54,7 +58,11 @@ impl Browser {
         self.command("url", &json!({"url": format!("file://{}", path.display())}));
         let deadline = Instant::now() + Duration::from_secs(30);
         while self.run("return window.rungExplorer !== undefined") != json!(true) {
-            assert!(Instant::now() < deadline, "the explorer does not start: {}", self.complaints());
+            assert!(
+                Instant::now() < deadline,
+                "the explorer does not start: {}",
+                self.complaints()
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -62,7 +70,13 @@ impl Browser {
     /// What the console says of errors.
     fn complaints(&self) -> Value {
         let entries = self.command("se/log", &json!({"type": "browser"}));
-        entries.as_array().unwrap().iter().filter(|entry| entry["level"] != "INFO").cloned().collect()
+        entries
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|entry| entry["level"] != "INFO")
+            .cloned()
+            .collect()
     }
 }
 
@@ -76,8 +90,10 @@ impl Drop for Browser {
 }
 
 fn post(url: &str, body: &Value) -> Value {
-    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-    let mut answer = agent.post(url).header("content-type", "application/json").send(body.to_string()).unwrap();
+    let agent: ureq::Agent =
+        ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let mut answer =
+        agent.post(url).header("content-type", "application/json").send(body.to_string()).unwrap();
     let text = answer.body_mut().read_to_string().unwrap();
     let mut answer: Value = serde_json::from_str(&text).unwrap();
     assert!(answer["value"]["error"].is_null(), "{url}: {text}");
@@ -89,8 +105,7 @@ fn the_page_is_sound_and_its_explorer_agrees_with_the_program() {
     let run = Run::new();
     let Some(desktop) = Browser::open(1280) else {
         // Straight to stderr: the test runner keeps what passing tests print.
-        let said =
-            "SKIPPED, the report was NOT tested in a browser: there is no chromedriver (Debian: chromium-driver)";
+        let said = "SKIPPED, the report was NOT tested in a browser: there is no chromedriver (Debian: chromium-driver)";
         writeln!(std::io::stderr(), "{said}").unwrap();
         return;
     };
@@ -114,18 +129,22 @@ fn the_page_is_sound_and_its_explorer_agrees_with_the_program() {
     let background = "return getComputedStyle(document.body).backgroundColor";
     assert_eq!(desktop.run(background), "rgb(255, 255, 255)");
     let dark = json!({"features": [{"name": "prefers-color-scheme", "value": "dark"}]});
-    desktop.command("goog/cdp/execute", &json!({"cmd": "Emulation.setEmulatedMedia", "params": dark}));
+    desktop
+        .command("goog/cdp/execute", &json!({"cmd": "Emulation.setEmulatedMedia", "params": dark}));
     assert_eq!(desktop.run(background), "rgb(20, 23, 26)");
 }
 
 /// The browser's images from the noise of `rung sample` are those of `rung sample`, to less than a grey level.
 fn assert_agrees(browser: &Browser, run: &Run) {
-    let claimed =
-        browser.run("return Number(document.getElementById('explorer').dataset.difference)").as_f64().unwrap();
+    let claimed = browser
+        .run("return Number(document.getElementById('explorer').dataset.difference)")
+        .as_f64()
+        .unwrap();
     assert!(claimed < 1.0 / 255.0, "the page itself says {claimed}");
     let png = run.file("check.png");
     let path = run.path.display().to_string();
-    rung(&["sample", &path, "--count", "8", "--scale", "1", "--out", png.to_str().unwrap()]).exits(0);
+    rung(&["sample", &path, "--count", "8", "--scale", "1", "--out", png.to_str().unwrap()])
+        .exits(0);
     let drawn = image::open(&png).unwrap().into_luma8();
     let images =
         browser.run("return rungExplorer.drawnNoise.map(noise => Array.from(rungExplorer.generate(noise).image))");
@@ -137,7 +156,10 @@ fn assert_agrees(browser: &Browser, run: &Run) {
             let grey = f64::from(drawn.get_pixel(left + at as u32 % 28, top + at as u32 / 28).0[0]);
             let difference = (pixel.as_f64().unwrap() * 255.0 - grey).abs();
             // The file's own rounding is half a level.
-            assert!(difference < 0.5 + claimed * 255.0 + 1e-3, "image {index}, pixel {at}: {difference} levels");
+            assert!(
+                difference < 0.5 + claimed * 255.0 + 1e-3,
+                "image {index}, pixel {at}: {difference} levels"
+            );
             lit += usize::from(grey > 64.0);
         }
     }

@@ -25,7 +25,10 @@ fn undisturbed(epochs: usize) -> (Run, Duration) {
 }
 
 fn assert_same(run: &Run, undisturbed: &Run, what: &str) {
-    assert!(run.bytes() == undisturbed.bytes(), "{what}: the last checkpoint differs from that of the undisturbed run");
+    assert!(
+        run.bytes() == undisturbed.bytes(),
+        "{what}: the last checkpoint differs from that of the undisturbed run"
+    );
     assert_eq!(run.metrics(), undisturbed.metrics(), "{what}");
 }
 
@@ -38,7 +41,11 @@ fn killed_at_random_instants_a_run_ends_in_the_same_bytes() {
     for attempt in 0..3 {
         let run = Run::new();
         for kill in 0..5 {
-            let arguments = if run.file("config.toml").exists() { run.resume(EPOCHS) } else { run.train(EPOCHS, &[]) };
+            let arguments = if run.file("config.toml").exists() {
+                run.resume(EPOCHS)
+            } else {
+                run.train(EPOCHS, &[])
+            };
             let mut child = start(&arguments);
             let share = rung_autograd::rng::uniform_at(&Address::new(seed, attempt, 0), kill);
             sleep(duration.mul_f64(0.5 * share));
@@ -46,7 +53,11 @@ fn killed_at_random_instants_a_run_ends_in_the_same_bytes() {
             child.kill().unwrap();
             child.wait().unwrap();
         }
-        let arguments = if run.file("config.toml").exists() { run.resume(EPOCHS) } else { run.train(EPOCHS, &[]) };
+        let arguments = if run.file("config.toml").exists() {
+            run.resume(EPOCHS)
+        } else {
+            run.train(EPOCHS, &[])
+        };
         rung(&arguments).exits(0);
         assert_same(&run, &undisturbed, &format!("RUNG_TEST_SEED={seed}, attempt {attempt}"));
     }
@@ -59,13 +70,18 @@ fn ctrl_c_keeps_the_work_and_says_how_to_go_on() {
     let run = Run::new();
     let child = start(&run.train(EPOCHS, &[]));
     let deadline = Instant::now() + Duration::from_secs(60);
-    while !fs::metadata(run.file("metrics.jsonl")).is_ok_and(|file| file.len() > 0) && Instant::now() < deadline {
+    while !fs::metadata(run.file("metrics.jsonl")).is_ok_and(|file| file.len() > 0)
+        && Instant::now() < deadline
+    {
         sleep(Duration::from_millis(2));
     }
     interrupt(&child);
     let said = finish(child).exits(130);
     assert!(said.error().contains("stopped as asked"), "{said:?}");
-    assert!(said.err.contains(&format!("go on with: rung train --resume {}", run.path.display())), "{said:?}");
+    assert!(
+        said.err.contains(&format!("go on with: rung train --resume {}", run.path.display())),
+        "{said:?}"
+    );
     assert!(run.metrics().len() < EPOCHS);
     rung(&run.resume(EPOCHS)).exits(0);
     assert_same(&run, &undisturbed, "after Ctrl-C");
@@ -78,7 +94,8 @@ fn a_restart_from_weights_alone_is_another_run() {
     rung(&half.train(3, &[])).exits(0);
     let restarted = Run::new();
     let from = half.path.display().to_string();
-    rung(&restarted.train(3, &["--init-from", &from, "--set", "objective.warmup_epochs=0"])).exits(0);
+    rung(&restarted.train(3, &["--init-from", &from, "--set", "objective.warmup_epochs=0"]))
+        .exits(0);
     rung(&half.resume(6)).exits(0);
     assert_same(&half, &undisturbed, "resumed with a new end");
     let weights = |run: &Run| tensor(&run.last(), "generative.x.logits.weight");
@@ -95,7 +112,8 @@ fn tensor(path: &Path, name: &str) -> Vec<u8> {
     let file = fs::read(path).unwrap();
     let header = 8 + u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
     let entries: serde_json::Value = serde_json::from_slice(&file[8..header]).unwrap();
-    let [start, end] = [0, 1].map(|k| header + entries[name]["data_offsets"][k].as_u64().unwrap() as usize);
+    let [start, end] =
+        [0, 1].map(|k| header + entries[name]["data_offsets"][k].as_u64().unwrap() as usize);
     file[start..end].to_vec()
 }
 
@@ -104,14 +122,18 @@ fn tensor(path: &Path, name: &str) -> Vec<u8> {
 fn one_two_and_four_threads_give_the_same_bytes() {
     let checkpoints = ["1", "2", "4"].map(|threads| {
         let run = Run::new();
-        let mut arguments = run.train(2, &["--set", "model.hidden_sizes=[256,128]", "--set", "train.batch_size=160"]);
+        let mut arguments = run
+            .train(2, &["--set", "model.hidden_sizes=[256,128]", "--set", "train.batch_size=160"]);
         let place = arguments.iter().position(|argument| argument == "--threads").unwrap();
         arguments[place + 1] = threads.into();
         rung(&arguments).exits(0);
         (run.bytes(), run.metrics())
     });
     for (threads, checkpoint) in [(2, &checkpoints[1]), (4, &checkpoints[2])] {
-        assert!(*checkpoint == checkpoints[0], "{threads} threads give another checkpoint than one");
+        assert!(
+            *checkpoint == checkpoints[0],
+            "{threads} threads give another checkpoint than one"
+        );
     }
 }
 
@@ -131,7 +153,10 @@ fn a_damaged_last_checkpoint_is_passed_over() {
         damage(&mut bytes);
         fs::write(run.last(), bytes).unwrap();
         let said = rung(&run.resume(6)).exits(0);
-        assert!(said.err.contains("warning:") && said.err.contains("last.safetensors"), "{what}: {said:?}");
+        assert!(
+            said.err.contains("warning:") && said.err.contains("last.safetensors"),
+            "{what}: {said:?}"
+        );
         assert!(said.err.contains("going back to an older one"), "{what}: {said:?}");
         assert_same(&run, &undisturbed, what);
     }
@@ -169,7 +194,8 @@ fn a_resumption_that_fails_leaves_the_run_as_it_was() {
         assert!(said.code != Some(0) && said.error().contains(expected), "{flags:?}: {said:?}");
         assert!(files(&run) == before, "{flags:?} changed the run");
     }
-    let [last, previous] = ["last", "previous"].map(|name| run.file(&format!("checkpoints/{name}.safetensors")));
+    let [last, previous] =
+        ["last", "previous"].map(|name| run.file(&format!("checkpoints/{name}.safetensors")));
     let whole = fs::read(&last).unwrap();
     for path in [&last, &previous, &run.file("checkpoints/best.safetensors")] {
         fs::write(path, "no checkpoint").unwrap();
@@ -187,14 +213,22 @@ fn a_schedule_with_a_new_end_is_said_and_written_down() {
     let run = Run::new();
     rung(&run.train(2, &["--set", "optimiser.schedule=cosine"])).exits(0);
     let said = rung(&run.resume(4)).exits(0);
-    let remark = "the learning rates of the first 2 epochs were those of a cosine over 2 epochs, not over 4";
+    let remark =
+        "the learning rates of the first 2 epochs were those of a cosine over 2 epochs, not over 4";
     assert!(said.err.contains(&format!("warning: {remark}")), "{said:?}");
     let config = fs::read_to_string(run.file("config.toml")).unwrap();
-    assert!(config.starts_with(&format!("# Changed: {remark}")) && config.contains("epochs = 4"), "{config}");
+    assert!(
+        config.starts_with(&format!("# Changed: {remark}")) && config.contains("epochs = 4"),
+        "{config}"
+    );
     let starts = fs::read_to_string(run.file("starts.jsonl")).unwrap();
-    let changed = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["changed"].clone();
+    let changed =
+        |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["changed"].clone();
     let changes: Vec<_> = starts.lines().map(changed).collect();
-    assert_eq!(changes, [serde_json::Value::Null, serde_json::json!({"train.epochs": {"from": 2, "to": 4}})]);
+    assert_eq!(
+        changes,
+        [serde_json::Value::Null, serde_json::json!({"train.epochs": {"from": 2, "to": 4}})]
+    );
 }
 
 #[test]
@@ -206,7 +240,11 @@ fn a_run_with_its_best_checkpoint_alone_goes_on_from_there() {
         fs::remove_file(run.file(&format!("checkpoints/{name}.safetensors"))).unwrap();
     }
     let said = rung(&run.resume(6)).exits(0);
-    assert!(said.err.contains("neither a last nor a previous checkpoint: going back to best.safetensors"), "{said:?}");
+    assert!(
+        said.err
+            .contains("neither a last nor a previous checkpoint: going back to best.safetensors"),
+        "{said:?}"
+    );
     assert_same(&run, &undisturbed, "from the best checkpoint");
     fs::remove_dir_all(run.file("checkpoints")).unwrap();
     fs::create_dir(run.file("checkpoints")).unwrap();
@@ -246,7 +284,10 @@ fn a_full_disk_costs_nothing_that_was_saved() {
     // In KiB: room for an epoch's events and their pictures, but not for a checkpoint.
     let limit = before.len() / 1024 * 4 / 5;
     let said = rung_with_files_up_to(limit, &run.resume(6)).exits(1);
-    assert!(said.error().contains("can't write") && said.error().contains("safetensors"), "{said:?}");
+    assert!(
+        said.error().contains("can't write") && said.error().contains("safetensors"),
+        "{said:?}"
+    );
     assert!(run.bytes() == before, "the last checkpoint was touched");
     rung(&run.resume(6)).exits(0);
     assert_same(&run, &undisturbed, "after a full disk");
@@ -257,8 +298,14 @@ fn numbers_that_are_not_finite_stop_the_run() {
     let run = Run::new();
     let said = rung(&run.train(4, &["--learning-rate", "1e38"])).exits(1);
     let words = said.error();
-    assert!(words.starts_with("step ") && words.contains("is no longer a finite number"), "{said:?}");
-    assert!(["the loss", "log p(x|z)", "the KL of z_"].iter().any(|term| words.contains(term)), "{words}");
+    assert!(
+        words.starts_with("step ") && words.contains("is no longer a finite number"),
+        "{said:?}"
+    );
+    assert!(
+        ["the loss", "log p(x|z)", "the KL of z_"].iter().any(|term| words.contains(term)),
+        "{words}"
+    );
     assert!(said.err.contains("try a lower --learning-rate"), "{said:?}");
 }
 
@@ -268,8 +315,14 @@ fn the_checkpoint_that_is_kept_is_from_before_the_ruin() {
     let run = Run::new();
     rung(&run.train(4, &["--learning-rate", "1e38", "--set", "train.batch_size=320"])).exits(1);
     if run.last().exists() {
-        let evaluated = ["evaluate", run.path.to_str().unwrap(), "--importance-samples", "1", "--json"];
-        let evaluated: serde_json::Value = serde_json::from_str(&rung(&evaluated).exits(0).out).unwrap();
-        assert!(evaluated["bound_1_nats"].is_f64(), "the checkpoint kept has the bound {}", evaluated["bound_1_nats"]);
+        let evaluated =
+            ["evaluate", run.path.to_str().unwrap(), "--importance-samples", "1", "--json"];
+        let evaluated: serde_json::Value =
+            serde_json::from_str(&rung(&evaluated).exits(0).out).unwrap();
+        assert!(
+            evaluated["bound_1_nats"].is_f64(),
+            "the checkpoint kept has the bound {}",
+            evaluated["bound_1_nats"]
+        );
     }
 }

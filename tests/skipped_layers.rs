@@ -44,7 +44,8 @@ fn estimate(
     }
     let count = log_weights.len() as f64;
     let mean = log_weights.iter().sum::<f64>() / count;
-    let variance = log_weights.iter().map(|weight| (weight - mean).powi(2)).sum::<f64>() / (count - 1.0);
+    let variance =
+        log_weights.iter().map(|weight| (weight - mean).powi(2)).sum::<f64>() / (count - 1.0);
     (mean, (variance / count).sqrt())
 }
 

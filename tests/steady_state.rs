@@ -99,10 +99,17 @@ fn measure(name: &str, inference: Inference, objective: &ObjectiveConfig) {
     (3..3 + steps).for_each(&mut train);
     COUNTS.store(false, Relaxed);
     let (after, grown) = (device.statistics().pool, LIVE.load(Relaxed) as i64 - live as i64);
-    assert!(after.requests > before.requests, "{name}: the step asks the pool for nothing, so this test sees nothing");
-    assert_eq!(after.allocations, before.allocations, "{name}, {objective:?}: the pool allocates in the steady state");
+    assert!(
+        after.requests > before.requests,
+        "{name}: the step asks the pool for nothing, so this test sees nothing"
+    );
+    assert_eq!(
+        after.allocations, before.allocations,
+        "{name}, {objective:?}: the pool allocates in the steady state"
+    );
     assert_eq!(after.bytes, before.bytes);
-    let (requests, bytes, largest) = (REQUESTS.load(Relaxed), BYTES.load(Relaxed), LARGEST.load(Relaxed));
+    let (requests, bytes, largest) =
+        (REQUESTS.load(Relaxed), BYTES.load(Relaxed), LARGEST.load(Relaxed));
     println!(
         "{name}, {} x {} samples: per step {} requests to the pool; {} allocations of {} bytes by the program, the largest {largest}",
         objective.monte_carlo_samples,

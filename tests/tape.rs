@@ -1,7 +1,9 @@
 //! What the tape refuses, and in which words.
 
 use rung_autograd::rng::Address;
-use rung_autograd::{DType, Device, Initialiser, ParameterList, ParameterStore, Result, Tape, Tensor};
+use rung_autograd::{
+    DType, Device, Initialiser, ParameterList, ParameterStore, Result, Tape, Tensor,
+};
 use rung_tests::devices;
 
 fn vector(device: &Device) -> Tensor {
@@ -12,7 +14,9 @@ fn vector(device: &Device) -> Tensor {
 fn refused<T>(outcome: Result<T>, words: &str) {
     match outcome {
         Ok(_) => panic!("accepted, but should say: {words}"),
-        Err(error) => assert!(error.to_string().contains(words), "said: {error}; should say: {words}"),
+        Err(error) => {
+            assert!(error.to_string().contains(words), "said: {error}; should say: {words}")
+        }
     }
 }
 
@@ -28,7 +32,10 @@ fn backward_needs_a_recorded_scalar_of_its_own_tape() {
         refused(tape.backward(&vector(&device).sum_all().unwrap()), "the loss is not recorded");
         refused(tape.backward(&x.detach().sum_all().unwrap()), "the loss is not recorded");
         let elsewhere = other.variable(&vector(&device)).unwrap();
-        refused(tape.backward(&elsewhere.sum_all().unwrap()), "the loss is recorded on another tape");
+        refused(
+            tape.backward(&elsewhere.sum_all().unwrap()),
+            "the loss is recorded on another tape",
+        );
         refused(x.add(&elsewhere), "operands are recorded on different tapes");
     }
 }
@@ -76,7 +83,10 @@ fn only_variables_have_gradients() {
         assert_eq!(gradients.of(&unused).unwrap().to_f64().unwrap(), [0.0; 3]);
         refused(gradients.of(&vector(&device)), "not a variable of this tape");
         refused(gradients.of(&middle), "not a variable of this tape");
-        refused(tape.variable(&Tensor::from_u32(&device, &[1], [1]).unwrap()), "only floats have gradients: x u32");
+        refused(
+            tape.variable(&Tensor::from_u32(&device, &[1], [1]).unwrap()),
+            "only floats have gradients: x u32",
+        );
     }
 }
 
@@ -91,7 +101,8 @@ fn parameters_need_their_store() {
         refused(tape.backward(&loss), "use backward_into with their store");
         let weight = store.tensor(id, Some(&tape));
         let x = tape.variable(&vector(&device)).unwrap();
-        let gradients = tape.backward_into(&[&weight.mul(&x).unwrap().sum_all().unwrap()], &mut store).unwrap();
+        let gradients =
+            tape.backward_into(&[&weight.mul(&x).unwrap().sum_all().unwrap()], &mut store).unwrap();
         assert_eq!(gradients.of(&x).unwrap().to_f64().unwrap(), [2.0; 3]);
         assert_eq!(store.gradient(id).unwrap().to_f64().unwrap(), [1.0, 2.0, 3.0]);
         refused(gradients.of(&weight), "not a variable of this tape");
@@ -115,7 +126,10 @@ fn a_recomputed_function_has_the_gradients_of_a_recorded_one_bit_for_bit() {
         let values = Tensor::normal(&device, DType::F32, Address::new(3, 9, 0), [4, 5]).unwrap();
         let mut gradients = |recomputes: bool| {
             let tape = Tape::new();
-            let (x, z) = (tape.variable(&values).unwrap(), tape.variable(&values.scale(0.3).unwrap()).unwrap());
+            let (x, z) = (
+                tape.variable(&values).unwrap(),
+                tape.variable(&values.scale(0.3).unwrap()).unwrap(),
+            );
             let before = x.square().unwrap();
             let mut y = x.clone();
             for _ in 0..2 {
@@ -151,9 +165,15 @@ fn a_recomputed_function_needs_its_store_and_its_own_tape() {
         let x = tape.variable(&vector(&device)).unwrap();
         let y = tape.recomputed(&store, &[&x], square).unwrap();
         refused(tape.backward(&y.sum_all().unwrap()), "use backward_into with their store");
-        refused(tape.recomputed(&store, &[&x], square), "recomputed: the tensor belongs to a recording");
+        refused(
+            tape.recomputed(&store, &[&x], square),
+            "recomputed: the tensor belongs to a recording",
+        );
         let elsewhere = other.variable(&vector(&device)).unwrap();
-        refused(tape.recomputed(&store, &[&elsewhere], square), "an input is recorded on another tape");
+        refused(
+            tape.recomputed(&store, &[&elsewhere], square),
+            "an input is recorded on another tape",
+        );
     }
 }
 
@@ -162,11 +182,17 @@ fn operands_must_agree_in_dtype_and_device() {
     for device in devices() {
         let x = vector(&device);
         let single = x.to_dtype(DType::F32).unwrap();
-        refused(x.add(&single), "add: operands differ in dtype; convert one with to_dtype: operand f64, operand f32");
+        refused(
+            x.add(&single),
+            "add: operands differ in dtype; convert one with to_dtype: operand f64, operand f32",
+        );
         refused(single.matmul(&x), "matmul: operands differ in dtype");
         let elsewhere = vector(&Device::cpu());
         refused(x.mul(&elsewhere), "mul: operands lie on different devices");
-        assert_eq!(x.mul(&elsewhere.to_device(&device).unwrap()).unwrap().to_f64().unwrap(), [1.0, 4.0, 9.0]);
+        assert_eq!(
+            x.mul(&elsewhere.to_device(&device).unwrap()).unwrap().to_f64().unwrap(),
+            [1.0, 4.0, 9.0]
+        );
         let integers = Tensor::from_u32(&device, &[1, 2, 3], [3]).unwrap();
         refused(integers.exp(), "exp: an operand must be of floats");
     }
@@ -175,7 +201,10 @@ fn operands_must_agree_in_dtype_and_device() {
 #[test]
 fn values_must_fill_their_shape() {
     for device in devices() {
-        refused(Tensor::from_f64(&device, &[1.0; 5], [2, 3]), "tensor: 5 values do not fill the shape: shape [2, 3]");
+        refused(
+            Tensor::from_f64(&device, &[1.0; 5], [2, 3]),
+            "tensor: 5 values do not fill the shape: shape [2, 3]",
+        );
         refused(vector(&device).to_scalar(), "exactly one element is needed");
     }
 }

@@ -29,7 +29,10 @@ fn training_gives_the_same_bits_on_one_two_and_four_threads() {
         for threads in [2, 4] {
             let (other_scalars, other_parameters) = train(threads, dtype);
             assert_eq!(scalars, other_scalars, "{threads} threads, {dtype}");
-            assert!(parameters == other_parameters, "{threads} threads, {dtype}: parameters differ");
+            assert!(
+                parameters == other_parameters,
+                "{threads} threads, {dtype}: parameters differ"
+            );
         }
     }
 }

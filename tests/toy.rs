@@ -48,25 +48,35 @@ impl Toy {
     /// The posterior, its means moved and its variances multiplied.
     fn q(&self, shift: f64, factor: f64) -> Result<Gaussian> {
         let precision = [0, 1].map(|j| 1.0 + (0..3).map(|i| W[i][j].powi(2) / S[i]).sum::<f64>());
-        let gain: Vec<f64> = (0..3).flat_map(|i| [0, 1].map(|j| W[i][j] / S[i] / precision[j])).collect();
+        let gain: Vec<f64> =
+            (0..3).flat_map(|i| [0, 1].map(|j| W[i][j] / S[i] / precision[j])).collect();
         let centred = self.x.sub(&Tensor::from_f64(&self.device, &B, [3])?)?;
-        let mean = centred.linear(&Tensor::from_f64(&self.device, &gain, [3, 2])?, None)?.shift(shift)?;
+        let mean =
+            centred.linear(&Tensor::from_f64(&self.device, &gain, [3, 2])?, None)?.shift(shift)?;
         let variance = precision.map(|precision| factor / precision);
-        let variance = Tensor::from_f64(&self.device, &variance, [1, 2])?.broadcast_to(*mean.shape())?;
+        let variance =
+            Tensor::from_f64(&self.device, &variance, [1, 2])?.broadcast_to(*mean.shape())?;
         Ok(Gaussian { mean, variance })
     }
 
     /// log p(x|z) + log p(z) − log q(z) of `samples` samples of each image.
     fn log_weights(&self, q: &Gaussian, samples: usize) -> Result<Tensor> {
         let q = q.repeat_rows(samples)?;
-        let z = q.sample_with(&Tensor::normal(&self.device, DType::F64, Address::new(17, 2, 0), *q.mean.shape())?)?;
+        let z = q.sample_with(&Tensor::normal(
+            &self.device,
+            DType::F64,
+            Address::new(17, 2, 0),
+            *q.mean.shape(),
+        )?)?;
         let log_p_x = Self::likelihood(&self.device, &z)?.log_prob(&self.x)?;
         log_p_x.add(&z.standard_normal_log_prob()?)?.sub(&q.log_prob(&z)?)
     }
 
     /// log N(x; b, W Wᵀ + S) by the 3x3 determinant and inverse.
     fn log_evidence(&self) -> Vec<f64> {
-        let covariance = |i: usize, k: usize| W[i][0] * W[k][0] + W[i][1] * W[k][1] + if i == k { S[i] } else { 0.0 };
+        let covariance = |i: usize, k: usize| {
+            W[i][0] * W[k][0] + W[i][1] * W[k][1] + if i == k { S[i] } else { 0.0 }
+        };
         let minor = |i: usize, k: usize| {
             let (rows, columns) = ([(i + 1) % 3, (i + 2) % 3], [(k + 1) % 3, (k + 2) % 3]);
             covariance(rows[0], columns[0]) * covariance(rows[1], columns[1])
@@ -76,7 +86,8 @@ impl Toy {
         let constant = -1.5 * std::f64::consts::TAU.ln() - 0.5 * determinant.ln();
         let log_density = |x: &[f64]| {
             let pairs = (0..3).flat_map(|i| (0..3).map(move |k| (i, k)));
-            let square: f64 = pairs.map(|(i, k)| (x[i] - B[i]) * minor(i, k) / determinant * (x[k] - B[k])).sum();
+            let square: f64 =
+                pairs.map(|(i, k)| (x[i] - B[i]) * minor(i, k) / determinant * (x[k] - B[k])).sum();
             constant - 0.5 * square
         };
         self.x.to_f64().unwrap().chunks(3).map(log_density).collect()
@@ -84,7 +95,9 @@ impl Toy {
 
     /// L_K − log p(x): mean over the images, and its standard error.
     fn gap(&self, q: &Gaussian, importance_samples: usize) -> (f64, f64) {
-        let bounds = importance_bound(&self.log_weights(q, importance_samples).unwrap(), importance_samples).unwrap();
+        let bounds =
+            importance_bound(&self.log_weights(q, importance_samples).unwrap(), importance_samples)
+                .unwrap();
         let gaps: Vec<f64> = bounds
             .to_f64()
             .unwrap()
@@ -103,9 +116,14 @@ impl Toy {
 fn the_exact_posterior_gives_log_p_of_x_with_every_sample() {
     let toy = Toy::new().unwrap();
     let log_weights = toy.log_weights(&toy.q(0.0, 1.0).unwrap(), 5).unwrap().to_f64().unwrap();
-    for (image, (log_weights, evidence)) in log_weights.chunks(5).zip(toy.log_evidence()).enumerate() {
+    for (image, (log_weights, evidence)) in
+        log_weights.chunks(5).zip(toy.log_evidence()).enumerate()
+    {
         for log_weight in log_weights {
-            assert!((log_weight - evidence).abs() < 1e-12, "image {image}: {log_weights:?}, log p(x) is {evidence}");
+            assert!(
+                (log_weight - evidence).abs() < 1e-12,
+                "image {image}: {log_weights:?}, log p(x) is {evidence}"
+            );
         }
     }
 }
@@ -125,11 +143,14 @@ fn one_sample_falls_short_by_the_kl_to_the_posterior() {
         .sum();
     assert!((kl - by_hand).abs() < 1e-12);
     let log_weights = toy.log_weights(&q, 400).unwrap().to_f64().unwrap();
-    let average: Vec<f64> = log_weights.chunks(400).map(|weights| weights.iter().sum::<f64>() / 400.0).collect();
-    let gaps: Vec<f64> = average.iter().zip(toy.log_evidence()).map(|(bound, evidence)| evidence - bound).collect();
+    let average: Vec<f64> =
+        log_weights.chunks(400).map(|weights| weights.iter().sum::<f64>() / 400.0).collect();
+    let gaps: Vec<f64> =
+        average.iter().zip(toy.log_evidence()).map(|(bound, evidence)| evidence - bound).collect();
     let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
-    let error =
-        (gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / (gaps.len() * (gaps.len() - 1)) as f64).sqrt();
+    let error = (gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>()
+        / (gaps.len() * (gaps.len() - 1)) as f64)
+        .sqrt();
     assert!(error < 0.01 && (mean - kl).abs() < 4.0 * error, "{mean} ± {error} against {kl}");
 }
 

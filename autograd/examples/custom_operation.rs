@@ -73,7 +73,8 @@ fn right_gradients_pass_and_a_wrong_one_is_found() {
 fn both_have_the_values_of_the_definition() {
     let points = [-3.0, -1.0, -0.25, 0.0, 0.5, 1.0, 2.0];
     let x = Tensor::from_f64(&Device::cpu(), &points, [7]).unwrap();
-    let expected = points.map(|x: f64| if x.abs() <= DELTA { 0.5 * x * x } else { DELTA * (x.abs() - 0.5 * DELTA) });
+    let expected = points
+        .map(|x: f64| if x.abs() <= DELTA { 0.5 * x * x } else { DELTA * (x.abs() - 0.5 * DELTA) });
     assert_eq!(huber(&x).unwrap().to_f64().unwrap(), expected);
     assert_eq!(huber_by_hand(&x).unwrap().to_f64().unwrap(), expected);
 }

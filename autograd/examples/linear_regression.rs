@@ -30,7 +30,8 @@ fn fit() -> Result<[[f64; 2]; 2]> {
     let (tape, mut sgd) = (Tape::new(), Sgd::new(&store, 0.9)?);
     for _ in 0..500 {
         store.clear_gradients();
-        let predicted = x.linear(&store.tensor(weight, Some(&tape)), Some(&store.tensor(bias, Some(&tape))))?;
+        let predicted =
+            x.linear(&store.tensor(weight, Some(&tape)), Some(&store.tensor(bias, Some(&tape))))?;
         let loss = predicted.sub(&y)?.square()?.mean_all()?;
         tape.backward_into(&[&loss], &mut store)?;
         drop((predicted, loss)); // a tensor that holds parameters would keep the optimiser from writing them

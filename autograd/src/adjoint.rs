@@ -4,7 +4,9 @@
 //! where it belongs, for a parameter into its range of the flat gradient. A second one is computed aside and added, or added where it
 //! is computed, by primitives that can ([`Adjoint::add_in_place`]).
 
-use rung_kernels::{AxisExtent, BinaryFunction, Broadcast, Device, Error, Reduction, Result, Shape, ViewMut};
+use rung_kernels::{
+    AxisExtent, BinaryFunction, Broadcast, Device, Error, Reduction, Result, Shape, ViewMut,
+};
 use smallvec::SmallVec;
 
 use crate::parameters::{ParameterId, ParameterStore};
@@ -29,9 +31,9 @@ pub(crate) struct Sink<'a> {
 impl Adjoint<'_> {
     /// The kept value number `index`: inputs first, then outputs.
     pub(crate) fn saved(&self, index: usize) -> Tensor {
-        self.node.saved[index]
-            .clone()
-            .expect("bug: backward reads a value that its operation does not save; please report it")
+        self.node.saved[index].clone().expect(
+            "bug: backward reads a value that its operation does not save; please report it",
+        )
     }
 
     /// The adjoint of the only output.
@@ -60,7 +62,11 @@ impl Adjoint<'_> {
     }
 
     /// Has `write` fill the gradient of `input`, if it is wanted.
-    pub(crate) fn emit(&mut self, input: usize, write: impl FnOnce(ViewMut<'_>) -> Result<()>) -> Result<()> {
+    pub(crate) fn emit(
+        &mut self,
+        input: usize,
+        write: impl FnOnce(ViewMut<'_>) -> Result<()>,
+    ) -> Result<()> {
         if !self.needs(input) {
             return Ok(());
         }
@@ -77,8 +83,13 @@ impl Adjoint<'_> {
         write: impl FnOnce([Option<ViewMut<'_>>; N]) -> Result<()>,
     ) -> Result<()> {
         let slots = inputs.map(|input| self.node.inputs.get(input).copied().flatten());
-        let dtype =
-            self.grad_outs.iter().flatten().next().map(Tensor::dtype).expect("bug: no adjoint; please report it");
+        let dtype = self
+            .grad_outs
+            .iter()
+            .flatten()
+            .next()
+            .map(Tensor::dtype)
+            .expect("bug: no adjoint; please report it");
         let Sink { device, slots: all, store, .. } = &mut self.sink;
         // Parameters whose gradient is written in place: those that have none yet, each at its first position only.
         let fresh: [Option<ParameterId>; N] = std::array::from_fn(|i| {
@@ -91,7 +102,13 @@ impl Adjoint<'_> {
             if let (Some(slot), None) = (slot, fresh) {
                 let shape = all[*slot].shape;
                 let buffer = device.allocate(dtype, shape.element_count())?;
-                *aside = Some(Tensor { shape, device: device.clone(), buffer, offset: 0, tracked: None });
+                *aside = Some(Tensor {
+                    shape,
+                    device: device.clone(),
+                    buffer,
+                    offset: 0,
+                    tracked: None,
+                });
             }
         }
         {
@@ -116,7 +133,10 @@ impl Adjoint<'_> {
                 self.sink.add(slot, tensor)?;
             }
         }
-        debug_assert!(adjoints_fit(self.sink.slots, self.sink.adjoints), "bug: an adjoint of another shape");
+        debug_assert!(
+            adjoints_fit(self.sink.slots, self.sink.adjoints),
+            "bug: an adjoint of another shape"
+        );
         Ok(())
     }
 
@@ -133,11 +153,14 @@ impl Adjoint<'_> {
         }
         let adjoints = &mut *self.sink.adjoints;
         let mut collected = slots.map(|slot| adjoints[slot.unwrap_or_default()].take());
-        let views =
-            collected.each_mut().map(|tensor| tensor.as_mut().and_then(|tensor| tensor.view_mut("backward").ok()));
+        let views = collected
+            .each_mut()
+            .map(|tensor| tensor.as_mut().and_then(|tensor| tensor.view_mut("backward").ok()));
         let outcome = if views.iter().all(Option::is_some) {
-            add(views.map(|view| view.expect("bug: a gradient that was there is gone; please report it")))
-                .map(|()| true)
+            add(views.map(|view| {
+                view.expect("bug: a gradient that was there is gone; please report it")
+            }))
+            .map(|()| true)
         } else {
             Ok(false)
         };
@@ -158,7 +181,10 @@ impl Adjoint<'_> {
 }
 
 fn adjoints_fit(slots: &[Slot], adjoints: &[Option<Tensor>]) -> bool {
-    slots.iter().zip(adjoints).all(|(slot, adjoint)| adjoint.as_ref().is_none_or(|tensor| tensor.shape == slot.shape))
+    slots
+        .iter()
+        .zip(adjoints)
+        .all(|(slot, adjoint)| adjoint.as_ref().is_none_or(|tensor| tensor.shape == slot.shape))
 }
 
 impl Sink<'_> {
@@ -178,7 +204,9 @@ impl Sink<'_> {
             return Ok(());
         };
         let sum = match collected.buffer.get_mut() {
-            Some(buffer) if collected.offset == 0 && buffer.len() == gradient.shape.element_count() => {
+            Some(buffer)
+                if collected.offset == 0 && buffer.len() == gradient.shape.element_count() =>
+            {
                 self.device.scale_and_add(1.0, gradient.view(), 1.0, buffer.view_mut())?;
                 collected
             }
@@ -213,7 +241,10 @@ pub(crate) fn sum_to(gradient: Tensor, shape: Shape) -> Result<Tensor> {
 }
 
 fn sum_axis(x: &Tensor, axis: usize) -> Result<Tensor> {
-    let extent: AxisExtent = x.shape.around(axis).expect("bug: no such axis to sum; please report it");
+    let extent: AxisExtent =
+        x.shape.around(axis).expect("bug: no such axis to sum; please report it");
     let shape = x.shape.without_axis(axis);
-    Tensor::build(&x.device, x.dtype(), shape, |out| x.device.reduce(Reduction::Sum, extent, x.view(), out))
+    Tensor::build(&x.device, x.dtype(), shape, |out| {
+        x.device.reduce(Reduction::Sum, extent, x.view(), out)
+    })
 }

@@ -104,8 +104,11 @@ pub fn gradcheck(
     options: &Options,
 ) -> std::result::Result<Report, Failure> {
     let shapes: Vec<String> = inputs.iter().map(|input| input.shape().to_string()).collect();
-    let named = |cause| Failure::new("function", format!("of {}", shapes.join(", ")), options.seed, cause);
-    Closure::new(inputs, function).and_then(|mut closure| compare::check(&mut closure, options)).map_err(named)
+    let named =
+        |cause| Failure::new("function", format!("of {}", shapes.join(", ")), options.seed, cause);
+    Closure::new(inputs, function)
+        .and_then(|mut closure| compare::check(&mut closure, options))
+        .map_err(named)
 }
 
 /// Draws a random case of a declared operation from `seed` and checks its gradients on `device`.
@@ -120,8 +123,11 @@ pub fn check_declaration(
     let case = draw_case(declaration, seed);
     let options = Options { seed, ..Options::default() };
     let named = |cause| Failure::new(declaration.name, case.description.clone(), seed, cause);
-    let inputs = case_inputs(&case, device, DType::F64).map_err(|error| named(Cause::Error(error)))?;
-    Closure::new(&inputs, &case.function).and_then(|mut closure| compare::check(&mut closure, &options)).map_err(named)
+    let inputs =
+        case_inputs(&case, device, DType::F64).map_err(|error| named(Cause::Error(error)))?;
+    Closure::new(&inputs, &case.function)
+        .and_then(|mut closure| compare::check(&mut closure, &options))
+        .map_err(named)
 }
 
 /// Checks the gradients of a model's loss with respect to all its parameters, one parameter at a time.
@@ -137,7 +143,11 @@ pub fn gradcheck_parameters(
     loss: impl Fn(&ParameterStore, Option<&Tape>) -> Result<Tensor>,
     options: &Options,
 ) -> std::result::Result<Report, Failure> {
-    let description = format!("of {} parameters with {} elements", store.parameters().len(), store.element_count());
+    let description = format!(
+        "of {} parameters with {} elements",
+        store.parameters().len(),
+        store.element_count()
+    );
     let named = |cause| Failure::new("model", description.clone(), options.seed, cause);
     Model::new(store, loss).and_then(|mut model| compare::check(&mut model, options)).map_err(named)
 }
@@ -162,12 +172,16 @@ pub fn case_inputs(case: &Case, device: &Device, float: DType) -> Result<Vec<Ten
     }
     let tensor = |input: &crate::op::CaseInput| match input.dtype {
         DType::F64 | DType::F32 => Tensor::from_values(device, float, &input.values, input.shape),
-        DType::U32 => {
-            Tensor::from_u32(device, &input.values.iter().map(|&value| value as u32).collect::<Vec<_>>(), input.shape)
-        }
-        DType::U8 => {
-            Tensor::from_u8(device, &input.values.iter().map(|&value| value as u8).collect::<Vec<_>>(), input.shape)
-        }
+        DType::U32 => Tensor::from_u32(
+            device,
+            &input.values.iter().map(|&value| value as u32).collect::<Vec<_>>(),
+            input.shape,
+        ),
+        DType::U8 => Tensor::from_u8(
+            device,
+            &input.values.iter().map(|&value| value as u8).collect::<Vec<_>>(),
+            input.shape,
+        ),
     };
     case.inputs.iter().map(tensor).collect()
 }

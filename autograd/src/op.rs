@@ -163,8 +163,12 @@ pub(crate) fn apply_one<O: Operation>(op: O, inputs: &[&Tensor]) -> Result<Tenso
 }
 
 fn aliased(input: &Tensor, distance: usize, shapes: &Shapes) -> Outputs {
-    let place =
-        |shape: &Shape| Tensor { shape: *shape, offset: input.offset + distance, tracked: None, ..input.clone() };
+    let place = |shape: &Shape| Tensor {
+        shape: *shape,
+        offset: input.offset + distance,
+        tracked: None,
+        ..input.clone()
+    };
     shapes.iter().map(place).collect()
 }
 
@@ -178,23 +182,41 @@ fn computed(
     let mut outputs = Outputs::new();
     for shape in shapes {
         let buffer = device.allocate(dtype, shape.element_count())?;
-        outputs.push(Tensor { shape: *shape, device: device.clone(), buffer, offset: 0, tracked: None });
+        outputs.push(Tensor {
+            shape: *shape,
+            device: device.clone(),
+            buffer,
+            offset: 0,
+            tracked: None,
+        });
     }
-    let mut views: SmallVec<[ViewMut<'_>; 3]> = outputs.iter_mut().map(|tensor| sole(&mut tensor.buffer)).collect();
+    let mut views: SmallVec<[ViewMut<'_>; 3]> =
+        outputs.iter_mut().map(|tensor| sole(&mut tensor.buffer)).collect();
     forward(inputs, &mut views)?;
     drop(views);
     Ok(outputs)
 }
 
 /// The tape and the float type all inputs agree on.
-fn common(operation: &'static str, inputs: &[&Tensor], moves_only: bool) -> Result<(Option<Tape>, DType)> {
-    debug_assert!(inputs.len() <= NODE_ROOM, "bug: {operation} has more inputs than a node has room for");
+fn common(
+    operation: &'static str,
+    inputs: &[&Tensor],
+    moves_only: bool,
+) -> Result<(Option<Tape>, DType)> {
+    debug_assert!(
+        inputs.len() <= NODE_ROOM,
+        "bug: {operation} has more inputs than a node has room for"
+    );
     let first = inputs[0];
     let mut tape: Option<&Tape> = None;
     let mut dtype = moves_only.then(|| first.dtype());
     for input in inputs {
         if input.device != first.device {
-            return Err(Error::Device { operation, left: first.device.name(), right: input.device.name() });
+            return Err(Error::Device {
+                operation,
+                left: first.device.name(),
+                right: input.device.name(),
+            });
         }
         let must_agree = input.dtype().is_float() || moves_only;
         if must_agree && *dtype.get_or_insert(input.dtype()) != input.dtype() {

@@ -5,7 +5,9 @@
 use std::ops::Range;
 
 use rung_kernels::rng::Address;
-use rung_kernels::{DType, Device, Error, Result, Shape, SharedBuffer, UnaryFunction, View, ViewMut};
+use rung_kernels::{
+    DType, Device, Error, Result, Shape, SharedBuffer, UnaryFunction, View, ViewMut,
+};
 
 use crate::tape::Tape;
 use crate::tensor::{Tensor, sole};
@@ -96,7 +98,12 @@ impl ParameterList {
     }
 
     /// Adds a parameter. Names must differ, which [`ParameterList::build`] checks.
-    pub fn add(&mut self, name: impl Into<String>, shape: impl Into<Shape>, initialiser: Initialiser) -> ParameterId {
+    pub fn add(
+        &mut self,
+        name: impl Into<String>,
+        shape: impl Into<Shape>,
+        initialiser: Initialiser,
+    ) -> ParameterId {
         let shape = shape.into();
         self.parameters.push(Parameter { name: name.into(), shape, initialiser, offset: self.len });
         self.len += shape.element_count();
@@ -120,10 +127,14 @@ impl ParameterList {
     /// # Errors
     /// `Argument` if two parameters have one name; if the device has no memory.
     pub fn build(self, device: &Device, dtype: DType, address: Address) -> Result<ParameterStore> {
-        let mut names: Vec<&str> = self.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+        let mut names: Vec<&str> =
+            self.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
         names.sort_unstable();
         if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(Error::argument("parameters", format!("two parameters are named {}", pair[0])));
+            return Err(Error::argument(
+                "parameters",
+                format!("two parameters are named {}", pair[0]),
+            ));
         }
         let mut store = ParameterStore {
             values: device.allocate(dtype, self.len)?,
@@ -133,7 +144,8 @@ impl ParameterList {
             device: device.clone(),
         };
         for index in 0..store.parameters.len() {
-            store.initialise(index, Address { stream: address.stream + index as u32, ..address })?;
+            store
+                .initialise(index, Address { stream: address.stream + index as u32, ..address })?;
         }
         Ok(store)
     }
@@ -196,7 +208,13 @@ impl ParameterStore {
     #[must_use]
     pub fn tensor(&self, id: ParameterId, tape: Option<&Tape>) -> Tensor {
         let Parameter { shape, offset, .. } = self.parameters[id.0];
-        let value = Tensor { shape, device: self.device.clone(), buffer: self.values.clone(), offset, tracked: None };
+        let value = Tensor {
+            shape,
+            device: self.device.clone(),
+            buffer: self.values.clone(),
+            offset,
+            tracked: None,
+        };
         match tape {
             Some(tape) => tape.parameter(id, value),
             None => value,
@@ -245,7 +263,8 @@ impl ParameterStore {
                 self.device.fill(0.0, sole(&mut self.gradients).range(range))?;
             }
         }
-        let values = self.values.get_mut().ok_or(Error::Shared { operation: "optimiser" })?.view_mut();
+        let values =
+            self.values.get_mut().ok_or(Error::Shared { operation: "optimiser" })?.view_mut();
         Ok((sole(&mut self.gradients), values))
     }
 
@@ -277,7 +296,10 @@ impl ParameterStore {
     }
 
     /// The ranges of several gradients at once, for writing.
-    pub(crate) fn gradient_views<const N: usize>(&mut self, ids: [Option<ParameterId>; N]) -> [Option<ViewMut<'_>>; N] {
+    pub(crate) fn gradient_views<const N: usize>(
+        &mut self,
+        ids: [Option<ParameterId>; N],
+    ) -> [Option<ViewMut<'_>>; N] {
         let ranges = ids.map(|id| id.map_or(0..0, |id| self.parameters[id.0].range()));
         let views = sole(&mut self.gradients).disjoint_ranges(ranges);
         let views = views.expect("bug: two parameters share a range; please report it");
@@ -298,15 +320,25 @@ impl ParameterStore {
         let (range, device) = (self.parameters[index].range(), self.device.clone());
         let (shape, dtype) = (self.parameters[index].shape, self.dtype());
         let (drawn, factor, offset) = match self.parameters[index].initialiser {
-            Initialiser::Constant(value) => return device.fill(value, sole(&mut self.values).range(range)),
+            Initialiser::Constant(value) => {
+                return device.fill(value, sole(&mut self.values).range(range));
+            }
             Initialiser::Halves { first, second } => {
                 let middle = range.start + range.len() / 2;
                 device.fill(first, sole(&mut self.values).range(range.start..middle))?;
                 return device.fill(second, sole(&mut self.values).range(middle..range.end));
             }
-            Initialiser::Normal { sigma } => (Tensor::normal(&device, dtype, address, shape)?, sigma, 0.0),
-            Initialiser::Uniform { limit } => (Tensor::uniform(&device, dtype, address, shape)?, 2.0 * limit, -limit),
+            Initialiser::Normal { sigma } => {
+                (Tensor::normal(&device, dtype, address, shape)?, sigma, 0.0)
+            }
+            Initialiser::Uniform { limit } => {
+                (Tensor::uniform(&device, dtype, address, shape)?, 2.0 * limit, -limit)
+            }
         };
-        device.unary(UnaryFunction::Affine(factor, offset), drawn.view(), sole(&mut self.values).range(range))
+        device.unary(
+            UnaryFunction::Affine(factor, offset),
+            drawn.view(),
+            sole(&mut self.values).range(range),
+        )
     }
 }

@@ -99,7 +99,11 @@ impl Tape {
     pub fn variable(&self, tensor: &Tensor) -> Result<Tensor> {
         if !tensor.dtype().is_float() {
             let dtypes = vec![("x", tensor.dtype())];
-            return Err(Error::DType { operation: "variable", rule: "only floats have gradients", dtypes });
+            return Err(Error::DType {
+                operation: "variable",
+                rule: "only floats have gradients",
+                dtypes,
+            });
         }
         let slot = self.0.borrow_mut().push_slot(tensor.shape, Origin::Variable);
         Ok(self.track(tensor.clone(), slot))
@@ -136,7 +140,11 @@ impl Tape {
     ///
     /// # Errors
     /// As [`Tape::backward`].
-    pub fn backward_into(&self, losses: &[&Tensor], store: &mut ParameterStore) -> Result<Gradients> {
+    pub fn backward_into(
+        &self,
+        losses: &[&Tensor],
+        store: &mut ParameterStore,
+    ) -> Result<Gradients> {
         self.play(losses, Some(store))
     }
 
@@ -156,7 +164,13 @@ impl Tape {
     }
 
     /// Appends a node for `op` and tracks its first `tracked` outputs.
-    pub(crate) fn record(&self, op: Op, inputs: &[&Tensor], outputs: &mut [Tensor], tracked: usize) -> Result<()> {
+    pub(crate) fn record(
+        &self,
+        op: Op,
+        inputs: &[&Tensor],
+        outputs: &mut [Tensor],
+        tracked: usize,
+    ) -> Result<()> {
         let generation = self.0.borrow().generation;
         let mut slots = SmallVec::new();
         for input in inputs {
@@ -167,19 +181,29 @@ impl Tape {
         }
         let Saves { inputs: keep_inputs, outputs: keep_outputs } = op.saves();
         let keep = |(tensor, kept): (&Tensor, bool)| kept.then(|| tensor.detach());
-        let kept_inputs = inputs.iter().enumerate().map(|(i, tensor)| keep((tensor, keep_inputs.has(i))));
+        let kept_inputs =
+            inputs.iter().enumerate().map(|(i, tensor)| keep((tensor, keep_inputs.has(i))));
         let saved = kept_inputs
-            .chain(outputs.iter().enumerate().map(|(i, tensor)| keep((tensor, keep_outputs.has(i)))))
+            .chain(
+                outputs.iter().enumerate().map(|(i, tensor)| keep((tensor, keep_outputs.has(i)))),
+            )
             .collect();
         let mut arena = self.0.borrow_mut();
         let first_output = arena.slots.len();
         for output in outputs.iter().take(tracked) {
             arena.push_slot(output.shape, Origin::Computed);
         }
-        arena.nodes.push(Recorded::Operation(Node { op, inputs: slots, first_output, output_count: tracked, saved }));
+        arena.nodes.push(Recorded::Operation(Node {
+            op,
+            inputs: slots,
+            first_output,
+            output_count: tracked,
+            saved,
+        }));
         drop(arena);
         for (i, output) in outputs.iter_mut().take(tracked).enumerate() {
-            output.tracked = Some(Tracked { tape: self.clone(), slot: first_output + i, generation });
+            output.tracked =
+                Some(Tracked { tape: self.clone(), slot: first_output + i, generation });
         }
         Ok(())
     }
@@ -193,7 +217,11 @@ impl Tape {
         Tensor { tracked: Some(Tracked { tape: self.clone(), slot, generation }), ..tensor }
     }
 
-    fn play(&self, losses: &[&Tensor], mut store: Option<&mut ParameterStore>) -> Result<Gradients> {
+    fn play(
+        &self,
+        losses: &[&Tensor],
+        mut store: Option<&mut ParameterStore>,
+    ) -> Result<Gradients> {
         let mut arena = self.0.borrow_mut();
         let arena = &mut *arena;
         arena.adjoints.clear();
@@ -204,8 +232,11 @@ impl Tape {
             arena.sink(&loss.device, store.as_deref_mut()).add(slot, seed)?;
         }
         let outcome = losses.first().map_or(Ok(()), |loss| arena.walk(&loss.device, store));
-        let gradients =
-            Gradients { tape: self.clone(), generation: arena.generation, adjoints: arena.variable_adjoints() };
+        let gradients = Gradients {
+            tape: self.clone(),
+            generation: arena.generation,
+            adjoints: arena.variable_adjoints(),
+        };
         arena.clear();
         outcome.map(|()| gradients)
     }
@@ -218,9 +249,10 @@ impl Tape {
         match &loss.tracked {
             Some(place) if place.tape.is_same(self) => place.slot_at(generation, "backward"),
             Some(_) => Err(Error::argument("backward", "the loss is recorded on another tape")),
-            None => {
-                Err(Error::argument("backward", "the loss is not recorded: nothing it was computed from is tracked"))
-            }
+            None => Err(Error::argument(
+                "backward",
+                "the loss is not recorded: nothing it was computed from is tracked",
+            )),
         }
     }
 }
@@ -243,7 +275,11 @@ impl Arena {
         self.slots.len() - 1
     }
 
-    fn sink<'a>(&'a mut self, device: &'a Device, store: Option<&'a mut ParameterStore>) -> Sink<'a> {
+    fn sink<'a>(
+        &'a mut self,
+        device: &'a Device,
+        store: Option<&'a mut ParameterStore>,
+    ) -> Sink<'a> {
         Sink { device, slots: &self.slots, adjoints: &mut self.adjoints, store }
     }
 
@@ -271,7 +307,8 @@ impl Arena {
 
     /// The adjoint of each variable; `None` if no loss depends on it.
     fn variable_adjoints(&mut self) -> Vec<(SlotId, Option<Tensor>)> {
-        let variables = self.slots.iter().enumerate().filter(|(_, slot)| slot.origin == Origin::Variable);
+        let variables =
+            self.slots.iter().enumerate().filter(|(_, slot)| slot.origin == Origin::Variable);
         variables.map(|(id, _)| (id, self.adjoints[id].take())).collect()
     }
 

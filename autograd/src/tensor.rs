@@ -70,7 +70,12 @@ impl Tensor {
     ///
     /// # Errors
     /// As [`Tensor::from_f64`].
-    pub fn from_values(device: &Device, dtype: DType, values: &[f64], shape: impl Into<Shape>) -> Result<Self> {
+    pub fn from_values(
+        device: &Device,
+        dtype: DType,
+        values: &[f64],
+        shape: impl Into<Shape>,
+    ) -> Result<Self> {
         // Floats are rounded here: not every device has f64.
         if dtype == DType::F32 {
             let rounded: Vec<f32> = values.iter().map(|&value| value as f32).collect();
@@ -83,7 +88,12 @@ impl Tensor {
     ///
     /// # Errors
     /// If the device has no memory.
-    pub fn full(device: &Device, dtype: DType, value: f64, shape: impl Into<Shape>) -> Result<Self> {
+    pub fn full(
+        device: &Device,
+        dtype: DType,
+        value: f64,
+        shape: impl Into<Shape>,
+    ) -> Result<Self> {
         Self::build(device, dtype, shape.into(), |out| device.fill(value, out))
     }
 
@@ -99,7 +109,12 @@ impl Tensor {
     ///
     /// # Errors
     /// If the device has no memory or the dtype is not a float.
-    pub fn normal(device: &Device, dtype: DType, address: Address, shape: impl Into<Shape>) -> Result<Self> {
+    pub fn normal(
+        device: &Device,
+        dtype: DType,
+        address: Address,
+        shape: impl Into<Shape>,
+    ) -> Result<Self> {
         Self::build(device, dtype, shape.into(), |out| device.fill_normal(address, out))
     }
 
@@ -107,15 +122,27 @@ impl Tensor {
     ///
     /// # Errors
     /// `Argument` if `rows` are no whole examples; if the device has no memory or the dtype is not a float.
-    pub fn normal_rows(device: &Device, dtype: DType, noise: RowNoise, rows: usize) -> Result<Self> {
-        Self::build(device, dtype, Shape::from([rows, noise.columns]), |out| device.fill_normal_rows(noise, out))
+    pub fn normal_rows(
+        device: &Device,
+        dtype: DType,
+        noise: RowNoise,
+        rows: usize,
+    ) -> Result<Self> {
+        Self::build(device, dtype, Shape::from([rows, noise.columns]), |out| {
+            device.fill_normal_rows(noise, out)
+        })
     }
 
     /// Uniform samples on (0, 1); element i is element i of `address`.
     ///
     /// # Errors
     /// If the device has no memory or the dtype is not a float.
-    pub fn uniform(device: &Device, dtype: DType, address: Address, shape: impl Into<Shape>) -> Result<Self> {
+    pub fn uniform(
+        device: &Device,
+        dtype: DType,
+        address: Address,
+        shape: impl Into<Shape>,
+    ) -> Result<Self> {
         Self::build(device, dtype, shape.into(), |out| device.fill_uniform(address, out))
     }
 
@@ -200,7 +227,11 @@ impl Tensor {
     /// `Shape` if there is not exactly one element.
     pub fn to_scalar(&self) -> Result<f64> {
         if self.shape.element_count() != 1 {
-            return Err(Error::shape("to_scalar", "exactly one element is needed", &[("x", self.shape)]));
+            return Err(Error::shape(
+                "to_scalar",
+                "exactly one element is needed",
+                &[("x", self.shape)],
+            ));
         }
         Ok(self.to_f64()?[0])
     }
@@ -245,7 +276,9 @@ impl Tensor {
     /// # Errors
     /// If the device has no memory.
     pub fn copied(&self) -> Result<Self> {
-        Self::build(&self.device, self.dtype(), self.shape, |out| self.device.convert(self.view(), out))
+        Self::build(&self.device, self.dtype(), self.shape, |out| {
+            self.device.convert(self.view(), out)
+        })
     }
 
     /// Moves this tensor towards another, in place: x ← (1 − weight)·x + weight·other.

@@ -20,8 +20,10 @@ fn main() -> ExitCode {
     };
     let name = arguments.get(1).map_or("glyphs", String::as_str);
     let data_dir = arguments.get(2).map_or(".", String::as_str);
-    let opened = open(name, Path::new(data_dir), &Options::default()).map_err(|error| error.to_string());
-    let saved = opened.and_then(|dataset| sheet(&dataset.train).save(path).map_err(|error| error.to_string()));
+    let opened =
+        open(name, Path::new(data_dir), &Options::default()).map_err(|error| error.to_string());
+    let saved = opened
+        .and_then(|dataset| sheet(&dataset.train).save(path).map_err(|error| error.to_string()));
     match saved {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {

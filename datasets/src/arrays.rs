@@ -14,7 +14,9 @@ use std::path::Path;
 
 use crate::batch::shuffled_at;
 use crate::npy::{NpyArray, NpyValues};
-use crate::{Binarisation, Dataset, Error, ImageShape, Images, Labels, Options, Pixels, Result, npz, range};
+use crate::{
+    Binarisation, Dataset, Error, ImageShape, Images, Labels, Options, Pixels, Result, npz, range,
+};
 use rung_kernels::rng::{Address, Stream};
 
 const TRAIN: &[&str] = &["train", "x_train", "train_images"];
@@ -26,7 +28,8 @@ const TEST_LABELS: &[&str] = &["y_test", "test_labels"];
 const ALL: &[&str] = &["images", "x", "data", "arr_0"];
 const ALL_LABELS: &[&str] = &["labels", "y"];
 /// The names of every array that can be used.
-const KNOWN: [&[&str]; 8] = [TRAIN, TRAIN_LABELS, VALIDATION, VALIDATION_LABELS, TEST, TEST_LABELS, ALL, ALL_LABELS];
+const KNOWN: [&[&str]; 8] =
+    [TRAIN, TRAIN_LABELS, VALIDATION, VALIDATION_LABELS, TEST, TEST_LABELS, ALL, ALL_LABELS];
 /// One image in this many is set aside for testing where a source has no test part.
 const TEST_SHARE: usize = 10;
 /// More classes than this, and a label is not a class but a mistake.
@@ -39,28 +42,39 @@ type Named = (String, NpyArray);
 /// # Errors
 /// As [`npz::read`]; [`Error::Mismatch`] if no array has a known name, or shapes, labels or values make no images.
 pub(crate) fn open(path: &Path, options: &Options) -> Result<Dataset> {
-    let is_one_of = |name: &str, names: &[&str]| names.iter().any(|known| known.eq_ignore_ascii_case(name));
+    let is_one_of =
+        |name: &str, names: &[&str]| names.iter().any(|known| known.eq_ignore_ascii_case(name));
     let arrays = npz::read_wanted(path, |name| KNOWN.iter().any(|names| is_one_of(name, names)))?;
     let names: Vec<String> = arrays.iter().map(|(name, _)| name.clone()).collect();
-    let arrays: Vec<Named> = arrays.into_iter().filter_map(|(name, array)| Some((name, array?))).collect();
+    let arrays: Vec<Named> =
+        arrays.into_iter().filter_map(|(name, array)| Some((name, array?))).collect();
     let find = |names: &[&str]| arrays.iter().find(|(name, _)| is_one_of(name, names));
     let train = find(TRAIN).map(|images| (images, find(TRAIN_LABELS)));
     let all = find(ALL).map(|images| (images, find(ALL_LABELS)));
     let Some(train) = train.or(all) else {
-        return Err(Error::mismatch(path, "arrays", "train, x_train, train_images or images", format!("{names:?}")));
+        return Err(Error::mismatch(
+            path,
+            "arrays",
+            "train, x_train, train_images or images",
+            format!("{names:?}"),
+        ));
     };
     let validation = find(VALIDATION).map(|images| (images, find(VALIDATION_LABELS)));
     let test = find(TEST).map(|images| (images, find(TEST_LABELS)));
-    let parts: Vec<(&Named, Option<&Named>)> = [Some(train), validation, test].into_iter().flatten().collect();
+    let parts: Vec<(&Named, Option<&Named>)> =
+        [Some(train), validation, test].into_iter().flatten().collect();
     let mut notes = Vec::new();
-    let used = |name: &String| parts.iter().any(|(x, y)| x.0 == *name || y.is_some_and(|y| y.0 == *name));
+    let used =
+        |name: &String| parts.iter().any(|(x, y)| x.0 == *name || y.is_some_and(|y| y.0 == *name));
     let unused: Vec<&str> = names.iter().filter(|name| !used(name)).map(String::as_str).collect();
     if !unused.is_empty() {
         notes.push(format!("arrays of the file that are not used: {}", unused.join(", ")));
     }
     let labels: Vec<Option<Vec<i64>>> = parts
         .iter()
-        .map(|(_, labels)| labels.map(|(name, array)| labels_of(path, name, array, &mut notes)).transpose())
+        .map(|(_, labels)| {
+            labels.map(|(name, array)| labels_of(path, name, array, &mut notes)).transpose()
+        })
         .collect::<Result<_>>()?;
     let classes = labels.iter().flatten().flatten().max().map_or(0, |most| most + 1);
     let classes: Vec<String> = (0..classes).map(|class| class.to_string()).collect();
@@ -77,16 +91,21 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Dataset> {
     let mut images = images.into_iter();
     let mut next = |is_there: bool| if is_there { images.next() } else { None };
     let (train, validation, test) = (next(true), next(validation.is_some()), next(test.is_some()));
-    let train = train.map_or_else(|| Err(Error::mismatch(path, "arrays", "training images", "none")), Ok)?;
+    let train = train
+        .map_or_else(|| Err(Error::mismatch(path, "arrays", "training images", "none")), Ok)?;
     let (train, test) = match test {
         Some(test) => (train, test),
         None => {
             let (train, test) = split_for_testing(train, options.seed, path)?;
-            notes.push(format!("no test part in the file: {} of the images drawn for testing", test.count()));
+            notes.push(format!(
+                "no test part in the file: {} of the images drawn for testing",
+                test.count()
+            ));
             (train, test)
         }
     };
-    let dataset = Dataset::new(&format!("npz:{}", path.display()), train, test, Binarisation::None)?;
+    let dataset =
+        Dataset::new(&format!("npz:{}", path.display()), train, test, Binarisation::None)?;
     let mut dataset = dataset.with_validation(validation)?;
     if dataset.values.is_intensity() {
         dataset.binarisation = Binarisation::PerEpoch;
@@ -97,10 +116,19 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Dataset> {
 }
 
 /// Draws a tenth of the images (at least one) for testing; both parts keep the order of the source.
-pub(crate) fn split_for_testing(images: Images, seed: u64, path: &Path) -> Result<(Images, Images)> {
+pub(crate) fn split_for_testing(
+    images: Images,
+    seed: u64,
+    path: &Path,
+) -> Result<(Images, Images)> {
     let count = images.count();
     if count < 2 {
-        return Err(Error::mismatch(path, "images", "at least 2, one to learn from and one to test on", count));
+        return Err(Error::mismatch(
+            path,
+            "images",
+            "at least 2, one to learn from and one to test on",
+            count,
+        ));
     }
     let order = shuffled_at(&Address::new(seed, Stream::Split.first(), 0), count as u32);
     let (test, train) = order.split_at((count / TEST_SHARE).max(1));
@@ -113,7 +141,12 @@ pub(crate) fn split_for_testing(images: Images, seed: u64, path: &Path) -> Resul
 }
 
 /// The classes of one part: whole numbers, one for each image, or one-hot rows.
-fn labels_of(path: &Path, name: &str, array: &NpyArray, notes: &mut Vec<String>) -> Result<Vec<i64>> {
+fn labels_of(
+    path: &Path,
+    name: &str,
+    array: &NpyArray,
+    notes: &mut Vec<String>,
+) -> Result<Vec<i64>> {
     let labels = match array.shape[..] {
         [_, classes] if classes > 1 => {
             let labels = one_hot(path, name, &array.values, classes)?;
@@ -124,14 +157,26 @@ fn labels_of(path: &Path, name: &str, array: &NpyArray, notes: &mut Vec<String>)
         _ => match &array.values {
             NpyValues::U8(values) => values.iter().map(|&value| i64::from(value)).collect(),
             NpyValues::I64(values) => values.clone(),
-            _ => return Err(Error::mismatch(path, format!("type of '{name}'"), "whole numbers", "real numbers")),
+            _ => {
+                return Err(Error::mismatch(
+                    path,
+                    format!("type of '{name}'"),
+                    "whole numbers",
+                    "real numbers",
+                ));
+            }
         },
     };
     match labels.iter().position(|label| !(0..MOST_CLASSES).contains(label)) {
         None => Ok(labels),
         Some(position) => {
             let what = format!("element {position} of '{name}'");
-            Err(Error::mismatch(path, what, format!("a class from 0 to {}", MOST_CLASSES - 1), labels[position]))
+            Err(Error::mismatch(
+                path,
+                what,
+                format!("a class from 0 to {}", MOST_CLASSES - 1),
+                labels[position],
+            ))
         }
     }
 }
@@ -143,7 +188,12 @@ fn one_hot(path: &Path, name: &str, values: &NpyValues, classes: usize) -> Resul
         Some(class) => Ok(class as i64),
         None => {
             let expected = "one class for each image, a whole number or a single 1 among zeros";
-            Err(Error::mismatch(path, format!("row {position} of '{name}'"), expected, format!("{row:?}")))
+            Err(Error::mismatch(
+                path,
+                format!("row {position} of '{name}'"),
+                expected,
+                format!("{row:?}"),
+            ))
         }
     };
     numbers.chunks_exact(classes).enumerate().map(class).collect()
@@ -157,7 +207,8 @@ fn images_of(
     notes: &mut Vec<String>,
 ) -> Result<Images> {
     let (shape, channels_last) = image_shape(&array.shape).ok_or_else(|| {
-        let expected = "[N, D], [N, H, W], [N, C, H, W] or [N, H, W, C] with C of 1 or 3, no size 0";
+        let expected =
+            "[N, D], [N, H, W], [N, C, H, W] or [N, H, W, C] with C of 1 or 3, no size 0";
         Error::mismatch(path, format!("shape of '{name}'"), expected, format!("{:?}", array.shape))
     })?;
     if let [_, values] = array.shape[..] {
@@ -178,14 +229,18 @@ fn image_shape(sizes: &[usize]) -> Option<(ImageShape, bool)> {
         [_, values] => {
             let side = values.isqrt();
             let square = side * side == values;
-            (if square { ImageShape::new(1, side, side) } else { ImageShape::new(1, 1, values) }, false)
+            (
+                if square { ImageShape::new(1, side, side) } else { ImageShape::new(1, 1, values) },
+                false,
+            )
         }
         [_, height, width] => (ImageShape::new(1, height, width), false),
         [_, channels @ (1 | 3), height, width] => (ImageShape::new(channels, height, width), false),
         [_, height, width, channels @ (1 | 3)] => (ImageShape::new(channels, height, width), true),
         _ => return None,
     };
-    (shape.channels > 0 && shape.height > 0 && shape.width > 0 && sizes[0] > 0).then_some((shape, last))
+    (shape.channels > 0 && shape.height > 0 && shape.width > 0 && sizes[0] > 0)
+        .then_some((shape, last))
 }
 
 fn channels_first<T: Copy>(values: &[T], shape: ImageShape) -> Vec<T> {
@@ -225,7 +280,10 @@ mod tests {
     #[test]
     fn the_usual_names_and_shapes_are_understood() {
         let dataset = opened(&[
-            ("x_train", array(&[2, 2, 1, 3], NpyValues::U8(vec![0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]))),
+            (
+                "x_train",
+                array(&[2, 2, 1, 3], NpyValues::U8(vec![0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11])),
+            ),
             ("y_train", array(&[2], NpyValues::I64(vec![0, 4]))),
             ("x_test", array(&[1, 2, 1, 3], NpyValues::I64(vec![250, 0, 0, 0, 0, 7]))),
             ("y_test", array(&[1, 1], NpyValues::U8(vec![6]))),
@@ -274,7 +332,10 @@ mod tests {
         assert!(both == [2, 0] || both == [0, 2], "{both:?}");
         for several in [[0.0, 1.0, 1.0], [0.0, 0.0, 0.0], [0.0, 0.5, 0.5], [0.0, 2.0, 1.0]] {
             let error = with(&[&[0.0, 0.0, 1.0], &several[..]].concat()).unwrap_err().to_string();
-            assert!(error.contains("row 1 of 'labels': expected one class for each image"), "{error}");
+            assert!(
+                error.contains("row 1 of 'labels': expected one class for each image"),
+                "{error}"
+            );
         }
     }
 
@@ -297,14 +358,22 @@ mod tests {
 
     #[test]
     fn what_was_guessed_is_told_and_nothing_else() {
-        let bytes = |shape: &[usize]| array(shape, NpyValues::U8(vec![200; shape.iter().product()]));
+        let bytes =
+            |shape: &[usize]| array(shape, NpyValues::U8(vec![200; shape.iter().product()]));
         let notes = |arrays: &[(&str, NpyArray)]| opened(arrays).unwrap().notes;
         assert!(notes(&[("train", bytes(&[2, 2, 2])), ("test", bytes(&[2, 2, 2]))]).is_empty());
-        let guessed = notes(&[("train", bytes(&[2, 12])), ("test", bytes(&[2, 1, 12])), ("other", bytes(&[1]))]);
+        let guessed = notes(&[
+            ("train", bytes(&[2, 12])),
+            ("test", bytes(&[2, 1, 12])),
+            ("other", bytes(&[1])),
+        ]);
         assert_eq!(guessed[0], "arrays of the file that are not used: other");
         assert_eq!(guessed[1], "rows of 12 values in 'train': taken as images of 1x1x12");
         let digits = array(&[2, 2, 2], NpyValues::F64([0.0, 16.0].repeat(4)));
-        assert!(notes(&[("train", digits.clone()), ("test", digits)])[0].starts_with("whole numbers up to 16 alone"));
+        assert!(
+            notes(&[("train", digits.clone()), ("test", digits)])[0]
+                .starts_with("whole numbers up to 16 alone")
+        );
     }
 
     #[test]
@@ -316,14 +385,26 @@ mod tests {
         assert!(message(&[("images", bytes(&[0, 4]))]).contains("shape of 'images'"));
         assert!(message(&[("images", bytes(&[1, 4]))]).contains("at least 2"));
         let nan = array(&[2, 1], NpyValues::F32(vec![0.0, f32::NAN]));
-        assert!(message(&[("images", nan)]).contains("element 1 of 'images': expected a finite number, found NaN"));
+        assert!(
+            message(&[("images", nan)])
+                .contains("element 1 of 'images': expected a finite number, found NaN")
+        );
         let labels = |values| array(&[2], values);
         let with = |labels| message(&[("images", bytes(&[2, 4])), ("labels", labels)]);
         assert!(with(labels(NpyValues::F32(vec![0.0, 1.0]))).contains("whole numbers"));
         assert!(with(labels(NpyValues::I64(vec![0, -1]))).contains("element 1 of 'labels'"));
-        assert!(with(array(&[3], NpyValues::U8(vec![0; 3]))).contains("labels: expected one for each of 2"));
-        assert!(message(&[("train", bytes(&[2, 4])), ("test", bytes(&[2, 9]))]).contains("test images"));
-        let validation = [("train", bytes(&[2, 4])), ("val", bytes(&[2, 9])), ("test", bytes(&[2, 4]))];
-        assert!(message(&validation).contains("validation images: expected the shape of the training images, 1x2x2"));
+        assert!(
+            with(array(&[3], NpyValues::U8(vec![0; 3])))
+                .contains("labels: expected one for each of 2")
+        );
+        assert!(
+            message(&[("train", bytes(&[2, 4])), ("test", bytes(&[2, 9]))]).contains("test images")
+        );
+        let validation =
+            [("train", bytes(&[2, 4])), ("val", bytes(&[2, 9])), ("test", bytes(&[2, 4]))];
+        assert!(
+            message(&validation)
+                .contains("validation images: expected the shape of the training images, 1x2x2")
+        );
     }
 }

@@ -59,7 +59,8 @@ mod tests {
         let address = Address::new(7, Stream::Shuffle.first(), 2);
         let mut by_hand: Vec<u32> = (0..6).collect();
         for (k, last) in (1..6).rev().enumerate() {
-            by_hand.swap(last, (u64::from(address.word(k)) * (last as u64 + 1) / (1 << 32)) as usize);
+            by_hand
+                .swap(last, (u64::from(address.word(k)) * (last as u64 + 1) / (1 << 32)) as usize);
         }
         assert_eq!(shuffled(7, 2, 6), by_hand);
     }
@@ -74,7 +75,10 @@ mod tests {
         }
         let standard_error = (EPOCHS as f64 * 0.2 * 0.8).sqrt();
         for count in first {
-            assert!((f64::from(count) - EPOCHS as f64 / 5.0).abs() < 5.0 * standard_error, "{first:?}");
+            assert!(
+                (f64::from(count) - EPOCHS as f64 / 5.0).abs() < 5.0 * standard_error,
+                "{first:?}"
+            );
         }
     }
 }

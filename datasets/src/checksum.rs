@@ -104,7 +104,10 @@ mod tests {
     fn checksums_are_the_standard_ones() {
         let (md5, sha256) = (Checksum::Md5(""), Checksum::Sha256(""));
         assert_eq!(md5.of(&b"abc"[..]).unwrap(), "900150983cd24fb0d6963f7d28e17f72");
-        assert_eq!(sha256.of(&b"abc"[..]).unwrap(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(
+            sha256.of(&b"abc"[..]).unwrap(),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
     }
 
     #[test]

@@ -50,7 +50,11 @@ pub fn read_archive(path: &Path) -> Result<(Images, Images)> {
     let (mut train, mut test) = (Vec::new(), Records::default());
     for entry in archive.entries().map_err(Error::io("read", path))? {
         let entry = entry.map_err(Error::io("read", path))?;
-        let name = match entry.path().ok().and_then(|inside| Some(inside.file_name()?.to_str()?.to_string())) {
+        let name = match entry
+            .path()
+            .ok()
+            .and_then(|inside| Some(inside.file_name()?.to_str()?.to_string()))
+        {
             Some(name) if name.ends_with(".bin") => name,
             _ => continue,
         };
@@ -63,14 +67,17 @@ pub fn read_archive(path: &Path) -> Result<(Images, Images)> {
             test.append(&mut source)?;
         }
     }
-    for (what, missing) in [("data_batch_1.bin", train.is_empty()), ("test_batch.bin", test.labels.is_empty())] {
+    for (what, missing) in
+        [("data_batch_1.bin", train.is_empty()), ("test_batch.bin", test.labels.is_empty())]
+    {
         if missing {
             return Err(Error::mismatch(path, "files in the archive", what, "none of that name"));
         }
     }
     // The archive's own order is not the order of the batches.
     train.sort_by(|a, b| a.0.cmp(&b.0));
-    let train = train.into_iter().fold(Records::default(), |all, (_, records)| all.followed_by(records));
+    let train =
+        train.into_iter().fold(Records::default(), |all, (_, records)| all.followed_by(records));
     Ok((train.into_images()?, test.into_images()?))
 }
 
@@ -90,14 +97,24 @@ impl Records {
                 RECORD_BYTES => {}
                 cut => {
                     let expected = format!("{RECORD_BYTES} bytes");
-                    return Err(source.wrong(start, "record", expected, format!("the end after {cut}")));
+                    return Err(source.wrong(
+                        start,
+                        "record",
+                        expected,
+                        format!("the end after {cut}"),
+                    ));
                 }
             }
             if usize::from(record[0]) >= CLASS_NAMES.len() {
                 return Err(source.wrong(start, "label", "0 to 9", record[0]));
             }
             if self.labels.len() == MOST_RECORDS {
-                return Err(source.wrong(start, "records", format!("at most {MOST_RECORDS}"), "more"));
+                return Err(source.wrong(
+                    start,
+                    "records",
+                    format!("at most {MOST_RECORDS}"),
+                    "more",
+                ));
             }
             self.labels.push(u32::from(record[0]));
             self.pixels.extend_from_slice(&record[1..]);
@@ -113,7 +130,11 @@ impl Records {
     fn into_images(mut self) -> Result<Images> {
         self.pixels.shrink_to_fit();
         let class_names = CLASS_NAMES.map(String::from).to_vec();
-        Images::new(SHAPE, Pixels::U8(self.pixels), Some(Labels { values: self.labels, class_names }))
+        Images::new(
+            SHAPE,
+            Pixels::U8(self.pixels),
+            Some(Labels { values: self.labels, class_names }),
+        )
     }
 }
 
@@ -151,7 +172,9 @@ mod tests {
         let mut add = |name: &str, content: &[u8]| {
             let mut header = tar::Header::new_gnu();
             header.set_size(content.len() as u64);
-            archive.append_data(&mut header, format!("cifar-10-batches-bin/{name}"), content).unwrap();
+            archive
+                .append_data(&mut header, format!("cifar-10-batches-bin/{name}"), content)
+                .unwrap();
         };
         add("batches.meta.txt", b"airplane\n");
         add("data_batch_2.bin", &record(2));
@@ -165,7 +188,9 @@ mod tests {
         let (_b, cut) = file("cifar-10-binary.tar.gz", &gzip(&whole[..whole.len() / 2]));
         assert!(read_archive(&cut).is_err());
         let (_c, empty) = file("cifar-10-binary.tar.gz", &gzip(&[0; 1024]));
-        assert!(read_archive(&empty).unwrap_err().to_string().contains("expected data_batch_1.bin"));
+        assert!(
+            read_archive(&empty).unwrap_err().to_string().contains("expected data_batch_1.bin")
+        );
     }
 
     #[test]

@@ -56,7 +56,12 @@ impl Dataset {
     /// # Errors
     /// [`Error::Argument`] if the splits have images of different shapes, or there is no test
     /// image.
-    pub fn new(name: &str, train: Images, test: Images, binarisation: Binarisation) -> Result<Self> {
+    pub fn new(
+        name: &str,
+        train: Images,
+        test: Images,
+        binarisation: Binarisation,
+    ) -> Result<Self> {
         if train.shape() != test.shape() {
             return Err(Error::Argument {
                 what: "test images",
@@ -65,13 +70,26 @@ impl Dataset {
             });
         }
         if test.is_empty() {
-            return Err(Error::Argument { what: "test images", expected: "at least one".into(), found: "none".into() });
+            return Err(Error::Argument {
+                what: "test images",
+                expected: "at least one".into(),
+                found: "none".into(),
+            });
         }
         let (train, test) = white_ones(train, test)?;
         let scale = scale_of(if train.is_empty() { &test } else { &train });
         let values = ValueRange::of(train.pixels()).union(ValueRange::of(test.pixels()));
         let name = name.to_string();
-        Ok(Self { name, train, validation: None, test, binarisation, values, scale, notes: Vec::new() })
+        Ok(Self {
+            name,
+            train,
+            validation: None,
+            test,
+            binarisation,
+            values,
+            scale,
+            notes: Vec::new(),
+        })
     }
 
     /// Says so where the values of a user's own images, all bytes, leave most levels unused: a
@@ -237,23 +255,39 @@ mod tests {
     use crate::{ImageShape, Pixels};
 
     fn images(count: usize, side: usize) -> Images {
-        Images::new(ImageShape::new(1, side, side), Pixels::U8(vec![7; count * side * side]), None).unwrap()
+        Images::new(ImageShape::new(1, side, side), Pixels::U8(vec![7; count * side * side]), None)
+            .unwrap()
     }
 
     #[test]
     fn a_data_set_refuses_splits_that_do_not_fit() {
         assert!(Dataset::new("x", images(2, 2), images(1, 3), Binarisation::None).is_err());
         let no_test = Dataset::new("x", images(2, 2), images(0, 2), Binarisation::None);
-        assert_eq!(no_test.unwrap_err().to_string(), "test images: expected at least one, found none");
+        assert_eq!(
+            no_test.unwrap_err().to_string(),
+            "test images: expected at least one, found none"
+        );
     }
 
     #[test]
     fn zeros_and_ones_are_black_and_white() {
-        let bytes = |pixels: &[u8]| Images::new(ImageShape::new(1, 1, 1), Pixels::U8(pixels.to_vec()), None).unwrap();
-        let open = |train: &[u8], test: &[u8]| Dataset::new("x", bytes(train), bytes(test), Binarisation::None);
+        let bytes = |pixels: &[u8]| {
+            Images::new(ImageShape::new(1, 1, 1), Pixels::U8(pixels.to_vec()), None).unwrap()
+        };
+        let open = |train: &[u8], test: &[u8]| {
+            Dataset::new("x", bytes(train), bytes(test), Binarisation::None)
+        };
         let dataset = open(&[0, 1], &[0]).unwrap();
-        assert_eq!((dataset.train.pixels(), dataset.values), (&Pixels::U8(vec![0, 255]), ValueRange::Binary));
-        assert!(open(&[0, 1], &[200]).unwrap_err().to_string().contains("0 and 1 alone in one part, up to 200"));
+        assert_eq!(
+            (dataset.train.pixels(), dataset.values),
+            (&Pixels::U8(vec![0, 255]), ValueRange::Binary)
+        );
+        assert!(
+            open(&[0, 1], &[200])
+                .unwrap_err()
+                .to_string()
+                .contains("0 and 1 alone in one part, up to 200")
+        );
         assert!(open(&[0, 200], &[0, 1]).is_err() && open(&[0, 200], &[0]).is_ok());
     }
 

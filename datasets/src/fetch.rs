@@ -49,7 +49,11 @@ pub struct Progress<'a> {
 /// # Errors
 /// [`Error::UnknownName`]; [`Error::NoDownload`] for a set that nobody publishes;
 /// [`Error::Download`] with what each mirror answered; [`Error::Io`].
-pub fn fetch(name: &str, data_dir: &Path, on_progress: &mut dyn FnMut(Progress<'_>)) -> Result<Vec<PathBuf>> {
+pub fn fetch(
+    name: &str,
+    data_dir: &Path,
+    on_progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Vec<PathBuf>> {
     let known = registry::find(name)?;
     fetch_with(&agent(), known, known.mirrors, data_dir, on_progress)
 }
@@ -62,13 +66,17 @@ fn fetch_with(
     on_progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Vec<PathBuf>> {
     let reports = registry::verify(known.name, data_dir)?;
-    let status = registry::status(data_dir).into_iter().find(|status| status.known.name == known.name);
-    let in_place = status.as_ref().is_some_and(|s| matches!(s.presence, Presence::Complete | Presence::BuiltIn));
+    let status =
+        registry::status(data_dir).into_iter().find(|status| status.known.name == known.name);
+    let in_place = status
+        .as_ref()
+        .is_some_and(|s| matches!(s.presence, Presence::Complete | Presence::BuiltIn));
     if in_place && reports.iter().all(|report| report.outcome.is_fine()) {
         return Ok(Vec::new());
     }
     let offered = known.files.iter().filter(|file| file.download.is_some());
-    let fine = |file: &KnownFile| reports.iter().any(|r| r.file == file.name && r.outcome.is_fine());
+    let fine =
+        |file: &KnownFile| reports.iter().any(|r| r.file == file.name && r.outcome.is_fine());
     let wanted: Vec<&KnownFile> = offered.filter(|file| !fine(file)).collect();
     if wanted.is_empty() || mirrors.is_empty() {
         let why = format!(
@@ -79,11 +87,13 @@ fn fetch_with(
         return Err(Error::NoDownload { name: known.name.to_string(), why });
     }
     // What is there already stays together with what comes.
-    let folder = status.and_then(|status| status.folder).unwrap_or_else(|| data_dir.join(known.name));
+    let folder =
+        status.and_then(|status| status.folder).unwrap_or_else(|| data_dir.join(known.name));
     std::fs::create_dir_all(&folder).map_err(Error::io("create", &folder))?;
     let mut fetched = Vec::new();
     for download in wanted.iter().filter_map(|file| file.download) {
-        let urls: Vec<String> = mirrors.iter().map(|mirror| format!("{mirror}{}", download.name)).collect();
+        let urls: Vec<String> =
+            mirrors.iter().map(|mirror| format!("{mirror}{}", download.name)).collect();
         let job = Job {
             agent,
             file: download.name,
@@ -154,7 +164,11 @@ impl Job<'_> {
     ) -> Result<std::result::Result<(), Failure>> {
         let part = self.part();
         let start = part.metadata().map_or(0, |metadata| metadata.len());
-        let done = if self.bytes == Some(start) { Ok(start) } else { self.transfer(url, start, on_progress)? };
+        let done = if self.bytes == Some(start) {
+            Ok(start)
+        } else {
+            self.transfer(url, start, on_progress)?
+        };
         let done = match done {
             Ok(done) => done,
             Err(failure) => return Ok(Err(failure)),
@@ -169,7 +183,8 @@ impl Job<'_> {
             if found != checksum.digits() {
                 std::fs::remove_file(&part).map_err(Error::io("remove", &part))?;
                 let (algorithm, expected) = (checksum.algorithm(), checksum.digits());
-                let why = format!("{algorithm} checksum differs: expected {expected}, found {found}");
+                let why =
+                    format!("{algorithm} checksum differs: expected {expected}, found {found}");
                 // The fault may lie in what an earlier attempt had left: once more from the start.
                 return Ok(Err(Failure { why, again: start > 0 }));
             }
@@ -178,7 +193,8 @@ impl Job<'_> {
             std::fs::remove_file(&part).map_err(Error::io("remove", &part))?;
             return Ok(Err(Failure::final_word(format!("what came is {what}"))));
         }
-        std::fs::rename(&part, &self.destination).map_err(Error::io("rename to", &self.destination))?;
+        std::fs::rename(&part, &self.destination)
+            .map_err(Error::io("rename to", &self.destination))?;
         Ok(Ok(()))
     }
 
@@ -204,14 +220,19 @@ impl Job<'_> {
             Ok(response) => response,
             Err(error) => return Ok(Err(Failure::final_word(error))),
         };
-        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
-        let resumes = header("content-range").is_some_and(|range| range.starts_with(&format!("bytes {start}-")));
+        let header =
+            |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let resumes = header("content-range")
+            .is_some_and(|range| range.starts_with(&format!("bytes {start}-")));
         let start = match response.status().as_u16() {
             200 => 0,
             206 if resumes => start,
             416 | 206 if start > 0 => {
                 std::fs::remove_file(&part).map_err(Error::io("remove", &part))?;
-                return Ok(Err(Failure { why: "the server cannot resume there".into(), again: true }));
+                return Ok(Err(Failure {
+                    why: "the server cannot resume there".into(),
+                    again: true,
+                }));
             }
             status => {
                 return Ok(Err(Failure::final_word(format!("the server answered {status}"))));
@@ -220,7 +241,11 @@ impl Job<'_> {
         let coming = header("content-length").and_then(|length| length.parse::<u64>().ok());
         let total = self.bytes.or(coming.map(|coming| coming.saturating_add(start)));
         let mut options = OpenOptions::new();
-        let options = if start > 0 { options.append(true) } else { options.write(true).create(true).truncate(true) };
+        let options = if start > 0 {
+            options.append(true)
+        } else {
+            options.write(true).create(true).truncate(true)
+        };
         let file = options.open(&part).map_err(Error::io("write", &part))?;
         let body = response.into_body().into_reader();
         let progress = Progress { file: self.file, url, bytes_done: start, bytes_total: total };
@@ -251,7 +276,9 @@ fn copy(
         if progress.bytes_done + read as u64 > most {
             drop(file);
             std::fs::remove_file(part).map_err(Error::io("remove", part))?;
-            return Ok(Err(Failure::final_word(format!("sends more than the {most} bytes of the file"))));
+            return Ok(Err(Failure::final_word(format!(
+                "sends more than the {most} bytes of the file"
+            ))));
         }
         file.write_all(&buffer[..read]).map_err(Error::io("write", part))?;
         progress.bytes_done += read as u64;

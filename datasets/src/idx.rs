@@ -46,8 +46,8 @@ fn parse(mut source: Source<'_>) -> Result<IdxArray> {
         let size = u32::from_be_bytes(source.array(&format!("size of dimension {axis}"))?);
         sizes.push(u64::from(size));
     }
-    let bytes =
-        product(&sizes, 1).ok_or_else(|| source.wrong(4, "sizes", "a product below 2⁶⁴", format!("{sizes:?}")))?;
+    let bytes = product(&sizes, 1)
+        .ok_or_else(|| source.wrong(4, "sizes", "a product below 2⁶⁴", format!("{sizes:?}")))?;
     source.claim_rest(bytes, "elements")?;
     let values = source.take_bytes(bytes, "elements")?;
     source.expect_end()?;
@@ -66,9 +66,16 @@ pub fn read_labelled(images: &Path, labels: &Path, class_names: &[&str]) -> Resu
     };
     let classes = read(labels)?;
     if classes.dimensions != [count] {
-        return Err(Error::mismatch(labels, "sizes", format!("[{count}]"), format!("{:?}", classes.dimensions)));
+        return Err(Error::mismatch(
+            labels,
+            "sizes",
+            format!("[{count}]"),
+            format!("{:?}", classes.dimensions),
+        ));
     }
-    if let Some(position) = classes.values.iter().position(|&class| usize::from(class) >= class_names.len()) {
+    if let Some(position) =
+        classes.values.iter().position(|&class| usize::from(class) >= class_names.len())
+    {
         let what = format!("label {position}");
         let expected = format!("a class below {}", class_names.len());
         return Err(Error::mismatch(labels, what, expected, classes.values[position]));
@@ -99,7 +106,8 @@ mod tests {
 
     #[test]
     fn images_and_labels_are_read_plain_and_gzip() {
-        let (_a, images) = file("images", &encode(&[2, 2, 3], &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]));
+        let (_a, images) =
+            file("images", &encode(&[2, 2, 3], &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]));
         let (_b, labels) = file("labels.gz", &gzip(&encode(&[2], &[1, 0])));
         let read = read_labelled(&images, &labels, &["a", "b"]).unwrap();
         assert_eq!(read.shape(), ImageShape::new(1, 2, 3));
@@ -152,7 +160,8 @@ mod tests {
         let (_a, images) = file("images", &encode(&[2, 1, 1], &[0, 1]));
         let (_b, three) = file("three", &encode(&[3], &[0, 0, 0]));
         let (_c, high) = file("high", &encode(&[2], &[0, 2]));
-        let message = |labels: &Path| read_labelled(&images, labels, &["a", "b"]).unwrap_err().to_string();
+        let message =
+            |labels: &Path| read_labelled(&images, labels, &["a", "b"]).unwrap_err().to_string();
         assert!(message(&three).ends_with("sizes: expected [2], found [3]"));
         assert!(message(&high).ends_with("label 1: expected a class below 2, found 2"));
         assert!(message(&images).ends_with("sizes: expected [2], found [2, 1, 1]"));

@@ -71,7 +71,8 @@ impl Pixels {
     pub(crate) fn byte_of(intensity: f32) -> Option<u8> {
         let scaled = intensity * 255.0;
         let rounded = scaled.round();
-        ((scaled - rounded).abs() <= 5e-4 && (0.0..=255.0).contains(&rounded)).then_some(rounded as u8)
+        ((scaled - rounded).abs() <= 5e-4 && (0.0..=255.0).contains(&rounded))
+            .then_some(rounded as u8)
     }
 
     /// Keeps real values as bytes when each is k/255 (to 2e-6), so that nothing is lost; otherwise
@@ -104,10 +105,16 @@ impl Labels {
     /// Refuses labels that are not one for each of `count` images, or that have no class.
     fn check(&self, count: usize) -> Result<()> {
         if self.values.len() != count {
-            return refuse("labels", format!("one for each of {count} images"), self.values.len().to_string());
+            return refuse(
+                "labels",
+                format!("one for each of {count} images"),
+                self.values.len().to_string(),
+            );
         }
         let wild = self.values.iter().find(|&&label| label as usize >= self.classes());
-        wild.map_or(Ok(()), |label| refuse("labels", format!("a class below {}", self.classes()), label.to_string()))
+        wild.map_or(Ok(()), |label| {
+            refuse("labels", format!("a class below {}", self.classes()), label.to_string())
+        })
     }
 }
 
@@ -142,7 +149,8 @@ impl Images {
     /// images, the labels are not one for each image, a label has no class, or there are more
     /// images than a `u32` can number.
     pub fn new(shape: ImageShape, pixels: Pixels, labels: Option<Labels>) -> Result<Self> {
-        let values = shape.channels.checked_mul(shape.height).and_then(|v| v.checked_mul(shape.width));
+        let values =
+            shape.channels.checked_mul(shape.height).and_then(|v| v.checked_mul(shape.width));
         let values = match values {
             Some(values) if values > 0 => values,
             _ => {
@@ -150,7 +158,11 @@ impl Images {
             }
         };
         if !pixels.len().is_multiple_of(values) {
-            return refuse("pixels", format!("a multiple of {values} values"), pixels.len().to_string());
+            return refuse(
+                "pixels",
+                format!("a multiple of {values} values"),
+                pixels.len().to_string(),
+            );
         }
         let count = pixels.len() / values;
         if u32::try_from(count).is_err() {
@@ -249,7 +261,9 @@ impl Images {
     #[must_use]
     pub fn mean_intensity(&self) -> f64 {
         let sum = match &self.pixels {
-            Pixels::U8(bytes) => bytes.iter().map(|&byte| u64::from(byte)).sum::<u64>() as f64 / 255.0,
+            Pixels::U8(bytes) => {
+                bytes.iter().map(|&byte| u64::from(byte)).sum::<u64>() as f64 / 255.0
+            }
             Pixels::F32(reals) => reals.iter().map(|&real| f64::from(real)).sum(),
         };
         sum / self.pixels.len().max(1) as f64
@@ -264,8 +278,12 @@ impl Images {
         let values = self.values_per_image();
         let rows = |index: u32| index as usize * values..(index as usize + 1) * values;
         let pixels = match &self.pixels {
-            Pixels::U8(bytes) => Pixels::U8(indices.iter().flat_map(|&i| &bytes[rows(i)]).copied().collect()),
-            Pixels::F32(reals) => Pixels::F32(indices.iter().flat_map(|&i| &reals[rows(i)]).copied().collect()),
+            Pixels::U8(bytes) => {
+                Pixels::U8(indices.iter().flat_map(|&i| &bytes[rows(i)]).copied().collect())
+            }
+            Pixels::F32(reals) => {
+                Pixels::F32(indices.iter().flat_map(|&i| &reals[rows(i)]).copied().collect())
+            }
         };
         let labels = self.labels.as_ref().map(|labels| Labels {
             values: indices.iter().map(|&i| labels.values[i as usize]).collect(),
@@ -284,10 +302,10 @@ impl Images {
             Pixels::U8(bytes) => Pixels::U8(bytes.split_off(values)),
             Pixels::F32(reals) => Pixels::F32(reals.split_off(values)),
         };
-        let labels = self
-            .labels
-            .as_mut()
-            .map(|labels| Labels { values: labels.values.split_off(count), class_names: labels.class_names.clone() });
+        let labels = self.labels.as_mut().map(|labels| Labels {
+            values: labels.values.split_off(count),
+            class_names: labels.class_names.clone(),
+        });
         let rest = Self { shape: self.shape, count: self.count - count, pixels, labels };
         self.count = count;
         (self, rest)
@@ -340,7 +358,10 @@ mod tests {
         let exact: Vec<f32> = (0..=255).map(|k| (f64::from(k) / 255.0) as f32).collect();
         assert_eq!(Pixels::from_intensities(exact), Pixels::U8((0..=255).collect()));
         for other in [0.5, -1.0 / 255.0, 256.0 / 255.0, f32::NAN] {
-            assert!(matches!(Pixels::from_intensities(vec![0.0, other]), Pixels::F32(_)), "{other}");
+            assert!(
+                matches!(Pixels::from_intensities(vec![0.0, other]), Pixels::F32(_)),
+                "{other}"
+            );
         }
     }
 }

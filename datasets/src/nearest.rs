@@ -5,7 +5,10 @@
 /// Near enough: at most a third of the longer word's letters differ, and two always may.
 #[must_use]
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let (distance, best) = candidates.into_iter().map(|candidate| (edit_distance(word, candidate), candidate)).min()?;
+    let (distance, best) = candidates
+        .into_iter()
+        .map(|candidate| (edit_distance(word, candidate), candidate))
+        .min()?;
     let longer = word.chars().count().max(best.chars().count());
     (distance <= (longer / 3).max(2) && distance < longer).then_some(best)
 }

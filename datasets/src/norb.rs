@@ -51,18 +51,32 @@ pub fn read(pictures: &Path, categories: &Path) -> Result<Images> {
     }
     let values = labels.into_iter().flat_map(|label| [label; CAMERAS]).collect();
     let class_names = CLASS_NAMES.map(String::from).to_vec();
-    Images::new(ImageShape::new(1, SIDE, SIDE), Pixels::U8(pixels), Some(Labels { values, class_names }))
+    Images::new(
+        ImageShape::new(1, SIDE, SIDE),
+        Pixels::U8(pixels),
+        Some(Labels { values, class_names }),
+    )
 }
 
 /// The sizes of a matrix whose elements have the given magic number.
 fn read_sizes(source: &mut Source<'_>, magic: u32, element_bytes: u64) -> Result<Vec<u64>> {
     let found = u32::from_le_bytes(source.array("magic number")?);
     if found != magic {
-        return Err(source.wrong(0, "magic number", format!("0x{magic:08X}"), format!("0x{found:08X}")));
+        return Err(source.wrong(
+            0,
+            "magic number",
+            format!("0x{magic:08X}"),
+            format!("0x{found:08X}"),
+        ));
     }
     let rank = u32::from_le_bytes(source.array("number of dimensions")?);
     if !(1..=MOST_DIMENSIONS).contains(&rank) {
-        return Err(source.wrong(4, "number of dimensions", format!("1 to {MOST_DIMENSIONS}"), rank));
+        return Err(source.wrong(
+            4,
+            "number of dimensions",
+            format!("1 to {MOST_DIMENSIONS}"),
+            rank,
+        ));
     }
     let mut sizes = Vec::new();
     for axis in 0..rank.max(3) {
@@ -90,7 +104,12 @@ fn read_pictures(mut source: Source<'_>, examples: usize) -> Result<Vec<u8>> {
     let sizes = read_sizes(&mut source, BYTE_MATRIX, 1)?;
     let expected = [examples as u64, CAMERAS as u64, SOURCE_SIDE as u64, SOURCE_SIDE as u64];
     if sizes != expected {
-        return Err(Error::mismatch(source.path(), "sizes", format!("{expected:?}"), format!("{sizes:?}")));
+        return Err(Error::mismatch(
+            source.path(),
+            "sizes",
+            format!("{expected:?}"),
+            format!("{sizes:?}"),
+        ));
     }
     let picture_bytes = SOURCE_SIDE * SOURCE_SIDE;
     let mut left = examples * CAMERAS;
@@ -110,8 +129,10 @@ fn read_pictures(mut source: Source<'_>, examples: usize) -> Result<Vec<u8>> {
 /// One picture of 96×96 brought to 32×32.
 fn reduce(picture: &[u8]) -> Vec<u8> {
     let side = SOURCE_SIDE as u32;
-    let whole: Option<ImageBuffer<image::Luma<u8>, &[u8]>> = ImageBuffer::from_raw(side, side, picture);
-    let small: Option<GrayImage> = whole.map(|whole| resize(&whole, SIDE as u32, SIDE as u32, FilterType::CatmullRom));
+    let whole: Option<ImageBuffer<image::Luma<u8>, &[u8]>> =
+        ImageBuffer::from_raw(side, side, picture);
+    let small: Option<GrayImage> =
+        whole.map(|whole| resize(&whole, SIDE as u32, SIDE as u32, FilterType::CatmullRom));
     small.map(GrayImage::into_raw).unwrap_or_default()
 }
 
@@ -136,7 +157,8 @@ mod tests {
     }
 
     fn pictures(examples: u32, value: impl Fn(usize) -> u8) -> Vec<u8> {
-        let content: Vec<u8> = (0..examples as usize * CAMERAS * SOURCE_SIDE * SOURCE_SIDE).map(value).collect();
+        let content: Vec<u8> =
+            (0..examples as usize * CAMERAS * SOURCE_SIDE * SOURCE_SIDE).map(value).collect();
         encode(BYTE_MATRIX, &[examples, 2, 96, 96], &content)
     }
 
@@ -146,13 +168,17 @@ mod tests {
 
     #[test]
     fn both_cameras_are_images_with_the_label_of_the_pair() {
-        let (_a, dat) = file("dat.mat.gz", &gzip(&pictures(2, |i| if i / 9216 == 3 { 200 } else { 50 })));
+        let (_a, dat) =
+            file("dat.mat.gz", &gzip(&pictures(2, |i| if i / 9216 == 3 { 200 } else { 50 })));
         let (_b, cat) = file("cat.mat", &categories(&[4, 1]));
         let images = read(&dat, &cat).unwrap();
         assert_eq!((images.count(), images.shape()), (4, ImageShape::new(1, 32, 32)));
         assert_eq!(images.labels().unwrap().values, [4, 4, 1, 1]);
         let Pixels::U8(bytes) = images.pixels() else { panic!("bytes") };
-        assert!(bytes[..3 * 1024].iter().all(|&b| b == 50) && bytes[3 * 1024..].iter().all(|&b| b == 200));
+        assert!(
+            bytes[..3 * 1024].iter().all(|&b| b == 50)
+                && bytes[3 * 1024..].iter().all(|&b| b == 200)
+        );
     }
 
     /// Bicubic reduction keeps a slope: three pixels of a ramp average to their middle one.
@@ -187,8 +213,18 @@ mod tests {
         let (_a, dat) = file("dat.mat", &pictures(1, |_| 0));
         let (_b, two) = file("two.mat", &categories(&[0, 1]));
         let (_c, high) = file("high.mat", &categories(&[5]));
-        assert!(read(&dat, &two).unwrap_err().to_string().contains("expected [2, 2, 96, 96], found [1, 2, 96, 96]"));
-        assert!(read(&dat, &high).unwrap_err().to_string().ends_with("category 0: expected 0 to 4, found 5"));
+        assert!(
+            read(&dat, &two)
+                .unwrap_err()
+                .to_string()
+                .contains("expected [2, 2, 96, 96], found [1, 2, 96, 96]")
+        );
+        assert!(
+            read(&dat, &high)
+                .unwrap_err()
+                .to_string()
+                .ends_with("category 0: expected 0 to 4, found 5")
+        );
     }
 
     proptest! {

@@ -126,8 +126,9 @@ pub(crate) fn parse(source: &mut Source<'_>) -> Result<NpyArray> {
         let expected = "numbers: b1, or u, i of 1, 2, 4, 8 bytes, or f of 2, 4, 8 bytes";
         return Err(source.wrong(start, "descr", expected, format!("'{}'", header.description)));
     };
-    let bytes = product(&header.shape, element.bytes as u64)
-        .ok_or_else(|| source.wrong(start, "shape", "a product below 2⁶⁴", format!("{:?}", header.shape)))?;
+    let bytes = product(&header.shape, element.bytes as u64).ok_or_else(|| {
+        source.wrong(start, "shape", "a product below 2⁶⁴", format!("{:?}", header.shape))
+    })?;
     source.claim_rest(bytes, "elements")?;
     let values = element.read(source, bytes)?;
     source.expect_end()?;
@@ -216,7 +217,8 @@ impl Header {
     fn parse(text: &str) -> Option<Self> {
         let entry = |key: &str| {
             let quoted = [format!("'{key}'"), format!("\"{key}\"")];
-            let (start, length) = quoted.iter().find_map(|q| Some((text.find(q.as_str())?, q.len())))?;
+            let (start, length) =
+                quoted.iter().find_map(|q| Some((text.find(q.as_str())?, q.len())))?;
             text[start + length..].trim_start().strip_prefix(':').map(str::trim_start)
         };
         let description = entry("descr")?;
@@ -253,7 +255,8 @@ impl Element {
         };
         let kind = letters.next()?;
         let bytes = letters.as_str().parse().ok()?;
-        let known = matches!((kind, bytes), ('b', 1) | ('u' | 'i', 1 | 2 | 4 | 8) | ('f', 2 | 4 | 8));
+        let known =
+            matches!((kind, bytes), ('b', 1) | ('u' | 'i', 1 | 2 | 4 | 8) | ('f', 2 | 4 | 8));
         known.then_some(Self { kind, bytes, big_endian })
     }
 
@@ -272,14 +275,18 @@ impl Element {
         let mut too_large = false;
         let values = match (self.kind, self.bytes) {
             ('b', _) | ('u', 1) => NpyValues::U8(source.take_bytes(bytes, "elements")?),
-            ('f', 2) => {
-                NpyValues::F32(self.collect(source, bytes, |element| half((aligned(element) >> shift) as u16))?)
-            }
-            ('f', 4) => NpyValues::F32(
-                self.collect(source, bytes, |element| f32::from_bits((aligned(element) >> shift) as u32))?,
+            ('f', 2) => NpyValues::F32(
+                self.collect(source, bytes, |element| half((aligned(element) >> shift) as u16))?,
             ),
-            ('f', _) => NpyValues::F64(self.collect(source, bytes, |element| f64::from_bits(aligned(element)))?),
-            ('i', _) => NpyValues::I64(self.collect(source, bytes, |element| aligned(element) as i64 >> shift)?),
+            ('f', 4) => NpyValues::F32(self.collect(source, bytes, |element| {
+                f32::from_bits((aligned(element) >> shift) as u32)
+            })?),
+            ('f', _) => NpyValues::F64(
+                self.collect(source, bytes, |element| f64::from_bits(aligned(element)))?,
+            ),
+            ('i', _) => NpyValues::I64(
+                self.collect(source, bytes, |element| aligned(element) as i64 >> shift)?,
+            ),
             _ => NpyValues::I64(self.collect(source, bytes, |element| {
                 let value = aligned(element) >> shift;
                 too_large |= value > i64::MAX as u64;
@@ -287,12 +294,22 @@ impl Element {
             })?),
         };
         if too_large {
-            return Err(source.wrong(source.offset(), "elements", "unsigned numbers below 2⁶³", "a greater one"));
+            return Err(source.wrong(
+                source.offset(),
+                "elements",
+                "unsigned numbers below 2⁶³",
+                "a greater one",
+            ));
         }
         Ok(values)
     }
 
-    fn collect<T>(&self, source: &mut Source<'_>, bytes: u64, mut of: impl FnMut(&[u8]) -> T) -> Result<Vec<T>> {
+    fn collect<T>(
+        &self,
+        source: &mut Source<'_>,
+        bytes: u64,
+        mut of: impl FnMut(&[u8]) -> T,
+    ) -> Result<Vec<T>> {
         let mut values = Vec::new();
         source.each_chunk(bytes, "elements", |chunk| {
             values.extend(chunk.chunks_exact(self.bytes).map(&mut of));
@@ -319,11 +336,16 @@ pub(crate) fn header(description: &str, shape: &[usize], count: usize) -> Result
     let product = shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
     if product != Some(count) || shape.len() > MOST_DIMENSIONS {
         let expected = format!("sizes whose product is {count}");
-        return Err(Error::Argument { what: "shape of an array", expected, found: format!("{shape:?}") });
+        return Err(Error::Argument {
+            what: "shape of an array",
+            expected,
+            found: format!("{shape:?}"),
+        });
     }
     let sizes: String = shape.iter().map(|size| format!("{size}, ")).collect();
     let sizes = if shape.len() == 1 { sizes.trim_end() } else { sizes.trim_end_matches(", ") };
-    let mut text = format!("{{'descr': '{description}', 'fortran_order': False, 'shape': ({sizes}), }}");
+    let mut text =
+        format!("{{'descr': '{description}', 'fortran_order': False, 'shape': ({sizes}), }}");
     let prefix = MAGIC.len() + 2 + 2;
     let padded = (prefix + text.len() + 1).next_multiple_of(ALIGNMENT) - prefix - 1;
     text.extend(std::iter::repeat_n(' ', padded - text.len()));

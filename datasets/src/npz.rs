@@ -28,7 +28,10 @@ pub fn read(path: &Path) -> Result<Vec<(String, NpyArray)>> {
 ///
 /// # Errors
 /// As [`read`], of the wanted arrays alone.
-pub(crate) fn read_wanted(path: &Path, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<(String, Option<NpyArray>)>> {
+pub(crate) fn read_wanted(
+    path: &Path,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<(String, Option<NpyArray>)>> {
     let file = File::open(path).map_err(Error::io("open", path))?;
     if file.metadata().map_err(Error::io("open", path))?.is_dir() {
         return Err(Error::mismatch(path, "what is read", "a file", "a folder"));
@@ -56,7 +59,9 @@ fn parse(
             arrays.push((stem.to_string(), None));
             continue;
         }
-        let at_most = entry.size().min(entry.compressed_size().saturating_mul(EXPANSION).saturating_add(EXPANSION));
+        let at_most = entry
+            .size()
+            .min(entry.compressed_size().saturating_mul(EXPANSION).saturating_add(EXPANSION));
         let inside = path.join(&name);
         let array = npy::parse(&mut Source::bounded(&inside, "npy", at_most, entry))?;
         arrays.push((stem.to_string(), Some(array)));
@@ -110,8 +115,15 @@ impl NpzWriter {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        let file = tempfile::Builder::new().prefix(".npz-").tempfile_in(folder).map_err(Error::io("create", path))?;
-        Ok(Self { path: path.to_path_buf(), zip: ZipWriter::new(BufWriter::new(file)), names: Vec::new() })
+        let file = tempfile::Builder::new()
+            .prefix(".npz-")
+            .tempfile_in(folder)
+            .map_err(Error::io("create", path))?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            zip: ZipWriter::new(BufWriter::new(file)),
+            names: Vec::new(),
+        })
     }
 
     /// Adds an array of `f32`.
@@ -119,7 +131,13 @@ impl NpzWriter {
     /// # Errors
     /// [`Error::Argument`] if the name was used, or the sizes are not those of the values; [`Error::Io`].
     pub fn add_f32(&mut self, name: &str, shape: &[usize], values: &[f32]) -> Result<()> {
-        self.add_rows(name, shape, "<f4", values.len(), values.iter().map(|value| value.to_le_bytes()))
+        self.add_rows(
+            name,
+            shape,
+            "<f4",
+            values.len(),
+            values.iter().map(|value| value.to_le_bytes()),
+        )
     }
 
     /// Adds an array of `u32`, such as labels.
@@ -127,7 +145,13 @@ impl NpzWriter {
     /// # Errors
     /// As [`add_f32`](Self::add_f32).
     pub fn add_u32(&mut self, name: &str, shape: &[usize], values: &[u32]) -> Result<()> {
-        self.add_rows(name, shape, "<u4", values.len(), values.iter().map(|value| value.to_le_bytes()))
+        self.add_rows(
+            name,
+            shape,
+            "<u4",
+            values.len(),
+            values.iter().map(|value| value.to_le_bytes()),
+        )
     }
 
     /// Adds an array of any type.
@@ -137,10 +161,16 @@ impl NpzWriter {
     pub fn add(&mut self, name: &str, array: &NpyArray) -> Result<()> {
         let (shape, count) = (&array.shape, array.values.len());
         match &array.values {
-            NpyValues::U8(values) => self.add_rows(name, shape, "|u1", count, values.iter().map(|v| [*v])),
-            NpyValues::I64(values) => self.add_rows(name, shape, "<i8", count, values.iter().map(|v| v.to_le_bytes())),
+            NpyValues::U8(values) => {
+                self.add_rows(name, shape, "|u1", count, values.iter().map(|v| [*v]))
+            }
+            NpyValues::I64(values) => {
+                self.add_rows(name, shape, "<i8", count, values.iter().map(|v| v.to_le_bytes()))
+            }
             NpyValues::F32(values) => self.add_f32(name, shape, values),
-            NpyValues::F64(values) => self.add_rows(name, shape, "<f8", count, values.iter().map(|v| v.to_le_bytes())),
+            NpyValues::F64(values) => {
+                self.add_rows(name, shape, "<f8", count, values.iter().map(|v| v.to_le_bytes()))
+            }
         }
     }
 
@@ -154,10 +184,16 @@ impl NpzWriter {
     ) -> Result<()> {
         if name.is_empty() || self.names.iter().any(|used| used == name) {
             let expected = "one that is not empty and not used before".into();
-            return Err(Error::Argument { what: "name of an array", expected, found: format!("'{name}'") });
+            return Err(Error::Argument {
+                what: "name of an array",
+                expected,
+                found: format!("'{name}'"),
+            });
         }
         let header = npy::header(description, shape, count)?;
-        let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored).large_file(true);
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Stored)
+            .large_file(true);
         self.names.push(name.to_string());
         let refused = |error: zip::result::ZipError| Error::io("write", &self.path)(error.into());
         self.zip.start_file(format!("{name}.npy"), options).map_err(refused)?;
@@ -178,8 +214,10 @@ impl NpzWriter {
     /// [`Error::Io`]; nothing is left under the name then but what was there before.
     pub fn finish(self) -> Result<()> {
         let path = self.path;
-        let buffered = self.zip.finish().map_err(|error| Error::io("write", &path)(error.into()))?;
-        let file = buffered.into_inner().map_err(|error| Error::io("write", &path)(error.into_error()))?;
+        let buffered =
+            self.zip.finish().map_err(|error| Error::io("write", &path)(error.into()))?;
+        let file =
+            buffered.into_inner().map_err(|error| Error::io("write", &path)(error.into_error()))?;
         file.as_file().sync_all().map_err(Error::io("write", &path))?;
         file.persist(&path).map_err(|error| Error::io("rename to", &path)(error.error))?;
         Ok(())
@@ -194,9 +232,18 @@ mod tests {
 
     fn sample() -> Vec<(String, NpyArray)> {
         vec![
-            ("z".into(), NpyArray { shape: vec![2, 2], values: NpyValues::F32(vec![1.0, -2.0, 0.5, 9.0]) }),
-            ("labels".into(), NpyArray { shape: vec![3], values: NpyValues::I64(vec![-1, 0, 1 << 40]) }),
-            ("pixels".into(), NpyArray { shape: vec![1, 2, 1], values: NpyValues::U8(vec![0, 255]) }),
+            (
+                "z".into(),
+                NpyArray { shape: vec![2, 2], values: NpyValues::F32(vec![1.0, -2.0, 0.5, 9.0]) },
+            ),
+            (
+                "labels".into(),
+                NpyArray { shape: vec![3], values: NpyValues::I64(vec![-1, 0, 1 << 40]) },
+            ),
+            (
+                "pixels".into(),
+                NpyArray { shape: vec![1, 2, 1], values: NpyValues::U8(vec![0, 255]) },
+            ),
             ("one".into(), NpyArray { shape: vec![], values: NpyValues::F64(vec![0.1]) }),
         ]
     }
@@ -250,7 +297,13 @@ mod tests {
         let mut writer = NpzWriter::create(&folder.path().join("a.npz")).unwrap();
         assert!(writer.add_f32("z", &[2], &[1.0]).is_err());
         writer.add_f32("z", &[1], &[1.0]).unwrap();
-        assert!(writer.add_u32("z", &[1], &[1]).unwrap_err().to_string().contains("not used before, found 'z'"));
+        assert!(
+            writer
+                .add_u32("z", &[1], &[1])
+                .unwrap_err()
+                .to_string()
+                .contains("not used before, found 'z'")
+        );
     }
 
     #[test]

@@ -41,11 +41,17 @@ impl ValueRange {
         match pixels {
             Pixels::U8(bytes) if bytes.iter().all(|&byte| byte == 0 || byte == 255) => Self::Binary,
             Pixels::U8(_) => Self::Bytes,
-            Pixels::F32(reals) if reals.iter().all(|&real| real == 0.0 || real == 1.0) => Self::Binary,
+            Pixels::F32(reals) if reals.iter().all(|&real| real == 0.0 || real == 1.0) => {
+                Self::Binary
+            }
             Pixels::F32(reals) => {
                 let lowest = reals.iter().copied().fold(f32::INFINITY, f32::min);
                 let highest = reals.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                if lowest >= 0.0 && highest <= 1.0 { Self::Intensities } else { Self::Real { lowest, highest } }
+                if lowest >= 0.0 && highest <= 1.0 {
+                    Self::Intensities
+                } else {
+                    Self::Real { lowest, highest }
+                }
             }
         }
     }
@@ -81,7 +87,9 @@ impl fmt::Display for ValueRange {
             Self::Binary => formatter.write_str("black and white"),
             Self::Bytes => formatter.write_str("bytes 0 to 255"),
             Self::Intensities => formatter.write_str("real values in [0, 1]"),
-            Self::Real { lowest, highest } => write!(formatter, "values from {lowest} to {highest}"),
+            Self::Real { lowest, highest } => {
+                write!(formatter, "values from {lowest} to {highest}")
+            }
         }
     }
 }
@@ -107,7 +115,8 @@ enum Scale {
 
 impl<'a> Extent<'a> {
     fn of(path: &Path, name: &'a str, values: &NpyValues) -> Result<Self> {
-        let mut extent = Self { name, lowest: f64::INFINITY, highest: f64::NEG_INFINITY, is_whole: true };
+        let mut extent =
+            Self { name, lowest: f64::INFINITY, highest: f64::NEG_INFINITY, is_whole: true };
         let (mut position, mut wrong) = (0usize, None);
         values.each(|value| {
             if !value.is_finite() || value.abs() > LARGEST_VALUE {
@@ -120,8 +129,17 @@ impl<'a> Extent<'a> {
         match wrong {
             None => Ok(extent),
             Some((position, value)) => {
-                let expected = if value.is_finite() { "a pixel's value, at most a million" } else { "a finite number" };
-                Err(Error::mismatch(path, format!("element {position} of '{name}'"), expected, value))
+                let expected = if value.is_finite() {
+                    "a pixel's value, at most a million"
+                } else {
+                    "a finite number"
+                };
+                Err(Error::mismatch(
+                    path,
+                    format!("element {position} of '{name}'"),
+                    expected,
+                    value,
+                ))
             }
         }
     }
@@ -147,7 +165,11 @@ impl<'a> Extent<'a> {
 impl fmt::Display for Extent<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.is_whole { "whole" } else { "real" };
-        write!(formatter, "'{}' has {kind} numbers from {} to {}", self.name, self.lowest, self.highest)
+        write!(
+            formatter,
+            "'{}' has {kind} numbers from {} to {}",
+            self.name, self.lowest, self.highest
+        )
     }
 }
 
@@ -165,7 +187,10 @@ pub(crate) fn only_one(numbers: &[f32]) -> Option<usize> {
 /// [`Error::Mismatch`] if a value is no finite number or beyond a million, or if the parts have
 /// values of different scales.
 pub(crate) fn pixels(path: &Path, parts: &[(&str, &NpyValues)]) -> Result<Vec<Pixels>> {
-    let extents = parts.iter().map(|(name, values)| Extent::of(path, name, values)).collect::<Result<Vec<_>>>()?;
+    let extents = parts
+        .iter()
+        .map(|(name, values)| Extent::of(path, name, values))
+        .collect::<Result<Vec<_>>>()?;
     let mut telling = extents.iter().filter(|extent| !extent.is_blank());
     let first = telling.next();
     let scale = first.map_or(Scale::Unit, Extent::scale);
@@ -216,9 +241,16 @@ mod tests {
         assert_eq!(parts(&[0.0, 1.0], &[0.2]).unwrap(), [bytes(&[0, 255]), bytes(&[51])]);
         // One level between the bytes keeps the other part real too: noise for bytes must not reach
         // one part alone.
-        assert_eq!(parts(&[0.0, 1.0], &[0.5]).unwrap(), [Pixels::F32(vec![0.0, 1.0]), Pixels::F32(vec![0.5])]);
+        assert_eq!(
+            parts(&[0.0, 1.0], &[0.5]).unwrap(),
+            [Pixels::F32(vec![0.0, 1.0]), Pixels::F32(vec![0.5])]
+        );
         assert_eq!(parts(&[-1.0, 1.0], &[-0.5]).unwrap()[0], Pixels::F32(vec![-1.0, 1.0]));
-        assert_eq!(parts(&[0.0, 255.0], &[0.0]).unwrap()[1], bytes(&[0]), "a blank image fits every scale");
+        assert_eq!(
+            parts(&[0.0, 255.0], &[0.0]).unwrap()[1],
+            bytes(&[0]),
+            "a blank image fits every scale"
+        );
         assert_eq!(parts(&[0.0, 65_535.0], &[40_000.0]).unwrap()[1], Pixels::F32(vec![40_000.0]));
     }
 
@@ -239,7 +271,11 @@ mod tests {
             assert!(message(train, test).contains("of the same scale"), "{train:?} {test:?}");
         }
         for wild in [f64::NAN, f64::INFINITY, -1e30] {
-            assert!(message(&[0.0, wild], &[0.0]).starts_with("a.npz: element 1 of 'train': expected a "), "{wild}");
+            assert!(
+                message(&[0.0, wild], &[0.0])
+                    .starts_with("a.npz: element 1 of 'train': expected a "),
+                "{wild}"
+            );
         }
     }
 

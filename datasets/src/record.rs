@@ -103,7 +103,11 @@ impl SplitChecksums {
     fn difference(&self, now: &Self) -> Option<String> {
         let parts = |sums: &Self| [sums.train.clone(), sums.validation.clone(), sums.test.clone()];
         let names = [Split::Train, Split::Validation, Split::Test];
-        let differing = names.into_iter().zip(parts(self)).zip(parts(now)).find(|((_, before), now)| before != now);
+        let differing = names
+            .into_iter()
+            .zip(parts(self))
+            .zip(parts(now))
+            .find(|((_, before), now)| before != now);
         let short = |sum: &str| sum.get(..checksum::SHORT_DIGITS).unwrap_or(sum).to_string();
         differing.map(|((split, before), now)| {
             format!(
@@ -121,21 +125,40 @@ mod tests {
     use crate::{Binarisation, Labels, Pixels};
 
     fn dataset(pixels: Vec<u8>) -> Dataset {
-        let labels = Labels { values: vec![1; pixels.len()], class_names: vec!["cat".into(), "dog".into()] };
-        let images = Images::new(ImageShape::new(1, 1, 1), Pixels::U8(pixels), Some(labels)).unwrap();
+        let labels =
+            Labels { values: vec![1; pixels.len()], class_names: vec!["cat".into(), "dog".into()] };
+        let images =
+            Images::new(ImageShape::new(1, 1, 1), Pixels::U8(pixels), Some(labels)).unwrap();
         Dataset::new("pets", images.clone(), images, Binarisation::None).unwrap()
     }
 
     #[test]
     fn a_record_holds_the_facts_and_names_what_differs() {
         let record = DataRecord::of(&dataset(vec![0, 7]));
-        assert_eq!((record.shape, record.values, record.scale), (ImageShape::new(1, 1, 1), ValueRange::Bytes, 8.0));
-        assert_eq!((record.images.train, record.images.test, record.class_names[1].as_str()), (2, 2, "dog"));
-        assert_eq!(record.difference(&DataRecord { name: "elsewhere".into(), ..record.clone() }), None);
+        assert_eq!(
+            (record.shape, record.values, record.scale),
+            (ImageShape::new(1, 1, 1), ValueRange::Bytes, 8.0)
+        );
+        assert_eq!(
+            (record.images.train, record.images.test, record.class_names[1].as_str()),
+            (2, 2, "dog")
+        );
+        assert_eq!(
+            record.difference(&DataRecord { name: "elsewhere".into(), ..record.clone() }),
+            None
+        );
         let binary = DataRecord::of(&dataset(vec![0, 255]));
-        assert_eq!(record.difference(&binary).unwrap(), "it had bytes 0 to 255, it has black and white");
+        assert_eq!(
+            record.difference(&binary).unwrap(),
+            "it had bytes 0 to 255, it has black and white"
+        );
         let halved = DataRecord::of(&dataset(vec![7]));
-        assert!(record.difference(&halved).unwrap().starts_with("it had 2 training, 0 validation and 2 test images"));
+        assert!(
+            record
+                .difference(&halved)
+                .unwrap()
+                .starts_with("it had 2 training, 0 validation and 2 test images")
+        );
     }
 
     #[test]
@@ -143,9 +166,13 @@ mod tests {
         let record = DataRecord::of(&dataset(vec![0, 7]));
         let pixels = DataRecord::of(&dataset(vec![7, 0]));
         let difference = record.difference(&pixels).unwrap();
-        assert!(difference.starts_with("its train images or their labels are others (SHA-256 "), "{difference}");
+        assert!(
+            difference.starts_with("its train images or their labels are others (SHA-256 "),
+            "{difference}"
+        );
         let labels = Labels { values: vec![1, 0], class_names: vec!["cat".into(), "dog".into()] };
-        let images = Images::new(ImageShape::new(1, 1, 1), Pixels::U8(vec![0, 7]), Some(labels)).unwrap();
+        let images =
+            Images::new(ImageShape::new(1, 1, 1), Pixels::U8(vec![0, 7]), Some(labels)).unwrap();
         let relabelled = Dataset { test: images, ..dataset(vec![0, 7]) };
         let difference = record.difference(&DataRecord::of(&relabelled)).unwrap();
         assert!(difference.starts_with("its test images"), "{difference}");

@@ -25,14 +25,21 @@ const IMPOSTORS: [(&[u8], &str); 4] = [
     (b"<!doctype html", "a web page (HTML), which a server sent in place of the file"),
     (b"<html", "a web page (HTML), which a server sent in place of the file"),
     (b"<?xml", "an XML document, such as a server's error message"),
-    (b"version https://git-lfs", "a pointer of Git LFS, not the file that it stands for (git lfs pull fetches it)"),
+    (
+        b"version https://git-lfs",
+        "a pointer of Git LFS, not the file that it stands for (git lfs pull fetches it)",
+    ),
 ];
 /// Bytes of a content's start that tell an impostor.
 const TELLING_BYTES: usize = 64;
 
 /// What content that begins like this is, if it is none of a data file.
 fn impostor(start: &[u8]) -> Option<&'static str> {
-    let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start).trim_ascii_start().to_ascii_lowercase();
+    let start = start
+        .strip_prefix(b"\xef\xbb\xbf")
+        .unwrap_or(start)
+        .trim_ascii_start()
+        .to_ascii_lowercase();
     IMPOSTORS.iter().find(|(beginning, _)| start.starts_with(beginning)).map(|(_, what)| *what)
 }
 
@@ -68,7 +75,12 @@ impl Source<'static> {
 
 impl<'a> Source<'a> {
     /// A source of `len` bytes from `reader`, looking through gzip.
-    pub(crate) fn over(path: &Path, format: &'static str, len: u64, mut reader: impl Read + 'a) -> Result<Self> {
+    pub(crate) fn over(
+        path: &Path,
+        format: &'static str,
+        len: u64,
+        mut reader: impl Read + 'a,
+    ) -> Result<Self> {
         let mut first = Vec::with_capacity(TELLING_BYTES);
         let peek = reader.by_ref().take(TELLING_BYTES as u64).read_to_end(&mut first);
         peek.map_err(Error::io("read", path))?;
@@ -96,8 +108,20 @@ impl<'a> Source<'a> {
 
     /// A source over content whose length `len` is itself only a claim, already bounded by
     /// `at_most` bytes.
-    pub(crate) fn bounded(path: &Path, format: &'static str, at_most: u64, reader: impl Read + 'a) -> Self {
-        Self { path: path.to_path_buf(), format, reader: Box::new(reader), offset: 0, at_most, exact: false }
+    pub(crate) fn bounded(
+        path: &Path,
+        format: &'static str,
+        at_most: u64,
+        reader: impl Read + 'a,
+    ) -> Self {
+        Self {
+            path: path.to_path_buf(),
+            format,
+            reader: Box::new(reader),
+            offset: 0,
+            at_most,
+            exact: false,
+        }
     }
 
     /// The next `bytes` bytes as a source of its own, decompressed by zlib if asked.
@@ -125,7 +149,13 @@ impl<'a> Source<'a> {
     }
 
     /// The error that `what`, which ends here or begins at `offset`, is not as expected.
-    pub(crate) fn wrong(&self, offset: u64, what: &str, expected: impl ToString, found: impl ToString) -> Error {
+    pub(crate) fn wrong(
+        &self,
+        offset: u64,
+        what: &str,
+        expected: impl ToString,
+        found: impl ToString,
+    ) -> Error {
         Error::Format {
             path: self.path.clone(),
             format: self.format,
@@ -151,7 +181,12 @@ impl<'a> Source<'a> {
         self.claim(bytes, what)?;
         let left = self.at_most.saturating_sub(self.offset);
         if self.exact && bytes != left {
-            return Err(self.wrong(self.offset, what, format!("{left} bytes, to the end of the file"), bytes));
+            return Err(self.wrong(
+                self.offset,
+                what,
+                format!("{left} bytes, to the end of the file"),
+                bytes,
+            ));
         }
         Ok(())
     }
@@ -217,7 +252,12 @@ impl<'a> Source<'a> {
 
     /// Hands the next `bytes` bytes to `visit` in pieces; each but the last is a multiple of 8
     /// bytes long.
-    pub(crate) fn each_chunk(&mut self, bytes: u64, what: &str, mut visit: impl FnMut(&[u8])) -> Result<()> {
+    pub(crate) fn each_chunk(
+        &mut self,
+        bytes: u64,
+        what: &str,
+        mut visit: impl FnMut(&[u8]),
+    ) -> Result<()> {
         self.claim(bytes, what)?;
         let mut buffer = vec![0; bytes.min(1 << 16) as usize];
         let mut left = bytes;
@@ -307,12 +347,21 @@ mod tests {
     #[test]
     fn a_web_page_in_place_of_a_file_is_called_one() {
         let refused = |content: &[u8]| {
-            Source::over(Path::new("f"), "idx", content.len() as u64, content).err().unwrap().to_string()
+            Source::over(Path::new("f"), "idx", content.len() as u64, content)
+                .err()
+                .unwrap()
+                .to_string()
         };
         let page = refused(b"\xef\xbb\xbf \n<!DOCTYPE html><html><head><title>404</title>");
-        assert!(page.starts_with("f: idx: byte 0: content: expected idx data, found a web page (HTML)"), "{page}");
+        assert!(
+            page.starts_with("f: idx: byte 0: content: expected idx data, found a web page (HTML)"),
+            "{page}"
+        );
         assert!(refused(b"<HTML>").contains("web page"));
-        assert!(refused(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n").contains("Git LFS"));
+        assert!(
+            refused(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+                .contains("Git LFS")
+        );
     }
 
     #[test]
@@ -333,8 +382,20 @@ mod tests {
         );
         let packed = gzip(&[0; 10]);
         let bound = packed.len() as u64 * DEFLATE_EXPANSION;
-        assert!(source(&packed).take_bytes(bound + 1, "pixels").unwrap_err().to_string().contains("has no more"));
-        assert!(source(&packed).take_bytes(bound, "pixels").unwrap_err().to_string().contains("the end after"));
+        assert!(
+            source(&packed)
+                .take_bytes(bound + 1, "pixels")
+                .unwrap_err()
+                .to_string()
+                .contains("has no more")
+        );
+        assert!(
+            source(&packed)
+                .take_bytes(bound, "pixels")
+                .unwrap_err()
+                .to_string()
+                .contains("the end after")
+        );
     }
 
     #[test]

@@ -91,8 +91,13 @@ fn published_formats() {
 
 fn arrays() {
     let header = "{'descr': '<f8', 'fortran_order': False, 'shape': (1000, 1000, 1000), }\n";
-    let npy_bytes =
-        [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes(), &FILLER].concat();
+    let npy_bytes = [
+        b"\x93NUMPY\x01\x00",
+        &(header.len() as u16).to_le_bytes()[..],
+        header.as_bytes(),
+        &FILLER,
+    ]
+    .concat();
     refuses("npy", &npy_bytes, |path| npy::read(path).map(drop));
     refuses("npz", &npy_bytes, |path| npz::read(path).map(drop));
 
@@ -101,7 +106,9 @@ fn arrays() {
     zip.write_all(&npy_bytes).unwrap();
     let zipped = zip.finish().unwrap().into_inner();
     refuses("npy in a zip", &zipped, |path| npz::read(path).map(drop));
-    refuses("npz:", &zipped, |path| open(&format!("npz:{}", path.display()), path, &Options::default()).map(drop));
+    refuses("npz:", &zipped, |path| {
+        open(&format!("npz:{}", path.display()), path, &Options::default()).map(drop)
+    });
 }
 
 fn matlab() {

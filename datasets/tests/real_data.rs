@@ -25,7 +25,10 @@ fn assert_verified(name: &str, folder: &std::path::Path, at_least: usize) {
     let verified = reports.iter().filter(|r| matches!(r.outcome, Outcome::Verified { .. })).count();
     assert!(verified >= at_least, "{reports:?}");
     for report in reports {
-        assert!(!matches!(report.outcome, Outcome::Differs { .. } | Outcome::Unreadable { .. }), "{report:?}");
+        assert!(
+            !matches!(report.outcome, Outcome::Differs { .. } | Outcome::Unreadable { .. }),
+            "{report:?}"
+        );
     }
 }
 
@@ -33,14 +36,16 @@ fn assert_verified(name: &str, folder: &std::path::Path, at_least: usize) {
 fn mnist_is_the_published_one() {
     let Some(folder) = real("mnist") else { return };
     assert_verified("mnist", &folder, 4);
-    let dataset = open("mnist", &folder, &Options { validation: 10_000, ..Options::default() }).unwrap();
+    let dataset =
+        open("mnist", &folder, &Options { validation: 10_000, ..Options::default() }).unwrap();
     assert_eq!((dataset.train.count(), dataset.test.count()), (50_000, 10_000));
     assert_eq!(dataset.train.labels().unwrap().values[..5], [5, 0, 4, 1, 9]);
     assert_eq!(dataset.test.labels().unwrap().values[..5], [7, 2, 1, 0, 4]);
     assert_eq!((dataset.scale, dataset.notes.len()), (256.0, 0));
     // Opened by the folder itself, and refused under a relative's name.
     assert!(open("mnist", &folder.join("mnist"), &Options::default()).is_ok());
-    let message = open("fashion-mnist", &folder.join("mnist"), &Options::default()).unwrap_err().to_string();
+    let message =
+        open("fashion-mnist", &folder.join("mnist"), &Options::default()).unwrap_err().to_string();
     assert!(message.contains("found the labels of mnist"), "{message}");
 }
 
@@ -58,7 +63,8 @@ fn fashion_mnist_serves_as_test_data() {
         return;
     };
     assert_verified("fashion-mnist", &folder, 2);
-    let dataset = open("fashion-mnist", &folder, &Options { test_only: true, ..Options::default() }).unwrap();
+    let dataset =
+        open("fashion-mnist", &folder, &Options { test_only: true, ..Options::default() }).unwrap();
     assert_eq!(dataset.test.count(), 10_000);
     assert_eq!(dataset.test.labels().unwrap().values[..3], [9, 2, 1]);
 }
@@ -86,7 +92,14 @@ fn cifar_opens_with_what_is_there() {
     let options = Options::default();
     let dataset = open("cifar-10", &folder, &options).unwrap();
     let labels = |images: &rung_datasets::Images| images.labels().unwrap().values[..5].to_vec();
-    assert_eq!((labels(&dataset.train), labels(&dataset.test)), (vec![6, 9, 9, 4, 1], vec![3, 8, 8, 0, 6]));
-    let presence = status(&folder).into_iter().find(|status| status.known.name == "cifar-10").unwrap().presence;
+    assert_eq!(
+        (labels(&dataset.train), labels(&dataset.test)),
+        (vec![6, 9, 9, 4, 1], vec![3, 8, 8, 0, 6])
+    );
+    let presence = status(&folder)
+        .into_iter()
+        .find(|status| status.known.name == "cifar-10")
+        .unwrap()
+        .presence;
     assert!(matches!(presence, Presence::Complete | Presence::Partial { usable: true, .. }));
 }

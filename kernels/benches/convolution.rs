@@ -41,24 +41,35 @@ fn convolutions(criterion: &mut Criterion) {
         let (input, kernel) = ([size; 2], [kernel; 2]);
         let sizes = Convolution { batch: BATCH, input, in_channels, out_channels, kernel, stride };
         let name = format!("{size}x{size} {in_channels}>{out_channels} k{} s{stride}", kernel[0]);
-        let [mut x, mut weight, mut y] = [sizes.input_matrix(), sizes.weight_matrix(), sizes.output_matrix()]
-            .map(|matrix| normal(&device, matrix.element_count()));
+        let [mut x, mut weight, mut y] =
+            [sizes.input_matrix(), sizes.weight_matrix(), sizes.output_matrix()]
+                .map(|matrix| normal(&device, matrix.element_count()));
         let mut group = criterion.benchmark_group(name);
         // One element is one multiply-add.
         group.throughput(Throughput::Elements(sizes.product().multiply_adds() as u64));
         for threads in [1, 2] {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .expect("a thread pool");
             group.bench_function(BenchmarkId::new("forward", threads), |bencher| {
-                pool.install(|| bencher.iter(|| device.conv2d(sizes, x.view(), weight.view(), None, whole(&mut y))));
+                pool.install(|| {
+                    bencher
+                        .iter(|| device.conv2d(sizes, x.view(), weight.view(), None, whole(&mut y)))
+                });
             });
             group.bench_function(BenchmarkId::new("map", threads), |bencher| {
                 pool.install(|| {
-                    bencher.iter(|| device.conv2d_transpose(sizes, y.view(), weight.view(), None, whole(&mut x)));
+                    bencher.iter(|| {
+                        device.conv2d_transpose(sizes, y.view(), weight.view(), None, whole(&mut x))
+                    });
                 });
             });
             group.bench_function(BenchmarkId::new("weight", threads), |bencher| {
                 pool.install(|| {
-                    bencher.iter(|| device.conv2d_weight_gradient(sizes, x.view(), y.view(), whole(&mut weight)));
+                    bencher.iter(|| {
+                        device.conv2d_weight_gradient(sizes, x.view(), y.view(), whole(&mut weight))
+                    });
                 });
             });
         }

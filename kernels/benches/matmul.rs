@@ -52,18 +52,31 @@ fn products(criterion: &mut Criterion) {
         // One element is one multiply-add.
         group.throughput(Throughput::Elements((rows * columns * inner) as u64));
         for threads in [1, 2] {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .expect("a thread pool");
             for engine in Engine::ALL.into_iter().filter(|engine| engine.is_available()) {
                 group.bench_function(BenchmarkId::new(engine.name(), threads), |bencher| {
                     pool.install(|| {
-                        bencher
-                            .iter(|| matmul_with(engine, shape, &left, &right, Epilogue::Store, black_box(&mut out)));
+                        bencher.iter(|| {
+                            matmul_with(
+                                engine,
+                                shape,
+                                &left,
+                                &right,
+                                Epilogue::Store,
+                                black_box(&mut out),
+                            )
+                        });
                     });
                 });
             }
             group.bench_function(BenchmarkId::new("binary", threads), |bencher| {
                 pool.install(|| {
-                    bencher.iter(|| matmul(shape, &binary, &right, Epilogue::Store, black_box(&mut out)));
+                    bencher.iter(|| {
+                        matmul(shape, &binary, &right, Epilogue::Store, black_box(&mut out))
+                    });
                 });
             });
         }

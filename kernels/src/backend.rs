@@ -61,7 +61,9 @@ pub use elementwise::Elementwise;
 pub use gaussian::{GaussianGradient, GaussianView, Gaussians};
 pub use likelihood::Likelihoods;
 pub use logistic_mixture::LogisticMixture;
-pub use normalisation::{BatchNorm, BatchNormVectors, BatchStatistics, Normalisation, RunningStatistics};
+pub use normalisation::{
+    BatchNorm, BatchNormVectors, BatchStatistics, Normalisation, RunningStatistics,
+};
 pub use optimiser::{AdamStep, AdamaxStep, Clipping, Optimisers};
 pub use product::Products;
 pub use random::{RandomNumbers, RowNoise};
@@ -88,8 +90,8 @@ pub(crate) use contract;
 /// All types that declarations name, for the files that expand them.
 pub(crate) mod types {
     pub(crate) use super::{
-        AdamStep, AdamaxStep, BatchNorm, BatchNormVectors, BatchStatistics, Clipping, Convolution, GaussianGradient,
-        GaussianView, LogisticMixture, MatmulShape, Matrix, PixelMap, RowNoise,
+        AdamStep, AdamaxStep, BatchNorm, BatchNormVectors, BatchStatistics, Clipping, Convolution,
+        GaussianGradient, GaussianView, LogisticMixture, MatmulShape, Matrix, PixelMap, RowNoise,
     };
     pub(crate) use crate::function::{BinaryFunction, Reduction, UnaryFunction};
     pub(crate) use crate::rng::Address;

@@ -87,7 +87,12 @@ impl Buffer {
         let memory = match &self.place {
             Place::Host(memory) => memory,
             Place::Device(memory) => {
-                return View::Device(DeviceSlice { memory: &**memory, dtype: self.dtype, offset: 0, len: self.len });
+                return View::Device(DeviceSlice {
+                    memory: &**memory,
+                    dtype: self.dtype,
+                    offset: 0,
+                    len: self.len,
+                });
             }
         };
         match self.dtype {
@@ -105,7 +110,12 @@ impl Buffer {
         let memory = match &mut self.place {
             Place::Host(memory) => memory,
             Place::Device(memory) => {
-                return ViewMut::Device(DeviceSliceMut::new(DeviceSlice { memory: &**memory, dtype, offset: 0, len }));
+                return ViewMut::Device(DeviceSliceMut::new(DeviceSlice {
+                    memory: &**memory,
+                    dtype,
+                    offset: 0,
+                    len,
+                }));
             }
         };
         match dtype {
@@ -138,7 +148,9 @@ impl Deref for SharedBuffer {
     type Target = Buffer;
 
     fn deref(&self) -> &Buffer {
-        self.0.as_ref().expect("bug: a shared buffer is empty only while it is dropped; please report it")
+        self.0
+            .as_ref()
+            .expect("bug: a shared buffer is empty only while it is dropped; please report it")
     }
 }
 
@@ -209,18 +221,23 @@ impl Pool {
         len: usize,
         obtain: impl FnOnce(usize) -> Option<Place>,
     ) -> Option<SharedBuffer> {
-        let bytes = len.checked_mul(dtype.size_bytes())?.checked_next_multiple_of(CACHE_LINE_BYTES)?;
+        let bytes =
+            len.checked_mul(dtype.size_bytes())?.checked_next_multiple_of(CACHE_LINE_BYTES)?;
         let mut state = self.lock();
         state.statistics.requests += 1;
         if let Some(mut buffer) = state.free.get_mut(&bytes).and_then(Vec::pop) {
-            let recycled = Arc::get_mut(&mut buffer).expect("bug: a free buffer is held elsewhere; please report it");
+            let recycled = Arc::get_mut(&mut buffer)
+                .expect("bug: a free buffer is held elsewhere; please report it");
             (recycled.dtype, recycled.len) = (dtype, len);
             recycled.place.begin(len);
             return Some(SharedBuffer(Some(buffer)));
         }
         let held = state.statistics.bytes;
         drop(state);
-        if self.limit_bytes.is_some_and(|limit| held.checked_add(bytes).is_none_or(|sum| sum > limit)) {
+        if self
+            .limit_bytes
+            .is_some_and(|limit| held.checked_add(bytes).is_none_or(|sum| sum > limit))
+        {
             return None;
         }
         let mut place = obtain(bytes)?;
@@ -272,7 +289,8 @@ mod tests {
         drop((share, second));
         let third = pool.take(DType::F64, 50).unwrap();
         assert_eq!(third.view().len(), 50);
-        let expected = PoolStatistics { requests: 3, allocations: 2, bytes: 2 * 448, most_bytes: 2 * 448 };
+        let expected =
+            PoolStatistics { requests: 3, allocations: 2, bytes: 2 * 448, most_bytes: 2 * 448 };
         assert_eq!(pool.statistics(), expected);
         drop(third);
         pool.release_free();

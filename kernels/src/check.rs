@@ -5,7 +5,8 @@
 use std::fmt;
 
 use crate::backend::{
-    BatchNormVectors, BatchStatistics, Clipping, GaussianGradient, GaussianView, Matrix, RunningStatistics,
+    BatchNormVectors, BatchStatistics, Clipping, GaussianGradient, GaussianView, Matrix,
+    RunningStatistics,
 };
 use crate::{AxisExtent, DType, Error, Result, View, ViewMut};
 
@@ -76,7 +77,10 @@ impl Extent {
     /// Elements, or `None` if there are more than can be counted.
     fn len(self) -> Option<usize> {
         match self {
-            Self::Rows(count) | Self::Columns(count) | Self::Elements(count) | Self::Like(_, count) => Some(count),
+            Self::Rows(count)
+            | Self::Columns(count)
+            | Self::Elements(count)
+            | Self::Like(_, count) => Some(count),
             Self::Matrix(matrix) => matrix.rows.checked_mul(matrix.columns),
             Self::Axis(extent) => extent.outer.checked_mul(extent.axis)?.checked_mul(extent.inner),
             Self::AroundAxis(extent) => extent.outer.checked_mul(extent.inner),
@@ -91,8 +95,12 @@ impl fmt::Display for Extent {
             Self::Elements(count) => return write!(f, "{count} are needed"),
             Self::Rows(count) => write!(f, "{count} rows")?,
             Self::Columns(count) => write!(f, "{count} columns")?,
-            Self::Matrix(matrix) => write!(f, "{} rows of {} columns", matrix.rows, matrix.columns)?,
-            Self::Axis(extent) => write!(f, "{} × {} × {}", extent.outer, extent.axis, extent.inner)?,
+            Self::Matrix(matrix) => {
+                write!(f, "{} rows of {} columns", matrix.rows, matrix.columns)?
+            }
+            Self::Axis(extent) => {
+                write!(f, "{} × {} × {}", extent.outer, extent.axis, extent.inner)?
+            }
             Self::AroundAxis(extent) => write!(f, "{} × {}", extent.outer, extent.inner)?,
         }
         match self.len() {
@@ -112,7 +120,10 @@ macro_rules! operands {
 pub(crate) use operands;
 
 /// The float type that all operands have.
-pub(crate) fn common_float(operation: &'static str, operands: &[(&'static str, &dyn Operand)]) -> Result<DType> {
+pub(crate) fn common_float(
+    operation: &'static str,
+    operands: &[(&'static str, &dyn Operand)],
+) -> Result<DType> {
     let (mut first, mut rule) = (None, None);
     for (_, operand) in operands {
         operand.each(&mut |view| {
@@ -138,7 +149,11 @@ pub(crate) fn common_float(operation: &'static str, operands: &[(&'static str, &
 
 /// The error of a copy between different dtypes.
 pub(crate) fn unequal_dtypes(operation: &'static str, x: DType, out: DType) -> Error {
-    Error::DType { operation, rule: "the dtypes must be equal", dtypes: vec![("x", x), ("out", out)] }
+    Error::DType {
+        operation,
+        rule: "the dtypes must be equal",
+        dtypes: vec![("x", x), ("out", out)],
+    }
 }
 
 /// The error of indices of another type.
@@ -147,7 +162,11 @@ pub(crate) fn not_indices(operation: &'static str, name: &'static str, dtype: DT
 }
 
 /// Refuses operands that do not have the length `extent` says.
-pub(crate) fn check(operation: &'static str, extent: Extent, operands: &[(&'static str, &dyn Operand)]) -> Result<()> {
+pub(crate) fn check(
+    operation: &'static str,
+    extent: Extent,
+    operands: &[(&'static str, &dyn Operand)],
+) -> Result<()> {
     let needed = extent.len();
     let mut wrong = None;
     for &(name, operand) in operands {
@@ -159,22 +178,35 @@ pub(crate) fn check(operation: &'static str, extent: Extent, operands: &[(&'stat
     }
     match wrong {
         None => Ok(()),
-        Some((name, len)) => Err(Error::argument(operation, format!("{name} has {len} elements, {extent}"))),
-    }
-}
-
-/// Refuses an index that is not below `count`.
-pub(crate) fn check_indices(operation: &'static str, name: &'static str, indices: &[u32], count: usize) -> Result<()> {
-    match indices.iter().position(|&index| index as usize >= count) {
-        None => Ok(()),
-        Some(at) => {
-            Err(Error::argument(operation, format!("{name}[{at}] is {}, which must be below {count}", indices[at])))
+        Some((name, len)) => {
+            Err(Error::argument(operation, format!("{name} has {len} elements, {extent}")))
         }
     }
 }
 
+/// Refuses an index that is not below `count`.
+pub(crate) fn check_indices(
+    operation: &'static str,
+    name: &'static str,
+    indices: &[u32],
+    count: usize,
+) -> Result<()> {
+    match indices.iter().position(|&index| index as usize >= count) {
+        None => Ok(()),
+        Some(at) => Err(Error::argument(
+            operation,
+            format!("{name}[{at}] is {}, which must be below {count}", indices[at]),
+        )),
+    }
+}
+
 /// Rows of an array with so many columns; an array that ends within a row is refused.
-pub(crate) fn row_count(operation: &'static str, name: &'static str, len: usize, columns: usize) -> Result<usize> {
+pub(crate) fn row_count(
+    operation: &'static str,
+    name: &'static str,
+    len: usize,
+    columns: usize,
+) -> Result<usize> {
     if columns == 0 && len == 0 {
         return Ok(0);
     }
@@ -188,9 +220,16 @@ pub(crate) fn row_count(operation: &'static str, name: &'static str, len: usize,
 }
 
 /// Rows of x, when each serves `repeat` rows of the distribution.
-pub(crate) fn rows_before_repeat(operation: &'static str, rows: usize, repeat: usize) -> Result<usize> {
+pub(crate) fn rows_before_repeat(
+    operation: &'static str,
+    rows: usize,
+    repeat: usize,
+) -> Result<usize> {
     if repeat == 0 || !rows.is_multiple_of(repeat) {
-        return Err(Error::argument(operation, format!("{rows} rows are no multiple of repeat, which is {repeat}")));
+        return Err(Error::argument(
+            operation,
+            format!("{rows} rows are no multiple of repeat, which is {repeat}"),
+        ));
     }
     Ok(rows / repeat)
 }

@@ -32,7 +32,9 @@ pub enum Error {
         dtypes: Vec<(&'static str, DType)>,
     },
     /// Arrays on different devices.
-    #[error("{operation}: operands lie on different devices: {left} and {right}; move one with to_device")]
+    #[error(
+        "{operation}: operands lie on different devices: {left} and {right}; move one with to_device"
+    )]
     Device {
         /// The operation that refused.
         operation: &'static str,
@@ -50,7 +52,9 @@ pub enum Error {
         what: String,
     },
     /// A buffer that must be written is still read by somebody.
-    #[error("{operation}: the buffer is still shared; drop the tensors and the tape that hold it first")]
+    #[error(
+        "{operation}: the buffer is still shared; drop the tensors and the tape that hold it first"
+    )]
     Shared {
         /// The operation that refused.
         operation: &'static str,

@@ -26,7 +26,8 @@ impl HostMemory {
     /// At least `bytes` zero bytes, or `None` if the system has none.
     pub(crate) fn zeroed(bytes: usize) -> Option<Self> {
         let len = bytes.div_ceil(CACHE_LINE_BYTES) * LINE_WORDS;
-        let words: Vec<Word> = bytemuck::allocation::try_zeroed_vec(len.checked_add(LINE_WORDS - 1)?).ok()?;
+        let words: Vec<Word> =
+            bytemuck::allocation::try_zeroed_vec(len.checked_add(LINE_WORDS - 1)?).ok()?;
         let first = words.as_ptr().align_offset(CACHE_LINE_BYTES);
         Some(Self { words, first, len })
     }

@@ -9,12 +9,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::backend::{
-    AdamStep, AdamaxStep, BatchNorm, BatchNormVectors, BatchStatistics, Clipping, Convolution, GaussianGradient,
-    GaussianView, LogisticMixture, Matrix, PixelMap, RowNoise,
+    AdamStep, AdamaxStep, BatchNorm, BatchNormVectors, BatchStatistics, Clipping, Convolution,
+    GaussianGradient, GaussianView, LogisticMixture, Matrix, PixelMap, RowNoise,
 };
 use crate::rng::Address;
 use crate::{
-    AxisExtent, BinaryFunction, Block, Broadcast, MatmulShape, Reduction, Result, UnaryFunction, View, ViewMut,
+    AxisExtent, BinaryFunction, Block, Broadcast, MatmulShape, Reduction, Result, UnaryFunction,
+    View, ViewMut,
 };
 
 /// Times of the primitives of a device.
@@ -68,7 +69,12 @@ impl Profile {
     ///
     /// # Errors
     /// What the call returns.
-    pub fn time(&self, primitive: &'static str, work: Work, call: impl FnOnce() -> Result<()>) -> Result<()> {
+    pub fn time(
+        &self,
+        primitive: &'static str,
+        work: Work,
+        call: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
         let started = Instant::now();
         let result = call();
         let time = started.elapsed();
@@ -148,7 +154,9 @@ impl Argument for GaussianGradient<'_> {
 
 impl Argument for BatchNormVectors<'_> {
     fn add_to(&self, work: &mut Work) {
-        [self.mean, self.variance, self.scale, self.shift].iter().for_each(|array| array.add_to(work));
+        [self.mean, self.variance, self.scale, self.shift]
+            .iter()
+            .for_each(|array| array.add_to(work));
     }
 }
 
@@ -222,7 +230,8 @@ mod tests {
         let (cpu, shape) = (Device::cpu(), MatmulShape::plain(2, 3, 4));
         let (left, right, mut out) = ([1f32; 8], [1f32; 12], [0f32; 6]);
         let mut multiply = || {
-            cpu.matmul(shape, View::F32(&left), View::F32(&right), None, ViewMut::F32(&mut out)).unwrap();
+            cpu.matmul(shape, View::F32(&left), View::F32(&right), None, ViewMut::F32(&mut out))
+                .unwrap();
         };
         multiply();
         cpu.profile().start();

@@ -92,12 +92,13 @@ impl Shape {
         let rank = self.rank.max(other.rank);
         let mut out = Self { sizes: [1; MAX_RANK], rank };
         for from_last in 1..=rank {
-            out.sizes[rank - from_last] = match (self.from_last(from_last), other.from_last(from_last)) {
-                (a, b) if a == b => a,
-                (1, b) => b,
-                (a, 1) => a,
-                _ => return None,
-            };
+            out.sizes[rank - from_last] =
+                match (self.from_last(from_last), other.from_last(from_last)) {
+                    (a, b) if a == b => a,
+                    (1, b) => b,
+                    (a, 1) => a,
+                    _ => return None,
+                };
         }
         Some(out)
     }
@@ -157,14 +158,19 @@ impl Broadcast {
     #[must_use]
     pub fn new(left: &Shape, right: &Shape) -> Option<Self> {
         let out = left.broadcast(right)?;
-        let mut walk = Self { sizes: [1; MAX_RANK], left_strides: [0; MAX_RANK], right_strides: [0; MAX_RANK] };
+        let mut walk = Self {
+            sizes: [1; MAX_RANK],
+            left_strides: [0; MAX_RANK],
+            right_strides: [0; MAX_RANK],
+        };
         let (mut at, mut left_stride, mut right_stride) = (MAX_RANK, 1, 1);
         for n in 1..=out.rank() {
             let (size, l, r) = (out.from_last(n), left.from_last(n), right.from_last(n));
             if size == 1 {
                 continue;
             }
-            let strides = (if l == 1 { 0 } else { left_stride }, if r == 1 { 0 } else { right_stride });
+            let strides =
+                (if l == 1 { 0 } else { left_stride }, if r == 1 { 0 } else { right_stride });
             let joins = at < MAX_RANK
                 && strides.0 == walk.left_strides[at] * walk.sizes[at]
                 && strides.1 == walk.right_strides[at] * walk.sizes[at]

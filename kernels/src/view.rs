@@ -178,12 +178,19 @@ impl<'a> ViewMut<'a> {
     #[must_use]
     pub fn disjoint_ranges<const N: usize>(self, ranges: [Range<usize>; N]) -> Option<[Self; N]> {
         match self {
-            Self::F32(slice) => slice.get_disjoint_mut(ranges).ok().map(|parts| parts.map(Self::F32)),
-            Self::F64(slice) => slice.get_disjoint_mut(ranges).ok().map(|parts| parts.map(Self::F64)),
+            Self::F32(slice) => {
+                slice.get_disjoint_mut(ranges).ok().map(|parts| parts.map(Self::F32))
+            }
+            Self::F64(slice) => {
+                slice.get_disjoint_mut(ranges).ok().map(|parts| parts.map(Self::F64))
+            }
             Self::U8(slice) => slice.get_disjoint_mut(ranges).ok().map(|parts| parts.map(Self::U8)),
-            Self::U32(slice) => slice.get_disjoint_mut(ranges).ok().map(|parts| parts.map(Self::U32)),
-            Self::Device(device) => are_disjoint(&ranges, device.slice.len)
-                .then(|| ranges.map(|range| Self::Device(DeviceSliceMut::new(device.slice.range(range))))),
+            Self::U32(slice) => {
+                slice.get_disjoint_mut(ranges).ok().map(|parts| parts.map(Self::U32))
+            }
+            Self::Device(device) => are_disjoint(&ranges, device.slice.len).then(|| {
+                ranges.map(|range| Self::Device(DeviceSliceMut::new(device.slice.range(range))))
+            }),
         }
     }
 
@@ -216,7 +223,9 @@ impl<'a> ViewMut<'a> {
 fn are_disjoint(ranges: &[Range<usize>], len: usize) -> bool {
     let overlap = |a: &Range<usize>, b: &Range<usize>| a.start < b.end && b.start < a.end;
     ranges.iter().enumerate().all(|(at, range)| {
-        range.start <= range.end && range.end <= len && ranges[..at].iter().all(|earlier| !overlap(earlier, range))
+        range.start <= range.end
+            && range.end <= len
+            && ranges[..at].iter().all(|earlier| !overlap(earlier, range))
     })
 }
 
@@ -227,8 +236,19 @@ mod tests {
     #[test]
     fn ranges_of_device_memory_obey_the_rule_of_slices() {
         let mut host = [0u8; 10];
-        for ranges in [[0..3, 3..10], [3..10, 0..3], [0..4, 3..10], [0..3, 5..11], [2..2, 0..10], [0..10, 4..5]] {
-            assert_eq!(are_disjoint(&ranges, 10), host.get_disjoint_mut(ranges.clone()).is_ok(), "{ranges:?}");
+        for ranges in [
+            [0..3, 3..10],
+            [3..10, 0..3],
+            [0..4, 3..10],
+            [0..3, 5..11],
+            [2..2, 0..10],
+            [0..10, 4..5],
+        ] {
+            assert_eq!(
+                are_disjoint(&ranges, 10),
+                host.get_disjoint_mut(ranges.clone()).is_ok(),
+                "{ranges:?}"
+            );
         }
     }
 }

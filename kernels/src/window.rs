@@ -81,7 +81,9 @@ impl Window {
     pub(crate) fn existing_results(&self, tap: usize) -> Range<usize> {
         let at = self.first + tap as isize;
         let low = ((-at).max(0) as usize).div_ceil(self.step).min(self.count);
-        let high = ((self.source as isize - at).max(0) as usize).div_ceil(self.step).clamp(low, self.count);
+        let high = ((self.source as isize - at).max(0) as usize)
+            .div_ceil(self.step)
+            .clamp(low, self.count);
         low..high
     }
 
@@ -92,7 +94,8 @@ impl Window {
             return 0..0;
         }
         let clamped = |at: isize| at.clamp(0, self.source as isize) as usize;
-        clamped(self.source_of(results.start, taps.start))..clamped(self.source_of(results.end - 1, taps.end))
+        clamped(self.source_of(results.start, taps.start))
+            ..clamped(self.source_of(results.end - 1, taps.end))
     }
 
     /// Where the source of a tap lies, or would lie.
@@ -133,7 +136,9 @@ mod tests {
         for window in windows {
             for m in 0..window.count {
                 let taps = window.existing_taps(m);
-                all.extend(taps.map(|t| (window.place_of(m), window.source_of(m, t) as usize, window.kernel_of(t))));
+                all.extend(taps.map(|t| {
+                    (window.place_of(m), window.source_of(m, t) as usize, window.kernel_of(t))
+                }));
             }
         }
         all.sort_unstable();
@@ -158,9 +163,14 @@ mod tests {
             let mut expected = Vec::new();
             for i in 0..size.div_ceil(stride) {
                 let inside = |a: &usize| (before..before + size).contains(&(i * stride + a));
-                expected.extend((0..kernel).filter(inside).map(|a| (i, i * stride + a - before, a)));
+                expected
+                    .extend((0..kernel).filter(inside).map(|a| (i, i * stride + a - before, a)));
             }
-            assert_eq!(triples([Window::convolution(size, kernel, stride)]), expected, "{size} {kernel} {stride}");
+            assert_eq!(
+                triples([Window::convolution(size, kernel, stride)]),
+                expected,
+                "{size} {kernel} {stride}"
+            );
         });
     }
 
@@ -168,7 +178,8 @@ mod tests {
     fn the_phases_of_the_adjoint_multiply_what_the_convolution_does() {
         for_each_size(|size, kernel, stride| {
             let forward = triples([Window::convolution(size, kernel, stride)]);
-            let mut turned: Vec<_> = forward.into_iter().map(|(out, source, a)| (source, out, a)).collect();
+            let mut turned: Vec<_> =
+                forward.into_iter().map(|(out, source, a)| (source, out, a)).collect();
             turned.sort_unstable();
             let phases = (0..stride).map(|phase| Window::adjoint(size, kernel, stride, phase));
             assert_eq!(triples(phases), turned, "{size} {kernel} {stride}");
@@ -182,13 +193,21 @@ mod tests {
             let phases = (0..stride).map(|phase| Window::adjoint(size, kernel, stride, phase));
             for window in phases.chain([Window::convolution(size, kernel, stride)]) {
                 let mut sources = Vec::new();
-                for (m, t) in (0..window.count).flat_map(|m| (0..window.taps).map(move |t| (m, t))) {
+                for (m, t) in (0..window.count).flat_map(|m| (0..window.taps).map(move |t| (m, t)))
+                {
                     let exists = window.existing_taps(m).contains(&t);
-                    assert_eq!(exists, window.existing_results(t).contains(&m), "{window:?} {m} {t}");
+                    assert_eq!(
+                        exists,
+                        window.existing_results(t).contains(&m),
+                        "{window:?} {m} {t}"
+                    );
                     sources.extend(exists.then(|| window.source_of(m, t)));
                 }
                 let range = window.sources(0..window.count, 0..window.taps);
-                assert!(sources.iter().all(|&source| range.contains(&(source as usize))), "{window:?}");
+                assert!(
+                    sources.iter().all(|&source| range.contains(&(source as usize))),
+                    "{window:?}"
+                );
             }
         });
     }

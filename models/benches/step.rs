@@ -16,8 +16,13 @@ const PIXELS: usize = 784;
 
 /// A step of a fresh model, ready to be repeated.
 fn step(inference: Inference, layers: usize) -> Result<impl FnMut() -> Result<()>> {
-    let (cpu, mut parameters, mut statistics) = (Device::cpu(), ParameterList::new(), StatisticsList::default());
-    let model = Hierarchy::new(HierarchyConfig::paper(PIXELS, layers, inference), &mut parameters, &mut statistics)?;
+    let (cpu, mut parameters, mut statistics) =
+        (Device::cpu(), ParameterList::new(), StatisticsList::default());
+    let model = Hierarchy::new(
+        HierarchyConfig::paper(PIXELS, layers, inference),
+        &mut parameters,
+        &mut statistics,
+    )?;
     let mut store = parameters.build(&cpu, DType::F32, Address::new(1, 0, 0))?;
     let mut statistics = statistics.build(&cpu, DType::F32)?;
     let mut adam = Adam::new(&store, AdamOptions::default())?;
@@ -35,7 +40,9 @@ fn step(inference: Inference, layers: usize) -> Result<impl FnMut() -> Result<()
 fn steps(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("training step");
     group.throughput(Throughput::Elements(BATCH as u64));
-    for (name, inference) in [("ladder", Inference::PROBABILISTIC_LADDER), ("VAE", Inference::BottomUp)] {
+    for (name, inference) in
+        [("ladder", Inference::PROBABILISTIC_LADDER), ("VAE", Inference::BottomUp)]
+    {
         for layers in 1..=5 {
             let mut step = step(inference, layers).expect("the model fits into memory");
             let id = BenchmarkId::from_parameter(format!("{name}, {layers} layers"));

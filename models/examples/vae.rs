@@ -21,7 +21,9 @@ const SEED: u64 = 1;
 /// Every image whose columns, or whose rows, are all dark or all light: 30 of them, so that no
 /// model finds more than −ln 30 = −3.40 nats per image.
 fn bars_and_stripes() -> Vec<[f64; PIXELS]> {
-    let image = |on: usize, stride: usize| std::array::from_fn(|pixel| (on >> (pixel / stride % SIDE) & 1) as f64);
+    let image = |on: usize, stride: usize| {
+        std::array::from_fn(|pixel| (on >> (pixel / stride % SIDE) & 1) as f64)
+    };
     let columns = (0..1 << SIDE).map(|on| image(on, 1));
     let rows = (1..(1 << SIDE) - 1).map(|on| image(on, SIDE));
     columns.chain(rows).collect()
@@ -42,9 +44,23 @@ impl Vae {
         let logits = DenseConfig { inputs, outputs: PIXELS, norm: None, activation, weight, bias };
         let head = GaussianHeadConfig { inputs, units: LATENTS, norm: None, variance_floor: 1e-5 };
         Self {
-            encoder: Mlp::new(&mut builder.at("encoder"), PIXELS, HIDDEN, 2, Activation::Tanh, None),
+            encoder: Mlp::new(
+                &mut builder.at("encoder"),
+                PIXELS,
+                HIDDEN,
+                2,
+                Activation::Tanh,
+                None,
+            ),
             posterior: GaussianHead::new(&mut builder.at("posterior"), &head),
-            decoder: Mlp::new(&mut builder.at("decoder"), LATENTS, HIDDEN, 2, Activation::Tanh, None),
+            decoder: Mlp::new(
+                &mut builder.at("decoder"),
+                LATENTS,
+                HIDDEN,
+                2,
+                Activation::Tanh,
+                None,
+            ),
             logits: Dense::new(&mut builder.at("logits"), &logits),
         }
     }
@@ -62,12 +78,14 @@ impl Vae {
 
 /// Trains for so many steps; gives the mean ELBO of the steps of each fifth of them.
 fn train(steps: u64) -> Result<Vec<f64>> {
-    let (device, mut parameters, mut statistics) = (Device::cpu(), ParameterList::new(), StatisticsList::default());
+    let (device, mut parameters, mut statistics) =
+        (Device::cpu(), ParameterList::new(), StatisticsList::default());
     let vae = Vae::new(&mut Builder::new(&mut parameters, &mut statistics));
     let mut store = parameters.build(&device, DType::F32, Address::new(SEED, 0, 0))?;
     let mut adam = Adam::new(&store, AdamOptions::default())?;
     let images = bars_and_stripes();
-    let x = Tensor::from_values(&device, DType::F32, images.as_flattened(), [images.len(), PIXELS])?;
+    let x =
+        Tensor::from_values(&device, DType::F32, images.as_flattened(), [images.len(), PIXELS])?;
     let x = x.repeat_rows(COPIES)?;
     let (tape, mut means) = (Tape::new(), vec![0.0; 5]);
     for step in 0..steps {

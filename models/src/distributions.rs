@@ -70,7 +70,9 @@ impl Bernoulli {
     pub fn sample(&self, address: Address) -> Result<Tensor> {
         let probabilities = self.mean()?.detach();
         let (device, shape) = (probabilities.device(), *probabilities.shape());
-        Tensor::build(device, probabilities.dtype(), shape, |out| device.bernoulli(address, probabilities.view(), out))
+        Tensor::build(device, probabilities.dtype(), shape, |out| {
+            device.bernoulli(address, probabilities.view(), out)
+        })
     }
 
     /// KL(self‖p) of each row: Σ q (l_q − l_p) − softplus(l_q) + softplus(l_p), with
@@ -109,8 +111,12 @@ impl Categorical {
         let (device, dtype) = (self.logits.device(), self.logits.dtype());
         let uniform = Tensor::uniform(device, dtype, address, Shape::from([rows, classes]))?;
         let scores = self.logits.detach().sub(&uniform.log()?.neg()?.log()?)?.to_f64()?;
-        let largest =
-            |row: &[f64]| row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(class, _)| class as u32);
+        let largest = |row: &[f64]| {
+            row.iter()
+                .enumerate()
+                .max_by(|a, b| a.1.total_cmp(b.1))
+                .map_or(0, |(class, _)| class as u32)
+        };
         let drawn: Vec<u32> = scores.chunks_exact(classes.max(1)).map(largest).collect();
         Tensor::from_u32(device, &drawn, [rows])
     }

@@ -23,7 +23,13 @@ pub fn initialise(
     seed: u64,
 ) -> Result<usize> {
     let mut initialisation = Initialisation { output_sigma, values: Vec::new() };
-    let mut pass = Pass::new(store, None, Mode::Initialise(&mut initialisation), seed, Phase::Initialisation.first());
+    let mut pass = Pass::new(
+        store,
+        None,
+        Mode::Initialise(&mut initialisation),
+        seed,
+        Phase::Initialisation.first(),
+    );
     bound(model, &mut pass, x, &ObjectiveConfig::default())?;
     for InitialValue { parameter, value } in &initialisation.values {
         store.set(*parameter, &value.to_f64()?)?;

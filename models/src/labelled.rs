@@ -20,7 +20,12 @@ pub trait Classifier: Debug {
     ///
     /// # Errors
     /// `Shape` if the sizes do not fit.
-    fn sample_for_classes(&self, pass: &mut Pass<'_>, x: &Tensor, class: &Tensor) -> Result<ClassSampled>;
+    fn sample_for_classes(
+        &self,
+        pass: &mut Pass<'_>,
+        x: &Tensor,
+        class: &Tensor,
+    ) -> Result<ClassSampled>;
 }
 
 /// What [`Classifier::sample_for_classes`] finds.

@@ -133,8 +133,9 @@ pub struct WholeData<'a> {
 
 /// Why no more than L − 1 layers can be skipped.
 pub(crate) fn no_layer_left(skipped_layers: usize, depth: usize) -> Error {
-    let rule =
-        format!("{skipped_layers} layers can't be skipped in a model of {depth}: at least the top must be inferred");
+    let rule = format!(
+        "{skipped_layers} layers can't be skipped in a model of {depth}: at least the top must be inferred"
+    );
     Error::argument("sample_above", rule)
 }
 
@@ -157,14 +158,19 @@ pub trait LatentModel: Debug {
     ///
     /// # Errors
     /// `Shape` if `x` is not [batch, `data_size`].
-    fn infer_bottom_up<'a>(&'a self, pass: &mut Pass<'_>, x: &Tensor) -> Result<Box<dyn Posterior + 'a>>;
+    fn infer_bottom_up<'a>(
+        &'a self,
+        pass: &mut Pass<'_>,
+        x: &Tensor,
+    ) -> Result<Box<dyn Posterior + 'a>>;
 
     /// Samples from the generative model, all layers from the source downwards and p(x | z).
     ///
     /// # Errors
     /// `Argument` if sampling can't start at that layer; `Shape` if a given z has the wrong
     /// columns.
-    fn generate(&self, pass: &mut Pass<'_>, source: &LatentSource) -> Result<ObservationParameters>;
+    fn generate(&self, pass: &mut Pass<'_>, source: &LatentSource)
+    -> Result<ObservationParameters>;
 
     /// Whether KL(q‖p) in closed form is the term of the bound for the group at this position of
     /// [`LatentModel::groups`]: it is where all conditions of both are sampled before the group.
@@ -217,7 +223,12 @@ pub trait Posterior: Debug {
     ///
     /// # Errors
     /// `Argument` if no layer is left; if the device has no memory.
-    fn sample_above(&self, pass: &mut Pass<'_>, samples: usize, skipped_layers: usize) -> Result<Sampled>;
+    fn sample_above(
+        &self,
+        pass: &mut Pass<'_>,
+        samples: usize,
+        skipped_layers: usize,
+    ) -> Result<Sampled>;
 
     /// Draws `samples` samples of all layers for each image.
     ///

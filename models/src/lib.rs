@@ -71,7 +71,9 @@ pub use classifier::{ClassifierConfig, ImageClassifier};
 pub use hierarchy::{Hierarchy, HierarchyConfig};
 pub use initialise::initialise;
 pub use labelled::{ClassSampled, Classifier};
-pub use latent::{Group, Latent, LatentModel, LatentSource, Posterior, Sampled, SampledClass, WholeData};
+pub use latent::{
+    Group, Latent, LatentModel, LatentSource, Posterior, Sampled, SampledClass, WholeData,
+};
 pub use map_shape::MapShape;
 pub use observation::ObservationParameters;
 pub use pass::{InitialValue, Initialisation, Mode, Pass};

@@ -33,7 +33,13 @@ pub struct ObjectiveConfig {
 
 impl Default for ObjectiveConfig {
     fn default() -> Self {
-        Self { beta: 1.0, monte_carlo_samples: 1, importance_samples: 1, analytic_kl: false, free_bits_nats: 0.0 }
+        Self {
+            beta: 1.0,
+            monte_carlo_samples: 1,
+            importance_samples: 1,
+            analytic_kl: false,
+            free_bits_nats: 0.0,
+        }
     }
 }
 
@@ -61,8 +67,19 @@ pub struct Bound {
 ///
 /// # Errors
 /// `Argument` if a number of samples is 0, or the KL in closed form is asked for with K > 1.
-pub fn bound(model: &dyn LatentModel, pass: &mut Pass<'_>, x: &Tensor, config: &ObjectiveConfig) -> Result<Bound> {
-    let ObjectiveConfig { beta, monte_carlo_samples, importance_samples, analytic_kl, free_bits_nats } = *config;
+pub fn bound(
+    model: &dyn LatentModel,
+    pass: &mut Pass<'_>,
+    x: &Tensor,
+    config: &ObjectiveConfig,
+) -> Result<Bound> {
+    let ObjectiveConfig {
+        beta,
+        monte_carlo_samples,
+        importance_samples,
+        analytic_kl,
+        free_bits_nats,
+    } = *config;
     if monte_carlo_samples == 0 || importance_samples == 0 {
         return Err(Error::argument("bound", "at least one sample is needed"));
     }
@@ -73,13 +90,20 @@ pub fn bound(model: &dyn LatentModel, pass: &mut Pass<'_>, x: &Tensor, config: &
         ));
     }
     if free_bits_nats > 0.0 && importance_samples > 1 {
-        return Err(Error::argument("bound", "free bits are for one importance sample: they break the bound of more"));
+        return Err(Error::argument(
+            "bound",
+            "free bits are for one importance sample: they break the bound of more",
+        ));
     }
     let sampled = model.infer(pass, x, config.samples())?;
     let log_p_x = sampled.p_x.log_prob(x)?;
     let mut kl = Vec::with_capacity(sampled.latents.len());
     for (index, latent) in sampled.latents.iter().enumerate() {
-        kl.push(if analytic_kl && model.has_analytic_kl(index) { latent.kl()? } else { latent.log_ratio()? });
+        kl.push(if analytic_kl && model.has_analytic_kl(index) {
+            latent.kl()?
+        } else {
+            latent.log_ratio()?
+        });
     }
     let log_weights = sampled.assemble_log_weights(&log_p_x, &kl, beta, free_bits_nats)?;
     for kl in &mut kl {
@@ -98,7 +122,10 @@ pub fn importance_bound(log_weights: &Tensor, importance_samples: usize) -> Resu
         return Ok(log_weights.clone());
     }
     let groups = log_weights.shape().element_count() / importance_samples;
-    log_weights.reshape([groups, importance_samples])?.log_sum_exp(1)?.shift(-(importance_samples as f64).ln())
+    log_weights
+        .reshape([groups, importance_samples])?
+        .log_sum_exp(1)?
+        .shift(-(importance_samples as f64).ln())
 }
 
 impl Sampled {
@@ -171,7 +198,8 @@ impl Latent {
             None => self.z.square()?,
         };
         // What is the same for all rows is done once for each unit, to the means.
-        let log_density = |sum: &Tensor| sum.mean(0)?.affine(-0.5, -0.5 * std::f64::consts::TAU.ln());
+        let log_density =
+            |sum: &Tensor| sum.mean(0)?.affine(-0.5, -0.5 * std::f64::consts::TAU.ln());
         Ok([log_density(&q)?, log_density(&p)?])
     }
 }

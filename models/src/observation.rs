@@ -82,7 +82,11 @@ impl LogisticMixture {
     /// log p of each row of planar images with values in [0, 1].
     fn log_prob(&self, x: &Tensor) -> Result<Tensor> {
         let &[rows, values] = x.shape().sizes() else {
-            return Err(Error::shape("logistic_mixture", "x must be [batch, values]", &[("x", *x.shape())]));
+            return Err(Error::shape(
+                "logistic_mixture",
+                "x must be [batch, values]",
+                &[("x", *x.shape())],
+            ));
         };
         let positions = values / self.channels;
         let planes = x.reshape([rows, self.channels, positions])?;
@@ -109,21 +113,28 @@ impl LogisticMixture {
         let components = width / Self::parameters(1, self.channels);
         let block = |start: usize| self.parameters.slice(2, start * components, components);
         let shares = block(0)?.softmax(2)?;
-        let mean_of = |values: &Tensor| shares.mul(values)?.sum(2)?.clamp(-1.0, 1.0)?.reshape([rows, positions, 1]);
+        let mean_of = |values: &Tensor| {
+            shares.mul(values)?.sum(2)?.clamp(-1.0, 1.0)?.reshape([rows, positions, 1])
+        };
         let red = mean_of(&block(1)?)?;
         if self.channels == 1 {
             return self.image(&red);
         }
         let coefficient = |start: usize| block(start)?.tanh();
         let green = mean_of(&block(4)?.add(&coefficient(3)?.mul(&red)?)?)?;
-        let blue = block(7)?.add(&coefficient(6)?.mul(&red)?)?.add(&coefficient(9)?.mul(&green)?)?;
+        let blue =
+            block(7)?.add(&coefficient(6)?.mul(&red)?)?.add(&coefficient(9)?.mul(&green)?)?;
         self.image(&rung_autograd::ops::concat(&[&red, &green, &mean_of(&blue)?], 2)?)
     }
 
     /// [rows, positions, channels] in [−1, 1] as planar images in [0, 1].
     fn image(&self, points: &Tensor) -> Result<Tensor> {
         let &[rows, positions, channels] = points.shape().sizes() else {
-            return Err(Error::shape("logistic_mixture", "[rows, positions, channels]", &[("x", *points.shape())]));
+            return Err(Error::shape(
+                "logistic_mixture",
+                "[rows, positions, channels]",
+                &[("x", *points.shape())],
+            ));
         };
         let planes = if channels == 1 { points.clone() } else { points.transpose()? };
         planes.reshape([rows, channels * positions])?.affine(0.5, 0.5)

@@ -75,7 +75,13 @@ impl<'a> Pass<'a> {
     /// A pass whose noise is that of `step` in the run with this `seed`. With a tape, parameters
     /// are tracked.
     #[must_use]
-    pub const fn new(store: &'a ParameterStore, tape: Option<&'a Tape>, mode: Mode<'a>, seed: u64, step: u64) -> Self {
+    pub const fn new(
+        store: &'a ParameterStore,
+        tape: Option<&'a Tape>,
+        mode: Mode<'a>,
+        seed: u64,
+        step: u64,
+    ) -> Self {
         let drops_units = matches!(mode, Mode::Batch(..) | Mode::Initialise(_));
         Self { store, tape, mode, seed, step, images: None, drops_units, recomputes: false }
     }
@@ -113,11 +119,17 @@ impl<'a> Pass<'a> {
     ) -> Result<Tensor> {
         let Self { seed, step, images, drops_units, .. } = *self;
         let Some(tape) = self.tape else {
-            return Err(Error::argument("pass", "bug: nothing to recompute without a tape; please report it"));
+            return Err(Error::argument(
+                "pass",
+                "bug: nothing to recompute without a tape; please report it",
+            ));
         };
         tape.recomputed(self.store, inputs, move |store, tape, inputs| {
             let mode = Mode::BatchOnly;
-            block(&mut Pass { store, tape, mode, seed, step, images, drops_units, recomputes: false }, inputs)
+            block(
+                &mut Pass { store, tape, mode, seed, step, images, drops_units, recomputes: false },
+                inputs,
+            )
         })
     }
 
@@ -153,9 +165,17 @@ impl<'a> Pass<'a> {
         };
         let (rows, columns) = (shape.sizes()[0], shape.last());
         if rows.checked_rem(images) != Some(0) {
-            return Err(Error::argument("pass", format!("{rows} rows are no samples of {images} images")));
+            return Err(Error::argument(
+                "pass",
+                format!("{rows} rows are no samples of {images} images"),
+            ));
         }
-        Tensor::normal_rows(device, dtype, RowNoise { address, columns, samples: rows / images, first_sample }, rows)
+        Tensor::normal_rows(
+            device,
+            dtype,
+            RowNoise { address, columns, samples: rows / images, first_sample },
+            rows,
+        )
     }
 
     /// `x` with units dropped at this rate in training, unchanged otherwise; `layer` is a number of
@@ -191,7 +211,9 @@ impl<'a> Pass<'a> {
     pub(crate) fn statistics(&mut self, id: StatisticsId) -> LayerStatistics<'_> {
         match &mut self.mode {
             Mode::Frozen(statistics) => LayerStatistics::Frozen(statistics.get(id)),
-            Mode::Batch(statistics, weight) => LayerStatistics::BatchAveraged(statistics.get_mut(id), *weight),
+            Mode::Batch(statistics, weight) => {
+                LayerStatistics::BatchAveraged(statistics.get_mut(id), *weight)
+            }
             Mode::BatchOnly | Mode::Initialise(_) => LayerStatistics::Batch,
         }
     }

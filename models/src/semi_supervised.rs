@@ -54,11 +54,15 @@ pub fn semi_supervised_bound(
 ) -> Result<Bound> {
     let [known, unknown] = [labelled.x, unlabelled].map(|x| x.shape().sizes()[0]);
     if known == 0 || unknown == 0 {
-        return Err(Error::argument("semi_supervised_bound", "there must be labelled images and others"));
+        return Err(Error::argument(
+            "semi_supervised_bound",
+            "there must be labelled images and others",
+        ));
     }
     let classes = model.classes();
     let x = concat(&[labelled.x, unlabelled], 0)?;
-    let ClassSampled { class_log_probs, sampled } = model.sample_for_classes(pass, &x, labelled.class)?;
+    let ClassSampled { class_log_probs, sampled } =
+        model.sample_for_classes(pass, &x, labelled.class)?;
     let log_p_x = sampled.p_x.log_prob(&for_every_class(&x, known, classes)?)?;
     let kl = sampled.log_ratios()?;
     let SemiSupervisedConfig { beta, free_bits_nats, .. } = *config;
@@ -80,7 +84,11 @@ pub fn semi_supervised_bound(
     let weights = concat(&[&ones, &q.detach().reshape([unknown * classes])?], 0)?;
     let weights = weights.scale(1.0 / (known + unknown) as f64)?;
     let expected = |term: &Tensor| term.detach().mul(&weights)?.sum_all();
-    Ok(Bound { loss, log_p_x: expected(&log_p_x)?, kl: kl.iter().map(expected).collect::<Result<_>>()? })
+    Ok(Bound {
+        loss,
+        log_p_x: expected(&log_p_x)?,
+        kl: kl.iter().map(expected).collect::<Result<_>>()?,
+    })
 }
 
 /// The first `labelled` rows, then every other one `classes` times in a row.

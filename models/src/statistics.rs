@@ -52,12 +52,16 @@ pub(crate) struct Moments {
 impl Moments {
     /// Adds `rows` rows with these statistics.
     pub(crate) fn add(&mut self, rows: usize, part: &FrozenStatistics) -> Result<()> {
-        let (part_mean, part_variance, rows) = (part.mean.to_f64()?, part.variance.to_f64()?, rows as f64);
+        let (part_mean, part_variance, rows) =
+            (part.mean.to_f64()?, part.variance.to_f64()?, rows as f64);
         self.mean.resize(part_mean.len(), 0.0);
         self.squares.resize(part_mean.len(), 0.0);
         let total = self.count + rows;
-        for ((mean, squares), (part_mean, part_variance)) in
-            self.mean.iter_mut().zip(&mut self.squares).zip(part_mean.into_iter().zip(part_variance))
+        for ((mean, squares), (part_mean, part_variance)) in self
+            .mean
+            .iter_mut()
+            .zip(&mut self.squares)
+            .zip(part_mean.into_iter().zip(part_variance))
         {
             let distance = part_mean - *mean;
             *squares += rows * part_variance + distance * distance * self.count * rows / total;

@@ -91,7 +91,11 @@ mod tests {
 
     #[test]
     fn the_error_names_what_was_looked_for() {
-        let tried = vec![("libA.so".into(), "missing".into()), ("libB.so".into(), "missing".into())];
-        assert_eq!(NotFound { tried }.to_string(), "no OpenCL library: looked for libA.so, libB.so");
+        let tried =
+            vec![("libA.so".into(), "missing".into()), ("libB.so".into(), "missing".into())];
+        assert_eq!(
+            NotFound { tried }.to_string(),
+            "no OpenCL library: looked for libA.so, libB.so"
+        );
     }
 }

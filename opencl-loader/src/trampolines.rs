@@ -367,7 +367,14 @@ mod tests {
         let status = unsafe { clGetPlatformIDs(0, std::ptr::null_mut(), &raw mut count) };
         // SAFETY: the same.
         let context = unsafe {
-            clCreateContext(std::ptr::null(), 0, std::ptr::null(), None, std::ptr::null_mut(), &raw mut error)
+            clCreateContext(
+                std::ptr::null(),
+                0,
+                std::ptr::null(),
+                None,
+                std::ptr::null_mut(),
+                &raw mut error,
+            )
         };
         assert_eq!((status, error), (NO_PLATFORM, NO_PLATFORM));
         assert!(context.is_null());

@@ -32,9 +32,11 @@ fn gradients_of_the_semi_supervised_objective_match_differences() {
         let loss = |store: &ParameterStore, tape: Option<&Tape>| {
             let mut pass = Pass::new(store, tape, Mode::Frozen(&statistics), 21, STEP);
             let labelled = Labelled { x: &known, class: &class };
-            Ok(semi_supervised_bound(&model, &mut pass, labelled, &unknown, &weights(0.3, 0.5))?.loss)
+            Ok(semi_supervised_bound(&model, &mut pass, labelled, &unknown, &weights(0.3, 0.5))?
+                .loss)
         };
-        gradcheck_parameters(&mut store, loss, &Options { seed: 21, ..Options::default() }).unwrap();
+        gradcheck_parameters(&mut store, loss, &Options { seed: 21, ..Options::default() })
+            .unwrap();
     }
 }
 
@@ -46,7 +48,12 @@ fn the_objective_is_the_expectation_over_the_classes() {
     let device = subject.store.device();
     let class = one_hot(device, &[1, 2]);
     let x = rung_autograd::ops::concat(&[&known, &unknown], 0).unwrap();
-    let found = subject.model.classifier().unwrap().sample_for_classes(&mut subject.pass(), &x, &class).unwrap();
+    let found = subject
+        .model
+        .classifier()
+        .unwrap()
+        .sample_for_classes(&mut subject.pass(), &x, &class)
+        .unwrap();
     let log_q = found.class_log_probs.to_f64().unwrap();
     for row in log_q.chunks(CLASSES) {
         assert!((row.iter().map(|value| value.exp()).sum::<f64>() - 1.0).abs() < 1e-12);
@@ -54,40 +61,70 @@ fn the_objective_is_the_expectation_over_the_classes() {
     let values = x.to_f64().unwrap();
     let size = subject.model.data_size();
     let images: Vec<usize> = (0..2).chain((2..5).flat_map(|image| [image; CLASSES])).collect();
-    let rows: Vec<f64> = images.iter().flat_map(|&image| values[image * size..(image + 1) * size].to_vec()).collect();
+    let rows: Vec<f64> = images
+        .iter()
+        .flat_map(|&image| values[image * size..(image + 1) * size].to_vec())
+        .collect();
     let rows = Tensor::from_f64(device, &rows, [images.len(), size]).unwrap();
     let log_p_x = found.sampled.p_x.log_prob(&rows).unwrap().to_f64().unwrap();
-    let ratios: Vec<Vec<f64>> =
-        found.sampled.latents.iter().map(|latent| latent.log_ratio().unwrap().to_f64().unwrap()).collect();
+    let ratios: Vec<Vec<f64>> = found
+        .sampled
+        .latents
+        .iter()
+        .map(|latent| latent.log_ratio().unwrap().to_f64().unwrap())
+        .collect();
     let log_weight = |row: usize| {
         let clamped: f64 = ratios.iter().map(|ratio| ratio[row].max(0.2)).sum();
         log_p_x[row] - 0.7 * clamped - (CLASSES as f64).ln()
     };
     let labelled = f64::midpoint(log_weight(0), log_weight(1));
-    let unlabelled = (0..3).flat_map(|image| (0..CLASSES).map(move |class| (image, class))).map(|(image, class)| {
-        let log_q = log_q[(2 + image) * CLASSES + class];
-        log_q.exp() * (log_weight(2 + image * CLASSES + class) - log_q)
-    });
+    let unlabelled = (0..3).flat_map(|image| (0..CLASSES).map(move |class| (image, class))).map(
+        |(image, class)| {
+            let log_q = log_q[(2 + image) * CLASSES + class];
+            log_q.exp() * (log_weight(2 + image * CLASSES + class) - log_q)
+        },
+    );
     let fit = f64::midpoint(log_q[1], log_q[CLASSES + 2]);
     let expected = -(0.3 * labelled + 0.7 * unlabelled.sum::<f64>() / 3.0 + 0.5 * fit);
     let labelled = Labelled { x: &known, class: &class };
-    let bound =
-        semi_supervised_bound(&subject.model, &mut subject.pass(), labelled, &unknown, &weights(0.3, 0.5)).unwrap();
-    assert!((scalar(&bound.loss) - expected).abs() < 1e-10, "{} for {expected}", scalar(&bound.loss));
+    let bound = semi_supervised_bound(
+        &subject.model,
+        &mut subject.pass(),
+        labelled,
+        &unknown,
+        &weights(0.3, 0.5),
+    )
+    .unwrap();
+    assert!(
+        (scalar(&bound.loss) - expected).abs() < 1e-10,
+        "{} for {expected}",
+        scalar(&bound.loss)
+    );
 }
 
 #[test]
 fn a_step_copies_nothing_to_the_device() {
     let devices = rung_kernels::opencl::found().unwrap_or_default();
-    for device in devices.iter().map(|device| Device::new(rung_kernels::opencl::OpenCl::open(device).unwrap())) {
+    for device in devices
+        .iter()
+        .map(|device| Device::new(rung_kernels::opencl::OpenCl::open(device).unwrap()))
+    {
         if !device.supports(DType::F64) {
             continue;
         }
         let subject = Subject::on(&device, with_classes(dense(Paths::Bidirectional, true)), 25);
-        let (known, unknown, class) = (subject.images(2), subject.images(3), one_hot(&device, &[1, 2]));
+        let (known, unknown, class) =
+            (subject.images(2), subject.images(3), one_hot(&device, &[1, 2]));
         let before = device.statistics();
         let labelled = Labelled { x: &known, class: &class };
-        semi_supervised_bound(&subject.model, &mut subject.pass(), labelled, &unknown, &weights(0.3, 0.5)).unwrap();
+        semi_supervised_bound(
+            &subject.model,
+            &mut subject.pass(),
+            labelled,
+            &unknown,
+            &weights(0.3, 0.5),
+        )
+        .unwrap();
         let after = device.statistics();
         assert!(after.launches > before.launches);
         assert_eq!(before.bytes_to_device, after.bytes_to_device);
@@ -102,7 +139,12 @@ fn the_class_changes_what_is_conditioned_on_it() {
     let x = subject.images(1);
     let of = |class: usize| {
         let class = one_hot(subject.store.device(), &[class]);
-        let found = subject.model.classifier().unwrap().sample_for_classes(&mut subject.pass(), &x, &class).unwrap();
+        let found = subject
+            .model
+            .classifier()
+            .unwrap()
+            .sample_for_classes(&mut subject.pass(), &x, &class)
+            .unwrap();
         let means = found.sampled.latents.iter().map(|latent| latent.q.mean.to_f64().unwrap());
         (means.collect::<Vec<_>>(), found.sampled.p_x.log_prob(&x).unwrap().to_f64().unwrap())
     };
@@ -131,8 +173,17 @@ fn the_bound_without_a_label_rises_with_the_importance_samples() {
 #[test]
 fn classes_need_inference_in_both_passes() {
     let new = |config| {
-        Biva::new(config, &mut ParameterList::new(), &mut StatisticsList::default()).map_err(|error| error.to_string())
+        Biva::new(config, &mut ParameterList::new(), &mut StatisticsList::default())
+            .map_err(|error| error.to_string())
     };
-    assert!(new(with_classes(dense(Paths::TopDown, true))).unwrap_err().contains("inference in both passes"));
-    assert!(new(BivaConfig { classes: 1, ..dense(Paths::Bidirectional, true) }).unwrap_err().contains("at least 2"));
+    assert!(
+        new(with_classes(dense(Paths::TopDown, true)))
+            .unwrap_err()
+            .contains("inference in both passes")
+    );
+    assert!(
+        new(BivaConfig { classes: 1, ..dense(Paths::Bidirectional, true) })
+            .unwrap_err()
+            .contains("at least 2")
+    );
 }

@@ -49,7 +49,9 @@ fn side_by_side(parts: &[&Tensor], axis: usize) -> Tensor {
 
 impl Head {
     fn sample(&self, noise: &Tensor) -> Tensor {
-        self.mean.add(&self.log_variance.scale(0.5).unwrap().exp().unwrap().mul(noise).unwrap()).unwrap()
+        self.mean
+            .add(&self.log_variance.scale(0.5).unwrap().exp().unwrap().mul(noise).unwrap())
+            .unwrap()
     }
 
     /// Section 6.3: −0.918938533 − s/2 − (z − m)² exp(−s)/2, summed over the group.
@@ -70,7 +72,8 @@ impl Reference<'_> {
 
     fn weight(&self, name: &str, channel_axis: usize) -> (Tensor, Tensor) {
         let direction = self.parameter(&format!("{name}.direction"));
-        let weight = direction.weight_norm(&self.parameter(&format!("{name}.gain")), channel_axis).unwrap();
+        let weight =
+            direction.weight_norm(&self.parameter(&format!("{name}.gain")), channel_axis).unwrap();
         (weight, self.parameter(&format!("{name}.bias")))
     }
 
@@ -105,8 +108,12 @@ impl Reference<'_> {
         if let Some(aux) = aux {
             let summand = match side(aux).cmp(&side(x)) {
                 std::cmp::Ordering::Equal => self.conv(&part("aux"), &elu(aux), 1),
-                std::cmp::Ordering::Greater => self.conv(&part("aux"), &elu(aux), side(aux) / side(x)),
-                std::cmp::Ordering::Less => self.transposed(&part("aux"), &elu(aux), side(x) / side(aux)),
+                std::cmp::Ordering::Greater => {
+                    self.conv(&part("aux"), &elu(aux), side(aux) / side(x))
+                }
+                std::cmp::Ordering::Less => {
+                    self.transposed(&part("aux"), &elu(aux), side(x) / side(aux))
+                }
             };
             a = a.add(&summand).unwrap();
         }
@@ -138,7 +145,9 @@ impl Reference<'_> {
         let rows = features.shape().sizes()[0];
         let flat = |x: &Tensor| x.reshape([rows, x.shape().element_count() / rows]).unwrap();
         let halves = match latent {
-            LatentConfig::Dense { units } => self.dense(name, &flat(&elu(features))).split(1, &[units, units]).unwrap(),
+            LatentConfig::Dense { units } => {
+                self.dense(name, &flat(&elu(features))).split(1, &[units, units]).unwrap()
+            }
             LatentConfig::Map { channels, .. } => {
                 self.conv(name, &elu(features), 1).split(3, &[channels, channels]).unwrap()
             }
@@ -149,23 +158,39 @@ impl Reference<'_> {
             LogVariance::Free => raw,
             LogVariance::SoftplusDeviation => {
                 let ln_2 = std::f64::consts::LN_2;
-                let sigma =
-                    raw.scale(ln_2).unwrap().softplus().unwrap().scale(1.0 / ln_2).unwrap().shift(1e-6).unwrap();
+                let sigma = raw
+                    .scale(ln_2)
+                    .unwrap()
+                    .softplus()
+                    .unwrap()
+                    .scale(1.0 / ln_2)
+                    .unwrap()
+                    .shift(1e-6)
+                    .unwrap();
                 sigma.log().unwrap().scale(2.0).unwrap()
             }
         };
         Head { mean: flat(&halves[0]), log_variance }
     }
 
-    fn project(&self, name: &str, samples: &[&Tensor], like: &Tensor, latent: LatentConfig) -> Tensor {
+    fn project(
+        &self,
+        name: &str,
+        samples: &[&Tensor],
+        like: &Tensor,
+        latent: LatentConfig,
+    ) -> Tensor {
         let &[rows, height, width, channels] = like.shape().sizes() else { panic!("not a map") };
         match latent {
-            LatentConfig::Dense { .. } => {
-                self.dense(name, &side_by_side(samples, 1)).reshape([rows, height, width, channels]).unwrap()
-            }
+            LatentConfig::Dense { .. } => self
+                .dense(name, &side_by_side(samples, 1))
+                .reshape([rows, height, width, channels])
+                .unwrap(),
             LatentConfig::Map { channels, .. } => {
-                let maps: Vec<Tensor> =
-                    samples.iter().map(|z| z.reshape([rows, height, width, channels]).unwrap()).collect();
+                let maps: Vec<Tensor> = samples
+                    .iter()
+                    .map(|z| z.reshape([rows, height, width, channels]).unwrap())
+                    .collect();
                 side_by_side(&maps.iter().collect::<Vec<_>>(), 3)
             }
         }
@@ -176,14 +201,19 @@ impl Reference<'_> {
         let config = self.config;
         let depth = config.stages.len();
         let (rows, image) = (x.shape().sizes()[0], config.image);
-        let planes = x.reshape([rows, image.channels, image.height * image.width]).unwrap().transpose().unwrap();
+        let planes = x
+            .reshape([rows, image.channels, image.height * image.width])
+            .unwrap()
+            .transpose()
+            .unwrap();
         let map = planes.reshape([rows, image.height, image.width, image.channels]).unwrap();
         let stages = self.up(&map);
         let last = &stages[depth - 1];
         let parts: Vec<&Tensor> = last.deterministic.iter().chain(&last.bottom_up).collect();
         let mut t = side_by_side(&parts, 3);
         if config.paths != Paths::BottomUp {
-            let block = BlockConfig { stride: 1, ..*config.stages[depth - 1].blocks.last().unwrap() };
+            let block =
+                BlockConfig { stride: 1, ..*config.stages[depth - 1].blocks.last().unwrap() };
             t = self.block("inference.top.block", &t, None, block, false, true);
         }
         let groups = if config.paths == Paths::Bidirectional { 2 * depth - 1 } else { depth };
@@ -204,19 +234,28 @@ impl Reference<'_> {
         for (index, stage) in config.stages.iter().enumerate() {
             let name = format!("inference.{}", index + 1);
             let skip = stages.last().filter(|_| config.skips).map(|below| {
-                let parts: Vec<&Tensor> = below.bottom_up.iter().chain(&below.deterministic).collect();
+                let parts: Vec<&Tensor> =
+                    below.bottom_up.iter().chain(&below.deterministic).collect();
                 side_by_side(&parts, 3)
             });
             let mut found = Stage::default();
             if has_u {
                 for (j, &block) in stage.blocks.iter().enumerate() {
                     let residual = index > 0 || j > 0;
-                    u = self.block(&format!("{name}.bottom_up.{}", j + 1), &u, skip.as_ref(), block, false, residual);
+                    u = self.block(
+                        &format!("{name}.bottom_up.{}", j + 1),
+                        &u,
+                        skip.as_ref(),
+                        block,
+                        false,
+                        residual,
+                    );
                 }
                 found.bottom_up = Some(u.clone());
             }
             if has_w {
-                let aux = if has_u { found.bottom_up.clone().filter(|_| config.skips) } else { skip };
+                let aux =
+                    if has_u { found.bottom_up.clone().filter(|_| config.skips) } else { skip };
                 for (j, &block) in stage.blocks.iter().enumerate() {
                     let residual = index > 0 || j > 0;
                     w = self.block(
@@ -251,12 +290,33 @@ impl Reference<'_> {
         let mut g = x.clone();
         for index in (0..config.stages.len()).rev() {
             let (stage, name) = (&config.stages[index], format!("generative.{}", index + 1));
-            let like = stages[index].deterministic.as_ref().or(stages[index].bottom_up.as_ref()).unwrap().clone();
-            g = self.project(&format!("{name}.projection"), &samples.iter().collect::<Vec<_>>(), &like, stage.latent);
+            let like = stages[index]
+                .deterministic
+                .as_ref()
+                .or(stages[index].bottom_up.as_ref())
+                .unwrap()
+                .clone();
+            g = self.project(
+                &format!("{name}.projection"),
+                &samples.iter().collect::<Vec<_>>(),
+                &like,
+                stage.latent,
+            );
             for (j, &block) in stage.blocks.iter().rev().enumerate() {
                 // The queue of the top stage is empty for its own blocks too.
-                let aux = if config.skips && index + 1 < config.stages.len() { queue.pop_front() } else { None };
-                g = self.block(&format!("{name}.block.{}", j + 1), &g, aux.as_ref(), block, true, j > 0);
+                let aux = if config.skips && index + 1 < config.stages.len() {
+                    queue.pop_front()
+                } else {
+                    None
+                };
+                g = self.block(
+                    &format!("{name}.block.{}", j + 1),
+                    &g,
+                    aux.as_ref(),
+                    block,
+                    true,
+                    j > 0,
+                );
                 queue.push_back(g.clone());
             }
             let Some(below) = index.checked_sub(1) else { break };
@@ -267,9 +327,17 @@ impl Reference<'_> {
                 let features = stages[below].deterministic.clone().unwrap();
                 let channels = features.shape().sizes()[3];
                 let block = BlockConfig { channels, kernel: stage.blocks[0].kernel, stride: 1 };
-                let r = self.block(&format!("{name}.below.merge"), &features, Some(&g), block, false, true);
+                let r = self.block(
+                    &format!("{name}.below.merge"),
+                    &features,
+                    Some(&g),
+                    block,
+                    false,
+                    true,
+                );
                 let q = self.head(&format!("{name}.below.q_top_down"), &r, latent);
-                let group = if config.paths == Paths::Bidirectional { 2 * below + 1 } else { below };
+                let group =
+                    if config.paths == Paths::Bidirectional { 2 * below + 1 } else { below };
                 let z = q.sample(&(self.noise)(group, rows));
                 ratios.push_front(q.log_density(&z).sub(&p.log_density(&z)).unwrap());
                 samples.push(z);
@@ -282,9 +350,11 @@ impl Reference<'_> {
         }
         let (weight, bias) = self.weight("generative.x", 3);
         let logits = elu(&g).conv2d(&weight, Some(&bias), 1).unwrap();
-        let (positions, channels) = (config.image.height * config.image.width, config.image.channels);
+        let (positions, channels) =
+            (config.image.height * config.image.width, config.image.channels);
         let logits = logits.reshape([rows, positions, channels]).unwrap().transpose().unwrap();
-        let log_p_x = logits.reshape([rows, positions * channels]).unwrap().bernoulli_log_prob(x).unwrap();
+        let log_p_x =
+            logits.reshape([rows, positions * channels]).unwrap().bernoulli_log_prob(x).unwrap();
         (log_p_x, ratios.into())
     }
 }

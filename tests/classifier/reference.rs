@@ -57,7 +57,14 @@ impl Reference {
     }
 
     /// Each output position in turn sums its window; what lies outside of the map is 0.
-    fn convolve(&self, place: &str, x: &Maps, outputs: usize, kernel: usize, stride: usize) -> Maps {
+    fn convolve(
+        &self,
+        place: &str,
+        x: &Maps,
+        outputs: usize,
+        kernel: usize,
+        stride: usize,
+    ) -> Maps {
         let weight = &self.parameters[&format!("{place}.weight")];
         let before = |size: usize| {
             let padding = ((size.div_ceil(stride) - 1) * stride + kernel).saturating_sub(size);
@@ -68,11 +75,15 @@ impl Reference {
         for map in &x.values {
             let mut out = vec![0.0; height * width * outputs];
             for (at, sum) in out.iter_mut().enumerate() {
-                let (row, column, output) = (at / outputs / width, at / outputs % width, at % outputs);
+                let (row, column, output) =
+                    (at / outputs / width, at / outputs % width, at % outputs);
                 for (a, b) in (0..kernel).flat_map(|a| (0..kernel).map(move |b| (a, b))) {
                     let source = (row * stride + a).checked_sub(before(x.height));
                     let source = source.zip((column * stride + b).checked_sub(before(x.width)));
-                    let Some((y, x_)) = source.filter(|(y, x_)| *y < x.height && *x_ < x.width) else { continue };
+                    let Some((y, x_)) = source.filter(|(y, x_)| *y < x.height && *x_ < x.width)
+                    else {
+                        continue;
+                    };
                     for channel in 0..x.channels {
                         *sum += map[(y * x.width + x_) * x.channels + channel]
                             * weight[((a * kernel + b) * x.channels + channel) * outputs + output];
@@ -89,17 +100,26 @@ impl Reference {
         let channels = maps.channels;
         for channel in 0..channels {
             let norm = self.config.batch_norm.then(|| {
-                let numbers = |name: &str| self.parameters[&format!("{place}.norm.{name}")][channel];
+                let numbers =
+                    |name: &str| self.parameters[&format!("{place}.norm.{name}")][channel];
                 let [mean, variance] = match &self.statistics {
-                    Some(given) => given[&format!("{place}.norm")].each_ref().map(|values| values[channel]),
-                    None => moments(maps.values.iter().flat_map(|map| map[channel..].iter().step_by(channels))),
+                    Some(given) => {
+                        given[&format!("{place}.norm")].each_ref().map(|values| values[channel])
+                    }
+                    None => moments(
+                        maps.values.iter().flat_map(|map| map[channel..].iter().step_by(channels)),
+                    ),
                 };
                 let scale = numbers("scale") / (variance + self.config.batch_norm_epsilon).sqrt();
                 (scale, numbers("shift") - scale * mean)
             });
-            let (scale, shift) = norm.unwrap_or_else(|| (1.0, self.parameters[&format!("{place}.bias")][channel]));
+            let (scale, shift) =
+                norm.unwrap_or_else(|| (1.0, self.parameters[&format!("{place}.bias")][channel]));
             for map in &mut maps.values {
-                map[channel..].iter_mut().step_by(channels).for_each(|a| *a = self.nonlinearity(scale * *a + shift));
+                map[channel..]
+                    .iter_mut()
+                    .step_by(channels)
+                    .for_each(|a| *a = self.nonlinearity(scale * *a + shift));
             }
         }
     }

@@ -45,15 +45,23 @@ impl Reference {
         let depth = self.config.latent_sizes.len();
         let log_p_x = self.log_likelihood(&x, &z[0]);
         let closed_form = |index: usize| {
-            objective.analytic_kl && (index == depth - 1 || matches!(self.config.inference, Inference::Ladder { .. }))
+            objective.analytic_kl
+                && (index == depth - 1 || matches!(self.config.inference, Inference::Ladder { .. }))
         };
         let kl: Vec<Vec<f64>> = (0..depth)
             .map(|i| (0..x.len()).map(|row| kl(closed_form(i), &q[i], &p[i], &z[i], row)).collect())
             .collect();
-        let log_weight = |row: usize| log_p_x[row] - objective.beta * kl.iter().map(|layer| layer[row]).sum::<f64>();
+        let log_weight = |row: usize| {
+            log_p_x[row] - objective.beta * kl.iter().map(|layer| layer[row]).sum::<f64>()
+        };
         let log_weights: Vec<f64> = (0..x.len()).map(log_weight).collect();
-        let bounds: Vec<f64> = log_weights.chunks(objective.importance_samples).map(log_mean_exp).collect();
-        Terms { loss: -mean(&bounds), log_p_x: mean(&log_p_x), kl: kl.iter().map(|layer| mean(layer)).collect() }
+        let bounds: Vec<f64> =
+            log_weights.chunks(objective.importance_samples).map(log_mean_exp).collect();
+        Terms {
+            loss: -mean(&bounds),
+            log_p_x: mean(&log_p_x),
+            kl: kl.iter().map(|layer| mean(layer)).collect(),
+        }
     }
 
     /// q, p and samples of every layer, z_1 first.
@@ -75,7 +83,8 @@ impl Reference {
                 let mut messages = Vec::new();
                 let mut below = x.clone();
                 for i in 0..depth {
-                    let (hidden, message) = self.network(&format!("inference.up.{}", i + 1), &below);
+                    let (hidden, message) =
+                        self.network(&format!("inference.up.{}", i + 1), &below);
                     below = if rises_through_mean { message.mean.clone() } else { hidden };
                     messages.push(message);
                 }
@@ -83,7 +92,10 @@ impl Reference {
                     let place = if shares_generative { "generative" } else { "inference.down" };
                     let posterior = match z.get(i + 1) {
                         None => messages[i].clone(),
-                        Some(above) => merge(&messages[i], &self.network(&format!("{place}.{}", i + 1), above).1),
+                        Some(above) => merge(
+                            &messages[i],
+                            &self.network(&format!("{place}.{}", i + 1), above).1,
+                        ),
                     };
                     z[i] = self.draw(&posterior, i);
                     q[i] = Some(posterior);
@@ -99,21 +111,31 @@ impl Reference {
     }
 
     fn draw(&self, q: &Normal, index: usize) -> Rows {
-        let unit = |row: usize, j: usize| q.mean[row][j] + q.variance[row][j].sqrt() * self.noise[index][row][j];
-        (0..q.mean.len()).map(|row| (0..q.mean[row].len()).map(|j| unit(row, j)).collect()).collect()
+        let unit = |row: usize, j: usize| {
+            q.mean[row][j] + q.variance[row][j].sqrt() * self.noise[index][row][j]
+        };
+        (0..q.mean.len())
+            .map(|row| (0..q.mean[row].len()).map(|j| unit(row, j)).collect())
+            .collect()
     }
 
     fn log_likelihood(&self, x: &Rows, z_1: &Rows) -> Vec<f64> {
         match self.config.observation {
             Observation::Bernoulli => {
-                let logits =
-                    self.dense("generative.x.logits", &self.hidden("generative.x", z_1), None, Activation::Identity);
+                let logits = self.dense(
+                    "generative.x.logits",
+                    &self.hidden("generative.x", z_1),
+                    None,
+                    Activation::Identity,
+                );
                 let pixel = |(x, l): (&f64, &f64)| -x * softplus(-*l) - (1.0 - x) * softplus(*l);
                 x.iter().zip(&logits).map(|(x, l)| x.iter().zip(l).map(pixel).sum()).collect()
             }
             Observation::Gaussian => {
                 let p_x = self.head("generative.x.head", &self.hidden("generative.x", z_1), None);
-                (0..x.len()).map(|row| log_normal(&x[row], &p_x.mean[row], &p_x.variance[row])).collect()
+                (0..x.len())
+                    .map(|row| log_normal(&x[row], &p_x.mean[row], &p_x.variance[row]))
+                    .collect()
             }
         }
     }
@@ -140,8 +162,9 @@ impl Reference {
     fn head(&self, name: &str, hidden: &Rows, norm: Option<NormConfig>) -> Normal {
         let joined = self.dense(name, hidden, norm, Activation::Identity);
         let units = joined[0].len() / 2;
-        let variance =
-            |row: &Vec<f64>| row[units..].iter().map(|a| softplus(*a) + self.config.variance_floor).collect();
+        let variance = |row: &Vec<f64>| {
+            row[units..].iter().map(|a| softplus(*a) + self.config.variance_floor).collect()
+        };
         Normal {
             mean: joined.iter().map(|row| row[..units].to_vec()).collect(),
             variance: joined.iter().map(variance).collect(),
@@ -149,13 +172,20 @@ impl Reference {
     }
 
     /// activation(scale · (x W − mean)/√(variance + ε) + shift), or activation(x W + bias).
-    fn dense(&self, name: &str, x: &Rows, norm: Option<NormConfig>, activation: Activation) -> Rows {
+    fn dense(
+        &self,
+        name: &str,
+        x: &Rows,
+        norm: Option<NormConfig>,
+        activation: Activation,
+    ) -> Rows {
         let weight = &self.parameters[&format!("{name}.weight")];
         let outputs = weight.len() / x[0].len();
         let product = |row: &Vec<f64>, j: usize| -> f64 {
             row.iter().enumerate().map(|(k, x)| x * weight[k * outputs + j]).sum()
         };
-        let mut a: Rows = x.iter().map(|row| (0..outputs).map(|j| product(row, j)).collect()).collect();
+        let mut a: Rows =
+            x.iter().map(|row| (0..outputs).map(|j| product(row, j)).collect()).collect();
         for j in 0..outputs {
             let column: Vec<f64> = a.iter().map(|row| row[j]).collect();
             let (factor, centre, shift) = match norm {
@@ -163,10 +193,15 @@ impl Reference {
                 Some(NormConfig { epsilon }) => {
                     let (centre, variance) = self.moments(name, j, &column);
                     let scale = self.parameters[&format!("{name}.norm.scale")][j];
-                    (scale / (variance + epsilon).sqrt(), centre, self.parameters[&format!("{name}.norm.shift")][j])
+                    (
+                        scale / (variance + epsilon).sqrt(),
+                        centre,
+                        self.parameters[&format!("{name}.norm.shift")][j],
+                    )
                 }
             };
-            a.iter_mut().for_each(|row| row[j] = activate(activation, factor * (row[j] - centre) + shift));
+            a.iter_mut()
+                .for_each(|row| row[j] = activate(activation, factor * (row[j] - centre) + shift));
         }
         a
     }
@@ -202,16 +237,18 @@ fn merge(a: &Normal, b: &Normal) -> Normal {
         for j in 0..a.mean[row].len() {
             let (precision_a, precision_b) = (1.0 / a.variance[row][j], 1.0 / b.variance[row][j]);
             merged.variance[row][j] = 1.0 / (precision_a + precision_b);
-            merged.mean[row][j] =
-                (a.mean[row][j] * precision_a + b.mean[row][j] * precision_b) * merged.variance[row][j];
+            merged.mean[row][j] = (a.mean[row][j] * precision_a + b.mean[row][j] * precision_b)
+                * merged.variance[row][j];
         }
     }
     merged
 }
 
 fn log_normal(z: &[f64], mean: &[f64], variance: &[f64]) -> f64 {
-    let unit =
-        |j: usize| -0.5 * (std::f64::consts::TAU * variance[j]).ln() - (z[j] - mean[j]).powi(2) / (2.0 * variance[j]);
+    let unit = |j: usize| {
+        -0.5 * (std::f64::consts::TAU * variance[j]).ln()
+            - (z[j] - mean[j]).powi(2) / (2.0 * variance[j])
+    };
     (0..z.len()).map(unit).sum()
 }
 

@@ -7,7 +7,9 @@ use rung_autograd::rng::Address;
 use rung_autograd::{DType, Device, ParameterList, ParameterStore, Result, Tensor};
 use rung_models::hierarchy::Observation;
 use rung_models::objective::{Bound, ObjectiveConfig, bound};
-use rung_models::{Hierarchy, HierarchyConfig, LatentModel, Mode, Pass, Statistics, StatisticsList};
+use rung_models::{
+    Hierarchy, HierarchyConfig, LatentModel, Mode, Pass, Statistics, StatisticsList,
+};
 
 use crate::reference::{Reference, Rows};
 
@@ -44,18 +46,26 @@ impl Subject {
                 store.parameter(id).shape,
             );
             let values = store.tensor(id, None).to_f64().unwrap();
-            let moved: Vec<f64> =
-                values.iter().zip(samples.unwrap().to_f64().unwrap()).map(|(value, e)| value + spread * e).collect();
+            let moved: Vec<f64> = values
+                .iter()
+                .zip(samples.unwrap().to_f64().unwrap())
+                .map(|(value, e)| value + spread * e)
+                .collect();
             store.set(id, &moved).unwrap();
         }
-        let layers: Vec<(String, usize)> =
-            statistics.iter().map(|(name, values)| (name.to_owned(), values.mean.shape().element_count())).collect();
+        let layers: Vec<(String, usize)> = statistics
+            .iter()
+            .map(|(name, values)| (name.to_owned(), values.mean.shape().element_count()))
+            .collect();
         for (number, (name, units)) in layers.iter().enumerate() {
             let uniform = |stream: u32| {
-                Tensor::uniform(&device, dtype, Address::new(seed, stream, number as u64), [*units]).unwrap()
+                Tensor::uniform(&device, dtype, Address::new(seed, stream, number as u64), [*units])
+                    .unwrap()
             };
-            let values =
-                FrozenStatistics { mean: uniform(2).shift(-0.5).unwrap(), variance: uniform(3).shift(0.3).unwrap() };
+            let values = FrozenStatistics {
+                mean: uniform(2).shift(-0.5).unwrap(),
+                variance: uniform(3).shift(0.3).unwrap(),
+            };
             assert!(statistics.set(name, values));
         }
         Self { hierarchy, store, statistics, seed }
@@ -64,7 +74,8 @@ impl Subject {
     /// Random images, zeros and ones for a Bernoulli model.
     pub(crate) fn images(&self, count: usize) -> Tensor {
         let config = self.hierarchy.config();
-        let (device, dtype, shape) = (self.store.device(), self.store.dtype(), [count, config.data_size]);
+        let (device, dtype, shape) =
+            (self.store.device(), self.store.dtype(), [count, config.data_size]);
         let address = Address::new(self.seed, 4, 0);
         match config.observation {
             Observation::Gaussian => Tensor::normal(device, dtype, address, shape).unwrap(),
@@ -83,7 +94,12 @@ impl Subject {
         Pass::new(&self.store, None, mode, self.seed, STEP)
     }
 
-    pub(crate) fn bound(&self, x: &Tensor, from: From, objective: &ObjectiveConfig) -> Result<Bound> {
+    pub(crate) fn bound(
+        &self,
+        x: &Tensor,
+        from: From,
+        objective: &ObjectiveConfig,
+    ) -> Result<Bound> {
         bound(&self.hierarchy, &mut self.pass(from), x, objective)
     }
 
@@ -95,7 +111,11 @@ impl Subject {
         monte_carlo_samples: usize,
         importance_samples: usize,
     ) -> f64 {
-        let objective = ObjectiveConfig { monte_carlo_samples, importance_samples, ..ObjectiveConfig::default() };
+        let objective = ObjectiveConfig {
+            monte_carlo_samples,
+            importance_samples,
+            ..ObjectiveConfig::default()
+        };
         -self.bound(x, from, &objective).unwrap().loss.to_scalar().unwrap()
     }
 
@@ -108,7 +128,11 @@ impl Subject {
     /// The same model with the same noise for so many rows, in the second implementation.
     pub(crate) fn reference(&self, from: From, rows: usize) -> Reference {
         let values = |id| self.store.tensor(id, None).to_f64().unwrap();
-        let parameters = self.store.ids().map(|id| (self.store.parameter(id).name.clone(), values(id))).collect();
+        let parameters = self
+            .store
+            .ids()
+            .map(|id| (self.store.parameter(id).name.clone(), values(id)))
+            .collect();
         let of_layer = |(name, values): (&str, &FrozenStatistics)| {
             (name.to_owned(), [values.mean.to_f64().unwrap(), values.variance.to_f64().unwrap()])
         };
@@ -118,7 +142,12 @@ impl Subject {
             rows_of(&self.pass(from).posterior_noise(index + 1, [rows, units].into()).unwrap())
         };
         let noise = config.latent_sizes.iter().enumerate().map(noise).collect();
-        Reference { config, parameters, statistics: (from == From::Frozen).then_some(statistics), noise }
+        Reference {
+            config,
+            parameters,
+            statistics: (from == From::Frozen).then_some(statistics),
+            noise,
+        }
     }
 }
 

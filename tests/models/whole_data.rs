@@ -13,7 +13,10 @@ fn recomputed(subject: &Subject, x: &Tensor, chunk: usize) -> Statistics {
     let mut statistics = subject.statistics.copied().unwrap();
     let images = |range: Range<usize>| x.slice(0, range.start, range.len());
     let data = WholeData { images: &images, count: x.shape().sizes()[0], chunk };
-    subject.hierarchy.recompute_statistics(&subject.store, &data, (subject.seed, STEP), &mut statistics).unwrap();
+    subject
+        .hierarchy
+        .recompute_statistics(&subject.store, &data, (subject.seed, STEP), &mut statistics)
+        .unwrap();
     statistics
 }
 
@@ -34,7 +37,11 @@ fn whole_data_statistics_in_chunks_are_those_of_one_batch() {
             let mut pass = Pass::new(&subject.store, None, mode, subject.seed, STEP);
             subject.hierarchy.infer(&mut pass, &x, 1).unwrap();
             for chunk in [IMAGES, 1, 20] {
-                assert_same(&at_once, &recomputed(&subject, &x, chunk), &format!("{case}, chunks of {chunk}"));
+                assert_same(
+                    &at_once,
+                    &recomputed(&subject, &x, chunk),
+                    &format!("{case}, chunks of {chunk}"),
+                );
             }
         }
     }
@@ -42,9 +49,15 @@ fn whole_data_statistics_in_chunks_are_those_of_one_batch() {
 
 fn assert_same(expected: &Statistics, found: &Statistics, case: &str) {
     for ((name, expected), (_, found)) in expected.iter().zip(found.iter()) {
-        for (expected, found) in [(&expected.mean, &found.mean), (&expected.variance, &found.variance)] {
+        for (expected, found) in
+            [(&expected.mean, &found.mean), (&expected.variance, &found.variance)]
+        {
             let (expected, found) = (expected.to_f64().unwrap(), found.to_f64().unwrap());
-            let worst = expected.iter().zip(&found).map(|(e, f)| (e - f).abs() / (1.0 + e.abs())).fold(0.0, f64::max);
+            let worst = expected
+                .iter()
+                .zip(&found)
+                .map(|(e, f)| (e - f).abs() / (1.0 + e.abs()))
+                .fold(0.0, f64::max);
             assert!(worst < 1e-11, "{case}, {name}: off by {worst:e}");
         }
     }
@@ -57,7 +70,8 @@ fn little_is_held_of_all_images() {
     let latent_sizes = vec![8, 2, 1];
     let (messages, widest): (usize, usize) = (2 * (8 + 2 + 1), 2 * 8);
     for (family, inference) in FAMILIES {
-        let rises_through_hidden = matches!(inference, Inference::Ladder { rises_through_mean: false, .. });
+        let rises_through_hidden =
+            matches!(inference, Inference::Ladder { rises_through_mean: false, .. });
         let numbers = messages + widest + if rises_through_hidden { widest } else { 0 };
         let config = HierarchyConfig {
             latent_sizes: latent_sizes.clone(),
@@ -74,6 +88,9 @@ fn little_is_held_of_all_images() {
             pool().most_bytes - before
         };
         let found = (held(2 * IMAGES) - held(IMAGES)).div_ceil(IMAGES * size_of::<f64>());
-        assert!(found <= numbers, "{family}: {found} numbers are held for each image, instead of {numbers}");
+        assert!(
+            found <= numbers,
+            "{family}: {found} numbers are held for each image, instead of {numbers}"
+        );
     }
 }

@@ -35,7 +35,10 @@ impl Affine {
     pub(crate) fn add_scaled(mut self, factor: f64, other: &Self) -> Self {
         self.constant += factor * other.constant;
         self.coefficients.resize(self.coefficients.len().max(other.coefficients.len()), 0.0);
-        self.coefficients.iter_mut().zip(&other.coefficients).for_each(|(sum, other)| *sum += factor * other);
+        self.coefficients
+            .iter_mut()
+            .zip(&other.coefficients)
+            .for_each(|(sum, other)| *sum += factor * other);
         self
     }
 
@@ -65,7 +68,10 @@ impl Gaussian {
     /// The product of two densities, normalised.
     pub(crate) fn merged(&self, other: &Self) -> Self {
         let variance = 1.0 / (1.0 / self.variance + 1.0 / other.variance);
-        let mean = self.mean.scaled(variance / self.variance).add_scaled(variance / other.variance, &other.mean);
+        let mean = self
+            .mean
+            .scaled(variance / self.variance)
+            .add_scaled(variance / other.variance, &other.mean);
         Self { mean, variance }
     }
 }
@@ -87,7 +93,8 @@ pub(crate) fn expected_bernoulli(x: f64, logit: &Affine) -> f64 {
 
 /// Sums of expected log densities: Σ log p − log q of the groups of one layer.
 pub(crate) fn expected_log_ratio(p: &[Gaussian], q: &[Gaussian], z: &[Affine]) -> f64 {
-    let of =
-        |density: &[Gaussian]| density.iter().zip(z).map(|(density, z)| density.expected_log_density(z)).sum::<f64>();
+    let of = |density: &[Gaussian]| {
+        density.iter().zip(z).map(|(density, z)| density.expected_log_density(z)).sum::<f64>()
+    };
     of(p) - of(q)
 }

@@ -18,7 +18,12 @@ const LIFT: f64 = 200.0;
 const MARGIN: f64 = 8.0;
 
 fn config(paths: Paths, skips: bool) -> BivaConfig {
-    BivaConfig { paths, skips, log_variance: LogVariance::Free, ..BivaConfig::dense(X.len(), WIDTH, &LATENTS, BLOCKS) }
+    BivaConfig {
+        paths,
+        skips,
+        log_variance: LogVariance::Free,
+        ..BivaConfig::dense(X.len(), WIDTH, &LATENTS, BLOCKS)
+    }
 }
 
 /// Random directions and gains; the second half of a gate's and of a head's channels is the bias alone.
@@ -91,9 +96,11 @@ impl Reference<'_> {
 
     /// Each output's weights are its direction divided by its length, times its gain.
     fn linear(&self, name: &str, x: &[Affine]) -> Vec<Affine> {
-        let [direction, gain, bias] = ["direction", "gain", "bias"].map(|part| self.values(&format!("{name}.{part}")));
+        let [direction, gain, bias] =
+            ["direction", "gain", "bias"].map(|part| self.values(&format!("{name}.{part}")));
         let output = |index: usize| {
-            let direction: Vec<f64> = direction.iter().skip(index).step_by(gain.len()).copied().collect();
+            let direction: Vec<f64> =
+                direction.iter().skip(index).step_by(gain.len()).copied().collect();
             let length = direction.iter().map(|element| element * element).sum::<f64>().sqrt();
             let terms = x.iter().zip(&direction);
             terms.fold(Affine::constant(bias[index]), |sum, (x, weight)| {
@@ -117,7 +124,13 @@ impl Reference<'_> {
         self.linear(name, x)
     }
 
-    fn block(&self, name: &str, x: &[Affine], aux: Option<&[Affine]>, residual: bool) -> Vec<Affine> {
+    fn block(
+        &self,
+        name: &str,
+        x: &[Affine],
+        aux: Option<&[Affine]>,
+        residual: bool,
+    ) -> Vec<Affine> {
         let mut hidden = self.linear(&format!("{name}.first"), &elu(x));
         if let Some(aux) = aux {
             hidden = added(hidden, &self.linear(&format!("{name}.aux"), &elu(aux)));
@@ -151,15 +164,25 @@ impl Reference<'_> {
         let mut stages: Vec<Stage> = Vec::new();
         for index in 0..LATENTS.len() {
             let name = format!("inference.{}", index + 1);
-            let skip = stages
-                .last()
-                .filter(|_| self.skips)
-                .map(|below| below.bottom_up.iter().chain(&below.deterministic).flatten().cloned().collect::<Vec<_>>());
+            let skip = stages.last().filter(|_| self.skips).map(|below| {
+                below
+                    .bottom_up
+                    .iter()
+                    .chain(&below.deterministic)
+                    .flatten()
+                    .cloned()
+                    .collect::<Vec<_>>()
+            });
             let mut found = Stage::default();
             if has_u {
                 for j in 0..BLOCKS {
                     let residual = index > 0 || j > 0;
-                    u = self.block(&format!("{name}.bottom_up.{}", j + 1), &u, skip.as_deref(), residual);
+                    u = self.block(
+                        &format!("{name}.bottom_up.{}", j + 1),
+                        &u,
+                        skip.as_deref(),
+                        residual,
+                    );
                 }
                 found.bottom_up = Some(u.clone());
             }
@@ -167,7 +190,12 @@ impl Reference<'_> {
                 let aux = if has_u { found.bottom_up.clone().filter(|_| self.skips) } else { skip };
                 for j in 0..BLOCKS {
                     let residual = index > 0 || j > 0;
-                    w = self.block(&format!("{name}.deterministic.{}", j + 1), &w, aux.as_deref(), residual);
+                    w = self.block(
+                        &format!("{name}.deterministic.{}", j + 1),
+                        &w,
+                        aux.as_deref(),
+                        residual,
+                    );
                 }
                 found.deterministic = Some(w.clone());
             }
@@ -187,7 +215,8 @@ impl Reference<'_> {
         let (depth, mut noise) = (LATENTS.len(), Noise::default());
         let mut found = self.ascend(&mut noise);
         let last = &found[depth - 1];
-        let mut t: Vec<Affine> = last.deterministic.iter().chain(&last.bottom_up).flatten().cloned().collect();
+        let mut t: Vec<Affine> =
+            last.deterministic.iter().chain(&last.bottom_up).flatten().cloned().collect();
         if self.paths != Paths::BottomUp {
             t = self.block("inference.top.block", &t, None, true);
         }
@@ -208,7 +237,11 @@ impl Reference<'_> {
             above = if self.skips { outputs } else { Vec::new() };
             let Some(below) = index.checked_sub(1) else {
                 let logits = self.centred("generative.x", &elu(&g), X.len());
-                return bound + X.iter().zip(&logits).map(|(x, logit)| expected_bernoulli(*x, logit)).sum::<f64>();
+                return bound
+                    + X.iter()
+                        .zip(&logits)
+                        .map(|(x, logit)| expected_bernoulli(*x, logit))
+                        .sum::<f64>();
             };
             let is_skipped = index <= skipped;
             samples = Vec::new();
@@ -218,7 +251,8 @@ impl Reference<'_> {
                     p.iter().map(|p| p.sample(&mut noise)).collect()
                 } else {
                     let features = found[below].deterministic.clone().unwrap();
-                    let merged = self.block(&format!("{name}.below.merge"), &features, Some(&g), true);
+                    let merged =
+                        self.block(&format!("{name}.below.merge"), &features, Some(&g), true);
                     let q = self.head(&format!("{name}.below.q_top_down"), &merged);
                     let z: Vec<Affine> = q.iter().map(|q| q.sample(&mut noise)).collect();
                     bound += expected_log_ratio(&p, &q, &z);
@@ -256,7 +290,8 @@ fn bounds_of_models_of_blocks_are_those_of_their_closed_form() {
         let mut reference = Reference { store: &mut store, paths, skips, centres: true };
         reference.bound(0);
         reference.centres = false;
-        let expected: Vec<f64> = (0..LATENTS.len()).map(|skipped| reference.bound(skipped)).collect();
+        let expected: Vec<f64> =
+            (0..LATENTS.len()).map(|skipped| reference.bound(skipped)).collect();
         assert_bounds(&format!("{paths:?}, skips {skips}"), &expected, |skipped| {
             estimate(&model, &store, &statistics, &X, skipped)
         });

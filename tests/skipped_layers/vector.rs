@@ -31,7 +31,8 @@ fn fill(store: &mut ParameterStore) {
     for (number, id) in ids.into_iter().enumerate() {
         let parameter = store.parameter(id).clone();
         let columns = parameter.shape.last();
-        let is_variance = |element: usize| parameter.name.contains("head") && element % columns >= columns / 2;
+        let is_variance =
+            |element: usize| parameter.name.contains("head") && element % columns >= columns / 2;
         let values: Vec<f64> = (0..parameter.shape.element_count())
             .map(|element| match (parameter.name.ends_with("weight"), is_variance(element)) {
                 (true, true) => 0.0,
@@ -56,7 +57,8 @@ impl Reference<'_> {
     }
 
     fn linear(&self, name: &str, x: &[Affine]) -> Vec<Affine> {
-        let (weight, bias) = (self.values(&format!("{name}.weight")), self.values(&format!("{name}.bias")));
+        let (weight, bias) =
+            (self.values(&format!("{name}.weight")), self.values(&format!("{name}.bias")));
         let column = |(column, &bias): (usize, &f64)| {
             let rows = x.iter().zip(weight[column..].iter().step_by(bias_len(&weight, x.len())));
             rows.fold(Affine::constant(bias), |sum, (x, weight)| sum.add_scaled(*weight, x))
@@ -71,7 +73,10 @@ impl Reference<'_> {
         let (means, raw) = heads.split_at(heads.len() / 2);
         let gaussian = |(mean, raw): (&Affine, &Affine)| {
             assert_eq!(raw.variance(), 0.0, "{name}: the variance is a constant");
-            Gaussian { mean: mean.clone(), variance: raw.constant.exp().ln_1p() + self.config.variance_floor }
+            Gaussian {
+                mean: mean.clone(),
+                variance: raw.constant.exp().ln_1p() + self.config.variance_floor,
+            }
         };
         let gaussians = means.iter().zip(raw).map(gaussian).collect();
         (hidden, gaussians)
@@ -114,7 +119,8 @@ impl Reference<'_> {
                     let of_layer = match z.last() {
                         None => message,
                         Some(above) => {
-                            let down = if shares_generative { "generative" } else { "inference.down" };
+                            let down =
+                                if shares_generative { "generative" } else { "inference.down" };
                             let from_above = self.network(&format!("{down}.{layer}"), above).1;
                             message.iter().zip(&from_above).map(|(a, b)| a.merged(b)).collect()
                         }
@@ -150,10 +156,17 @@ fn bias_len(weight: &[f64], rows: usize) -> usize {
 
 #[test]
 fn bounds_of_hierarchies_are_those_of_their_closed_form() {
-    let ladder = |shares_generative, rises_through_mean| Inference::Ladder { shares_generative, rises_through_mean };
-    for inference in
-        [Inference::BottomUp, ladder(false, true), ladder(true, false), ladder(true, true), ladder(false, false)]
-    {
+    let ladder = |shares_generative, rises_through_mean| Inference::Ladder {
+        shares_generative,
+        rises_through_mean,
+    };
+    for inference in [
+        Inference::BottomUp,
+        ladder(false, true),
+        ladder(true, false),
+        ladder(true, true),
+        ladder(false, false),
+    ] {
         let (mut parameters, mut statistics) = (ParameterList::new(), StatisticsList::default());
         let model = Hierarchy::new(config(inference), &mut parameters, &mut statistics).unwrap();
         let device = Device::cpu();
@@ -161,7 +174,8 @@ fn bounds_of_hierarchies_are_those_of_their_closed_form() {
         let statistics = statistics.build(&device, DType::F64).unwrap();
         fill(&mut store);
         let reference = Reference { store: &store, config: config(inference) };
-        let expected: Vec<f64> = (0..LATENTS.len()).map(|skipped| reference.bound(skipped)).collect();
+        let expected: Vec<f64> =
+            (0..LATENTS.len()).map(|skipped| reference.bound(skipped)).collect();
         assert_bounds(&format!("{inference:?}"), &expected, |skipped| {
             estimate(&model, &store, &statistics, &X, skipped)
         });

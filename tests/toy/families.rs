@@ -4,8 +4,8 @@ use rung_autograd::{Error, ParameterList, ParameterStore};
 use rung_models::objective::{ObjectiveConfig, bound};
 use rung_models::semi_supervised::{Labelled, SemiSupervisedConfig, semi_supervised_bound};
 use rung_models::{
-    ClassSampled, Classifier, Group, Latent, LatentModel, LatentSource, Mode, ObservationParameters, Pass, Posterior,
-    Sampled, SampledClass, Statistics, StatisticsList,
+    ClassSampled, Classifier, Group, Latent, LatentModel, LatentSource, Mode,
+    ObservationParameters, Pass, Posterior, Sampled, SampledClass, Statistics, StatisticsList,
 };
 
 use super::*;
@@ -27,14 +27,24 @@ impl LatentModel for OneLayer {
         vec![Group { layer: 1, role: "", units: 2 }]
     }
 
-    fn infer_bottom_up<'a>(&'a self, _pass: &mut Pass<'_>, x: &Tensor) -> Result<Box<dyn Posterior + 'a>> {
+    fn infer_bottom_up<'a>(
+        &'a self,
+        _pass: &mut Pass<'_>,
+        x: &Tensor,
+    ) -> Result<Box<dyn Posterior + 'a>> {
         let toy = Toy { device: x.device().clone(), x: x.clone() };
         Ok(Box::new(OneLayerPosterior(toy.q(0.0, 1.0)?)))
     }
 
-    fn generate(&self, _pass: &mut Pass<'_>, source: &LatentSource) -> Result<ObservationParameters> {
+    fn generate(
+        &self,
+        _pass: &mut Pass<'_>,
+        source: &LatentSource,
+    ) -> Result<ObservationParameters> {
         match source {
-            LatentSource::Given { z, .. } => Ok(ObservationParameters::Gaussian(Toy::likelihood(z.device(), z)?)),
+            LatentSource::Given { z, .. } => {
+                Ok(ObservationParameters::Gaussian(Toy::likelihood(z.device(), z)?))
+            }
             _ => Err(Error::argument("generate", "the toy needs a given z")),
         }
     }
@@ -45,7 +55,12 @@ impl LatentModel for OneLayer {
 }
 
 impl Posterior for OneLayerPosterior {
-    fn sample_above(&self, pass: &mut Pass<'_>, samples: usize, skipped_layers: usize) -> Result<Sampled> {
+    fn sample_above(
+        &self,
+        pass: &mut Pass<'_>,
+        samples: usize,
+        skipped_layers: usize,
+    ) -> Result<Sampled> {
         assert_eq!(skipped_layers, 0, "there is one layer");
         let q = self.0.repeat_rows(samples)?;
         let z = q.sample_with(&pass.posterior_noise(1, *q.mean.shape())?)?;
@@ -61,9 +76,14 @@ fn a_family_from_outside_has_its_bound() {
     let expected = toy.log_evidence().iter().sum::<f64>() / IMAGES as f64;
     let (store, statistics) = nothing_learned(&toy.device);
     for (monte_carlo_samples, importance_samples) in [(1, 1), (3, 1), (1, 4), (2, 3)] {
-        let objective = ObjectiveConfig { monte_carlo_samples, importance_samples, ..ObjectiveConfig::default() };
+        let objective = ObjectiveConfig {
+            monte_carlo_samples,
+            importance_samples,
+            ..ObjectiveConfig::default()
+        };
         let mut pass = Pass::new(&store, None, Mode::Frozen(&statistics), 3, 0);
-        let found = -bound(&OneLayer, &mut pass, &toy.x, &objective).unwrap().loss.to_scalar().unwrap();
+        let found =
+            -bound(&OneLayer, &mut pass, &toy.x, &objective).unwrap().loss.to_scalar().unwrap();
         assert!((found - expected).abs() < 1e-12, "{objective:?}: {found}, log p(x) is {expected}");
     }
 }
@@ -90,7 +110,8 @@ impl Mixture {
     /// log p(x|y) of each image for every class in turn: [image · classes].
     fn log_p_x(x: &Tensor) -> Result<Tensor> {
         let images = x.shape().sizes()[0];
-        let logits = Tensor::from_f64(x.device(), LOGITS.as_flattened(), [1, 6])?.repeat_rows(images)?;
+        let logits =
+            Tensor::from_f64(x.device(), LOGITS.as_flattened(), [1, 6])?.repeat_rows(images)?;
         logits.reshape([3 * images, 2])?.bernoulli_log_prob(&x.repeat_rows(3)?)
     }
 }
@@ -100,13 +121,22 @@ impl Classifier for Mixture {
         LOGITS.len()
     }
 
-    fn sample_for_classes(&self, _pass: &mut Pass<'_>, x: &Tensor, class: &Tensor) -> Result<ClassSampled> {
+    fn sample_for_classes(
+        &self,
+        _pass: &mut Pass<'_>,
+        x: &Tensor,
+        class: &Tensor,
+    ) -> Result<ClassSampled> {
         let [images, labelled] = [x, class].map(|tensor| tensor.shape().sizes()[0]);
         let class_log_probs = Self::log_p_x(x)?.reshape([images, 3])?.log_softmax(1)?;
         let logits = Tensor::from_f64(x.device(), LOGITS.as_flattened(), [1, 6])?;
-        let every_class = logits.repeat_rows(images - labelled)?.reshape([3 * (images - labelled), 2])?;
+        let every_class =
+            logits.repeat_rows(images - labelled)?.reshape([3 * (images - labelled), 2])?;
         let given = class.matmul(&logits.reshape([3, 2])?)?;
-        let p_x = ObservationParameters::Bernoulli(rung_autograd::ops::concat(&[&given, &every_class], 0)?);
+        let p_x = ObservationParameters::Bernoulli(rung_autograd::ops::concat(
+            &[&given, &every_class],
+            0,
+        )?);
         let class = Some(SampledClass { log_p: log_p_class(), log_q: None });
         Ok(ClassSampled { class_log_probs, sampled: Sampled { latents: Vec::new(), p_x, class } })
     }
@@ -130,8 +160,12 @@ fn a_classifier_without_latent_variables_learns_from_few_labels() {
     let without_label = f64::midpoint(evidence([0.0, 0.0]), evidence([1.0, 1.0]));
     let classified = with_label - evidence([1.0, 0.0]);
 
-    let config =
-        SemiSupervisedConfig { beta: 1.0, free_bits_nats: 0.0, labelled_share: 0.25, classification_weight: 0.5 };
+    let config = SemiSupervisedConfig {
+        beta: 1.0,
+        free_bits_nats: 0.0,
+        labelled_share: 0.25,
+        classification_weight: 0.5,
+    };
     let labelled = Labelled { x: &known, class: &class };
     let mut pass = Pass::new(&store, None, Mode::Frozen(&statistics), 3, 0);
     let found = semi_supervised_bound(&Mixture, &mut pass, labelled, &unknown, &config).unwrap();

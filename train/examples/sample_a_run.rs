@@ -59,8 +59,12 @@ mod tests {
     fn a_run_is_loaded_and_sampled_from() {
         let folder = tempfile::tempdir().unwrap();
         let (run, picture) = (folder.path().join("run"), folder.path().join("samples.png"));
-        let set =
-            ["model.latent_sizes=[3,2]", "model.hidden_sizes=[8,6]", "data.train_images=64", "data.test_images=16"];
+        let set = [
+            "model.latent_sizes=[3,2]",
+            "model.hidden_sizes=[8,6]",
+            "data.train_images=64",
+            "data.test_images=16",
+        ];
         let arguments = TrainArgs {
             out: Some(run.clone()),
             epochs: Some(1),
@@ -69,7 +73,8 @@ mod tests {
             ..TrainArgs::default()
         };
         let console = Console::new(true, ColorChoice::Never, LogFormat::Text);
-        rung::cli::train_run::run_quietly(&arguments, &Interrupt::install().unwrap(), &console).unwrap();
+        rung::cli::train_run::run_quietly(&arguments, &Interrupt::install().unwrap(), &console)
+            .unwrap();
         sample(&run, &picture).unwrap();
         // 16 images of 28 pixels at twice their size in four columns, with rules between them.
         let size = std::fs::read(&picture).unwrap().len();

@@ -57,16 +57,18 @@ impl Error {
     /// full disk, a missing file or a refused permission gets its own advice.
     pub fn io(action: &str, path: &Path, error: &io::Error) -> Self {
         let (what, advice) = match error.kind() {
-            ErrorKind::StorageFull => {
-                ("the disk is full".to_string(), Some("free some space, or write the run to another disk with --out"))
-            }
+            ErrorKind::StorageFull => (
+                "the disk is full".to_string(),
+                Some("free some space, or write the run to another disk with --out"),
+            ),
             ErrorKind::QuotaExceeded => (
                 "your disk quota is used up".to_string(),
                 Some("free some space, or write the run to another disk with --out"),
             ),
-            ErrorKind::ReadOnlyFilesystem => {
-                ("the file system is read-only".to_string(), Some("choose a folder that can be written to"))
-            }
+            ErrorKind::ReadOnlyFilesystem => (
+                "the file system is read-only".to_string(),
+                Some("choose a folder that can be written to"),
+            ),
             ErrorKind::PermissionDenied => {
                 ("permission denied".to_string(), Some("check who owns the file and its folder"))
             }
@@ -101,7 +103,10 @@ impl Error {
     /// What `source` did to the program while it was `doing` something: `"{doing}: {source}"`.
     ///
     /// A source that is an error of the program keeps its advice and its exit code.
-    pub fn caused(doing: impl Display, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+    pub fn caused(
+        doing: impl Display,
+        source: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
         let own = (&source as &dyn Any).downcast_ref::<Self>();
         let (advice, exit) = own.map_or((None, Exit::Failed), |own| (own.advice.clone(), own.exit));
         Self { cause: format!("{doing}: {source}"), advice, exit, source: Some(Arc::new(source)) }
@@ -109,7 +114,12 @@ impl Error {
 
     /// An error whose cause is in the words of `source`, which say all.
     pub fn from_source(source: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self { cause: source.to_string(), advice: None, exit: Exit::Failed, source: Some(Arc::new(source)) }
+        Self {
+            cause: source.to_string(),
+            advice: None,
+            exit: Exit::Failed,
+            source: Some(Arc::new(source)),
+        }
     }
 
     /// Whether a device had no memory, however much context has been added: less work at once may
@@ -208,14 +218,16 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_named_with_the_path_and_advice() {
-        let error = Error::io("write", Path::new("runs/a/x.bin"), &io::Error::from(ErrorKind::StorageFull));
+        let error =
+            Error::io("write", Path::new("runs/a/x.bin"), &io::Error::from(ErrorKind::StorageFull));
         assert_eq!(error.cause(), "can't write runs/a/x.bin: the disk is full");
         assert!(error.advice().is_some_and(|a| a.contains("free some space")));
     }
 
     #[test]
     fn context_and_advice_wrap_a_library_error() {
-        let result: Result<u8> = "x".parse::<u8>().context("reading the seed").with_advice(|| "give a number".into());
+        let result: Result<u8> =
+            "x".parse::<u8>().context("reading the seed").with_advice(|| "give a number".into());
         let error = result.with_advice(|| "ask somebody".into()).unwrap_err();
         assert_eq!(error.to_string(), "reading the seed: invalid digit found in string");
         assert_eq!(error.advice(), Some("give a number"), "the advice nearest to the cause stays");
@@ -223,9 +235,13 @@ mod tests {
 
     #[test]
     fn context_keeps_the_kind_of_an_error() {
-        let lacking =
-            rung_kernels::Error::OutOfMemory { device: "cpu".into(), requested_bytes: 64, device_bytes: None };
-        let result: Result<()> = Err(lacking.clone()).context("reading x").context("scoring images");
+        let lacking = rung_kernels::Error::OutOfMemory {
+            device: "cpu".into(),
+            requested_bytes: 64,
+            device_bytes: None,
+        };
+        let result: Result<()> =
+            Err(lacking.clone()).context("reading x").context("scoring images");
         let error = result.unwrap_err();
         assert!(error.is_out_of_memory(), "{error:?}");
         assert_eq!(error.to_string(), format!("scoring images: reading x: {lacking}"));
@@ -245,7 +261,8 @@ mod tests {
     #[test]
     fn an_error_of_a_file_says_its_kind_to_programs_too() {
         let error = Error::io("open", Path::new("a"), &io::Error::from(ErrorKind::NotFound));
-        let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<io::Error>());
+        let source =
+            std::error::Error::source(&error).and_then(|source| source.downcast_ref::<io::Error>());
         assert_eq!(source.map(io::Error::kind), Some(ErrorKind::NotFound));
     }
 }

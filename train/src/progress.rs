@@ -93,7 +93,13 @@ impl Console {
         Self::with(style, quiet, colour, PACE, Box::new(io::stderr()))
     }
 
-    fn with(style: Style, quiet: bool, colour: bool, pace: Duration, sink: Box<dyn Write + Send>) -> Self {
+    fn with(
+        style: Style,
+        quiet: bool,
+        colour: bool,
+        pace: Duration,
+        sink: Box<dyn Write + Send>,
+    ) -> Self {
         Self { style, quiet, colour, pace, bar: Mutex::new(None), sink: Mutex::new(sink) }
     }
 
@@ -122,7 +128,9 @@ impl Console {
     pub fn error(&self, error: &Error) {
         if self.style == Style::Json {
             let advice = error.advice();
-            return self.write_json(&json!({"level": "error", "message": error.cause(), "advice": advice}));
+            return self.write_json(
+                &json!({"level": "error", "message": error.cause(), "advice": advice}),
+            );
         }
         // The program promises one line; a library's message may have more.
         let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -363,7 +371,11 @@ mod tests {
         assert!(with_part.starts_with("training epoch 2/3, 4/6 steps, "), "{with_part}");
         assert!(!all.contains('\x1b') && !all.contains('\r'));
         let slow = said(Style::Lines, false, Duration::from_secs(3600), work);
-        assert!(slow.starts_with("training 3/3 epochs, ") && slow.ends_with("/s, 0s left  bound -90.1\n"), "{slow}");
+        assert!(
+            slow.starts_with("training 3/3 epochs, ")
+                && slow.ends_with("/s, 0s left  bound -90.1\n"),
+            "{slow}"
+        );
     }
 
     #[test]
@@ -375,7 +387,8 @@ mod tests {
             (1..=3).for_each(|epoch| progress.update(epoch, "bound -90.1"));
             console.error(&Error::new("it broke").with_advice("mend it"));
         });
-        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let lines: Vec<Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(lines[0]["message"], "a \"quoted\"\nline");
         assert_eq!(lines[1]["done"], 1);
         assert!(lines[1]["left_s"].is_number());

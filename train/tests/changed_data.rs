@@ -21,7 +21,11 @@ fn write(path: &Path, train: usize, salt: u8) {
 /// Runs the program in `folder`.
 fn rung(folder: &Path, line: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rung"));
-    command.args(line.split_whitespace()).current_dir(folder).stdin(Stdio::null()).env_remove("RUNG_DATA");
+    command
+        .args(line.split_whitespace())
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .env_remove("RUNG_DATA");
     command.output().unwrap()
 }
 
@@ -52,16 +56,31 @@ fn data_that_changed_is_refused_by_training_and_named_by_the_others() {
     tells(folder, TRAIN);
     let config = fs::read(folder.join("run/config.toml")).unwrap();
     for (what, train, salt, expected) in [
-        ("halved", 32, 0, "it had 64 training, 0 validation and 10 test images, it has 32 training"),
+        (
+            "halved",
+            32,
+            0,
+            "it had 64 training, 0 validation and 10 test images, it has 32 training",
+        ),
         ("doubled", 128, 0, "it has 128 training"),
         ("other images", 64, 1, "its train images or their labels are others (SHA-256 "),
     ] {
         write(&file, train, salt);
         let err = refuses(folder, "train --resume run --epochs 2");
-        assert!(err.contains("is not what it was when the run began") && err.contains(expected), "{what}: {err}");
-        assert_eq!(fs::read(folder.join("run/config.toml")).unwrap(), config, "{what}: the configuration changed");
+        assert!(
+            err.contains("is not what it was when the run began") && err.contains(expected),
+            "{what}: {err}"
+        );
+        assert_eq!(
+            fs::read(folder.join("run/config.toml")).unwrap(),
+            config,
+            "{what}: the configuration changed"
+        );
         let err = tells(folder, EVALUATE);
-        assert!(err.contains("is not what it was when the training began") && err.contains(expected), "{what}: {err}");
+        assert!(
+            err.contains("is not what it was when the training began") && err.contains(expected),
+            "{what}: {err}"
+        );
     }
     write(&file, 64, 0);
     assert!(!tells(folder, EVALUATE).contains("is not what it was"));

@@ -16,7 +16,8 @@ fn rung(arguments: &[&str]) -> Output {
 
 fn succeeds(arguments: &[&str]) -> String {
     let output = rung(arguments);
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{arguments:?}\n{out}\n{err}");
     out.into_owned()
 }
@@ -28,7 +29,8 @@ fn fails(arguments: &[&str]) -> String {
 }
 
 /// Few images, and seconds of training.
-const FEW: [&str; 4] = ["data.train_images=1024", "data.test_images=200", "train.epochs=6", "train.threads=1"];
+const FEW: [&str; 4] =
+    ["data.train_images=1024", "data.test_images=200", "train.epochs=6", "train.threads=1"];
 
 fn train(run: &Path, sets: &[&str]) -> String {
     let sets = FEW.iter().chain(sets).flat_map(|pair| ["--set", pair]);
@@ -60,16 +62,23 @@ fn a_classifier_is_trained_evaluated_and_reported() {
     let path = run.to_str().unwrap();
     let evaluated: Value = serde_json::from_str(&succeeds(&["evaluate", path, "--json"])).unwrap();
     let confusion = evaluated["confusion"].as_array().unwrap();
-    let counts = |row: &Value| row.as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).sum::<u64>();
+    let counts =
+        |row: &Value| row.as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).sum::<u64>();
     assert_eq!(confusion.iter().map(counts).sum::<u64>(), 200);
-    let right: u64 = confusion.iter().enumerate().map(|(label, row)| row[label].as_u64().unwrap()).sum();
+    let right: u64 =
+        confusion.iter().enumerate().map(|(label, row)| row[label].as_u64().unwrap()).sum();
     assert!((error(&evaluated, "error_rate") - (200 - right) as f64 / 200.0).abs() < 1e-12);
     assert_eq!(evaluated["statistics"], "exact");
     let text = succeeds(&["evaluate", path]);
-    assert!(text.starts_with("error rate ") && text.contains("200 test images, exact batch-norm statistics"), "{text}");
+    assert!(
+        text.starts_with("error rate ")
+            && text.contains("200 test images, exact batch-norm statistics"),
+        "{text}"
+    );
 
     let report = std::fs::read_to_string(run.join("report.html")).unwrap();
-    for part in ["Confusion matrix", "Error rate", "Cross-entropy", "Error rate of held-out images"] {
+    for part in ["Confusion matrix", "Error rate", "Cross-entropy", "Error rate of held-out images"]
+    {
         assert!(report.contains(part), "{part}");
     }
     assert!(!report.contains("latent"));
@@ -88,7 +97,10 @@ fn what_needs_latent_variables_says_that_there_are_none() {
             arguments.extend(["--against", "glyphs"]);
         }
         let error = fails(&arguments);
-        assert!(error.contains("a fully connected classifier has no latent variables"), "{command}: {error}");
+        assert!(
+            error.contains("a fully connected classifier has no latent variables"),
+            "{command}: {error}"
+        );
     }
     assert!(succeeds(&["info", path]).contains("fully connected classifier"));
     succeeds(&["export", path]);
@@ -102,7 +114,8 @@ fn an_interrupted_classifier_ends_in_the_same_bits() {
     train(&whole, &["train.epochs=3", "optimiser.schedule=constant"]);
     train(&parts, &["train.epochs=1", "optimiser.schedule=constant"]);
     succeeds(&["train", "--resume", parts.to_str().unwrap(), "--epochs", "3"]);
-    let last = |run: &Path| lines(&run.join("metrics.jsonl"))[2]["held_out_cross_entropy_nats"].clone();
+    let last =
+        |run: &Path| lines(&run.join("metrics.jsonl"))[2]["held_out_cross_entropy_nats"].clone();
     assert_eq!(last(&whole), last(&parts));
 }
 

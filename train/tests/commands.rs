@@ -77,7 +77,10 @@ fn evaluate_reports_both_bounds_with_their_terms() {
     let report = says_json(&format!("evaluate {run} --importance-samples 50 --rows 64 --json"));
     let (bound_1, bound_k) = (number(&report, "bound_1_nats"), number(&report, "bound_k_nats"));
     assert!(bound_k > bound_1, "{report}");
-    assert!(number(&report, "standard_error_nats") > 0.0 && number(&report, "bound_1_standard_error_nats") > 0.0);
+    assert!(
+        number(&report, "standard_error_nats") > 0.0
+            && number(&report, "bound_1_standard_error_nats") > 0.0
+    );
     let effective = number(&report, "effective_sample_size");
     assert!((1.0..=50.0).contains(&effective), "{report}");
     assert_eq!((number(&report, "images"), number(&report, "importance_samples")), (40.0, 50.0));
@@ -90,7 +93,8 @@ fn evaluate_reports_both_bounds_with_their_terms() {
     for key in ["seconds", "image_samples_per_s"] {
         assert!(number(&report, key) > 0.0);
     }
-    let again = says_json(&format!("evaluate {run} --importance-samples 50 --rows 64 --json --threads 2"));
+    let again =
+        says_json(&format!("evaluate {run} --importance-samples 50 --rows 64 --json --threads 2"));
     assert_eq!(again["bound_k_nats"], report["bound_k_nats"], "another number of threads");
 }
 
@@ -99,42 +103,78 @@ fn evaluate_reports_both_bounds_with_their_terms() {
 fn no_result_depends_on_how_the_work_is_cut() {
     let folder = tempfile::tempdir().unwrap();
     let near = |what: &str, found: f64, expected: f64| {
-        assert!((found - expected).abs() < 1e-5 * expected.abs(), "{what} is {found}, not {expected}");
+        assert!(
+            (found - expected).abs() < 1e-5 * expected.abs(),
+            "{what} is {found}, not {expected}"
+        );
     };
-    let evaluate = |rows: usize| says_json(&format!("evaluate {} --importance-samples 50 --rows {rows} --json", run()));
+    let evaluate = |rows: usize| {
+        says_json(&format!("evaluate {} --importance-samples 50 --rows {rows} --json", run()))
+    };
     let anomaly = |rows: usize| {
         let csv = folder.path().join(format!("{rows}.csv"));
-        let command = format!("anomaly {} --importance-samples 3 --rows {rows} --out {}", run(), csv.display());
+        let command = format!(
+            "anomaly {} --importance-samples 3 --rows {rows} --out {}",
+            run(),
+            csv.display()
+        );
         says(&command);
         let lines = std::fs::read_to_string(csv).unwrap();
-        lines.lines().skip(1).flat_map(|line| line.split(',').skip(2).map(|bound| bound.parse().unwrap())).collect()
+        lines
+            .lines()
+            .skip(1)
+            .flat_map(|line| line.split(',').skip(2).map(|bound| bound.parse().unwrap()))
+            .collect()
     };
     let (whole, scores): (_, Vec<f64>) = (evaluate(2000), anomaly(2000));
     assert_eq!(scores.len(), 80);
     for rows in [1, 7, 64] {
         let cut = evaluate(rows);
-        for key in ["bound_1_nats", "bound_k_nats", "effective_sample_size", "standard_error_nats", "log_p_x_nats"] {
+        for key in [
+            "bound_1_nats",
+            "bound_k_nats",
+            "effective_sample_size",
+            "standard_error_nats",
+            "log_p_x_nats",
+        ] {
             near(&format!("{rows} rows: {key}"), number(&cut, key), number(&whole, key));
         }
         for (found, expected) in anomaly(rows).into_iter().zip(&scores) {
             near(&format!("{rows} rows: a score"), found, *expected);
         }
     }
-    let sum = |key: &str| whole[key].as_array().unwrap().iter().filter_map(Value::as_f64).sum::<f64>();
-    assert!((number(&whole, "log_p_x_nats") - sum("kl_nats") - number(&whole, "bound_1_nats")).abs() < 1e-9);
-    let few = says_json(&format!("evaluate {} --importance-samples 1 --count 7 --seed 5 --json", run()));
-    let more = says_json(&format!("evaluate {} --importance-samples 2 --count 7 --seed 5 --json", run()));
+    let sum =
+        |key: &str| whole[key].as_array().unwrap().iter().filter_map(Value::as_f64).sum::<f64>();
+    assert!(
+        (number(&whole, "log_p_x_nats") - sum("kl_nats") - number(&whole, "bound_1_nats")).abs()
+            < 1e-9
+    );
+    let few =
+        says_json(&format!("evaluate {} --importance-samples 1 --count 7 --seed 5 --json", run()));
+    let more =
+        says_json(&format!("evaluate {} --importance-samples 2 --count 7 --seed 5 --json", run()));
     assert_ne!(few["bound_1_nats"], more["bound_1_nats"], "L_1 is the mean of all samples");
 }
 
 #[test]
 fn what_an_evaluation_was_made_with_is_recorded() {
-    let line = says_json(&format!("evaluate {} --importance-samples 2 --count 1 --rows 3 --seed 9 --json", run()));
+    let line = says_json(&format!(
+        "evaluate {} --importance-samples 2 --count 1 --rows 3 --seed 9 --json",
+        run()
+    ));
     assert_eq!((&line["seed"], &line["rows"]), (&Value::from(9), &Value::from(3)), "{line}");
-    assert_eq!((&line["binarisation"], &line["pixel_seed"]), (&Value::from("dynamic"), &Value::from(1)), "{line}");
+    assert_eq!(
+        (&line["binarisation"], &line["pixel_seed"]),
+        (&Value::from("dynamic"), &Value::from(1)),
+        "{line}"
+    );
     assert_eq!(line["data_set"], "glyphs");
-    assert!(line["standard_error_nats"].is_null() && line["bound_1_standard_error_nats"].is_null(), "{line}");
-    let text = says(&format!("evaluate {} --importance-samples 2 --count 1 --rows 3 --seed 9", run()));
+    assert!(
+        line["standard_error_nats"].is_null() && line["bound_1_standard_error_nats"].is_null(),
+        "{line}"
+    );
+    let text =
+        says(&format!("evaluate {} --importance-samples 2 --count 1 --rows 3 --seed 9", run()));
     assert!(!text.contains('±'), "one image has no standard error: {text}");
     let kept = std::fs::read_to_string(Path::new(run()).join("evaluations.jsonl")).unwrap();
     assert!(kept.contains(r#""pixel_seed":1"#) && kept.contains(r#""seed":9"#), "{kept}");
@@ -146,11 +186,21 @@ fn what_an_evaluation_was_made_with_is_recorded() {
 fn scores_of_one_data_set_are_a_json_object_too() {
     let folder = tempfile::tempdir().unwrap();
     let csv = folder.path().join("a.csv");
-    let found = says_json(&format!("anomaly {} --count 1 --seed 4 --json --out {}", run(), csv.display()));
-    assert_eq!((&found["own"], &found["own_images"]), (&Value::from("glyphs"), &Value::from(1)), "{found}");
-    assert_eq!((&found["split"], &found["seed"]), (&Value::from("test"), &Value::from(4)), "{found}");
+    let found =
+        says_json(&format!("anomaly {} --count 1 --seed 4 --json --out {}", run(), csv.display()));
+    assert_eq!(
+        (&found["own"], &found["own_images"]),
+        (&Value::from("glyphs"), &Value::from(1)),
+        "{found}"
+    );
+    assert_eq!(
+        (&found["split"], &found["seed"]),
+        (&Value::from("test"), &Value::from(4)),
+        "{found}"
+    );
     let text = std::fs::read_to_string(csv).unwrap();
-    let of_image: Vec<f64> = text.lines().nth(1).unwrap().split(',').skip(2).map(|n| n.parse().unwrap()).collect();
+    let of_image: Vec<f64> =
+        text.lines().nth(1).unwrap().split(',').skip(2).map(|n| n.parse().unwrap()).collect();
     for (k, bound) in of_image.iter().enumerate() {
         assert!((number(&found["bounds"][k], "own_mean_nats") + bound).abs() < 1e-3, "{found}");
     }
@@ -174,7 +224,10 @@ fn one_sample_makes_the_two_bounds_one() {
         Value::Null
     );
     let text = says(&format!("evaluate {} --importance-samples 5", run()));
-    assert!(text.starts_with("L_1 ") && text.contains("L_5 ") && text.contains("active units"), "{text}");
+    assert!(
+        text.starts_with("L_1 ") && text.contains("L_5 ") && text.contains("active units"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -182,7 +235,9 @@ fn statistics_are_collected_where_the_checkpoint_has_none() {
     let run = run();
     let exact = says_json(&format!("evaluate {run} --importance-samples 1 --json"));
     let unfinished = format!("{run}/checkpoints/previous.safetensors");
-    let collected = says_json(&format!("evaluate {run} --importance-samples 1 --json --checkpoint {unfinished}"));
+    let collected = says_json(&format!(
+        "evaluate {run} --importance-samples 1 --json --checkpoint {unfinished}"
+    ));
     assert_eq!(collected["statistics"], "exact");
     // The last two checkpoints of a run that finishes have the same parameters.
     assert_eq!(collected["bound_1_nats"], exact["bound_1_nats"]);
@@ -194,12 +249,18 @@ fn samples_and_reconstructions_are_pictures() {
     let at = |name: &str| folder.path().join(name);
     let size = |path: PathBuf| image::image_dimensions(path).unwrap();
     let run = run();
-    let said = says(&format!("sample {run} --count 4 --scale 1 --layer all --out {}", at("s.png").display()));
+    let said = says(&format!(
+        "sample {run} --count 4 --scale 1 --layer all --out {}",
+        at("s.png").display()
+    ));
     assert_eq!(said.lines().count(), 2);
     assert_eq!((size(at("s-1.png")), size(at("s-2.png"))), ((57, 57), (57, 57)));
     says(&format!("sample {run} --count 4 --scale 1 --layer 2 --out {}", at("top.png").display()));
     assert_eq!(std::fs::read(at("top.png")).unwrap(), std::fs::read(at("s-2.png")).unwrap());
-    says(&format!("sample {run} --count 4 --scale 1 --draw-pixels --out {}", at("drawn.png").display()));
+    says(&format!(
+        "sample {run} --count 4 --scale 1 --draw-pixels --out {}",
+        at("drawn.png").display()
+    ));
     assert_ne!(std::fs::read(at("drawn.png")).unwrap(), std::fs::read(at("top.png")).unwrap());
     says(&format!("reconstruct {run} --count 8 --scale 2 --out {}", at("r.png").display()));
     assert_eq!(size(at("r.png")), (2 * (4 * 28 + 3), 2 * (4 * 28 + 3)));
@@ -211,7 +272,8 @@ fn encode_writes_every_layer_and_the_labels() {
     let path = folder.path().join("latents.npz");
     says(&format!("encode {} --count 30 --out {}", run(), path.display()));
     let arrays = npz::read(&path).unwrap();
-    let shapes: Vec<(&str, &[usize])> = arrays.iter().map(|(name, array)| (name.as_str(), &array.shape[..])).collect();
+    let shapes: Vec<(&str, &[usize])> =
+        arrays.iter().map(|(name, array)| (name.as_str(), &array.shape[..])).collect();
     let (z_1, z_2): (&[usize], &[usize]) = (&[30, 6], &[30, 3]);
     let expected = [
         ("z_1", z_1),
@@ -236,15 +298,27 @@ fn info_describes_presets_and_runs() {
         let description = says_json(&format!("info --preset {preset} --json"));
         assert_eq!(description["parameters"], parameters, "{preset}");
         let tensors = description["tensors"].as_array().unwrap();
-        assert_eq!(tensors.iter().map(|tensor| number(tensor, "parameters")).sum::<f64>(), f64::from(parameters));
+        assert_eq!(
+            tensors.iter().map(|tensor| number(tensor, "parameters")).sum::<f64>(),
+            f64::from(parameters)
+        );
         assert!(number(&description, "memory_bytes") > 16.0 * f64::from(parameters));
     }
     let description = says_json(&format!("info {} --json", run()));
-    assert_eq!((number(&description, "step"), &description["latent_sizes"]), (8.0, &serde_json::json!([6, 3])));
-    assert!(says(&format!("info {}", run())).contains("inference.up.1.hidden.0           784 x 16"));
+    assert_eq!(
+        (number(&description, "step"), &description["latent_sizes"]),
+        (8.0, &serde_json::json!([6, 3]))
+    );
+    assert!(
+        says(&format!("info {}", run())).contains("inference.up.1.hidden.0           784 x 16")
+    );
     let presets = says("info --presets --json");
     assert!(presets.lines().count() > 70);
-    assert!(presets.lines().all(|line| serde_json::from_str::<Value>(line).unwrap()["parameters"].is_u64()));
+    assert!(
+        presets
+            .lines()
+            .all(|line| serde_json::from_str::<Value>(line).unwrap()["parameters"].is_u64())
+    );
 }
 
 #[test]
@@ -256,13 +330,15 @@ fn devices_and_data_sets_are_listed_one_a_line() {
     let folder = tempfile::tempdir().unwrap();
     let list = says(&format!("data list --json --data-dir {}", folder.path().display()));
     let status = |name: &str| {
-        let of_name =
-            |line: &str| Some(serde_json::from_str::<Value>(line).unwrap()).filter(|value| value["name"] == name);
+        let of_name = |line: &str| {
+            Some(serde_json::from_str::<Value>(line).unwrap()).filter(|value| value["name"] == name)
+        };
         list.lines().find_map(of_name).unwrap()["presence"].clone()
     };
     assert_eq!((status("glyphs"), status("mnist")), ("built_in".into(), "absent".into()));
     assert!(says("data verify glyphs").contains("nothing to check"));
-    let (code, errors) = fails(&format!("data verify mnist --data-dir {}", folder.path().display()));
+    let (code, errors) =
+        fails(&format!("data verify mnist --data-dir {}", folder.path().display()));
     assert!(code == 1 && errors.contains("4 of 4 files are missing"), "{errors}");
 }
 
@@ -270,12 +346,14 @@ fn devices_and_data_sets_are_listed_one_a_line() {
 fn bench_measures_steps_evaluations_and_kernels() {
     let subject = "--preset mnist-vae-bn-wu-1 --batch-size 8 --json";
     let step = says_json(&format!("bench step {subject} --steps 3"));
-    let [min, median, max] = ["step_ms_min", "step_ms_median", "step_ms_max"].map(|key| number(&step, key));
+    let [min, median, max] =
+        ["step_ms_min", "step_ms_median", "step_ms_max"].map(|key| number(&step, key));
     assert!(0.0 < min && min <= median && median <= max);
     assert_eq!((number(&step, "steps"), number(&step, "parameters")), (3.0, 1_430_544.0));
     assert_eq!(number(&step, "allocated_bytes_per_step"), 0.0);
     assert!(number(&step, "kernel_launches") > 10.0);
-    let evaluation = says_json(&format!("bench evaluate {subject} --importance-samples 10000 --rows 100"));
+    let evaluation =
+        says_json(&format!("bench evaluate {subject} --importance-samples 10000 --rows 100"));
     assert!(number(&evaluation, "image_samples_per_s") > 0.0);
     let kernels = says(&format!("bench kernels {subject}"));
     for line in kernels.lines() {
@@ -288,7 +366,8 @@ fn bench_measures_steps_evaluations_and_kernels() {
 #[test]
 fn bench_serves_steps_on_demand() {
     let arguments = ["bench", "serve", "--preset", "mnist-vae-bn-wu-1", "--batch-size", "8"];
-    let mut child = command(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        command(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut answers = BufReader::new(child.stdout.take().unwrap())
         .lines()
         .map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
@@ -317,7 +396,8 @@ fn what_cannot_be_done_is_said_in_words() {
         Some(bytes)
     });
     let cut = copy_of_run(|bytes| Some(bytes[..1000].to_vec()));
-    let (none, damaged, cut) = (none.path().display(), damaged.path().display(), cut.path().display());
+    let (none, damaged, cut) =
+        (none.path().display(), damaged.path().display(), cut.path().display());
     for (line, code, expected) in [
         ("evaluate /nowhere".to_string(), 1, "doesn't exist"),
         (format!("evaluate {empty}"), 1, "isn't a run"),
@@ -354,18 +434,25 @@ fn a_missing_data_set_leaves_the_running_statistics() {
     let copy = copy_of_run(Some);
     let run = copy.path().display();
     let config = copy.path().join("config.toml");
-    let text = std::fs::read_to_string(&config).unwrap().replace("name = \"glyphs\"", "name = \"mnist\"");
+    let text =
+        std::fs::read_to_string(&config).unwrap().replace("name = \"glyphs\"", "name = \"mnist\"");
     std::fs::write(&config, text).unwrap();
     let unfinished = Path::new(self::run()).join("checkpoints/previous.safetensors");
     let line = format!("sample {run} --checkpoint {} --data-dir /nowhere", unfinished.display());
     let output = rung(line.split_whitespace());
     let errors = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success() && errors.contains("warning: the running statistics"), "{errors}");
+    assert!(
+        output.status.success() && errors.contains("warning: the running statistics"),
+        "{errors}"
+    );
     assert!(copy.path().join("pictures/samples.png").is_file());
     let (code, errors) = fails(&format!("{line} --statistics exact"));
     assert!(code == 1 && errors.contains("--data-dir"), "{errors}");
     let (code, errors) = fails(&format!("evaluate {run} --data-dir /nowhere"));
-    assert!(code == 1 && errors.contains("rung data fetch mnist") && !errors.contains("warning"), "{errors}");
+    assert!(
+        code == 1 && errors.contains("rung data fetch mnist") && !errors.contains("warning"),
+        "{errors}"
+    );
 }
 
 #[test]
@@ -381,7 +468,8 @@ fn an_evaluation_stops_at_once_when_asked_to() {
         .unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     assert!(lines.any(|line| line.starts_with("device: ")));
-    let sent = Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap();
+    let sent =
+        Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap();
     assert!(sent.success());
     assert!(lines.any(|line| line.starts_with("error: stopped as asked")));
     assert_eq!(child.wait().unwrap().code(), Some(130));

@@ -16,7 +16,8 @@ fn rung(arguments: &[&str]) -> Output {
 /// What a command that succeeds prints, and what it tells.
 fn says(arguments: &[&str]) -> (String, String) {
     let output = rung(arguments);
-    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    let (out, err) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert!(output.status.success(), "{arguments:?}: {err}");
     (out, err)
 }
@@ -62,8 +63,12 @@ fn colour_images_of_a_file_of_ones_own_go_through_every_command() {
         &run,
     ]);
     assert!(out.contains("report: ") && Path::new(&at("run/report.html")).is_file(), "{out}");
-    let record: DataRecord = serde_json::from_str(&fs::read_to_string(at("run/data.json")).unwrap()).unwrap();
-    assert_eq!((record.shape.to_string().as_str(), record.images.train, record.images.test), ("3x32x32", 11, 1));
+    let record: DataRecord =
+        serde_json::from_str(&fs::read_to_string(at("run/data.json")).unwrap()).unwrap();
+    assert_eq!(
+        (record.shape.to_string().as_str(), record.images.train, record.images.test),
+        ("3x32x32", 11, 1)
+    );
     for command in ["sample", "report", "reconstruct", "encode", "info", "export", "anomaly"] {
         says(&[command, &run]);
     }
@@ -79,8 +84,19 @@ fn colour_images_of_a_file_of_ones_own_go_through_every_command() {
 
 /// Trains an epoch of the default model on a data set into `out`.
 fn train<'a>(data: &'a str, out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    let fixed =
-        ["train", "--dataset", data, "--out", out, "--epochs", "1", "--batch-size", "16", "--warmup-epochs", "0"];
+    let fixed = [
+        "train",
+        "--dataset",
+        data,
+        "--out",
+        out,
+        "--epochs",
+        "1",
+        "--batch-size",
+        "16",
+        "--warmup-epochs",
+        "0",
+    ];
     fixed.into_iter().chain(more.iter().copied()).collect()
 }
 
@@ -105,13 +121,20 @@ fn values_of_another_range_are_refused_with_a_reason_before_a_run_is_made() {
         for more in [&[][..], &["--set", "data.binarisation=none"]] {
             let error = fails(&train(&data, &out, more));
             assert!(
-                error.contains(found) && error.contains("bernoulli is for values from 0 to 1, or bytes"),
+                error.contains(found)
+                    && error.contains("bernoulli is for values from 0 to 1, or bytes"),
                 "{error}"
             );
-            assert!(error.contains("--set model.observation=gaussian") && !Path::new(&out).exists(), "{error}");
+            assert!(
+                error.contains("--set model.observation=gaussian") && !Path::new(&out).exists(),
+                "{error}"
+            );
         }
     }
-    write_npz(Path::new(&at("a.npz")), &[("train", shape, bytes(40 * 64)), ("test", shape, reals(|x| x))]);
+    write_npz(
+        Path::new(&at("a.npz")),
+        &[("train", shape, bytes(40 * 64)), ("test", shape, reals(|x| x))],
+    );
     let error = fails(&train(&format!("npz:{}", at("a.npz")), &at("run"), &[]));
     assert!(error.contains("values of the same scale in every part"), "{error}");
 }
@@ -124,11 +147,18 @@ fn what_is_no_likelihood_is_not_printed_as_one() {
     write_npz(Path::new(&at("a.npz")), &[("images", &[40, 8, 8], bytes(40 * 64))]);
     let gaussian = ["--set", "model.observation=gaussian"];
     for (run, more, why) in [
-        (&grey, &["--set", "data.binarisation=none"][..], "a Bernoulli cross-entropy of grey levels"),
+        (
+            &grey,
+            &["--set", "data.binarisation=none"][..],
+            "a Bernoulli cross-entropy of grey levels",
+        ),
         (&noiseless, &gaussian[..], "a density of pixels that have levels"),
     ] {
         let (out, err) = says(&train(&data, run, more));
-        assert!(err.contains(why) && out.contains("test score L_1: ") && out.contains("no likelihood"), "{out}{err}");
+        assert!(
+            err.contains(why) && out.contains("test score L_1: ") && out.contains("no likelihood"),
+            "{out}{err}"
+        );
         let (out, _) = says(&["evaluate", run, "--importance-samples", "2"]);
         assert!(out.contains(why) && !out.contains("bits per dimension"), "{out}");
         let (out, _) = says(&["evaluate", run, "--importance-samples", "2", "--json"]);
@@ -146,10 +176,15 @@ fn what_is_no_likelihood_is_not_printed_as_one() {
     ] {
         let (out, err) = says(&train(&data, &run, more));
         assert!(err.contains(told) && out.contains("test bound L_1: "), "{out}{err}");
-        assert!(says(&["evaluate", &run, "--importance-samples", "2"]).0.contains("bits per dimension"));
+        assert!(
+            says(&["evaluate", &run, "--importance-samples", "2"]).0.contains("bits per dimension")
+        );
     }
     let config = fs::read_to_string(at("drawn/config.toml")).unwrap();
-    assert!(config.contains("binarisation = \"dynamic\""), "what was settled is spelled out: {config}");
+    assert!(
+        config.contains("binarisation = \"dynamic\""),
+        "what was settled is spelled out: {config}"
+    );
 }
 
 #[test]
@@ -177,7 +212,11 @@ fn colours_ask_for_a_choice_where_the_family_has_none() {
     write_npz(Path::new(&at("a.npz")), &[("images", &[40, 3, 4, 4], bytes(40 * 48))]);
     let (data, out) = (format!("npz:{}", at("a.npz")), at("run"));
     let error = fails(&train(&data, &out, &[]));
-    assert!(error.contains("colour images (bytes 0 to 255)") && error.contains("data.binarisation=dynamic"), "{error}");
+    assert!(
+        error.contains("colour images (bytes 0 to 255)")
+            && error.contains("data.binarisation=dynamic"),
+        "{error}"
+    );
     let (_, err) = says(&train(&data, &out, &["--set", "data.binarisation=dynamic"]));
     assert!(err.contains("each colour of a pixel is drawn black or white"), "{err}");
 }
@@ -186,7 +225,9 @@ fn colours_ask_for_a_choice_where_the_family_has_none() {
 fn write_pictures(folder: &Path, count: u32) {
     fs::create_dir_all(folder).unwrap();
     for i in 0..count {
-        let picture = image::GrayImage::from_fn(8, 16, |_, y| image::Luma([if y == i % 16 { 255 } else { 0 }]));
+        let picture = image::GrayImage::from_fn(8, 16, |_, y| {
+            image::Luma([if y == i % 16 { 255 } else { 0 }])
+        });
         picture.save(folder.join(format!("{i:02}.png"))).unwrap();
     }
 }
@@ -199,7 +240,10 @@ fn pictures_keep_their_own_size_in_every_command() {
     let (data, run) = (format!("images:{}", at("pictures")), at("run"));
     let (_, err) = says(&train(&data, &run, &[]));
     assert!(err.contains("36 training images, 4 test images of 1x16x8, black and white"), "{err}");
-    assert!(!err.contains("resized") && !err.contains("binarised") && !err.contains("warning"), "{err}");
+    assert!(
+        !err.contains("resized") && !err.contains("binarised") && !err.contains("warning"),
+        "{err}"
+    );
     for command in ["sample", "reconstruct"] {
         says(&[command, &run, "--count", "1", "--scale", "1"]);
     }
@@ -211,5 +255,10 @@ fn pictures_keep_their_own_size_in_every_command() {
         image::GrayImage::new(20, 20).save(folder.path().join(format!("others/{i}.png"))).unwrap();
     }
     let (_, err) = says(&["anomaly", &run, "--against", &format!("images:{}", at("others"))]);
-    assert!(err.contains("20 of 20 pictures resized to 16x8: aspect kept, 20 of them padded with black"), "{err}");
+    assert!(
+        err.contains(
+            "20 of 20 pictures resized to 16x8: aspect kept, 20 of them padded with black"
+        ),
+        "{err}"
+    );
 }

@@ -18,8 +18,10 @@ const BIVA: [&str; 5] = [
     "model.log_variance=softplus_deviation",
 ];
 /// A convolutional model of one stage, at the published scale of its first outputs.
-const CONVOLUTIONAL: [&str; 2] =
-    ["model.family=staged_vae", "model.stages=[{channels=8,kernels=[3],strides=[2],latent_units=4}]"];
+const CONVOLUTIONAL: [&str; 2] = [
+    "model.family=staged_vae",
+    "model.stages=[{channels=8,kernels=[3],strides=[2],latent_units=4}]",
+];
 
 /// Writes `count` training images of 8x8, and as many test images, by `value` of image and pixel.
 fn write(path: &Path, count: usize, value: impl Fn(usize, usize) -> u8) {
@@ -37,18 +39,24 @@ fn speckled(image: usize, pixel: usize) -> u8 {
 }
 
 fn train(folder: &Path, batch: usize, model: &[&str], more: &[&str]) -> Output {
-    let (batch, data) =
-        (format!("train.batch_size={batch}"), format!("data.name=npz:{}", folder.join("a.npz").display()));
+    let (batch, data) = (
+        format!("train.batch_size={batch}"),
+        format!("data.name=npz:{}", folder.join("a.npz").display()),
+    );
     let sets = [&batch, &data, "objective.warmup_epochs=0", "train.epochs=10", "train.threads=1"];
     let sets = model.iter().copied().chain(sets).chain(more.iter().copied());
     let mut command = Command::new(env!("CARGO_BIN_EXE_rung"));
-    command.args(["train", "--out"]).arg(folder.join("run")).args(sets.flat_map(|pair| ["--set", pair]));
+    command
+        .args(["train", "--out"])
+        .arg(folder.join("run"))
+        .args(sets.flat_map(|pair| ["--set", pair]));
     command.stdin(Stdio::null()).env_remove("RUNG_DATA").output().unwrap()
 }
 
 /// The bound L_1 of a training that succeeds.
 fn bound(output: &Output) -> f64 {
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{err}");
     let value = out.split("L_1: ").nth(1).and_then(|rest| rest.split(' ').next());
     value.unwrap_or_else(|| panic!("{out}")).parse().unwrap()
@@ -85,10 +93,31 @@ fn batch_normalisation_over_too_few_or_equal_images_is_refused_before_a_folder_i
             &[][..],
             "must be at least 4 with batch normalisation",
         ),
-        ("samples of one image", 24, 1, speckled, &["objective.monte_carlo_samples=8"], "must be at least 4"),
+        (
+            "samples of one image",
+            24,
+            1,
+            speckled,
+            &["objective.monte_carlo_samples=8"],
+            "must be at least 4",
+        ),
         ("few images", 5, 4, speckled, &[], "needs at least 8 training images, and there are 5"),
-        ("black images", 24, 8, |_, _| 0, &[], "all 24 training images are the same: batch normalisation divides"),
-        ("fewer than a batch", 24, 32, speckled, &[], "a batch of 32 needs more than the 24 training images"),
+        (
+            "black images",
+            24,
+            8,
+            |_, _| 0,
+            &[],
+            "all 24 training images are the same: batch normalisation divides",
+        ),
+        (
+            "fewer than a batch",
+            24,
+            32,
+            speckled,
+            &[],
+            "a batch of 32 needs more than the 24 training images",
+        ),
     ] {
         let folder = tempfile::tempdir().unwrap();
         write(&folder.path().join("a.npz"), count, value);

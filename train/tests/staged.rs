@@ -24,7 +24,13 @@ const TINY: [&str; 10] = [
 
 fn rung(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rung"));
-    command.args(arguments).arg("--quiet").stdin(Stdio::null()).env_remove("RUNG_DATA").output().unwrap()
+    command
+        .args(arguments)
+        .arg("--quiet")
+        .stdin(Stdio::null())
+        .env_remove("RUNG_DATA")
+        .output()
+        .unwrap()
 }
 
 fn says(arguments: &[&str]) -> String {
@@ -65,14 +71,19 @@ fn json(text: &str) -> Value {
 
 /// The rows computed at once change an evaluation by no more than rounding: noise is addressed by image and sample. Its terms add up to L_1.
 fn assert_cut_at_will(run: &str) {
-    let with = |rows: &str| json(&says(&["evaluate", run, "--importance-samples", "5", "--rows", rows, "--json"]));
+    let with = |rows: &str| {
+        json(&says(&["evaluate", run, "--importance-samples", "5", "--rows", rows, "--json"]))
+    };
     let whole = with("200");
     let number = |evaluation: &Value, key: &str| evaluation[key].as_f64().unwrap();
     for rows in ["1", "7", "50"] {
         let cut = with(rows);
         for key in ["bound_1_nats", "bound_k_nats", "effective_sample_size", "log_p_x_nats"] {
             let (found, expected) = (number(&cut, key), number(&whole, key));
-            assert!((found - expected).abs() < 1e-4 * expected.abs(), "{rows} rows: {key} is {found}, not {expected}");
+            assert!(
+                (found - expected).abs() < 1e-4 * expected.abs(),
+                "{rows} rows: {key} is {found}, not {expected}"
+            );
         }
         assert_eq!(cut["error_rate"], whole["error_rate"], "{rows} rows");
     }
@@ -84,7 +95,8 @@ fn assert_cut_at_will(run: &str) {
 #[test]
 fn a_run_is_described_evaluated_and_drawn() {
     let info = json(&says(&["info", run(), "--json"]));
-    let groups: Vec<&str> = info["groups"].as_array().unwrap().iter().map(|g| g["name"].as_str().unwrap()).collect();
+    let groups: Vec<&str> =
+        info["groups"].as_array().unwrap().iter().map(|g| g["name"].as_str().unwrap()).collect();
     assert_eq!(groups, ["z_1 bottom-up", "z_1 top-down", "z_2"]);
     assert_eq!(info["latent_sizes"], json("[3, 3, 49]"));
     let bytes = info["average_bytes"].as_u64().unwrap();
@@ -104,8 +116,15 @@ fn a_run_is_described_evaluated_and_drawn() {
     let error = fails(&["sample", run(), "--layer", "1", "--out", &file("e.png")]);
     assert!(error.contains("sampling starts at the top, 2"), "{error}");
     let page = fs::read_to_string(Path::new(run()).join("report.html")).unwrap();
-    assert!(!page.contains("statistics of batch normalisation") && !page.contains("batch-norm statistics"));
-    assert!(page.contains("z₁↑") && page.contains("z₁↓") && page.contains("Samples that share their upper layers"));
+    assert!(
+        !page.contains("statistics of batch normalisation")
+            && !page.contains("batch-norm statistics")
+    );
+    assert!(
+        page.contains("z₁↑")
+            && page.contains("z₁↓")
+            && page.contains("Samples that share their upper layers")
+    );
 }
 
 #[test]
@@ -125,15 +144,21 @@ fn the_two_groups_of_a_layer_are_told_apart_everywhere() {
     let path = folder.path().join("run");
     let said = train(&path, "1", &[]);
     for line in ["KL in nats: z_1↑ ", "active units: z_1↑ "] {
-        let line = said.lines().find(|found| found.starts_with(line)).unwrap_or_else(|| panic!("{line}: {said}"));
+        let line = said
+            .lines()
+            .find(|found| found.starts_with(line))
+            .unwrap_or_else(|| panic!("{line}: {said}"));
         assert!(line.contains(", z_1↓ ") && line.contains(", z_2 "), "{line}");
     }
     let metrics = fs::read_to_string(path.join("metrics.jsonl")).unwrap();
     assert_eq!(json(&metrics)["groups"], json(r#"["z_1 bottom-up", "z_1 top-down", "z_2"]"#));
     let events = fs::read_dir(path.join("events")).unwrap();
-    let events: Vec<u8> = events.flat_map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect();
+    let events: Vec<u8> =
+        events.flat_map(|entry| fs::read(entry.unwrap().path()).unwrap()).collect();
     let has = |tag: &str| events.windows(tag.len()).any(|window| window == tag.as_bytes());
-    for tag in ["train/kl_1_bottom_up_nats", "held_out/kl_1_top_down_nats", "held_out/active_units_2"] {
+    for tag in
+        ["train/kl_1_bottom_up_nats", "held_out/kl_1_top_down_nats", "held_out/active_units_2"]
+    {
         assert!(has(tag), "{tag}");
     }
     assert!(!has("train/kl_1_nats") && !has("train/kl_3_nats"));
@@ -148,7 +173,8 @@ fn an_export_has_the_averaged_parameters() {
     let file = folder.path().join("model.safetensors");
     says(&["export", run(), "--format", "safetensors", "--out", &file.display().to_string()]);
     let read = |path: &Path| fs::read(path).unwrap();
-    let (exported, checkpoint) = (read(&file), read(&Path::new(run()).join("checkpoints/last.safetensors")));
+    let (exported, checkpoint) =
+        (read(&file), read(&Path::new(run()).join("checkpoints/last.safetensors")));
     let exported = safetensors::SafeTensors::deserialize(&exported).unwrap();
     let checkpoint = safetensors::SafeTensors::deserialize(&checkpoint).unwrap();
     let name = "generative.x.gain";
@@ -163,7 +189,10 @@ fn equal_sets_of_images_are_not_told_apart() {
     let folder = tempfile::tempdir().unwrap();
     let csv = folder.path().join("scores.csv").display().to_string();
     let found = json(&says(&["anomaly", run(), "--against", "glyphs", "--json", "--out", &csv]));
-    assert_eq!((found["own_images"].as_u64(), found["foreign_images"].as_u64()), (Some(40), Some(40)));
+    assert_eq!(
+        (found["own_images"].as_u64(), found["foreign_images"].as_u64()),
+        (Some(40), Some(40))
+    );
     let bounds = found["bounds"].as_array().unwrap();
     assert_eq!((bounds.len(), found["ratios"].as_array().unwrap().len()), (2, 1));
     assert!(bounds.iter().all(|separation| separation["auroc"].as_f64() == Some(0.5)), "{found}");
@@ -172,12 +201,18 @@ fn equal_sets_of_images_are_not_told_apart() {
     assert_eq!(lines[0], "dataset,image,bound_above_0_nats,bound_above_1_nats");
     assert_eq!(lines.len(), 81);
     // Each image's bound is what the mean is of.
-    let mean =
-        lines[1..41].iter().map(|line| line.split(',').nth(2).unwrap().parse::<f64>().unwrap()).sum::<f64>() / 40.0;
+    let mean = lines[1..41]
+        .iter()
+        .map(|line| line.split(',').nth(2).unwrap().parse::<f64>().unwrap())
+        .sum::<f64>()
+        / 40.0;
     assert!((mean + bounds[0]["own_mean_nats"].as_f64().unwrap()).abs() < 1e-3);
     says(&["report", run(), "--out", &folder.path().join("report.html").display().to_string()]);
     let page = fs::read_to_string(folder.path().join("report.html")).unwrap();
-    assert!(page.contains("Scores of in-distribution and out-of-distribution images") && page.contains("AUROC 0.500"));
+    assert!(
+        page.contains("Scores of in-distribution and out-of-distribution images")
+            && page.contains("AUROC 0.500")
+    );
     let error = fails(&["anomaly", run(), "--against", "nothing", "--out", &csv]);
     assert!(error.contains("nothing"), "{error}");
 }
@@ -200,11 +235,26 @@ fn a_model_learns_classes_from_labels() {
     assert!(error < 0.5, "{error}");
     assert_cut_at_will(&path);
     let metrics = fs::read_to_string(folder.path().join("run/metrics.jsonl")).unwrap();
-    assert!(json(metrics.lines().last().unwrap())["held_out_error_rate"].as_f64().is_some_and(|error| error < 0.5));
-    assert!(json(metrics.lines().next().unwrap())["quick_error_rate"].as_f64().is_some_and(|error| error < 1.0));
+    assert!(
+        json(metrics.lines().last().unwrap())["held_out_error_rate"]
+            .as_f64()
+            .is_some_and(|error| error < 0.5)
+    );
+    assert!(
+        json(metrics.lines().next().unwrap())["quick_error_rate"]
+            .as_f64()
+            .is_some_and(|error| error < 1.0)
+    );
     let text = says(&["evaluate", &path, "--importance-samples", "1"]);
     assert!(text.contains("classification error: "), "{text}");
-    says(&["sample", &path, "--count", "4", "--out", &folder.path().join("samples.png").display().to_string()]);
+    says(&[
+        "sample",
+        &path,
+        "--count",
+        "4",
+        "--out",
+        &folder.path().join("samples.png").display().to_string(),
+    ]);
 }
 
 /// Writes parts of CIFAR-10, of images of one dark colour each: a byte for the class, then the planes of red, green and blue.
@@ -222,8 +272,13 @@ fn write_colours(folder: &Path) {
 fn colour_images_are_learnt_drawn_and_measured_in_bits() {
     let folder = tempfile::tempdir().unwrap();
     write_colours(folder.path());
-    let (path, data) = (folder.path().join("run"), format!("data.directory={}", folder.path().display()));
-    let mixture = ["model.observation=logistic_mixture", "model.mixture_components=2", "model.initial_sigma=0.2"];
+    let (path, data) =
+        (folder.path().join("run"), format!("data.directory={}", folder.path().display()));
+    let mixture = [
+        "model.observation=logistic_mixture",
+        "model.mixture_components=2",
+        "model.initial_sigma=0.2",
+    ];
     let colours = ["data.name=cifar-10", "data.binarisation=none", "train.average_decay=0", &data];
     let fast = ["train.batch_size=8", "optimiser.learning_rate=0.01", "model.inference_dropout=0"];
     train(&path, "8", &[&mixture[..], &colours, &fast].concat());
@@ -238,7 +293,9 @@ fn colour_images_are_learnt_drawn_and_measured_in_bits() {
     let page = folder.path().join("report.html");
     says(&["report", &path, "--out", &page.display().to_string()]);
     assert!(
-        fs::read_to_string(page).unwrap().contains(&format!("{bits:.3}</strong><span>the same in bits per dimension"))
+        fs::read_to_string(page)
+            .unwrap()
+            .contains(&format!("{bits:.3}</strong><span>the same in bits per dimension"))
     );
 }
 
@@ -246,11 +303,17 @@ fn colour_images_are_learnt_drawn_and_measured_in_bits() {
 fn write_test_part(folder: &Path) {
     let (count, side) = (3, 28);
     fs::create_dir_all(folder).unwrap();
-    let header = |words: &[u32]| words.iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<u8>>();
-    let images: Vec<u8> = (0..count).flat_map(|image| vec![image as u8 * 90; (side * side) as usize]).collect();
+    let header =
+        |words: &[u32]| words.iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<u8>>();
+    let images: Vec<u8> =
+        (0..count).flat_map(|image| vec![image as u8 * 90; (side * side) as usize]).collect();
     let images = [header(&[0x803, count, side, side]), images].concat();
     fs::write(folder.join("t10k-images-idx3-ubyte"), images).unwrap();
-    fs::write(folder.join("t10k-labels-idx1-ubyte"), [header(&[0x801, count]), vec![0, 1, 2]].concat()).unwrap();
+    fs::write(
+        folder.join("t10k-labels-idx1-ubyte"),
+        [header(&[0x801, count]), vec![0, 1, 2]].concat(),
+    )
+    .unwrap();
 }
 
 #[test]
@@ -258,7 +321,17 @@ fn the_test_part_of_a_data_set_is_enough_to_score_against() {
     let folder = tempfile::tempdir().unwrap();
     write_test_part(&folder.path().join("fashion-mnist"));
     let [csv, data] = ["scores.csv", ""].map(|name| folder.path().join(name).display().to_string());
-    let found = says(&["anomaly", run(), "--against", "fashion-mnist", "--data-dir", &data, "--json", "--out", &csv]);
+    let found = says(&[
+        "anomaly",
+        run(),
+        "--against",
+        "fashion-mnist",
+        "--data-dir",
+        &data,
+        "--json",
+        "--out",
+        &csv,
+    ]);
     assert_eq!(json(&found)["foreign_images"].as_u64(), Some(3));
 }
 
@@ -268,7 +341,9 @@ fn what_makes_no_model_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run").display().to_string();
         let sets = TINY.iter().copied().chain([pair]).flat_map(|pair| ["--set", pair]);
-        fails(&["train", "--epochs", "1", "--out", &path].into_iter().chain(sets).collect::<Vec<_>>())
+        fails(
+            &["train", "--epochs", "1", "--out", &path].into_iter().chain(sets).collect::<Vec<_>>(),
+        )
     };
     for (pair, message) in [
         ("model.stages=[]", "there must be at least one"),
@@ -276,7 +351,10 @@ fn what_makes_no_model_is_refused() {
             "model.stages=[{channels=4,kernels=[3],latent_units=3,latent_channels=1,latent_kernel=1}]",
             "either latent_units or",
         ),
-        ("model.stages=[{channels=4,kernels=[3],strides=[3],latent_units=3}]", "can't shrink by a stride of 3"),
+        (
+            "model.stages=[{channels=4,kernels=[3],strides=[3],latent_units=3}]",
+            "can't shrink by a stride of 3",
+        ),
         ("model.stages=[{channels=4,kernels=[3],latent_unit=3}]", "unknown field `latent_unit`"),
         ("train.batch_size=1000000", "batch"),
     ] {

@@ -25,7 +25,8 @@ pub(super) fn check(subject: &mut impl Subject, options: &Options) -> Outcome<Re
     if subject.blocks().is_empty() {
         return Err(Cause::NothingToCheck);
     }
-    let mut check = Check { subject, options, report: Report::default(), draws: Draws::new(options.seed) };
+    let mut check =
+        Check { subject, options, report: Report::default(), draws: Draws::new(options.seed) };
     check.directions()?;
     check.jacobian()?;
     Ok(check.report)
@@ -54,8 +55,9 @@ struct Difference {
 impl<S: Subject> Check<'_, S> {
     /// Random directions in each block, for all outputs together and for each alone.
     fn directions(&mut self) -> Outcome<()> {
-        let present: Vec<usize> =
-            (0..self.subject.outputs().len()).filter(|&i| self.subject.outputs()[i].is_some()).collect();
+        let present: Vec<usize> = (0..self.subject.outputs().len())
+            .filter(|&i| self.subject.outputs()[i].is_some())
+            .collect();
         let alone = if present.len() > 1 { present.len() } else { 0 };
         for block in 0..self.subject.blocks().len() {
             for choice in 0..=alone {
@@ -70,9 +72,13 @@ impl<S: Subject> Check<'_, S> {
 
     fn direction(&mut self, block: usize, only: Option<usize>, number: usize) -> Outcome<()> {
         let outputs = self.subject.outputs().to_vec();
-        let chosen = outputs.iter().enumerate().map(|(i, shape)| shape.filter(|_| only.is_none_or(|only| only == i)));
-        let weights: Weights =
-            chosen.map(|shape| shape.map(|shape| self.draws.normals(shape.element_count()))).collect();
+        let chosen = outputs
+            .iter()
+            .enumerate()
+            .map(|(i, shape)| shape.filter(|_| only.is_none_or(|only| only == i)));
+        let weights: Weights = chosen
+            .map(|shape| shape.map(|shape| self.draws.normals(shape.element_count())))
+            .collect();
         let alone = number % 2 == 1;
         let gradient = self.gradient(&weights, block, alone)?;
         let kind = Kind::ALL[number % Kind::ALL.len()];
@@ -83,13 +89,21 @@ impl<S: Subject> Check<'_, S> {
             only.map_or("all outputs".to_owned(), |only| format!("output {only}")),
             if alone { "tracked alone" } else { "all tracked" }
         );
-        self.compare(&Derivative { block, weights: &weights, gradient: &gradient }, &direction, words)
+        self.compare(
+            &Derivative { block, weights: &weights, gradient: &gradient },
+            &direction,
+            words,
+        )
     }
 
     /// Every element of every tiny output by every element of every tiny block.
     fn jacobian(&mut self) -> Outcome<()> {
-        let sizes: Vec<usize> =
-            self.subject.outputs().iter().map(|shape| shape.map_or(0, |shape| shape.element_count())).collect();
+        let sizes: Vec<usize> = self
+            .subject
+            .outputs()
+            .iter()
+            .map(|shape| shape.map_or(0, |shape| shape.element_count()))
+            .collect();
         for block in 0..self.subject.blocks().len() {
             let columns = self.subject.blocks()[block].values.len();
             for (output, &rows) in sizes.iter().enumerate() {
@@ -97,8 +111,11 @@ impl<S: Subject> Check<'_, S> {
                     continue;
                 }
                 for row in 0..rows {
-                    let weights =
-                        sizes.iter().enumerate().map(|(i, &size)| (i == output).then(|| basis(size, row))).collect();
+                    let weights = sizes
+                        .iter()
+                        .enumerate()
+                        .map(|(i, &size)| (i == output).then(|| basis(size, row)))
+                        .collect();
                     let gradient = self.gradient(&weights, block, false)?;
                     let derivative = Derivative { block, weights: &weights, gradient: &gradient };
                     for column in 0..columns {
@@ -129,12 +146,21 @@ impl<S: Subject> Check<'_, S> {
             None => Ok(gradient),
             Some(at) => {
                 let what = format!("the gradient of {}", place.name);
-                Err(Cause::NotFinite { what, index: index_of(&place.shape, at), value: gradient[at] })
+                Err(Cause::NotFinite {
+                    what,
+                    index: index_of(&place.shape, at),
+                    value: gradient[at],
+                })
             }
         }
     }
 
-    fn compare(&mut self, derivative: &Derivative<'_>, direction: &[f64], words: String) -> Outcome<()> {
+    fn compare(
+        &mut self,
+        derivative: &Derivative<'_>,
+        direction: &[f64],
+        words: String,
+    ) -> Outcome<()> {
         let contributions = || derivative.gradient.iter().zip(direction).map(|(g, u)| g * u);
         let analytic: f64 = contributions().sum();
         let size = contributions().map(|term| term * term).sum::<f64>().sqrt();
@@ -143,7 +169,11 @@ impl<S: Subject> Check<'_, S> {
         for divisor in STEP_DIVISORS {
             let Difference { derivative: numeric, rounding } =
                 self.difference(derivative, direction, self.options.step / divisor)?;
-            let scale = analytic.abs().max(numeric.abs()).max(size).max(rounding / self.options.relative_error);
+            let scale = analytic
+                .abs()
+                .max(numeric.abs())
+                .max(size)
+                .max(rounding / self.options.relative_error);
             let error = if analytic == numeric { 0.0 } else { (analytic - numeric).abs() / scale };
             if error <= self.options.relative_error {
                 self.report.worst_relative_error = self.report.worst_relative_error.max(error);
@@ -169,23 +199,38 @@ impl<S: Subject> Check<'_, S> {
     }
 
     /// The derivative along `direction` by central differences at two steps, extrapolated (Richardson).
-    fn difference(&mut self, derivative: &Derivative<'_>, direction: &[f64], step: f64) -> Outcome<Difference> {
+    fn difference(
+        &mut self,
+        derivative: &Derivative<'_>,
+        direction: &[f64],
+        step: f64,
+    ) -> Outcome<Difference> {
         let (wide, _) = self.central(derivative, direction, step)?;
         let (narrow, squares) = self.central(derivative, direction, 0.5 * step)?;
         let values = &self.subject.blocks()[derivative.block].values;
-        let moved: f64 = derivative.gradient.iter().zip(values).map(|(g, x)| (g * x) * (g * x)).sum();
+        let moved: f64 =
+            derivative.gradient.iter().zip(values).map(|(g, x)| (g * x) * (g * x)).sum();
         let rounding = ROUNDINGS * f64::EPSILON * (squares.sqrt() + moved.sqrt()) / step;
         Ok(Difference { derivative: (4.0 * narrow - wide) / 3.0, rounding })
     }
 
     /// Σ w·(f(x + h·u) − f(x − h·u))/2h and Σ (w·f)². Differences are taken before the sum, so that large sums cost no digits.
-    fn central(&mut self, derivative: &Derivative<'_>, direction: &[f64], step: f64) -> Outcome<(f64, f64)> {
+    fn central(
+        &mut self,
+        derivative: &Derivative<'_>,
+        direction: &[f64],
+        step: f64,
+    ) -> Outcome<(f64, f64)> {
         let values = &self.subject.blocks()[derivative.block].values;
-        let moved = |step: f64| -> Vec<f64> { values.iter().zip(direction).map(|(x, u)| x + step * u).collect() };
+        let moved = |step: f64| -> Vec<f64> {
+            values.iter().zip(direction).map(|(x, u)| x + step * u).collect()
+        };
         let (above, below) = (moved(step), moved(-step));
         self.report.evaluations += 2;
-        let (above, below) =
-            (self.subject.evaluate(derivative.block, &above)?, self.subject.evaluate(derivative.block, &below)?);
+        let (above, below) = (
+            self.subject.evaluate(derivative.block, &above)?,
+            self.subject.evaluate(derivative.block, &below)?,
+        );
         let (mut sum, mut squares) = (0.0, 0.0);
         for ((above, below), weights) in above.iter().zip(&below).zip(derivative.weights) {
             let Some(weights) = weights else { continue };
@@ -198,11 +243,19 @@ impl<S: Subject> Check<'_, S> {
     }
 
     /// The element with the largest share in a mismatch, found by halving the direction, and its derivative by differences.
-    fn worst_element(&mut self, derivative: &Derivative<'_>, direction: &[f64]) -> Outcome<(usize, f64)> {
-        let mut candidates: Vec<usize> = (0..direction.len()).filter(|&i| direction[i] != 0.0).collect();
+    fn worst_element(
+        &mut self,
+        derivative: &Derivative<'_>,
+        direction: &[f64],
+    ) -> Outcome<(usize, f64)> {
+        let mut candidates: Vec<usize> =
+            (0..direction.len()).filter(|&i| direction[i] != 0.0).collect();
         while candidates.len() > 1 {
             let half = candidates.split_off(candidates.len() / 2);
-            let errors = [self.share(derivative, direction, &candidates)?, self.share(derivative, direction, &half)?];
+            let errors = [
+                self.share(derivative, direction, &candidates)?,
+                self.share(derivative, direction, &half)?,
+            ];
             if errors[1] > errors[0] {
                 candidates = half;
             }
@@ -213,7 +266,12 @@ impl<S: Subject> Check<'_, S> {
     }
 
     /// How far the derivatives are apart along the part of a direction that has only these elements.
-    fn share(&mut self, derivative: &Derivative<'_>, direction: &[f64], elements: &[usize]) -> Outcome<f64> {
+    fn share(
+        &mut self,
+        derivative: &Derivative<'_>,
+        direction: &[f64],
+        elements: &[usize],
+    ) -> Outcome<f64> {
         let mut part = vec![0.0; direction.len()];
         elements.iter().for_each(|&i| part[i] = direction[i]);
         let analytic: f64 = elements.iter().map(|&i| derivative.gradient[i] * direction[i]).sum();
@@ -282,10 +340,19 @@ impl Draws {
             Kind::Levelled => {
                 let level = smallest_level(gradient);
                 (0..len)
-                    .map(|i| size(i) * if gradient[i].abs() > level { level / gradient[i].abs() } else { 1.0 })
+                    .map(|i| {
+                        size(i)
+                            * if gradient[i].abs() > level {
+                                level / gradient[i].abs()
+                            } else {
+                                1.0
+                            }
+                    })
                     .collect()
             }
-            Kind::Quarter => (0..len).map(|i| if choice.word(i) % 4 == 0 { size(i) } else { 0.0 }).collect(),
+            Kind::Quarter => {
+                (0..len).map(|i| if choice.word(i) % 4 == 0 { size(i) } else { 0.0 }).collect()
+            }
             Kind::Single => {
                 let at = choice.word(0) as usize % len.max(1);
                 (0..len).map(|i| if i == at { size(i) } else { 0.0 }).collect()

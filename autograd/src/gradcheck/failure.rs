@@ -94,8 +94,12 @@ pub struct Mismatch {
 /// The index of an element along each axis.
 pub(super) fn index_of(shape: &Shape, element: usize) -> Vec<usize> {
     let mut rest = element;
-    let mut index: Vec<usize> =
-        shape.sizes().iter().rev().map(|&size| (rest % size.max(1), rest /= size.max(1)).0).collect();
+    let mut index: Vec<usize> = shape
+        .sizes()
+        .iter()
+        .rev()
+        .map(|&size| (rest % size.max(1), rest /= size.max(1)).0)
+        .collect();
     index.reverse();
     index
 }

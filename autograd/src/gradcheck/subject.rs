@@ -26,10 +26,19 @@ pub(super) trait Subject {
     fn outputs(&self) -> &[Option<Shape>];
 
     /// All outputs, with other values in one block.
-    fn evaluate(&mut self, block: usize, values: &[f64]) -> std::result::Result<Vec<Vec<f64>>, Cause>;
+    fn evaluate(
+        &mut self,
+        block: usize,
+        values: &[f64],
+    ) -> std::result::Result<Vec<Vec<f64>>, Cause>;
 
     /// The gradient of Σ weights·outputs with respect to a block; if `alone`, nothing else is tracked.
-    fn gradient(&mut self, weights: &Weights, block: usize, alone: bool) -> std::result::Result<Vec<f64>, Cause>;
+    fn gradient(
+        &mut self,
+        weights: &Weights,
+        block: usize,
+        alone: bool,
+    ) -> std::result::Result<Vec<f64>, Cause>;
 }
 
 /// A closure at some inputs.
@@ -63,7 +72,9 @@ impl<F: Fn(&[Tensor]) -> Result<Vec<Tensor>>> Closure<F> {
         let all = !outputs.iter().any(Tensor::is_tracked);
         closure.outputs = outputs
             .iter()
-            .map(|out| (out.dtype().is_float() && (all || out.is_tracked())).then_some(*out.shape()))
+            .map(|out| {
+                (out.dtype().is_float() && (all || out.is_tracked())).then_some(*out.shape())
+            })
             .collect();
         for (number, output) in outputs.iter().enumerate() {
             if output.dtype() == DType::F32 {
@@ -94,10 +105,15 @@ impl<F: Fn(&[Tensor]) -> Result<Vec<Tensor>>> Subject for Closure<F> {
         &self.outputs
     }
 
-    fn evaluate(&mut self, block: usize, values: &[f64]) -> std::result::Result<Vec<Vec<f64>>, Cause> {
+    fn evaluate(
+        &mut self,
+        block: usize,
+        values: &[f64],
+    ) -> std::result::Result<Vec<Vec<f64>>, Cause> {
         let mut inputs = self.inputs.clone();
         let position = self.positions[block];
-        inputs[position] = Tensor::from_f64(inputs[position].device(), values, self.blocks[block].shape)?;
+        inputs[position] =
+            Tensor::from_f64(inputs[position].device(), values, self.blocks[block].shape)?;
         let outputs = (self.function)(&inputs)?;
         outputs
             .iter()
@@ -107,14 +123,21 @@ impl<F: Fn(&[Tensor]) -> Result<Vec<Tensor>>> Subject for Closure<F> {
             .collect()
     }
 
-    fn gradient(&mut self, weights: &Weights, block: usize, alone: bool) -> std::result::Result<Vec<f64>, Cause> {
+    fn gradient(
+        &mut self,
+        weights: &Weights,
+        block: usize,
+        alone: bool,
+    ) -> std::result::Result<Vec<f64>, Cause> {
         let tape = Tape::new();
         let inputs = self.tracked(&tape, alone.then_some(block))?;
         let outputs = (self.function)(&inputs)?;
         let mut loss: Option<Tensor> = None;
         for (output, weights) in outputs.iter().zip(weights) {
             let Some(weights) = weights.as_ref().filter(|_| output.is_tracked()) else { continue };
-            let term = output.mul(&Tensor::from_f64(output.device(), weights, *output.shape())?)?.sum_all()?;
+            let term = output
+                .mul(&Tensor::from_f64(output.device(), weights, *output.shape())?)?
+                .sum_all()?;
             loss = Some(match loss {
                 Some(loss) => loss.add(&term)?,
                 None => term,
@@ -138,9 +161,11 @@ fn read(number: usize, output: &Tensor, wanted: bool) -> std::result::Result<Vec
 fn finite(number: usize, shape: &Shape, values: Vec<f64>) -> std::result::Result<Vec<f64>, Cause> {
     match values.iter().position(|value| !value.is_finite()) {
         None => Ok(values),
-        Some(at) => {
-            Err(Cause::NotFinite { what: format!("output {number}"), index: index_of(shape, at), value: values[at] })
-        }
+        Some(at) => Err(Cause::NotFinite {
+            what: format!("output {number}"),
+            index: index_of(shape, at),
+            value: values[at],
+        }),
     }
 }
 
@@ -155,12 +180,19 @@ pub(super) struct Model<'a, F> {
 impl<'a, F: Fn(&ParameterStore, Option<&Tape>) -> Result<Tensor>> Model<'a, F> {
     pub(super) fn new(store: &'a mut ParameterStore, loss: F) -> std::result::Result<Self, Cause> {
         if store.dtype() != DType::F64 {
-            return Err(Cause::NotF64 { what: "the parameter store".to_owned(), dtype: store.dtype() });
+            return Err(Cause::NotF64 {
+                what: "the parameter store".to_owned(),
+                dtype: store.dtype(),
+            });
         }
         let ids: Vec<ParameterId> = store.ids().collect();
         let block = |&id: &ParameterId| -> Result<Block> {
             let parameter = store.parameter(id);
-            Ok(Block { name: parameter.name.clone(), shape: parameter.shape, values: store.tensor(id, None).to_f64()? })
+            Ok(Block {
+                name: parameter.name.clone(),
+                shape: parameter.shape,
+                values: store.tensor(id, None).to_f64()?,
+            })
         };
         let blocks = ids.iter().map(block).collect::<Result<_>>()?;
         Ok(Self { store, loss, ids, blocks })
@@ -176,14 +208,23 @@ impl<F: Fn(&ParameterStore, Option<&Tape>) -> Result<Tensor>> Subject for Model<
         const { &[Some(Shape::SCALAR)] }
     }
 
-    fn evaluate(&mut self, block: usize, values: &[f64]) -> std::result::Result<Vec<Vec<f64>>, Cause> {
+    fn evaluate(
+        &mut self,
+        block: usize,
+        values: &[f64],
+    ) -> std::result::Result<Vec<Vec<f64>>, Cause> {
         self.store.set(self.ids[block], values)?;
         let loss = (self.loss)(self.store, None).and_then(|loss| loss.to_scalar());
         self.store.set(self.ids[block], &self.blocks[block].values)?;
         Ok(vec![finite(0, &Shape::SCALAR, vec![loss?])?])
     }
 
-    fn gradient(&mut self, weights: &Weights, block: usize, _alone: bool) -> std::result::Result<Vec<f64>, Cause> {
+    fn gradient(
+        &mut self,
+        weights: &Weights,
+        block: usize,
+        _alone: bool,
+    ) -> std::result::Result<Vec<f64>, Cause> {
         let tape = Tape::new();
         let loss = (self.loss)(self.store, Some(&tape))?;
         self.store.clear_gradients();

@@ -45,7 +45,8 @@ fn the_worst_element_is_named() {
     let mut factors = vec![1.0; 600];
     factors[7 * 30 + 11] = 1.01;
     let factors = Tensor::from_f64(device(), &factors, [20, 30]).unwrap();
-    let wrong = |x: &[Tensor]| Ok(vec![with_gradient_of(&x[0].square()?, &x[0].square()?.mul(&factors)?)?]);
+    let wrong =
+        |x: &[Tensor]| Ok(vec![with_gradient_of(&x[0].square()?, &x[0].square()?.mul(&factors)?)?]);
     let found = mismatch(gradcheck(&[x], wrong, &Options::default()));
     assert_eq!(found.worst_index, [7, 11]);
     assert!((found.worst_analytic / found.worst_numeric - 1.01).abs() < 1e-9, "{found}");
@@ -63,7 +64,12 @@ fn a_wrong_small_gradient_is_found_among_large_ones() {
     let wrong = |x: &[Tensor]| Ok(vec![with_gradient_of(&value(x)?, &value(x)?.mul(&factors)?)?]);
     for seed in 0..8 {
         assert_eq!(
-            mismatch(gradcheck(std::slice::from_ref(&x), wrong, &Options { seed, ..Options::default() })).worst_index,
+            mismatch(gradcheck(
+                std::slice::from_ref(&x),
+                wrong,
+                &Options { seed, ..Options::default() }
+            ))
+            .worst_index,
             [23]
         );
     }
@@ -79,10 +85,16 @@ fn cancellation_raises_no_alarm() {
 #[test]
 fn a_detached_result_must_be_constant() {
     let x = tensor(&[0.3, 0.4]);
-    mismatch(gradcheck(std::slice::from_ref(&x), |x| Ok(vec![x[0].square()?.detach()]), &Options::default()));
+    mismatch(gradcheck(
+        std::slice::from_ref(&x),
+        |x| Ok(vec![x[0].square()?.detach()]),
+        &Options::default(),
+    ));
     let zero = tensor(&[0.0]);
-    gradcheck(std::slice::from_ref(&x), |x| Ok(vec![x[0].greater(&zero)?]), &Options::default()).unwrap();
-    gradcheck(&[x], |x| Ok(vec![x[0].square()?, x[0].exp()?.detach()]), &Options::default()).unwrap();
+    gradcheck(std::slice::from_ref(&x), |x| Ok(vec![x[0].greater(&zero)?]), &Options::default())
+        .unwrap();
+    gradcheck(&[x], |x| Ok(vec![x[0].square()?, x[0].exp()?.detach()]), &Options::default())
+        .unwrap();
 }
 
 #[test]
@@ -105,14 +117,20 @@ fn floats_of_32_bits_are_refused() {
     let said = words(gradcheck(&[x], |x| Ok(vec![x[0].square()?]), &Options::default()));
     assert!(said.contains("input 0 is f32; gradients are checked in f64"), "{said}");
     let indices = Tensor::from_u32(device(), &[1], [1]).unwrap();
-    assert!(words(gradcheck(&[indices], |x| Ok(x.to_vec()), &Options::default())).contains("no f64 input"));
+    assert!(
+        words(gradcheck(&[indices], |x| Ok(x.to_vec()), &Options::default()))
+            .contains("no f64 input")
+    );
 }
 
 #[test]
 fn the_functions_own_error_comes_through() {
     let (left, right) = (tensor(&[1.0; 3]), tensor(&[1.0; 2]));
-    let said =
-        words(gradcheck(&[left, right], |x| Ok(vec![x[0].add(&x[1])?]), &Options { seed: 5, ..Options::default() }));
+    let said = words(gradcheck(
+        &[left, right],
+        |x| Ok(vec![x[0].add(&x[1])?]),
+        &Options { seed: 5, ..Options::default() },
+    ));
     assert!(said.contains("of [3], [2] (seed 5)") && said.contains("sizes must agree"), "{said}");
 }
 
@@ -157,8 +175,12 @@ fn a_model_passes_and_keeps_its_parameters() {
 fn a_model_whose_parameters_are_held_is_refused() {
     let (mut store, [weight, ..]) = small_model();
     let held = store.tensor(weight, None);
-    let loss = |store: &ParameterStore, tape: Option<&Tape>| store.tensor(weight, tape).square()?.sum_all();
-    assert!(words(gradcheck_parameters(&mut store, loss, &Options::default())).contains("still shared"));
+    let loss = |store: &ParameterStore, tape: Option<&Tape>| {
+        store.tensor(weight, tape).square()?.sum_all()
+    };
+    assert!(
+        words(gradcheck_parameters(&mut store, loss, &Options::default())).contains("still shared")
+    );
     drop(held);
     gradcheck_parameters(&mut store, loss, &Options::default()).unwrap();
 }

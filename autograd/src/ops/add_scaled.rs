@@ -24,9 +24,11 @@ impl Operation for AddScaled {
         let shape = inputs[0].shape;
         match inputs[1..].iter().find(|term| term.shape != shape) {
             None => Ok(smallvec![shape]),
-            Some(term) => {
-                Err(Error::shape(self.name(), "terms must have the shape of x", &[("x", shape), ("term", term.shape)]))
-            }
+            Some(term) => Err(Error::shape(
+                self.name(),
+                "terms must have the shape of x",
+                &[("x", shape), ("term", term.shape)],
+            )),
         }
     }
 
@@ -34,7 +36,9 @@ impl Operation for AddScaled {
         let device = &inputs[0].device;
         device.convert(inputs[0].view(), outputs[0].reborrow())?;
         let mut terms = inputs[1..].iter();
-        terms.try_for_each(|term| device.scale_and_add(self.factor, term.view(), 1.0, outputs[0].reborrow()))
+        terms.try_for_each(|term| {
+            device.scale_and_add(self.factor, term.view(), 1.0, outputs[0].reborrow())
+        })
     }
 
     fn saves(&self) -> Saves {
@@ -43,8 +47,9 @@ impl Operation for AddScaled {
 
     fn backward(&self, adjoint: &mut Adjoint<'_>) -> Result<()> {
         let (device, grad_out) = (adjoint.device(), adjoint.grad_out());
-        let wanted =
-            (1..adjoint.node.inputs.len()).filter(|&term| adjoint.needs(term)).collect::<SmallVec<[_; NODE_ROOM]>>();
+        let wanted = (1..adjoint.node.inputs.len())
+            .filter(|&term| adjoint.needs(term))
+            .collect::<SmallVec<[_; NODE_ROOM]>>();
         if !wanted.is_empty() {
             let scaled = Tensor::build(&device, grad_out.dtype(), grad_out.shape, |out| {
                 device.unary(UnaryFunction::Affine(self.factor, 0.0), grad_out.view(), out)
@@ -63,12 +68,16 @@ impl Operation for AddScaled {
                 // More terms than one node has room for.
                 let count = rng.random_range(1..=NODE_ROOM + 3);
                 let inputs = (0..count).map(|_| draw::uniform(rng, shape, -2.0, 2.0)).collect();
-                draw::case(format!("add_scaled of {count} tensors"), inputs, move |x| x[0].add_scaled(factor, &x[1..]))
+                draw::case(format!("add_scaled of {count} tensors"), inputs, move |x| {
+                    x[0].add_scaled(factor, &x[1..])
+                })
             },
             refused: || {
                 let call = |device: &rung_kernels::Device| {
-                    let (x, term) =
-                        (Tensor::from_f64(device, &[1.0; 2], [2])?, Tensor::from_f64(device, &[1.0; 3], [3])?);
+                    let (x, term) = (
+                        Tensor::from_f64(device, &[1.0; 2], [2])?,
+                        Tensor::from_f64(device, &[1.0; 3], [3])?,
+                    );
                     x.add_scaled(1.0, &[term]).map(drop)
                 };
                 vec![Refused { call, message: "terms must have the shape of x" }]

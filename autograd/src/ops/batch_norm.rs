@@ -6,7 +6,10 @@ use smallvec::smallvec;
 
 use super::draw;
 use crate::adjoint::Adjoint;
-use crate::op::{Declaration, Operation, Outputs, Positions, Refused, Saves, Shapes, apply, apply_one, apply_with};
+use crate::op::{
+    Declaration, Operation, Outputs, Positions, Refused, Saves, Shapes, apply, apply_one,
+    apply_with,
+};
 use crate::tensor::Tensor;
 
 /// out = activation(scale · x̂ + shift), x̂ = (x − mean)/√(variance + ε) with the statistics of this batch.
@@ -42,7 +45,9 @@ impl BatchNormOutput {
         let mut outputs = outputs.into_iter();
         match (outputs.next(), outputs.next(), outputs.next()) {
             (Some(out), Some(mean), Some(variance)) => Ok(Self { out, mean, variance }),
-            _ => Err(Error::argument("batch_norm", "bug: three outputs expected; please report it")),
+            _ => {
+                Err(Error::argument("batch_norm", "bug: three outputs expected; please report it"))
+            }
         }
     }
 }
@@ -68,7 +73,8 @@ fn check(operation: &'static str, inputs: &[&Tensor], names: &[&'static str]) ->
     if x.rank() == 2 && vectors_fit {
         return Ok(x);
     }
-    let shapes: Vec<_> = names.iter().copied().zip(inputs.iter().map(|input| input.shape)).collect();
+    let shapes: Vec<_> =
+        names.iter().copied().zip(inputs.iter().map(|input| input.shape)).collect();
     Err(Error::shape(operation, "x must be [batch, units] and each vector [units]", &shapes))
 }
 
@@ -82,10 +88,14 @@ impl BatchNorm {
         let [out, mean, variance] = outputs else {
             return Err(Error::argument(self.name(), "bug: three outputs expected"));
         };
-        let norm =
-            backend::BatchNorm { matrix: matrix(&inputs[0].shape), epsilon: self.epsilon, activation: self.activation };
+        let norm = backend::BatchNorm {
+            matrix: matrix(&inputs[0].shape),
+            epsilon: self.epsilon,
+            activation: self.activation,
+        };
         let (x, scale, shift) = (inputs[0].view(), inputs[1].view(), inputs[2].view());
-        let statistics = BatchStatistics { mean: mean.reborrow(), variance: variance.reborrow(), running };
+        let statistics =
+            BatchStatistics { mean: mean.reborrow(), variance: variance.reborrow(), running };
         inputs[0].device.batch_norm(&norm, x, scale, shift, statistics, out.reborrow())
     }
 }
@@ -98,7 +108,11 @@ impl Operation for BatchNorm {
     fn shapes(&self, inputs: &[&Tensor]) -> Result<Shapes> {
         let x = check(self.name(), inputs, &["x", "scale", "shift"])?;
         if x.sizes()[0] == 0 {
-            return Err(Error::shape(self.name(), "a batch without rows has no statistics", &[("x", x)]));
+            return Err(Error::shape(
+                self.name(),
+                "a batch without rows has no statistics",
+                &[("x", x)],
+            ));
         }
         let vector = Shape::from([x.last()]);
         Ok(smallvec![x, vector, vector])
@@ -119,12 +133,28 @@ impl Operation for BatchNorm {
     fn backward(&self, adjoint: &mut Adjoint<'_>) -> Result<()> {
         let (x, scale, shift) = (adjoint.saved(0), adjoint.saved(1), adjoint.saved(2));
         let (mean, variance) = (adjoint.saved(4), adjoint.saved(5));
-        let norm = backend::BatchNorm { matrix: matrix(&x.shape), epsilon: self.epsilon, activation: self.activation };
-        let vectors =
-            BatchNormVectors { mean: mean.view(), variance: variance.view(), scale: scale.view(), shift: shift.view() };
+        let norm = backend::BatchNorm {
+            matrix: matrix(&x.shape),
+            epsilon: self.epsilon,
+            activation: self.activation,
+        };
+        let vectors = BatchNormVectors {
+            mean: mean.view(),
+            variance: variance.view(),
+            scale: scale.view(),
+            shift: shift.view(),
+        };
         let (device, grad_out) = (adjoint.device(), adjoint.grad_out());
         with_all_gradients(adjoint, &x, &scale, |grad_x, grad_scale, grad_shift| {
-            device.batch_norm_backward(&norm, x.view(), vectors, grad_out.view(), grad_x, grad_scale, grad_shift)
+            device.batch_norm_backward(
+                &norm,
+                x.view(),
+                vectors,
+                grad_out.view(),
+                grad_x,
+                grad_scale,
+                grad_shift,
+            )
         })
     }
 
@@ -145,8 +175,10 @@ impl Operation for BatchNorm {
             },
             refused: || {
                 let call = |device: &rung_kernels::Device| {
-                    let (x, vector) =
-                        (Tensor::from_f64(device, &[0.0; 6], [2, 3])?, Tensor::from_f64(device, &[0.0; 2], [2])?);
+                    let (x, vector) = (
+                        Tensor::from_f64(device, &[0.0; 6], [2, 3])?,
+                        Tensor::from_f64(device, &[0.0; 2], [2])?,
+                    );
                     x.batch_norm(&vector, &vector, 1e-5, UnaryFunction::Identity).map(drop)
                 };
                 vec![Refused { call, message: "each vector [units]" }]
@@ -165,8 +197,11 @@ impl Operation for Normalise {
     }
 
     fn forward(&self, inputs: &[&Tensor], outputs: &mut [ViewMut<'_>]) -> Result<()> {
-        let norm =
-            backend::BatchNorm { matrix: matrix(&inputs[0].shape), epsilon: self.epsilon, activation: self.activation };
+        let norm = backend::BatchNorm {
+            matrix: matrix(&inputs[0].shape),
+            epsilon: self.epsilon,
+            activation: self.activation,
+        };
         let [scale, shift, mean, variance] = [1, 2, 3, 4].map(|i| inputs[i].view());
         let vectors = BatchNormVectors { mean, variance, scale, shift };
         inputs[0].device.normalise(&norm, inputs[0].view(), vectors, outputs[0].reborrow())
@@ -178,12 +213,28 @@ impl Operation for Normalise {
 
     fn backward(&self, adjoint: &mut Adjoint<'_>) -> Result<()> {
         let [x, scale, shift, mean, variance] = [0, 1, 2, 3, 4].map(|i| adjoint.saved(i));
-        let norm = backend::BatchNorm { matrix: matrix(&x.shape), epsilon: self.epsilon, activation: self.activation };
-        let vectors =
-            BatchNormVectors { mean: mean.view(), variance: variance.view(), scale: scale.view(), shift: shift.view() };
+        let norm = backend::BatchNorm {
+            matrix: matrix(&x.shape),
+            epsilon: self.epsilon,
+            activation: self.activation,
+        };
+        let vectors = BatchNormVectors {
+            mean: mean.view(),
+            variance: variance.view(),
+            scale: scale.view(),
+            shift: shift.view(),
+        };
         let (device, grad_out) = (adjoint.device(), adjoint.grad_out());
         with_all_gradients(adjoint, &x, &scale, |grad_x, grad_scale, grad_shift| {
-            device.normalise_backward(&norm, x.view(), vectors, grad_out.view(), grad_x, grad_scale, grad_shift)
+            device.normalise_backward(
+                &norm,
+                x.view(),
+                vectors,
+                grad_out.view(),
+                grad_x,
+                grad_scale,
+                grad_shift,
+            )
         })
     }
 
@@ -198,22 +249,31 @@ impl Operation for Normalise {
                     draw::signed(rng, [columns], 0.4, 1.6),
                     draw::uniform(rng, [columns], -1.0, 1.0),
                 ];
-                let (mean, variance) =
-                    (draw::uniform(rng, [columns], -1.0, 1.0), draw::uniform(rng, [columns], 0.3, 2.0));
+                let (mean, variance) = (
+                    draw::uniform(rng, [columns], -1.0, 1.0),
+                    draw::uniform(rng, [columns], 0.3, 2.0),
+                );
                 draw::case(format!("normalise with {activation:?}"), inputs, move |x| {
-                    let constant =
-                        |values: &[f64]| Tensor::from_values(x[0].device(), x[0].dtype(), values, [values.len()]);
-                    let statistics =
-                        FrozenStatistics { mean: constant(&mean.values)?, variance: constant(&variance.values)? };
+                    let constant = |values: &[f64]| {
+                        Tensor::from_values(x[0].device(), x[0].dtype(), values, [values.len()])
+                    };
+                    let statistics = FrozenStatistics {
+                        mean: constant(&mean.values)?,
+                        variance: constant(&variance.values)?,
+                    };
                     x[0].normalise(&x[1], &x[2], &statistics, 1e-3, activation)
                 })
             },
             refused: || {
                 let call = |device: &rung_kernels::Device| {
-                    let (x, vector) =
-                        (Tensor::from_f64(device, &[0.0; 6], [2, 3])?, Tensor::from_f64(device, &[0.0; 2], [2])?);
-                    let statistics = FrozenStatistics { mean: vector.clone(), variance: vector.clone() };
-                    x.normalise(&vector, &vector, &statistics, 1e-5, UnaryFunction::Identity).map(drop)
+                    let (x, vector) = (
+                        Tensor::from_f64(device, &[0.0; 6], [2, 3])?,
+                        Tensor::from_f64(device, &[0.0; 2], [2])?,
+                    );
+                    let statistics =
+                        FrozenStatistics { mean: vector.clone(), variance: vector.clone() };
+                    x.normalise(&vector, &vector, &statistics, 1e-5, UnaryFunction::Identity)
+                        .map(drop)
                 };
                 vec![Refused { call, message: "each vector [units]" }]
             },
@@ -252,8 +312,13 @@ fn with_all_gradients(
         let grad_scale = grad_scale.or_else(|| unwanted_scale.as_mut().map(crate::tensor::sole));
         let grad_shift = grad_shift.or_else(|| unwanted_shift.as_mut().map(crate::tensor::sole));
         match (grad_x, grad_scale, grad_shift) {
-            (Some(grad_x), Some(grad_scale), Some(grad_shift)) => write(grad_x, grad_scale, grad_shift),
-            _ => Err(Error::argument("batch_norm", "bug: a gradient has no memory; please report it")),
+            (Some(grad_x), Some(grad_scale), Some(grad_shift)) => {
+                write(grad_x, grad_scale, grad_shift)
+            }
+            _ => Err(Error::argument(
+                "batch_norm",
+                "bug: a gradient has no memory; please report it",
+            )),
         }
     })
 }
@@ -278,7 +343,10 @@ impl Tensor {
         epsilon: f64,
         activation: UnaryFunction,
     ) -> Result<BatchNormOutput> {
-        BatchNormOutput::from_outputs(apply(BatchNorm { epsilon, activation }, &[self, scale, shift])?)
+        BatchNormOutput::from_outputs(apply(
+            BatchNorm { epsilon, activation },
+            &[self, scale, shift],
+        )?)
     }
 
     /// [`Tensor::batch_norm`], which moves running averages towards the statistics of the batch in the same pass:
@@ -299,7 +367,9 @@ impl Tensor {
         let FrozenStatistics { mean, variance } = averages;
         let (mean, variance) = (mean.view_mut("batch_norm")?, variance.view_mut("batch_norm")?);
         let running = RunningStatistics { mean, variance, weight };
-        let forward = |inputs: &[&Self], outputs: &mut [ViewMut<'_>]| op.forward_with(inputs, outputs, Some(running));
+        let forward = |inputs: &[&Self], outputs: &mut [ViewMut<'_>]| {
+            op.forward_with(inputs, outputs, Some(running))
+        };
         BatchNormOutput::from_outputs(apply_with(op, &[self, scale, shift], forward)?)
     }
 
@@ -309,15 +379,24 @@ impl Tensor {
     /// `Shape` unless the tensor is [batch, units] with at least one row.
     pub fn column_statistics(&self) -> Result<FrozenStatistics> {
         let &[rows, columns] = self.shape.sizes() else {
-            return Err(Error::shape("column_statistics", "x must be [batch, units]", &[("x", self.shape)]));
+            return Err(Error::shape(
+                "column_statistics",
+                "x must be [batch, units]",
+                &[("x", self.shape)],
+            ));
         };
         if rows == 0 {
-            return Err(Error::shape("column_statistics", "no rows have no statistics", &[("x", self.shape)]));
+            return Err(Error::shape(
+                "column_statistics",
+                "no rows have no statistics",
+                &[("x", self.shape)],
+            ));
         }
         let vector = || Self::zeros(&self.device, self.dtype(), [columns]);
         let mut statistics = FrozenStatistics { mean: vector()?, variance: vector()? };
         let FrozenStatistics { mean, variance } = &mut statistics;
-        let (mean, variance) = (mean.view_mut("column_statistics")?, variance.view_mut("column_statistics")?);
+        let (mean, variance) =
+            (mean.view_mut("column_statistics")?, variance.view_mut("column_statistics")?);
         self.device.column_statistics(Matrix { rows, columns }, self.view(), mean, variance)?;
         Ok(statistics)
     }

@@ -7,7 +7,9 @@ use smallvec::smallvec;
 
 use super::draw;
 use crate::adjoint::Adjoint;
-use crate::op::{Case, CaseInput, Declaration, Operation, Positions, Refused, Saves, Shapes, apply_one};
+use crate::op::{
+    Case, CaseInput, Declaration, Operation, Positions, Refused, Saves, Shapes, apply_one,
+};
 use crate::tensor::Tensor;
 
 /// out = f(left, right).
@@ -33,13 +35,23 @@ impl Operation for Binary {
         let (left, right) = (inputs[0].shape, inputs[1].shape);
         match left.broadcast(&right) {
             Some(shape) => Ok(smallvec![shape]),
-            None => Err(Error::shape(self.name(), "sizes must agree or be 1", &[("left", left), ("right", right)])),
+            None => Err(Error::shape(
+                self.name(),
+                "sizes must agree or be 1",
+                &[("left", left), ("right", right)],
+            )),
         }
     }
 
     fn forward(&self, inputs: &[&Tensor], outputs: &mut [ViewMut<'_>]) -> Result<()> {
         let walk = walk(&inputs[0].shape, &inputs[1].shape);
-        inputs[0].device.binary(self.0, &walk, inputs[0].view(), inputs[1].view(), outputs[0].reborrow())
+        inputs[0].device.binary(
+            self.0,
+            &walk,
+            inputs[0].view(),
+            inputs[1].view(),
+            outputs[0].reborrow(),
+        )
     }
 
     fn saves(&self) -> Saves {
@@ -78,8 +90,12 @@ impl Operation for Binary {
             }
             Derivative::Choice { left_if, right_if } => {
                 let (left, right) = (adjoint.saved(0), adjoint.saved(1));
-                emit_if_needed(adjoint, 0, || grad_out.mul(&apply_one(Self(left_if), &[&left, &right])?))?;
-                emit_if_needed(adjoint, 1, || grad_out.mul(&apply_one(Self(right_if), &[&left, &right])?))
+                emit_if_needed(adjoint, 0, || {
+                    grad_out.mul(&apply_one(Self(left_if), &[&left, &right])?)
+                })?;
+                emit_if_needed(adjoint, 1, || {
+                    grad_out.mul(&apply_one(Self(right_if), &[&left, &right])?)
+                })
             }
             Derivative::None => Ok(()),
         }
@@ -91,7 +107,9 @@ impl Operation for Binary {
             name: "square_by_mul",
             case: |rng| -> Case {
                 let shape = draw::shape(rng);
-                draw::case("x · x", vec![draw::uniform(rng, shape, -2.0, 2.0)], |x| x[0].mul(&x[0]))
+                draw::case("x · x", vec![draw::uniform(rng, shape, -2.0, 2.0)], |x| {
+                    x[0].mul(&x[0])
+                })
             },
             refused: Vec::new,
         });
@@ -125,7 +143,9 @@ impl Derivative {
             F::Divide => Self::Quotient,
             F::Maximum => Self::Choice { left_if: F::GreaterOrEqual, right_if: F::Less },
             F::Minimum => Self::Choice { left_if: F::LessOrEqual, right_if: F::Greater },
-            F::Less | F::LessOrEqual | F::Greater | F::GreaterOrEqual | F::Equal | F::NotEqual => Self::None,
+            F::Less | F::LessOrEqual | F::Greater | F::GreaterOrEqual | F::Equal | F::NotEqual => {
+                Self::None
+            }
         }
     }
 }
@@ -137,7 +157,9 @@ fn operands(rng: &mut Philox, function: BinaryFunction) -> [CaseInput; 2] {
         Derivative::Sum | Derivative::Difference | Derivative::Product => {
             [left, right].map(|shape| draw::uniform(rng, shape, -2.0, 2.0))
         }
-        Derivative::Quotient => [draw::uniform(rng, left, -2.0, 2.0), draw::signed(rng, right, 0.4, 2.0)],
+        Derivative::Quotient => {
+            [draw::uniform(rng, left, -2.0, 2.0), draw::signed(rng, right, 0.4, 2.0)]
+        }
         Derivative::Choice { .. } | Derivative::None => apart(rng, left, right),
     }
 }
@@ -151,7 +173,8 @@ fn apart(rng: &mut Philox, left: Shape, right: Shape) -> [CaseInput; 2] {
 }
 
 fn unequal(device: &Device, method: fn(&Tensor, &Tensor) -> Result<Tensor>) -> Result<()> {
-    let (left, right) = (Tensor::from_f64(device, &[0.0; 6], [2, 3])?, Tensor::from_f64(device, &[0.0; 2], [2])?);
+    let (left, right) =
+        (Tensor::from_f64(device, &[0.0; 6], [2, 3])?, Tensor::from_f64(device, &[0.0; 2], [2])?);
     method(&left, &right).map(drop)
 }
 
@@ -178,7 +201,11 @@ fn walk(left: &Shape, right: &Shape) -> Broadcast {
     Broadcast::new(left, right).expect("bug: shapes were checked to broadcast; please report it")
 }
 
-fn emit_if_needed(adjoint: &mut Adjoint<'_>, input: usize, gradient: impl FnOnce() -> Result<Tensor>) -> Result<()> {
+fn emit_if_needed(
+    adjoint: &mut Adjoint<'_>,
+    input: usize,
+    gradient: impl FnOnce() -> Result<Tensor>,
+) -> Result<()> {
     if adjoint.needs(input) { adjoint.emit_tensor(input, gradient()?) } else { Ok(()) }
 }
 

@@ -32,9 +32,11 @@ fn four(shape: &Shape) -> Option<[usize; 4]> {
 /// Refuses a bias that is not one number for each of the output's channels.
 fn check_bias(operation: &'static str, inputs: &[&Tensor], out_channels: usize) -> Result<()> {
     match inputs.get(2).map(|bias| bias.shape) {
-        Some(bias) if bias.sizes() != [out_channels] => {
-            Err(Error::shape(operation, "bias must be [out]", &[("weight", inputs[1].shape), ("bias", bias)]))
-        }
+        Some(bias) if bias.sizes() != [out_channels] => Err(Error::shape(
+            operation,
+            "bias must be [out]",
+            &[("weight", inputs[1].shape), ("bias", bias)],
+        )),
         _ => Ok(()),
     }
 }
@@ -49,11 +51,16 @@ fn emit_bias(adjoint: &mut Adjoint<'_>) -> Result<()> {
 
 impl Conv2d {
     fn sizes(&self, x: &Shape, weight: &Shape) -> Result<Convolution> {
-        let refused = |rule: &str| Err(Error::shape(self.name(), rule, &[("x", *x), ("weight", *weight)]));
-        let (Some([batch, height, width, channels]), Some([rows, columns, in_channels, out_channels])) =
-            (four(x), four(weight))
+        let refused =
+            |rule: &str| Err(Error::shape(self.name(), rule, &[("x", *x), ("weight", *weight)]));
+        let (
+            Some([batch, height, width, channels]),
+            Some([rows, columns, in_channels, out_channels]),
+        ) = (four(x), four(weight))
         else {
-            return refused("x must be [batch, height, width, in] and weight [height, width, in, out]");
+            return refused(
+                "x must be [batch, height, width, in] and weight [height, width, in, out]",
+            );
         };
         if channels != in_channels {
             return refused(&format!("x has {channels} channels, the weight takes {in_channels}"));
@@ -69,7 +76,10 @@ fn check_stride(operation: &'static str, stride: usize, kernel: [usize; 2]) -> R
     if stride > 0 && !kernel.contains(&0) {
         return Ok(());
     }
-    let what = format!("the stride is {stride} and the kernel {} × {}; none may be 0", kernel[0], kernel[1]);
+    let what = format!(
+        "the stride is {stride} and the kernel {} × {}; none may be 0",
+        kernel[0], kernel[1]
+    );
     Err(Error::argument(operation, what))
 }
 
@@ -88,7 +98,13 @@ impl Operation for Conv2d {
     fn forward(&self, inputs: &[&Tensor], outputs: &mut [ViewMut<'_>]) -> Result<()> {
         let (x, weight) = (inputs[0], inputs[1]);
         let bias = inputs.get(2).map(|bias| bias.view());
-        x.device.conv2d(self.sizes(&x.shape, &weight.shape)?, x.view(), weight.view(), bias, outputs[0].reborrow())
+        x.device.conv2d(
+            self.sizes(&x.shape, &weight.shape)?,
+            x.view(),
+            weight.view(),
+            bias,
+            outputs[0].reborrow(),
+        )
     }
 
     fn saves(&self) -> Saves {
@@ -96,10 +112,15 @@ impl Operation for Conv2d {
     }
 
     fn backward(&self, adjoint: &mut Adjoint<'_>) -> Result<()> {
-        let (device, x, weight, grad_out) = (adjoint.device(), adjoint.saved(0), adjoint.saved(1), adjoint.grad_out());
+        let (device, x, weight, grad_out) =
+            (adjoint.device(), adjoint.saved(0), adjoint.saved(1), adjoint.grad_out());
         let sizes = self.sizes(&x.shape, &weight.shape)?;
-        adjoint.emit(0, |grad_x| device.conv2d_transpose(sizes, grad_out.view(), weight.view(), None, grad_x))?;
-        adjoint.emit(1, |grad_weight| device.conv2d_weight_gradient(sizes, x.view(), grad_out.view(), grad_weight))?;
+        adjoint.emit(0, |grad_x| {
+            device.conv2d_transpose(sizes, grad_out.view(), weight.view(), None, grad_x)
+        })?;
+        adjoint.emit(1, |grad_weight| {
+            device.conv2d_weight_gradient(sizes, x.view(), grad_out.view(), grad_weight)
+        })?;
         emit_bias(adjoint)
     }
 
@@ -117,15 +138,21 @@ impl Operation for Conv2d {
             refused: || {
                 vec![
                     Refused {
-                        call: |device| call(device, [2, 4, 4, 3], [3, 3, 2, 5], None, 1, Tensor::conv2d),
+                        call: |device| {
+                            call(device, [2, 4, 4, 3], [3, 3, 2, 5], None, 1, Tensor::conv2d)
+                        },
                         message: "x has 3 channels, the weight takes 2",
                     },
                     Refused {
-                        call: |device| call(device, [2, 4, 4, 3], [3, 3, 3, 5], Some(3), 1, Tensor::conv2d),
+                        call: |device| {
+                            call(device, [2, 4, 4, 3], [3, 3, 3, 5], Some(3), 1, Tensor::conv2d)
+                        },
                         message: "bias must be [out]",
                     },
                     Refused {
-                        call: |device| call(device, [2, 4, 4, 3], [3, 3, 3, 5], None, 0, Tensor::conv2d),
+                        call: |device| {
+                            call(device, [2, 4, 4, 3], [3, 3, 3, 5], None, 0, Tensor::conv2d)
+                        },
                         message: "the stride is 0",
                     },
                     Refused {
@@ -144,11 +171,16 @@ impl Operation for Conv2d {
 impl ConvTranspose2d {
     /// The convolution whose adjoint this is: from this one's output to its input.
     fn sizes(&self, x: &Shape, weight: &Shape) -> Result<Convolution> {
-        let refused = |rule: &str| Err(Error::shape(self.name(), rule, &[("x", *x), ("weight", *weight)]));
-        let (Some([batch, height, width, channels]), Some([rows, columns, out_channels, in_channels])) =
-            (four(x), four(weight))
+        let refused =
+            |rule: &str| Err(Error::shape(self.name(), rule, &[("x", *x), ("weight", *weight)]));
+        let (
+            Some([batch, height, width, channels]),
+            Some([rows, columns, out_channels, in_channels]),
+        ) = (four(x), four(weight))
         else {
-            return refused("x must be [batch, height, width, in] and weight [height, width, out, in]");
+            return refused(
+                "x must be [batch, height, width, in] and weight [height, width, out, in]",
+            );
         };
         if channels != in_channels {
             return refused(&format!("x has {channels} channels, the weight takes {in_channels}"));
@@ -156,7 +188,14 @@ impl ConvTranspose2d {
         check_stride(self.name(), self.stride, [rows, columns])?;
         let input = [height, width].map(|size| size.saturating_mul(self.stride));
         let (in_channels, out_channels) = (out_channels, in_channels);
-        Ok(Convolution { batch, input, in_channels, out_channels, kernel: [rows, columns], stride: self.stride })
+        Ok(Convolution {
+            batch,
+            input,
+            in_channels,
+            out_channels,
+            kernel: [rows, columns],
+            stride: self.stride,
+        })
     }
 }
 
@@ -174,7 +213,8 @@ impl Operation for ConvTranspose2d {
 
     fn forward(&self, inputs: &[&Tensor], outputs: &mut [ViewMut<'_>]) -> Result<()> {
         let (x, weight) = (inputs[0], inputs[1]);
-        let (sizes, bias) = (self.sizes(&x.shape, &weight.shape)?, inputs.get(2).map(|bias| bias.view()));
+        let (sizes, bias) =
+            (self.sizes(&x.shape, &weight.shape)?, inputs.get(2).map(|bias| bias.view()));
         x.device.conv2d_transpose(sizes, x.view(), weight.view(), bias, outputs[0].reborrow())
     }
 
@@ -183,10 +223,14 @@ impl Operation for ConvTranspose2d {
     }
 
     fn backward(&self, adjoint: &mut Adjoint<'_>) -> Result<()> {
-        let (device, x, weight, grad_out) = (adjoint.device(), adjoint.saved(0), adjoint.saved(1), adjoint.grad_out());
+        let (device, x, weight, grad_out) =
+            (adjoint.device(), adjoint.saved(0), adjoint.saved(1), adjoint.grad_out());
         let sizes = self.sizes(&x.shape, &weight.shape)?;
-        adjoint.emit(0, |grad_x| device.conv2d(sizes, grad_out.view(), weight.view(), None, grad_x))?;
-        adjoint.emit(1, |grad_weight| device.conv2d_weight_gradient(sizes, grad_out.view(), x.view(), grad_weight))?;
+        adjoint
+            .emit(0, |grad_x| device.conv2d(sizes, grad_out.view(), weight.view(), None, grad_x))?;
+        adjoint.emit(1, |grad_weight| {
+            device.conv2d_weight_gradient(sizes, grad_out.view(), x.view(), grad_weight)
+        })?;
         emit_bias(adjoint)
     }
 
@@ -195,20 +239,49 @@ impl Operation for ConvTranspose2d {
             name: "conv_transpose2d",
             case: |rng| {
                 let channels_last = |[channels, outputs]: [usize; 2]| [outputs, channels];
-                convolution_case(rng, "conv_transpose2d", channels_last, |x, w, b, s| x.conv_transpose2d(w, b, s))
+                convolution_case(rng, "conv_transpose2d", channels_last, |x, w, b, s| {
+                    x.conv_transpose2d(w, b, s)
+                })
             },
             refused: || {
                 vec![
                     Refused {
-                        call: |device| call(device, [2, 4, 4, 3], [3, 3, 3, 5], None, 1, Tensor::conv_transpose2d),
+                        call: |device| {
+                            call(
+                                device,
+                                [2, 4, 4, 3],
+                                [3, 3, 3, 5],
+                                None,
+                                1,
+                                Tensor::conv_transpose2d,
+                            )
+                        },
                         message: "x has 3 channels, the weight takes 5",
                     },
                     Refused {
-                        call: |device| call(device, [2, 4, 4, 3], [3, 3, 5, 3], Some(3), 2, Tensor::conv_transpose2d),
+                        call: |device| {
+                            call(
+                                device,
+                                [2, 4, 4, 3],
+                                [3, 3, 5, 3],
+                                Some(3),
+                                2,
+                                Tensor::conv_transpose2d,
+                            )
+                        },
                         message: "bias must be [out]",
                     },
                     Refused {
-                        call: |device| call(device, [2, 4, 4, 3], [0, 3, 5, 3], None, 1, Tensor::conv_transpose2d),
+                        call: |device| {
+                            call(
+                                device,
+                                [2, 4, 4, 3],
+                                [0, 3, 5, 3],
+                                None,
+                                1,
+                                Tensor::conv_transpose2d,
+                            )
+                        },
                         message: "the kernel 0 × 3",
                     },
                 ]
@@ -227,9 +300,11 @@ fn convolution_case(
     method: Method,
 ) -> Case {
     use rand::RngExt;
-    let (batch, height, width) = (rng.random_range(0..3), draw::size(rng).min(7), draw::size(rng).min(7));
+    let (batch, height, width) =
+        (rng.random_range(0..3), draw::size(rng).min(7), draw::size(rng).min(7));
     let (channels, outputs) = (draw::size(rng).min(5), draw::size(rng).min(5));
-    let (rows, columns, stride) = (rng.random_range(1..6), rng.random_range(1..6), rng.random_range(1..4));
+    let (rows, columns, stride) =
+        (rng.random_range(1..6), rng.random_range(1..6), rng.random_range(1..4));
     let [third, fourth] = channel_axes([channels, outputs]);
     let mut inputs = vec![
         draw::uniform(rng, [batch, height, width, channels], -2.0, 2.0),
@@ -237,7 +312,9 @@ fn convolution_case(
     ];
     let with_bias: bool = rng.random();
     inputs.extend(with_bias.then(|| draw::uniform(rng, [outputs], -2.0, 2.0)));
-    draw::case(format!("{name} with stride {stride}"), inputs, move |x| method(&x[0], &x[1], x.get(2), stride))
+    draw::case(format!("{name} with stride {stride}"), inputs, move |x| {
+        method(&x[0], &x[1], x.get(2), stride)
+    })
 }
 
 fn zeros(device: &Device, shape: impl Into<Shape>) -> Result<Tensor> {
@@ -308,7 +385,12 @@ impl Tensor {
     /// assert_eq!(x.conv_transpose2d(&weight, None, 2)?.to_f64()?, [100.0, 10.0, 201.0, 20.0, 0.0, 0.0, 0.0, 0.0]);
     /// # Ok::<(), rung_autograd::Error>(())
     /// ```
-    pub fn conv_transpose2d(&self, weight: &Self, bias: Option<&Self>, stride: usize) -> Result<Self> {
+    pub fn conv_transpose2d(
+        &self,
+        weight: &Self,
+        bias: Option<&Self>,
+        stride: usize,
+    ) -> Result<Self> {
         match bias {
             Some(bias) => apply_one(ConvTranspose2d { stride }, &[self, weight, bias]),
             None => apply_one(ConvTranspose2d { stride }, &[self, weight]),

@@ -59,7 +59,11 @@ pub(super) fn indices(rng: &mut Philox, count: usize, limit: usize) -> CaseInput
     CaseInput { dtype: DType::U32, ..input }
 }
 
-fn filled(rng: &mut Philox, shape: impl Into<Shape>, mut value: impl FnMut(&mut Philox) -> f64) -> CaseInput {
+fn filled(
+    rng: &mut Philox,
+    shape: impl Into<Shape>,
+    mut value: impl FnMut(&mut Philox) -> f64,
+) -> CaseInput {
     let shape = shape.into();
     let values = (0..shape.element_count()).map(|_| value(rng)).collect();
     CaseInput { shape, values, dtype: DType::F64 }
@@ -81,5 +85,9 @@ pub(super) fn case_of_many(
     function: impl Fn(&[Tensor]) -> Result<Vec<Tensor>> + 'static,
 ) -> Case {
     let shapes: Vec<String> = inputs.iter().map(|input| input.shape.to_string()).collect();
-    Case { description: format!("{} of {}", what.into(), shapes.join(", ")), inputs, function: Box::new(function) }
+    Case {
+        description: format!("{} of {}", what.into(), shapes.join(", ")),
+        inputs,
+        function: Box::new(function),
+    }
 }

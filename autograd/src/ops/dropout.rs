@@ -25,7 +25,10 @@ impl Operation for Dropout {
         if (0.0..1.0).contains(&self.rate) {
             return Ok(smallvec![inputs[0].shape]);
         }
-        Err(Error::argument(self.name(), format!("the rate must be at least 0 and below 1, not {}", self.rate)))
+        Err(Error::argument(
+            self.name(),
+            format!("the rate must be at least 0 and below 1, not {}", self.rate),
+        ))
     }
 
     fn forward(&self, inputs: &[&Tensor], outputs: &mut [ViewMut<'_>]) -> Result<()> {
@@ -46,13 +49,18 @@ impl Operation for Dropout {
             name: "dropout",
             case: |rng| {
                 use rand::RngExt;
-                let (shape, rate, seed) = (draw::shape(rng), rng.random_range(0.0..0.9), rng.random());
+                let (shape, rate, seed) =
+                    (draw::shape(rng), rng.random_range(0.0..0.9), rng.random());
                 let inputs = vec![draw::uniform(rng, shape, -2.0, 2.0)];
-                draw::case(format!("dropout {rate}"), inputs, move |x| x[0].dropout(rate, Address::new(seed, 0, 0)))
+                draw::case(format!("dropout {rate}"), inputs, move |x| {
+                    x[0].dropout(rate, Address::new(seed, 0, 0))
+                })
             },
             refused: || {
                 let call = |device: &rung_kernels::Device| {
-                    Tensor::from_f64(device, &[1.0], [1])?.dropout(1.0, Address::new(0, 0, 0)).map(drop)
+                    Tensor::from_f64(device, &[1.0], [1])?
+                        .dropout(1.0, Address::new(0, 0, 0))
+                        .map(drop)
                 };
                 vec![Refused { call, message: "below 1, not 1" }]
             },

@@ -6,7 +6,9 @@ use smallvec::smallvec;
 
 use super::draw;
 use crate::adjoint::Adjoint;
-use crate::op::{Case, CaseInput, Declaration, Operation, Positions, Refused, Saves, Shapes, apply_one};
+use crate::op::{
+    Case, CaseInput, Declaration, Operation, Positions, Refused, Saves, Shapes, apply_one,
+};
 use crate::tensor::Tensor;
 
 /// out[i] = f(x[i]);  grad_x[i] = grad_out[i] · f′(x[i]).
@@ -47,7 +49,8 @@ impl Operation for Elementwise {
             DerivativeNeeds::Output => adjoint.saved(1),
             DerivativeNeeds::Nothing => grad_out.clone(),
         };
-        adjoint.emit(0, |grad_x| device.unary_backward(self.0, saved.view(), grad_out.view(), grad_x))
+        adjoint
+            .emit(0, |grad_x| device.unary_backward(self.0, saved.view(), grad_out.view(), grad_x))
     }
 
     fn declarations() -> Vec<Declaration> {
@@ -56,13 +59,19 @@ impl Operation for Elementwise {
 }
 
 /// A case of one of the functions' methods, at arguments where the function has a derivative.
-fn draw_case(rng: &mut Philox, function: UnaryFunction, method: impl Fn(&Tensor) -> Result<Tensor> + 'static) -> Case {
+fn draw_case(
+    rng: &mut Philox,
+    function: UnaryFunction,
+    method: impl Fn(&Tensor) -> Result<Tensor> + 'static,
+) -> Case {
     let shape = draw::shape(rng);
     let input = match function.domain() {
         Domain::Real => draw::uniform(rng, shape, -3.0, 3.0),
         Domain::Angle => draw::uniform(rng, shape, -6.0, 6.0),
         Domain::Positive => draw::uniform(rng, shape, 0.1, 4.0),
-        Domain::Except(first, second) => away_from([first, second], draw::uniform(rng, shape, -3.0, 3.0)),
+        Domain::Except(first, second) => {
+            away_from([first, second], draw::uniform(rng, shape, -3.0, 3.0))
+        }
     };
     draw::case(method_of(function), vec![input], move |x| method(&x[0]))
 }
@@ -81,7 +90,10 @@ fn away_from(points: [f64; 2], mut input: CaseInput) -> CaseInput {
 
 /// A function with parameters for examples.
 fn example(is_it: fn(&&UnaryFunction) -> bool) -> UnaryFunction {
-    *UnaryFunction::EXAMPLES.iter().find(is_it).expect("bug: a function without an example; please report it")
+    *UnaryFunction::EXAMPLES
+        .iter()
+        .find(is_it)
+        .expect("bug: a function without an example; please report it")
 }
 
 /// For each function of one number, and a missing one does not compile: its method, the method's

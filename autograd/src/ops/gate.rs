@@ -42,7 +42,9 @@ impl Operation for Gate {
 
     fn backward(&self, adjoint: &mut Adjoint<'_>) -> Result<()> {
         let (device, x, grad_out) = (adjoint.device(), adjoint.saved(0), adjoint.grad_out());
-        adjoint.emit(0, |grad_x| device.gate_backward(half(&x.shape), x.view(), grad_out.view(), grad_x))
+        adjoint.emit(0, |grad_x| {
+            device.gate_backward(half(&x.shape), x.view(), grad_out.view(), grad_x)
+        })
     }
 
     fn declarations() -> Vec<Declaration> {
@@ -50,10 +52,14 @@ impl Operation for Gate {
             name: "gate",
             case: |rng| {
                 let (a, b, c) = (draw::size_or_zero(rng), draw::size(rng).min(5), draw::size(rng));
-                draw::case("gate", vec![draw::uniform(rng, [a, b, 2 * c], -4.0, 4.0)], |x| x[0].gate())
+                draw::case("gate", vec![draw::uniform(rng, [a, b, 2 * c], -4.0, 4.0)], |x| {
+                    x[0].gate()
+                })
             },
             refused: || {
-                let odd = |device: &rung_kernels::Device| Tensor::zeros(device, DType::F64, [2, 3])?.gate().map(drop);
+                let odd = |device: &rung_kernels::Device| {
+                    Tensor::zeros(device, DType::F64, [2, 3])?.gate().map(drop)
+                };
                 vec![Refused { call: odd, message: "the last axis must have two halves" }]
             },
         }]

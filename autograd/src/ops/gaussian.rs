@@ -6,7 +6,9 @@ use smallvec::smallvec;
 
 use super::draw;
 use crate::adjoint::Adjoint;
-use crate::op::{CaseInput, Declaration, Operation, Outputs, Positions, Refused, Saves, Shapes, apply, apply_one};
+use crate::op::{
+    CaseInput, Declaration, Operation, Outputs, Positions, Refused, Saves, Shapes, apply, apply_one,
+};
 use crate::tensor::Tensor;
 
 /// Mean and variance of a Gaussian with diagonal covariance, one row for each example.
@@ -29,17 +31,25 @@ impl Gaussian {
 }
 
 /// Refuses inputs whose shapes are not all the same.
-pub(super) fn all_alike(operation: &'static str, inputs: &[&Tensor], names: &[&'static str]) -> Result<Shape> {
+pub(super) fn all_alike(
+    operation: &'static str,
+    inputs: &[&Tensor],
+    names: &[&'static str],
+) -> Result<Shape> {
     let first = inputs[0].shape;
     if inputs.iter().all(|input| input.shape == first) {
         return Ok(first);
     }
-    let shapes: Vec<_> = names.iter().copied().zip(inputs.iter().map(|input| input.shape)).collect();
+    let shapes: Vec<_> =
+        names.iter().copied().zip(inputs.iter().map(|input| input.shape)).collect();
     Err(Error::shape(operation, "all shapes must be the same", &shapes))
 }
 
 /// The parameters of a random Gaussian, variances well above 0.
-pub(super) fn draw_gaussian(rng: &mut rung_kernels::rng::Philox, shape: impl Into<Shape>) -> [CaseInput; 2] {
+pub(super) fn draw_gaussian(
+    rng: &mut rung_kernels::rng::Philox,
+    shape: impl Into<Shape>,
+) -> [CaseInput; 2] {
     let shape = shape.into();
     [draw::uniform(rng, shape, -1.5, 1.5), draw::uniform(rng, shape, 0.3, 2.0)]
 }
@@ -65,10 +75,18 @@ impl Operation for Head {
     }
 
     fn forward(&self, inputs: &[&Tensor], outputs: &mut [ViewMut<'_>]) -> Result<()> {
-        let [mean, variance] = outputs else { return Err(Error::argument(self.name(), "bug: two outputs expected")) };
+        let [mean, variance] = outputs else {
+            return Err(Error::argument(self.name(), "bug: two outputs expected"));
+        };
         let (rows, columns) = inputs[0].shape.as_matrix();
         let half = Matrix { rows, columns: columns / 2 };
-        inputs[0].device.gaussian_head(half, self.floor, inputs[0].view(), mean.reborrow(), variance.reborrow())
+        inputs[0].device.gaussian_head(
+            half,
+            self.floor,
+            inputs[0].view(),
+            mean.reborrow(),
+            variance.reborrow(),
+        )
     }
 
     fn saves(&self) -> Saves {
@@ -82,7 +100,9 @@ impl Operation for Head {
         let half = Matrix { rows, columns: columns / 2 };
         let (grad_mean, grad_variance) =
             (grad_mean.as_ref().map(Tensor::view), grad_variance.as_ref().map(Tensor::view));
-        adjoint.emit(0, |grad_x| device.gaussian_head_backward(half, x.view(), grad_mean, grad_variance, grad_x))
+        adjoint.emit(0, |grad_x| {
+            device.gaussian_head_backward(half, x.view(), grad_mean, grad_variance, grad_x)
+        })
     }
 
     fn declarations() -> Vec<Declaration> {
@@ -92,14 +112,18 @@ impl Operation for Head {
                 use rand::RngExt;
                 let (rows, units) = (draw::size_or_zero(rng), draw::size(rng));
                 let which = rng.random_range(0..3);
-                draw::case_of_many("gaussian_head", vec![draw::uniform(rng, [rows, 2 * units], -4.0, 4.0)], move |x| {
-                    let Gaussian { mean, variance } = x[0].gaussian_head(1e-5)?;
-                    Ok(match which {
-                        0 => vec![mean],
-                        1 => vec![variance],
-                        _ => vec![mean, variance],
-                    })
-                })
+                draw::case_of_many(
+                    "gaussian_head",
+                    vec![draw::uniform(rng, [rows, 2 * units], -4.0, 4.0)],
+                    move |x| {
+                        let Gaussian { mean, variance } = x[0].gaussian_head(1e-5)?;
+                        Ok(match which {
+                            0 => vec![mean],
+                            1 => vec![variance],
+                            _ => vec![mean, variance],
+                        })
+                    },
+                )
             },
             refused: || {
                 let call = |device: &rung_kernels::Device| {
@@ -141,14 +165,26 @@ impl Operation for Sample {
         }
         let added = adjoint.add_in_place([0, 1], |[grad_mean, grad_variance]| {
             let grad = GaussianGradient { mean: Some(grad_mean), variance: Some(grad_variance) };
-            device.reparameterise_backward(variance.view(), noise.view(), grad_out.view(), true, grad)
+            device.reparameterise_backward(
+                variance.view(),
+                noise.view(),
+                grad_out.view(),
+                true,
+                grad,
+            )
         })?;
         if added {
             return Ok(());
         }
         adjoint.emit(1, |grad_variance| {
             let grad = GaussianGradient { mean: None, variance: Some(grad_variance) };
-            device.reparameterise_backward(variance.view(), noise.view(), grad_out.view(), false, grad)
+            device.reparameterise_backward(
+                variance.view(),
+                noise.view(),
+                grad_out.view(),
+                false,
+                grad,
+            )
         })?;
         adjoint.emit_tensor(0, grad_out)
     }
@@ -166,8 +202,10 @@ impl Operation for Sample {
             },
             refused: || {
                 let call = |device: &rung_kernels::Device| {
-                    let (x, noise) =
-                        (Tensor::from_f64(device, &[1.0; 6], [2, 3])?, Tensor::from_f64(device, &[0.0; 3], [3])?);
+                    let (x, noise) = (
+                        Tensor::from_f64(device, &[1.0; 6], [2, 3])?,
+                        Tensor::from_f64(device, &[0.0; 3], [3])?,
+                    );
                     Gaussian { mean: x.clone(), variance: x }.sample_with(&noise).map(drop)
                 };
                 vec![Refused { call, message: "all shapes must be the same" }]
@@ -192,7 +230,9 @@ impl Operation for Merge {
     }
 
     fn forward(&self, inputs: &[&Tensor], outputs: &mut [ViewMut<'_>]) -> Result<()> {
-        let [mean, variance] = outputs else { return Err(Error::argument(self.name(), "bug: two outputs expected")) };
+        let [mean, variance] = outputs else {
+            return Err(Error::argument(self.name(), "bug: two outputs expected"));
+        };
         let (first, second) = (view_of(inputs[0], inputs[1]), view_of(inputs[2], inputs[3]));
         inputs[0].device.merge(first, second, mean.reborrow(), variance.reborrow())
     }
@@ -203,7 +243,8 @@ impl Operation for Merge {
 
     fn backward(&self, adjoint: &mut Adjoint<'_>) -> Result<()> {
         let [m1, v1, m2, v2] = [0, 1, 2, 3].map(|i| adjoint.saved(i));
-        let (device, grad_mean, grad_variance) = (adjoint.device(), adjoint.grad_out_of(0), adjoint.grad_out_of(1));
+        let (device, grad_mean, grad_variance) =
+            (adjoint.device(), adjoint.grad_out_of(0), adjoint.grad_out_of(1));
         let (grad_mean, grad_variance) =
             (grad_mean.as_ref().map(Tensor::view), grad_variance.as_ref().map(Tensor::view));
         adjoint.emit_together([0, 1, 2, 3], |[grad_m1, grad_v1, grad_m2, grad_v2]| {
@@ -241,8 +282,10 @@ impl Operation for Merge {
             },
             refused: || {
                 let call = |device: &rung_kernels::Device| {
-                    let (a, b) =
-                        (Tensor::from_f64(device, &[1.0; 6], [2, 3])?, Tensor::from_f64(device, &[1.0; 6], [3, 2])?);
+                    let (a, b) = (
+                        Tensor::from_f64(device, &[1.0; 6], [2, 3])?,
+                        Tensor::from_f64(device, &[1.0; 6], [3, 2])?,
+                    );
                     let gaussian = |x: &Tensor| Gaussian { mean: x.clone(), variance: x.clone() };
                     merge(&gaussian(&a), &gaussian(&b)).map(drop)
                 };
@@ -276,7 +319,10 @@ pub(super) fn view_of<'a>(mean: &'a Tensor, variance: &'a Tensor) -> GaussianVie
 /// # Ok::<(), rung_autograd::Error>(())
 /// ```
 pub fn merge(first: &Gaussian, second: &Gaussian) -> Result<Gaussian> {
-    Gaussian::from_outputs(apply(Merge, &[&first.mean, &first.variance, &second.mean, &second.variance])?)
+    Gaussian::from_outputs(apply(
+        Merge,
+        &[&first.mean, &first.variance, &second.mean, &second.variance],
+    )?)
 }
 
 impl Gaussian {
@@ -293,7 +339,10 @@ impl Gaussian {
     /// # Errors
     /// `Shape` if there are no rows.
     pub fn repeat_rows(&self, times: usize) -> Result<Self> {
-        Ok(Self { mean: self.mean.repeat_rows(times)?, variance: self.variance.repeat_rows(times)? })
+        Ok(Self {
+            mean: self.mean.repeat_rows(times)?,
+            variance: self.variance.repeat_rows(times)?,
+        })
     }
 }
 

@@ -47,8 +47,15 @@ impl Operation for LogProb {
 
     fn forward(&self, inputs: &[&Tensor], outputs: &mut [ViewMut<'_>]) -> Result<()> {
         let (x, mean, variance) = (inputs[0], inputs[1], inputs[2]);
-        let (matrix, repeat) = (matrix(self.name(), &mean.shape)?, repeats(self.name(), &x.shape, &mean.shape)?);
-        x.device.gaussian_log_prob(matrix, repeat, x.view(), view_of(mean, variance), outputs[0].reborrow())
+        let (matrix, repeat) =
+            (matrix(self.name(), &mean.shape)?, repeats(self.name(), &x.shape, &mean.shape)?);
+        x.device.gaussian_log_prob(
+            matrix,
+            repeat,
+            x.view(),
+            view_of(mean, variance),
+            outputs[0].reborrow(),
+        )
     }
 
     fn saves(&self) -> Saves {
@@ -58,7 +65,8 @@ impl Operation for LogProb {
     fn backward(&self, adjoint: &mut Adjoint<'_>) -> Result<()> {
         let [x, mean, variance] = [0, 1, 2].map(|i| adjoint.saved(i));
         let (device, grad_out) = (adjoint.device(), adjoint.grad_out());
-        let (matrix, repeat) = (matrix(self.name(), &mean.shape)?, repeats(self.name(), &x.shape, &mean.shape)?);
+        let (matrix, repeat) =
+            (matrix(self.name(), &mean.shape)?, repeats(self.name(), &x.shape, &mean.shape)?);
         adjoint.emit_together([0, 1, 2], |[grad_x, grad_mean, grad_variance]| {
             let grad_p = GaussianGradient { mean: grad_mean, variance: grad_variance };
             device.gaussian_log_prob_backward(
@@ -77,7 +85,8 @@ impl Operation for LogProb {
         vec![Declaration {
             name: "gaussian_log_prob",
             case: |rng| {
-                let (rows, columns, repeat) = (draw::size(rng), draw::size(rng), draw::size(rng).min(3));
+                let (rows, columns, repeat) =
+                    (draw::size(rng), draw::size(rng), draw::size(rng).min(3));
                 let [mean, variance] = draw_gaussian(rng, [rows * repeat, columns]);
                 let inputs = vec![draw::uniform(rng, [rows, columns], -2.0, 2.0), mean, variance];
                 draw::case("gaussian_log_prob", inputs, |x| {
@@ -86,8 +95,10 @@ impl Operation for LogProb {
             },
             refused: || {
                 let call = |device: &rung_kernels::Device| {
-                    let (x, p) =
-                        (Tensor::from_f64(device, &[1.0; 6], [2, 3])?, Tensor::from_f64(device, &[1.0; 9], [3, 3])?);
+                    let (x, p) = (
+                        Tensor::from_f64(device, &[1.0; 6], [2, 3])?,
+                        Tensor::from_f64(device, &[1.0; 9], [3, 3])?,
+                    );
                     Gaussian { mean: p.clone(), variance: p }.log_prob(&x).map(drop)
                 };
                 vec![Refused { call, message: "a multiple of those of x" }]
@@ -121,7 +132,9 @@ impl Operation for StandardLogProb {
     fn backward(&self, adjoint: &mut Adjoint<'_>) -> Result<()> {
         let (device, x, grad_out) = (adjoint.device(), adjoint.saved(0), adjoint.grad_out());
         let matrix = matrix(self.name(), &x.shape)?;
-        adjoint.emit(0, |grad_x| device.standard_normal_log_prob_backward(matrix, x.view(), grad_out.view(), grad_x))
+        adjoint.emit(0, |grad_x| {
+            device.standard_normal_log_prob_backward(matrix, x.view(), grad_out.view(), grad_x)
+        })
     }
 
     fn declarations() -> Vec<Declaration> {
@@ -129,9 +142,11 @@ impl Operation for StandardLogProb {
             name: "standard_normal_log_prob",
             case: |rng| {
                 let shape = [draw::size_or_zero(rng), draw::size(rng)];
-                draw::case("standard_normal_log_prob", vec![draw::uniform(rng, shape, -2.0, 2.0)], |x| {
-                    x[0].standard_normal_log_prob()
-                })
+                draw::case(
+                    "standard_normal_log_prob",
+                    vec![draw::uniform(rng, shape, -2.0, 2.0)],
+                    |x| x[0].standard_normal_log_prob(),
+                )
             },
             refused: || {
                 let call = |device: &rung_kernels::Device| {
@@ -155,13 +170,19 @@ impl Operation for Kl {
     }
 
     fn shapes(&self, inputs: &[&Tensor]) -> Result<Shapes> {
-        let shape = all_alike(self.name(), inputs, &["q mean", "q variance", "p mean", "p variance"])?;
+        let shape =
+            all_alike(self.name(), inputs, &["q mean", "q variance", "p mean", "p variance"])?;
         Ok(smallvec![Shape::from([matrix(self.name(), &shape)?.rows])])
     }
 
     fn forward(&self, inputs: &[&Tensor], outputs: &mut [ViewMut<'_>]) -> Result<()> {
         let (q, p) = (view_of(inputs[0], inputs[1]), view_of(inputs[2], inputs[3]));
-        inputs[0].device.gaussian_kl(matrix(self.name(), &inputs[0].shape)?, q, Some(p), outputs[0].reborrow())
+        inputs[0].device.gaussian_kl(
+            matrix(self.name(), &inputs[0].shape)?,
+            q,
+            Some(p),
+            outputs[0].reborrow(),
+        )
     }
 
     fn saves(&self) -> Saves {
@@ -199,8 +220,10 @@ impl Operation for Kl {
             },
             refused: || {
                 let call = |device: &rung_kernels::Device| {
-                    let (a, b) =
-                        (Tensor::from_f64(device, &[1.0; 6], [2, 3])?, Tensor::from_f64(device, &[1.0; 6], [3, 2])?);
+                    let (a, b) = (
+                        Tensor::from_f64(device, &[1.0; 6], [2, 3])?,
+                        Tensor::from_f64(device, &[1.0; 6], [3, 2])?,
+                    );
                     let gaussian = |x: &Tensor| Gaussian { mean: x.clone(), variance: x.clone() };
                     gaussian(&a).kl(&gaussian(&b)).map(drop)
                 };
@@ -226,7 +249,12 @@ impl Operation for StandardKl {
 
     fn forward(&self, inputs: &[&Tensor], outputs: &mut [ViewMut<'_>]) -> Result<()> {
         let matrix = matrix(self.name(), &inputs[0].shape)?;
-        inputs[0].device.gaussian_kl(matrix, view_of(inputs[0], inputs[1]), None, outputs[0].reborrow())
+        inputs[0].device.gaussian_kl(
+            matrix,
+            view_of(inputs[0], inputs[1]),
+            None,
+            outputs[0].reborrow(),
+        )
     }
 
     fn saves(&self) -> Saves {
@@ -240,7 +268,14 @@ impl Operation for StandardKl {
         adjoint.emit_together([0, 1], |[grad_mean, grad_variance]| {
             let grad_q = GaussianGradient { mean: grad_mean, variance: grad_variance };
             let nothing = GaussianGradient { mean: None, variance: None };
-            device.gaussian_kl_backward(matrix, view_of(&mean, &variance), None, grad_out.view(), grad_q, nothing)
+            device.gaussian_kl_backward(
+                matrix,
+                view_of(&mean, &variance),
+                None,
+                grad_out.view(),
+                grad_q,
+                nothing,
+            )
         })
     }
 
@@ -255,8 +290,10 @@ impl Operation for StandardKl {
             },
             refused: || {
                 let call = |device: &rung_kernels::Device| {
-                    let (mean, variance) =
-                        (Tensor::from_f64(device, &[1.0; 2], [1, 2])?, Tensor::from_f64(device, &[1.0], [1, 1])?);
+                    let (mean, variance) = (
+                        Tensor::from_f64(device, &[1.0; 2], [1, 2])?,
+                        Tensor::from_f64(device, &[1.0], [1, 1])?,
+                    );
                     Gaussian { mean, variance }.kl_to_standard_normal().map(drop)
                 };
                 vec![Refused { call, message: "all shapes must be the same" }]

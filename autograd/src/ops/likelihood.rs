@@ -25,7 +25,8 @@ impl Operation for BernoulliLogProb {
 
     fn forward(&self, inputs: &[&Tensor], outputs: &mut [ViewMut<'_>]) -> Result<()> {
         let (x, logits) = (inputs[0], inputs[1]);
-        let (matrix, repeat) = (matrix(self.name(), &logits.shape)?, repeats(self.name(), &x.shape, &logits.shape)?);
+        let (matrix, repeat) =
+            (matrix(self.name(), &logits.shape)?, repeats(self.name(), &x.shape, &logits.shape)?);
         x.device.bernoulli_log_prob(matrix, repeat, x.view(), logits.view(), outputs[0].reborrow())
     }
 
@@ -34,14 +35,26 @@ impl Operation for BernoulliLogProb {
     }
 
     fn backward(&self, adjoint: &mut Adjoint<'_>) -> Result<()> {
-        let (device, x, logits, grad_out) = (adjoint.device(), adjoint.saved(0), adjoint.saved(1), adjoint.grad_out());
-        let (matrix, repeat) = (matrix(self.name(), &logits.shape)?, repeats(self.name(), &x.shape, &logits.shape)?);
+        let (device, x, logits, grad_out) =
+            (adjoint.device(), adjoint.saved(0), adjoint.saved(1), adjoint.grad_out());
+        let (matrix, repeat) =
+            (matrix(self.name(), &logits.shape)?, repeats(self.name(), &x.shape, &logits.shape)?);
         adjoint.emit(1, |grad_logits| {
-            device.bernoulli_log_prob_backward(matrix, repeat, x.view(), logits.view(), grad_out.view(), grad_logits)
+            device.bernoulli_log_prob_backward(
+                matrix,
+                repeat,
+                x.view(),
+                logits.view(),
+                grad_out.view(),
+                grad_logits,
+            )
         })?;
         if adjoint.needs(0) {
             let each = logits.mul(&grad_out.reshape([matrix.rows, 1])?)?;
-            adjoint.emit_tensor(0, each.reshape([matrix.rows / repeat, repeat, matrix.columns])?.sum(1)?)?;
+            adjoint.emit_tensor(
+                0,
+                each.reshape([matrix.rows / repeat, repeat, matrix.columns])?.sum(1)?,
+            )?;
         }
         Ok(())
     }
@@ -50,15 +63,20 @@ impl Operation for BernoulliLogProb {
         vec![Declaration {
             name: "bernoulli_log_prob",
             case: |rng| {
-                let (rows, columns, repeat) = (draw::size(rng), draw::size(rng), draw::size(rng).min(3));
-                let inputs =
-                    vec![draw::binary(rng, [rows, columns]), draw::uniform(rng, [rows * repeat, columns], -4.0, 4.0)];
+                let (rows, columns, repeat) =
+                    (draw::size(rng), draw::size(rng), draw::size(rng).min(3));
+                let inputs = vec![
+                    draw::binary(rng, [rows, columns]),
+                    draw::uniform(rng, [rows * repeat, columns], -4.0, 4.0),
+                ];
                 draw::case("bernoulli_log_prob", inputs, |x| x[1].bernoulli_log_prob(&x[0]))
             },
             refused: || {
                 let call = |device: &rung_kernels::Device| {
-                    let (x, logits) =
-                        (Tensor::from_f64(device, &[1.0; 6], [2, 3])?, Tensor::from_f64(device, &[1.0; 8], [2, 4])?);
+                    let (x, logits) = (
+                        Tensor::from_f64(device, &[1.0; 6], [2, 3])?,
+                        Tensor::from_f64(device, &[1.0; 8], [2, 4])?,
+                    );
                     logits.bernoulli_log_prob(&x).map(drop)
                 };
                 vec![Refused { call, message: "columns must agree" }]
@@ -81,7 +99,11 @@ impl Operation for CrossEntropy {
         let rows = matrix(self.name(), &logits.shape)?.rows;
         if labels.dtype() != DType::U32 {
             let dtypes = vec![("labels", labels.dtype())];
-            return Err(Error::DType { operation: self.name(), rule: "labels must be u32", dtypes });
+            return Err(Error::DType {
+                operation: self.name(),
+                rule: "labels must be u32",
+                dtypes,
+            });
         }
         if labels.shape.sizes() != [rows] {
             let shapes = [("logits", logits.shape), ("labels", labels.shape)];
@@ -92,7 +114,12 @@ impl Operation for CrossEntropy {
 
     fn forward(&self, inputs: &[&Tensor], outputs: &mut [ViewMut<'_>]) -> Result<()> {
         let matrix = matrix(self.name(), &inputs[0].shape)?;
-        inputs[0].device.cross_entropy(matrix, inputs[0].view(), inputs[1].view(), outputs[0].reborrow())
+        inputs[0].device.cross_entropy(
+            matrix,
+            inputs[0].view(),
+            inputs[1].view(),
+            outputs[0].reborrow(),
+        )
     }
 
     fn saves(&self) -> Saves {
@@ -104,7 +131,13 @@ impl Operation for CrossEntropy {
             (adjoint.device(), adjoint.saved(0), adjoint.saved(1), adjoint.grad_out());
         let matrix = matrix(self.name(), &logits.shape)?;
         adjoint.emit(0, |grad_logits| {
-            device.cross_entropy_backward(matrix, logits.view(), labels.view(), grad_out.view(), grad_logits)
+            device.cross_entropy_backward(
+                matrix,
+                logits.view(),
+                labels.view(),
+                grad_out.view(),
+                grad_logits,
+            )
         })
     }
 
@@ -113,7 +146,10 @@ impl Operation for CrossEntropy {
             name: "cross_entropy",
             case: |rng| {
                 let (rows, classes) = (draw::size_or_zero(rng), draw::size(rng));
-                let inputs = vec![draw::uniform(rng, [rows, classes], -3.0, 3.0), draw::indices(rng, rows, classes)];
+                let inputs = vec![
+                    draw::uniform(rng, [rows, classes], -3.0, 3.0),
+                    draw::indices(rng, rows, classes),
+                ];
                 draw::case("cross_entropy", inputs, |x| x[0].cross_entropy(&x[1]))
             },
             refused: || {

@@ -23,7 +23,11 @@ pub(crate) struct LinearNormalise {
 
 impl LinearNormalise {
     fn norm(&self, out: &Shape) -> backend::BatchNorm {
-        backend::BatchNorm { matrix: matrix(out), epsilon: self.epsilon, activation: self.activation }
+        backend::BatchNorm {
+            matrix: matrix(out),
+            epsilon: self.epsilon,
+            activation: self.activation,
+        }
     }
 }
 
@@ -44,14 +48,16 @@ impl Operation for LinearNormalise {
         if !fits || inputs[2..].iter().any(|vector| vector.shape.sizes() != [weight.last()]) {
             let rule = "x must be [batch, in], weight [in, out] and each vector [out]";
             let names = ["x", "weight", "scale", "shift", "mean", "variance"];
-            let shapes: Vec<_> = names.into_iter().zip(inputs.iter().map(|input| input.shape)).collect();
+            let shapes: Vec<_> =
+                names.into_iter().zip(inputs.iter().map(|input| input.shape)).collect();
             return Err(Error::shape(self.name(), rule, &shapes));
         }
         Ok(smallvec![Shape::from([x.sizes()[0], weight.last()])])
     }
 
     fn forward(&self, inputs: &[&Tensor], outputs: &mut [ViewMut<'_>]) -> Result<()> {
-        let [x, weight, scale, shift, mean, variance] = [0, 1, 2, 3, 4, 5].map(|i| inputs[i].view());
+        let [x, weight, scale, shift, mean, variance] =
+            [0, 1, 2, 3, 4, 5].map(|i| inputs[i].view());
         let shape = product(&inputs[0].shape, &inputs[1].shape);
         let norm = self.norm(&Shape::from([shape.rows, shape.columns]));
         let vectors = BatchNormVectors { mean, variance, scale, shift };
@@ -63,29 +69,45 @@ impl Operation for LinearNormalise {
     }
 
     fn backward(&self, adjoint: &mut Adjoint<'_>) -> Result<()> {
-        let [x, weight, scale, shift, mean, variance] = [0, 1, 2, 3, 4, 5].map(|i| adjoint.saved(i));
+        let [x, weight, scale, shift, mean, variance] =
+            [0, 1, 2, 3, 4, 5].map(|i| adjoint.saved(i));
         let (device, grad_out) = (adjoint.device(), adjoint.grad_out());
         let a = x.linear(&weight, None)?;
         let norm = self.norm(&a.shape);
-        let vectors =
-            BatchNormVectors { mean: mean.view(), variance: variance.view(), scale: scale.view(), shift: shift.view() };
+        let vectors = BatchNormVectors {
+            mean: mean.view(),
+            variance: variance.view(),
+            scale: scale.view(),
+            shift: shift.view(),
+        };
         let MatmulShape { rows, columns, inner, .. } = product(&x.shape, &weight.shape);
         let mut grad_a = device.allocate(x.dtype(), a.shape.element_count())?;
         // For gradients that are not wanted.
-        let mut aside = [device.allocate(x.dtype(), columns)?, device.allocate(x.dtype(), columns)?];
+        let mut aside =
+            [device.allocate(x.dtype(), columns)?, device.allocate(x.dtype(), columns)?];
         let [aside_scale, aside_shift] = &mut aside;
         adjoint.emit_together([2, 3], |[grad_scale, grad_shift]| {
             let grad_scale = grad_scale.unwrap_or_else(|| sole(aside_scale));
             let grad_shift = grad_shift.unwrap_or_else(|| sole(aside_shift));
             let grad_a = sole(&mut grad_a);
-            device.normalise_backward(&norm, a.view(), vectors, grad_out.view(), grad_a, grad_scale, grad_shift)
+            device.normalise_backward(
+                &norm,
+                a.view(),
+                vectors,
+                grad_out.view(),
+                grad_a,
+                grad_scale,
+                grad_shift,
+            )
         })?;
         adjoint.emit(0, |grad_x| {
-            let shape = MatmulShape { right_transposed: true, ..MatmulShape::plain(rows, inner, columns) };
+            let shape =
+                MatmulShape { right_transposed: true, ..MatmulShape::plain(rows, inner, columns) };
             device.matmul(shape, grad_a.view(), weight.view(), None, grad_x)
         })?;
         adjoint.emit(1, |grad_weight| {
-            let shape = MatmulShape { left_transposed: true, ..MatmulShape::plain(inner, columns, rows) };
+            let shape =
+                MatmulShape { left_transposed: true, ..MatmulShape::plain(inner, columns, rows) };
             device.matmul(shape, x.view(), grad_a.view(), None, grad_weight)
         })
     }
@@ -94,7 +116,8 @@ impl Operation for LinearNormalise {
         vec![Declaration {
             name: "linear_normalise",
             case: |rng| {
-                let (rows, inputs, outputs) = (draw::size_or_zero(rng), draw::size(rng), draw::size(rng));
+                let (rows, inputs, outputs) =
+                    (draw::size_or_zero(rng), draw::size(rng), draw::size(rng));
                 let activation = smooth_activation(rng);
                 let operands = vec![
                     draw::uniform(rng, [rows, inputs], -2.0, 2.0),
@@ -102,23 +125,38 @@ impl Operation for LinearNormalise {
                     draw::signed(rng, [outputs], 0.4, 1.6),
                     draw::uniform(rng, [outputs], -1.0, 1.0),
                 ];
-                let (mean, variance) =
-                    (draw::uniform(rng, [outputs], -1.0, 1.0), draw::uniform(rng, [outputs], 0.3, 2.0));
+                let (mean, variance) = (
+                    draw::uniform(rng, [outputs], -1.0, 1.0),
+                    draw::uniform(rng, [outputs], 0.3, 2.0),
+                );
                 draw::case(format!("linear_normalise with {activation:?}"), operands, move |x| {
-                    let constant =
-                        |values: &[f64]| Tensor::from_values(x[0].device(), x[0].dtype(), values, [values.len()]);
-                    let statistics =
-                        FrozenStatistics { mean: constant(&mean.values)?, variance: constant(&variance.values)? };
+                    let constant = |values: &[f64]| {
+                        Tensor::from_values(x[0].device(), x[0].dtype(), values, [values.len()])
+                    };
+                    let statistics = FrozenStatistics {
+                        mean: constant(&mean.values)?,
+                        variance: constant(&variance.values)?,
+                    };
                     x[0].linear_normalise(&x[1], &x[2], &x[3], &statistics, 1e-3, activation)
                 })
             },
             refused: || {
                 let call = |device: &rung_kernels::Device| {
-                    let zeros = |shape: Shape| Tensor::zeros(device, rung_kernels::DType::F64, shape);
+                    let zeros =
+                        |shape: Shape| Tensor::zeros(device, rung_kernels::DType::F64, shape);
                     let (x, weight) = (zeros(Shape::from([2, 3]))?, zeros(Shape::from([3, 5]))?);
                     let vector = zeros(Shape::from([3]))?;
-                    let statistics = FrozenStatistics { mean: vector.clone(), variance: vector.clone() };
-                    x.linear_normalise(&weight, &vector, &vector, &statistics, 1e-5, UnaryFunction::Identity).map(drop)
+                    let statistics =
+                        FrozenStatistics { mean: vector.clone(), variance: vector.clone() };
+                    x.linear_normalise(
+                        &weight,
+                        &vector,
+                        &vector,
+                        &statistics,
+                        1e-5,
+                        UnaryFunction::Identity,
+                    )
+                    .map(drop)
                 };
                 vec![Refused { call, message: "each vector [out]" }]
             },
@@ -150,6 +188,9 @@ impl Tensor {
         activation: UnaryFunction,
     ) -> Result<Self> {
         let (mean, variance) = (statistics.mean.detach(), statistics.variance.detach());
-        apply_one(LinearNormalise { epsilon, activation }, &[self, weight, scale, shift, &mean, &variance])
+        apply_one(
+            LinearNormalise { epsilon, activation },
+            &[self, weight, scale, shift, &mean, &variance],
+        )
     }
 }

@@ -24,14 +24,21 @@ impl Operation for LogRatio {
     }
 
     fn shapes(&self, inputs: &[&Tensor]) -> Result<Shapes> {
-        let shape = all_alike(self.name(), inputs, &["z", "q mean", "q variance", "p mean", "p variance"])?;
+        let shape =
+            all_alike(self.name(), inputs, &["z", "q mean", "q variance", "p mean", "p variance"])?;
         Ok(smallvec![Shape::from([matrix(self.name(), &shape)?.rows])])
     }
 
     fn forward(&self, inputs: &[&Tensor], outputs: &mut [ViewMut<'_>]) -> Result<()> {
         let (z, q) = (inputs[0], view_of(inputs[1], inputs[2]));
         let p = (inputs.len() > 3).then(|| view_of(inputs[3], inputs[4]));
-        z.device.gaussian_log_ratio(matrix(self.name(), &z.shape)?, z.view(), q, p, outputs[0].reborrow())
+        z.device.gaussian_log_ratio(
+            matrix(self.name(), &z.shape)?,
+            z.view(),
+            q,
+            p,
+            outputs[0].reborrow(),
+        )
     }
 
     fn saves(&self) -> Saves {
@@ -48,7 +55,16 @@ impl Operation for LogRatio {
             let grad_q = GaussianGradient { mean: grad_mq, variance: grad_vq };
             let grad_p = GaussianGradient { mean: grad_mp, variance: grad_vp };
             let q = view_of(&mq, &vq);
-            device.gaussian_log_ratio_backward(matrix, z.view(), q, p, grad_out.view(), grad_z, grad_q, grad_p)
+            device.gaussian_log_ratio_backward(
+                matrix,
+                z.view(),
+                q,
+                p,
+                grad_out.view(),
+                grad_z,
+                grad_q,
+                grad_p,
+            )
         })
     }
 
@@ -64,14 +80,19 @@ impl Operation for LogRatio {
                     inputs.extend(draw_gaussian(rng, shape));
                 }
                 draw::case("gaussian_log_ratio", inputs, |x| {
-                    let gaussian = |first: usize| Gaussian { mean: x[first].clone(), variance: x[first + 1].clone() };
+                    let gaussian = |first: usize| Gaussian {
+                        mean: x[first].clone(),
+                        variance: x[first + 1].clone(),
+                    };
                     gaussian(1).log_ratio((x.len() > 3).then(|| gaussian(3)).as_ref(), &x[0])
                 })
             },
             refused: || {
                 let call = |device: &rung_kernels::Device| {
-                    let (a, b) =
-                        (Tensor::from_f64(device, &[1.0; 6], [2, 3])?, Tensor::from_f64(device, &[1.0; 6], [3, 2])?);
+                    let (a, b) = (
+                        Tensor::from_f64(device, &[1.0; 6], [2, 3])?,
+                        Tensor::from_f64(device, &[1.0; 6], [3, 2])?,
+                    );
                     Gaussian { mean: a.clone(), variance: a }.log_ratio(None, &b).map(drop)
                 };
                 vec![Refused { call, message: "all shapes must be the same" }]

@@ -33,16 +33,26 @@ fn components_of(parameters: usize, channels: usize) -> Option<usize> {
 
 impl LogisticMixtureLogProb {
     fn mixture(&self, parameters: &Shape, x: &Shape) -> Result<LogisticMixture> {
-        let refused = |rule: &str| Err(Error::shape(self.name(), rule, &[("parameters", *parameters), ("x", *x)]));
-        let (&[images, pixels, numbers], &[x_images, x_pixels, channels]) = (parameters.sizes(), x.sizes()) else {
-            return refused("parameters must be [images, pixels, numbers] and x [images, pixels, channels]");
+        let refused = |rule: &str| {
+            Err(Error::shape(self.name(), rule, &[("parameters", *parameters), ("x", *x)]))
+        };
+        let (&[images, pixels, numbers], &[x_images, x_pixels, channels]) =
+            (parameters.sizes(), x.sizes())
+        else {
+            return refused(
+                "parameters must be [images, pixels, numbers] and x [images, pixels, channels]",
+            );
         };
         let Some(components) = components_of(numbers, channels) else {
-            return refused("a pixel of 1 channel takes 3 numbers for each component, one of 3 channels 10");
+            return refused(
+                "a pixel of 1 channel takes 3 numbers for each component, one of 3 channels 10",
+            );
         };
         let is_multiple = images == x_images || x_images > 0 && images.is_multiple_of(x_images);
         if pixels != x_pixels || !is_multiple {
-            return refused("pixels must agree, and the images of the parameters be a multiple of those of x");
+            return refused(
+                "pixels must agree, and the images of the parameters be a multiple of those of x",
+            );
         }
         let repeat = if images == x_images { 1 } else { images / x_images };
         Ok(LogisticMixture { images, repeat, pixels, channels, components, levels: self.levels })
@@ -57,7 +67,10 @@ impl Operation for LogisticMixtureLogProb {
     fn shapes(&self, inputs: &[&Tensor]) -> Result<Shapes> {
         let mixture = self.mixture(&inputs[0].shape, &inputs[1].shape)?;
         if mixture.levels < 2 {
-            return Err(Error::argument(self.name(), format!("{} levels; 2 are needed", mixture.levels)));
+            return Err(Error::argument(
+                self.name(),
+                format!("{} levels; 2 are needed", mixture.levels),
+            ));
         }
         Ok(smallvec![Shape::from([mixture.images])])
     }
@@ -65,7 +78,12 @@ impl Operation for LogisticMixtureLogProb {
     fn forward(&self, inputs: &[&Tensor], outputs: &mut [ViewMut<'_>]) -> Result<()> {
         let (parameters, x) = (inputs[0], inputs[1]);
         let mixture = self.mixture(&parameters.shape, &x.shape)?;
-        x.device.logistic_mixture_log_prob(mixture, x.view(), parameters.view(), outputs[0].reborrow())
+        x.device.logistic_mixture_log_prob(
+            mixture,
+            x.view(),
+            parameters.view(),
+            outputs[0].reborrow(),
+        )
     }
 
     fn saves(&self) -> Saves {
@@ -77,7 +95,13 @@ impl Operation for LogisticMixtureLogProb {
             (adjoint.device(), adjoint.saved(0), adjoint.saved(1), adjoint.grad_out());
         let mixture = self.mixture(&parameters.shape, &x.shape)?;
         adjoint.emit(0, |grad| {
-            device.logistic_mixture_log_prob_backward(mixture, x.view(), parameters.view(), grad_out.view(), grad)
+            device.logistic_mixture_log_prob_backward(
+                mixture,
+                x.view(),
+                parameters.view(),
+                grad_out.view(),
+                grad,
+            )
         })
     }
 
@@ -86,13 +110,24 @@ impl Operation for LogisticMixtureLogProb {
             name: "logistic_mixture_log_prob",
             case: |rng| {
                 use rand::RngExt;
-                let (x_images, pixels, repeat) =
-                    (draw::size(rng).min(3), draw::size_or_zero(rng).min(5), rng.random_range(1..3));
-                let (channels, levels) =
-                    (if rng.random() { 1 } else { 3 }, if rng.random() { LEVELS_OF_A_BYTE } else { 5 });
+                let (x_images, pixels, repeat) = (
+                    draw::size(rng).min(3),
+                    draw::size_or_zero(rng).min(5),
+                    rng.random_range(1..3),
+                );
+                let (channels, levels) = (
+                    if rng.random() { 1 } else { 3 },
+                    if rng.random() { LEVELS_OF_A_BYTE } else { 5 },
+                );
                 let components = draw::size(rng).min(5);
-                let mixture =
-                    LogisticMixture { images: x_images * repeat, repeat, pixels, channels, components, levels };
+                let mixture = LogisticMixture {
+                    images: x_images * repeat,
+                    repeat,
+                    pixels,
+                    channels,
+                    components,
+                    levels,
+                };
                 let x: Vec<f64> = (0..x_images * pixels * channels)
                     .map(|_| 2.0 * rng.random_range(0..levels) as f64 / (levels - 1) as f64 - 1.0)
                     .collect();
@@ -104,11 +139,26 @@ impl Operation for LogisticMixtureLogProb {
             },
             refused: || {
                 vec![
-                    Refused { call: |device| call(device, [2, 4, 10], [2, 4, 1], 256), message: "1 channel takes 3" },
-                    Refused { call: |device| call(device, [2, 4, 20], [2, 4, 2], 256), message: "3 channels 10" },
-                    Refused { call: |device| call(device, [2, 4, 20], [2, 5, 3], 256), message: "pixels must agree" },
-                    Refused { call: |device| call(device, [3, 4, 20], [2, 4, 3], 256), message: "be a multiple" },
-                    Refused { call: |device| call(device, [2, 4, 20], [2, 4, 3], 1), message: "1 levels" },
+                    Refused {
+                        call: |device| call(device, [2, 4, 10], [2, 4, 1], 256),
+                        message: "1 channel takes 3",
+                    },
+                    Refused {
+                        call: |device| call(device, [2, 4, 20], [2, 4, 2], 256),
+                        message: "3 channels 10",
+                    },
+                    Refused {
+                        call: |device| call(device, [2, 4, 20], [2, 5, 3], 256),
+                        message: "pixels must agree",
+                    },
+                    Refused {
+                        call: |device| call(device, [3, 4, 20], [2, 4, 3], 256),
+                        message: "be a multiple",
+                    },
+                    Refused {
+                        call: |device| call(device, [2, 4, 20], [2, 4, 3], 1),
+                        message: "1 levels",
+                    },
                 ]
             },
         }]
@@ -118,7 +168,8 @@ impl Operation for LogisticMixtureLogProb {
 /// Random parameters: log-scales stay above the clamp.
 fn parameters(rng: &mut rung_kernels::rng::Philox, mixture: &LogisticMixture) -> CaseInput {
     use rand::RngExt;
-    let (per_pixel, group) = (mixture.parameters_per_pixel(), if mixture.channels == 1 { 2 } else { 3 });
+    let (per_pixel, group) =
+        (mixture.parameters_per_pixel(), if mixture.channels == 1 { 2 } else { 3 });
     let mut input = draw::uniform(rng, [mixture.images, mixture.pixels, per_pixel], -1.5, 1.5);
     for (i, value) in input.values.iter_mut().enumerate() {
         let place = i % per_pixel / mixture.components;

@@ -24,7 +24,13 @@ impl Matmul {
         let (rows, inner) = if self.left_transposed { (l1, l0) } else { (l0, l1) };
         let (right_inner, columns) = if self.right_transposed { (r1, r0) } else { (r0, r1) };
         let Self { left_transposed, right_transposed } = *self;
-        (inner == right_inner).then_some(MatmulShape { rows, columns, inner, left_transposed, right_transposed })
+        (inner == right_inner).then_some(MatmulShape {
+            rows,
+            columns,
+            inner,
+            left_transposed,
+            right_transposed,
+        })
     }
 
     fn refuse(&self, left: Shape, right: Shape) -> Error {
@@ -32,8 +38,10 @@ impl Matmul {
         let (&[l0, l1], &[r0, r1]) = (left.sizes(), right.sizes()) else {
             return Error::shape(self.name(), "both operands must be matrices", &operands);
         };
-        let (inner, right_inner) =
-            (if self.left_transposed { l0 } else { l1 }, if self.right_transposed { r1 } else { r0 });
+        let (inner, right_inner) = (
+            if self.left_transposed { l0 } else { l1 },
+            if self.right_transposed { r1 } else { r0 },
+        );
         let forms = [
             (false, false, "matmul"),
             (true, false, "matmul_tn"),
@@ -43,8 +51,15 @@ impl Matmul {
         let fits = |&&(left_transposed, right_transposed, _): &&(bool, bool, &str)| {
             Self { left_transposed, right_transposed }.product(&left, &right).is_some()
         };
-        let guess = forms.iter().find(fits).map_or(String::new(), |(_, _, name)| format!(" (did you mean {name}?)"));
-        Error::shape(self.name(), format!("inner sizes differ, {inner} against {right_inner}{guess}"), &operands)
+        let guess = forms
+            .iter()
+            .find(fits)
+            .map_or(String::new(), |(_, _, name)| format!(" (did you mean {name}?)"));
+        Error::shape(
+            self.name(),
+            format!("inner sizes differ, {inner} against {right_inner}{guess}"),
+            &operands,
+        )
     }
 }
 
@@ -66,7 +81,9 @@ impl Operation for Matmul {
 
     fn forward(&self, inputs: &[&Tensor], outputs: &mut [ViewMut<'_>]) -> Result<()> {
         let (left, right) = (inputs[0], inputs[1]);
-        let product = self.product(&left.shape, &right.shape).ok_or_else(|| self.refuse(left.shape, right.shape))?;
+        let product = self
+            .product(&left.shape, &right.shape)
+            .ok_or_else(|| self.refuse(left.shape, right.shape))?;
         left.device.matmul(product, left.view(), right.view(), None, outputs[0].reborrow())
     }
 
@@ -77,7 +94,9 @@ impl Operation for Matmul {
     fn backward(&self, adjoint: &mut Adjoint<'_>) -> Result<()> {
         let (device, left, right, grad_out) =
             (adjoint.device(), adjoint.saved(0), adjoint.saved(1), adjoint.grad_out());
-        let product = self.product(&left.shape, &right.shape).ok_or_else(|| self.refuse(left.shape, right.shape))?;
+        let product = self
+            .product(&left.shape, &right.shape)
+            .ok_or_else(|| self.refuse(left.shape, right.shape))?;
         let MatmulShape { rows, columns, inner, left_transposed, right_transposed } = product;
         adjoint.emit(0, |grad_left| {
             if left_transposed {
@@ -129,9 +148,13 @@ impl Operation for Matmul {
                 Declaration {
                     name: $name,
                     case: |rng| {
-                        let (m, n, k) = (draw::size_or_zero(rng), draw::size(rng), draw::size_or_zero(rng));
+                        let (m, n, k) =
+                            (draw::size_or_zero(rng), draw::size(rng), draw::size_or_zero(rng));
                         let (left, right): ([usize; 2], [usize; 2]) = ($left(m, k), $right(k, n));
-                        let inputs = vec![draw::uniform(rng, left, -2.0, 2.0), draw::uniform(rng, right, -2.0, 2.0)];
+                        let inputs = vec![
+                            draw::uniform(rng, left, -2.0, 2.0),
+                            draw::uniform(rng, right, -2.0, 2.0),
+                        ];
                         draw::case($name, inputs, |x| x[0].$method(&x[1]))
                     },
                     refused: || {
@@ -160,7 +183,12 @@ impl Operation for Matmul {
 
 type Product = fn(&Tensor, &Tensor) -> Result<Tensor>;
 
-fn product_of(device: &rung_kernels::Device, method: Product, left: [usize; 2], right: [usize; 2]) -> Result<()> {
+fn product_of(
+    device: &rung_kernels::Device,
+    method: Product,
+    left: [usize; 2],
+    right: [usize; 2],
+) -> Result<()> {
     let zeros = |shape| Tensor::zeros(device, rung_kernels::DType::F64, shape);
     method(&zeros(left)?, &zeros(right)?).map(drop)
 }
@@ -177,7 +205,13 @@ pub(crate) struct Linear;
 impl Linear {
     fn product(x: &Shape, weight: &Shape) -> MatmulShape {
         let (rows, inner) = x.as_matrix();
-        MatmulShape { rows, columns: weight.last(), inner, left_transposed: false, right_transposed: false }
+        MatmulShape {
+            rows,
+            columns: weight.last(),
+            inner,
+            left_transposed: false,
+            right_transposed: false,
+        }
     }
 }
 
@@ -193,9 +227,11 @@ impl Operation for Linear {
             return Err(Error::shape(self.name(), rule, &[("x", x), ("weight", weight)]));
         }
         match inputs.get(2).map(|bias| bias.shape) {
-            Some(bias) if bias.sizes() != [weight.last()] => {
-                Err(Error::shape(self.name(), "bias must be [out]", &[("weight", weight), ("bias", bias)]))
-            }
+            Some(bias) if bias.sizes() != [weight.last()] => Err(Error::shape(
+                self.name(),
+                "bias must be [out]",
+                &[("weight", weight), ("bias", bias)],
+            )),
             _ => Ok(smallvec![Shape::from([x.sizes()[0], weight.last()])]),
         }
     }
@@ -203,7 +239,13 @@ impl Operation for Linear {
     fn forward(&self, inputs: &[&Tensor], outputs: &mut [ViewMut<'_>]) -> Result<()> {
         let (x, weight) = (inputs[0], inputs[1]);
         let bias = inputs.get(2).map(|bias| bias.view());
-        x.device.matmul(Self::product(&x.shape, &weight.shape), x.view(), weight.view(), bias, outputs[0].reborrow())
+        x.device.matmul(
+            Self::product(&x.shape, &weight.shape),
+            x.view(),
+            weight.view(),
+            bias,
+            outputs[0].reborrow(),
+        )
     }
 
     fn saves(&self) -> Saves {
@@ -211,18 +253,32 @@ impl Operation for Linear {
     }
 
     fn backward(&self, adjoint: &mut Adjoint<'_>) -> Result<()> {
-        let (device, x, weight, grad_out) = (adjoint.device(), adjoint.saved(0), adjoint.saved(1), adjoint.grad_out());
+        let (device, x, weight, grad_out) =
+            (adjoint.device(), adjoint.saved(0), adjoint.saved(1), adjoint.grad_out());
         let MatmulShape { rows, columns, inner, .. } = Self::product(&x.shape, &weight.shape);
-        let shape =
-            MatmulShape { rows, columns: inner, inner: columns, left_transposed: false, right_transposed: true };
-        let added = adjoint
-            .add_in_place([0], |[grad_x]| device.matmul_accumulate(shape, grad_out.view(), weight.view(), grad_x))?;
+        let shape = MatmulShape {
+            rows,
+            columns: inner,
+            inner: columns,
+            left_transposed: false,
+            right_transposed: true,
+        };
+        let added = adjoint.add_in_place([0], |[grad_x]| {
+            device.matmul_accumulate(shape, grad_out.view(), weight.view(), grad_x)
+        })?;
         if !added {
-            adjoint.emit(0, |grad_x| device.matmul(shape, grad_out.view(), weight.view(), None, grad_x))?;
+            adjoint.emit(0, |grad_x| {
+                device.matmul(shape, grad_out.view(), weight.view(), None, grad_x)
+            })?;
         }
         adjoint.emit(1, |grad_weight| {
-            let shape =
-                MatmulShape { rows: inner, columns, inner: rows, left_transposed: true, right_transposed: false };
+            let shape = MatmulShape {
+                rows: inner,
+                columns,
+                inner: rows,
+                left_transposed: true,
+                right_transposed: false,
+            };
             device.matmul(shape, x.view(), grad_out.view(), None, grad_weight)
         })?;
         adjoint.emit(2, |grad_bias| {
@@ -236,7 +292,8 @@ impl Operation for Linear {
             name: "linear",
             case: |rng| {
                 use rand::RngExt;
-                let (rows, inputs, outputs) = (draw::size_or_zero(rng), draw::size(rng), draw::size(rng));
+                let (rows, inputs, outputs) =
+                    (draw::size_or_zero(rng), draw::size(rng), draw::size(rng));
                 let with_bias: bool = rng.random();
                 let mut operands = vec![
                     draw::uniform(rng, [rows, inputs], -2.0, 2.0),
@@ -252,7 +309,9 @@ impl Operation for Linear {
                         message: "weight [in, out]",
                     },
                     Refused {
-                        call: |device| product_of(device, |x, w| x.linear(w, Some(x)), [2, 3], [3, 5]),
+                        call: |device| {
+                            product_of(device, |x, w| x.linear(w, Some(x)), [2, 3], [3, 5])
+                        },
                         message: "bias must be [out]",
                     },
                 ]
@@ -283,7 +342,9 @@ impl Operation for Transpose {
             return Err(Error::shape(self.name(), "at least two axes are needed", &[("x", shape)]));
         }
         let last = shape.rank() - 1;
-        Ok(smallvec![shape.with_axis(last, shape.sizes()[last - 1]).with_axis(last - 1, shape.sizes()[last])])
+        Ok(smallvec![
+            shape.with_axis(last, shape.sizes()[last - 1]).with_axis(last - 1, shape.sizes()[last])
+        ])
     }
 
     fn forward(&self, inputs: &[&Tensor], outputs: &mut [ViewMut<'_>]) -> Result<()> {
@@ -305,11 +366,16 @@ impl Operation for Transpose {
         vec![Declaration {
             name: "transpose",
             case: |rng| {
-                let shape = Shape::from([draw::size(rng).min(4), draw::size(rng), draw::size_or_zero(rng)]);
-                draw::case("transpose", vec![draw::uniform(rng, shape, -2.0, 2.0)], |x| x[0].transpose())
+                let shape =
+                    Shape::from([draw::size(rng).min(4), draw::size(rng), draw::size_or_zero(rng)]);
+                draw::case("transpose", vec![draw::uniform(rng, shape, -2.0, 2.0)], |x| {
+                    x[0].transpose()
+                })
             },
             refused: || {
-                let call = |device: &rung_kernels::Device| Tensor::from_f64(device, &[1.0], [1])?.transpose().map(drop);
+                let call = |device: &rung_kernels::Device| {
+                    Tensor::from_f64(device, &[1.0], [1])?.transpose().map(drop)
+                };
                 vec![Refused { call, message: "at least two axes are needed" }]
             },
         }]

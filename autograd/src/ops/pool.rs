@@ -22,15 +22,21 @@ impl Tensor {
     /// # Ok::<(), rung_autograd::Error>(())
     /// ```
     pub fn average_pool2d(&self, size: usize) -> Result<Self> {
-        let refused = |rule: String| Err(Error::shape("average_pool2d", rule, &[("x", self.shape)]));
+        let refused =
+            |rule: String| Err(Error::shape("average_pool2d", rule, &[("x", self.shape)]));
         let &[batch, height, width, channels] = self.shape.sizes() else {
             return refused("x must be [batch, height, width, channel]".to_owned());
         };
         if size == 0 || !height.is_multiple_of(size) || !width.is_multiple_of(size) {
-            return refused(format!("height and width must be multiples of the window, which is {size}"));
+            return refused(format!(
+                "height and width must be multiples of the window, which is {size}"
+            ));
         }
         let (rows, columns) = (height / size, width / size);
         let of_rows = self.reshape([batch * rows, size, width * channels])?.mean(1)?;
-        of_rows.reshape([batch * rows * columns, size, channels])?.mean(1)?.reshape([batch, rows, columns, channels])
+        of_rows
+            .reshape([batch * rows * columns, size, channels])?
+            .mean(1)?
+            .reshape([batch, rows, columns, channels])
     }
 }

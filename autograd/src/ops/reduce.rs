@@ -32,7 +32,11 @@ impl Operation for Reduce {
         let shape = inputs[0].shape;
         let extent = extent_of(self.name(), &shape, self.axis)?;
         if extent.axis == 0 && self.reduction != Reduction::Sum {
-            return Err(Error::shape(self.name(), format!("axis {} is empty", self.axis), &[("x", shape)]));
+            return Err(Error::shape(
+                self.name(),
+                format!("axis {} is empty", self.axis),
+                &[("x", shape)],
+            ));
         }
         Ok(smallvec![shape.without_axis(self.axis)])
     }
@@ -45,7 +49,9 @@ impl Operation for Reduce {
     fn saves(&self) -> Saves {
         match self.reduction {
             Reduction::Sum | Reduction::Mean => Saves::NOTHING,
-            Reduction::Maximum | Reduction::Minimum => Saves { inputs: Positions::of([0]), outputs: Positions::ALL },
+            Reduction::Maximum | Reduction::Minimum => {
+                Saves { inputs: Positions::of([0]), outputs: Positions::ALL }
+            }
         }
     }
 
@@ -54,14 +60,17 @@ impl Operation for Reduce {
         let (device, grad_out) = (adjoint.device(), adjoint.grad_out());
         let extent = extent_of(self.name(), &shape, self.axis)?;
         match self.reduction {
-            Reduction::Sum => adjoint.emit(0, |grad_x| device.expand(1.0, extent, grad_out.view(), grad_x)),
-            Reduction::Mean => {
-                adjoint.emit(0, |grad_x| device.expand(1.0 / extent.axis as f64, extent, grad_out.view(), grad_x))
+            Reduction::Sum => {
+                adjoint.emit(0, |grad_x| device.expand(1.0, extent, grad_out.view(), grad_x))
             }
+            Reduction::Mean => adjoint.emit(0, |grad_x| {
+                device.expand(1.0 / extent.axis as f64, extent, grad_out.view(), grad_x)
+            }),
             Reduction::Maximum | Reduction::Minimum => {
                 let (x, out) = (adjoint.saved(0), adjoint.saved(1));
-                adjoint
-                    .emit(0, |grad_x| device.extremum_backward(extent, x.view(), out.view(), grad_out.view(), grad_x))
+                adjoint.emit(0, |grad_x| {
+                    device.extremum_backward(extent, x.view(), out.view(), grad_out.view(), grad_x)
+                })
             }
         }
     }
@@ -73,10 +82,13 @@ impl Operation for Reduce {
                     name: $name,
                     case: |rng| {
                         use rand::RngExt;
-                        let shape = Shape::from([draw::size(rng), draw::size(rng), draw::size(rng).min(5)]);
+                        let shape =
+                            Shape::from([draw::size(rng), draw::size(rng), draw::size(rng).min(5)]);
                         let axis = rng.random_range(0..3);
                         let inputs = vec![draw::spread(rng, shape, 0.05)];
-                        draw::case(format!("{} over axis {axis}", $name), inputs, move |x| x[0].$method(axis))
+                        draw::case(format!("{} over axis {axis}", $name), inputs, move |x| {
+                            x[0].$method(axis)
+                        })
                     },
                     refused: || {
                         vec![Refused {
@@ -87,11 +99,19 @@ impl Operation for Reduce {
                 }
             };
         }
-        vec![reduction!("sum", sum), reduction!("mean", mean), reduction!("max", max), reduction!("min", min)]
+        vec![
+            reduction!("sum", sum),
+            reduction!("mean", mean),
+            reduction!("max", max),
+            reduction!("min", min),
+        ]
     }
 }
 
-pub(super) fn missing_axis(device: &rung_kernels::Device, method: fn(&Tensor, usize) -> Result<Tensor>) -> Result<()> {
+pub(super) fn missing_axis(
+    device: &rung_kernels::Device,
+    method: fn(&Tensor, usize) -> Result<Tensor>,
+) -> Result<()> {
     method(&Tensor::from_f64(device, &[0.0; 6], [2, 3])?, 2).map(drop)
 }
 

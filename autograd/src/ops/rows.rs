@@ -31,17 +31,30 @@ impl Operation for Gather {
         matrix(self.name(), &x.shape)?;
         if indices.dtype() != DType::U32 {
             let dtypes = vec![("indices", indices.dtype())];
-            return Err(Error::DType { operation: self.name(), rule: "indices must be u32", dtypes });
+            return Err(Error::DType {
+                operation: self.name(),
+                rule: "indices must be u32",
+                dtypes,
+            });
         }
         if indices.shape.rank() != 1 {
-            return Err(Error::shape(self.name(), "indices must have one axis", &[("indices", indices.shape)]));
+            return Err(Error::shape(
+                self.name(),
+                "indices must have one axis",
+                &[("indices", indices.shape)],
+            ));
         }
         Ok(smallvec![x.shape.with_axis(0, indices.shape.element_count())])
     }
 
     fn forward(&self, inputs: &[&Tensor], outputs: &mut [ViewMut<'_>]) -> Result<()> {
         let columns = matrix(self.name(), &inputs[0].shape)?.columns;
-        inputs[0].device.gather_rows(columns, inputs[0].view(), inputs[1].view(), outputs[0].reborrow())
+        inputs[0].device.gather_rows(
+            columns,
+            inputs[0].view(),
+            inputs[1].view(),
+            outputs[0].reborrow(),
+        )
     }
 
     fn saves(&self) -> Saves {
@@ -51,15 +64,21 @@ impl Operation for Gather {
     fn backward(&self, adjoint: &mut Adjoint<'_>) -> Result<()> {
         let (device, indices, grad_out) = (adjoint.device(), adjoint.saved(1), adjoint.grad_out());
         let columns = matrix(self.name(), &grad_out.shape)?.columns;
-        adjoint.emit(0, |grad_x| device.gather_rows_backward(columns, indices.view(), grad_out.view(), grad_x))
+        adjoint.emit(0, |grad_x| {
+            device.gather_rows_backward(columns, indices.view(), grad_out.view(), grad_x)
+        })
     }
 
     fn declarations() -> Vec<Declaration> {
         vec![Declaration {
             name: "gather",
             case: |rng| {
-                let (rows, columns, count) = (draw::size(rng), draw::size(rng), draw::size_or_zero(rng));
-                let inputs = vec![draw::uniform(rng, [rows, columns], -2.0, 2.0), draw::indices(rng, count, rows)];
+                let (rows, columns, count) =
+                    (draw::size(rng), draw::size(rng), draw::size_or_zero(rng));
+                let inputs = vec![
+                    draw::uniform(rng, [rows, columns], -2.0, 2.0),
+                    draw::indices(rng, count, rows),
+                ];
                 draw::case("gather", inputs, |x| x[0].gather(&x[1]))
             },
             refused: || {
@@ -117,9 +136,12 @@ impl Operation for RepeatRows {
         vec![Declaration {
             name: "repeat_rows",
             case: |rng| {
-                let (rows, columns, times) = (draw::size_or_zero(rng), draw::size(rng), draw::size(rng).min(5));
+                let (rows, columns, times) =
+                    (draw::size_or_zero(rng), draw::size(rng), draw::size(rng).min(5));
                 let inputs = vec![draw::uniform(rng, [rows, columns], -2.0, 2.0)];
-                draw::case(format!("repeat_rows {times} times"), inputs, move |x| x[0].repeat_rows(times))
+                draw::case(format!("repeat_rows {times} times"), inputs, move |x| {
+                    x[0].repeat_rows(times)
+                })
             },
             refused: || {
                 let call = |device: &rung_kernels::Device| {

@@ -26,7 +26,11 @@ impl Operation for Reshape {
         if shape.element_count() == self.shape.element_count() {
             return Ok(smallvec![self.shape]);
         }
-        let rule = format!("{} elements do not fill {}", shape.element_count(), self.shape.element_count());
+        let rule = format!(
+            "{} elements do not fill {}",
+            shape.element_count(),
+            self.shape.element_count()
+        );
         Err(Error::shape(self.name(), rule, &[("x", shape), ("wanted", self.shape)]))
     }
 
@@ -57,11 +61,14 @@ impl Operation for Reshape {
             name: "reshape",
             case: |rng| {
                 let (a, b, c) = (draw::size(rng), draw::size_or_zero(rng), draw::size(rng).min(5));
-                draw::case("reshape", vec![draw::uniform(rng, [a, b, c], -2.0, 2.0)], move |x| x[0].reshape([c * b, a]))
+                draw::case("reshape", vec![draw::uniform(rng, [a, b, c], -2.0, 2.0)], move |x| {
+                    x[0].reshape([c * b, a])
+                })
             },
             refused: || {
-                let call =
-                    |device: &rung_kernels::Device| Tensor::from_f64(device, &[0.0; 6], [6])?.reshape([4]).map(drop);
+                let call = |device: &rung_kernels::Device| {
+                    Tensor::from_f64(device, &[0.0; 6], [6])?.reshape([4]).map(drop)
+                };
                 vec![Refused { call, message: "6 elements do not fill 4" }]
             },
         }]
@@ -112,7 +119,10 @@ impl Operation for Slice {
         let shape = inputs[0].shape;
         let extent = extent_of(self.name(), &shape, self.axis)?;
         if self.start.checked_add(self.len).is_none_or(|end| end > extent.axis) {
-            let rule = format!("{} from {} leaves axis {} of size {}", self.len, self.start, self.axis, extent.axis);
+            let rule = format!(
+                "{} from {} leaves axis {} of size {}",
+                self.len, self.start, self.axis, extent.axis
+            );
             return Err(Error::shape(self.name(), rule, &[("x", shape)]));
         }
         Ok(smallvec![shape.with_axis(self.axis, self.len)])
@@ -157,7 +167,9 @@ impl Operation for Slice {
                 let start = rng.random_range(0..=shape.sizes()[axis]);
                 let len = rng.random_range(0..=shape.sizes()[axis] - start);
                 let what = format!("slice {start}..{} of axis {axis}", start + len);
-                draw::case(what, vec![draw::uniform(rng, shape, -2.0, 2.0)], move |x| x[0].slice(axis, start, len))
+                draw::case(what, vec![draw::uniform(rng, shape, -2.0, 2.0)], move |x| {
+                    x[0].slice(axis, start, len)
+                })
             },
             refused: || {
                 let call = |device: &rung_kernels::Device| {
@@ -198,7 +210,11 @@ impl Operation for Concat {
                 && part.shape.with_axis(self.axis, 0) == first.with_axis(self.axis, 0);
             if !agrees {
                 let rule = format!("all sizes but that of axis {} must agree", self.axis);
-                return Err(Error::shape(self.name(), rule, &[("first", first), ("part", part.shape)]));
+                return Err(Error::shape(
+                    self.name(),
+                    rule,
+                    &[("first", first), ("part", part.shape)],
+                ));
             }
         }
         Ok(smallvec![first.with_axis(self.axis, self.sizes.iter().sum())])
@@ -223,7 +239,8 @@ impl Operation for Concat {
         let extent = extent_of(self.name(), &grad_out.shape, self.axis)?;
         for index in 0..self.parts {
             let block = self.slice(index).block(extent);
-            adjoint.emit(index, |grad_part| device.copy_block(block, grad_out.view(), grad_part))?;
+            adjoint
+                .emit(index, |grad_part| device.copy_block(block, grad_out.view(), grad_part))?;
         }
         Ok(())
     }
@@ -247,8 +264,10 @@ impl Operation for Concat {
             },
             refused: || {
                 let call = |device: &rung_kernels::Device| {
-                    let (a, b) =
-                        (Tensor::from_f64(device, &[0.0; 6], [2, 3])?, Tensor::from_f64(device, &[0.0; 3], [3, 1])?);
+                    let (a, b) = (
+                        Tensor::from_f64(device, &[0.0; 6], [2, 3])?,
+                        Tensor::from_f64(device, &[0.0; 3], [3, 1])?,
+                    );
                     concat(&[&a, &b], 1).map(drop)
                 };
                 vec![
@@ -266,7 +285,10 @@ impl Operation for Concat {
 /// `Shape` if they do not, `Argument` if there are no tensors or more than six; `DType`, `Device` if they differ in those.
 pub fn concat(parts: &[&Tensor], axis: usize) -> Result<Tensor> {
     if parts.is_empty() || parts.len() > NODE_ROOM {
-        return Err(Error::argument("concat", format!("1 to {NODE_ROOM} tensors can be joined, not {}", parts.len())));
+        return Err(Error::argument(
+            "concat",
+            format!("1 to {NODE_ROOM} tensors can be joined, not {}", parts.len()),
+        ));
     }
     let mut sizes = [0; NODE_ROOM];
     for (size, part) in sizes.iter_mut().zip(parts) {

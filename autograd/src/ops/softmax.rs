@@ -45,10 +45,15 @@ macro_rules! declare {
                 let shape = Shape::from([draw::size(rng), draw::size(rng), draw::size(rng).min(5)]);
                 let axis = rng.random_range(0..3);
                 let inputs = vec![draw::uniform(rng, shape, -3.0, 3.0)];
-                draw::case(format!("{} over axis {axis}", $name), inputs, move |x| x[0].$method(axis))
+                draw::case(format!("{} over axis {axis}", $name), inputs, move |x| {
+                    x[0].$method(axis)
+                })
             },
             refused: || {
-                vec![Refused { call: |device| missing_axis(device, Tensor::$method), message: "there is no axis 2" }]
+                vec![Refused {
+                    call: |device| missing_axis(device, Tensor::$method),
+                    message: "there is no axis 2",
+                }]
             },
         }]
     };
@@ -73,9 +78,12 @@ impl Operation for LogSumExp {
     }
 
     fn backward(&self, adjoint: &mut Adjoint<'_>) -> Result<()> {
-        let (device, x, out, grad_out) = (adjoint.device(), adjoint.saved(0), adjoint.saved(1), adjoint.grad_out());
+        let (device, x, out, grad_out) =
+            (adjoint.device(), adjoint.saved(0), adjoint.saved(1), adjoint.grad_out());
         let extent = extent_of(self.name(), &x.shape, self.axis)?;
-        adjoint.emit(0, |grad_x| device.log_sum_exp_backward(extent, x.view(), out.view(), grad_out.view(), grad_x))
+        adjoint.emit(0, |grad_x| {
+            device.log_sum_exp_backward(extent, x.view(), out.view(), grad_out.view(), grad_x)
+        })
     }
 
     fn declarations() -> Vec<Declaration> {
@@ -104,7 +112,8 @@ impl Operation for Softmax {
     fn backward(&self, adjoint: &mut Adjoint<'_>) -> Result<()> {
         let (device, out, grad_out) = (adjoint.device(), adjoint.saved(1), adjoint.grad_out());
         let extent = extent_of(self.name(), &out.shape, self.axis)?;
-        adjoint.emit(0, |grad_x| device.softmax_backward(extent, out.view(), grad_out.view(), grad_x))
+        adjoint
+            .emit(0, |grad_x| device.softmax_backward(extent, out.view(), grad_out.view(), grad_x))
     }
 
     fn declarations() -> Vec<Declaration> {
@@ -133,7 +142,9 @@ impl Operation for LogSoftmax {
     fn backward(&self, adjoint: &mut Adjoint<'_>) -> Result<()> {
         let (device, out, grad_out) = (adjoint.device(), adjoint.saved(1), adjoint.grad_out());
         let extent = extent_of(self.name(), &out.shape, self.axis)?;
-        adjoint.emit(0, |grad_x| device.log_softmax_backward(extent, out.view(), grad_out.view(), grad_x))
+        adjoint.emit(0, |grad_x| {
+            device.log_softmax_backward(extent, out.view(), grad_out.view(), grad_x)
+        })
     }
 
     fn declarations() -> Vec<Declaration> {

@@ -38,7 +38,12 @@ impl Operation for WeightNorm {
 
     fn forward(&self, inputs: &[&Tensor], outputs: &mut [ViewMut<'_>]) -> Result<()> {
         let extent = self.extent(&inputs[0].shape)?;
-        inputs[0].device.weight_norm(extent, inputs[0].view(), inputs[1].view(), outputs[0].reborrow())
+        inputs[0].device.weight_norm(
+            extent,
+            inputs[0].view(),
+            inputs[1].view(),
+            outputs[0].reborrow(),
+        )
     }
 
     fn saves(&self) -> Saves {
@@ -46,10 +51,18 @@ impl Operation for WeightNorm {
     }
 
     fn backward(&self, adjoint: &mut Adjoint<'_>) -> Result<()> {
-        let (device, v, gain, grad_out) = (adjoint.device(), adjoint.saved(0), adjoint.saved(1), adjoint.grad_out());
+        let (device, v, gain, grad_out) =
+            (adjoint.device(), adjoint.saved(0), adjoint.saved(1), adjoint.grad_out());
         let extent = self.extent(&v.shape)?;
         adjoint.emit_together([0, 1], |[grad_v, grad_gain]| {
-            device.weight_norm_backward(extent, v.view(), gain.view(), grad_out.view(), grad_v, grad_gain)
+            device.weight_norm_backward(
+                extent,
+                v.view(),
+                gain.view(),
+                grad_out.view(),
+                grad_v,
+                grad_gain,
+            )
         })
     }
 
@@ -67,13 +80,17 @@ impl Operation for WeightNorm {
             },
             refused: || {
                 let no_axis = |device: &rung_kernels::Device| {
-                    let (v, gain) =
-                        (Tensor::zeros(device, DType::F64, [2, 3])?, Tensor::zeros(device, DType::F64, [3])?);
+                    let (v, gain) = (
+                        Tensor::zeros(device, DType::F64, [2, 3])?,
+                        Tensor::zeros(device, DType::F64, [3])?,
+                    );
                     v.weight_norm(&gain, 2).map(drop)
                 };
                 let few_gains = |device: &rung_kernels::Device| {
-                    let (v, gain) =
-                        (Tensor::zeros(device, DType::F64, [2, 3])?, Tensor::zeros(device, DType::F64, [2])?);
+                    let (v, gain) = (
+                        Tensor::zeros(device, DType::F64, [2, 3])?,
+                        Tensor::zeros(device, DType::F64, [2])?,
+                    );
                     v.weight_norm(&gain, 1).map(drop)
                 };
                 vec![

@@ -94,7 +94,8 @@ impl Adam {
         store.values_mut("adam")?;
         let AdamOptions { beta_1, beta_2, epsilon } = self.options;
         let (t, [first_moment, second_moment]) = self.state.advance("adam", store)?;
-        let (first_correction, second_correction) = (1.0 - power(beta_1, t), 1.0 - power(beta_2, t));
+        let (first_correction, second_correction) =
+            (1.0 - power(beta_1, t), 1.0 - power(beta_2, t));
         let step = AdamStep {
             corrected_rate: learning_rate * second_correction.sqrt() / first_correction,
             beta_1,

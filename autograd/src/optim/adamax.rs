@@ -58,7 +58,12 @@ impl Optimiser for Adamax {
         store.values_mut("adamax")?;
         let AdamaxOptions { beta_1, beta_2, epsilon } = self.options;
         let (t, [first_moment, infinity_norm]) = self.state.advance("adamax", store)?;
-        let step = AdamaxStep { corrected_rate: learning_rate / (1.0 - power(beta_1, t)), beta_1, beta_2, epsilon };
+        let step = AdamaxStep {
+            corrected_rate: learning_rate / (1.0 - power(beta_1, t)),
+            beta_1,
+            beta_2,
+            epsilon,
+        };
         let device = store.device().clone();
         let (gradient, value) = store.gradients_and_values()?;
         device.adamax(step, gradient.as_view(), value, first_moment, infinity_norm)

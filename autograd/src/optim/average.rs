@@ -52,9 +52,13 @@ impl ParameterAverage {
     /// `Argument` unless 0 ≤ decay < 1; if the device has no memory.
     pub fn new(store: &ParameterStore, decay: f64) -> Result<Self> {
         if !(0.0..1.0).contains(&decay) {
-            return Err(Error::argument(NAME, format!("the decay must be at least 0 and below 1, not {decay}")));
+            return Err(Error::argument(
+                NAME,
+                format!("the decay must be at least 0 and below 1, not {decay}"),
+            ));
         }
-        let mut average = Self { decay, is_swapped_in: false, state: OptimiserState::new(store, ["average"])? };
+        let mut average =
+            Self { decay, is_swapped_in: false, state: OptimiserState::new(store, ["average"])? };
         store.device().convert(store.values(), average.state.moment_mut())?;
         Ok(average)
     }
@@ -71,7 +75,10 @@ impl ParameterAverage {
     /// `Argument` while the average is swapped in, or if the store is another.
     pub fn update(&mut self, store: &ParameterStore) -> Result<()> {
         if self.is_swapped_in {
-            return Err(Error::argument(NAME, "it stands in the place of the parameters: swap them back first"));
+            return Err(Error::argument(
+                NAME,
+                "it stands in the place of the parameters: swap them back first",
+            ));
         }
         let (step, [average]) = self.state.advance(NAME, store)?;
         let decay = self.decay.min((1.0 + step as f64) / (10.0 + step as f64));
@@ -130,7 +137,10 @@ mod tests {
             set_all(&mut store, f64::from(step));
             average.update(&store).unwrap();
             let decay = 0.9f64.min(f64::from(1 + step) / f64::from(10 + step));
-            expected.iter_mut().flatten().for_each(|value| *value = decay * *value + (1.0 - decay) * f64::from(step));
+            expected
+                .iter_mut()
+                .flatten()
+                .for_each(|value| *value = decay * *value + (1.0 - decay) * f64::from(step));
         }
         assert_eq!(average.state().steps(), 100);
         average.swap(&mut store).unwrap();
@@ -140,7 +150,9 @@ mod tests {
             }
         }
         average.swap(&mut store).unwrap();
-        assert!(ids.into_iter().all(|id| values_of(&store, id).iter().all(|&value| value == 100.0)));
+        assert!(
+            ids.into_iter().all(|id| values_of(&store, id).iter().all(|&value| value == 100.0))
+        );
     }
 
     #[test]
@@ -183,7 +195,9 @@ mod tests {
         let (mut other, _) = super::super::tests::store(DType::F32);
         let error = average.swap(&mut other).unwrap_err().to_string();
         assert!(
-            error.starts_with("parameter average: made for 43 f64 parameters on cpu, called for 43 f32"),
+            error.starts_with(
+                "parameter average: made for 43 f64 parameters on cpu, called for 43 f32"
+            ),
             "{error}"
         );
     }

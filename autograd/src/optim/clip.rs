@@ -16,20 +16,31 @@ use crate::tensor::Tensor;
 ///
 /// # Errors
 /// `Argument` if a limit is not positive; `Shared` while a tensor or a tape holds the parameters.
-pub fn clip_gradients(store: &mut ParameterStore, norm_limit: f64, element_limit: f64) -> Result<Tensor> {
+pub fn clip_gradients(
+    store: &mut ParameterStore,
+    norm_limit: f64,
+    element_limit: f64,
+) -> Result<Tensor> {
     check_limits(norm_limit, element_limit)?;
     let (device, dtype) = (store.device().clone(), store.dtype());
     let squared_norm = squared_norm(store)?;
     let (gradient, _) = store.gradients_and_values()?;
-    device.clip_gradient(Clipping { squared_norm: squared_norm.view(), norm_limit, element_limit }, gradient)?;
-    Tensor::build(&device, dtype, Shape::SCALAR, |out| device.unary(UnaryFunction::Sqrt, squared_norm.view(), out))
+    device.clip_gradient(
+        Clipping { squared_norm: squared_norm.view(), norm_limit, element_limit },
+        gradient,
+    )?;
+    Tensor::build(&device, dtype, Shape::SCALAR, |out| {
+        device.unary(UnaryFunction::Sqrt, squared_norm.view(), out)
+    })
 }
 
 /// Σ gᵢ² over all parameters: a scalar on the device.
 pub(super) fn squared_norm(store: &mut ParameterStore) -> Result<Tensor> {
     let (device, dtype) = (store.device().clone(), store.dtype());
     let (gradient, _) = store.gradients_and_values()?;
-    Tensor::build(&device, dtype, Shape::SCALAR, |out| device.sum_of_squares(gradient.as_view(), out))
+    Tensor::build(&device, dtype, Shape::SCALAR, |out| {
+        device.sum_of_squares(gradient.as_view(), out)
+    })
 }
 
 pub(super) fn check_limits(norm_limit: f64, element_limit: f64) -> Result<()> {

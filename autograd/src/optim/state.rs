@@ -21,7 +21,10 @@ pub struct OptimiserState {
 
 impl OptimiserState {
     /// Moments of zeros for the parameters of `store`.
-    pub(super) fn new<const N: usize>(store: &ParameterStore, names: [&'static str; N]) -> Result<Self> {
+    pub(super) fn new<const N: usize>(
+        store: &ParameterStore,
+        names: [&'static str; N],
+    ) -> Result<Self> {
         let device = store.device().clone();
         let mut moments = SmallVec::new();
         for name in names {
@@ -90,16 +93,22 @@ impl OptimiserState {
         self.steps += 1;
         let mut moments = self.moments.iter_mut();
         let views = std::array::from_fn(|_| {
-            let (_, moment) =
-                moments.next().expect("bug: an optimiser asks for more moments than it has; please report it");
+            let (_, moment) = moments
+                .next()
+                .expect("bug: an optimiser asks for more moments than it has; please report it");
             sole(moment)
         });
         Ok((self.steps, views))
     }
 
     /// Refuses a store that is not the one this was made for.
-    pub(super) fn check_store(&self, optimiser: &'static str, store: &ParameterStore) -> Result<()> {
-        let (own, other) = ((self.element_count(), self.dtype()), (store.element_count(), store.dtype()));
+    pub(super) fn check_store(
+        &self,
+        optimiser: &'static str,
+        store: &ParameterStore,
+    ) -> Result<()> {
+        let (own, other) =
+            ((self.element_count(), self.dtype()), (store.element_count(), store.dtype()));
         if own != other || self.device != *store.device() {
             let what = format!(
                 "made for {} {} parameters on {}, called for {} {} parameters on {}",
@@ -128,7 +137,10 @@ impl OptimiserState {
     fn position(&self, name: &str) -> Result<usize> {
         self.moments.iter().position(|(own, _)| *own == name).ok_or_else(|| {
             let names: Vec<&str> = self.names().collect();
-            Error::argument("optimiser state", format!("there is no moment {name}, only {}", names.join(" and ")))
+            Error::argument(
+                "optimiser state",
+                format!("there is no moment {name}, only {}", names.join(" and ")),
+            )
         })
     }
 
@@ -136,8 +148,11 @@ impl OptimiserState {
         if (dtype, len) == (self.dtype(), self.element_count()) {
             return Ok(());
         }
-        let what =
-            format!("{name} has {} elements of {}, the host {len} of {dtype}", self.element_count(), self.dtype());
+        let what = format!(
+            "{name} has {} elements of {}, the host {len} of {dtype}",
+            self.element_count(),
+            self.dtype()
+        );
         Err(Error::argument("optimiser state", what))
     }
 }

@@ -73,7 +73,9 @@ fn adam_follows_its_formula() {
         |t, g, [m, v], value| {
             *m = 0.8 * *m + 0.2 * g;
             *v = 0.99 * *v + 0.01 * g * g;
-            value - RATE * (1.0 - 0.99f64.powi(t)).sqrt() / (1.0 - 0.8f64.powi(t)) * *m / (v.sqrt() + 1e-3)
+            value
+                - RATE * (1.0 - 0.99f64.powi(t)).sqrt() / (1.0 - 0.8f64.powi(t)) * *m
+                    / (v.sqrt() + 1e-3)
         },
     );
 }
@@ -126,13 +128,23 @@ fn every_optimiser_finds_the_minimum_of_a_quadratic() {
         let tape = Tape::new();
         for step in 0..1000 {
             store.clear_gradients();
-            let apart = store.tensor(first, Some(&tape)).sub(&target).unwrap().square().unwrap().sum_all().unwrap();
+            let apart = store
+                .tensor(first, Some(&tape))
+                .sub(&target)
+                .unwrap()
+                .square()
+                .unwrap()
+                .sum_all()
+                .unwrap();
             let size = store.tensor(second, Some(&tape)).square().unwrap().sum_all().unwrap();
             tape.backward_into(&[&apart, &size], &mut store).unwrap();
             drop((apart, size));
-            optimiser.step(&mut store, Schedule::Cosine { final_factor: 0.0 }.rate(0.05, step + 1, 1000)).unwrap();
+            optimiser
+                .step(&mut store, Schedule::Cosine { final_factor: 0.0 }.rate(0.05, step + 1, 1000))
+                .unwrap();
         }
-        let worst = values_of(&store, first).iter().map(|value| (value - 0.25).abs()).fold(0.0, f64::max);
+        let worst =
+            values_of(&store, first).iter().map(|value| (value - 0.25).abs()).fold(0.0, f64::max);
         assert!(worst < 1e-3, "{}: {worst}", optimiser.name());
         assert!(values_of(&store, second).iter().all(|value| value.abs() < 1e-3));
     }
@@ -158,7 +170,10 @@ fn a_restored_state_gives_the_same_bits() {
                     optimiser = optimisers(&store).into_iter().nth(number).unwrap();
                     optimiser.state_mut().set_steps(old.state().steps());
                     for name in old.state().names() {
-                        optimiser.state_mut().upload(name, View::F32(&read(old.state(), name))).unwrap();
+                        optimiser
+                            .state_mut()
+                            .upload(name, View::F32(&read(old.state(), name)))
+                            .unwrap();
                     }
                 }
             }
@@ -173,13 +188,17 @@ fn a_state_refuses_what_does_not_fit() {
     let (store, _) = store(DType::F32);
     let mut adam = Adam::new(&store, AdamOptions::default()).unwrap();
     let said = |outcome: Result<()>| outcome.unwrap_err().to_string();
-    assert!(said(adam.state_mut().upload("velocity", View::F32(&[]))).contains("only first_moment and second_moment"));
+    assert!(
+        said(adam.state_mut().upload("velocity", View::F32(&[])))
+            .contains("only first_moment and second_moment")
+    );
     assert!(
         said(adam.state_mut().upload("first_moment", View::F32(&[0.0])))
             .contains("has 43 elements of f32, the host 1 of f32")
     );
     assert!(
-        said(adam.state().download("first_moment", ViewMut::F64(&mut [0.0; COUNT + 6]))).contains("the host 43 of f64")
+        said(adam.state().download("first_moment", ViewMut::F64(&mut [0.0; COUNT + 6])))
+            .contains("the host 43 of f64")
     );
 }
 
@@ -217,7 +236,12 @@ fn an_optimiser_refuses_another_store() {
     let (mut narrow, mut other) = (store(DType::F32).0, store(DType::F64).0);
     let mut adam = Adam::new(&narrow, AdamOptions::default()).unwrap();
     let said = adam.step(&mut other, RATE).unwrap_err().to_string();
-    assert!(said.contains("adam: made for 43 f32 parameters on cpu, called for 43 f64 parameters on cpu"), "{said}");
+    assert!(
+        said.contains(
+            "adam: made for 43 f32 parameters on cpu, called for 43 f64 parameters on cpu"
+        ),
+        "{said}"
+    );
     adam.step(&mut narrow, RATE).unwrap();
 }
 
@@ -245,8 +269,13 @@ fn clipping_limits_the_norm_and_then_each_element() {
 fn a_clipped_step_is_clipping_and_then_a_step() {
     let moved = |which: usize, together: bool| {
         let (mut store, [first, _]) = store(DType::F64);
-        let [mut optimiser] =
-            optimisers(&store).into_iter().skip(which).take(1).collect::<Vec<_>>().try_into().unwrap();
+        let [mut optimiser] = optimisers(&store)
+            .into_iter()
+            .skip(which)
+            .take(1)
+            .collect::<Vec<_>>()
+            .try_into()
+            .unwrap();
         for step in 1..4 {
             let gradient: Vec<f64> = gradient_of_step(step).iter().map(|g| 30.0 * g).collect();
             give_gradient(&mut store, first, &gradient);
@@ -264,7 +293,12 @@ fn a_clipped_step_is_clipping_and_then_a_step() {
     }
     let (mut store, _) = store(DType::F64);
     let mut adam = Adam::new(&store, AdamOptions::default()).unwrap();
-    assert!(adam.step_clipped(&mut store, RATE, -1.0, 0.9).unwrap_err().to_string().contains("must be positive"));
+    assert!(
+        adam.step_clipped(&mut store, RATE, -1.0, 0.9)
+            .unwrap_err()
+            .to_string()
+            .contains("must be positive")
+    );
 }
 
 #[test]

@@ -26,7 +26,10 @@ pub(super) struct Recomputed {
 
 impl fmt::Debug for Recomputed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Recomputed").field("inputs", &self.inputs).field("output", &self.output).finish_non_exhaustive()
+        f.debug_struct("Recomputed")
+            .field("inputs", &self.inputs)
+            .field("output", &self.output)
+            .finish_non_exhaustive()
     }
 }
 
@@ -49,23 +52,38 @@ impl Tape {
             let slot = match &input.tracked {
                 None => None,
                 Some(place) if place.tape.is_same(self) => Some(place.slot_at(generation, NAME)?),
-                Some(_) => return Err(Error::argument(NAME, "an input is recorded on another tape")),
+                Some(_) => {
+                    return Err(Error::argument(NAME, "an input is recorded on another tape"));
+                }
             };
             kept.push((input.detach(), slot));
         }
-        let values: SmallVec<[Tensor; NODE_ROOM]> = kept.iter().map(|(value, _)| Tensor::clone(value)).collect();
+        let values: SmallVec<[Tensor; NODE_ROOM]> =
+            kept.iter().map(|(value, _)| Tensor::clone(value)).collect();
         let out = function(store, None, &values)?;
         let mut arena = self.0.borrow_mut();
         let output = arena.push_slot(out.shape, Origin::Computed);
-        arena.nodes.push(Recorded::Recomputed(Recomputed { function: Box::new(function), inputs: kept, output }));
+        arena.nodes.push(Recorded::Recomputed(Recomputed {
+            function: Box::new(function),
+            inputs: kept,
+            output,
+        }));
         drop(arena);
-        Ok(Tensor { tracked: Some(Tracked { tape: self.clone(), slot: output, generation }), ..out })
+        Ok(Tensor {
+            tracked: Some(Tracked { tape: self.clone(), slot: output, generation }),
+            ..out
+        })
     }
 }
 
 impl Recomputed {
     /// Runs the function again and walks its recording.
-    pub(super) fn backward(self, outer: &mut Arena, device: &Device, store: Option<&mut ParameterStore>) -> Result<()> {
+    pub(super) fn backward(
+        self,
+        outer: &mut Arena,
+        device: &Device,
+        store: Option<&mut ParameterStore>,
+    ) -> Result<()> {
         let Some(grad_out) = outer.adjoints[self.output].take() else { return Ok(()) };
         let Some(store) = store else {
             return Err(Error::argument(

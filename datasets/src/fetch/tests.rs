@@ -88,11 +88,17 @@ fn answer(mut stream: TcpStream, content: &[u8], log: &Mutex<Vec<String>>) -> st
             return Ok(());
         }
         _ if start > content.len() => {
-            return write!(stream, "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\n\r\n");
+            return write!(
+                stream,
+                "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\n\r\n"
+            );
         }
         _ if start > 0 => {
             let (last, all) = (content.len() - 1, content.len());
-            write!(stream, "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {start}-{last}/{all}\r\n")?;
+            write!(
+                stream,
+                "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {start}-{last}/{all}\r\n"
+            )?;
         }
         _ => write!(stream, "HTTP/1.1 200 OK\r\n")?,
     }
@@ -141,7 +147,8 @@ impl Trial {
         let checksum = Some(Checksum::Sha256(content_sum()));
         let destination = self.folder.path().join("f");
         let job = Job { agent: &agent, file: "f", destination, bytes, checksum };
-        let urls: Vec<String> = mirrors.iter().map(|m| format!("{}/{m}/f", self.server.address)).collect();
+        let urls: Vec<String> =
+            mirrors.iter().map(|m| format!("{}/{m}/f", self.server.address)).collect();
         let mut seen = Vec::new();
         job.run(&urls, &mut |progress| seen.push(progress.bytes_done))?;
         Ok(seen)
@@ -247,11 +254,16 @@ fn a_set_in_place_needs_no_network_and_one_without_mirrors_says_so() {
     let mut silent = |_: Progress<'_>| {};
     assert!(fetch("glyphs", data.path(), &mut silent).unwrap().is_empty());
     let message = fetch("omniglot-rebuilt", data.path(), &mut silent).unwrap_err().to_string();
-    assert!(message.starts_with("omniglot-rebuilt cannot be fetched: no address offers its files"), "{message}");
+    assert!(
+        message.starts_with("omniglot-rebuilt cannot be fetched: no address offers its files"),
+        "{message}"
+    );
     let folder = data.path().join("cifar-10");
     std::fs::create_dir_all(&folder).unwrap();
-    for name in
-        ["1", "2", "3", "4", "5"].map(|i| format!("data_batch_{i}.bin")).iter().chain(["test_batch.bin".into()].iter())
+    for name in ["1", "2", "3", "4", "5"]
+        .map(|i| format!("data_batch_{i}.bin"))
+        .iter()
+        .chain(["test_batch.bin".into()].iter())
     {
         std::fs::write(folder.join(name), [0; 3073]).unwrap();
     }

@@ -20,7 +20,8 @@ use self::picture::{Form, Header, Tone, Values, decode, header, tone_of_border, 
 use self::tree::{Picture, Tree, counted};
 use crate::arrays::split_for_testing;
 use crate::{
-    Background, Binarisation, Colour, Dataset, Error, Fit, ImageShape, Images, Labels, Options, Pixels, Result,
+    Background, Binarisation, Colour, Dataset, Error, Fit, ImageShape, Images, Labels, Options,
+    Pixels, Result,
 };
 
 /// Rows or columns of the largest image.
@@ -37,16 +38,23 @@ pub fn open(folder: &Path, options: &Options) -> Result<Dataset> {
     let Tree { train, validation, test, mut notes } = tree::read(folder, options.test_only)?;
     let held_out = validation.iter().flatten().chain(test.iter().flatten());
     let pictures: Vec<&Picture> = train.iter().chain(held_out).collect();
-    let headers: Vec<Header> = pictures.par_iter().map(|picture| header(&picture.path)).collect::<Result<_>>()?;
+    let headers: Vec<Header> =
+        pictures.par_iter().map(|picture| header(&picture.path)).collect::<Result<_>>()?;
     let form = common_form(&pictures, &headers, options, &mut notes)?;
-    let classes: BTreeSet<String> = pictures.iter().filter_map(|picture| picture.class.clone()).collect();
+    let classes: BTreeSet<String> =
+        pictures.iter().filter_map(|picture| picture.class.clone()).collect();
     let classes: Vec<String> = classes.into_iter().collect();
 
-    let decoded = pictures.par_iter().map(|picture| decode(&picture.path, &form)).collect::<Result<Vec<_>>>()?;
-    let (shape, pixels) = grey_if_all_are(form.shape, options.colour, pixels_of(decoded, &mut notes), &mut notes);
+    let decoded = pictures
+        .par_iter()
+        .map(|picture| decode(&picture.path, &form))
+        .collect::<Result<Vec<_>>>()?;
+    let (shape, pixels) =
+        grey_if_all_are(form.shape, options.colour, pixels_of(decoded, &mut notes), &mut notes);
     let (in_train, rest) = Images::new(shape, pixels, None)?.split_at(train.len());
     let (in_validation, in_test) = rest.split_at(validation.as_ref().map_or(0, Vec::len));
-    let labelled = |images: Images, pictures: &Vec<Picture>| images.with_labels(labels(pictures, &classes));
+    let labelled =
+        |images: Images, pictures: &Vec<Picture>| images.with_labels(labels(pictures, &classes));
     let train = labelled(in_train, &train)?;
     let validation = validation.map(|pictures| labelled(in_validation, &pictures)).transpose()?;
     let test = test.map(|pictures| labelled(in_test, &pictures)).transpose()?;
@@ -54,11 +62,15 @@ pub fn open(folder: &Path, options: &Options) -> Result<Dataset> {
         Some(test) => (train, test),
         None => {
             let (train, test) = split_for_testing(train, options.seed, folder)?;
-            notes.push(format!("no test folder: {} drawn for testing", counted(test.count(), "training picture")));
+            notes.push(format!(
+                "no test folder: {} drawn for testing",
+                counted(test.count(), "training picture")
+            ));
             (train, test)
         }
     };
-    let dataset = Dataset::new(&format!("images:{}", folder.display()), train, test, Binarisation::None)?;
+    let dataset =
+        Dataset::new(&format!("images:{}", folder.display()), train, test, Binarisation::None)?;
     let mut dataset = dataset.with_validation(validation)?;
     dataset.notes.splice(0..0, notes);
     dataset.note_dark_bytes();
@@ -66,7 +78,12 @@ pub fn open(folder: &Path, options: &Options) -> Result<Dataset> {
 }
 
 /// The form that all pictures are brought to, from the options and the pictures' headers.
-fn common_form(pictures: &[&Picture], headers: &[Header], options: &Options, notes: &mut Vec<String>) -> Result<Form> {
+fn common_form(
+    pictures: &[&Picture],
+    headers: &[Header],
+    options: &Options,
+    notes: &mut Vec<String>,
+) -> Result<Form> {
     let (height, width) = common_size(headers, options.size, notes)?;
     let is_coloured = match options.colour {
         Colour::Grey => false,
@@ -78,25 +95,34 @@ fn common_form(pictures: &[&Picture], headers: &[Header], options: &Options, not
 
     let turned = headers.iter().filter(|header| header.is_turned).count();
     if turned > 0 {
-        notes.push(format!("{} turned upright by the EXIF orientation", counted(turned, "picture")));
+        notes
+            .push(format!("{} turned upright by the EXIF orientation", counted(turned, "picture")));
     }
     let animated = headers.iter().filter(|header| header.is_animated).count();
     if animated > 0 {
-        notes.push(format!("{} with several frames: the first is taken", counted(animated, "picture")));
+        notes.push(format!(
+            "{} with several frames: the first is taken",
+            counted(animated, "picture")
+        ));
     }
     let tone = |wanted: &dyn Fn(&Header) -> bool, of: fn(&Path) -> Result<Tone>| -> Result<Tone> {
-        let chosen: Vec<_> = pictures.iter().zip(headers).filter(|(_, header)| wanted(header)).collect();
-        let tones = chosen.par_iter().map(|(picture, _)| of(&picture.path)).collect::<Result<Vec<_>>>()?;
+        let chosen: Vec<_> =
+            pictures.iter().zip(headers).filter(|(_, header)| wanted(header)).collect();
+        let tones =
+            chosen.par_iter().map(|(picture, _)| of(&picture.path)).collect::<Result<Vec<_>>>()?;
         Ok(tones.into_iter().fold(Tone::default(), Tone::with))
     };
     let ink = tone(&|header| header.has_alpha, tone_of_ink)?;
-    let is_padded = |header: &Header| options.fit == Fit::Pad && header.height * width != header.width * height;
+    let is_padded =
+        |header: &Header| options.fit == Fit::Pad && header.height * width != header.width * height;
     let padded = headers.iter().filter(|header| is_padded(header)).count();
     let (background, reason) = match options.background {
         Background::White => (1.0, ""),
         Background::Black => (0.0, ""),
         // Ink must stand out from what is behind it.
-        Background::Auto if ink.is_transparent && ink.is_light() => (0.0, ", for what is opaque is light"),
+        Background::Auto if ink.is_transparent && ink.is_light() => {
+            (0.0, ", for what is opaque is light")
+        }
         Background::Auto if ink.is_transparent => (1.0, ", for what is opaque is dark"),
         Background::Auto if padded > 0 && !tone(&is_padded, tone_of_border)?.is_light() => {
             (0.0, ", for the pictures' edges are dark")
@@ -108,7 +134,8 @@ fn common_form(pictures: &[&Picture], headers: &[Header], options: &Options, not
     if ink.is_transparent {
         notes.push(format!("transparent pixels: laid on {name}{reason}"));
     }
-    let resized = headers.iter().filter(|header| (header.height, header.width) != (height, width)).count();
+    let resized =
+        headers.iter().filter(|header| (header.height, header.width) != (height, width)).count();
     if resized > 0 {
         let aspect = match options.fit {
             Fit::Crop => "aspect kept, the middle cut out where it differs".to_string(),
@@ -124,13 +151,22 @@ fn common_form(pictures: &[&Picture], headers: &[Header], options: &Options, not
 }
 
 /// The height and width of every image: what was asked for, the pictures' own, the commonest one, or the median.
-fn common_size(headers: &[Header], asked: Option<(usize, usize)>, notes: &mut Vec<String>) -> Result<(usize, usize)> {
+fn common_size(
+    headers: &[Header],
+    asked: Option<(usize, usize)>,
+    notes: &mut Vec<String>,
+) -> Result<(usize, usize)> {
     let refuse = |expected: &str, (height, width): (usize, usize)| {
         let expected = format!("{expected}1 to {LARGEST_SIDE} rows and columns");
-        Err(Error::Argument { what: "size of the pictures", expected, found: format!("{height}x{width}") })
+        Err(Error::Argument {
+            what: "size of the pictures",
+            expected,
+            found: format!("{height}x{width}"),
+        })
     };
-    let is_possible =
-        |(height, width): (usize, usize)| (1..=LARGEST_SIDE).contains(&height) && (1..=LARGEST_SIDE).contains(&width);
+    let is_possible = |(height, width): (usize, usize)| {
+        (1..=LARGEST_SIDE).contains(&height) && (1..=LARGEST_SIDE).contains(&width)
+    };
     if let Some(size) = asked {
         return if is_possible(size) { Ok(size) } else { refuse("", size) };
     }
@@ -141,18 +177,24 @@ fn common_size(headers: &[Header], asked: Option<(usize, usize)>, notes: &mut Ve
         sides.sort_unstable();
         sides.get(sides.len() / 2).copied().unwrap_or(0)
     };
-    let (size, count) =
-        sizes.iter().max_by_key(|(_, count)| **count).map_or(((0, 0), 0), |(size, count)| (*size, *count));
+    let (size, count) = sizes
+        .iter()
+        .max_by_key(|(_, count)| **count)
+        .map_or(((0, 0), 0), |(size, count)| (*size, *count));
     let (size, which) = match 2 * count > headers.len() {
         true => (size, "the commonest"),
-        false => ((median(|header| header.height), median(|header| header.width)), "the median height and width"),
+        false => (
+            (median(|header| header.height), median(|header| header.width)),
+            "the median height and width",
+        ),
     };
     if !is_possible(size) {
         return refuse("data.image_size set, for the pictures' own is not within ", size);
     }
     if sizes.len() > 1 {
         let (height, width) = size;
-        notes.push(format!("pictures of {} sizes: {height}x{width} is taken, {which}", sizes.len()));
+        notes
+            .push(format!("pictures of {} sizes: {height}x{width} is taken, {which}", sizes.len()));
     }
     Ok(size)
 }
@@ -178,15 +220,24 @@ fn pixels_of(pictures: Vec<Values>, notes: &mut Vec<String>) -> Pixels {
         ));
     }
     let intensities = pictures.into_iter().flat_map(|values| match values {
-        Values::Bytes(bytes) => bytes.into_iter().map(|byte| f32::from(byte) / 255.0).collect::<Vec<f32>>(),
+        Values::Bytes(bytes) => {
+            bytes.into_iter().map(|byte| f32::from(byte) / 255.0).collect::<Vec<f32>>()
+        }
         // Resizing may go a little beyond the largest value.
-        Values::Words(words, _) => words.into_iter().map(|word| (f32::from(word) / white).min(1.0)).collect(),
+        Values::Words(words, _) => {
+            words.into_iter().map(|word| (f32::from(word) / white).min(1.0)).collect()
+        }
     });
     Pixels::from_intensities(intensities.collect())
 }
 
 /// One channel in place of three equal ones, unless three are asked for.
-fn grey_if_all_are(shape: ImageShape, colour: Colour, pixels: Pixels, notes: &mut Vec<String>) -> (ImageShape, Pixels) {
+fn grey_if_all_are(
+    shape: ImageShape,
+    colour: Colour,
+    pixels: Pixels,
+    notes: &mut Vec<String>,
+) -> (ImageShape, Pixels) {
     fn first_planes<T: Copy + PartialEq>(values: &[T], shape: ImageShape) -> Option<Vec<T>> {
         let plane = shape.height * shape.width;
         let images = || values.chunks_exact(shape.values());
@@ -202,7 +253,9 @@ fn grey_if_all_are(shape: ImageShape, colour: Colour, pixels: Pixels, notes: &mu
     };
     match grey {
         Some(grey) => {
-            notes.push("pictures stored in colour of which every pixel is grey: taken as grey ones".into());
+            notes.push(
+                "pictures stored in colour of which every pixel is grey: taken as grey ones".into(),
+            );
             (ImageShape { channels: 1, ..shape }, grey)
         }
         None => (shape, pixels),

@@ -7,7 +7,9 @@ use std::path::Path;
 use image::codecs::png::PngDecoder;
 use image::imageops::FilterType;
 use image::metadata::Orientation;
-use image::{ColorType, DynamicImage, ImageDecoder, ImageReader, Limits, Luma, LumaA, Rgb32FImage, Rgba};
+use image::{
+    ColorType, DynamicImage, ImageDecoder, ImageReader, Limits, Luma, LumaA, Rgb32FImage, Rgba,
+};
 
 use crate::source::impostor_in;
 use crate::{Error, Fit, ImageShape, Result};
@@ -75,7 +77,10 @@ pub(super) fn header(path: &Path) -> Result<Header> {
     let orientation = decoder.orientation().map_err(|error| undecodable(path, &error))?;
     let is_sideways = matches!(
         orientation,
-        Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH
+        Orientation::Rotate90
+            | Orientation::Rotate270
+            | Orientation::Rotate90FlipH
+            | Orientation::Rotate270FlipH
     );
     let (height, width) = if is_sideways { (width, height) } else { (height, width) };
     let colour = decoder.color_type();
@@ -120,7 +125,8 @@ pub(super) fn decode(path: &Path, form: &Form) -> Result<Values> {
         let behind = (form.background * 255.0).round() as u8;
         let small = resized(picture, form);
         let size = (small.height() as usize, small.width() as usize);
-        let pixels = if is_grey { small.into_luma8().into_raw() } else { small.into_rgb8().into_raw() };
+        let pixels =
+            if is_grey { small.into_luma8().into_raw() } else { small.into_rgb8().into_raw() };
         return Ok(Values::Bytes(placed(&pixels, size, form.shape, behind)));
     }
     let values = |picture: DynamicImage| {
@@ -146,9 +152,13 @@ fn over(picture: DynamicImage, background: f32) -> DynamicImage {
     let picture = picture.into_rgba32f();
     let (width, height) = picture.dimensions();
     let mix = |value: f32, alpha: f32| alpha * value + (1.0 - alpha) * background;
-    let rgb = picture.pixels().flat_map(|&Rgba([r, g, b, a])| [mix(r, a), mix(g, a), mix(b, a)]).collect();
+    let rgb = picture
+        .pixels()
+        .flat_map(|&Rgba([r, g, b, a])| [mix(r, a), mix(g, a), mix(b, a)])
+        .collect();
     // As many values as a picture of this size has, so there always is one.
-    let flat = Rgb32FImage::from_raw(width, height, rgb).map(DynamicImage::from).unwrap_or_default();
+    let flat =
+        Rgb32FImage::from_raw(width, height, rgb).map(DynamicImage::from).unwrap_or_default();
     if is_deep(colour) { flat.into_rgb16().into() } else { flat.into_rgb8().into() }
 }
 
@@ -163,7 +173,12 @@ fn resized(picture: DynamicImage, form: &Form) -> DynamicImage {
 }
 
 /// Interleaved pixels of a picture of (height, width) in the middle of the shape, with `behind` around them; channels first.
-fn placed<T: Copy>(pixels: &[T], (height, width): (usize, usize), shape: ImageShape, behind: T) -> Vec<T> {
+fn placed<T: Copy>(
+    pixels: &[T],
+    (height, width): (usize, usize),
+    shape: ImageShape,
+    behind: T,
+) -> Vec<T> {
     let (top, left) = ((shape.height - height) / 2, (shape.width - width) / 2);
     let mut out = vec![behind; shape.values()];
     for channel in 0..shape.channels {

@@ -6,8 +6,9 @@ use crate::{Error, Result};
 
 const EXTENSIONS: [&str; 3] = ["png", "jpg", "jpeg"];
 /// Endings of pictures that are not read: to say so is better than to pass over them.
-const OTHER_PICTURES: [&str; 13] =
-    ["bmp", "gif", "webp", "tif", "tiff", "heic", "heif", "avif", "jp2", "ppm", "pgm", "svg", "tga"];
+const OTHER_PICTURES: [&str; 13] = [
+    "bmp", "gif", "webp", "tif", "tiff", "heic", "heif", "avif", "jp2", "ppm", "pgm", "svg", "tga",
+];
 /// What operating systems leave in folders, in small letters; so is every name that begins with a dot.
 const LEFT_BY_SYSTEMS: [&str; 3] = ["thumbs.db", "desktop.ini", "__macosx"];
 /// Names of left-out files that are told.
@@ -65,7 +66,8 @@ pub(super) fn read(folder: &Path, test_only: bool) -> Result<Tree> {
             (found, _) => Ok(found),
         }
     };
-    let (train, validation, test) = (part(Part::Train)?, part(Part::Validation)?, part(Part::Test)?);
+    let (train, validation, test) =
+        (part(Part::Train)?, part(Part::Validation)?, part(Part::Test)?);
     // A lone `train` among other folders is a class: trains are things too.
     let only_parts = !folders.is_empty() && folders.iter().all(|path| Part::of(path).is_some());
     let has_parts = only_parts || (train.is_some() && (validation.is_some() || test.is_some()));
@@ -80,13 +82,19 @@ pub(super) fn read(folder: &Path, test_only: bool) -> Result<Tree> {
     let others = folders.iter().filter(|path| Part::of(path).is_none());
     skipped.leave_out(folder, others, "beside the parts of")?;
     let mut list = |path: Option<&PathBuf>| path.map(|path| list(path, &mut skipped)).transpose();
-    let (train, validation, test) = (list(train)?.unwrap_or_default(), list(validation)?, list(test)?);
+    let (train, validation, test) =
+        (list(train)?.unwrap_or_default(), list(validation)?, list(test)?);
     Ok(Tree { train, validation, test, notes: skipped.notes() })
 }
 
 fn no_pictures(folder: &Path, skipped: &Skipped) -> Error {
     let found = [&["none".to_string()], skipped.notes().as_slice()].concat().join("; ");
-    Error::mismatch(folder, "pictures", "PNG or JPEG files, or a folder of them for each class", found)
+    Error::mismatch(
+        folder,
+        "pictures",
+        "PNG or JPEG files, or a folder of them for each class",
+        found,
+    )
 }
 
 /// The pictures of a folder: those of its class folders, or its own.
@@ -108,7 +116,10 @@ fn list(folder: &Path, skipped: &mut Skipped) -> Result<Vec<Picture>> {
     let in_classes: usize = classes.iter().map(|(_, pictures, _)| pictures.len()).sum();
     if classes.is_empty() || (classes.len() == 1 && own.len() >= in_classes) {
         for (path, pictures, _) in &classes {
-            skipped.stray(pictures.len(), &format!("in {} beside the pictures of {}", name_of(path), name_of(folder)));
+            skipped.stray(
+                pictures.len(),
+                &format!("in {} beside the pictures of {}", name_of(path), name_of(folder)),
+            );
         }
         if own.is_empty() {
             return Err(no_pictures(folder, skipped));
@@ -126,7 +137,8 @@ fn list(folder: &Path, skipped: &mut Skipped) -> Result<Vec<Picture>> {
 }
 
 fn name_of(path: &Path) -> String {
-    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+    path.file_name()
+        .map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
 /// What was seen and not taken.
@@ -182,16 +194,26 @@ impl Skipped {
     }
 
     /// Remembers the pictures in these folders of `parent`, and in those within them.
-    fn leave_out<'a>(&mut self, parent: &Path, folders: impl Iterator<Item = &'a PathBuf>, place: &str) -> Result<()> {
+    fn leave_out<'a>(
+        &mut self,
+        parent: &Path,
+        folders: impl Iterator<Item = &'a PathBuf>,
+        place: &str,
+    ) -> Result<()> {
         for folder in folders {
-            self.stray(pictures_below(folder)?, &format!("in {} {place} {}", name_of(folder), name_of(parent)));
+            self.stray(
+                pictures_below(folder)?,
+                &format!("in {} {place} {}", name_of(folder), name_of(parent)),
+            );
         }
         Ok(())
     }
 
     fn notes(&self) -> Vec<String> {
         let mut notes = self.strays.clone();
-        for (mut names, what) in self.files.iter().cloned().zip(KINDS).filter(|(names, _)| !names.is_empty()) {
+        for (mut names, what) in
+            self.files.iter().cloned().zip(KINDS).filter(|(names, _)| !names.is_empty())
+        {
             names.sort();
             let mut note = format!("left out: {} {what}: ", counted(names.len(), "file"));
             note += &names[..names.len().min(TOLD)].join(", ");

@@ -99,7 +99,8 @@ fn jitter(points: &[Point], wobble: f32, offset: Point, rng: &mut Philox) -> Vec
         let corner_repeats = i > 0 && points[i - 1] == (x, y);
         match (corner_repeats, moved.last()) {
             (true, Some(&previous)) => moved.push(previous),
-            _ => moved.push((x + offset.0 + wobble * normal(rng), y + offset.1 + wobble * normal(rng))),
+            _ => moved
+                .push((x + offset.0 + wobble * normal(rng), y + offset.1 + wobble * normal(rng))),
         }
     }
     moved
@@ -115,16 +116,25 @@ fn smooth(points: &[Point]) -> Vec<Point> {
             continue;
         }
         // At an end or a corner there is no neighbour beyond: mirror the segment's own direction.
-        let before = if i == 0 || corner(i) { (2.0 * from.0 - to.0, 2.0 * from.1 - to.1) } else { points[i - 1] };
+        let before = if i == 0 || corner(i) {
+            (2.0 * from.0 - to.0, 2.0 * from.1 - to.1)
+        } else {
+            points[i - 1]
+        };
         let ends = i + 2 >= points.len() || points[i + 2] == to;
         let after = if ends { (2.0 * to.0 - from.0, 2.0 * to.1 - from.1) } else { points[i + 2] };
         for step in 1..=STEPS {
             let t = step as f32 / STEPS as f32;
             let along = |p0: f32, p1: f32, p2: f32, p3: f32| {
                 0.5 * (2.0 * p1
-                    + t * ((p2 - p0) + t * ((2.0 * p0 - 5.0 * p1 + 4.0 * p2 - p3) + t * (3.0 * (p1 - p2) + p3 - p0))))
+                    + t * ((p2 - p0)
+                        + t * ((2.0 * p0 - 5.0 * p1 + 4.0 * p2 - p3)
+                            + t * (3.0 * (p1 - p2) + p3 - p0))))
             };
-            curve.push((along(before.0, from.0, to.0, after.0), along(before.1, from.1, to.1, after.1)));
+            curve.push((
+                along(before.0, from.0, to.0, after.0),
+                along(before.1, from.1, to.1, after.1),
+            ));
         }
     }
     curve

@@ -76,7 +76,11 @@ pub fn images(seed: u64, start: u64, count: u32) -> Result<Images> {
     });
     let values = (0..u64::from(count)).map(|i| ((start + i) % CLASSES as u64) as u32).collect();
     let class_names = (0..CLASSES).map(|digit| digit.to_string()).collect();
-    Images::new(ImageShape::new(1, SIDE, SIDE), Pixels::U8(pixels), Some(Labels { values, class_names }))
+    Images::new(
+        ImageShape::new(1, SIDE, SIDE),
+        Pixels::U8(pixels),
+        Some(Labels { values, class_names }),
+    )
 }
 
 /// The whole data set, by its seed and sizes.
@@ -128,7 +132,8 @@ mod tests {
     fn classes_are_balanced() {
         let images = images(1, 0, 1000).unwrap();
         for class in 0..10 {
-            let count = images.labels().unwrap().values.iter().filter(|&&label| label == class).count();
+            let count =
+                images.labels().unwrap().values.iter().filter(|&&label| label == class).count();
             assert_eq!(count, 100);
         }
     }
@@ -145,11 +150,16 @@ mod tests {
         for image in bytes(&images(5, 0, 500).unwrap()).chunks_exact(PIXELS) {
             let mass: f64 = image.iter().map(|&ink| f64::from(ink)).sum();
             let moment = |position: fn(usize) -> usize| {
-                let sum: f64 = image.iter().enumerate().map(|(i, &ink)| position(i) as f64 * f64::from(ink)).sum();
+                let sum: f64 = image
+                    .iter()
+                    .enumerate()
+                    .map(|(i, &ink)| position(i) as f64 * f64::from(ink))
+                    .sum();
                 sum / mass + 0.5 - SIDE as f64 / 2.0
             };
             assert!(moment(|i| i % SIDE).abs() <= 0.51 && moment(|i| i / SIDE).abs() <= 0.51);
-            let border = |i: usize| [i % SIDE, i / SIDE].iter().any(|place| [0, SIDE - 1].contains(place));
+            let border =
+                |i: usize| [i % SIDE, i / SIDE].iter().any(|place| [0, SIDE - 1].contains(place));
             assert!(image.iter().enumerate().all(|(i, &ink)| !border(i) || ink == 0));
         }
     }

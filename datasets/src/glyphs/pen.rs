@@ -23,7 +23,8 @@ pub(super) fn draw(strokes: &[Vec<Ink>]) -> [u8; PIXELS] {
         }
     }
     let (mass_x, mass_y) = centre_of_mass(&canvas);
-    let corner = |mass: f32| ((mass - SIDE as f32 / 2.0).round().max(0.0) as usize).min(CANVAS - SIDE);
+    let corner =
+        |mass: f32| ((mass - SIDE as f32 / 2.0).round().max(0.0) as usize).min(CANVAS - SIDE);
     let (left, top) = (corner(mass_x), corner(mass_y));
     let mut image = [0; PIXELS];
     for (row, line) in image.chunks_exact_mut(SIDE).enumerate() {
@@ -43,7 +44,8 @@ fn shifted(ink: Ink, x: f32, y: f32) -> Ink {
 fn middle(strokes: &[Vec<Ink>]) -> (f32, f32) {
     let span = |coordinate: fn(&Ink) -> f32| {
         let values = strokes.iter().flatten().map(coordinate);
-        let (low, high) = values.fold((f32::MAX, f32::MIN), |(low, high), v| (low.min(v), high.max(v)));
+        let (low, high) =
+            values.fold((f32::MAX, f32::MIN), |(low, high), v| (low.min(v), high.max(v)));
         (low + high) / 2.0
     };
     (span(|ink| ink.x), span(|ink| ink.y))

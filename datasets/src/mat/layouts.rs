@@ -39,7 +39,12 @@ fn square_columns<'a>(variable: &'a Variable, path: &Path) -> Result<&'a NpyValu
     let values = OMNIGLOT_SIDE * OMNIGLOT_SIDE;
     if variable.sizes.len() != 2 || variable.sizes[0] != values {
         let what = format!("sizes of '{}'", variable.name);
-        return Err(Error::mismatch(path, what, format!("[{values}, N]"), format!("{:?}", variable.sizes)));
+        return Err(Error::mismatch(
+            path,
+            what,
+            format!("[{values}, N]"),
+            format!("{:?}", variable.sizes),
+        ));
     }
     Ok(&variable.numbers)
 }
@@ -68,12 +73,18 @@ fn transpose<T: Copy>(columns: &[T], rows: &mut [T], side: usize) {
 }
 
 /// The position of the 1 in each column of a one-hot array, if the file has that array.
-fn one_hot(variables: &[Variable], name: &str, count: usize, path: &Path) -> Result<Option<Labels>> {
+fn one_hot(
+    variables: &[Variable],
+    name: &str,
+    count: usize,
+    path: &Path,
+) -> Result<Option<Labels>> {
     let Some(variable) = variables.iter().find(|variable| variable.name == name) else {
         return Ok(None);
     };
-    let wrong =
-        |found: String| Error::mismatch(path, format!("'{name}'"), format!("one-hot, [classes, {count}]"), found);
+    let wrong = |found: String| {
+        Error::mismatch(path, format!("'{name}'"), format!("one-hot, [classes, {count}]"), found)
+    };
     let [classes, columns] = variable.sizes[..] else {
         return Err(wrong(format!("{:?}", variable.sizes)));
     };
@@ -97,9 +108,15 @@ fn one_hot(variables: &[Variable], name: &str, count: usize, path: &Path) -> Res
 fn alphabet_names(path: &Path, classes: usize) -> Vec<String> {
     let text = std::fs::read_to_string(path.with_file_name("alphabets.txt")).unwrap_or_default();
     let lines = text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty());
-    let names: Vec<String> =
-        lines.filter_map(|line| line.rsplit('\t').next()).map(|name| name.trim().replace('_', " ")).collect();
-    if names.len() == classes { names } else { (1..=classes).map(|n| format!("alphabet {n}")).collect() }
+    let names: Vec<String> = lines
+        .filter_map(|line| line.rsplit('\t').next())
+        .map(|name| name.trim().replace('_', " "))
+        .collect();
+    if names.len() == classes {
+        names
+    } else {
+        (1..=classes).map(|n| format!("alphabet {n}")).collect()
+    }
 }
 
 /// One part of SVHN's cropped digits (`train_32x32.mat`): `X` is 32×32×3×N bytes in column order,
@@ -111,7 +128,8 @@ fn alphabet_names(path: &Path, classes: usize) -> Vec<String> {
 pub fn svhn(path: &Path) -> Result<Images> {
     let variables = read(path, &["X", "y"])?;
     let pixels = require(&variables, "X", path)?;
-    let (NpyValues::U8(columns), [SVHN_SIDE, SVHN_SIDE, SVHN_CHANNELS, ..]) = (&pixels.numbers, &pixels.sizes[..])
+    let (NpyValues::U8(columns), [SVHN_SIDE, SVHN_SIDE, SVHN_CHANNELS, ..]) =
+        (&pixels.numbers, &pixels.sizes[..])
     else {
         let found = format!("{:?}", pixels.sizes);
         return Err(Error::mismatch(path, "'X'", "bytes, [32, 32, 3, N]", found));

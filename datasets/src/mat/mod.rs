@@ -88,7 +88,8 @@ fn parse(mut source: Source<'_>, wanted: &[&str]) -> Result<Vec<Variable>> {
         source.claim(bytes, "element")?;
         match kind {
             TYPE_COMPRESSED | TYPE_MATRIX => {
-                let mut part = Reader { source: source.part(bytes, kind == TYPE_COMPRESSED), big_endian };
+                let mut part =
+                    Reader { source: source.part(bytes, kind == TYPE_COMPRESSED), big_endian };
                 variables.extend(part.outer(kind, bytes, wanted)?);
                 drop(part);
                 // Unwanted arrays are left early, and a decompressor may stop before its last
@@ -135,11 +136,17 @@ impl Reader<'_> {
     fn matrix(&mut self, wanted: &[&str]) -> Result<Option<Variable>> {
         let flags = self.content(&[TYPE_UINT32], 8, "array flags")?;
         if flags.len() < 4 {
-            return Err(self.source.wrong(self.source.offset(), "array flags", "8 bytes", flags.len()));
+            return Err(self.source.wrong(
+                self.source.offset(),
+                "array flags",
+                "8 bytes",
+                flags.len(),
+            ));
         }
         let flags = word(&flags, self.big_endian);
         let sizes = self.content(&[TYPE_INT32], MOST_DIMENSIONS * 4, "sizes")?;
-        let sizes: Vec<u64> = sizes.chunks_exact(4).map(|size| u64::from(word(size, self.big_endian))).collect();
+        let sizes: Vec<u64> =
+            sizes.chunks_exact(4).map(|size| u64::from(word(size, self.big_endian))).collect();
         let name = self.content(&[TYPE_INT8, TYPE_UINT8, TYPE_UTF8], LONGEST_NAME, "array name")?;
         let name = String::from_utf8_lossy(&name).into_owned();
         if !wanted.contains(&name.as_str()) {
@@ -148,16 +155,35 @@ impl Reader<'_> {
         let place = self.source.offset();
         if !NUMERIC_CLASSES.contains(&(flags & 0xff)) || flags & COMPLEX != 0 {
             let what = format!("class of '{name}'");
-            return Err(self.source.wrong(place, &what, "a real numeric array", format!("flags {flags:#06x}")));
+            return Err(self.source.wrong(
+                place,
+                &what,
+                "a real numeric array",
+                format!("flags {flags:#06x}"),
+            ));
         }
         if sizes.is_empty() || sizes.iter().any(|&size| size > i32::MAX as u64) {
-            return Err(self.source.wrong(place, &format!("sizes of '{name}'"), "sizes from 0", format!("{sizes:?}")));
+            return Err(self.source.wrong(
+                place,
+                &format!("sizes of '{name}'"),
+                "sizes from 0",
+                format!("{sizes:?}"),
+            ));
         }
         let count = product(&sizes, 1).ok_or_else(|| {
-            self.source.wrong(place, &format!("sizes of '{name}'"), "a product below 2⁶⁴", format!("{sizes:?}"))
+            self.source.wrong(
+                place,
+                &format!("sizes of '{name}'"),
+                "a product below 2⁶⁴",
+                format!("{sizes:?}"),
+            )
         })?;
         let numbers = self.numbers(count, &name)?;
-        Ok(Some(Variable { name, sizes: sizes.into_iter().map(|size| size as usize).collect(), numbers }))
+        Ok(Some(Variable {
+            name,
+            sizes: sizes.into_iter().map(|size| size as usize).collect(),
+            numbers,
+        }))
     }
 
     fn tag(&mut self, what: &str) -> Result<Tag> {
@@ -170,7 +196,12 @@ impl Reader<'_> {
         }
         if small > 4 {
             let offset = self.source.offset() - 8;
-            return Err(self.source.wrong(offset, what, "a small element of at most 4 bytes", small));
+            return Err(self.source.wrong(
+                offset,
+                what,
+                "a small element of at most 4 bytes",
+                small,
+            ));
         }
         let content = [bytes[4], bytes[5], bytes[6], bytes[7]];
         Ok(Tag { kind: first & 0xffff, bytes: u64::from(small), small: Some(content) })
@@ -181,10 +212,20 @@ impl Reader<'_> {
         let offset = self.source.offset();
         let tag = self.tag(what)?;
         if !kinds.contains(&tag.kind) {
-            return Err(self.source.wrong(offset, what, format!("an element of type {kinds:?}"), tag.kind));
+            return Err(self.source.wrong(
+                offset,
+                what,
+                format!("an element of type {kinds:?}"),
+                tag.kind,
+            ));
         }
         if tag.bytes > most {
-            return Err(self.source.wrong(offset, what, format!("at most {most} bytes"), tag.bytes));
+            return Err(self.source.wrong(
+                offset,
+                what,
+                format!("at most {most} bytes"),
+                tag.bytes,
+            ));
         }
         if let Some(small) = tag.small {
             return Ok(small[..tag.bytes as usize].to_vec());
@@ -213,7 +254,8 @@ impl Reader<'_> {
             }));
         }
         let mut reals = Vec::new();
-        let mut convert = |chunk: &[u8]| reals.extend(chunk.chunks_exact(width as usize).map(decode));
+        let mut convert =
+            |chunk: &[u8]| reals.extend(chunk.chunks_exact(width as usize).map(decode));
         match tag.small {
             Some(small) => convert(&small[..tag.bytes as usize]),
             None => self.source.each_chunk(tag.bytes, &what, convert)?,
@@ -236,10 +278,14 @@ fn decoder(kind: u32, big_endian: bool) -> Option<(u64, Decode)> {
     macro_rules! of {
         ($number:ty) => {{
             const WIDTH: usize = size_of::<$number>();
-            let little: Decode =
-                |bytes| <[u8; WIDTH]>::try_from(bytes).map_or(f32::NAN, |b| <$number>::from_le_bytes(b) as f32);
-            let big: Decode =
-                |bytes| <[u8; WIDTH]>::try_from(bytes).map_or(f32::NAN, |b| <$number>::from_be_bytes(b) as f32);
+            let little: Decode = |bytes| {
+                <[u8; WIDTH]>::try_from(bytes)
+                    .map_or(f32::NAN, |b| <$number>::from_le_bytes(b) as f32)
+            };
+            let big: Decode = |bytes| {
+                <[u8; WIDTH]>::try_from(bytes)
+                    .map_or(f32::NAN, |b| <$number>::from_be_bytes(b) as f32)
+            };
             Some((WIDTH as u64, if big_endian { big } else { little }))
         }};
     }

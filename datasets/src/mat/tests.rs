@@ -67,7 +67,12 @@ fn sample() -> Vec<u8> {
     // its tag.
     let b = matrix("b", DOUBLE_CLASS, &[1, 3], TYPE_UINT8, &[1, 2, 3]);
     let skipped = element(TYPE_MATRIX, &[]);
-    whole(&[compressed(&a), b, skipped, compressed(&matrix("other", BYTE_CLASS, &[9, 1], TYPE_UINT8, &[7; 9]))])
+    whole(&[
+        compressed(&a),
+        b,
+        skipped,
+        compressed(&matrix("other", BYTE_CLASS, &[9, 1], TYPE_UINT8, &[7; 9])),
+    ])
 }
 
 #[test]
@@ -113,7 +118,8 @@ fn lies_are_named() {
     assert!(message(&hdf).contains("7.3"));
 
     let short = matrix("a", DOUBLE_CLASS, &[2, 4], 9, &doubles(&[1.0; 6]));
-    let expected = "numbers of 'a': expected 8 elements of 8 bytes, as the sizes say, found 48 bytes";
+    let expected =
+        "numbers of 'a': expected 8 elements of 8 bytes, as the sizes say, found 48 bytes";
     assert!(message(&whole(&[compressed(&short)])).contains(expected));
     let negative = matrix("a", DOUBLE_CLASS, &[u32::MAX, 4], 9, &[]);
     assert!(message(&whole(&[negative])).contains("sizes of 'a'"));
@@ -128,7 +134,8 @@ fn lies_are_named() {
 #[test]
 fn a_bomb_is_refused_without_memory_for_it() {
     // 2³⁰ doubles claimed by an array of a few bytes.
-    let mut parts = [element(6, &[6, 0, 0, 0, 0, 0, 0, 0]), element(5, &[0, 0, 0, 64, 1, 0, 0, 0])].concat();
+    let mut parts =
+        [element(6, &[6, 0, 0, 0, 0, 0, 0, 0]), element(5, &[0, 0, 0, 64, 1, 0, 0, 0])].concat();
     parts.extend(small_element(1, b"a"));
     parts.extend([9u32.to_le_bytes(), u32::MAX.to_le_bytes()].concat());
     let array = [TYPE_MATRIX.to_le_bytes(), 4000u32.to_le_bytes()].concat();
@@ -155,8 +162,11 @@ fn omniglot_columns_become_upright_images() {
     let mut pixels = vec![0.0; 784 * 2];
     pixels[28 * 3 + 1] = 0.2;
     pixels[784 + 28 * 3 + 1] = 1.0;
-    let data = |name: &str| compressed(&matrix(name, DOUBLE_CLASS, &[784, 2], 9, &doubles(&pixels)));
-    let hot = |name: &str| compressed(&matrix(name, DOUBLE_CLASS, &[3, 2], TYPE_UINT8, &[0, 1, 0, 0, 0, 1]));
+    let data =
+        |name: &str| compressed(&matrix(name, DOUBLE_CLASS, &[784, 2], 9, &doubles(&pixels)));
+    let hot = |name: &str| {
+        compressed(&matrix(name, DOUBLE_CLASS, &[3, 2], TYPE_UINT8, &[0, 1, 0, 0, 0, 1]))
+    };
     let bytes = whole(&[data("data"), hot("target"), data("testdata"), hot("testtarget")]);
     let (folder, path) = file("chardata.mat", &bytes);
     let (train, test) = omniglot(&path).unwrap();
@@ -166,13 +176,21 @@ fn omniglot_columns_become_upright_images() {
     let Pixels::U8(bytes) = train.pixels() else { panic!("k/255 must be bytes") };
     assert_eq!((bytes[28 + 3], bytes[784 + 28 + 3]), (51, 255));
     assert_eq!(bytes.iter().filter(|&&byte| byte > 0).count(), 2);
-    std::fs::write(folder.path().join("alphabets.txt"), "# row, name\n0\tGreek\n1\tOld_Latin\nRunes\n").unwrap();
-    assert_eq!(omniglot(&path).unwrap().0.labels().unwrap().class_names, ["Greek", "Old Latin", "Runes"]);
+    std::fs::write(
+        folder.path().join("alphabets.txt"),
+        "# row, name\n0\tGreek\n1\tOld_Latin\nRunes\n",
+    )
+    .unwrap();
+    assert_eq!(
+        omniglot(&path).unwrap().0.labels().unwrap().class_names,
+        ["Greek", "Old Latin", "Runes"]
+    );
 }
 
 #[test]
 fn omniglot_refuses_other_sizes() {
-    let (_folder, path) = file("chardata.mat", &whole(&[matrix("data", DOUBLE_CLASS, &[783, 1], 2, &[0; 783])]));
+    let (_folder, path) =
+        file("chardata.mat", &whole(&[matrix("data", DOUBLE_CLASS, &[783, 1], 2, &[0; 783])]));
     let message = omniglot(&path).unwrap_err().to_string();
     assert!(message.ends_with("sizes of 'data': expected [784, N], found [783, 1]"), "{message}");
     let bomb = [
@@ -182,9 +200,17 @@ fn omniglot_refuses_other_sizes() {
     ];
     let (_folder, path) = file("chardata.mat", &whole(&bomb));
     let message = omniglot(&path).unwrap_err().to_string();
-    assert!(message.ends_with("expected one-hot, [classes, 0], found [2147483647, 0]"), "{message}");
+    assert!(
+        message.ends_with("expected one-hot, [classes, 0], found [2147483647, 0]"),
+        "{message}"
+    );
     let (_folder, path) = file("chardata.mat", &whole(&[]));
-    assert!(omniglot(&path).unwrap_err().to_string().ends_with("arrays: expected one called 'data', found []"));
+    assert!(
+        omniglot(&path)
+            .unwrap_err()
+            .to_string()
+            .ends_with("arrays: expected one called 'data', found []")
+    );
 }
 
 #[test]
@@ -205,8 +231,13 @@ fn omniglot_refuses_labels_with_several_ones_and_values_of_two_scales() {
             .ends_with("'target': expected one-hot, [classes, 1], found no single 1 in column 0")
     );
     assert!(refused([1.0, 0.5, 0.0], 1.0).contains("no single 1 in column 0"));
-    assert!(refused([1.0, 0.0, 0.0], 255.0).contains("'testdata' has whole numbers from 255 to 255"));
-    assert!(refused([1.0, 0.0, 0.0], f64::NAN).contains("element 0 of 'testdata': expected a finite number"));
+    assert!(
+        refused([1.0, 0.0, 0.0], 255.0).contains("'testdata' has whole numbers from 255 to 255")
+    );
+    assert!(
+        refused([1.0, 0.0, 0.0], f64::NAN)
+            .contains("element 0 of 'testdata': expected a finite number")
+    );
 }
 
 #[test]
@@ -225,7 +256,9 @@ fn svhn_columns_become_upright_images_and_ten_is_zero() {
     assert_eq!(read.labels().unwrap().values, [0, 3]);
     let Pixels::U8(bytes) = read.pixels() else { panic!("bytes") };
     assert_eq!(bytes.iter().position(|&byte| byte == 99), Some(((3 + 2) * 32 + 5) * 32 + 30));
-    assert!(images(&[0, 3]).unwrap_err().to_string().ends_with("label 0: expected 1 to 10, found 0"));
+    assert!(
+        images(&[0, 3]).unwrap_err().to_string().ends_with("label 0: expected 1 to 10, found 0")
+    );
 }
 
 proptest! {

@@ -34,7 +34,9 @@ fn the_header_is_the_one_numpy_writes() {
 #[test]
 fn every_type_is_read() {
     let read = |description: &str, content: &[u8], count: usize| {
-        let header = format!("{{'descr': '{description}', 'fortran_order': False, 'shape': ({count},), }}\n");
+        let header = format!(
+            "{{'descr': '{description}', 'fortran_order': False, 'shape': ({count},), }}\n"
+        );
         decode(&numpy(&header, content)).unwrap().values
     };
     assert_eq!(read("|b1", &[0, 1], 2), NpyValues::U8(vec![0, 1]));
@@ -54,24 +56,36 @@ fn half_precision_is_read_exactly() {
     // Zero, the smallest subnormal number, the smallest normal one, 1, 1/3 rounded, the largest, and what is no number.
     let bits = [0u16, 1, 0x0400, 0x3c00, 0x3555, 0x7bff, 0xfc00];
     let tiny = 2f32.powi(-24);
-    let expected = [0.0, tiny, 1024.0 * tiny, 1.0, 1365.0 * 2f32.powi(-12), 65_504.0, f32::NEG_INFINITY];
+    let expected =
+        [0.0, tiny, 1024.0 * tiny, 1.0, 1365.0 * 2f32.powi(-12), 65_504.0, f32::NEG_INFINITY];
     for (order, bytes) in [('<', bits.map(u16::to_le_bytes)), ('>', bits.map(u16::to_be_bytes))] {
         let header = format!("{{'descr': '{order}f2', 'fortran_order': False, 'shape': (7,), }}\n");
-        assert_eq!(decode(&numpy(&header, &bytes.concat())).unwrap().values, NpyValues::F32(expected.to_vec()));
+        assert_eq!(
+            decode(&numpy(&header, &bytes.concat())).unwrap().values,
+            NpyValues::F32(expected.to_vec())
+        );
     }
     assert!(half(0x7e00).is_nan());
 }
 
 #[test]
 fn elements_in_the_order_of_fortran_are_put_in_that_of_c() {
-    let header = |shape: &str| format!("{{'descr': '|u1', 'fortran_order': True, 'shape': {shape}, }}\n");
+    let header =
+        |shape: &str| format!("{{'descr': '|u1', 'fortran_order': True, 'shape': {shape}, }}\n");
     // Element (i, j, k) of an array of 2 x 3 x 2 is 100 i + 10 j + k; the first index runs fastest in the file.
-    let content: Vec<u8> =
-        (0..2).flat_map(|k| (0..3).flat_map(move |j| (0..2).map(move |i| 100 * i + 10 * j + k))).collect();
+    let content: Vec<u8> = (0..2)
+        .flat_map(|k| (0..3).flat_map(move |j| (0..2).map(move |i| 100 * i + 10 * j + k)))
+        .collect();
     let array = decode(&numpy(&header("(2, 3, 2)"), &content)).unwrap();
     assert_eq!(array.shape, [2, 3, 2]);
-    assert_eq!(array.values, NpyValues::U8(vec![0, 1, 10, 11, 20, 21, 100, 101, 110, 111, 120, 121]));
-    assert_eq!(decode(&numpy(&header("(3,)"), &[7, 8, 9])).unwrap().values, NpyValues::U8(vec![7, 8, 9]));
+    assert_eq!(
+        array.values,
+        NpyValues::U8(vec![0, 1, 10, 11, 20, 21, 100, 101, 110, 111, 120, 121])
+    );
+    assert_eq!(
+        decode(&numpy(&header("(3,)"), &[7, 8, 9])).unwrap().values,
+        NpyValues::U8(vec![7, 8, 9])
+    );
     assert!(decode(&numpy(&header("(2, 0)"), &[])).unwrap().values.is_empty());
 }
 

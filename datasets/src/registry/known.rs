@@ -11,8 +11,18 @@ use crate::{Binarisation, ImageShape, cifar, norb};
 use Checksum::{Md5, Sha256};
 
 const DIGITS: &[&str] = &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
-const FASHION: &[&str] =
-    &["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
+const FASHION: &[&str] = &[
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+];
 const SYLLABLES: &[&str] = &["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"];
 const GREY_28: ImageShape = ImageShape::new(1, 28, 28);
 
@@ -26,7 +36,12 @@ const fn file(
     content: Option<Checksum>,
 ) -> KnownFile {
     let checksum = Some(Sha256(sha256));
-    KnownFile { name, role, download: Some(Download { name: download, bytes: Some(bytes), checksum }), content }
+    KnownFile {
+        name,
+        role,
+        download: Some(Download { name: download, bytes: Some(bytes), checksum }),
+        content,
+    }
 }
 
 /// A file that has no download of its own.

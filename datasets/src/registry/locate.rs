@@ -66,7 +66,12 @@ pub fn locate(known: &'static Known, data_dir: &Path, test_only: bool) -> Result
         }
     }
     let files = best.map(|(_, missing)| missing).unwrap_or_default();
-    Err(Error::Missing { name: known.name.to_string(), files, directories: folders, remedy: remedy(known) })
+    Err(Error::Missing {
+        name: known.name.to_string(),
+        files,
+        directories: folders,
+        remedy: remedy(known),
+    })
 }
 
 /// Where a data set may lie, in the order in which it is looked for.
@@ -79,7 +84,8 @@ fn look(known: &Known, folder: &Path) -> Found {
     let place = |file: &KnownFile| {
         // As published first, so that a fetched file counts before a damaged one beside it. Some
         // programs unpack `train-images-idx3-ubyte` as `train-images.idx3-ubyte`.
-        let names = [format!("{}.gz", file.name), file.name.to_string(), file.name.replace("-idx", ".idx")];
+        let names =
+            [format!("{}.gz", file.name), file.name.to_string(), file.name.replace("-idx", ".idx")];
         let path = names.iter().map(|name| folder.join(name)).find(|path| path.is_file())?;
         Some((file.name, path))
     };
@@ -100,7 +106,13 @@ fn missing(known: &Known, found: &Found, test_only: bool) -> Vec<String> {
         Role::Test | Role::Both => true,
         Role::Archive | Role::Extra => false,
     };
-    known.files.iter().filter(needed).filter(|file| !has(file)).map(|file| file.name.to_string()).collect()
+    known
+        .files
+        .iter()
+        .filter(needed)
+        .filter(|file| !has(file))
+        .map(|file| file.name.to_string())
+        .collect()
 }
 
 /// Whether a data set is in place.
@@ -150,8 +162,10 @@ fn status_of(known: &'static Known, data_dir: &Path) -> Status {
     }
     let missing = absent(known, &best);
     let usable = self::missing(known, &best, true).is_empty();
-    let presence = if missing.is_empty() { Presence::Complete } else { Presence::Partial { missing, usable } };
-    let bytes = best.paths().filter_map(|path| path.metadata().ok()).map(|metadata| metadata.len()).sum();
+    let presence =
+        if missing.is_empty() { Presence::Complete } else { Presence::Partial { missing, usable } };
+    let bytes =
+        best.paths().filter_map(|path| path.metadata().ok()).map(|metadata| metadata.len()).sum();
     Status { known, presence, folder: Some(best.folder), bytes }
 }
 
@@ -171,7 +185,9 @@ fn fullest(known: &'static Known, data_dir: &Path) -> Found {
 /// is (and the other way round).
 fn absent(known: &Known, found: &Found) -> Vec<String> {
     let has = |file: &KnownFile| found.files.iter().any(|(name, _)| *name == file.name);
-    let of_role = |archive: bool| known.files.iter().filter(move |file| (file.role == Role::Archive) == archive);
+    let of_role = |archive: bool| {
+        known.files.iter().filter(move |file| (file.role == Role::Archive) == archive)
+    };
     let archived = of_role(true).any(has);
     let lacking = of_role(false).filter(|file| file.role != Role::Extra && !archived && !has(file));
     lacking.map(|file| file.name.to_string()).collect()
@@ -242,11 +258,17 @@ pub fn verify(name: &str, data_dir: &Path) -> Result<Vec<FileReport>> {
         let place = found.files.iter().find(|(name, _)| *name == file.name);
         let Some((_, path)) = place else {
             if absent.iter().any(|name| name == file.name) {
-                reports.push(FileReport { file: file.name, path: None, bytes: None, outcome: Outcome::Missing });
+                reports.push(FileReport {
+                    file: file.name,
+                    path: None,
+                    bytes: None,
+                    outcome: Outcome::Missing,
+                });
             }
             continue;
         };
-        let outcome = check(file, path).unwrap_or_else(|error| Outcome::Unreadable { why: error.to_string() });
+        let outcome = check(file, path)
+            .unwrap_or_else(|error| Outcome::Unreadable { why: error.to_string() });
         let bytes = path.metadata().ok().map(|metadata| metadata.len());
         reports.push(FileReport { file: file.name, path: Some(path.clone()), bytes, outcome });
     }

@@ -159,7 +159,10 @@ fn open_known(known: &'static Known, data_dir: &Path, options: &Options) -> Resu
     let found = locate(known, data_dir, options.test_only)?;
     let nothing = || Images::new(known.shape, crate::Pixels::U8(Vec::new()), None);
     let both = |read: &(dyn Fn(&str) -> Result<Images> + Sync)| {
-        let (train, test) = rayon::join(|| if options.test_only { nothing() } else { read("train") }, || read("test"));
+        let (train, test) = rayon::join(
+            || if options.test_only { nothing() } else { read("train") },
+            || read("test"),
+        );
         Ok((train?, test?))
     };
     let (train, test) = match known.format {
@@ -197,17 +200,29 @@ fn read_idx(known: &Known, found: &Found, part: &str, data_dir: &Path) -> Result
     if found.folder == data_dir {
         refuse_impostor(known, labels, prefix)?;
     }
-    idx::read_labelled(found.path(&format!("{prefix}-images-idx3-ubyte"))?, labels, known.class_names)
+    idx::read_labelled(
+        found.path(&format!("{prefix}-images-idx3-ubyte"))?,
+        labels,
+        known.class_names,
+    )
 }
 
 /// MNIST and its relatives have the same file names. In a folder that does not bear the name, look
 /// at the labels' checksum.
 fn refuse_impostor(known: &Known, labels: &Path, prefix: &str) -> Result<()> {
     let content = Checksum::Sha256("").of_file(labels, true)?;
-    for other in KNOWN.iter().filter(|other| other.format == Format::Idx && other.name != known.name) {
-        let mut files = other.files.iter().filter(|file| file.name.starts_with(&format!("{prefix}-labels")));
+    for other in
+        KNOWN.iter().filter(|other| other.format == Format::Idx && other.name != known.name)
+    {
+        let mut files =
+            other.files.iter().filter(|file| file.name.starts_with(&format!("{prefix}-labels")));
         if files.any(|file| is_content(file, &content)) {
-            return Err(Error::mismatch(labels, "data set", known.name, format!("the labels of {}", other.name)));
+            return Err(Error::mismatch(
+                labels,
+                "data set",
+                known.name,
+                format!("the labels of {}", other.name),
+            ));
         }
     }
     Ok(())

@@ -34,7 +34,9 @@ fn names_are_found_and_near_misses_named() {
     assert_eq!(find("MNIST").unwrap().name, "mnist");
     let message = find("mnits").unwrap_err().to_string();
     assert!(
-        message.starts_with("no data set is called 'mnits' (did you mean 'mnist'?); known: glyphs, mnist"),
+        message.starts_with(
+            "no data set is called 'mnits' (did you mean 'mnist'?); known: glyphs, mnist"
+        ),
         "{message}"
     );
     assert!(!find("something else").unwrap_err().to_string().contains("did you mean"));
@@ -58,7 +60,9 @@ fn a_missing_set_names_files_folders_and_the_command() {
     let data = tempfile::tempdir().unwrap();
     write_idx(&data.path().join("mnist"), true, 0, 3);
     let message = open("mnist", data.path(), &Options::default()).unwrap_err().to_string();
-    assert!(message.starts_with("mnist: not found: train-images-idx3-ubyte, train-labels-idx1-ubyte (looked in"));
+    assert!(message.starts_with(
+        "mnist: not found: train-images-idx3-ubyte, train-labels-idx1-ubyte (looked in"
+    ));
     assert!(message.contains(&data.path().join("mnist").display().to_string()));
     assert!(message.ends_with("get it with `rung data fetch mnist`"), "{message}");
 }
@@ -73,7 +77,8 @@ fn the_test_part_opens_alone_and_validation_is_set_aside() {
     assert_eq!(dataset.test.labels().unwrap().class_names[9], "Ankle boot");
 
     write_idx(&data.path().join("kmnist"), false, 10, 3);
-    let dataset = open("kmnist", data.path(), &Options { validation: 4, ..Options::default() }).unwrap();
+    let dataset =
+        open("kmnist", data.path(), &Options { validation: 4, ..Options::default() }).unwrap();
     assert_eq!((dataset.train.count(), dataset.validation.unwrap().count()), (6, 4));
 }
 
@@ -89,9 +94,13 @@ fn cifar_is_content_with_some_batches() {
     assert_eq!((dataset.train.count(), dataset.test.count()), (2, 1));
     assert_eq!(dataset.scale, 3.0);
     assert_eq!(dataset.notes[0], "2 of 50000 training images");
-    let presence = status(data.path()).into_iter().find(|s| s.known.name == "cifar-10").unwrap().presence;
+    let presence =
+        status(data.path()).into_iter().find(|s| s.known.name == "cifar-10").unwrap().presence;
     let Presence::Partial { missing, usable: true } = presence else { panic!("{presence:?}") };
-    assert_eq!(missing, ["data_batch_1.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"]);
+    assert_eq!(
+        missing,
+        ["data_batch_1.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"]
+    );
 }
 
 #[test]
@@ -99,7 +108,8 @@ fn status_and_verify_tell_what_is_there() {
     let data = tempfile::tempdir().unwrap();
     write_idx(&data.path().join("mnist"), true, 2, 2);
     let presence = |name: &str| {
-        let status = status(data.path()).into_iter().find(|status| status.known.name == name).unwrap();
+        let status =
+            status(data.path()).into_iter().find(|status| status.known.name == name).unwrap();
         (status.presence, status.bytes)
     };
     let (mnist, bytes) = presence("mnist");
@@ -109,8 +119,17 @@ fn status_and_verify_tell_what_is_there() {
     assert_eq!(presence("svhn"), (Presence::Absent, 0));
     let reports = verify("mnist", data.path()).unwrap();
     assert_eq!(reports.len(), 4);
-    assert!(reports.iter().all(|report| matches!(report.outcome, Outcome::Differs { algorithm: "SHA-256", .. })));
-    assert!(verify("svhn", data.path()).unwrap().iter().all(|report| report.outcome == Outcome::Missing));
+    assert!(
+        reports
+            .iter()
+            .all(|report| matches!(report.outcome, Outcome::Differs { algorithm: "SHA-256", .. }))
+    );
+    assert!(
+        verify("svhn", data.path())
+            .unwrap()
+            .iter()
+            .all(|report| report.outcome == Outcome::Missing)
+    );
     assert!(verify("glyphs", data.path()).unwrap().is_empty());
 }
 
@@ -119,7 +138,9 @@ fn status_and_verify_tell_what_is_there() {
 fn the_table_is_well_formed() {
     for known in KNOWN {
         assert_eq!(KNOWN.iter().filter(|other| other.name == known.name).count(), 1);
-        assert!(known.mirrors.iter().all(|mirror| mirror.starts_with("http") && mirror.ends_with('/')));
+        assert!(
+            known.mirrors.iter().all(|mirror| mirror.starts_with("http") && mirror.ends_with('/'))
+        );
         for file in known.files {
             let sums = [file.content, file.download.and_then(|download| download.checksum)];
             for sum in sums.into_iter().flatten() {

@@ -95,7 +95,10 @@ impl Convolution {
             return Ok(());
         }
         let [height, width] = self.kernel;
-        let what = format!("the stride is {} and the kernel {height} × {width}; none may be 0", self.stride);
+        let what = format!(
+            "the stride is {} and the kernel {height} × {width}; none may be 0",
+            self.stride
+        );
         Err(Error::argument(operation, what))
     }
 }

@@ -50,7 +50,10 @@ impl LogisticMixture {
 
     /// The parameters, a row for each image.
     pub(crate) const fn parameter_matrix(&self) -> Matrix {
-        Matrix { rows: self.images, columns: self.pixels.saturating_mul(self.parameters_per_pixel()) }
+        Matrix {
+            rows: self.images,
+            columns: self.pixels.saturating_mul(self.parameters_per_pixel()),
+        }
     }
 
     /// The data, a row for each of its images.
@@ -65,7 +68,10 @@ impl LogisticMixture {
             return refused(format!("{} channels; a pixel has 1 or 3", self.channels));
         }
         if self.levels < 2 || self.components == 0 {
-            return refused(format!("{} levels and {} components; 2 and 1 are needed", self.levels, self.components));
+            return refused(format!(
+                "{} levels and {} components; 2 and 1 are needed",
+                self.levels, self.components
+            ));
         }
         crate::check::rows_before_repeat(operation, self.images, self.repeat).map(drop)
     }

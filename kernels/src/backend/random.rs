@@ -44,16 +44,23 @@ impl RowNoise {
         let Self { address, columns, samples, first_sample } = *self;
         let rows = len.checked_div(columns).unwrap_or(0);
         if rows * columns != len || rows.checked_rem(samples).unwrap_or(rows) != 0 {
-            let what = format!("{len} elements are no rows of {columns}, {samples} for each example");
+            let what =
+                format!("{len} elements are no rows of {columns}, {samples} for each example");
             return Err(Error::argument(name, what));
         }
-        let blocks = first_sample.checked_add(samples).and_then(|samples| samples.checked_mul(self.blocks()));
+        let blocks = first_sample
+            .checked_add(samples)
+            .and_then(|samples| samples.checked_mul(self.blocks()));
         if blocks.is_none_or(|blocks| blocks > 1 << 32) {
-            let what = format!("sample {first_sample} of {columns} columns is beyond 2³² blocks of words");
+            let what =
+                format!("sample {first_sample} of {columns} columns is beyond 2³² blocks of words");
             return Err(Error::argument(name, what));
         }
         if address.step.checked_add(rows as u64).is_none() {
-            return Err(Error::argument(name, format!("no steps are left for {rows} rows after {}", address.step)));
+            return Err(Error::argument(
+                name,
+                format!("no steps are left for {rows} rows after {}", address.step),
+            ));
         }
         Ok(rows)
     }

@@ -23,8 +23,16 @@ pub(super) fn conv2d(
     Ok(())
 }
 
-fn forward<T: Float>(convolution: &Convolution, x: &[T], weight: &[T], bias: Option<&[T]>, out: &mut [T]) {
-    let Some(tap) = convolution.single_tap() else { return T::convolve(convolution, x, weight, bias, out) };
+fn forward<T: Float>(
+    convolution: &Convolution,
+    x: &[T],
+    weight: &[T],
+    bias: Option<&[T]>,
+    out: &mut [T],
+) {
+    let Some(tap) = convolution.single_tap() else {
+        return T::convolve(convolution, x, weight, bias, out);
+    };
     let shape = MatmulShape { inner: convolution.in_channels, ..convolution.product() };
     let epilogue = bias.map_or(Epilogue::Store, Epilogue::AddBias);
     T::product(shape, x, &weight[tap..tap + shape.right_len()], epilogue, out);
@@ -48,8 +56,16 @@ pub(super) fn conv2d_transpose(
     Ok(())
 }
 
-fn transposed<T: Float>(convolution: &Convolution, y: &[T], weight: &[T], bias: Option<&[T]>, out: &mut [T]) {
-    let Some(tap) = convolution.single_tap() else { return T::convolve_transposed(convolution, y, weight, bias, out) };
+fn transposed<T: Float>(
+    convolution: &Convolution,
+    y: &[T],
+    weight: &[T],
+    bias: Option<&[T]>,
+    out: &mut [T],
+) {
+    let Some(tap) = convolution.single_tap() else {
+        return T::convolve_transposed(convolution, y, weight, bias, out);
+    };
     let (rows, columns) = (convolution.output_matrix().rows, convolution.in_channels);
     let inner = convolution.out_channels;
     let shape = MatmulShape { right_transposed: true, ..MatmulShape::plain(rows, columns, inner) };
@@ -73,7 +89,12 @@ pub(super) fn conv2d_weight_gradient(
     Ok(())
 }
 
-fn weight_gradient<T: Float>(convolution: &Convolution, x: &[T], grad_out: &[T], grad_weight: &mut [T]) {
+fn weight_gradient<T: Float>(
+    convolution: &Convolution,
+    x: &[T],
+    grad_out: &[T],
+    grad_weight: &mut [T],
+) {
     let Some(tap) = convolution.single_tap() else {
         return T::correlate_weight(convolution, x, grad_out, grad_weight);
     };

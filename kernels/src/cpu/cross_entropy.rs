@@ -9,7 +9,12 @@ use crate::backend::Matrix;
 use crate::{Error, Result, View, ViewMut};
 
 /// `cross_entropy`, as declared.
-pub(super) fn cross_entropy(matrix: Matrix, logits: View<'_>, labels: View<'_>, out: ViewMut<'_>) -> Result<()> {
+pub(super) fn cross_entropy(
+    matrix: Matrix,
+    logits: View<'_>,
+    labels: View<'_>,
+    out: ViewMut<'_>,
+) -> Result<()> {
     const NAME: &str = "cross_entropy";
     let labels = checked_labels(NAME, matrix, labels)?;
     check(NAME, Extent::Matrix(matrix), operands!(logits))?;
@@ -18,7 +23,11 @@ pub(super) fn cross_entropy(matrix: Matrix, logits: View<'_>, labels: View<'_>, 
     Ok(())
 }
 
-fn checked_labels<'a>(operation: &'static str, matrix: Matrix, labels: View<'a>) -> Result<&'a [u32]> {
+fn checked_labels<'a>(
+    operation: &'static str,
+    matrix: Matrix,
+    labels: View<'a>,
+) -> Result<&'a [u32]> {
     check(operation, Extent::Rows(matrix.rows), operands!(labels))?;
     let labels = indices_of(operation, "labels", labels)?;
     if matrix.rows > 0 && matrix.columns == 0 {
@@ -58,7 +67,13 @@ pub(super) fn cross_entropy_backward(
     Ok(())
 }
 
-fn entropy_adjoints<T: Float>(columns: usize, logits: &[T], labels: &[u32], grad_out: &[T], grad_logits: &mut [T]) {
+fn entropy_adjoints<T: Float>(
+    columns: usize,
+    logits: &[T],
+    labels: &[u32],
+    grad_out: &[T],
+    grad_logits: &mut [T],
+) {
     for_each_block(
         labels.len(),
         columns * HEAVY,
@@ -67,7 +82,9 @@ fn entropy_adjoints<T: Float>(columns: usize, logits: &[T], labels: &[u32], grad
             T::vectorised(
                 #[inline(always)]
                 || {
-                    for (at, (row, (&label, &grad))) in range.zip(labels.iter().zip(grads)).enumerate() {
+                    for (at, (row, (&label, &grad))) in
+                        range.zip(labels.iter().zip(grads)).enumerate()
+                    {
                         let (logits, out) = (row_of(logits, columns, row), out.row(at));
                         let normaliser = log_sum_exp_of_row(logits);
                         map(
@@ -104,14 +121,21 @@ mod tests {
                 (out, grad_logits)
             });
             for (r, &label) in labels.iter().enumerate() {
-                let row: Vec<f64> = logits[r * columns..(r + 1) * columns].iter().map(|&x| f64::from(x)).collect();
+                let row: Vec<f64> =
+                    logits[r * columns..(r + 1) * columns].iter().map(|&x| f64::from(x)).collect();
                 let normaliser = row.iter().map(|x| x.exp()).sum::<f64>().ln();
                 assert_close("out", &out[r..=r], &[normaliser - row[label as usize]], 1e-6);
                 let grad = |(c, x): (usize, &f64)| {
-                    f64::from(grad_out[r]) * ((x - normaliser).exp() - f64::from(c == label as usize))
+                    f64::from(grad_out[r])
+                        * ((x - normaliser).exp() - f64::from(c == label as usize))
                 };
                 let expected: Vec<f64> = row.iter().enumerate().map(grad).collect();
-                assert_close("grad_logits", &grad_logits[r * columns..(r + 1) * columns], &expected, 1e-6);
+                assert_close(
+                    "grad_logits",
+                    &grad_logits[r * columns..(r + 1) * columns],
+                    &expected,
+                    1e-6,
+                );
             }
         }
     }
@@ -119,9 +143,11 @@ mod tests {
     #[test]
     fn a_label_outside_the_columns_is_refused() {
         let (matrix, logits) = (Matrix { rows: 1, columns: 3 }, View::F32(&[0.0; 3]));
-        let error = cross_entropy(matrix, logits, View::U32(&[3]), ViewMut::F32(&mut [0.0])).unwrap_err();
+        let error =
+            cross_entropy(matrix, logits, View::U32(&[3]), ViewMut::F32(&mut [0.0])).unwrap_err();
         assert_eq!(error.to_string(), "cross_entropy: labels[0] is 3, which must be below 3");
-        let error = cross_entropy(matrix, logits, View::U32(&[0, 1]), ViewMut::F32(&mut [0.0])).unwrap_err();
+        let error = cross_entropy(matrix, logits, View::U32(&[0, 1]), ViewMut::F32(&mut [0.0]))
+            .unwrap_err();
         assert_eq!(error.to_string(), "cross_entropy: labels has 2 elements, 1 rows need 1");
     }
 }

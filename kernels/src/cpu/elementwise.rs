@@ -7,7 +7,9 @@ use super::scalar::{Scalar, with_scalar};
 use super::typed::{Extent, Float, check, for_float, operands};
 use crate::function::binary_functions;
 use crate::shape::Broadcast;
-use crate::{BinaryFunction, DerivativeNeeds, Error, MAX_RANK, Result, UnaryFunction, View, ViewMut};
+use crate::{
+    BinaryFunction, DerivativeNeeds, Error, MAX_RANK, Result, UnaryFunction, View, ViewMut,
+};
 
 /// How much work one evaluation of a function is.
 pub(super) const fn work_of(function: UnaryFunction) -> usize {
@@ -23,19 +25,24 @@ pub(super) fn unary(function: UnaryFunction, x: View<'_>, out: ViewMut<'_>) -> R
 }
 
 fn apply<T: Float>(function: UnaryFunction, x: &[T], out: &mut [T]) {
-    with_scalar!(T, function, |f| for_each_block(out.len(), work_of(function), (x, out), |_, (x, out)| {
-        T::vectorised(
-            #[inline(always)]
-            || {
-                map(
-                    [x],
-                    out,
-                    #[inline(always)]
-                    |[x]| f.value(x),
-                );
-            },
-        );
-    }));
+    with_scalar!(T, function, |f| for_each_block(
+        out.len(),
+        work_of(function),
+        (x, out),
+        |_, (x, out)| {
+            T::vectorised(
+                #[inline(always)]
+                || {
+                    map(
+                        [x],
+                        out,
+                        #[inline(always)]
+                        |[x]| f.value(x),
+                    );
+                },
+            );
+        }
+    ));
 }
 
 /// `unary_backward`, as declared.
@@ -46,13 +53,19 @@ pub(super) fn unary_backward(
     grad_x: ViewMut<'_>,
 ) -> Result<()> {
     const NAME: &str = "unary_backward";
-    let saved = if function.derivative_needs() == DerivativeNeeds::Nothing { grad_out } else { saved };
+    let saved =
+        if function.derivative_needs() == DerivativeNeeds::Nothing { grad_out } else { saved };
     check(NAME, Extent::Like("grad_x", grad_x.len()), operands!(saved, grad_out))?;
     for_float!(NAME, (saved, grad_out, grad_x) => apply_derivative(function, saved, grad_out, grad_x));
     Ok(())
 }
 
-fn apply_derivative<T: Float>(function: UnaryFunction, saved: &[T], grad_out: &[T], grad_x: &mut [T]) {
+fn apply_derivative<T: Float>(
+    function: UnaryFunction,
+    saved: &[T],
+    grad_out: &[T],
+    grad_x: &mut [T],
+) {
     let parts = (saved, grad_out, grad_x);
     with_scalar!(T, function, |f| for_each_block(
         parts.2.len(),
@@ -112,19 +125,30 @@ pub(super) fn binary(
     if out.is_empty() {
         return Ok(());
     }
-    for (name, strides, len) in
-        [("left", &broadcast.left_strides, left.len()), ("right", &broadcast.right_strides, right.len())]
-    {
-        let last: usize = broadcast.sizes.iter().zip(strides).map(|(size, stride)| (size - 1) * stride).sum();
+    for (name, strides, len) in [
+        ("left", &broadcast.left_strides, left.len()),
+        ("right", &broadcast.right_strides, right.len()),
+    ] {
+        let last: usize =
+            broadcast.sizes.iter().zip(strides).map(|(size, stride)| (size - 1) * stride).sum();
         if last >= len {
-            return Err(Error::argument(NAME, format!("{name} has {len} elements, its strides reach {}", last + 1)));
+            return Err(Error::argument(
+                NAME,
+                format!("{name} has {len} elements, its strides reach {}", last + 1),
+            ));
         }
     }
     for_float!(NAME, (left, right, out) => binary_slices(function, broadcast, left, right, out));
     Ok(())
 }
 
-fn binary_slices<T: Float>(function: BinaryFunction, broadcast: &Broadcast, left: &[T], right: &[T], out: &mut [T]) {
+fn binary_slices<T: Float>(
+    function: BinaryFunction,
+    broadcast: &Broadcast,
+    left: &[T],
+    right: &[T],
+    out: &mut [T],
+) {
     /// The loop of each row of the table.
     macro_rules! choose {
         ({} $(
@@ -153,7 +177,13 @@ fn truth<T: Real>(holds: bool) -> T {
 }
 
 /// Walks a broadcast: the innermost joined axis is a loop over slices or over one repeated element, the others give its start.
-fn walk<T: Float>(walk: &Broadcast, left: &[T], right: &[T], out: &mut [T], f: impl Fn(T, T) -> T + Sync) {
+fn walk<T: Float>(
+    walk: &Broadcast,
+    left: &[T],
+    right: &[T],
+    out: &mut [T],
+    f: impl Fn(T, T) -> T + Sync,
+) {
     const INNER: usize = MAX_RANK - 1;
     let width = walk.sizes[INNER];
     let steps = (walk.left_strides[INNER], walk.right_strides[INNER]);
@@ -181,7 +211,13 @@ fn walk<T: Float>(walk: &Broadcast, left: &[T], right: &[T], out: &mut [T], f: i
 }
 
 #[inline(always)]
-fn inner_loop<T: Real>(steps: (usize, usize), left: &[T], right: &[T], out: &mut [T], f: &impl Fn(T, T) -> T) {
+fn inner_loop<T: Real>(
+    steps: (usize, usize),
+    left: &[T],
+    right: &[T],
+    out: &mut [T],
+    f: &impl Fn(T, T) -> T,
+) {
     match steps {
         (1, 1) => map(
             [left, right],

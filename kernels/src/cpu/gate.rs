@@ -37,7 +37,12 @@ fn gate_rows<T: Float>(matrix: Matrix, x: &[T], out: &mut [T]) {
 }
 
 /// `gate_backward`, as declared.
-pub(super) fn gate_backward(matrix: Matrix, x: View<'_>, grad_out: View<'_>, grad_x: ViewMut<'_>) -> Result<()> {
+pub(super) fn gate_backward(
+    matrix: Matrix,
+    x: View<'_>,
+    grad_out: View<'_>,
+    grad_x: ViewMut<'_>,
+) -> Result<()> {
     const NAME: &str = "gate_backward";
     check(NAME, Extent::Matrix(matrix.both_halves()), operands!(x, grad_x))?;
     check(NAME, Extent::Matrix(matrix), operands!(grad_out))?;
@@ -82,7 +87,13 @@ mod tests {
             let (out, grad_x) = same_on_any_threads(|| {
                 let (mut out, mut grad_x) = (vec![0f32; grad_out.len()], vec![0f32; x.len()]);
                 gate(matrix, View::F32(&x), ViewMut::F32(&mut out)).unwrap();
-                gate_backward(matrix, View::F32(&x), View::F32(&grad_out), ViewMut::F32(&mut grad_x)).unwrap();
+                gate_backward(
+                    matrix,
+                    View::F32(&x),
+                    View::F32(&grad_out),
+                    ViewMut::F32(&mut grad_x),
+                )
+                .unwrap();
                 (out, grad_x)
             });
             for (i, &grad) in grad_out.iter().enumerate() {

@@ -8,7 +8,9 @@ mod merge;
 
 use super::lanes::{Aligned, TILE, map, map_2, or_scratch, sum_of, tiles, update};
 use super::parallel::{HEAVY, LIGHT, Rows, for_each_block, rows};
-use super::typed::{Extent, Float, Gaussian, GaussianAdjoint, check, for_float, operands, rows_before_repeat};
+use super::typed::{
+    Extent, Float, Gaussian, GaussianAdjoint, check, for_float, operands, rows_before_repeat,
+};
 use crate::backend::{GaussianGradient, GaussianView, Matrix};
 use crate::{Result, View, ViewMut};
 
@@ -104,12 +106,16 @@ fn log_prob_adjoint<T: Float>(
                 #[inline(always)]
                 || {
                     for (at, row) in range.enumerate() {
-                        let p = Gaussian { mean: row_of(p.mean, width, row), variance: row_of(p.variance, width, row) };
+                        let p = Gaussian {
+                            mean: row_of(p.mean, width, row),
+                            variance: row_of(p.variance, width, row),
+                        };
                         let grad_p = GaussianAdjoint {
                             mean: grad_mean.optional_row(at),
                             variance: grad_variance.optional_row(at),
                         };
-                        let (x, grad_out) = (row_of(x, columns, row), row_of(grad_out, repeat, row));
+                        let (x, grad_out) =
+                            (row_of(x, columns, row), row_of(grad_out, repeat, row));
                         log_prob_adjoint_of_row(x, p, grad_out, grad_x.optional_row(at), grad_p);
                     }
                 },
@@ -160,7 +166,11 @@ fn log_prob_adjoint_of_row<T: Float>(
 }
 
 /// `standard_normal_log_prob`, as declared.
-pub(super) fn standard_normal_log_prob(matrix: Matrix, x: View<'_>, out: ViewMut<'_>) -> Result<()> {
+pub(super) fn standard_normal_log_prob(
+    matrix: Matrix,
+    x: View<'_>,
+    out: ViewMut<'_>,
+) -> Result<()> {
     const NAME: &str = "standard_normal_log_prob";
     check(NAME, Extent::Matrix(matrix), operands!(x))?;
     check(NAME, Extent::Rows(matrix.rows), operands!(out))?;
@@ -202,22 +212,27 @@ pub(super) fn standard_normal_log_prob_backward(
 }
 
 fn standard_normal_adjoint<T: Float>(columns: usize, x: &[T], grad_out: &[T], grad_x: &mut [T]) {
-    for_each_block(grad_out.len(), columns * LIGHT, rows(grad_x, columns), |range, mut grad_x: Rows<&mut [T]>| {
-        T::vectorised(
-            #[inline(always)]
-            || {
-                for (at, row) in range.enumerate() {
-                    let factor = -grad_out[row];
-                    map(
-                        [row_of(x, columns, row)],
-                        grad_x.row(at),
-                        #[inline(always)]
-                        |[x]| factor * x,
-                    );
-                }
-            },
-        );
-    });
+    for_each_block(
+        grad_out.len(),
+        columns * LIGHT,
+        rows(grad_x, columns),
+        |range, mut grad_x: Rows<&mut [T]>| {
+            T::vectorised(
+                #[inline(always)]
+                || {
+                    for (at, row) in range.enumerate() {
+                        let factor = -grad_out[row];
+                        map(
+                            [row_of(x, columns, row)],
+                            grad_x.row(at),
+                            #[inline(always)]
+                            |[x]| factor * x,
+                        );
+                    }
+                },
+            );
+        },
+    );
 }
 
 #[cfg(test)]

@@ -125,25 +125,41 @@ inputs!(6: a, b, c, d, e, g);
 
 /// out[i] = f([x[0][i], …, x[N−1][i]]).
 #[inline(always)]
-pub(super) fn map<T, R, const N: usize>(x: impl Inputs<T, N>, out: &mut [R], f: impl Fn([T; N]) -> R) {
+pub(super) fn map<T, R, const N: usize>(
+    x: impl Inputs<T, N>,
+    out: &mut [R],
+    f: impl Fn([T; N]) -> R,
+) {
     x.map(out, f);
 }
 
 /// out[i] = f(out[i], [x[0][i], …, x[N−1][i]]).
 #[inline(always)]
-pub(super) fn update<T, const N: usize>(x: impl Inputs<T, N>, out: &mut [T], f: impl Fn(T, [T; N]) -> T) {
+pub(super) fn update<T, const N: usize>(
+    x: impl Inputs<T, N>,
+    out: &mut [T],
+    f: impl Fn(T, [T; N]) -> T,
+) {
     x.update(out, f);
 }
 
 /// [out[0][i], out[1][i]] = f([x[0][i], …, x[N−1][i]]): two results of one evaluation.
 #[inline(always)]
-pub(super) fn map_2<T, const N: usize>(x: impl Inputs<T, N>, out: [&mut [T]; 2], f: impl Fn([T; N]) -> [T; 2]) {
+pub(super) fn map_2<T, const N: usize>(
+    x: impl Inputs<T, N>,
+    out: [&mut [T]; 2],
+    f: impl Fn([T; N]) -> [T; 2],
+) {
     x.map_2(out, f);
 }
 
 /// [`map_2`] for four results.
 #[inline(always)]
-pub(super) fn map_4<T, const N: usize>(x: impl Inputs<T, N>, out: [&mut [T]; 4], f: impl Fn([T; N]) -> [T; 4]) {
+pub(super) fn map_4<T, const N: usize>(
+    x: impl Inputs<T, N>,
+    out: [&mut [T]; 4],
+    f: impl Fn([T; N]) -> [T; 4],
+) {
     x.map_4(out, f);
 }
 
@@ -187,7 +203,10 @@ impl Iterator for Tiles {
 ///
 /// The terms go through a small buffer, so that the loop that computes them has no other business and vectorises.
 #[inline(always)]
-pub(super) fn sum_of<T: Real, const N: usize>(x: impl Inputs<T, N>, f: impl Fn([T; N]) -> T) -> f64 {
+pub(super) fn sum_of<T: Real, const N: usize>(
+    x: impl Inputs<T, N>,
+    f: impl Fn([T; N]) -> T,
+) -> f64 {
     let mut lanes = [T::ZERO; LANES];
     let mut terms = Aligned([T::ZERO; TILE]);
     for tile in tiles(x.len()) {
@@ -203,7 +222,10 @@ pub(super) fn sum_of<T: Real, const N: usize>(x: impl Inputs<T, N>, f: impl Fn([
 /// A lane keeps q = Π(1 + f₁) − 1, updated as q + f₁ + q·f₁: it stays accurate where all factors are near 1, and a tile's
 /// sixteen factors a lane make at most 2¹⁶.
 #[inline(always)]
-pub(super) fn sum_less_ln_1p<T: Real, const N: usize>(x: impl Inputs<T, N>, f: impl Fn([T; N]) -> [T; 2]) -> f64 {
+pub(super) fn sum_less_ln_1p<T: Real, const N: usize>(
+    x: impl Inputs<T, N>,
+    f: impl Fn([T; N]) -> [T; 2],
+) -> f64 {
     let mut lanes = [T::ZERO; LANES];
     let (mut terms, mut factors) = (Aligned([T::ZERO; TILE]), Aligned([T::ZERO; TILE]));
     for tile in tiles(x.len()) {

@@ -71,22 +71,27 @@ fn bernoulli_adjoint<T: Float>(
     grad_out: &[T],
     grad_logits: &mut [T],
 ) {
-    for_each_block(grad_out.len(), columns * HEAVY, rows(grad_logits, columns), |range, mut grad_logits| {
-        T::vectorised(
-            #[inline(always)]
-            || {
-                for (at, row) in range.enumerate() {
-                    let grad = grad_out[row];
-                    map(
-                        [row_of(x, columns, row / repeat), row_of(logits, columns, row)],
-                        grad_logits.row(at),
-                        #[inline(always)]
-                        |[x, logit]| grad * (x - logit.sigmoid()),
-                    );
-                }
-            },
-        );
-    });
+    for_each_block(
+        grad_out.len(),
+        columns * HEAVY,
+        rows(grad_logits, columns),
+        |range, mut grad_logits| {
+            T::vectorised(
+                #[inline(always)]
+                || {
+                    for (at, row) in range.enumerate() {
+                        let grad = grad_out[row];
+                        map(
+                            [row_of(x, columns, row / repeat), row_of(logits, columns, row)],
+                            grad_logits.row(at),
+                            #[inline(always)]
+                            |[x, logit]| grad * (x - logit.sigmoid()),
+                        );
+                    }
+                },
+            );
+        },
+    );
 }
 
 #[cfg(test)]
@@ -96,14 +101,18 @@ mod tests {
 
     #[test]
     fn bernoulli_likelihoods_and_their_adjoints_agree_with_f64() {
-        for (rows, columns, repeat) in [(1, 1, 1), (4, 3, 2), (3, 0, 1), (0, 3, 1), (131, 784, 1), (12, 1031, 3)] {
+        for (rows, columns, repeat) in
+            [(1, 1, 1), (4, 3, 2), (3, 0, 1), (0, 3, 1), (131, 784, 1), (12, 1031, 3)]
+        {
             let matrix = Matrix { rows, columns };
-            let logits: Vec<f32> = normals(1, rows * columns).into_iter().map(|x| 4.0 * x).collect();
+            let logits: Vec<f32> =
+                normals(1, rows * columns).into_iter().map(|x| 4.0 * x).collect();
             let (x, grad_out) = (normals(2, rows / repeat * columns), normals(3, rows));
             let (out, grad_logits) = same_on_any_threads(|| {
                 let (mut out, mut grad_logits) = (vec![0f32; rows], vec![0f32; logits.len()]);
                 let views = (View::F32(&x), View::F32(&logits));
-                bernoulli_log_prob(matrix, repeat, views.0, views.1, ViewMut::F32(&mut out)).unwrap();
+                bernoulli_log_prob(matrix, repeat, views.0, views.1, ViewMut::F32(&mut out))
+                    .unwrap();
                 let (g, grad) = (View::F32(&grad_out), ViewMut::F32(&mut grad_logits));
                 bernoulli_log_prob_backward(matrix, repeat, views.0, views.1, g, grad).unwrap();
                 (out, grad_logits)
@@ -124,8 +133,14 @@ mod tests {
     fn a_certain_pixel_has_probability_one_whatever_its_logit() {
         let mut out = [1f32];
         let matrix = Matrix { rows: 1, columns: 2 };
-        bernoulli_log_prob(matrix, 1, View::F32(&[1.0, 0.0]), View::F32(&[1e30, -1e30]), ViewMut::F32(&mut out))
-            .unwrap();
+        bernoulli_log_prob(
+            matrix,
+            1,
+            View::F32(&[1.0, 0.0]),
+            View::F32(&[1e30, -1e30]),
+            ViewMut::F32(&mut out),
+        )
+        .unwrap();
         assert_eq!(out, [0.0]);
     }
 
@@ -135,7 +150,8 @@ mod tests {
         let matrix = Matrix { rows: 1, columns: 784 };
         let (x, logits) = (vec![1f32; 784], vec![15f32; 784]);
         let mut out = [0f32];
-        bernoulli_log_prob(matrix, 1, View::F32(&x), View::F32(&logits), ViewMut::F32(&mut out)).unwrap();
+        bernoulli_log_prob(matrix, 1, View::F32(&x), View::F32(&logits), ViewMut::F32(&mut out))
+            .unwrap();
         let expected = -784.0 * (-15f64).exp().ln_1p();
         assert!((f64::from(out[0]) / expected - 1.0).abs() < 1e-5, "{out:?}, expected {expected}");
     }

@@ -52,7 +52,10 @@ fn reduce_exp(x: f32) -> (i32, f32, f32) {
     let shifted = x * LOG2_E + ROUND;
     let n = shifted - ROUND;
     let r = (x - n * LN_2_HIGH) - n * LN_2_LOW;
-    let tail = polynomial(r, [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5]);
+    let tail = polynomial(
+        r,
+        [1.987_569_1e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5],
+    );
     (shifted.to_bits().wrapping_sub(ROUND.to_bits()) as i32, tail, r)
 }
 
@@ -150,7 +153,10 @@ pub(crate) fn tanh(x: f32) -> f32 {
     let size = x.abs();
     let z = x * x;
     let near =
-        polynomial(z, [-5.704_988_7e-3, 0.020_638_91, -5.373_971_6e-2, 0.133_314_42, -0.333_332_8]) * z * size + size;
+        polynomial(z, [-5.704_988_7e-3, 0.020_638_91, -5.373_971_6e-2, 0.133_314_42, -0.333_332_8])
+            * z
+            * size
+            + size;
     // From 9.02 on the result is 1; a NaN passes the comparison.
     let doubled = if size > 10.0 { 20.0 } else { size + size };
     let (n, tail, r) = reduce_exp(doubled);
@@ -179,14 +185,16 @@ pub(crate) fn softplus(x: f32) -> f32 {
 }
 
 /// 2/3 + 2/5·z + 2/7·z² + … on [0, 1/9], by Chebyshev interpolation (error 10⁻⁹).
-const SOFTPLUS_TAIL: [f32; 5] = [0.232_243_3, 0.217_065_75, 0.285_923_57, 0.399_997_06, 0.666_666_7];
+const SOFTPLUS_TAIL: [f32; 5] =
+    [0.232_243_3, 0.217_065_75, 0.285_923_57, 0.399_997_06, 0.666_666_7];
 
 /// The sine and cosine of quarter·π/2 + r, |r| ≤ π/4, by their polynomials.
 #[inline(always)]
 fn sin_cos_of_parts(quarter: u32, r: f32) -> (f32, f32) {
     let z = r * r;
     let sine = polynomial(z, [-1.951_529_6e-4, 8.332_161e-3, -1.666_665_5e-1]) * z * r + r;
-    let cosine = polynomial(z, [2.443_315_7e-5, -1.388_731_6e-3, 4.166_664_6e-2]) * (z * z) + (1.0 - 0.5 * z);
+    let cosine = polynomial(z, [2.443_315_7e-5, -1.388_731_6e-3, 4.166_664_6e-2]) * (z * z)
+        + (1.0 - 0.5 * z);
     let swap = quarter & 1 == 1;
     let (a, b) = if swap { (cosine, sine) } else { (sine, cosine) };
     let sine_sign = (quarter & 2) << 30;
@@ -226,8 +234,16 @@ pub(crate) fn cos(x: f32) -> f32 {
 }
 
 /// The first 256 bits of 2/π after the point.
-const TWO_OVER_PI: [u32; 8] =
-    [0xa2f9_836e, 0x4e44_1529, 0xfc27_57d1, 0xf534_ddc0, 0xdb62_9599, 0x3c43_9041, 0xfe51_63ab, 0xdebb_c561];
+const TWO_OVER_PI: [u32; 8] = [
+    0xa2f9_836e,
+    0x4e44_1529,
+    0xfc27_57d1,
+    0xf534_ddc0,
+    0xdb62_9599,
+    0x3c43_9041,
+    0xfe51_63ab,
+    0xdebb_c561,
+];
 /// Bits of the first part of the factor: with the 24 of m they fit an f64.
 const HIGH_BITS: usize = 28;
 
@@ -295,7 +311,8 @@ fn normal_pair(radius_word: u32, angle_word: u32) -> [f32; 2] {
     // 2πu = quarter·π/2 + r, where the word gives the quarter in its two high bits and r, an odd multiple of π/2³², in the others.
     let rounded = angle_word.wrapping_add(1 << 29);
     let odd = ((rounded & 0x3fff_ffff) as i32 - (1 << 29)) * 2 + 1;
-    let (sine, cosine) = sin_cos_of_parts(rounded >> 30, odd as f32 * (FRAC_PI_2 / 2_147_483_648.0));
+    let (sine, cosine) =
+        sin_cos_of_parts(rounded >> 30, odd as f32 * (FRAC_PI_2 / 2_147_483_648.0));
     [length * cosine, length * sine]
 }
 

@@ -24,7 +24,12 @@ pub(super) fn matmul(
 }
 
 /// `matmul_accumulate`, as declared.
-pub(super) fn matmul_accumulate(shape: MatmulShape, left: View<'_>, right: View<'_>, out: ViewMut<'_>) -> Result<()> {
+pub(super) fn matmul_accumulate(
+    shape: MatmulShape,
+    left: View<'_>,
+    right: View<'_>,
+    out: ViewMut<'_>,
+) -> Result<()> {
     const NAME: &str = "matmul_accumulate";
     check_sizes(NAME, shape, left, right, &out)?;
     for_float!(NAME, (left, right, out) => Float::product(shape, left, right, Epilogue::Accumulate, out));
@@ -40,7 +45,11 @@ pub(super) fn check_sizes(
     out: &ViewMut<'_>,
 ) -> Result<()> {
     let stored = |rows, columns, transposed| {
-        Extent::Matrix(if transposed { Matrix { rows: columns, columns: rows } } else { Matrix { rows, columns } })
+        Extent::Matrix(if transposed {
+            Matrix { rows: columns, columns: rows }
+        } else {
+            Matrix { rows, columns }
+        })
     };
     check(name, stored(shape.rows, shape.inner, shape.left_transposed), operands!(left))?;
     check(name, stored(shape.inner, shape.columns, shape.right_transposed), operands!(right))?;

@@ -178,7 +178,10 @@ mod tests {
         cpu.fill(2.0, ViewMut::F64(&mut host)).unwrap();
         cpu.download(View::U8(&[1]), ViewMut::U8(&mut [0])).unwrap();
         let statistics = cpu.statistics();
-        assert_eq!((statistics.launches, statistics.bytes_to_device, statistics.bytes_from_device), (1, 24, 1));
+        assert_eq!(
+            (statistics.launches, statistics.bytes_to_device, statistics.bytes_from_device),
+            (1, 24, 1)
+        );
     }
 
     #[test]
@@ -196,7 +199,11 @@ mod tests {
         let error = cpu.allocate(DType::F32, 33).unwrap_err();
         assert_eq!(
             error,
-            Error::OutOfMemory { device: "cpu".into(), requested_bytes: 132, device_bytes: Some((64, 192)) }
+            Error::OutOfMemory {
+                device: "cpu".into(),
+                requested_bytes: 132,
+                device_bytes: Some((64, 192))
+            }
         );
         drop(held);
         assert!(cpu.allocate(DType::F32, 48).is_ok());

@@ -23,7 +23,12 @@ pub(super) use backward::{batch_norm_backward, normalise_backward};
 use bands::Bands;
 
 /// `column_statistics`, as declared.
-pub(super) fn column_statistics(matrix: Matrix, x: View<'_>, mean: ViewMut<'_>, variance: ViewMut<'_>) -> Result<()> {
+pub(super) fn column_statistics(
+    matrix: Matrix,
+    x: View<'_>,
+    mean: ViewMut<'_>,
+    variance: ViewMut<'_>,
+) -> Result<()> {
     const NAME: &str = "column_statistics";
     check(NAME, Extent::Matrix(matrix), operands!(x))?;
     check(NAME, Extent::Columns(matrix.columns), operands!(mean, variance))?;
@@ -117,7 +122,8 @@ fn normalise_in_place<T: Float>(
     Finished { first_column, mut elements }: Finished<'_, T>,
 ) {
     let columns = first_column..first_column + elements.width();
-    let (mean, folded, shift) = (&vectors.mean[columns.clone()], &folded[columns.clone()], &vectors.shift[columns]);
+    let (mean, folded, shift) =
+        (&vectors.mean[columns.clone()], &folded[columns.clone()], &vectors.shift[columns]);
     with_activation!(T, norm.activation, |f| T::vectorised(
         #[inline(always)]
         || {
@@ -134,7 +140,12 @@ fn normalise_in_place<T: Float>(
 }
 
 /// `normalise`, as declared.
-pub(super) fn normalise(norm: &BatchNorm, x: View<'_>, vectors: BatchNormVectors<'_>, out: ViewMut<'_>) -> Result<()> {
+pub(super) fn normalise(
+    norm: &BatchNorm,
+    x: View<'_>,
+    vectors: BatchNormVectors<'_>,
+    out: ViewMut<'_>,
+) -> Result<()> {
     const NAME: &str = "normalise";
     check(NAME, Extent::Matrix(norm.matrix), operands!(x, out))?;
     check(NAME, Extent::Columns(norm.matrix.columns), operands!(vectors))?;
@@ -142,26 +153,39 @@ pub(super) fn normalise(norm: &BatchNorm, x: View<'_>, vectors: BatchNormVectors
     Ok(())
 }
 
-fn normalise_slices<T: Float>(norm: &BatchNorm, x: &[T], vectors: NormVectors<'_, T>, out: &mut [T]) {
+fn normalise_slices<T: Float>(
+    norm: &BatchNorm,
+    x: &[T],
+    vectors: NormVectors<'_, T>,
+    out: &mut [T],
+) {
     let columns = norm.matrix.columns;
     let bands = Bands::new(norm.matrix);
     let mut scratch = Scratch::take::<T>(columns);
     let folded = fold_scale(norm.epsilon, vectors, scratch.as_mut_slice(columns));
-    with_activation!(T, norm.activation, |f| bands.for_each(work_of(norm.activation), bands.cut(out), |band, out| {
-        T::vectorised(
-            #[inline(always)]
-            || {
-                for (x, out) in bands.of(x, band).chunks_exact(columns).zip(out.slice.chunks_exact_mut(columns)) {
-                    map(
-                        [x, vectors.mean, folded, vectors.shift],
-                        out,
-                        #[inline(always)]
-                        |[x, mean, folded, shift]| f.value((x - mean) * folded + shift),
-                    );
-                }
-            },
-        );
-    }));
+    with_activation!(T, norm.activation, |f| bands.for_each(
+        work_of(norm.activation),
+        bands.cut(out),
+        |band, out| {
+            T::vectorised(
+                #[inline(always)]
+                || {
+                    for (x, out) in bands
+                        .of(x, band)
+                        .chunks_exact(columns)
+                        .zip(out.slice.chunks_exact_mut(columns))
+                    {
+                        map(
+                            [x, vectors.mean, folded, vectors.shift],
+                            out,
+                            #[inline(always)]
+                            |[x, mean, folded, shift]| f.value((x - mean) * folded + shift),
+                        );
+                    }
+                },
+            );
+        }
+    ));
 }
 
 /// 1/√(variance + ε), into `out`.
@@ -180,7 +204,11 @@ fn inverse_deviation<T: Float>(epsilon: f64, variance: &[T], out: &mut [T]) {
 }
 
 /// scale/√(variance + ε), in `memory`.
-fn fold_scale<'a, T: Float>(epsilon: f64, vectors: NormVectors<'_, T>, memory: &'a mut [T]) -> &'a [T] {
+fn fold_scale<'a, T: Float>(
+    epsilon: f64,
+    vectors: NormVectors<'_, T>,
+    memory: &'a mut [T],
+) -> &'a [T] {
     inverse_deviation(epsilon, vectors.variance, memory);
     for (folded, &scale) in memory.iter_mut().zip(vectors.scale) {
         *folded = scale * *folded;
@@ -218,7 +246,8 @@ fn moments<T: Float>(bands: Bands, x: &[T], mean: &mut [T], variance: &mut [T]) 
                     *mean = T::from_f64(mean.to_f64() + deviation);
                     // Rounding must not make it negative; a NaN has to show.
                     let is_negative = square < deviation * deviation;
-                    *variance = T::from_f64(if is_negative { 0.0 } else { square - deviation * deviation });
+                    *variance =
+                        T::from_f64(if is_negative { 0.0 } else { square - deviation * deviation });
                 }
             }
         },
@@ -261,7 +290,8 @@ fn add_deviations<T: Float>(band: &[T], pivot: &[T], deviations: &mut [T], squar
 #[inline(always)]
 fn add_deviations_of_row<T: Float>(x: &[T], pivot: &[T], deviations: &mut [T], squares: &mut [T]) {
     let columns = pivot.len();
-    let (x, deviations, squares) = (&x[..columns], &mut deviations[..columns], &mut squares[..columns]);
+    let (x, deviations, squares) =
+        (&x[..columns], &mut deviations[..columns], &mut squares[..columns]);
     for c in 0..columns {
         let deviation = x[c] - pivot[c];
         deviations[c] += deviation;

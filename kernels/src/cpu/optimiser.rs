@@ -61,7 +61,11 @@ pub(super) fn adam(
 ) -> Result<()> {
     const NAME: &str = "adam";
     check(NAME, Extent::Elements(1), operands!(clipping))?;
-    check(NAME, Extent::Like("gradient", gradient.len()), operands!(value, first_moment, second_moment))?;
+    check(
+        NAME,
+        Extent::Like("gradient", gradient.len()),
+        operands!(value, first_moment, second_moment),
+    )?;
     for_float!(NAME, (clipping, gradient, value, first_moment, second_moment) => {
         // Without limits the factor is 1 and the limit infinite, which leaves every gradient as it is.
         let clip = clipping.unwrap_or_else(|| Clip::new(0.0, f64::INFINITY, f64::INFINITY));
@@ -110,7 +114,11 @@ pub(super) fn adamax(
     infinity_norm: ViewMut<'_>,
 ) -> Result<()> {
     const NAME: &str = "adamax";
-    check(NAME, Extent::Like("gradient", gradient.len()), operands!(value, first_moment, infinity_norm))?;
+    check(
+        NAME,
+        Extent::Like("gradient", gradient.len()),
+        operands!(value, first_moment, infinity_norm),
+    )?;
     for_float!(NAME, (gradient, value, first_moment, infinity_norm) => adamax_slices(step, gradient, value, first_moment, infinity_norm));
     Ok(())
 }
@@ -123,7 +131,8 @@ fn adamax_slices<T: Float>(
     infinity_norm: &mut [T],
 ) {
     let (rate, epsilon) = (T::from_f64(step.corrected_rate), T::from_f64(step.epsilon));
-    let (keep_1, add_1, keep_2) = (T::from_f64(step.beta_1), T::from_f64(1.0 - step.beta_1), T::from_f64(step.beta_2));
+    let (keep_1, add_1, keep_2) =
+        (T::from_f64(step.beta_1), T::from_f64(1.0 - step.beta_1), T::from_f64(step.beta_2));
     for_each_block(
         gradient.len(),
         LIGHT,
@@ -158,27 +167,38 @@ pub(super) fn sgd(
     Ok(())
 }
 
-fn sgd_slices<T: Float>(learning_rate: f64, momentum: f64, gradient: &[T], value: &mut [T], velocity: &mut [T]) {
+fn sgd_slices<T: Float>(
+    learning_rate: f64,
+    momentum: f64,
+    gradient: &[T],
+    value: &mut [T],
+    velocity: &mut [T],
+) {
     let (rate, momentum) = (T::from_f64(learning_rate), T::from_f64(momentum));
-    for_each_block(gradient.len(), LIGHT, (gradient, value, velocity), |_, (gradient, value, velocity)| {
-        T::vectorised(
-            #[inline(always)]
-            || {
-                update(
-                    [gradient],
-                    velocity,
-                    #[inline(always)]
-                    |velocity, [g]| momentum * velocity + g,
-                );
-                update(
-                    [&*velocity],
-                    value,
-                    #[inline(always)]
-                    |value, [velocity]| value - rate * velocity,
-                );
-            },
-        );
-    });
+    for_each_block(
+        gradient.len(),
+        LIGHT,
+        (gradient, value, velocity),
+        |_, (gradient, value, velocity)| {
+            T::vectorised(
+                #[inline(always)]
+                || {
+                    update(
+                        [gradient],
+                        velocity,
+                        #[inline(always)]
+                        |velocity, [g]| momentum * velocity + g,
+                    );
+                    update(
+                        [&*velocity],
+                        value,
+                        #[inline(always)]
+                        |value, [velocity]| value - rate * velocity,
+                    );
+                },
+            );
+        },
+    );
 }
 
 #[cfg(test)]
@@ -191,14 +211,21 @@ mod tests {
     #[test]
     fn every_optimiser_follows_its_formula() {
         for len in LENGTHS {
-            let (g, value, m, v) = (normals(1, len), normals(2, len), normals(3, len), positives(4, len));
-            let adam_step = AdamStep { corrected_rate: 0.01, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-8 };
-            let adamax_step = AdamaxStep { corrected_rate: 0.01, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-8 };
+            let (g, value, m, v) =
+                (normals(1, len), normals(2, len), normals(3, len), positives(4, len));
+            let adam_step =
+                AdamStep { corrected_rate: 0.01, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-8 };
+            let adamax_step =
+                AdamaxStep { corrected_rate: 0.01, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-8 };
             for optimiser in 0..3 {
                 let [new_value, new_m, new_v] = same_on_any_threads(|| {
                     let (mut value, mut m, mut v) = (value.clone(), m.clone(), v.clone());
-                    let (g, a, b, c) =
-                        (View::F32(&g), ViewMut::F32(&mut value), ViewMut::F32(&mut m), ViewMut::F32(&mut v));
+                    let (g, a, b, c) = (
+                        View::F32(&g),
+                        ViewMut::F32(&mut value),
+                        ViewMut::F32(&mut m),
+                        ViewMut::F32(&mut v),
+                    );
                     match optimiser {
                         0 => adam(adam_step, None, g, a, b, c).unwrap(),
                         1 => adamax(adamax_step, g, a, b, c).unwrap(),
@@ -220,7 +247,12 @@ mod tests {
                         }
                         _ => (value - 0.1 * (0.9 * m + g), 0.9 * m + g, v),
                     };
-                    assert_close("value, m, v", &[new_value[i], new_m[i], new_v[i]], &[value, m, v], 1e-6);
+                    assert_close(
+                        "value, m, v",
+                        &[new_value[i], new_m[i], new_v[i]],
+                        &[value, m, v],
+                        1e-6,
+                    );
                 }
             }
         }
@@ -246,7 +278,8 @@ mod tests {
     #[test]
     fn a_norm_that_is_no_number_is_not_hidden() {
         let mut gradient = [1.0];
-        let clipping = Clipping { squared_norm: View::F64(&[f64::NAN]), norm_limit: 1.0, element_limit: 1.0 };
+        let clipping =
+            Clipping { squared_norm: View::F64(&[f64::NAN]), norm_limit: 1.0, element_limit: 1.0 };
         clip_gradient(clipping, ViewMut::F64(&mut gradient)).unwrap();
         assert!(gradient[0].is_nan());
     }

@@ -148,7 +148,13 @@ impl<'a, T> ColumnsMut<'a, T> {
     /// All columns of a matrix with `columns` of them.
     pub(super) fn new(matrix: &'a mut [T], columns: usize) -> Self {
         let rows = matrix.len().checked_div(columns).unwrap_or(0);
-        Self { first: matrix.as_mut_ptr(), rows, stride: columns, width: columns, matrix: PhantomData }
+        Self {
+            first: matrix.as_mut_ptr(),
+            rows,
+            stride: columns,
+            width: columns,
+            matrix: PhantomData,
+        }
     }
 
     /// `width` columns of `rows` rows that are `stride` elements apart, from the one at `first` on.
@@ -199,7 +205,8 @@ impl Plan {
     fn new(units: usize, work_per_unit: usize, block: usize) -> Self {
         Self {
             block: block.max(1),
-            parallel: units.saturating_mul(work_per_unit) > SERIAL_WORK && rayon::current_num_threads() > 1,
+            parallel: units.saturating_mul(work_per_unit) > SERIAL_WORK
+                && rayon::current_num_threads() > 1,
         }
     }
 
@@ -235,15 +242,24 @@ pub(super) fn for_each_block_of<P: Parts>(
 }
 
 /// The body is behind a pointer, so that this is compiled once for each kind of parts and not once for each loop of the crate.
-fn halve<P: Parts>(plan: Plan, range: Range<usize>, parts: P, body: &(dyn Fn(Range<usize>, P) + Sync)) {
+fn halve<P: Parts>(
+    plan: Plan,
+    range: Range<usize>,
+    parts: P,
+    body: &(dyn Fn(Range<usize>, P) + Sync),
+) {
     if range.len() <= plan.block {
         return body(range, parts);
     }
     let middle = plan.middle(range.len());
     let (first, rest) = parts.cut(middle);
-    let (first_range, rest_range) = (range.start..range.start + middle, range.start + middle..range.end);
+    let (first_range, rest_range) =
+        (range.start..range.start + middle, range.start + middle..range.end);
     if plan.parallel {
-        rayon::join(|| halve(plan, first_range, first, body), || halve(plan, rest_range, rest, body));
+        rayon::join(
+            || halve(plan, first_range, first, body),
+            || halve(plan, rest_range, rest, body),
+        );
     } else {
         halve(plan, first_range, first, body);
         halve(plan, rest_range, rest, body);
@@ -277,7 +293,9 @@ mod tests {
 
     #[test]
     fn blocks_cover_all_units_once_at_places_that_depend_on_sizes_only() {
-        for (units, work, block) in [(0, 1, 8), (1, 1, 8), (17, 10_000, 8), (100_003, 1, 1000), (5, 100_000, 0)] {
+        for (units, work, block) in
+            [(0, 1, 8), (1, 1, 8), (17, 10_000, 8), (100_003, 1, 1000), (5, 100_000, 0)]
+        {
             let starts = same_on_any_threads(|| {
                 let seen = Mutex::new(Vec::new());
                 let mut counts = vec![0u8; units];
@@ -300,13 +318,19 @@ mod tests {
     fn columns_of_a_matrix_are_written_side_by_side() {
         let (row_count, columns) = (41, 1003);
         let mut matrix = vec![0usize; row_count * columns];
-        for_each_block_of(64, columns, 100_000, ColumnsMut::new(&mut matrix, columns), |range, mut part| {
-            for row in 0..row_count {
-                for (column, element) in range.clone().zip(part.row(row)) {
-                    *element = row * columns + column;
+        for_each_block_of(
+            64,
+            columns,
+            100_000,
+            ColumnsMut::new(&mut matrix, columns),
+            |range, mut part| {
+                for row in 0..row_count {
+                    for (column, element) in range.clone().zip(part.row(row)) {
+                        *element = row * columns + column;
+                    }
                 }
-            }
-        });
+            },
+        );
         assert!(matrix.iter().enumerate().all(|(i, &element)| element == i));
     }
 
@@ -321,7 +345,10 @@ mod tests {
     fn sums_over_blocks_are_complete() {
         for len in [0, 1, BLOCK_WORK, BLOCK_WORK + 1, 5 * BLOCK_WORK + 3] {
             let x = vec![1.0; len];
-            assert_eq!(same_on_any_threads(|| sum_over_blocks(&x, &|x: &[f64]| x.iter().sum())), len as f64);
+            assert_eq!(
+                same_on_any_threads(|| sum_over_blocks(&x, &|x: &[f64]| x.iter().sum())),
+                len as f64
+            );
         }
     }
 }

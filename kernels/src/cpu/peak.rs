@@ -26,8 +26,9 @@ pub fn multiply_add_gflop_per_s() -> f64 {
 /// Twelve bytes are counted for a number; that a CPU reads a line before it writes it is not.
 pub fn triad_gb_per_s(len: usize) -> f64 {
     let threads = rayon::current_num_threads();
-    let arrays: Vec<_> =
-        rayon::broadcast(|_| std::sync::Mutex::new((vec![0f32; len], vec![1f32; len], vec![2f32; len])));
+    let arrays: Vec<_> = rayon::broadcast(|_| {
+        std::sync::Mutex::new((vec![0f32; len], vec![1f32; len], vec![2f32; len]))
+    });
     // Small arrays are gone through several times, so that a measurement takes long enough for the clock.
     let passes = ((4 << 20) / len.max(1)).max(1);
     let seconds = median_s(|| {
@@ -45,7 +46,12 @@ pub fn triad_gb_per_s(len: usize) -> f64 {
 fn triad(left: &[f32], right: &[f32], out: &mut [f32]) {
     vectorised(
         #[inline(always)]
-        || out.iter_mut().zip(left).zip(right).for_each(|((out, left), right)| *out = left + 3.0 * right),
+        || {
+            out.iter_mut()
+                .zip(left)
+                .zip(right)
+                .for_each(|((out, left), right)| *out = left + 3.0 * right)
+        },
     );
 }
 

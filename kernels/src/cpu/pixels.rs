@@ -97,18 +97,29 @@ macro_rules! float_pixel {
 float_pixel!(f32);
 float_pixel!(f64);
 
-fn gather<T: Float, P: Pixel<T>>(map: PixelMap, columns: usize, pixels: &[P], indices: &[u32], out: &mut [T]) {
-    for_each_block(indices.len(), columns * HEAVY, (indices, rows(out, columns)), |_, (indices, out)| {
-        T::vectorised(
-            #[inline(always)]
-            || {
-                for (&index, out) in indices.iter().zip(out.slice.chunks_exact_mut(columns)) {
-                    let first = index as usize * columns;
-                    map_image(map, first, &pixels[first..first + columns], out);
-                }
-            },
-        );
-    });
+fn gather<T: Float, P: Pixel<T>>(
+    map: PixelMap,
+    columns: usize,
+    pixels: &[P],
+    indices: &[u32],
+    out: &mut [T],
+) {
+    for_each_block(
+        indices.len(),
+        columns * HEAVY,
+        (indices, rows(out, columns)),
+        |_, (indices, out)| {
+            T::vectorised(
+                #[inline(always)]
+                || {
+                    for (&index, out) in indices.iter().zip(out.slice.chunks_exact_mut(columns)) {
+                        let first = index as usize * columns;
+                        map_image(map, first, &pixels[first..first + columns], out);
+                    }
+                },
+            );
+        },
+    );
 }
 
 /// One image, whose first pixel is element `first` of an address.
@@ -151,7 +162,13 @@ fn map_image<T: Float, P: Pixel<T>>(map: PixelMap, first: usize, pixels: &[P], o
 }
 
 #[inline(always)]
-fn with_words<T, P: Copy>(address: &Address, first: usize, pixels: &[P], out: &mut [T], f: impl Fn(u32, P) -> T) {
+fn with_words<T, P: Copy>(
+    address: &Address,
+    first: usize,
+    pixels: &[P],
+    out: &mut [T],
+    f: impl Fn(u32, P) -> T,
+) {
     for_each_word_batch(
         address,
         first,
@@ -159,7 +176,8 @@ fn with_words<T, P: Copy>(address: &Address, first: usize, pixels: &[P], out: &m
         #[inline(always)]
         |offset, words| {
             let here = offset..offset + words.len();
-            for ((out, &pixel), &word) in out[here.clone()].iter_mut().zip(&pixels[here]).zip(words) {
+            for ((out, &pixel), &word) in out[here.clone()].iter_mut().zip(&pixels[here]).zip(words)
+            {
                 *out = f(word, pixel);
             }
         },
@@ -197,17 +215,25 @@ mod tests {
                 PixelMap::Dequantise(ADDRESS, 1.0 / 256.0),
             ];
             for map in maps {
-                let out = same_on_any_threads(|| gathered(map, columns, View::U8(&pixels), &indices));
+                let out =
+                    same_on_any_threads(|| gathered(map, columns, View::U8(&pixels), &indices));
                 for (i, &out) in out.iter().enumerate() {
                     let element = indices[i / columns] as usize * columns + i % columns;
                     let (pixel, word) = (pixels[element], ADDRESS.word(element));
                     let expected = match map {
                         PixelMap::Scale(factor) => f64::from(pixel) * factor,
-                        PixelMap::Threshold(factor) => f64::from(u8::from(f64::from(pixel) * factor >= 0.5)),
+                        PixelMap::Threshold(factor) => {
+                            f64::from(u8::from(f64::from(pixel) * factor >= 0.5))
+                        }
                         PixelMap::Bernoulli(_) => f64::from(u8::from(drawn(pixel, word))),
-                        PixelMap::Dequantise(_, factor) => (f64::from(pixel) + uniform_at(&ADDRESS, element)) * factor,
+                        PixelMap::Dequantise(_, factor) => {
+                            (f64::from(pixel) + uniform_at(&ADDRESS, element)) * factor
+                        }
                     };
-                    assert!((f64::from(out) - expected).abs() < 2e-7, "{map:?} at {i}: {out}, not {expected}");
+                    assert!(
+                        (f64::from(out) - expected).abs() < 2e-7,
+                        "{map:?} at {i}: {out}, not {expected}"
+                    );
                 }
             }
         }
@@ -222,9 +248,15 @@ mod tests {
     fn the_integer_rule_holds_at_every_threshold() {
         for pixel in 0..=255u8 {
             let threshold = ((u64::from(pixel) << 32) + 127) / 255;
-            for word in [0, threshold.saturating_sub(1), threshold, threshold + 1, u64::from(u32::MAX)] {
+            for word in
+                [0, threshold.saturating_sub(1), threshold, threshold + 1, u64::from(u32::MAX)]
+            {
                 let word = word.min(u64::from(u32::MAX)) as u32;
-                assert_eq!(Pixel::<f32>::is_drawn(pixel, word), drawn(pixel, word), "{pixel} {word}");
+                assert_eq!(
+                    Pixel::<f32>::is_drawn(pixel, word),
+                    drawn(pixel, word),
+                    "{pixel} {word}"
+                );
             }
         }
         assert!(!Pixel::<f32>::is_drawn(0, 0) && Pixel::<f32>::is_drawn(255, u32::MAX));
@@ -232,9 +264,14 @@ mod tests {
 
     #[test]
     fn float_pixels_are_probabilities() {
-        let out = gathered(PixelMap::Bernoulli(ADDRESS), 4, View::F32(&[0.0, 1.0, 0.5, 0.25]), &[0]);
-        let expected =
-            [0.0, 1.0, f32::from(u8::from(ADDRESS.word(2) < 1 << 31)), f32::from(u8::from(ADDRESS.word(3) < 1 << 30))];
+        let out =
+            gathered(PixelMap::Bernoulli(ADDRESS), 4, View::F32(&[0.0, 1.0, 0.5, 0.25]), &[0]);
+        let expected = [
+            0.0,
+            1.0,
+            f32::from(u8::from(ADDRESS.word(2) < 1 << 31)),
+            f32::from(u8::from(ADDRESS.word(3) < 1 << 30)),
+        ];
         assert_eq!(out, expected);
     }
 
@@ -249,9 +286,13 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused() {
         let (map, mut out) = (PixelMap::Scale(1.0), [0f32; 2]);
-        let error = gather_pixels(map, 2, View::U8(&[0; 4]), View::U32(&[2]), ViewMut::F32(&mut out)).unwrap_err();
+        let error =
+            gather_pixels(map, 2, View::U8(&[0; 4]), View::U32(&[2]), ViewMut::F32(&mut out))
+                .unwrap_err();
         assert_eq!(error.to_string(), "gather_pixels: indices[0] is 2, which must be below 2");
-        let error = gather_pixels(map, 2, View::F64(&[0.0; 4]), View::U32(&[1]), ViewMut::F32(&mut out)).unwrap_err();
+        let error =
+            gather_pixels(map, 2, View::F64(&[0.0; 4]), View::U32(&[1]), ViewMut::F32(&mut out))
+                .unwrap_err();
         assert!(matches!(error, Error::DType { .. }), "{error}");
     }
 }

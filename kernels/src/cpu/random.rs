@@ -56,7 +56,12 @@ fn interleave<T: Copy>(lanes: &[[T; COUNTERS]; 4], out: &mut [T; BATCH]) {
 
 /// Runs `body` with the words of the elements from `first`, batch by batch: (offset from `first`, words).
 #[inline(always)]
-pub(super) fn for_each_word_batch(address: &Address, first: usize, len: usize, mut body: impl FnMut(usize, &[u32])) {
+pub(super) fn for_each_word_batch(
+    address: &Address,
+    first: usize,
+    len: usize,
+    mut body: impl FnMut(usize, &[u32]),
+) {
     let mut words = Aligned([0; BATCH]);
     let (mut offset, mut skip) = (0, first % 4);
     while offset < len {
@@ -69,7 +74,12 @@ pub(super) fn for_each_word_batch(address: &Address, first: usize, len: usize, m
 }
 
 /// out[i] = f(word of element i, x[i]) over a whole array.
-fn fill_from_words<T: Float>(address: Address, x: &[T], out: &mut [T], f: impl Fn(u32, T) -> T + Sync) {
+fn fill_from_words<T: Float>(
+    address: Address,
+    x: &[T],
+    out: &mut [T],
+    f: impl Fn(u32, T) -> T + Sync,
+) {
     for_each_block_of(TASK, out.len(), HEAVY, (x, out), |range, (x, out)| {
         T::vectorised(
             #[inline(always)]
@@ -81,7 +91,9 @@ fn fill_from_words<T: Float>(address: Address, x: &[T], out: &mut [T], f: impl F
                     #[inline(always)]
                     |offset, words| {
                         let here = offset..offset + words.len();
-                        for ((out, &x), &word) in out[here.clone()].iter_mut().zip(&x[here]).zip(words) {
+                        for ((out, &x), &word) in
+                            out[here.clone()].iter_mut().zip(&x[here]).zip(words)
+                        {
                             *out = f(word, x);
                         }
                     },
@@ -172,12 +184,18 @@ pub(super) fn fill_normal_rows(noise: RowNoise, out: ViewMut<'_>) -> Result<()> 
 
 fn normal_rows<T: Float>(noise: RowNoise, count: usize, out: &mut [T]) {
     let columns = noise.columns;
-    for_each_block_of(TASK / columns.max(1), count, columns * HEAVY, rows(out, columns), |range, mut out| {
-        T::vectorised(
-            #[inline(always)]
-            || normal_rows_of(noise, range.start, range.len(), &mut out),
-        );
-    });
+    for_each_block_of(
+        TASK / columns.max(1),
+        count,
+        columns * HEAVY,
+        rows(out, columns),
+        |range, mut out| {
+            T::vectorised(
+                #[inline(always)]
+                || normal_rows_of(noise, range.start, range.len(), &mut out),
+            );
+        },
+    );
 }
 
 /// The normal numbers of `count` rows from `first` on. Rows are short, so that one batch of counters serves several.
@@ -338,7 +356,9 @@ mod tests {
         assert!(refused(noise, 9).contains("9 elements"));
         assert!(refused(RowNoise { samples: 0, ..noise }, 3).contains("0 for each example"));
         assert!(refused(RowNoise { first_sample: usize::MAX, ..noise }, 6).contains("beyond 2³²"));
-        assert!(refused(RowNoise { first_sample: (1 << 32) - 1, ..noise }, 6).contains("beyond 2³²"));
+        assert!(
+            refused(RowNoise { first_sample: (1 << 32) - 1, ..noise }, 6).contains("beyond 2³²")
+        );
         let last = Address { step: u64::MAX, ..ADDRESS };
         assert!(refused(RowNoise { address: last, ..noise }, 6).contains("no steps are left"));
     }
@@ -348,7 +368,9 @@ mod tests {
         let (mut uniforms, mut normals) = (vec![0f64; 1001], vec![0f64; 1001]);
         fill_uniform(ADDRESS, ViewMut::F64(&mut uniforms)).unwrap();
         fill_normal(ADDRESS, ViewMut::F64(&mut normals)).unwrap();
-        assert!((0..1001).all(|i| uniforms[i] == uniform_at(&ADDRESS, i) && normals[i] == normal_at(&ADDRESS, i)));
+        assert!((0..1001).all(
+            |i| uniforms[i] == uniform_at(&ADDRESS, i) && normals[i] == normal_at(&ADDRESS, i)
+        ));
     }
 
     #[test]

@@ -5,7 +5,9 @@
 use std::ops::Range;
 
 use super::lanes::{is_nan, larger, map, smaller, sum};
-use super::parallel::{BLOCK_WORK, LIGHT, Parts, Rows, for_each_block, for_each_block_of, rows, sum_over_blocks};
+use super::parallel::{
+    BLOCK_WORK, LIGHT, Parts, Rows, for_each_block, for_each_block_of, rows, sum_over_blocks,
+};
 use super::real::Real;
 use super::typed::{Extent, Float, check, for_float, operands};
 use crate::{AxisExtent, Reduction, Result, View, ViewMut};
@@ -78,7 +80,12 @@ pub(super) fn for_each_column_block<P: Parts>(
 }
 
 /// `reduce`, as declared.
-pub(super) fn reduce(reduction: Reduction, extent: AxisExtent, x: View<'_>, out: ViewMut<'_>) -> Result<()> {
+pub(super) fn reduce(
+    reduction: Reduction,
+    extent: AxisExtent,
+    x: View<'_>,
+    out: ViewMut<'_>,
+) -> Result<()> {
     const NAME: &str = "reduce";
     check(NAME, Extent::Axis(extent), operands!(x))?;
     check(NAME, Extent::AroundAxis(extent), operands!(out))?;
@@ -89,14 +96,21 @@ pub(super) fn reduce(reduction: Reduction, extent: AxisExtent, x: View<'_>, out:
 fn reduce_slices<T: Float>(reduction: Reduction, extent: AxisExtent, x: &[T], out: &mut [T]) {
     if extent.inner == 1 && extent.axis > 0 {
         let parts = (rows(x, extent.axis), out);
-        return for_each_block(extent.outer, extent.axis, parts, |_, (Rows { slice: x, .. }, out)| {
-            for (x, out) in x.chunks_exact(extent.axis).zip(out) {
-                *out = reduce_row(reduction, x);
-            }
-        });
+        return for_each_block(
+            extent.outer,
+            extent.axis,
+            parts,
+            |_, (Rows { slice: x, .. }, out)| {
+                for (x, out) in x.chunks_exact(extent.axis).zip(out) {
+                    *out = reduce_row(reduction, x);
+                }
+            },
+        );
     }
     for_each_column_block(extent, LIGHT, out, |range, out| {
-        for_each_strip(extent, range.start, out, |strip, out| reduce_strip(reduction, strip, x, out));
+        for_each_strip(extent, range.start, out, |strip, out| {
+            reduce_strip(reduction, strip, x, out)
+        });
     });
 }
 
@@ -158,7 +172,13 @@ fn sum_strip<T: Float>(strip: Strip, x: &[T], divisor: f64, out: &mut [T]) {
 }
 
 #[inline(always)]
-fn extremum_strip<T: Float>(strip: Strip, x: &[T], start: T, out: &mut [T], choose: impl Fn(T, T) -> T) {
+fn extremum_strip<T: Float>(
+    strip: Strip,
+    x: &[T],
+    start: T,
+    out: &mut [T],
+    choose: impl Fn(T, T) -> T,
+) {
     out.fill(start);
     for at in 0..strip.extent.axis {
         for (out, &x) in out.iter_mut().zip(strip.row(x, at)) {
@@ -182,21 +202,31 @@ pub(super) fn extremum_backward(
     Ok(())
 }
 
-fn extremum_backward_slices<T: Float>(extent: AxisExtent, x: &[T], out: &[T], grad_out: &[T], grad_x: &mut [T]) {
+fn extremum_backward_slices<T: Float>(
+    extent: AxisExtent,
+    x: &[T],
+    out: &[T],
+    grad_out: &[T],
+    grad_x: &mut [T],
+) {
     let slab = extent.axis * extent.inner;
     if slab == 0 {
         return;
     }
-    let parts = (rows(x, slab), rows(out, extent.inner), rows(grad_out, extent.inner), rows(grad_x, slab));
+    let parts =
+        (rows(x, slab), rows(out, extent.inner), rows(grad_out, extent.inner), rows(grad_x, slab));
     for_each_block(extent.outer, slab, parts, |_, (x, out, grad_out, grad_x)| {
-        let results = out.slice.chunks_exact(extent.inner).zip(grad_out.slice.chunks_exact(extent.inner));
+        let results =
+            out.slice.chunks_exact(extent.inner).zip(grad_out.slice.chunks_exact(extent.inner));
         for ((x, grad_x), (out, grad_out)) in
             x.slice.chunks_exact(slab).zip(grad_x.slice.chunks_exact_mut(slab)).zip(results)
         {
             grad_x.fill(T::ZERO);
             for (column, (&out, &grad_out)) in out.iter().zip(grad_out).enumerate() {
                 let attains = |x: T| x == out || (is_nan(x) && is_nan(out));
-                if let Some(first) = x[column..].iter().step_by(extent.inner).position(|&x| attains(x)) {
+                if let Some(first) =
+                    x[column..].iter().step_by(extent.inner).position(|&x| attains(x))
+                {
                     grad_x[first * extent.inner + column] = grad_out;
                 }
             }
@@ -304,7 +334,8 @@ mod tests {
     ];
 
     fn columns_of(extent: AxisExtent, x: &[f32]) -> Vec<Vec<f64>> {
-        let at = |o: usize, a: usize, i: usize| f64::from(x[(o * extent.axis + a) * extent.inner + i]);
+        let at =
+            |o: usize, a: usize, i: usize| f64::from(x[(o * extent.axis + a) * extent.inner + i]);
         let pairs = (0..extent.outer).flat_map(|o| (0..extent.inner).map(move |i| (o, i)));
         pairs.map(|(o, i)| (0..extent.axis).map(|a| at(o, a, i)).collect()).collect()
     }
@@ -314,7 +345,9 @@ mod tests {
         for (outer, axis, inner) in EXTENTS {
             let extent = AxisExtent { outer, axis, inner };
             let x = normals(1, outer * axis * inner);
-            for reduction in [Reduction::Sum, Reduction::Mean, Reduction::Maximum, Reduction::Minimum] {
+            for reduction in
+                [Reduction::Sum, Reduction::Mean, Reduction::Maximum, Reduction::Minimum]
+            {
                 let out = same_on_any_threads(|| {
                     let mut out = vec![0f32; outer * inner];
                     reduce(reduction, extent, View::F32(&x), ViewMut::F32(&mut out)).unwrap();
@@ -371,8 +404,14 @@ mod tests {
         let x = [1.0, 5.0, 3.0, 5.0, 3.0, 0.0, 7.0, 7.0, 8.0, 9.0, 7.0, 9.0];
         let mut grad_x = [-1.0; 12];
         let (out, grad_out) = ([3.0, 5.0, 8.0, 9.0], [1.0, 2.0, 3.0, 4.0]);
-        extremum_backward(extent, View::F64(&x), View::F64(&out), View::F64(&grad_out), ViewMut::F64(&mut grad_x))
-            .unwrap();
+        extremum_backward(
+            extent,
+            View::F64(&x),
+            View::F64(&out),
+            View::F64(&grad_out),
+            ViewMut::F64(&mut grad_x),
+        )
+        .unwrap();
         assert_eq!(grad_x, [0.0, 2.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 3.0, 4.0, 0.0, 0.0]);
     }
 
@@ -382,17 +421,29 @@ mod tests {
             let x = normals(2, outer * inner);
             let out = same_on_any_threads(|| {
                 let mut out = vec![0f32; outer * axis * inner];
-                expand(0.5, AxisExtent { outer, axis, inner }, View::F32(&x), ViewMut::F32(&mut out)).unwrap();
+                expand(
+                    0.5,
+                    AxisExtent { outer, axis, inner },
+                    View::F32(&x),
+                    ViewMut::F32(&mut out),
+                )
+                .unwrap();
                 out
             });
-            assert!(out.iter().enumerate().all(|(i, &out)| out == 0.5 * x[i / (axis * inner) * inner + i % inner]));
+            assert!(
+                out.iter()
+                    .enumerate()
+                    .all(|(i, &out)| out == 0.5 * x[i / (axis * inner) * inner + i % inner])
+            );
         }
     }
 
     #[test]
     fn sizes_that_do_not_fit_are_refused() {
         let extent = AxisExtent { outer: 2, axis: 3, inner: 4 };
-        let error = reduce(Reduction::Sum, extent, View::F32(&[0.0; 23]), ViewMut::F32(&mut [0.0; 8])).unwrap_err();
+        let error =
+            reduce(Reduction::Sum, extent, View::F32(&[0.0; 23]), ViewMut::F32(&mut [0.0; 8]))
+                .unwrap_err();
         assert_eq!(error.to_string(), "reduce: x has 23 elements, 2 × 3 × 4 need 24");
     }
 

@@ -47,7 +47,10 @@ impl Scratch {
 
     /// Its first `length` numbers, for a type of which any bits are a value.
     pub(super) fn as_mut_slice<T: bytemuck::Pod>(&mut self, length: usize) -> &mut [T] {
-        assert!(length * size_of::<T>() <= self.0.len() * size_of::<Line>(), "bug: a scratch buffer is too short");
+        assert!(
+            length * size_of::<T>() <= self.0.len() * size_of::<Line>(),
+            "bug: a scratch buffer is too short"
+        );
         // SAFETY: the lines are initialised, as long as that and aligned for any float, and borrowed as long as the slice lives.
         unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr(), length) }
     }
@@ -59,7 +62,8 @@ fn lines_of<T>(length: usize) -> usize {
 
 /// The buffer that a request of so many lines gets.
 fn best(free: &[Vec<Line>], lines: usize) -> Option<usize> {
-    let fits = |(at, buffer): (usize, &Vec<Line>)| (buffer.len() >= lines).then_some((buffer.len(), at));
+    let fits =
+        |(at, buffer): (usize, &Vec<Line>)| (buffer.len() >= lines).then_some((buffer.len(), at));
     let smallest = free.iter().enumerate().filter_map(fits).min();
     let longest = || free.iter().enumerate().map(|(at, buffer)| (buffer.len(), at)).max();
     smallest.or_else(longest).map(|(_, at)| at)

@@ -55,8 +55,9 @@ impl VectorUnit {
         static IN_USE: OnceLock<VectorUnit> = OnceLock::new();
         *IN_USE.get_or_init(|| {
             let wanted = std::env::var("RUNG_VECTOR").ok();
-            let named =
-                Self::ALL.into_iter().find(|unit| wanted.as_deref() == Some(unit.name()) && unit.is_available());
+            let named = Self::ALL
+                .into_iter()
+                .find(|unit| wanted.as_deref() == Some(unit.name()) && unit.is_available());
             let widest = Self::ALL.into_iter().rev().find(|unit| unit.is_available());
             named.or(widest).unwrap_or(Self::Baseline)
         })
@@ -119,7 +120,9 @@ fn run_avx2<R>(body: impl FnOnce() -> R) -> R {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,avx512cd,avx2,bmi1,bmi2,fma,lzcnt,popcnt")]
+#[target_feature(
+    enable = "avx512f,avx512dq,avx512bw,avx512vl,avx512cd,avx2,bmi1,bmi2,fma,lzcnt,popcnt"
+)]
 fn run_avx512<R>(body: impl FnOnce() -> R) -> R {
     body()
 }

@@ -22,16 +22,21 @@ pub(super) fn log_sum_exp(extent: AxisExtent, x: View<'_>, out: ViewMut<'_>) -> 
 fn log_sum_exp_slices<T: Float>(extent: AxisExtent, x: &[T], out: &mut [T]) {
     if extent.inner == 1 && extent.axis > 0 {
         let parts = (rows(x, extent.axis), out);
-        return for_each_block(extent.outer, extent.axis * HEAVY, parts, |_, (Rows { slice: x, .. }, out)| {
-            T::vectorised(
-                #[inline(always)]
-                || {
-                    for (x, out) in x.chunks_exact(extent.axis).zip(out) {
-                        *out = log_sum_exp_of_row(x);
-                    }
-                },
-            );
-        });
+        return for_each_block(
+            extent.outer,
+            extent.axis * HEAVY,
+            parts,
+            |_, (Rows { slice: x, .. }, out)| {
+                T::vectorised(
+                    #[inline(always)]
+                    || {
+                        for (x, out) in x.chunks_exact(extent.axis).zip(out) {
+                            *out = log_sum_exp_of_row(x);
+                        }
+                    },
+                );
+            },
+        );
     }
     for_each_column_block(extent, HEAVY, out, |range, out| {
         for_each_strip(extent, range.start, out, |strip, out| {
@@ -106,14 +111,22 @@ pub(super) fn log_sum_exp_backward(
     Ok(())
 }
 
-fn log_sum_exp_backward_slices<T: Float>(extent: AxisExtent, x: &[T], out: &[T], grad_out: &[T], grad_x: &mut [T]) {
+fn log_sum_exp_backward_slices<T: Float>(
+    extent: AxisExtent,
+    x: &[T],
+    out: &[T],
+    grad_out: &[T],
+    grad_x: &mut [T],
+) {
     let slab = extent.axis * extent.inner;
     if slab == 0 {
         return;
     }
-    let parts = (rows(x, slab), rows(out, extent.inner), rows(grad_out, extent.inner), rows(grad_x, slab));
+    let parts =
+        (rows(x, slab), rows(out, extent.inner), rows(grad_out, extent.inner), rows(grad_x, slab));
     for_each_block(extent.outer, slab * HEAVY, parts, |_, (x, out, grad_out, grad_x)| {
-        let results = out.slice.chunks_exact(extent.inner).zip(grad_out.slice.chunks_exact(extent.inner));
+        let results =
+            out.slice.chunks_exact(extent.inner).zip(grad_out.slice.chunks_exact(extent.inner));
         let slabs = x.slice.chunks_exact(slab).zip(grad_x.slice.chunks_exact_mut(slab));
         for ((x, grad_x), (out, grad_out)) in slabs.zip(results) {
             T::vectorised(
@@ -125,7 +138,13 @@ fn log_sum_exp_backward_slices<T: Float>(extent: AxisExtent, x: &[T], out: &[T],
 }
 
 #[inline(always)]
-fn log_sum_exp_backward_of_slab<T: Float>(extent: AxisExtent, x: &[T], out: &[T], grad_out: &[T], grad_x: &mut [T]) {
+fn log_sum_exp_backward_of_slab<T: Float>(
+    extent: AxisExtent,
+    x: &[T],
+    out: &[T],
+    grad_out: &[T],
+    grad_x: &mut [T],
+) {
     if extent.inner == 1 {
         let (out, grad_out) = (out[0], grad_out[0]);
         return map(
@@ -204,7 +223,13 @@ fn run(
     Ok(())
 }
 
-fn run_slices<T: Float>(variant: Variant, extent: AxisExtent, x: &[T], grad_out: Option<&[T]>, out: &mut [T]) {
+fn run_slices<T: Float>(
+    variant: Variant,
+    extent: AxisExtent,
+    x: &[T],
+    grad_out: Option<&[T]>,
+    out: &mut [T],
+) {
     let slab = extent.axis * extent.inner;
     if slab == 0 {
         return;
@@ -292,7 +317,11 @@ fn run_slab<T: Float>(variant: Variant, inner: usize, x: &[T], grad_out: &[T], o
         };
         match variant {
             Variant::Softmax | Variant::LogSoftmax => {
-                let strip = Strip::of_slab(AxisExtent { outer: 1, axis: x.len() / inner, inner }, start, end - start);
+                let strip = Strip::of_slab(
+                    AxisExtent { outer: 1, axis: x.len() / inner, inner },
+                    start,
+                    end - start,
+                );
                 log_sum_exp_of_strip(strip, x, running);
             }
             Variant::SoftmaxBackward => {

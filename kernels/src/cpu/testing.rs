@@ -20,11 +20,18 @@ pub(super) fn widened(x: &[f32]) -> Vec<f64> {
 }
 
 /// Runs `compute` on pools of 1, 2 and 4 threads, asserts that the results are equal, and returns one.
-pub(super) fn same_on_any_threads<R: PartialEq + Debug + Send>(compute: impl Fn() -> R + Sync) -> R {
-    let on = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(&compute);
+pub(super) fn same_on_any_threads<R: PartialEq + Debug + Send>(
+    compute: impl Fn() -> R + Sync,
+) -> R {
+    let on = |threads| {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(&compute)
+    };
     let alone = on(1);
     for threads in [2, 4] {
-        assert!(on(threads) == alone, "the result depends on the number of threads: {threads} against 1");
+        assert!(
+            on(threads) == alone,
+            "the result depends on the number of threads: {threads} against 1"
+        );
     }
     alone
 }

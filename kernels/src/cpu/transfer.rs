@@ -99,7 +99,8 @@ mod tests {
     #[test]
     fn conversion_to_an_integer_truncates_and_saturates() {
         let mut bytes = [9u8; 6];
-        convert(View::F64(&[1.9, -3.0, 300.0, f64::NAN, 255.0, 0.5]), ViewMut::U8(&mut bytes)).unwrap();
+        convert(View::F64(&[1.9, -3.0, 300.0, f64::NAN, 255.0, 0.5]), ViewMut::U8(&mut bytes))
+            .unwrap();
         assert_eq!(bytes, [1, 0, 255, 0, 255, 0]);
         let mut small = [0u8; 2];
         convert(View::U32(&[256, 7]), ViewMut::U8(&mut small)).unwrap();

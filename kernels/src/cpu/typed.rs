@@ -5,7 +5,8 @@ use super::optimiser::Clip;
 use super::real::Real;
 use super::simd;
 use crate::backend::{
-    BatchNormVectors, BatchStatistics, Clipping, Convolution, GaussianGradient, GaussianView, RunningStatistics,
+    BatchNormVectors, BatchStatistics, Clipping, Convolution, GaussianGradient, GaussianView,
+    RunningStatistics,
 };
 pub(super) use crate::check::{
     Extent, Operand, check, check_indices, operands, row_count, rows_before_repeat, unequal_dtypes,
@@ -23,13 +24,36 @@ pub(super) trait Float: Real {
     /// The elements of a view of this type, for writing.
     fn slice_mut(view: ViewMut<'_>) -> &mut [Self];
     /// The matrix product: [`gemm::matmul`].
-    fn product(shape: MatmulShape, left: &[Self], right: &[Self], epilogue: Epilogue<'_, Self>, out: &mut [Self]);
+    fn product(
+        shape: MatmulShape,
+        left: &[Self],
+        right: &[Self],
+        epilogue: Epilogue<'_, Self>,
+        out: &mut [Self],
+    );
     /// A convolution: [`gemm::convolve`].
-    fn convolve(sizes: &Convolution, x: &[Self], weight: &[Self], bias: Option<&[Self]>, out: &mut [Self]);
+    fn convolve(
+        sizes: &Convolution,
+        x: &[Self],
+        weight: &[Self],
+        bias: Option<&[Self]>,
+        out: &mut [Self],
+    );
     /// Its adjoint in the map: [`gemm::convolve_transposed`].
-    fn convolve_transposed(sizes: &Convolution, y: &[Self], weight: &[Self], bias: Option<&[Self]>, out: &mut [Self]);
+    fn convolve_transposed(
+        sizes: &Convolution,
+        y: &[Self],
+        weight: &[Self],
+        bias: Option<&[Self]>,
+        out: &mut [Self],
+    );
     /// Its adjoint in the weight: [`gemm::correlate_weight`].
-    fn correlate_weight(sizes: &Convolution, x: &[Self], grad_out: &[Self], grad_weight: &mut [Self]);
+    fn correlate_weight(
+        sizes: &Convolution,
+        x: &[Self],
+        grad_out: &[Self],
+        grad_weight: &mut [Self],
+    );
 }
 
 macro_rules! float {
@@ -66,7 +90,13 @@ macro_rules! float {
                 gemm::matmul(shape, left, right, epilogue, out);
             }
 
-            fn convolve(sizes: &Convolution, x: &[Self], weight: &[Self], bias: Option<&[Self]>, out: &mut [Self]) {
+            fn convolve(
+                sizes: &Convolution,
+                x: &[Self],
+                weight: &[Self],
+                bias: Option<&[Self]>,
+                out: &mut [Self],
+            ) {
                 gemm::convolve(sizes, x, weight, bias, out);
             }
 
@@ -80,7 +110,12 @@ macro_rules! float {
                 gemm::convolve_transposed(sizes, y, weight, bias, out);
             }
 
-            fn correlate_weight(sizes: &Convolution, x: &[Self], grad_out: &[Self], grad_weight: &mut [Self]) {
+            fn correlate_weight(
+                sizes: &Convolution,
+                x: &[Self],
+                grad_out: &[Self],
+                grad_weight: &mut [Self],
+            ) {
                 gemm::correlate_weight(sizes, x, grad_out, grad_weight);
             }
         }
@@ -183,7 +218,11 @@ impl<'a> Typed for RunningStatistics<'a> {
 
     #[inline]
     fn typed<T: Float>(self) -> Running<'a, T> {
-        Running { mean: T::slice_mut(self.mean), variance: T::slice_mut(self.variance), weight: self.weight }
+        Running {
+            mean: T::slice_mut(self.mean),
+            variance: T::slice_mut(self.variance),
+            weight: self.weight,
+        }
     }
 }
 
@@ -229,13 +268,19 @@ macro_rules! for_any {
 pub(super) use {for_any, for_float};
 
 /// The float type that all operands have; they must lie in the CPU's memory.
-pub(super) fn common_float(operation: &'static str, operands: &[(&'static str, &dyn Operand)]) -> Result<DType> {
+pub(super) fn common_float(
+    operation: &'static str,
+    operands: &[(&'static str, &dyn Operand)],
+) -> Result<DType> {
     on_host(operation, operands)?;
     crate::check::common_float(operation, operands)
 }
 
 /// Refuses operands in the memory of another device.
-pub(super) fn on_host(operation: &'static str, operands: &[(&'static str, &dyn Operand)]) -> Result<()> {
+pub(super) fn on_host(
+    operation: &'static str,
+    operands: &[(&'static str, &dyn Operand)],
+) -> Result<()> {
     let mut elsewhere = None;
     for (_, operand) in operands {
         operand.each(&mut |view| {
@@ -244,7 +289,8 @@ pub(super) fn on_host(operation: &'static str, operands: &[(&'static str, &dyn O
             }
         });
     }
-    elsewhere.map_or(Ok(()), |right| Err(Error::Device { operation, left: "cpu".to_owned(), right }))
+    elsewhere
+        .map_or(Ok(()), |right| Err(Error::Device { operation, left: "cpu".to_owned(), right }))
 }
 
 /// Why two views are not slices of one type.
@@ -255,7 +301,11 @@ pub(super) fn why_not_slices(operation: &'static str, x: View<'_>, out: &ViewMut
 }
 
 /// The elements of a view of indices or labels.
-pub(super) fn indices_of<'a>(operation: &'static str, name: &'static str, view: View<'a>) -> Result<&'a [u32]> {
+pub(super) fn indices_of<'a>(
+    operation: &'static str,
+    name: &'static str,
+    view: View<'a>,
+) -> Result<&'a [u32]> {
     match view {
         View::U32(slice) => Ok(slice),
         _ => {

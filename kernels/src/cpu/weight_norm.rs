@@ -15,7 +15,12 @@ use crate::{AxisExtent, Result, View, ViewMut};
 const MIN_CHANNELS: usize = 16;
 
 /// `weight_norm`, as declared.
-pub(super) fn weight_norm(extent: AxisExtent, v: View<'_>, gain: View<'_>, out: ViewMut<'_>) -> Result<()> {
+pub(super) fn weight_norm(
+    extent: AxisExtent,
+    v: View<'_>,
+    gain: View<'_>,
+    out: ViewMut<'_>,
+) -> Result<()> {
     const NAME: &str = "weight_norm";
     check(NAME, Extent::Axis(extent), operands!(v, out))?;
     check(NAME, Extent::Elements(extent.axis), operands!(gain))?;
@@ -31,11 +36,14 @@ fn normalise<T: Float>(extent: AxisExtent, v: &[T], gain: &[T], out: &mut [T]) {
                 for strip in strips(range.clone()) {
                     let mut factors = [T::ZERO; STRIP];
                     let squares = products(extent, &strip, v, v);
-                    for ((factor, square), &gain) in factors.iter_mut().zip(squares).zip(&gain[strip.clone()]) {
+                    for ((factor, square), &gain) in
+                        factors.iter_mut().zip(squares).zip(&gain[strip.clone()])
+                    {
                         *factor = T::from_f64(gain.to_f64() / square.sqrt());
                     }
                     for outer in 0..extent.outer {
-                        let out = out.run(outer, strip.start - range.start..strip.end - range.start);
+                        let out =
+                            out.run(outer, strip.start - range.start..strip.end - range.start);
                         let v = run(extent, v, outer, &strip);
                         scale(extent.inner, &factors[..strip.len()], v, out, only_new);
                     }
@@ -74,7 +82,8 @@ fn adjoints<T: Float>(
             #[inline(always)]
             || {
                 for strip in strips(range.clone()) {
-                    let (squares, overlaps) = (products(extent, &strip, v, v), products(extent, &strip, grad_out, v));
+                    let (squares, overlaps) =
+                        (products(extent, &strip, v, v), products(extent, &strip, grad_out, v));
                     let (mut of_grad, mut of_v) = ([T::ZERO; STRIP], [T::ZERO; STRIP]);
                     for (at, channel) in strip.clone().enumerate() {
                         let norm = squares[at].sqrt();
@@ -87,8 +96,10 @@ fn adjoints<T: Float>(
                     }
                     let Some(grad_v) = &mut grad_v else { continue };
                     for outer in 0..extent.outer {
-                        let out = grad_v.run(outer, strip.start - range.start..strip.end - range.start);
-                        let (grad_out, v) = (run(extent, grad_out, outer, &strip), run(extent, v, outer, &strip));
+                        let out =
+                            grad_v.run(outer, strip.start - range.start..strip.end - range.start);
+                        let (grad_out, v) =
+                            (run(extent, grad_out, outer, &strip), run(extent, v, outer, &strip));
                         scale(extent.inner, &of_grad[..strip.len()], grad_out, out, only_new);
                         scale(extent.inner, &of_v[..strip.len()], v, out, sum);
                     }
@@ -124,7 +135,11 @@ impl<T: Send> Parts for Channels<'_, T> {
 }
 
 /// Runs `body` for blocks of channels.
-fn for_each_channel_block<P: Parts>(extent: AxisExtent, parts: P, body: impl Fn(Range<usize>, P) + Sync) {
+fn for_each_channel_block<P: Parts>(
+    extent: AxisExtent,
+    parts: P,
+    body: impl Fn(Range<usize>, P) + Sync,
+) {
     let work = (extent.outer * extent.inner * LIGHT).max(1);
     let block = (BLOCK_WORK / work).next_multiple_of(MIN_CHANNELS).max(MIN_CHANNELS);
     for_each_block_of(block, extent.axis, work, parts, body);
@@ -146,7 +161,12 @@ fn run<'a, T>(extent: AxisExtent, x: &'a [T], outer: usize, channels: &Range<usi
 
 /// Σ_{o,i} a·b of each channel of a strip, in an order that depends on the sizes alone.
 #[inline(always)]
-fn products<T: Float>(extent: AxisExtent, channels: &Range<usize>, a: &[T], b: &[T]) -> [f64; STRIP] {
+fn products<T: Float>(
+    extent: AxisExtent,
+    channels: &Range<usize>,
+    a: &[T],
+    b: &[T],
+) -> [f64; STRIP] {
     let mut totals = [0.0; STRIP];
     if extent.inner == 1 {
         let rows = AxisExtent { outer: 1, axis: extent.outer, inner: extent.axis };
@@ -155,7 +175,10 @@ fn products<T: Float>(extent: AxisExtent, channels: &Range<usize>, a: &[T], b: &
     }
     for outer in 0..extent.outer {
         for (total, channel) in totals.iter_mut().zip(channels.clone()) {
-            let both = [run(extent, a, outer, &(channel..channel + 1)), run(extent, b, outer, &(channel..channel + 1))];
+            let both = [
+                run(extent, a, outer, &(channel..channel + 1)),
+                run(extent, b, outer, &(channel..channel + 1)),
+            ];
             *total += sum_of(
                 both,
                 #[inline(always)]
@@ -172,7 +195,9 @@ fn sum_down<T: Float>(strip: Strip, a: &[T], b: &[T], totals: &mut [f64; STRIP])
     for start in (0..strip.axis()).step_by(ROWS_PER_PARTIAL) {
         let mut partial = [T::ZERO; STRIP];
         for at in start..strip.axis().min(start + ROWS_PER_PARTIAL) {
-            for ((partial, &a), &b) in partial.iter_mut().zip(strip.row(a, at)).zip(strip.row(b, at)) {
+            for ((partial, &a), &b) in
+                partial.iter_mut().zip(strip.row(a, at)).zip(strip.row(b, at))
+            {
                 *partial += a * b;
             }
         }
@@ -196,7 +221,13 @@ fn sum<T: Float>(old: T, new: T) -> T {
 
 /// out = combine(out, factor[c] · x) for a strip of channels in one outer index; `x` and `out` are their runs.
 #[inline(always)]
-fn scale<T: Float>(inner: usize, factors: &[T], x: &[T], out: &mut [T], combine: impl Fn(T, T) -> T) {
+fn scale<T: Float>(
+    inner: usize,
+    factors: &[T],
+    x: &[T],
+    out: &mut [T],
+    combine: impl Fn(T, T) -> T,
+) {
     if inner == 1 {
         return update(
             [x, factors],
@@ -231,11 +262,13 @@ mod tests {
             let len = outer * axis * inner;
             let (v, gain, grad_out) = (normals(1, len), positives(2, axis), normals(3, len));
             let (out, grad_v, grad_gain) = same_on_any_threads(|| {
-                let (mut out, mut grad_v, mut grad_gain) = (vec![0f32; len], vec![0f32; len], vec![0f32; axis]);
+                let (mut out, mut grad_v, mut grad_gain) =
+                    (vec![0f32; len], vec![0f32; len], vec![0f32; axis]);
                 let (v, gain, grad_out) = (View::F32(&v), View::F32(&gain), View::F32(&grad_out));
                 weight_norm(extent, v, gain, ViewMut::F32(&mut out)).unwrap();
                 let grads = (ViewMut::F32(&mut grad_v), ViewMut::F32(&mut grad_gain));
-                weight_norm_backward(extent, v, gain, grad_out, Some(grads.0), Some(grads.1)).unwrap();
+                weight_norm_backward(extent, v, gain, grad_out, Some(grads.0), Some(grads.1))
+                    .unwrap();
                 (out, grad_v, grad_gain)
             });
             let channel_of = |i: usize| i / inner % axis;
@@ -247,7 +280,8 @@ mod tests {
             norms.iter_mut().for_each(|norm| *norm = norm.sqrt());
             along.iter_mut().zip(&norms).for_each(|(along, norm)| *along /= norm);
             let factor = |c: usize| f64::from(gain[c]) / norms[c];
-            let expected: Vec<f64> = (0..len).map(|i| factor(channel_of(i)) * f64::from(v[i])).collect();
+            let expected: Vec<f64> =
+                (0..len).map(|i| factor(channel_of(i)) * f64::from(v[i])).collect();
             assert_close("out", &out, &expected, 1e-6);
             assert_close("grad_gain", &grad_gain, &along, 1e-5);
             let grad = |i: usize| {
@@ -261,10 +295,13 @@ mod tests {
     #[test]
     fn gradients_that_are_not_wanted_are_left_out() {
         let extent = AxisExtent { outer: 2, axis: 1, inner: 1 };
-        let (v, gain, grad_out) = (View::F32(&[3.0, 4.0]), View::F32(&[10.0]), View::F32(&[1.0, 2.0]));
+        let (v, gain, grad_out) =
+            (View::F32(&[3.0, 4.0]), View::F32(&[10.0]), View::F32(&[1.0, 2.0]));
         let (mut grad_v, mut grad_gain) = ([0f32; 2], [0f32; 1]);
-        weight_norm_backward(extent, v, gain, grad_out, None, Some(ViewMut::F32(&mut grad_gain))).unwrap();
-        weight_norm_backward(extent, v, gain, grad_out, Some(ViewMut::F32(&mut grad_v)), None).unwrap();
+        weight_norm_backward(extent, v, gain, grad_out, None, Some(ViewMut::F32(&mut grad_gain)))
+            .unwrap();
+        weight_norm_backward(extent, v, gain, grad_out, Some(ViewMut::F32(&mut grad_v)), None)
+            .unwrap();
         // ‖v‖ = 5 and ⟨grad_out, v⟩ = 11: 11/5, and 10/5 · ((1, 2) − 11/25 · (3, 4)).
         assert_close("grad_gain", &grad_gain, &[2.2], 1e-6);
         assert_close("grad_v", &grad_v, &[-0.64, 0.48], 1e-6);
@@ -273,7 +310,15 @@ mod tests {
     #[test]
     fn a_gain_for_each_channel_is_needed() {
         let extent = AxisExtent { outer: 2, axis: 3, inner: 1 };
-        let error = weight_norm(extent, View::F32(&[1.0; 6]), View::F32(&[1.0; 2]), ViewMut::F32(&mut [0.0; 6]));
-        assert_eq!(error.unwrap_err().to_string(), "weight_norm: gain has 2 elements, 3 are needed");
+        let error = weight_norm(
+            extent,
+            View::F32(&[1.0; 6]),
+            View::F32(&[1.0; 2]),
+            ViewMut::F32(&mut [0.0; 6]),
+        );
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "weight_norm: gain has 2 elements, 3 are needed"
+        );
     }
 }

@@ -20,7 +20,9 @@ const MEMORY_VARIABLE: &str = "RUNG_OPENCL_MEMORY";
 /// Bytes that may be used of a device's memory.
 fn usable_bytes(found: &Found) -> Result<usize> {
     let all = found.memory_bytes as usize;
-    let Some(text) = env::var(MEMORY_VARIABLE).ok().filter(|text| !text.is_empty()) else { return Ok(all) };
+    let Some(text) = env::var(MEMORY_VARIABLE).ok().filter(|text| !text.is_empty()) else {
+        return Ok(all);
+    };
     let limit: usize = text.parse().map_err(|_| Error::Failed {
         device: found.name.clone(),
         what: format!("{MEMORY_VARIABLE} is {text:?}, which must be a number of bytes"),
@@ -49,8 +51,22 @@ impl Cut {
     const fn new(kind: Kind) -> Self {
         match kind {
             // Sixteen floats are two registers of AVX2 and one of AVX-512; groups exist only to share the cost of their start.
-            Kind::Cpu => Self { vector_bytes: 64, lanes: 1, columns: 1, row_lanes: 1, group: 16, row_group: 4 },
-            Kind::Gpu => Self { vector_bytes: 0, lanes: 64, columns: 8, row_lanes: 32, group: 128, row_group: 32 },
+            Kind::Cpu => Self {
+                vector_bytes: 64,
+                lanes: 1,
+                columns: 1,
+                row_lanes: 1,
+                group: 16,
+                row_group: 4,
+            },
+            Kind::Gpu => Self {
+                vector_bytes: 0,
+                lanes: 64,
+                columns: 8,
+                row_lanes: 32,
+                group: 128,
+                row_group: 32,
+            },
         }
     }
 
@@ -88,11 +104,16 @@ pub(super) struct Context {
 impl Context {
     /// Opens a device. Nothing is compiled yet.
     pub(super) fn open(found: &Found) -> Result<Self> {
-        let failed = |error: ocl::OclCoreError| Error::Failed { device: found.name.clone(), what: error.to_string() };
+        let failed = |error: ocl::OclCoreError| Error::Failed {
+            device: found.name.clone(),
+            what: error.to_string(),
+        };
         let properties = ContextProperties::new().platform(found.platform_id);
-        let context = core::create_context(Some(&properties), &[found.device_id], None, None).map_err(failed)?;
+        let context = core::create_context(Some(&properties), &[found.device_id], None, None)
+            .map_err(failed)?;
         let queue = core::create_command_queue(&context, found.device_id, None).map_err(failed)?;
-        let machine = format!("{}\n{}\n{}\n{}", found.platform, found.model, found.vendor, found.driver);
+        let machine =
+            format!("{}\n{}\n{}\n{}", found.platform, found.model, found.vendor, found.driver);
         Ok(Self {
             name: found.name.clone(),
             description: found.description(),
@@ -119,7 +140,9 @@ impl Context {
     pub(super) fn allocate(this: &Arc<Self>, dtype: DType, len: usize) -> Result<SharedBuffer> {
         let requested_bytes = len.saturating_mul(dtype.size_bytes());
         let take = || {
-            this.pool.take_from(dtype, len, |bytes| this.obtain(bytes).map(|memory| Place::Device(Box::new(memory))))
+            this.pool.take_from(dtype, len, |bytes| {
+                this.obtain(bytes).map(|memory| Place::Device(Box::new(memory)))
+            })
         };
         let retry = || {
             this.pool.release_free();
@@ -152,7 +175,9 @@ impl Context {
     pub(super) fn failed(&self, error: &ocl::OclCoreError) -> Error {
         use ocl::core::Status;
         match error.api_status() {
-            Some(Status::CL_MEM_OBJECT_ALLOCATION_FAILURE | Status::CL_OUT_OF_RESOURCES) => self.out_of_memory(0),
+            Some(Status::CL_MEM_OBJECT_ALLOCATION_FAILURE | Status::CL_OUT_OF_RESOURCES) => {
+                self.out_of_memory(0)
+            }
             _ => Error::Failed { device: self.name.clone(), what: essence(&error.to_string()) },
         }
     }
@@ -196,8 +221,11 @@ impl Context {
 
 /// The driver's words without the frame of advice around them: what was called and what it returned, where that is told apart.
 fn essence(text: &str) -> String {
-    let after = |words: &str| text.lines().find_map(|line| line.trim().strip_prefix(words)).map(str::trim);
-    if let (Some(function), Some(status)) = (after("Error executing function:"), after("Status error code:")) {
+    let after =
+        |words: &str| text.lines().find_map(|line| line.trim().strip_prefix(words)).map(str::trim);
+    if let (Some(function), Some(status)) =
+        (after("Error executing function:"), after("Status error code:"))
+    {
         return format!("{function}: {status}");
     }
     let words = text.lines().map(str::trim).filter(|line| line.chars().any(char::is_alphanumeric));

@@ -39,7 +39,13 @@ pub(super) fn conv2d(
     let mut patches = chunks.patches(context, dtype)?;
     for images in chunks.all() {
         let part = Convolution { batch: images.len(), ..convolution };
-        write_patches(context, NAME, &part, x.range(chunks.of_input(&images)), whole(&mut patches))?;
+        write_patches(
+            context,
+            NAME,
+            &part,
+            x.range(chunks.of_input(&images)),
+            whole(&mut patches),
+        )?;
         let shape = part.product();
         let out = out.reborrow().range(chunks.of_output(&images));
         matmul(context, shape, patches.view().range(0..shape.left_len()), weight, bias, out)?;
@@ -80,7 +86,9 @@ pub(super) fn conv2d_transpose(
         let y = y.range(chunks.of_output(&images));
         matmul(context, shape, y, weight, None, whole(&mut patches).range(0..shape.out_len()))?;
         let mut out = out.reborrow().range(chunks.of_input(&images));
-        let launch = sized(context, NAME, "sum_patches", dtype, &part).input(patches.view()).input_or_null(bias);
+        let launch = sized(context, NAME, "sum_patches", dtype, &part)
+            .input(patches.view())
+            .input_or_null(bias);
         launch.output(&mut out).over_rows(part.in_channels, part.input_matrix().rows)?;
     }
     Ok(())
@@ -107,14 +115,27 @@ pub(super) fn conv2d_weight_gradient(
     if let Some(tap) = convolution.single_tap() {
         let shape = sum(convolution.in_channels, convolution.output_matrix().rows);
         fill(context, 0.0, grad_weight.reborrow())?;
-        return matmul(context, shape, x, grad_out, None, grad_weight.range(tap..tap + shape.out_len()));
+        return matmul(
+            context,
+            shape,
+            x,
+            grad_out,
+            None,
+            grad_weight.range(tap..tap + shape.out_len()),
+        );
     }
     let chunks = Chunks::new(&convolution);
     let mut patches = chunks.patches(context, dtype)?;
     fill(context, 0.0, grad_weight.reborrow())?;
     for images in chunks.all() {
         let part = Convolution { batch: images.len(), ..convolution };
-        write_patches(context, NAME, &part, x.range(chunks.of_input(&images)), whole(&mut patches))?;
+        write_patches(
+            context,
+            NAME,
+            &part,
+            x.range(chunks.of_input(&images)),
+            whole(&mut patches),
+        )?;
         let shape = sum(part.weight_matrix().rows, part.output_matrix().rows);
         let (patches, grad_out) =
             (patches.view().range(0..shape.left_len()), grad_out.range(chunks.of_output(&images)));
@@ -136,7 +157,8 @@ impl Chunks {
         let one = Convolution { batch: 1, ..*convolution };
         let patches = one.product().left_len();
         let images = (PATCHES_LEN / patches.max(1)).clamp(1, convolution.batch.max(1));
-        let lens = [one.input_matrix().element_count(), one.output_matrix().element_count(), patches];
+        let lens =
+            [one.input_matrix().element_count(), one.output_matrix().element_count(), patches];
         Self { batch: convolution.batch, images, lens }
     }
 

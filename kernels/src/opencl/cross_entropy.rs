@@ -20,7 +20,10 @@ pub(super) fn cross_entropy(
     check(NAME, Extent::Matrix(matrix), operands!(logits))?;
     check(NAME, Extent::Rows(matrix.rows), operands!(out))?;
     let dtype = common_float(NAME, operands!(logits, out))?;
-    let launch = context.launch(NAME, dtype, File::CrossEntropy, NAME).count(matrix.rows).count(matrix.columns);
+    let launch = context
+        .launch(NAME, dtype, File::CrossEntropy, NAME)
+        .count(matrix.rows)
+        .count(matrix.columns);
     launch.input(logits).input(labels).output(&mut out).over_items(matrix.rows)
 }
 
@@ -38,11 +41,24 @@ pub(super) fn cross_entropy_backward(
     check(NAME, Extent::Matrix(matrix), operands!(logits, grad_logits))?;
     check(NAME, Extent::Rows(matrix.rows), operands!(grad_out))?;
     let dtype = common_float(NAME, operands!(logits, grad_out, grad_logits))?;
-    let launch = context.launch(NAME, dtype, File::CrossEntropy, NAME).count(matrix.rows).count(matrix.columns);
-    launch.input(logits).input(labels).input(grad_out).output(&mut grad_logits).over_items(matrix.rows)
+    let launch = context
+        .launch(NAME, dtype, File::CrossEntropy, NAME)
+        .count(matrix.rows)
+        .count(matrix.columns);
+    launch
+        .input(logits)
+        .input(labels)
+        .input(grad_out)
+        .output(&mut grad_logits)
+        .over_items(matrix.rows)
 }
 
-fn check_labels(context: &Context, operation: &'static str, matrix: Matrix, labels: View<'_>) -> Result<()> {
+fn check_labels(
+    context: &Context,
+    operation: &'static str,
+    matrix: Matrix,
+    labels: View<'_>,
+) -> Result<()> {
     check(operation, Extent::Rows(matrix.rows), operands!(labels))?;
     if matrix.rows > 0 && matrix.columns == 0 {
         return Err(Error::argument(operation, "there are no columns to choose from"));

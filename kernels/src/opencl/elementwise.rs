@@ -5,7 +5,9 @@ use super::program::File;
 use crate::check::{Extent, check, common_float, operands};
 use crate::function::binary_functions;
 use crate::shape::Broadcast;
-use crate::{BinaryFunction, DerivativeNeeds, Error, MAX_RANK, Result, UnaryFunction, View, ViewMut};
+use crate::{
+    BinaryFunction, DerivativeNeeds, Error, MAX_RANK, Result, UnaryFunction, View, ViewMut,
+};
 
 /// The name of the kernel `$family` of a function of one number, and the function's parameters.
 macro_rules! kernel_of {
@@ -28,7 +30,12 @@ macro_rules! kernel_of {
 pub(super) use kernel_of;
 
 /// `unary`, as declared.
-pub(super) fn unary(context: &Context, function: UnaryFunction, x: View<'_>, mut out: ViewMut<'_>) -> Result<()> {
+pub(super) fn unary(
+    context: &Context,
+    function: UnaryFunction,
+    x: View<'_>,
+    mut out: ViewMut<'_>,
+) -> Result<()> {
     const NAME: &str = "unary";
     check(NAME, Extent::Like("out", out.len()), operands!(x))?;
     let (n, dtype) = (out.len(), common_float(NAME, operands!(x, out))?);
@@ -46,7 +53,8 @@ pub(super) fn unary_backward(
     mut grad_x: ViewMut<'_>,
 ) -> Result<()> {
     const NAME: &str = "unary_backward";
-    let saved = if function.derivative_needs() == DerivativeNeeds::Nothing { grad_out } else { saved };
+    let saved =
+        if function.derivative_needs() == DerivativeNeeds::Nothing { grad_out } else { saved };
     check(NAME, Extent::Like("grad_x", grad_x.len()), operands!(saved, grad_out))?;
     let (n, dtype) = (grad_x.len(), common_float(NAME, operands!(saved, grad_out, grad_x))?);
     let (kernel, a, b) = kernel_of!(function, "unary_backward_");
@@ -55,11 +63,18 @@ pub(super) fn unary_backward(
 }
 
 /// `scale_and_add`, as declared.
-pub(super) fn scale_and_add(context: &Context, a: f64, x: View<'_>, b: f64, mut out: ViewMut<'_>) -> Result<()> {
+pub(super) fn scale_and_add(
+    context: &Context,
+    a: f64,
+    x: View<'_>,
+    b: f64,
+    mut out: ViewMut<'_>,
+) -> Result<()> {
     const NAME: &str = "scale_and_add";
     check(NAME, Extent::Like("out", out.len()), operands!(x))?;
     let (n, dtype) = (out.len(), common_float(NAME, operands!(x, out))?);
-    let launch = context.launch(NAME, dtype, File::Elementwise, "scale_and_add").count(n).real(a).real(b);
+    let launch =
+        context.launch(NAME, dtype, File::Elementwise, "scale_and_add").count(n).real(a).real(b);
     launch.input(x).output(&mut out).over(n)
 }
 
@@ -77,12 +92,17 @@ pub(super) fn binary(
     if out.is_empty() {
         return Ok(());
     }
-    for (name, strides, len) in
-        [("left", &broadcast.left_strides, left.len()), ("right", &broadcast.right_strides, right.len())]
-    {
-        let last: usize = broadcast.sizes.iter().zip(strides).map(|(size, stride)| (size - 1) * stride).sum();
+    for (name, strides, len) in [
+        ("left", &broadcast.left_strides, left.len()),
+        ("right", &broadcast.right_strides, right.len()),
+    ] {
+        let last: usize =
+            broadcast.sizes.iter().zip(strides).map(|(size, stride)| (size - 1) * stride).sum();
         if last >= len {
-            return Err(Error::argument(NAME, format!("{name} has {len} elements, its strides reach {}", last + 1)));
+            return Err(Error::argument(
+                NAME,
+                format!("{name} has {len} elements, its strides reach {}", last + 1),
+            ));
         }
     }
     let dtype = common_float(NAME, operands!(left, right, out))?;
@@ -99,7 +119,10 @@ fn six(axes: &[usize; MAX_RANK]) -> Result<[u32; 8]> {
     let mut words = [0; 8];
     for (word, &axis) in words.iter_mut().zip(axes) {
         *word = u32::try_from(axis).map_err(|_| {
-            Error::argument("binary", format!("a size or stride of {axis} is more than a kernel counts"))
+            Error::argument(
+                "binary",
+                format!("a size or stride of {axis} is more than a kernel counts"),
+            )
         })?;
     }
     Ok(words)

@@ -7,7 +7,12 @@ use crate::check::{Extent, check, common_float, operands};
 use crate::{Result, View, ViewMut};
 
 /// `gate`, as declared.
-pub(super) fn gate(context: &Context, matrix: Matrix, x: View<'_>, mut out: ViewMut<'_>) -> Result<()> {
+pub(super) fn gate(
+    context: &Context,
+    matrix: Matrix,
+    x: View<'_>,
+    mut out: ViewMut<'_>,
+) -> Result<()> {
     const NAME: &str = "gate";
     check(NAME, Extent::Matrix(matrix.both_halves()), operands!(x))?;
     check(NAME, Extent::Matrix(matrix), operands!(out))?;

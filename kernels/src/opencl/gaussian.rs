@@ -19,7 +19,8 @@ pub(super) fn gaussian_head(
     check(NAME, Extent::Matrix(matrix.both_halves()), operands!(x))?;
     check(NAME, Extent::Matrix(matrix), operands!(mean, variance))?;
     let dtype = common_float(NAME, operands!(x, mean, variance))?;
-    let launch = context.launch(NAME, dtype, File::Gaussian, NAME).count(matrix.columns).real(floor);
+    let launch =
+        context.launch(NAME, dtype, File::Gaussian, NAME).count(matrix.columns).real(floor);
     launch.input(x).output(&mut mean).output(&mut variance).over_rows(matrix.columns, matrix.rows)
 }
 
@@ -87,7 +88,8 @@ pub(super) fn merge(
     check(NAME, Extent::Like("mean", n), operands!(first, second, variance))?;
     let dtype = common_float(NAME, operands!(first, second, mean, variance))?;
     let launch = context.launch(NAME, dtype, File::Gaussian, NAME).count(n);
-    let launch = launch.input(first.mean).input(first.variance).input(second.mean).input(second.variance);
+    let launch =
+        launch.input(first.mean).input(first.variance).input(second.mean).input(second.variance);
     launch.output(&mut mean).output(&mut variance).over(n)
 }
 
@@ -108,11 +110,16 @@ pub(super) fn merge_backward(
         Extent::Like("first.mean", n),
         operands!(first, second, grad_mean, grad_variance, grad_first, grad_second),
     )?;
-    let dtype = common_float(NAME, operands!(first, second, grad_mean, grad_variance, grad_first, grad_second))?;
+    let dtype = common_float(
+        NAME,
+        operands!(first, second, grad_mean, grad_variance, grad_first, grad_second),
+    )?;
     let launch = context.launch(NAME, dtype, File::Gaussian, NAME).count(n);
-    let launch = launch.input(first.mean).input(first.variance).input(second.mean).input(second.variance);
+    let launch =
+        launch.input(first.mean).input(first.variance).input(second.mean).input(second.variance);
     let launch = launch.input_or_null(grad_mean).input_or_null(grad_variance);
-    let launch = launch.output_or_null(&mut grad_first.mean).output_or_null(&mut grad_first.variance);
+    let launch =
+        launch.output_or_null(&mut grad_first.mean).output_or_null(&mut grad_first.variance);
     launch.output_or_null(&mut grad_second.mean).output_or_null(&mut grad_second.variance).over(n)
 }
 
@@ -131,7 +138,8 @@ pub(super) fn gaussian_log_prob(
     check(NAME, Extent::Matrix(matrix), operands!(p))?;
     check(NAME, Extent::Rows(matrix.rows), operands!(out))?;
     let dtype = common_float(NAME, operands!(x, p, out))?;
-    let launch = context.launch(NAME, dtype, File::Gaussian, NAME).count(matrix.columns).count(repeat);
+    let launch =
+        context.launch(NAME, dtype, File::Gaussian, NAME).count(matrix.columns).count(repeat);
     launch.input(x).input(p.mean).input(p.variance).output(&mut out).sharing_rows(matrix.rows, 1)
 }
 
@@ -152,8 +160,10 @@ pub(super) fn gaussian_log_prob_backward(
     check(NAME, Extent::Matrix(matrix), operands!(p, grad_p))?;
     check(NAME, Extent::Rows(matrix.rows), operands!(grad_out))?;
     let dtype = common_float(NAME, operands!(x, p, grad_out, grad_x, grad_p))?;
-    let launch = context.launch(NAME, dtype, File::Gaussian, NAME).count(matrix.columns).count(repeat);
-    let launch = launch.input(x).input(p.mean).input(p.variance).input(grad_out).output_or_null(&mut grad_x);
+    let launch =
+        context.launch(NAME, dtype, File::Gaussian, NAME).count(matrix.columns).count(repeat);
+    let launch =
+        launch.input(x).input(p.mean).input(p.variance).input(grad_out).output_or_null(&mut grad_x);
     let launch = launch.output_or_null(&mut grad_p.mean).output_or_null(&mut grad_p.variance);
     launch.over_rows(matrix.columns, x_rows)
 }
@@ -230,7 +240,10 @@ pub(super) fn gaussian_log_ratio_backward(
     let dtype = common_float(NAME, operands!(z, q, p, grad_out, grad_z, grad_q, grad_p))?;
     let launch = context.launch(NAME, dtype, File::Gaussian, NAME).count(matrix.columns);
     let launch = launch.input(z).input(q.mean).input(q.variance);
-    let launch = launch.input_or_null(p.map(|p| p.mean)).input_or_null(p.map(|p| p.variance)).input(grad_out);
+    let launch = launch
+        .input_or_null(p.map(|p| p.mean))
+        .input_or_null(p.map(|p| p.variance))
+        .input(grad_out);
     let launch = launch.output_or_null(&mut grad_z);
     let launch = launch.output_or_null(&mut grad_q.mean).output_or_null(&mut grad_q.variance);
     let launch = launch.output_or_null(&mut grad_p.mean).output_or_null(&mut grad_p.variance);
@@ -275,7 +288,10 @@ pub(super) fn gaussian_kl_backward(
     let dtype = common_float(NAME, operands!(q, p, grad_out, grad_q, grad_p))?;
     let launch = context.launch(NAME, dtype, File::Gaussian, NAME).count(matrix.columns);
     let launch = launch.input(q.mean).input(q.variance);
-    let launch = launch.input_or_null(p.map(|p| p.mean)).input_or_null(p.map(|p| p.variance)).input(grad_out);
+    let launch = launch
+        .input_or_null(p.map(|p| p.mean))
+        .input_or_null(p.map(|p| p.variance))
+        .input(grad_out);
     let launch = launch.output_or_null(&mut grad_q.mean).output_or_null(&mut grad_q.variance);
     let launch = launch.output_or_null(&mut grad_p.mean).output_or_null(&mut grad_p.variance);
     launch.over_rows(matrix.columns, matrix.rows)

@@ -38,16 +38,34 @@ pub(super) struct Launch<'a> {
 
 impl Context {
     /// A launch of a kernel, compiled for a float type, in the service of `operation`.
-    pub(super) fn launch(&self, operation: &'static str, dtype: DType, file: File, kernel: &'static str) -> Launch<'_> {
+    pub(super) fn launch(
+        &self,
+        operation: &'static str,
+        dtype: DType,
+        file: File,
+        kernel: &'static str,
+    ) -> Launch<'_> {
         let problem = (dtype == DType::F64 && !self.has_f64).then(|| Error::Failed {
             device: self.name.clone(),
             what: format!("{operation}: the device has no f64; use f32"),
         });
-        Launch { context: self, operation, file, kernel, dtype, arguments: SmallVec::new(), problem }
+        Launch {
+            context: self,
+            operation,
+            file,
+            kernel,
+            dtype,
+            arguments: SmallVec::new(),
+            problem,
+        }
     }
 
     /// The part of this device's memory that a view shows.
-    pub(super) fn slice<'a>(&self, operation: &'static str, view: View<'a>) -> Result<DeviceSlice<'a>> {
+    pub(super) fn slice<'a>(
+        &self,
+        operation: &'static str,
+        view: View<'a>,
+    ) -> Result<DeviceSlice<'a>> {
         let right = match view {
             View::Device(slice) if slice.memory.device_name() == self.name => return Ok(slice),
             View::Device(slice) => slice.memory.device_name().to_owned(),
@@ -87,7 +105,11 @@ impl<'a> Launch<'a> {
 
     /// A number of the widest float type the device has.
     pub(super) fn wide(mut self, value: f64) -> Self {
-        let wide = if self.context.has_f64 { Argument::Double(value) } else { Argument::Single(value as f32) };
+        let wide = if self.context.has_f64 {
+            Argument::Double(value)
+        } else {
+            Argument::Single(value as f32)
+        };
         self.arguments.push(wide);
         self
     }
@@ -235,7 +257,9 @@ impl Argument<'_> {
             Self::Single(value) => ArgVal::scalar(value),
             Self::Double(value) => ArgVal::scalar(value),
             // SAFETY: the pointer and the size are those of the value, which lives as long as the result.
-            Self::Eight(value) => unsafe { ArgVal::from_raw(size_of::<Eight>(), (&raw const *value).cast(), false) },
+            Self::Eight(value) => unsafe {
+                ArgVal::from_raw(size_of::<Eight>(), (&raw const *value).cast(), false)
+            },
         }
     }
 }

@@ -21,7 +21,8 @@ pub(super) fn bernoulli_log_prob(
     check(NAME, Extent::Matrix(matrix), operands!(logits))?;
     check(NAME, Extent::Rows(matrix.rows), operands!(out))?;
     let dtype = common_float(NAME, operands!(x, logits, out))?;
-    let launch = context.launch(NAME, dtype, File::Likelihood, NAME).count(matrix.columns).count(repeat);
+    let launch =
+        context.launch(NAME, dtype, File::Likelihood, NAME).count(matrix.columns).count(repeat);
     launch.input(x).input(logits).output(&mut out).sharing_rows(matrix.rows, 1)
 }
 
@@ -41,7 +42,8 @@ pub(super) fn bernoulli_log_prob_backward(
     check(NAME, Extent::Matrix(matrix), operands!(logits, grad_logits))?;
     check(NAME, Extent::Rows(matrix.rows), operands!(grad_out))?;
     let dtype = common_float(NAME, operands!(x, logits, grad_out, grad_logits))?;
-    let launch = context.launch(NAME, dtype, File::Likelihood, NAME).count(matrix.columns).count(repeat);
+    let launch =
+        context.launch(NAME, dtype, File::Likelihood, NAME).count(matrix.columns).count(repeat);
     let launch = launch.input(x).input(logits).input(grad_out);
     launch.output(&mut grad_logits).over_rows(matrix.columns, matrix.rows)
 }

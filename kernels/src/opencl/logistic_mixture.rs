@@ -45,7 +45,11 @@ pub(super) fn logistic_mixture_log_prob_backward(
     const NAME: &str = "logistic_mixture_log_prob_backward";
     mixture.check(NAME)?;
     check(NAME, Extent::Matrix(mixture.data_matrix()), operands!(x))?;
-    check(NAME, Extent::Matrix(mixture.parameter_matrix()), operands!(parameters, grad_parameters))?;
+    check(
+        NAME,
+        Extent::Matrix(mixture.parameter_matrix()),
+        operands!(parameters, grad_parameters),
+    )?;
     check(NAME, Extent::Rows(mixture.images), operands!(grad_out))?;
     let dtype = common_float(NAME, operands!(x, parameters, grad_out, grad_parameters))?;
     let launch = sized(context, NAME, "log_prob_backward", dtype, &mixture);
@@ -62,6 +66,7 @@ fn sized<'a>(
     mixture: &LogisticMixture,
 ) -> Launch<'a> {
     let launch = context.launch(operation, dtype, File::LogisticMixture, kernel);
-    let launch = launch.count(mixture.images * mixture.pixels).count(mixture.pixels).count(mixture.repeat);
+    let launch =
+        launch.count(mixture.images * mixture.pixels).count(mixture.pixels).count(mixture.repeat);
     launch.count(mixture.channels).count(mixture.components).real(mixture.half_bin())
 }

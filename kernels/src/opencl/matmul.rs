@@ -64,7 +64,11 @@ fn product(
     out: ViewMut<'_>,
 ) -> Result<()> {
     let stored = |rows, columns, transposed| {
-        Extent::Matrix(if transposed { Matrix { rows: columns, columns: rows } } else { Matrix { rows, columns } })
+        Extent::Matrix(if transposed {
+            Matrix { rows: columns, columns: rows }
+        } else {
+            Matrix { rows, columns }
+        })
     };
     check(name, stored(shape.rows, shape.inner, shape.left_transposed), operands!(left))?;
     check(name, stored(shape.inner, shape.columns, shape.right_transposed), operands!(right))?;
@@ -98,10 +102,13 @@ pub(super) fn run(
     let dtype = out.dtype();
     let launch = context.launch(name, dtype, file, "matmul");
     let launch = launch.count(shape.rows).count(shape.columns).count(shape.inner);
-    let (left_row, left_inner) = if shape.left_transposed { (1, shape.rows) } else { (shape.inner, 1) };
-    let (right_inner, right_column) = if shape.right_transposed { (1, shape.inner) } else { (shape.columns, 1) };
+    let (left_row, left_inner) =
+        if shape.left_transposed { (1, shape.rows) } else { (shape.inner, 1) };
+    let (right_inner, right_column) =
+        if shape.right_transposed { (1, shape.inner) } else { (shape.columns, 1) };
     let launch = launch.count(left_row).count(left_inner).count(right_inner).count(right_column);
-    let launch = launch.word(mode as u32).input(left).input(right).input_or_null(bias).output(&mut out);
+    let launch =
+        launch.word(mode as u32).input(left).input(right).input_or_null(bias).output(&mut out);
     let (rows, columns, group) = grid(context, file, shape, dtype);
     launch.run([columns, rows, 1], group)
 }
@@ -109,20 +116,30 @@ pub(super) fn run(
 /// The kernel for a product: with the largest block or tile that still gives every compute unit enough to do.
 pub(super) fn by_size(context: &Context, shape: MatmulShape, dtype: DType) -> File {
     let width = context.cut.width(dtype);
-    let count = |rows: usize, columns: usize| shape.rows.div_ceil(rows) * shape.columns.div_ceil(columns);
+    let count =
+        |rows: usize, columns: usize| shape.rows.div_ceil(rows) * shape.columns.div_ceil(columns);
     if context.kind == Kind::Cpu {
-        let fits = |&(rows, vectors): &(usize, usize)| count(rows, vectors * width) >= 2 * context.compute_units;
+        let fits = |&(rows, vectors): &(usize, usize)| {
+            count(rows, vectors * width) >= 2 * context.compute_units
+        };
         let (rows, vectors) = BLOCKS.into_iter().find(fits).unwrap_or(BLOCKS[BLOCKS.len() - 1]);
         return File::MatmulBlocks(rows, vectors);
     }
     let local_bytes = |tile: usize| 2 * STEP * (tile + 1) * dtype.size_bytes();
-    let fits = |&tile: &usize| count(tile, tile) >= context.compute_units && local_bytes(tile) <= LOCAL_BYTES;
+    let fits = |&tile: &usize| {
+        count(tile, tile) >= context.compute_units && local_bytes(tile) <= LOCAL_BYTES
+    };
     let tile = [128, 64].into_iter().find(fits);
     File::MatmulTiles(tile.unwrap_or(32))
 }
 
 /// Groups along rows and columns, and the size of a group.
-fn grid(context: &Context, file: File, shape: MatmulShape, dtype: DType) -> (usize, usize, [usize; 3]) {
+fn grid(
+    context: &Context,
+    file: File,
+    shape: MatmulShape,
+    dtype: DType,
+) -> (usize, usize, [usize; 3]) {
     let (rows, columns, group) = match file {
         File::MatmulBlocks(rows, vectors) => (rows, vectors * context.cut.width(dtype), [1, 1, 1]),
         File::MatmulTiles(tile) => (tile, tile, [SIDE, SIDE, 1]),

@@ -29,9 +29,17 @@ impl Memory {
     /// Memory from the driver, or `None` if it has none. No driver gives 0 bytes, so an empty buffer gets a few.
     pub(super) fn new(context: &core::Context, device: &str, bytes: usize) -> Option<Self> {
         // SAFETY: without host memory there is nothing to outlive; the contents are arbitrary, as the pool says.
-        let handle =
-            unsafe { core::create_buffer::<_, u8>(context, core::MEM_READ_WRITE, bytes.max(64), None) }.ok()?;
-        Some(Self { handle, bytes, device: device.into(), len: 0, index_bound: AtomicU64::new(UNKNOWN) })
+        let handle = unsafe {
+            core::create_buffer::<_, u8>(context, core::MEM_READ_WRITE, bytes.max(64), None)
+        }
+        .ok()?;
+        Some(Self {
+            handle,
+            bytes,
+            device: device.into(),
+            len: 0,
+            index_bound: AtomicU64::new(UNKNOWN),
+        })
     }
 
     pub(super) const fn handle(&self) -> &Mem {

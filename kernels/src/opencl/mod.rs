@@ -64,7 +64,8 @@ impl OpenCl {
     /// # Errors
     /// `Failed` with the driver's words.
     pub fn open(found: &Found) -> Result<Self> {
-        Context::open(found).map(|context| Self { context: Arc::new(context), profile: Profile::default() })
+        Context::open(found)
+            .map(|context| Self { context: Arc::new(context), profile: Profile::default() })
     }
 
     /// Searches for the fastest kernel for each of these products, uses it from now on, and keeps

@@ -22,7 +22,8 @@ pub(super) fn column_statistics(
     check(NAME, Extent::Matrix(matrix), operands!(x))?;
     check(NAME, Extent::Columns(matrix.columns), operands!(mean, variance))?;
     let dtype = common_float(NAME, operands!(x, mean, variance))?;
-    let launch = context.launch(NAME, dtype, File::Norm, NAME).count(matrix.rows).count(matrix.columns);
+    let launch =
+        context.launch(NAME, dtype, File::Norm, NAME).count(matrix.rows).count(matrix.columns);
     launch.input(x).output(&mut mean).output(&mut variance).sharing_columns(matrix.columns, 1)
 }
 
@@ -42,10 +43,22 @@ pub(super) fn batch_norm(
     check(NAME, Extent::Columns(columns), operands!(scale, shift, statistics))?;
     let dtype = common_float(NAME, operands!(x, scale, shift, statistics, out))?;
     let (kernel, a, b) = kernel_of!(norm.activation, "batch_norm_");
-    let launch = context.launch(NAME, dtype, File::Norm, kernel).count(rows).count(columns).real(norm.epsilon);
+    let launch = context
+        .launch(NAME, dtype, File::Norm, kernel)
+        .count(rows)
+        .count(columns)
+        .real(norm.epsilon);
     let BatchStatistics { mean, variance, running } = &mut statistics;
     let weight = running.as_ref().map_or(0.0, |running| running.weight);
-    let launch = launch.real(a).real(b).real(weight).input(x).input(scale).input(shift).output(mean).output(variance);
+    let launch = launch
+        .real(a)
+        .real(b)
+        .real(weight)
+        .input(x)
+        .input(scale)
+        .input(shift)
+        .output(mean)
+        .output(variance);
     let launch = match running {
         Some(RunningStatistics { mean, variance, .. }) => launch.output(mean).output(variance),
         None => launch.null().null(),
@@ -67,7 +80,11 @@ pub(super) fn normalise(
     check(NAME, Extent::Columns(columns), operands!(vectors))?;
     let dtype = common_float(NAME, operands!(x, vectors, out))?;
     let (kernel, a, b) = kernel_of!(norm.activation, "normalise_");
-    let launch = context.launch(NAME, dtype, File::Norm, kernel).count(rows).count(columns).real(norm.epsilon);
+    let launch = context
+        .launch(NAME, dtype, File::Norm, kernel)
+        .count(rows)
+        .count(columns)
+        .real(norm.epsilon);
     let launch = launch.real(a).real(b).input(x).input(vectors.mean).input(vectors.variance);
     launch.input(vectors.scale).input(vectors.shift).output(&mut out).sharing_columns(columns, 1)
 }
@@ -83,7 +100,11 @@ pub(super) fn matmul_normalise(
     out: ViewMut<'_>,
 ) -> Result<()> {
     const NAME: &str = "matmul_normalise";
-    check(NAME, Extent::Matrix(Matrix { rows: shape.rows, columns: shape.columns }), operands!(out))?;
+    check(
+        NAME,
+        Extent::Matrix(Matrix { rows: shape.rows, columns: shape.columns }),
+        operands!(out),
+    )?;
     check(NAME, Extent::Matrix(norm.matrix), operands!(out))?;
     check(NAME, Extent::Columns(norm.matrix.columns), operands!(vectors))?;
     let dtype = common_float(NAME, operands!(left, right, vectors, out))?;
@@ -138,10 +159,20 @@ fn backward(
     let Matrix { rows, columns } = norm.matrix;
     check(name, Extent::Matrix(norm.matrix), operands!(x, grad_out, grad_x))?;
     check(name, Extent::Columns(columns), operands!(vectors, grad_scale, grad_shift))?;
-    let dtype = common_float(name, operands!(x, vectors, grad_out, grad_x, grad_scale, grad_shift))?;
+    let dtype =
+        common_float(name, operands!(x, vectors, grad_out, grad_x, grad_scale, grad_shift))?;
     let (kernel, a, b) = kernel_of!(norm.activation, "norm_backward_");
-    let launch = context.launch(name, dtype, File::Norm, kernel).count(rows).count(columns).real(norm.epsilon);
-    let launch = launch.real(a).real(b).real(share).input(x).input(vectors.mean).input(vectors.variance);
+    let launch = context
+        .launch(name, dtype, File::Norm, kernel)
+        .count(rows)
+        .count(columns)
+        .real(norm.epsilon);
+    let launch =
+        launch.real(a).real(b).real(share).input(x).input(vectors.mean).input(vectors.variance);
     let launch = launch.input(vectors.scale).input(vectors.shift).input(grad_out);
-    launch.output(&mut grad_x).output(&mut grad_scale).output(&mut grad_shift).sharing_columns(columns, 1)
+    launch
+        .output(&mut grad_x)
+        .output(&mut grad_scale)
+        .output(&mut grad_shift)
+        .sharing_columns(columns, 1)
 }

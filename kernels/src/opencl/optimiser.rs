@@ -7,7 +7,11 @@ use crate::check::{Extent, check, common_float, operands};
 use crate::{Result, View, ViewMut};
 
 /// `clip_gradient`, as declared.
-pub(super) fn clip_gradient(context: &Context, clipping: Clipping<'_>, mut gradient: ViewMut<'_>) -> Result<()> {
+pub(super) fn clip_gradient(
+    context: &Context,
+    clipping: Clipping<'_>,
+    mut gradient: ViewMut<'_>,
+) -> Result<()> {
     const NAME: &str = "clip_gradient";
     check(NAME, Extent::Elements(1), operands!(clipping))?;
     let dtype = common_float(NAME, operands!(clipping, gradient))?;
@@ -31,13 +35,18 @@ pub(super) fn adam(
     let n = gradient.len();
     check(NAME, Extent::Elements(1), operands!(clipping))?;
     check(NAME, Extent::Like("gradient", n), operands!(value, first_moment, second_moment))?;
-    let dtype = common_float(NAME, operands!(clipping, gradient, value, first_moment, second_moment))?;
-    let (norm_limit, element_limit) =
-        clipping.map_or((f64::INFINITY, f64::INFINITY), |clipping| (clipping.norm_limit, clipping.element_limit));
-    let launch = context.launch(NAME, dtype, File::Optimiser, "adam").count(n).real(step.corrected_rate);
-    let launch = launch.real(step.beta_1).real(1.0 - step.beta_1).real(step.beta_2).real(1.0 - step.beta_2);
+    let dtype =
+        common_float(NAME, operands!(clipping, gradient, value, first_moment, second_moment))?;
+    let (norm_limit, element_limit) = clipping.map_or((f64::INFINITY, f64::INFINITY), |clipping| {
+        (clipping.norm_limit, clipping.element_limit)
+    });
+    let launch =
+        context.launch(NAME, dtype, File::Optimiser, "adam").count(n).real(step.corrected_rate);
+    let launch =
+        launch.real(step.beta_1).real(1.0 - step.beta_1).real(step.beta_2).real(1.0 - step.beta_2);
     let launch = launch.real(step.epsilon).wide(norm_limit).real(element_limit);
-    let launch = launch.input_or_null(clipping.map(|clipping| clipping.squared_norm)).input(gradient);
+    let launch =
+        launch.input_or_null(clipping.map(|clipping| clipping.squared_norm)).input(gradient);
     launch.output(&mut value).output(&mut first_moment).output(&mut second_moment).over(n)
 }
 
@@ -54,8 +63,10 @@ pub(super) fn adamax(
     let n = gradient.len();
     check(NAME, Extent::Like("gradient", n), operands!(value, first_moment, infinity_norm))?;
     let dtype = common_float(NAME, operands!(gradient, value, first_moment, infinity_norm))?;
-    let launch = context.launch(NAME, dtype, File::Optimiser, "adamax").count(n).real(step.corrected_rate);
-    let launch = launch.real(step.beta_1).real(1.0 - step.beta_1).real(step.beta_2).real(step.epsilon);
+    let launch =
+        context.launch(NAME, dtype, File::Optimiser, "adamax").count(n).real(step.corrected_rate);
+    let launch =
+        launch.real(step.beta_1).real(1.0 - step.beta_1).real(step.beta_2).real(step.epsilon);
     let launch = launch.input(gradient);
     launch.output(&mut value).output(&mut first_moment).output(&mut infinity_norm).over(n)
 }
@@ -73,6 +84,10 @@ pub(super) fn sgd(
     let n = gradient.len();
     check(NAME, Extent::Like("gradient", n), operands!(value, velocity))?;
     let dtype = common_float(NAME, operands!(gradient, value, velocity))?;
-    let launch = context.launch(NAME, dtype, File::Optimiser, "sgd").count(n).real(learning_rate).real(momentum);
+    let launch = context
+        .launch(NAME, dtype, File::Optimiser, "sgd")
+        .count(n)
+        .real(learning_rate)
+        .real(momentum);
     launch.input(gradient).output(&mut value).output(&mut velocity).over(n)
 }

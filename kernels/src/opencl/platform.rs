@@ -63,7 +63,10 @@ impl Found {
 /// If there is no OpenCL library; it names what was looked for.
 pub fn found() -> Result<&'static [Found], NotFound> {
     static DEVICES: OnceLock<Result<Vec<Found>, NotFound>> = OnceLock::new();
-    DEVICES.get_or_init(|| rung_opencl_loader::load().map(|()| list())).as_deref().map_err(Clone::clone)
+    DEVICES
+        .get_or_init(|| rung_opencl_loader::load().map(|()| list()))
+        .as_deref()
+        .map_err(Clone::clone)
 }
 
 /// A platform or device that answers no question is left out: it could not be used either.
@@ -73,7 +76,9 @@ fn list() -> Vec<Found> {
     }
     let mut all = Vec::new();
     for platform in core::get_platform_ids().unwrap_or_default() {
-        for device in core::get_device_ids(platform, Some(DeviceType::ALL), None).unwrap_or_default() {
+        for device in
+            core::get_device_ids(platform, Some(DeviceType::ALL), None).unwrap_or_default()
+        {
             if let Some(found) = describe(all.len(), platform, device) {
                 all.push(found);
             }
@@ -86,7 +91,9 @@ fn describe(index: usize, platform: PlatformId, device: DeviceId) -> Option<Foun
     let ask = |what| core::get_device_info(device, what).ok();
     let text = |what| ask(what).map(|answer| answer.to_string().trim().to_owned());
     let number = |what| match ask(what) {
-        Some(DeviceInfoResult::GlobalMemSize(number) | DeviceInfoResult::MaxMemAllocSize(number)) => Some(number),
+        Some(
+            DeviceInfoResult::GlobalMemSize(number) | DeviceInfoResult::MaxMemAllocSize(number),
+        ) => Some(number),
         Some(DeviceInfoResult::MaxComputeUnits(number)) => Some(u64::from(number)),
         Some(DeviceInfoResult::MaxWorkGroupSize(number)) => Some(number as u64),
         _ => None,
@@ -101,7 +108,9 @@ fn describe(index: usize, platform: PlatformId, device: DeviceId) -> Option<Foun
         model: text(DeviceInfo::Name)?,
         vendor: text(DeviceInfo::Vendor).unwrap_or_default(),
         driver: format!("{}, {}", text(DeviceInfo::DriverVersion)?, text(DeviceInfo::Version)?),
-        platform: core::get_platform_info(platform, core::PlatformInfo::Name).map(|name| name.to_string()).ok()?,
+        platform: core::get_platform_info(platform, core::PlatformInfo::Name)
+            .map(|name| name.to_string())
+            .ok()?,
         kind,
         memory_bytes: number(DeviceInfo::GlobalMemSize)?,
         largest_buffer_bytes: number(DeviceInfo::MaxMemAllocSize)?,

@@ -41,8 +41,11 @@ pub(super) enum File {
 const COMMON: &str = include_str!("cl/common.cl");
 /// What other files start with: the functions of one number and the tables of functions, or random
 /// words.
-const FUNCTIONS: &[(&str, &str)] =
-    &[("functions.cl", include_str!("cl/functions.cl")), ("unary.rs", UNARY_KERNELS), ("binary.rs", BINARY_KERNELS)];
+const FUNCTIONS: &[(&str, &str)] = &[
+    ("functions.cl", include_str!("cl/functions.cl")),
+    ("unary.rs", UNARY_KERNELS),
+    ("binary.rs", BINARY_KERNELS),
+];
 const PHILOX: &[(&str, &str)] = &[("philox.cl", include_str!("cl/philox.cl"))];
 
 /// A file's name and its text.
@@ -54,7 +57,9 @@ macro_rules! kernels {
 
 impl File {
     /// What the file starts with after `common.cl`, and the file itself.
-    const fn parts(self) -> (&'static [(&'static str, &'static str)], (&'static str, &'static str)) {
+    const fn parts(
+        self,
+    ) -> (&'static [(&'static str, &'static str)], (&'static str, &'static str)) {
         match self {
             Self::Elementwise => (FUNCTIONS, kernels!("elementwise.cl")),
             Self::Transfer => (&[], kernels!("transfer.cl")),
@@ -85,7 +90,8 @@ impl File {
     /// The whole text. `#line` makes the compiler's messages name the file and its own lines.
     fn source(self) -> String {
         let (starts, kernels) = self.parts();
-        let parts = [("common.cl", COMMON)].into_iter().chain(starts.iter().copied()).chain([kernels]);
+        let parts =
+            [("common.cl", COMMON)].into_iter().chain(starts.iter().copied()).chain([kernels]);
         parts.map(|(name, text)| format!("#line 1 \"{name}\"\n{text}\n")).collect()
     }
 
@@ -137,7 +143,8 @@ impl Programs {
                 Entry::Occupied(built) => built.into_mut(),
                 Entry::Vacant(place) => place.insert(build(context, file, dtype)?),
             };
-            let kernel = core::create_kernel(&*program, name).map_err(|error| context.failed(&error))?;
+            let kernel =
+                core::create_kernel(&*program, name).map_err(|error| context.failed(&error))?;
             self.kernels.insert((file, dtype, name), kernel);
         }
         Ok(&self.kernels[&(file, dtype, name)])
@@ -147,20 +154,23 @@ impl Programs {
 fn build(context: &Context, file: File, dtype: DType) -> Result<Program> {
     let (source, options) = (file.source(), file.options(context, dtype));
     let key = format!("{}\n{options}\n{source}", context.machine);
-    let c_options = CString::new(options).expect("bug: options have no zero byte; please report it");
+    let c_options =
+        CString::new(options).expect("bug: options have no zero byte; please report it");
     if let Some(binary) = cache::read(&key) {
         // A binary that the driver refuses is as good as none: it is built anew and replaced.
-        let program = core::create_program_with_binary(&context.context, &[context.device], &[&binary]);
+        let program =
+            core::create_program_with_binary(&context.context, &[context.device], &[&binary]);
         if let Ok(program) = program
-            && core::build_program(&program, Some(&[context.device]), &c_options, None, None).is_ok()
+            && core::build_program(&program, Some(&[context.device]), &c_options, None, None)
+                .is_ok()
         {
             return Ok(program);
         }
         log_rebuild(file);
     }
     let text = CString::new(source).expect("bug: kernel files have no zero byte; please report it");
-    let program =
-        core::create_program_with_source(&context.context, &[text]).map_err(|error| context.failed(&error))?;
+    let program = core::create_program_with_source(&context.context, &[text])
+        .map_err(|error| context.failed(&error))?;
     core::build_program(&program, Some(&[context.device]), &c_options, None, None)
         .map_err(|error| compiler_failed(context, file, &program, &error))?;
     if let Ok(core::ProgramInfoResult::Binaries(binaries)) =
@@ -173,13 +183,22 @@ fn build(context: &Context, file: File, dtype: DType) -> Result<Program> {
 }
 
 fn log_rebuild(file: File) {
-    eprintln!("opencl: the driver refuses the cached program of {}, which is compiled anew", file.name());
+    eprintln!(
+        "opencl: the driver refuses the cached program of {}, which is compiled anew",
+        file.name()
+    );
 }
 
 /// The compiler's log, which names file and line.
-fn compiler_failed(context: &Context, file: File, program: &Program, error: &ocl::OclCoreError) -> Error {
-    let log = core::get_program_build_info(program, context.device, core::ProgramBuildInfo::BuildLog)
-        .map_or_else(|_| error.to_string(), |log| log.to_string());
+fn compiler_failed(
+    context: &Context,
+    file: File,
+    program: &Program,
+    error: &ocl::OclCoreError,
+) -> Error {
+    let log =
+        core::get_program_build_info(program, context.device, core::ProgramBuildInfo::BuildLog)
+            .map_or_else(|_| error.to_string(), |log| log.to_string());
     let what = format!("the driver's compiler refused {}:\n{}", file.name(), log.trim());
     Error::Failed { device: context.name.clone(), what }
 }

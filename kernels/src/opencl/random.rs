@@ -20,10 +20,15 @@ pub(super) const fn words(address: Address) -> [u32; 8] {
 }
 
 /// `fill_uniform`, as declared.
-pub(super) fn fill_uniform(context: &Context, address: Address, mut out: ViewMut<'_>) -> Result<()> {
+pub(super) fn fill_uniform(
+    context: &Context,
+    address: Address,
+    mut out: ViewMut<'_>,
+) -> Result<()> {
     const NAME: &str = "fill_uniform";
     let (n, dtype) = (out.len(), common_float(NAME, operands!(out))?);
-    let launch = context.launch(NAME, dtype, File::Random, "fill_uniform").count(n).eight(words(address));
+    let launch =
+        context.launch(NAME, dtype, File::Random, "fill_uniform").count(n).eight(words(address));
     launch.output(&mut out).over(n)
 }
 
@@ -31,31 +36,51 @@ pub(super) fn fill_uniform(context: &Context, address: Address, mut out: ViewMut
 pub(super) fn fill_normal(context: &Context, address: Address, mut out: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "fill_normal";
     let (n, dtype) = (out.len(), common_float(NAME, operands!(out))?);
-    let launch = context.launch(NAME, dtype, File::Random, "fill_normal").count(n).eight(words(address));
+    let launch =
+        context.launch(NAME, dtype, File::Random, "fill_normal").count(n).eight(words(address));
     launch.output(&mut out).over(n.div_ceil(QUAD))
 }
 
 /// `fill_normal_rows`, as declared.
-pub(super) fn fill_normal_rows(context: &Context, noise: RowNoise, mut out: ViewMut<'_>) -> Result<()> {
+pub(super) fn fill_normal_rows(
+    context: &Context,
+    noise: RowNoise,
+    mut out: ViewMut<'_>,
+) -> Result<()> {
     const NAME: &str = "fill_normal_rows";
     let quads = noise.rows(NAME, out.len())? * noise.blocks();
     let dtype = common_float(NAME, operands!(out))?;
-    let launch = context.launch(NAME, dtype, File::Random, "fill_normal_rows").count(quads).eight(words(noise.address));
+    let launch = context
+        .launch(NAME, dtype, File::Random, "fill_normal_rows")
+        .count(quads)
+        .eight(words(noise.address));
     let launch = launch.count(noise.columns).count(noise.samples).count(noise.first_sample);
     launch.output(&mut out).over(quads)
 }
 
 /// `bernoulli`, as declared.
-pub(super) fn bernoulli(context: &Context, address: Address, x: View<'_>, mut out: ViewMut<'_>) -> Result<()> {
+pub(super) fn bernoulli(
+    context: &Context,
+    address: Address,
+    x: View<'_>,
+    mut out: ViewMut<'_>,
+) -> Result<()> {
     const NAME: &str = "bernoulli";
     check(NAME, Extent::Like("out", out.len()), operands!(x))?;
     let (n, dtype) = (out.len(), common_float(NAME, operands!(x, out))?);
-    let launch = context.launch(NAME, dtype, File::Random, "bernoulli").count(n).eight(words(address));
+    let launch =
+        context.launch(NAME, dtype, File::Random, "bernoulli").count(n).eight(words(address));
     launch.input(x).output(&mut out).over(n)
 }
 
 /// `dropout`, as declared.
-pub(super) fn dropout(context: &Context, address: Address, rate: f64, x: View<'_>, mut out: ViewMut<'_>) -> Result<()> {
+pub(super) fn dropout(
+    context: &Context,
+    address: Address,
+    rate: f64,
+    x: View<'_>,
+    mut out: ViewMut<'_>,
+) -> Result<()> {
     const NAME: &str = "dropout";
     if !(0.0..=1.0).contains(&rate) {
         return Err(Error::argument(NAME, format!("rate is {rate}, which must be from 0 to 1")));
@@ -64,6 +89,7 @@ pub(super) fn dropout(context: &Context, address: Address, rate: f64, x: View<'_
     let (n, dtype) = (out.len(), common_float(NAME, operands!(x, out))?);
     // word ≥ rate · 2³² is word ≥ its ceiling, which fits 32 bits unless the rate is 1: then the share is 0, and nothing is kept.
     let first_kept = (rate * WORDS).ceil() as u32;
-    let launch = context.launch(NAME, dtype, File::Random, "dropout").count(n).eight(words(address));
+    let launch =
+        context.launch(NAME, dtype, File::Random, "dropout").count(n).eight(words(address));
     launch.word(first_kept).real(1.0 - rate).input(x).output(&mut out).over(n)
 }

@@ -30,7 +30,11 @@ pub(super) fn reduce(
         Reduction::Maximum => "maximum",
         Reduction::Minimum => "minimum",
     };
-    let launch = context.launch(NAME, dtype, File::Reduce, extremum).count(outer * inner).count(axis).count(inner);
+    let launch = context
+        .launch(NAME, dtype, File::Reduce, extremum)
+        .count(outer * inner)
+        .count(axis)
+        .count(inner);
     launch.input(x).output(&mut out).over_items(outer * inner)
 }
 
@@ -47,7 +51,11 @@ fn sum(
     if inner == 1 {
         return sum_rows(context, "reduce", "sum_rows", dtype, (outer, axis), factor, x, out);
     }
-    let launch = context.launch("reduce", dtype, File::Reduce, "sum_columns").count(axis).count(inner).real(factor);
+    let launch = context
+        .launch("reduce", dtype, File::Reduce, "sum_columns")
+        .count(axis)
+        .count(inner)
+        .real(factor);
     launch.input(x).output(&mut out).sharing_columns(inner, outer)
 }
 
@@ -70,7 +78,11 @@ fn sum_rows(
         sizes: (usize, usize),
         factor: f64,
     ) -> Launch<'a> {
-        context.launch(operation, dtype, File::Reduce, kernel).count(sizes.0).count(sizes.1).real(factor)
+        context
+            .launch(operation, dtype, File::Reduce, kernel)
+            .count(sizes.0)
+            .count(sizes.1)
+            .real(factor)
     }
     let parts = columns.div_ceil(PART);
     if parts <= 1 || rows >= context.compute_units {
@@ -126,9 +138,14 @@ pub(super) fn expand(
     let dtype = common_float(NAME, operands!(x, out))?;
     let AxisExtent { outer, axis, inner } = extent;
     if inner == 1 {
-        let launch = context.launch(NAME, dtype, File::Reduce, "expand_rows").count(axis).real(factor);
+        let launch =
+            context.launch(NAME, dtype, File::Reduce, "expand_rows").count(axis).real(factor);
         return launch.input(x).output(&mut out).over_rows(axis, outer);
     }
-    let launch = context.launch(NAME, dtype, File::Reduce, "expand_columns").count(axis).count(inner).real(factor);
+    let launch = context
+        .launch(NAME, dtype, File::Reduce, "expand_columns")
+        .count(axis)
+        .count(inner)
+        .real(factor);
     launch.input(x).output(&mut out).over_rows(inner, outer * axis)
 }

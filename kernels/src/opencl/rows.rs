@@ -5,7 +5,9 @@ use super::memory::{index_bound, set_index_bound};
 use super::program::File;
 use super::transfer::download;
 use crate::backend::Matrix;
-use crate::check::{Extent, check, check_indices, common_float, not_indices, operands, row_count, unequal_dtypes};
+use crate::check::{
+    Extent, check, check_indices, common_float, not_indices, operands, row_count, unequal_dtypes,
+};
 use crate::shape::Block;
 use crate::{DType, Error, Result, View, ViewMut};
 
@@ -22,7 +24,12 @@ const fn by_size(dtype: DType, [one, four, eight]: [&'static str; 3]) -> &'stati
 }
 
 /// Refuses unequal dtypes; indices that are moved stay below the bound they had.
-fn moved(operation: &'static str, context: &Context, x: View<'_>, out: &ViewMut<'_>) -> Result<DType> {
+fn moved(
+    operation: &'static str,
+    context: &Context,
+    x: View<'_>,
+    out: &ViewMut<'_>,
+) -> Result<DType> {
     if x.dtype() != out.dtype() {
         return Err(unequal_dtypes(operation, x.dtype(), out.dtype()));
     }
@@ -35,7 +42,12 @@ fn moved(operation: &'static str, context: &Context, x: View<'_>, out: &ViewMut<
 }
 
 /// `copy_block`, as declared.
-pub(super) fn copy_block(context: &Context, block: Block, x: View<'_>, mut out: ViewMut<'_>) -> Result<()> {
+pub(super) fn copy_block(
+    context: &Context,
+    block: Block,
+    x: View<'_>,
+    mut out: ViewMut<'_>,
+) -> Result<()> {
     const NAME: &str = "copy_block";
     if block.rows == 0 || block.width == 0 {
         return Ok(());
@@ -49,15 +61,21 @@ pub(super) fn copy_block(context: &Context, block: Block, x: View<'_>, mut out: 
     let reach = |stride: usize, offset: usize| {
         (block.rows - 1).checked_mul(stride)?.checked_add(offset)?.checked_add(block.width)
     };
-    let sides =
-        [("x", x.len(), block.from_stride, block.from_offset), ("out", out.len(), block.to_stride, block.to_offset)];
+    let sides = [
+        ("x", x.len(), block.from_stride, block.from_offset),
+        ("out", out.len(), block.to_stride, block.to_offset),
+    ];
     for (name, len, stride, offset) in sides {
         if reach(stride, offset).is_none_or(|end| end > len) {
-            return Err(Error::argument(NAME, format!("{name} has {len} elements, which {block:?} leaves")));
+            return Err(Error::argument(
+                NAME,
+                format!("{name} has {len} elements, which {block:?} leaves"),
+            ));
         }
     }
     let dtype = moved(NAME, context, x, &out)?;
-    let (x, mut out) = (x.range(block.from_offset..x.len()), from_element(&mut out, block.to_offset));
+    let (x, mut out) =
+        (x.range(block.from_offset..x.len()), from_element(&mut out, block.to_offset));
     let kernel = by_size(dtype, ["copy_block_1", "copy_block_4", "copy_block_8"]);
     let launch = context.launch(NAME, ANY, File::Rows, kernel);
     let launch = launch.count(block.width).count(block.from_stride).count(block.to_stride);
@@ -83,10 +101,14 @@ pub(super) fn transpose(
     check(NAME, Extent::Matrix(all), operands!(x, out))?;
     let dtype = moved(NAME, context, x, &out)?;
     let kernel = by_size(dtype, ["transpose_1", "transpose_4", "transpose_8"]);
-    let launch = context.launch(NAME, ANY, File::Rows, kernel).count(matrix.rows).count(matrix.columns);
+    let launch =
+        context.launch(NAME, ANY, File::Rows, kernel).count(matrix.rows).count(matrix.columns);
     // Neighbouring work-items write neighbours.
     let group = context.cut.row_group;
-    launch.input(x).output(&mut out).run([matrix.rows.div_ceil(group), matrix.columns, batch], [group, 1, 1])
+    launch
+        .input(x)
+        .output(&mut out)
+        .run([matrix.rows.div_ceil(group), matrix.columns, batch], [group, 1, 1])
 }
 
 /// `gather_rows`, as declared.
@@ -122,7 +144,8 @@ pub(super) fn gather_rows_backward(
     let rows = row_count(NAME, "grad_x", grad_x.len(), columns)?;
     checked_indices(context, NAME, "indices", indices, (columns > 0).then_some(rows))?;
     let dtype = common_float(NAME, operands!(grad_out, grad_x))?;
-    let launch = context.launch(NAME, dtype, File::Rows, "gather_rows_backward").count(columns).count(count);
+    let launch =
+        context.launch(NAME, dtype, File::Rows, "gather_rows_backward").count(columns).count(count);
     launch.input(indices).input(grad_out).output(&mut grad_x).over_rows(columns, rows)
 }
 

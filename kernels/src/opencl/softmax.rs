@@ -7,13 +7,30 @@ use crate::check::{Extent, check, common_float, operands};
 use crate::{AxisExtent, DType, Result, View, ViewMut};
 
 /// A launch with a work-item for each place around the axis, and the count of these.
-fn along<'a>(context: &'a Context, name: &'static str, dtype: DType, extent: AxisExtent) -> (Launch<'a>, usize) {
+fn along<'a>(
+    context: &'a Context,
+    name: &'static str,
+    dtype: DType,
+    extent: AxisExtent,
+) -> (Launch<'a>, usize) {
     let count = extent.outer * extent.inner;
-    (context.launch(name, dtype, File::Softmax, name).count(count).count(extent.axis).count(extent.inner), count)
+    (
+        context
+            .launch(name, dtype, File::Softmax, name)
+            .count(count)
+            .count(extent.axis)
+            .count(extent.inner),
+        count,
+    )
 }
 
 /// `log_sum_exp`, as declared.
-pub(super) fn log_sum_exp(context: &Context, extent: AxisExtent, x: View<'_>, mut out: ViewMut<'_>) -> Result<()> {
+pub(super) fn log_sum_exp(
+    context: &Context,
+    extent: AxisExtent,
+    x: View<'_>,
+    mut out: ViewMut<'_>,
+) -> Result<()> {
     const NAME: &str = "log_sum_exp";
     check(NAME, Extent::Axis(extent), operands!(x))?;
     check(NAME, Extent::AroundAxis(extent), operands!(out))?;
@@ -39,16 +56,32 @@ pub(super) fn log_sum_exp_backward(
 }
 
 /// `softmax`, as declared.
-pub(super) fn softmax(context: &Context, extent: AxisExtent, x: View<'_>, out: ViewMut<'_>) -> Result<()> {
+pub(super) fn softmax(
+    context: &Context,
+    extent: AxisExtent,
+    x: View<'_>,
+    out: ViewMut<'_>,
+) -> Result<()> {
     forward(context, "softmax", extent, x, out)
 }
 
 /// `log_softmax`, as declared.
-pub(super) fn log_softmax(context: &Context, extent: AxisExtent, x: View<'_>, out: ViewMut<'_>) -> Result<()> {
+pub(super) fn log_softmax(
+    context: &Context,
+    extent: AxisExtent,
+    x: View<'_>,
+    out: ViewMut<'_>,
+) -> Result<()> {
     forward(context, "log_softmax", extent, x, out)
 }
 
-fn forward(context: &Context, name: &'static str, extent: AxisExtent, x: View<'_>, mut out: ViewMut<'_>) -> Result<()> {
+fn forward(
+    context: &Context,
+    name: &'static str,
+    extent: AxisExtent,
+    x: View<'_>,
+    mut out: ViewMut<'_>,
+) -> Result<()> {
     check(name, Extent::Axis(extent), operands!(x, out))?;
     let (launch, count) = along(context, name, common_float(name, operands!(x, out))?, extent);
     launch.input(x).output(&mut out).over_items(count)

@@ -20,11 +20,19 @@ fn arrays_of_another_device_are_refused_by_name() {
     for_each_device(|device| {
         let mut buffer = device.allocate(DType::F32, 2).unwrap();
         let out = buffer.get_mut().unwrap();
-        let error = device.unary(UnaryFunction::Exp, View::F32(&[1.0, 2.0]), out.view_mut()).unwrap_err();
-        assert_eq!(error, Error::Device { operation: "unary", left: device.name(), right: "cpu".into() });
+        let error =
+            device.unary(UnaryFunction::Exp, View::F32(&[1.0, 2.0]), out.view_mut()).unwrap_err();
+        assert_eq!(
+            error,
+            Error::Device { operation: "unary", left: device.name(), right: "cpu".into() }
+        );
         let cpu = Device::cpu();
-        let error = cpu.unary(UnaryFunction::Exp, out.view(), ViewMut::F32(&mut [0.0; 2])).unwrap_err();
-        assert_eq!(error, Error::Device { operation: "unary", left: "cpu".into(), right: device.name() });
+        let error =
+            cpu.unary(UnaryFunction::Exp, out.view(), ViewMut::F32(&mut [0.0; 2])).unwrap_err();
+        assert_eq!(
+            error,
+            Error::Device { operation: "unary", left: "cpu".into(), right: device.name() }
+        );
         assert!(cpu.fill(0.0, out.view_mut()).is_err());
         assert!(cpu.convert(out.view(), ViewMut::F64(&mut [0.0; 2])).is_err());
     });
@@ -52,7 +60,11 @@ fn indices_outside_are_refused_at_once() {
         let downloaded = device.statistics().bytes_from_device;
         let small = upload(DType::U32, View::U32(&[2, 1]));
         gather(small.view()).unwrap();
-        assert_eq!(device.statistics().bytes_from_device, downloaded, "a known bound needs no download");
+        assert_eq!(
+            device.statistics().bytes_from_device,
+            downloaded,
+            "a known bound needs no download"
+        );
     });
 }
 
@@ -75,7 +87,10 @@ fn a_search_is_used_at_once_and_kept_for_the_next_run() {
         device.tune(&[shape], |tuned| seen.push(tuned.clone())).unwrap();
         let [tuned] = &seen[..] else { panic!("{seen:?}") };
         assert_eq!(tuned.shape, shape);
-        assert!(tuned.default_gflop_per_s > 0.0 && tuned.gflop_per_s >= tuned.default_gflop_per_s, "{tuned:?}");
+        assert!(
+            tuned.default_gflop_per_s > 0.0 && tuned.gflop_per_s >= tuned.default_gflop_per_s,
+            "{tuned:?}"
+        );
         let chosen = device.context.choices().get(&shape);
         assert!(chosen.is_some());
         let next_run = OpenCl::open(listed).unwrap();
@@ -88,7 +103,8 @@ fn a_search_is_used_at_once_and_kept_for_the_next_run() {
 #[test]
 fn functions_of_kernel_files_are_static_where_they_are_inline() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/opencl/cl");
-    let files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let files: Vec<_> =
+        std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(files.len() > 5, "the kernel files are in {}", folder.display());
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();

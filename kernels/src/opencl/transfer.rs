@@ -84,7 +84,14 @@ pub(super) fn convert(context: &Context, x: View<'_>, mut out: ViewMut<'_>) -> R
     let n = x.len();
     let kernel = match (x.dtype(), out.dtype()) {
         (from, to) if from == to => {
-            let row = Block { rows: 1, width: n, from_stride: n, from_offset: 0, to_stride: n, to_offset: 0 };
+            let row = Block {
+                rows: 1,
+                width: n,
+                from_stride: n,
+                from_offset: 0,
+                to_stride: n,
+                to_offset: 0,
+            };
             return copy_block(context, row, x, out);
         }
         (F32, F64) => "convert_float_double",
@@ -105,7 +112,12 @@ pub(super) fn convert(context: &Context, x: View<'_>, mut out: ViewMut<'_>) -> R
     if let (U32, ViewMut::Device(to)) = (out.dtype(), &out) {
         set_index_bound(to, None);
     }
-    context.launch(NAME, dtype, File::Transfer, kernel).count(n).input(x).output(&mut out).over_items(n)
+    context
+        .launch(NAME, dtype, File::Transfer, kernel)
+        .count(n)
+        .input(x)
+        .output(&mut out)
+        .over_items(n)
 }
 
 /// The part of this device's memory that a view for writing shows.
@@ -129,7 +141,15 @@ fn write<T: ocl::OclPrm>(context: &Context, x: &[T], slice: DeviceSlice<'_>) -> 
     let memory = Memory::of(slice).handle();
     // SAFETY: the call returns when the host's memory was read; the slice was checked to hold as many elements.
     unsafe {
-        core::enqueue_write_buffer(&context.queue, memory, true, slice.offset, x, None::<Event>, None::<&mut Event>)
+        core::enqueue_write_buffer(
+            &context.queue,
+            memory,
+            true,
+            slice.offset,
+            x,
+            None::<Event>,
+            None::<&mut Event>,
+        )
     }
     .map_err(|error| context.failed(&error))
 }
@@ -138,7 +158,15 @@ fn read<T: ocl::OclPrm>(context: &Context, slice: DeviceSlice<'_>, out: &mut [T]
     let memory = Memory::of(slice).handle();
     // SAFETY: the call returns when the host's memory was written; the slice was checked to hold as many elements.
     unsafe {
-        core::enqueue_read_buffer(&context.queue, memory, true, slice.offset, out, None::<Event>, None::<&mut Event>)
+        core::enqueue_read_buffer(
+            &context.queue,
+            memory,
+            true,
+            slice.offset,
+            out,
+            None::<Event>,
+            None::<&mut Event>,
+        )
     }
     .map_err(|error| context.failed(&error))
 }

@@ -35,7 +35,9 @@ pub(super) struct Choices(HashMap<MatmulShape, File>);
 impl Choices {
     /// What earlier searches kept for a device with this driver.
     pub(super) fn read(machine: &str) -> Self {
-        let kept = cache::read(&key(machine)).and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
+        let kept = cache::read(&key(machine))
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+            .unwrap_or_default();
         Self(kept.lines().filter_map(parse).collect())
     }
 
@@ -56,7 +58,8 @@ fn key(machine: &str) -> String {
 
 /// The kernels that may multiply on a kind of device.
 fn candidates(kind: Kind) -> Vec<File> {
-    let sizes = [96, 48, 24, 12].into_iter().flat_map(|rows| [8, 4, 2].map(|vectors| (rows, vectors)));
+    let sizes =
+        [96, 48, 24, 12].into_iter().flat_map(|rows| [8, 4, 2].map(|vectors| (rows, vectors)));
     match kind {
         Kind::Cpu => sizes.map(|(rows, vectors)| File::MatmulBlocks(rows, vectors)).collect(),
         Kind::Gpu => [128, 64, 32].map(File::MatmulTiles).to_vec(),
@@ -155,7 +158,9 @@ mod tests {
         for file in [Kind::Cpu, Kind::Gpu].into_iter().flat_map(candidates) {
             assert_eq!(parse(line(&shape, file).trim_end()), Some((shape, file)));
         }
-        for damaged in ["", "1 2 3", "1 2 3 0 0 tiles 77", "1 2 3 0 x tiles 64", "a 2 3 0 0 tiles 64"] {
+        for damaged in
+            ["", "1 2 3", "1 2 3 0 0 tiles 77", "1 2 3 0 x tiles 64", "a 2 3 0 0 tiles 64"]
+        {
             assert_eq!(parse(damaged), None, "{damaged}");
         }
     }

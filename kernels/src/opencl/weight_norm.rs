@@ -19,11 +19,17 @@ pub(super) fn weight_norm(
     let dtype = common_float(NAME, operands!(v, gain, out))?;
     let AxisExtent { outer, axis, inner } = extent;
     if inner == 1 {
-        let launch = context.launch(NAME, dtype, File::WeightNorm, "weight_norm_columns").count(outer).count(axis);
+        let launch = context
+            .launch(NAME, dtype, File::WeightNorm, "weight_norm_columns")
+            .count(outer)
+            .count(axis);
         return launch.input(v).input(gain).output(&mut out).sharing_columns(axis, 1);
     }
-    let launch =
-        context.launch(NAME, dtype, File::WeightNorm, "weight_norm_runs").count(outer).count(axis).count(inner);
+    let launch = context
+        .launch(NAME, dtype, File::WeightNorm, "weight_norm_runs")
+        .count(outer)
+        .count(axis)
+        .count(inner);
     launch.input(v).input(gain).output(&mut out).sharing_rows(axis, 1)
 }
 

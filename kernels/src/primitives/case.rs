@@ -117,8 +117,10 @@ impl Case {
 
     /// One more output of a given type, written whole.
     pub(super) fn typed_output(mut self, dtype: DType, len: usize) -> Self {
-        self.outputs
-            .push(Array { values: vec![if dtype.is_float() { f64::NAN } else { 0.0 }; len], dtype: Some(dtype) });
+        self.outputs.push(Array {
+            values: vec![if dtype.is_float() { f64::NAN } else { 0.0 }; len],
+            dtype: Some(dtype),
+        });
         self
     }
 
@@ -131,7 +133,10 @@ impl Case {
     /// How the primitive is called, with the inputs and outputs in the order they were added.
     pub(super) fn call(
         mut self,
-        call: impl Fn(&dyn Backend, &[View<'_>], &mut [ViewMut<'_>]) -> Result<()> + Send + Sync + 'static,
+        call: impl Fn(&dyn Backend, &[View<'_>], &mut [ViewMut<'_>]) -> Result<()>
+        + Send
+        + Sync
+        + 'static,
     ) -> Self {
         self.call = Box::new(call);
         self

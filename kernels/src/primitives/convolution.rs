@@ -37,10 +37,12 @@ const SIZES: [[usize; 8]; 24] = [
 ];
 
 fn convolutions() -> impl Iterator<Item = Convolution> {
-    SIZES.into_iter().map(|[batch, height, width, in_channels, out_channels, kernel_height, kernel_width, stride]| {
-        let (input, kernel) = ([height, width], [kernel_height, kernel_width]);
-        Convolution { batch, input, in_channels, out_channels, kernel, stride }
-    })
+    SIZES.into_iter().map(
+        |[batch, height, width, in_channels, out_channels, kernel_height, kernel_width, stride]| {
+            let (input, kernel) = ([height, width], [kernel_height, kernel_width]);
+            Convolution { batch, input, in_channels, out_channels, kernel, stride }
+        },
+    )
 }
 
 fn input_len(sizes: &Convolution) -> usize {
@@ -64,13 +66,17 @@ fn before(size: usize, kernel: usize, stride: usize) -> usize {
 
 /// Calls `visit` with the first channel's place in the input, in the weight and in the output, for all that meet.
 fn for_each_meeting(sizes: &Convolution, mut visit: impl FnMut(usize, usize, usize)) {
-    let (&Convolution { in_channels, out_channels, kernel, stride, .. }, input) = (sizes, sizes.input);
+    let (&Convolution { in_channels, out_channels, kernel, stride, .. }, input) =
+        (sizes, sizes.input);
     let output = input.map(|size| size.div_ceil(stride));
     let before = [0, 1].map(|axis| before(input[axis], kernel[axis], stride));
     for image in 0..sizes.batch {
         for (p, q) in (0..output[0]).flat_map(|p| (0..output[1]).map(move |q| (p, q))) {
             for (a, b) in (0..kernel[0]).flat_map(|a| (0..kernel[1]).map(move |b| (a, b))) {
-                let (h, w) = ((p * stride + a).wrapping_sub(before[0]), (q * stride + b).wrapping_sub(before[1]));
+                let (h, w) = (
+                    (p * stride + a).wrapping_sub(before[0]),
+                    (q * stride + b).wrapping_sub(before[1]),
+                );
                 if h < input[0] && w < input[1] {
                     let from = ((image * input[0] + h) * input[1] + w) * in_channels;
                     let to = ((image * output[0] + p) * output[1] + q) * out_channels;
@@ -95,8 +101,10 @@ impl Sums {
     }
 
     fn finish(self) -> Vec<Expected> {
-        let expected =
-            |(value, magnitude, count)| Expected { value, scale: super::case::sum_factor(count) * magnitude };
+        let expected = |(value, magnitude, count)| Expected {
+            value,
+            scale: super::case::sum_factor(count) * magnitude,
+        };
         self.0.into_iter().map(expected).collect()
     }
 }
@@ -109,12 +117,16 @@ pub(super) fn conv2d(draw: &mut Draw) -> Vec<Case> {
         let case = if number % 3 == 0 { case } else { case.float(draw.normal(sizes.out_channels)) };
         cases.push(
             case.output(output_len(&sizes))
-                .call(move |device, x, out| device.conv2d(sizes, x[0], x[1], x.get(2).copied(), out[0].reborrow()))
+                .call(move |device, x, out| {
+                    device.conv2d(sizes, x[0], x[1], x.get(2).copied(), out[0].reborrow())
+                })
                 .expect(move |x, _| {
                     let mut sums = Sums::new(output_len(&sizes));
                     let outs = sizes.out_channels;
                     for_each_meeting(&sizes, |from, weight, to| {
-                        for (c, o) in (0..sizes.in_channels).flat_map(|c| (0..outs).map(move |o| (c, o))) {
+                        for (c, o) in
+                            (0..sizes.in_channels).flat_map(|c| (0..outs).map(move |o| (c, o)))
+                        {
                             sums.add(to + o, x[0][from + c] * x[1][weight + c * outs + o]);
                         }
                     });
@@ -143,12 +155,15 @@ pub(super) fn conv2d_transpose(draw: &mut Draw) -> Vec<Case> {
                     let mut sums = Sums::new(input_len(&sizes));
                     let outs = sizes.out_channels;
                     for_each_meeting(&sizes, |to, weight, from| {
-                        for (c, o) in (0..sizes.in_channels).flat_map(|c| (0..outs).map(move |o| (c, o))) {
+                        for (c, o) in
+                            (0..sizes.in_channels).flat_map(|c| (0..outs).map(move |o| (c, o)))
+                        {
                             sums.add(to + c, x[0][from + o] * x[1][weight + c * outs + o]);
                         }
                     });
                     if let Some(bias) = x.get(2) {
-                        (0..input_len(&sizes)).for_each(|i| sums.add(i, bias[i % sizes.in_channels]));
+                        (0..input_len(&sizes))
+                            .for_each(|i| sums.add(i, bias[i % sizes.in_channels]));
                     }
                     vec![sums.finish()]
                 }),
@@ -165,12 +180,16 @@ pub(super) fn conv2d_weight_gradient(draw: &mut Draw) -> Vec<Case> {
                 .float(draw.normal(input_len(&sizes)))
                 .float(draw.normal(output_len(&sizes)))
                 .output(weight_len(&sizes))
-                .call(move |device, x, out| device.conv2d_weight_gradient(sizes, x[0], x[1], out[0].reborrow()))
+                .call(move |device, x, out| {
+                    device.conv2d_weight_gradient(sizes, x[0], x[1], out[0].reborrow())
+                })
                 .expect(move |x, _| {
                     let mut sums = Sums::new(weight_len(&sizes));
                     let outs = sizes.out_channels;
                     for_each_meeting(&sizes, |from, weight, to| {
-                        for (c, o) in (0..sizes.in_channels).flat_map(|c| (0..outs).map(move |o| (c, o))) {
+                        for (c, o) in
+                            (0..sizes.in_channels).flat_map(|c| (0..outs).map(move |o| (c, o)))
+                        {
                             sums.add(weight + c * outs + o, x[0][from + c] * x[1][to + o]);
                         }
                     });

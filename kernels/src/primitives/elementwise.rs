@@ -5,7 +5,10 @@ use crate::{BinaryFunction, Broadcast, DerivativeNeeds, Domain, Shape, UnaryFunc
 
 /// The functions of one number, and powers that may take another way.
 fn unary_functions() -> impl Iterator<Item = UnaryFunction> {
-    UnaryFunction::EXAMPLES.iter().copied().chain([UnaryFunction::Power(-1.0), UnaryFunction::Power(3.0)])
+    UnaryFunction::EXAMPLES
+        .iter()
+        .copied()
+        .chain([UnaryFunction::Power(-1.0), UnaryFunction::Power(3.0)])
 }
 
 pub(super) fn sigmoid(x: f64) -> f64 {
@@ -56,7 +59,9 @@ pub(super) fn value(function: UnaryFunction, x: f64) -> Expected {
         F::Sin => x.sin(),
         F::Cos => x.cos(),
         F::Clamp(low, high) => x.max(low).min(high),
-        F::Affine(a, b) => return Expected { value: a * x + b, scale: 2.0 * ((a * x).abs() + b.abs()) },
+        F::Affine(a, b) => {
+            return Expected { value: a * x + b, scale: 2.0 * ((a * x).abs() + b.abs()) };
+        }
     };
     Expected::ulps(y, 4.0)
 }
@@ -98,7 +103,10 @@ pub(super) fn derivative(function: UnaryFunction, saved: f64) -> Expected {
 /// Arguments in the domain of `function`, most of ordinary size and some large; kinks and poles are among them.
 fn arguments(draw: &mut Draw, function: UnaryFunction, len: usize) -> Vec<f64> {
     let with_larger = |every: usize, factor: f64, x: Vec<f64>| -> Vec<f64> {
-        x.into_iter().enumerate().map(|(i, x)| if i % every == 0 { x * factor } else { x }).collect()
+        x.into_iter()
+            .enumerate()
+            .map(|(i, x)| if i % every == 0 { x * factor } else { x })
+            .collect()
     };
     match function.domain() {
         Domain::Positive => draw.variance(len),
@@ -141,10 +149,17 @@ pub(super) fn unary_backward(draw: &mut Draw) -> Vec<Case> {
             let grad_out = draw.normal(len);
             cases.push(
                 Case::new(format!("{function:?}, length {len}"))
-                    .float(saved.into_iter().map(|x: f64| if x.abs() > 1e30 { 1e30 } else { x }).collect())
+                    .float(
+                        saved
+                            .into_iter()
+                            .map(|x: f64| if x.abs() > 1e30 { 1e30 } else { x })
+                            .collect(),
+                    )
                     .float(grad_out)
                     .output(len)
-                    .call(move |device, x, out| device.unary_backward(function, x[0], x[1], out[0].reborrow()))
+                    .call(move |device, x, out| {
+                        device.unary_backward(function, x[0], x[1], out[0].reborrow())
+                    })
                     .expect(move |x, _| {
                         vec![
                             x[0].iter()
@@ -220,22 +235,34 @@ pub(super) fn binary(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for &function in BinaryFunction::ALL {
         for (left, right) in BROADCASTS {
-            let shape = |sizes| Shape::from_slice(sizes).expect("bug: a shape of more than six axes");
+            let shape =
+                |sizes| Shape::from_slice(sizes).expect("bug: a shape of more than six axes");
             let (left, right) = (shape(left), shape(right));
-            let (Some(out), Some(broadcast)) = (left.broadcast(&right), Broadcast::new(&left, &right)) else {
+            let (Some(out), Some(broadcast)) =
+                (left.broadcast(&right), Broadcast::new(&left, &right))
+            else {
                 continue;
             };
-            let coarse = |x: Vec<f64>| x.into_iter().map(|x| if x.abs() < 0.5 { 0.25 } else { x }).collect::<Vec<_>>();
+            let coarse = |x: Vec<f64>| {
+                x.into_iter().map(|x| if x.abs() < 0.5 { 0.25 } else { x }).collect::<Vec<_>>()
+            };
             cases.push(
                 Case::new(format!("{function:?}, {left} and {right}"))
                     .float(coarse(draw.normal(left.element_count())))
                     .float(coarse(draw.normal(right.element_count())))
                     .output(out.element_count())
-                    .call(move |device, x, o| device.binary(function, &broadcast, x[0], x[1], o[0].reborrow()))
+                    .call(move |device, x, o| {
+                        device.binary(function, &broadcast, x[0], x[1], o[0].reborrow())
+                    })
                     .expect(move |x, _| {
-                        let operands = |i| (x[0][operand_index(i, &out, &left)], x[1][operand_index(i, &out, &right)]);
-                        let values =
-                            (0..out.element_count()).map(|i| binary_value(function, operands(i).0, operands(i).1));
+                        let operands = |i| {
+                            (
+                                x[0][operand_index(i, &out, &left)],
+                                x[1][operand_index(i, &out, &right)],
+                            )
+                        };
+                        let values = (0..out.element_count())
+                            .map(|i| binary_value(function, operands(i).0, operands(i).1));
                         vec![values.collect()]
                     }),
             );

@@ -14,7 +14,9 @@ fn repeated_matrices() -> impl Iterator<Item = (Matrix, usize)> {
 fn pixels_and_logits(draw: &mut Draw, matrix: Matrix, repeat: usize) -> Case {
     let len = matrix.element_count();
     Case::new(format!("{matrix:?}, repeat {repeat}"))
-        .float(draw.uniform(-0.5, 1.5, len / repeat).into_iter().map(|x| x.clamp(0.0, 1.0)).collect())
+        .float(
+            draw.uniform(-0.5, 1.5, len / repeat).into_iter().map(|x| x.clamp(0.0, 1.0)).collect(),
+        )
         .float(
             draw.normal(len)
                 .into_iter()
@@ -31,13 +33,19 @@ pub(super) fn bernoulli_log_prob(draw: &mut Draw) -> Vec<Case> {
         cases.push(
             pixels_and_logits(draw, matrix, repeat)
                 .output(matrix.rows)
-                .call(move |device, x, out| device.bernoulli_log_prob(matrix, repeat, x[0], x[1], out[0].reborrow()))
+                .call(move |device, x, out| {
+                    device.bernoulli_log_prob(matrix, repeat, x[0], x[1], out[0].reborrow())
+                })
                 .expect(move |x, _| {
                     let terms = |r: usize, c: usize| {
                         let l = x[1][r * columns + c];
                         [x[0][r / repeat * columns + c] * l, -softplus(l)]
                     };
-                    vec![(0..matrix.rows).map(|r| Expected::sum((0..columns).flat_map(|c| terms(r, c)))).collect()]
+                    vec![
+                        (0..matrix.rows)
+                            .map(|r| Expected::sum((0..columns).flat_map(|c| terms(r, c))))
+                            .collect(),
+                    ]
                 }),
         );
     }
@@ -53,7 +61,14 @@ pub(super) fn bernoulli_log_prob_backward(draw: &mut Draw) -> Vec<Case> {
                 .float(draw.normal(matrix.rows))
                 .output(len)
                 .call(move |device, x, out| {
-                    device.bernoulli_log_prob_backward(matrix, repeat, x[0], x[1], x[2], out[0].reborrow())
+                    device.bernoulli_log_prob_backward(
+                        matrix,
+                        repeat,
+                        x[0],
+                        x[1],
+                        x[2],
+                        out[0].reborrow(),
+                    )
                 })
                 .expect(move |x, _| {
                     let element = |i: usize| {

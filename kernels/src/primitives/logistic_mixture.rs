@@ -26,7 +26,8 @@ fn mixtures(draw: &mut Draw) -> Vec<(LogisticMixture, Case)> {
     let mut all = Vec::new();
     for [images, repeat, pixels, channels, components, levels] in SIZES {
         let mixture = LogisticMixture { images, repeat, pixels, channels, components, levels };
-        let values = draw.integers(levels, mixture.data_matrix().element_count()).into_iter().enumerate();
+        let values =
+            draw.integers(levels, mixture.data_matrix().element_count()).into_iter().enumerate();
         let level = |(i, level): (usize, f64)| match i % 5 {
             0 => -1.0,
             1 => 1.0,
@@ -36,7 +37,9 @@ fn mixtures(draw: &mut Draw) -> Vec<(LogisticMixture, Case)> {
         let parameters = draw.normal(matrix.element_count()).into_iter().enumerate();
         let parameter = |(i, value): (usize, f64)| match i % per_pixel / components {
             0 => value,
-            place if (place - 1) % mixture.group() == 1 => 2.0 * value - if i % 4 == 0 { 6.0 } else { 2.5 },
+            place if (place - 1) % mixture.group() == 1 => {
+                2.0 * value - if i % 4 == 0 { 6.0 } else { 2.5 }
+            }
             _ => 0.6 * value,
         };
         let case = Case::new(format!("{mixture:?}")).float(values.map(level).collect());
@@ -59,15 +62,18 @@ impl Channel {
         let (above, below) = (inverse * (x - mean + half_bin), inverse * (x - mean - half_bin));
         let width = 2.0 * half_bin * inverse;
         let (least, largest) = (x < -0.999, x > 0.999);
-        let (below_value, above_value) = if least { (0.0, sigmoid(above)) } else { (sigmoid(below), sigmoid(above)) };
-        let (below_value, above_value) = if largest { (sigmoid(below), 1.0) } else { (below_value, above_value) };
+        let (below_value, above_value) =
+            if least { (0.0, sigmoid(above)) } else { (sigmoid(below), sigmoid(above)) };
+        let (below_value, above_value) =
+            if largest { (sigmoid(below), 1.0) } else { (below_value, above_value) };
         let value = match (least, largest) {
             (true, _) => -softplus(-above),
             (_, true) => -softplus(below),
             _ => -softplus(-above) - softplus(below) + (-(-width).exp_m1()).ln(),
         };
         // The scale has the rounding of its exponent, ends of the bin that of the difference x − μ.
-        let slip = 8.0 * (2.0 + log_scale.abs()) * (1.0 + inverse * (x.abs() + mean.abs() + half_bin));
+        let slip =
+            8.0 * (2.0 + log_scale.abs()) * (1.0 + inverse * (x.abs() + mean.abs() + half_bin));
         let of_width = if least || largest { 0.0 } else { width / width.exp_m1() };
         let of_log_scale = below * below_value - above * (1.0 - above_value) - of_width;
         let of_mean = -inverse * (1.0 - above_value - below_value);
@@ -76,7 +82,11 @@ impl Channel {
             log_prob: error(1.0, value),
             derivatives: [
                 error(inverse, of_mean),
-                if raw < -7.0 { Expected::exact(0.0) } else { error(2.0 + above.abs() + below.abs(), of_log_scale) },
+                if raw < -7.0 {
+                    Expected::exact(0.0)
+                } else {
+                    error(2.0 + above.abs() + below.abs(), of_log_scale)
+                },
             ],
         }
     }
@@ -95,7 +105,9 @@ struct Pixel {
 impl Pixel {
     fn new(mixture: &LogisticMixture, x: &[f64], parameters: &[f64]) -> Self {
         let (n, group) = (mixture.components, if mixture.channels == 1 { 2 } else { 3 });
-        let number = |channel: usize, kind: usize, j: usize| parameters[(1 + channel * group + kind) * n + j];
+        let number = |channel: usize, kind: usize, j: usize| {
+            parameters[(1 + channel * group + kind) * n + j]
+        };
         let logits = parameters[..n].to_vec();
         let component = |j: usize| {
             let k = [0, 1, 2].map(|c| if group == 3 { number(c, 2, j).tanh() } else { 0.0 });
@@ -104,15 +116,23 @@ impl Pixel {
                 1 => k[0] * x[0],
                 _ => k[1] * x[0] + k[2] * x[1],
             };
-            let channel =
-                |c| Channel::new(x[c], number(c, 0, j) + pull(c), number(c, 1, j), 1.0 / (mixture.levels - 1) as f64);
+            let channel = |c| {
+                Channel::new(
+                    x[c],
+                    number(c, 0, j) + pull(c),
+                    number(c, 1, j),
+                    1.0 / (mixture.levels - 1) as f64,
+                )
+            };
             (k, (0..mixture.channels).map(channel).collect::<Vec<_>>())
         };
         let components: Vec<_> = (0..n).map(component).collect();
         let joint = |j: usize| {
             let channels = &components[j].1;
-            let value = logits[j] + channels.iter().map(|channel| channel.log_prob.value).sum::<f64>();
-            let magnitudes = channels.iter().map(|c| c.log_prob.scale + 4.0 * c.log_prob.value.abs());
+            let value =
+                logits[j] + channels.iter().map(|channel| channel.log_prob.value).sum::<f64>();
+            let magnitudes =
+                channels.iter().map(|c| c.log_prob.scale + 4.0 * c.log_prob.value.abs());
             (value, magnitudes.sum::<f64>() + 4.0 * logits[j].abs())
         };
         let joints: Vec<_> = (0..n).map(joint).collect();
@@ -121,9 +141,16 @@ impl Pixel {
         // The error of the sum is that of the components which weigh in it.
         let slip: f64 = joints.iter().map(|(value, error)| (value - all.value).exp() * error).sum();
         let slip = slip + all.scale + prior.scale + 4.0 * (all.value.abs() + prior.value.abs());
-        let weight = |j: usize| ((logits[j] - prior.value).exp(), (joints[j].0 - all.value).exp(), joints[j].1 + slip);
+        let weight = |j: usize| {
+            ((logits[j] - prior.value).exp(), (joints[j].0 - all.value).exp(), joints[j].1 + slip)
+        };
         let weights = (0..n).map(weight).collect();
-        Self { logits, components, weights, log_prob: Expected { value: all.value - prior.value, scale: slip } }
+        Self {
+            logits,
+            components,
+            weights,
+            log_prob: Expected { value: all.value - prior.value, scale: slip },
+        }
     }
 
     /// The adjoints of its parameters.
@@ -131,7 +158,9 @@ impl Pixel {
         let group = if mixture.channels == 1 { 2 } else { 3 };
         let n = self.logits.len();
         let mut all = vec![Expected::exact(0.0); n * (1 + mixture.channels * group)];
-        for (j, ((k, channels), &(prior, posterior, slip))) in self.components.iter().zip(&self.weights).enumerate() {
+        for (j, ((k, channels), &(prior, posterior, slip))) in
+            self.components.iter().zip(&self.weights).enumerate()
+        {
             let of_logits = prior * (8.0 + slip) + posterior * (8.0 + slip);
             all[j] = Expected { value: grad * (posterior - prior), scale: grad.abs() * of_logits };
             let weighted = |of: Expected, factor: f64| {
@@ -159,7 +188,12 @@ impl Pixel {
 }
 
 /// The pixels of an image.
-fn pixels(mixture: &LogisticMixture, image: usize, x: &[f64], parameters: &[f64]) -> Vec<(Vec<f64>, Pixel)> {
+fn pixels(
+    mixture: &LogisticMixture,
+    image: usize,
+    x: &[f64],
+    parameters: &[f64],
+) -> Vec<(Vec<f64>, Pixel)> {
     let (channels, per_pixel) = (mixture.channels, mixture.parameters_per_pixel());
     let pixel = |at: usize| {
         let data = (image / mixture.repeat * mixture.pixels + at) * channels;
@@ -176,13 +210,20 @@ pub(super) fn logistic_mixture_log_prob(draw: &mut Draw) -> Vec<Case> {
     for (mixture, case) in mixtures(draw) {
         cases.push(
             case.output(mixture.images)
-                .call(move |device, x, out| device.logistic_mixture_log_prob(mixture, x[0], x[1], out[0].reborrow()))
+                .call(move |device, x, out| {
+                    device.logistic_mixture_log_prob(mixture, x[0], x[1], out[0].reborrow())
+                })
                 .expect(move |x, _| {
                     let image = |image| {
-                        let terms = pixels(&mixture, image, &x[0], &x[1]).into_iter().map(|(_, pixel)| pixel.log_prob);
+                        let terms = pixels(&mixture, image, &x[0], &x[1])
+                            .into_iter()
+                            .map(|(_, pixel)| pixel.log_prob);
                         let terms: Vec<_> = terms.collect();
                         let sum = Expected::sum(terms.iter().map(|term| term.value));
-                        Expected { scale: sum.scale + terms.iter().map(|term| term.scale).sum::<f64>(), ..sum }
+                        Expected {
+                            scale: sum.scale + terms.iter().map(|term| term.scale).sum::<f64>(),
+                            ..sum
+                        }
                     };
                     vec![(0..mixture.images).map(image).collect()]
                 }),
@@ -198,7 +239,13 @@ pub(super) fn logistic_mixture_log_prob_backward(draw: &mut Draw) -> Vec<Case> {
             case.float(draw.normal(mixture.images))
                 .output(mixture.parameter_matrix().element_count())
                 .call(move |device, x, out| {
-                    device.logistic_mixture_log_prob_backward(mixture, x[0], x[1], x[2], out[0].reborrow())
+                    device.logistic_mixture_log_prob_backward(
+                        mixture,
+                        x[0],
+                        x[1],
+                        x[2],
+                        out[0].reborrow(),
+                    )
                 })
                 .expect(move |x, _| {
                     let image = |image: usize| {

@@ -68,8 +68,12 @@ pub(super) fn matmul(draw: &mut Draw) -> Vec<Case> {
         let case = if i % 3 == 0 { case } else { case.float(draw.normal(shape.columns)) };
         cases.push(
             case.output(shape.out_len())
-                .call(move |device, x, out| device.matmul(shape, x[0], x[1], x.get(2).copied(), out[0].reborrow()))
-                .expect(move |x, _| vec![product(shape, &x[0], &x[1], |_, j| x.get(2).map_or(0.0, |bias| bias[j]))]),
+                .call(move |device, x, out| {
+                    device.matmul(shape, x[0], x[1], x.get(2).copied(), out[0].reborrow())
+                })
+                .expect(move |x, _| {
+                    vec![product(shape, &x[0], &x[1], |_, j| x.get(2).map_or(0.0, |bias| bias[j]))]
+                }),
         );
     }
     cases
@@ -83,8 +87,12 @@ pub(super) fn matmul_accumulate(draw: &mut Draw) -> Vec<Case> {
                 .float(draw.normal(shape.left_len()))
                 .float(draw.normal(shape.right_len()))
                 .in_place(draw.normal(shape.out_len()))
-                .call(move |device, x, out| device.matmul_accumulate(shape, x[0], x[1], out[0].reborrow()))
-                .expect(move |x, out| vec![product(shape, &x[0], &x[1], |i, j| out[0][i * shape.columns + j])]),
+                .call(move |device, x, out| {
+                    device.matmul_accumulate(shape, x[0], x[1], out[0].reborrow())
+                })
+                .expect(move |x, out| {
+                    vec![product(shape, &x[0], &x[1], |i, j| out[0][i * shape.columns + j])]
+                }),
         );
     }
     cases

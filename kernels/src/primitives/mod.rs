@@ -149,7 +149,11 @@ pub fn check(device: &Device, seed: u64) -> std::result::Result<usize, Vec<Misma
 ///
 /// # Errors
 /// As [`check`].
-pub fn check_up_to(device: &Device, seed: u64, largest: usize) -> std::result::Result<usize, Vec<Mismatch>> {
+pub fn check_up_to(
+    device: &Device,
+    seed: u64,
+    largest: usize,
+) -> std::result::Result<usize, Vec<Mismatch>> {
     let (mut count, mut mismatches) = (0, Vec::new());
     for_each_case(seed, |primitive, dtype, case| {
         if !can_run(device, dtype, case) || case.largest() > largest {
@@ -157,7 +161,13 @@ pub fn check_up_to(device: &Device, seed: u64, largest: usize) -> std::result::R
         }
         count += 1;
         if let Err(problem) = check_case(&**device, dtype, case) {
-            mismatches.push(Mismatch { primitive, seed, dtype, sizes: case.sizes.clone(), problem });
+            mismatches.push(Mismatch {
+                primitive,
+                seed,
+                dtype,
+                sizes: case.sizes.clone(),
+                problem,
+            });
         }
     });
     if mismatches.is_empty() { Ok(count) } else { Err(mismatches) }
@@ -208,11 +218,21 @@ const GUARD: usize = 64;
 const GUARD_VALUE: f64 = 173.0;
 
 /// Runs one case and compares it with its reference.
-pub(crate) fn check_case(device: &dyn Backend, dtype: DType, case: &Case) -> std::result::Result<(), Problem> {
-    let rounded = |arrays: &[Array]| arrays.iter().map(|array| round(array, dtype)).collect::<Vec<_>>();
+pub(crate) fn check_case(
+    device: &dyn Backend,
+    dtype: DType,
+    case: &Case,
+) -> std::result::Result<(), Problem> {
+    let rounded =
+        |arrays: &[Array]| arrays.iter().map(|array| round(array, dtype)).collect::<Vec<_>>();
     let expected = (case.reference)(&rounded(&case.inputs), &rounded(&case.outputs));
     let outputs = run(device, dtype, case).map_err(|error| Problem::Refused(error.to_string()))?;
-    assert_eq!(expected.len(), outputs.len(), "bug: the reference of a parity case ({}) lacks outputs", case.sizes);
+    assert_eq!(
+        expected.len(),
+        outputs.len(),
+        "bug: the reference of a parity case ({}) lacks outputs",
+        case.sizes
+    );
     for (output, (whole, expected)) in outputs.iter().zip(&expected).enumerate() {
         check_output(output, case.outputs[output].dtype.unwrap_or(dtype), whole, expected)?;
     }
@@ -220,7 +240,12 @@ pub(crate) fn check_case(device: &dyn Backend, dtype: DType, case: &Case) -> std
 }
 
 /// Compares an output, which `whole` has between its guards.
-fn check_output(output: usize, dtype: DType, whole: &[f64], expected: &[Expected]) -> std::result::Result<(), Problem> {
+fn check_output(
+    output: usize,
+    dtype: DType,
+    whole: &[f64],
+    expected: &[Expected],
+) -> std::result::Result<(), Problem> {
     let len = expected.len();
     assert_eq!(
         len + 2 * GUARD,
@@ -235,7 +260,12 @@ fn check_output(output: usize, dtype: DType, whole: &[f64], expected: &[Expected
 }
 
 /// Finds the element that exceeds its bound by the largest factor.
-fn compare(output: usize, dtype: DType, got: &[f64], expected: &[Expected]) -> std::result::Result<(), Problem> {
+fn compare(
+    output: usize,
+    dtype: DType,
+    got: &[f64],
+    expected: &[Expected],
+) -> std::result::Result<(), Problem> {
     let mut worst = (1.0, None);
     for (index, (&got, &Expected { value: want, scale })) in got.iter().zip(expected).enumerate() {
         let want = if scale == 0.0 { round_value(want, dtype) } else { want };
@@ -279,7 +309,8 @@ fn run(device: &dyn Backend, dtype: DType, case: &Case) -> Result<Vec<Vec<f64>>>
         to_device(device, array.dtype.unwrap_or(dtype), &values)
     };
     let inputs = case.inputs.iter().map(|array| upload(array, 0)).collect::<Result<Vec<_>>>()?;
-    let mut outputs = case.outputs.iter().map(|array| upload(array, GUARD)).collect::<Result<Vec<_>>>()?;
+    let mut outputs =
+        case.outputs.iter().map(|array| upload(array, GUARD)).collect::<Result<Vec<_>>>()?;
     let lens = |arrays: &[Array]| arrays.iter().map(|array| array.values.len()).collect::<Vec<_>>();
     let (input_lens, output_lens) = (lens(&case.inputs), lens(&case.outputs));
     let input_views: Vec<View<'_>> =
@@ -309,10 +340,16 @@ fn to_device(device: &dyn Backend, dtype: DType, values: &[f64]) -> Result<Share
     let mut buffer = device.allocate(dtype, values.len())?;
     let out = whole_mut(&mut buffer);
     match dtype {
-        DType::F32 => device.upload(View::F32(&values.iter().map(|&x| x as f32).collect::<Vec<_>>()), out),
+        DType::F32 => {
+            device.upload(View::F32(&values.iter().map(|&x| x as f32).collect::<Vec<_>>()), out)
+        }
         DType::F64 => device.upload(View::F64(&values), out),
-        DType::U8 => device.upload(View::U8(&values.iter().map(|&x| x as u8).collect::<Vec<_>>()), out),
-        DType::U32 => device.upload(View::U32(&values.iter().map(|&x| x as u32).collect::<Vec<_>>()), out),
+        DType::U8 => {
+            device.upload(View::U8(&values.iter().map(|&x| x as u8).collect::<Vec<_>>()), out)
+        }
+        DType::U32 => {
+            device.upload(View::U32(&values.iter().map(|&x| x as u32).collect::<Vec<_>>()), out)
+        }
     }?;
     Ok(buffer)
 }

@@ -18,11 +18,17 @@ const ACTIVATIONS: [UnaryFunction; 7] = [
 
 /// Every matrix that has rows, with an activation of the list by turns, and the commonest ones for the largest.
 fn norms() -> Vec<BatchNorm> {
-    let with = |(rows, columns), activation| BatchNorm { matrix: Matrix { rows, columns }, epsilon: 1e-3, activation };
+    let with = |(rows, columns), activation| BatchNorm {
+        matrix: Matrix { rows, columns },
+        epsilon: 1e-3,
+        activation,
+    };
     let shapes = MATRICES.into_iter().filter(|&(rows, _)| rows > 0);
     let all = ACTIVATIONS.into_iter().map(|activation| with((67, 131), activation));
     shapes
-        .flat_map(|shape| [with(shape, UnaryFunction::Relu), with(shape, UnaryFunction::LeakyRelu(0.1))])
+        .flat_map(|shape| {
+            [with(shape, UnaryFunction::Relu), with(shape, UnaryFunction::LeakyRelu(0.1))]
+        })
         .chain(all)
         .collect()
 }
@@ -34,10 +40,12 @@ fn statistics(matrix: Matrix, x: &[f64]) -> Vec<(Expected, Expected)> {
     (0..matrix.columns)
         .map(|c| {
             let mean = Expected::sum(column(c)).times(1.0 / n);
-            let variance = Expected::sum(column(c).map(|x| (x - mean.value).powi(2))).times(1.0 / n);
+            let variance =
+                Expected::sum(column(c).map(|x| (x - mean.value).powi(2))).times(1.0 / n);
             // A wrong mean shifts each deviation by its error.
             let deviation = column(c).map(|x| (x - mean.value).abs()).sum::<f64>() / n;
-            let shifted = 2.0 * deviation * mean.scale + mean.scale.powi(2) * f64::from(f32::EPSILON);
+            let shifted =
+                2.0 * deviation * mean.scale + mean.scale.powi(2) * f64::from(f32::EPSILON);
             (mean, Expected { value: variance.value, scale: variance.scale + shifted })
         })
         .collect()
@@ -75,10 +83,14 @@ fn pre_activation(
 ) -> Expected {
     let deviation = (variance.value + norm.epsilon).sqrt();
     let normal = (x - mean.value) / deviation;
-    let error = normal.abs() * (8.0 + 0.5 * variance.scale / (deviation * deviation)) + mean.scale / deviation;
+    let error = normal.abs() * (8.0 + 0.5 * variance.scale / (deviation * deviation))
+        + mean.scale / deviation;
     // Folded into one factor and one offset, x and mean are rounded by themselves.
     let folded = 2.0 * (x.abs() + mean.value.abs()) / deviation;
-    Expected { value: scale * normal + shift, scale: scale.abs() * (error + folded) + 2.0 * shift.abs() }
+    Expected {
+        value: scale * normal + shift,
+        scale: scale.abs() * (error + folded) + 2.0 * shift.abs(),
+    }
 }
 
 /// None of the activations is steeper than 1.
@@ -90,7 +102,8 @@ fn activated(norm: &BatchNorm, a: Expected) -> Expected {
 pub(super) fn batch_norm(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     let weights = [None, Some(0.1), Some(1.0)];
-    for (norm, weight) in norms().into_iter().flat_map(|norm| weights.map(|weight| (norm, weight))) {
+    for (norm, weight) in norms().into_iter().flat_map(|norm| weights.map(|weight| (norm, weight)))
+    {
         let Matrix { rows, columns } = norm.matrix;
         let case = Case::new(format!("{norm:?}, averages moved by {weight:?}"))
             .float(draw.normal(rows * columns).into_iter().map(|x| 2.0 * x + 0.5).collect())
@@ -107,14 +120,22 @@ pub(super) fn batch_norm(draw: &mut Draw) -> Vec<Case> {
         };
         cases.push(
             case.call(move |device, x, out| {
-                let [mean, variance, out, averages @ ..] = out else { panic!("bug: three outputs") };
+                let [mean, variance, out, averages @ ..] = out else {
+                    panic!("bug: three outputs")
+                };
                 let running = match (averages, weight) {
-                    ([mean, variance], Some(weight)) => {
-                        Some(RunningStatistics { mean: mean.reborrow(), variance: variance.reborrow(), weight })
-                    }
+                    ([mean, variance], Some(weight)) => Some(RunningStatistics {
+                        mean: mean.reborrow(),
+                        variance: variance.reborrow(),
+                        weight,
+                    }),
                     _ => None,
                 };
-                let statistics = BatchStatistics { mean: mean.reborrow(), variance: variance.reborrow(), running };
+                let statistics = BatchStatistics {
+                    mean: mean.reborrow(),
+                    variance: variance.reborrow(),
+                    running,
+                };
                 device.batch_norm(&norm, x[0], x[1], x[2], statistics, out.reborrow())
             })
             .expect(move |x, before| {
@@ -125,8 +146,9 @@ pub(super) fn batch_norm(draw: &mut Draw) -> Vec<Case> {
                 };
                 let out = x[0].iter().enumerate().map(element).collect();
                 let (mean, variance): (Vec<_>, Vec<_>) = statistics.into_iter().unzip();
-                let averages =
-                    weight.map(|weight| [moved(weight, &before[3], &mean), moved(weight, &before[4], &variance)]);
+                let averages = weight.map(|weight| {
+                    [moved(weight, &before[3], &mean), moved(weight, &before[4], &variance)]
+                });
                 [mean, variance, out].into_iter().chain(averages.into_iter().flatten()).collect()
             }),
         );
@@ -139,7 +161,10 @@ fn moved(weight: f64, average: &[f64], batch: &[Expected]) -> Vec<Expected> {
     let moved = |(&average, batch): (&f64, &Expected)| {
         let kept = if weight == 1.0 { 0.0 } else { (1.0 - weight) * average };
         let added = batch.times(weight);
-        Expected { value: kept + added.value, scale: 4.0 * (kept.abs() + added.value.abs()) + added.scale }
+        Expected {
+            value: kept + added.value,
+            scale: 4.0 * (kept.abs() + added.value.abs()) + added.scale,
+        }
     };
     average.iter().zip(batch).map(moved).collect()
 }
@@ -170,10 +195,14 @@ pub(super) fn normalise(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
     for norm in norms() {
         let columns = norm.matrix.columns;
-        let case = normalisation_inputs(draw, &norm).into_iter().fold(Case::new(format!("{norm:?}")), Case::float);
+        let case = normalisation_inputs(draw, &norm)
+            .into_iter()
+            .fold(Case::new(format!("{norm:?}")), Case::float);
         cases.push(
             case.output(norm.matrix.element_count())
-                .call(move |device, x, out| device.normalise(&norm, x[0], vectors(x), out[0].reborrow()))
+                .call(move |device, x, out| {
+                    device.normalise(&norm, x[0], vectors(x), out[0].reborrow())
+                })
                 .expect(move |x, _| {
                     let element = |(i, &value): (usize, &f64)| {
                         let c = i % columns;
@@ -238,18 +267,29 @@ fn backward(norm: &BatchNorm, statistics_are_constant: bool, x: &[Vec<f64>]) -> 
         // x̂ and g of each row, both with their errors.
         let row = |r: usize| {
             let i = r * columns + c;
-            let normal =
-                Expected { value: (x[0][i] - mean) / deviation, scale: 6.0 * (x[0][i].abs() + mean.abs()) / deviation };
-            let a = pre_activation(norm, x[0][i], (Expected::exact(mean), Expected::exact(variance)), scale, shift);
+            let normal = Expected {
+                value: (x[0][i] - mean) / deviation,
+                scale: 6.0 * (x[0][i].abs() + mean.abs()) / deviation,
+            };
+            let a = pre_activation(
+                norm,
+                x[0][i],
+                (Expected::exact(mean), Expected::exact(variance)),
+                scale,
+                shift,
+            );
             let saved = match norm.activation.derivative_needs() {
                 DerivativeNeeds::Output => value(norm.activation, a.value).value,
                 DerivativeNeeds::Input | DerivativeNeeds::Nothing => a.value,
             };
             // The derivatives themselves are not steeper than 1, and have an error of 8 ε where they come from a rounded value.
             let (derivative, grad) = (derivative(norm.activation, saved), x[5][i]);
-            let is_step =
-                matches!(norm.activation, UnaryFunction::Identity | UnaryFunction::Relu | UnaryFunction::LeakyRelu(_));
-            let derivative_error = if is_step { derivative.scale } else { derivative.scale + a.scale + 8.0 };
+            let is_step = matches!(
+                norm.activation,
+                UnaryFunction::Identity | UnaryFunction::Relu | UnaryFunction::LeakyRelu(_)
+            );
+            let derivative_error =
+                if is_step { derivative.scale } else { derivative.scale + a.scale + 8.0 };
             (
                 normal,
                 Expected {
@@ -261,7 +301,10 @@ fn backward(norm: &BatchNorm, statistics_are_constant: bool, x: &[Vec<f64>]) -> 
         let sum = |term: &dyn Fn((Expected, Expected)) -> Expected| {
             let terms: Vec<_> = (0..rows).map(|r| term(row(r))).collect();
             let rounded = Expected::sum(terms.iter().map(|term| term.value));
-            Expected { value: rounded.value, scale: rounded.scale + terms.iter().map(|term| term.scale).sum::<f64>() }
+            Expected {
+                value: rounded.value,
+                scale: rounded.scale + terms.iter().map(|term| term.scale).sum::<f64>(),
+            }
         };
         let shift_sum = sum(&|(_, g)| g);
         let scale_sum = sum(&|(normal, g)| Expected {
@@ -271,11 +314,13 @@ fn backward(norm: &BatchNorm, statistics_are_constant: bool, x: &[Vec<f64>]) -> 
         for r in 0..rows {
             let (normal, g) = row(r);
             let means = if statistics_are_constant { 0.0 } else { 1.0 / n };
-            let terms = [g.value, -means * shift_sum.value, -means * normal.value * scale_sum.value];
+            let terms =
+                [g.value, -means * shift_sum.value, -means * normal.value * scale_sum.value];
             let scales = [
                 g.scale,
                 means * shift_sum.scale,
-                means * (normal.value.abs() * scale_sum.scale + normal.scale * scale_sum.value.abs()),
+                means
+                    * (normal.value.abs() * scale_sum.scale + normal.scale * scale_sum.value.abs()),
             ];
             let factor = scale / deviation;
             let rounding = 8.0 * terms.iter().map(|term| term.abs()).sum::<f64>();
@@ -294,20 +339,40 @@ fn backward_cases(draw: &mut Draw, statistics_are_constant: bool) -> Vec<Case> {
     let mut cases = Vec::new();
     for norm in norms() {
         let Matrix { rows, columns } = norm.matrix;
-        let case = normalisation_inputs(draw, &norm).into_iter().fold(Case::new(format!("{norm:?}")), Case::float);
+        let case = normalisation_inputs(draw, &norm)
+            .into_iter()
+            .fold(Case::new(format!("{norm:?}")), Case::float);
         cases.push(
             case.float(draw.normal(rows * columns))
                 .output(rows * columns)
                 .output(columns)
                 .output(columns)
                 .call(move |device, x, out| {
-                    let [grad_x, grad_scale, grad_shift] = out else { panic!("bug: three outputs") };
+                    let [grad_x, grad_scale, grad_shift] = out else {
+                        panic!("bug: three outputs")
+                    };
                     let (grad_x, grad_scale, grad_shift) =
                         (grad_x.reborrow(), grad_scale.reborrow(), grad_shift.reborrow());
                     if statistics_are_constant {
-                        device.normalise_backward(&norm, x[0], vectors(x), x[5], grad_x, grad_scale, grad_shift)
+                        device.normalise_backward(
+                            &norm,
+                            x[0],
+                            vectors(x),
+                            x[5],
+                            grad_x,
+                            grad_scale,
+                            grad_shift,
+                        )
                     } else {
-                        device.batch_norm_backward(&norm, x[0], vectors(x), x[5], grad_x, grad_scale, grad_shift)
+                        device.batch_norm_backward(
+                            &norm,
+                            x[0],
+                            vectors(x),
+                            x[5],
+                            grad_x,
+                            grad_scale,
+                            grad_shift,
+                        )
                     }
                 })
                 .expect(move |x, _| backward(&norm, statistics_are_constant, x)),

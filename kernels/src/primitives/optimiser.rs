@@ -5,9 +5,13 @@ use crate::backend::{AdamStep, AdamaxStep, Clipping};
 
 pub(super) fn clip_gradient(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
-    for (norm_limit, element_limit) in
-        [(5.0, f64::INFINITY), (f64::INFINITY, 0.5), (1e4, 1e4), (2.0, 0.01), (f64::INFINITY, f64::INFINITY)]
-    {
+    for (norm_limit, element_limit) in [
+        (5.0, f64::INFINITY),
+        (f64::INFINITY, 0.5),
+        (1e4, 1e4),
+        (2.0, 0.01),
+        (f64::INFINITY, f64::INFINITY),
+    ] {
         for len in LENGTHS {
             let gradient = draw.normal(len);
             cases.push(
@@ -45,7 +49,9 @@ fn moving_average(decay: f64, old: f64, new: f64) -> Expected {
 
 pub(super) fn adam(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
-    for (beta_1, beta_2, limits) in [(0.9, 0.999, None), (0.5, 0.99, None), (0.9, 0.999, Some((2.0, 0.01)))] {
+    for (beta_1, beta_2, limits) in
+        [(0.9, 0.999, None), (0.5, 0.99, None), (0.9, 0.999, Some((2.0, 0.01)))]
+    {
         let step = AdamStep { corrected_rate: 3e-3, beta_1, beta_2, epsilon: 1e-8 };
         for len in LENGTHS {
             let squares = draw.normal(len).into_iter().map(|x| x * x + 1e-6).collect();
@@ -65,16 +71,26 @@ pub(super) fn adam(draw: &mut Draw) -> Vec<Case> {
                             norm_limit,
                             element_limit,
                         });
-                        device.adam(step, clipping, x[0], value.reborrow(), first.reborrow(), second.reborrow())
+                        device.adam(
+                            step,
+                            clipping,
+                            x[0],
+                            value.reborrow(),
+                            first.reborrow(),
+                            second.reborrow(),
+                        )
                     })
                     .expect(move |x, out| {
-                        let clip = |&g: &f64| limits.map_or(g, |limits| clipped(g, x[1][0], limits));
+                        let clip =
+                            |&g: &f64| limits.map_or(g, |limits| clipped(g, x[1][0], limits));
                         let gradient: Vec<f64> = x[0].iter().map(clip).collect();
-                        let elements = || gradient.iter().zip(&out[0]).zip(out[1].iter().zip(&out[2]));
+                        let elements =
+                            || gradient.iter().zip(&out[0]).zip(out[1].iter().zip(&out[2]));
                         let first = |g: f64, m: f64| moving_average(beta_1, m, g);
                         let second = |g: f64, v: f64| moving_average(beta_2, v, g * g);
                         let value = |g: f64, theta: f64, m: f64, v: f64| {
-                            let (m, denominator) = (first(g, m), second(g, v).value.sqrt() + step.epsilon);
+                            let (m, denominator) =
+                                (first(g, m), second(g, v).value.sqrt() + step.epsilon);
                             let ratio = step.corrected_rate / denominator;
                             Expected {
                                 value: theta - ratio * m.value,
@@ -82,7 +98,9 @@ pub(super) fn adam(draw: &mut Draw) -> Vec<Case> {
                             }
                         };
                         vec![
-                            elements().map(|((&g, &theta), (&m, &v))| value(g, theta, m, v)).collect(),
+                            elements()
+                                .map(|((&g, &theta), (&m, &v))| value(g, theta, m, v))
+                                .collect(),
                             elements().map(|((&g, _), (&m, _))| first(g, m)).collect(),
                             elements().map(|((&g, _), (_, &v))| second(g, v)).collect(),
                         ]
@@ -112,8 +130,10 @@ pub(super) fn adamax(draw: &mut Draw) -> Vec<Case> {
                     let elements = || x[0].iter().zip(&out[0]).zip(out[1].iter().zip(&out[2]));
                     let norm = |g: f64, u: f64| (step.beta_2 * u).max(g.abs());
                     let value = |g: f64, theta: f64, m: f64, u: f64| {
-                        let (m, ratio) =
-                            (moving_average(step.beta_1, m, g), step.corrected_rate / (norm(g, u) + step.epsilon));
+                        let (m, ratio) = (
+                            moving_average(step.beta_1, m, g),
+                            step.corrected_rate / (norm(g, u) + step.epsilon),
+                        );
                         Expected {
                             value: theta - ratio * m.value,
                             scale: 2.0 * theta.abs() + ratio * (m.scale + 12.0 * m.value.abs()),
@@ -121,8 +141,12 @@ pub(super) fn adamax(draw: &mut Draw) -> Vec<Case> {
                     };
                     vec![
                         elements().map(|((&g, &theta), (&m, &u))| value(g, theta, m, u)).collect(),
-                        elements().map(|((&g, _), (&m, _))| moving_average(step.beta_1, m, g)).collect(),
-                        elements().map(|((&g, _), (_, &u))| Expected::ulps(norm(g, u), 2.0)).collect(),
+                        elements()
+                            .map(|((&g, _), (&m, _))| moving_average(step.beta_1, m, g))
+                            .collect(),
+                        elements()
+                            .map(|((&g, _), (_, &u))| Expected::ulps(norm(g, u), 2.0))
+                            .collect(),
                     ]
                 }),
         );

@@ -35,20 +35,30 @@ pub(super) fn gather_pixels(draw: &mut Draw) -> Vec<Case> {
                 PixelMap::Bernoulli(draw.address()),
                 PixelMap::Dequantise(draw.address(), 1.0 / (top + 1.0)),
             ][kind / 2];
-            let case = Case::new(format!("{map:?}, u8 {is_u8}, {rows} of {source} rows, {columns} columns"));
+            let case = Case::new(format!(
+                "{map:?}, u8 {is_u8}, {rows} of {source} rows, {columns} columns"
+            ));
             let case = if is_u8 {
                 case.typed(DType::U8, draw.integers(256, source * columns))
             } else {
                 let edge = |x: f64| if x < 0.0 { 0.0 } else { x.min(1.0) };
-                case.float(draw.uniform(-0.2, 1.2, source * columns).into_iter().map(edge).collect())
+                case.float(
+                    draw.uniform(-0.2, 1.2, source * columns).into_iter().map(edge).collect(),
+                )
             };
             cases.push(
                 case.typed(DType::U32, draw.integers(source, rows))
                     .output(rows * columns)
-                    .call(move |device, x, out| device.gather_pixels(map, columns, x[0], x[1], out[0].reborrow()))
+                    .call(move |device, x, out| {
+                        device.gather_pixels(map, columns, x[0], x[1], out[0].reborrow())
+                    })
                     .expect(move |x, _| {
                         let place = |i: usize| x[1][i / columns] as usize * columns + i % columns;
-                        vec![(0..rows * columns).map(|i| pixel_value(map, is_u8, x[0][place(i)], place(i))).collect()]
+                        vec![
+                            (0..rows * columns)
+                                .map(|i| pixel_value(map, is_u8, x[0][place(i)], place(i)))
+                                .collect(),
+                        ]
                     }),
             );
         }

@@ -15,7 +15,11 @@ pub(super) fn fill_uniform(draw: &mut Draw) -> Vec<Case> {
                 .output(len)
                 .call(move |device, _, out| device.fill_uniform(address, out[0].reborrow()))
                 .expect(move |_, _| {
-                    vec![(0..len).map(|i| Expected { value: uniform_at(&address, i), scale: 1.0 }).collect()]
+                    vec![
+                        (0..len)
+                            .map(|i| Expected { value: uniform_at(&address, i), scale: 1.0 })
+                            .collect(),
+                    ]
                 }),
         );
     }
@@ -44,9 +48,12 @@ fn normal(address: &Address, element: usize) -> Expected {
 
 pub(super) fn fill_normal_rows(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
-    for (examples, samples, columns) in [(0, 1, 3), (1, 1, 1), (3, 2, 5), (2, 7, 16), (5, 3, 67), (41, 13, 4)] {
+    for (examples, samples, columns) in
+        [(0, 1, 3), (1, 1, 1), (3, 2, 5), (2, 7, 16), (5, 3, 67), (41, 13, 4)]
+    {
         // Some steps carry from the lower word to the upper one.
-        let address = Address { step: draw.address().step + u64::from(u32::MAX) - 1, ..draw.address() };
+        let address =
+            Address { step: draw.address().step + u64::from(u32::MAX) - 1, ..draw.address() };
         let noise = RowNoise { address, columns, samples, first_sample: 3 * columns };
         cases.push(
             Case::new(format!("{noise:?}, {examples} examples"))
@@ -71,7 +78,11 @@ pub(super) fn bernoulli(draw: &mut Draw) -> Vec<Case> {
     for len in LENGTHS {
         let address = draw.address();
         // Some probabilities are 0 and 1.
-        let x = draw.uniform(-0.2, 1.2, len).into_iter().map(|x| if x < 0.0 { 0.0 } else { x.min(1.0) }).collect();
+        let x = draw
+            .uniform(-0.2, 1.2, len)
+            .into_iter()
+            .map(|x| if x < 0.0 { 0.0 } else { x.min(1.0) })
+            .collect();
         cases.push(
             Case::new(format!("{address:?}, length {len}"))
                 .float(x)
@@ -79,7 +90,9 @@ pub(super) fn bernoulli(draw: &mut Draw) -> Vec<Case> {
                 .call(move |device, x, out| device.bernoulli(address, x[0], out[0].reborrow()))
                 .expect(move |x, _| {
                     let draw = |(i, &x): (usize, &f64)| {
-                        Expected::exact(f64::from(u8::from(f64::from(address.word(i)) < x * TWO_32)))
+                        Expected::exact(f64::from(u8::from(
+                            f64::from(address.word(i)) < x * TWO_32,
+                        )))
                     };
                     vec![x[0].iter().enumerate().map(draw).collect()]
                 }),
@@ -100,7 +113,11 @@ pub(super) fn dropout(draw: &mut Draw) -> Vec<Case> {
                 .expect(move |x, _| {
                     let is_kept = |i: usize| f64::from(address.word(i)) >= rate * TWO_32;
                     let element = |(i, &x): (usize, &f64)| {
-                        if is_kept(i) { Expected::ulps(x / (1.0 - rate), 3.0) } else { Expected::exact(0.0) }
+                        if is_kept(i) {
+                            Expected::ulps(x / (1.0 - rate), 3.0)
+                        } else {
+                            Expected::exact(0.0)
+                        }
                     };
                     vec![x[0].iter().enumerate().map(element).collect()]
                 }),

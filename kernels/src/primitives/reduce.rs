@@ -43,12 +43,19 @@ pub(super) const fn position(extent: AxisExtent, i: usize, a: usize) -> usize {
 }
 
 /// The elements of `x` behind result `i`.
-pub(super) fn along<'a>(extent: AxisExtent, i: usize, x: &'a [f64]) -> impl Iterator<Item = f64> + Clone + 'a {
+pub(super) fn along<'a>(
+    extent: AxisExtent,
+    i: usize,
+    x: &'a [f64],
+) -> impl Iterator<Item = f64> + Clone + 'a {
     (0..extent.axis).map(move |a| x[position(extent, i, a)])
 }
 
 /// An array of the whole shape from a function of the result's index and the position in the whole.
-pub(super) fn for_whole(extent: AxisExtent, mut element: impl FnMut(usize, usize) -> Expected) -> Vec<Expected> {
+pub(super) fn for_whole(
+    extent: AxisExtent,
+    mut element: impl FnMut(usize, usize) -> Expected,
+) -> Vec<Expected> {
     let mut out = vec![Expected::exact(0.0); whole(extent)];
     for i in 0..reduced(extent) {
         for a in 0..extent.axis {
@@ -58,10 +65,16 @@ pub(super) fn for_whole(extent: AxisExtent, mut element: impl FnMut(usize, usize
     out
 }
 
-fn reduce_value(reduction: Reduction, x: impl Iterator<Item = f64> + Clone, count: usize) -> Expected {
+fn reduce_value(
+    reduction: Reduction,
+    x: impl Iterator<Item = f64> + Clone,
+    count: usize,
+) -> Expected {
     // `f64::max` would drop a NaN.
     let extremum = |start: f64, better: fn(f64, f64) -> bool| {
-        Expected::exact(x.clone().fold(start, |best, x| if better(x, best) || x.is_nan() { x } else { best }))
+        Expected::exact(
+            x.clone().fold(start, |best, x| if better(x, best) || x.is_nan() { x } else { best }),
+        )
     };
     match reduction {
         Reduction::Sum => Expected::sum(x),
@@ -80,11 +93,15 @@ pub(super) fn reduce(draw: &mut Draw) -> Vec<Case> {
                 Case::new(format!("{reduction:?}, {extent:?}"))
                     .float(draw.normal(whole(extent)))
                     .output(reduced(extent))
-                    .call(move |device, x, out| device.reduce(reduction, extent, x[0], out[0].reborrow()))
+                    .call(move |device, x, out| {
+                        device.reduce(reduction, extent, x[0], out[0].reborrow())
+                    })
                     .expect(move |x, _| {
                         vec![
                             (0..reduced(extent))
-                                .map(|i| reduce_value(reduction, along(extent, i, &x[0]), extent.axis))
+                                .map(|i| {
+                                    reduce_value(reduction, along(extent, i, &x[0]), extent.axis)
+                                })
                                 .collect(),
                         ]
                     }),
@@ -96,25 +113,31 @@ pub(super) fn reduce(draw: &mut Draw) -> Vec<Case> {
 
 pub(super) fn extremum_backward(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
-    for (extent, reduction) in
-        extents(false).flat_map(|extent| [(extent, Reduction::Maximum), (extent, Reduction::Minimum)])
+    for (extent, reduction) in extents(false)
+        .flat_map(|extent| [(extent, Reduction::Maximum), (extent, Reduction::Minimum)])
     {
         // Few distinct values, so that many are tied: the first takes the gradient.
         let x = draw.integers(5, whole(extent));
-        let out =
-            (0..reduced(extent)).map(|i| reduce_value(reduction, along(extent, i, &x), extent.axis).value).collect();
+        let out = (0..reduced(extent))
+            .map(|i| reduce_value(reduction, along(extent, i, &x), extent.axis).value)
+            .collect();
         cases.push(
             Case::new(format!("{reduction:?}, {extent:?}"))
                 .float(x)
                 .float(out)
                 .float(draw.normal(reduced(extent)))
                 .output(whole(extent))
-                .call(move |device, x, o| device.extremum_backward(extent, x[0], x[1], x[2], o[0].reborrow()))
+                .call(move |device, x, o| {
+                    device.extremum_backward(extent, x[0], x[1], x[2], o[0].reborrow())
+                })
                 .expect(move |x, _| {
                     let mut grad_x = vec![Expected::exact(0.0); whole(extent)];
                     for i in 0..reduced(extent) {
-                        let first = (0..extent.axis).map(|a| position(extent, i, a)).find(|&at| x[0][at] == x[1][i]);
-                        grad_x[first.expect("bug: an extremum that no element attains")] = Expected::exact(x[2][i]);
+                        let first = (0..extent.axis)
+                            .map(|a| position(extent, i, a))
+                            .find(|&at| x[0][at] == x[1][i]);
+                        grad_x[first.expect("bug: an extremum that no element attains")] =
+                            Expected::exact(x[2][i]);
                     }
                     vec![grad_x]
                 }),
@@ -131,7 +154,9 @@ pub(super) fn expand(draw: &mut Draw) -> Vec<Case> {
                 .float(draw.normal(reduced(extent)))
                 .output(whole(extent))
                 .call(move |device, x, out| device.expand(factor, extent, x[0], out[0].reborrow()))
-                .expect(move |x, _| vec![for_whole(extent, |i, _| Expected::ulps(factor * x[0][i], 2.0))]),
+                .expect(move |x, _| {
+                    vec![for_whole(extent, |i, _| Expected::ulps(factor * x[0][i], 2.0))]
+                }),
         );
     }
     cases
@@ -162,7 +187,8 @@ fn compensated_sum(terms: impl Iterator<Item = f64>) -> f64 {
     let (mut sum, mut lost) = (0.0, 0.0);
     for term in terms {
         let next: f64 = sum + term;
-        lost += if f64::abs(sum) >= f64::abs(term) { (sum - next) + term } else { (term - next) + sum };
+        lost +=
+            if f64::abs(sum) >= f64::abs(term) { (sum - next) + term } else { (term - next) + sum };
         sum = next;
     }
     sum + lost

@@ -31,7 +31,9 @@ pub(super) fn copy_block(draw: &mut Draw) -> Vec<Case> {
     ];
     let mut cases = Vec::new();
     for block in blocks.map(block) {
-        let reach = |stride: usize, offset: usize| offset + block.rows.saturating_sub(1) * stride + block.width + 2;
+        let reach = |stride: usize, offset: usize| {
+            offset + block.rows.saturating_sub(1) * stride + block.width + 2
+        };
         cases.push(
             Case::new(format!("{block:?}"))
                 .float(draw.normal(reach(block.from_stride, block.from_offset)))
@@ -54,18 +56,23 @@ pub(super) fn copy_block(draw: &mut Draw) -> Vec<Case> {
 
 pub(super) fn transpose(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
-    for (batch, (rows, columns)) in MATRICES.into_iter().enumerate().map(|(i, matrix)| ([1, 3, 2][i % 3], matrix)) {
+    for (batch, (rows, columns)) in
+        MATRICES.into_iter().enumerate().map(|(i, matrix)| ([1, 3, 2][i % 3], matrix))
+    {
         cases.push(
             Case::new(format!("{batch} of {rows} by {columns}"))
                 .float(draw.normal(batch * rows * columns))
                 .output(batch * rows * columns)
-                .call(move |device, x, out| device.transpose(batch, Matrix { rows, columns }, x[0], out[0].reborrow()))
+                .call(move |device, x, out| {
+                    device.transpose(batch, Matrix { rows, columns }, x[0], out[0].reborrow())
+                })
                 .expect(move |x, _| {
                     let mut out = vec![0.0; batch * rows * columns];
                     for b in 0..batch {
                         for i in 0..rows {
                             for j in 0..columns {
-                                out[(b * columns + j) * rows + i] = x[0][(b * rows + i) * columns + j];
+                                out[(b * columns + j) * rows + i] =
+                                    x[0][(b * rows + i) * columns + j];
                             }
                         }
                     }
@@ -77,8 +84,16 @@ pub(super) fn transpose(draw: &mut Draw) -> Vec<Case> {
 }
 
 /// Rows of the source, rows gathered, columns.
-pub(super) const GATHERS: [(usize, usize, usize); 8] =
-    [(1, 1, 1), (5, 0, 3), (7, 64, 1), (3, 11, 257), (300, 67, 131), (60, 1031, 7), (1000, 100, 784), (2, 300, 64)];
+pub(super) const GATHERS: [(usize, usize, usize); 8] = [
+    (1, 1, 1),
+    (5, 0, 3),
+    (7, 64, 1),
+    (3, 11, 257),
+    (300, 67, 131),
+    (60, 1031, 7),
+    (1000, 100, 784),
+    (2, 300, 64),
+];
 
 pub(super) fn gather_rows(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
@@ -88,9 +103,14 @@ pub(super) fn gather_rows(draw: &mut Draw) -> Vec<Case> {
                 .float(draw.normal(source * columns))
                 .typed(DType::U32, draw.integers(source, rows))
                 .output(rows * columns)
-                .call(move |device, x, out| device.gather_rows(columns, x[0], x[1], out[0].reborrow()))
+                .call(move |device, x, out| {
+                    device.gather_rows(columns, x[0], x[1], out[0].reborrow())
+                })
                 .expect(move |x, _| {
-                    vec![exact((0..rows * columns).map(|i| x[0][x[1][i / columns] as usize * columns + i % columns]))]
+                    vec![exact(
+                        (0..rows * columns)
+                            .map(|i| x[0][x[1][i / columns] as usize * columns + i % columns]),
+                    )]
                 }),
         );
     }
@@ -105,18 +125,24 @@ pub(super) fn gather_rows_backward(draw: &mut Draw) -> Vec<Case> {
                 .typed(DType::U32, draw.integers(source, rows))
                 .float(draw.normal(rows * columns))
                 .output(source * columns)
-                .call(move |device, x, out| device.gather_rows_backward(columns, x[0], x[1], out[0].reborrow()))
+                .call(move |device, x, out| {
+                    device.gather_rows_backward(columns, x[0], x[1], out[0].reborrow())
+                })
                 .expect(move |x, _| {
                     let mut sums = vec![(0.0, 0.0, 0); source * columns];
                     for (i, &g) in x[1].iter().enumerate() {
-                        let (sum, magnitude, count) = &mut sums[x[0][i / columns] as usize * columns + i % columns];
+                        let (sum, magnitude, count) =
+                            &mut sums[x[0][i / columns] as usize * columns + i % columns];
                         *sum += g;
                         *magnitude += f64::abs(g);
                         *count += 1;
                     }
                     vec![
                         sums.into_iter()
-                            .map(|(value, magnitude, n)| Expected { value, scale: sum_factor(n) * magnitude })
+                            .map(|(value, magnitude, n)| Expected {
+                                value,
+                                scale: sum_factor(n) * magnitude,
+                            })
                             .collect(),
                     ]
                 }),
@@ -127,7 +153,9 @@ pub(super) fn gather_rows_backward(draw: &mut Draw) -> Vec<Case> {
 
 pub(super) fn repeat_rows(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
-    for ((rows, columns), times) in MATRICES.into_iter().flat_map(|matrix| [(matrix, 1), (matrix, 3)]) {
+    for ((rows, columns), times) in
+        MATRICES.into_iter().flat_map(|matrix| [(matrix, 1), (matrix, 3)])
+    {
         cases.push(
             Case::new(format!("{rows} by {columns}, {times} times"))
                 .float(draw.normal(rows * columns))
@@ -136,7 +164,10 @@ pub(super) fn repeat_rows(draw: &mut Draw) -> Vec<Case> {
                     device.repeat_rows(Matrix { rows, columns }, times, x[0], out[0].reborrow())
                 })
                 .expect(move |x, _| {
-                    vec![exact((0..rows * times * columns).map(|i| x[0][i / columns / times * columns + i % columns]))]
+                    vec![exact(
+                        (0..rows * times * columns)
+                            .map(|i| x[0][i / columns / times * columns + i % columns]),
+                    )]
                 }),
         );
     }

@@ -7,7 +7,8 @@ use crate::UnaryFunction;
 #[test]
 fn every_room_has_kernels_under_its_stem() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/opencl/cl");
-    let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let files: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     for primitive in primitives() {
         let is_there = files.iter().any(|file| file.to_string_lossy().starts_with(primitive.room));
         assert!(is_there, "{} is declared in the room {}", primitive.name, primitive.room);
@@ -72,14 +73,19 @@ fn a_touched_guard_is_reported_on_both_sides() {
         let buffer = to_device(&*device, DType::F64, &values).unwrap();
         downloaded.extend(to_host(&*device, buffer.view().range(0..values.len())).unwrap());
         let expected = vec![Expected::exact(4.0); 10];
-        assert_eq!(check_output(0, DType::F64, &downloaded, &expected), Err(Problem::Guard { output: 0, index }));
+        assert_eq!(
+            check_output(0, DType::F64, &downloaded, &expected),
+            Err(Problem::Guard { output: 0, index })
+        );
     }
 }
 
 #[test]
 fn a_refused_case_is_reported() {
     let refused = square_roots(|case| {
-        case.call(|device, x, out| device.unary(UnaryFunction::Sqrt, x[0].range(0..3), out[0].reborrow()))
+        case.call(|device, x, out| {
+            device.unary(UnaryFunction::Sqrt, x[0].range(0..3), out[0].reborrow())
+        })
     });
     assert!(matches!(refused, Err(Problem::Refused(_))), "{refused:?}");
 }
@@ -87,7 +93,13 @@ fn a_refused_case_is_reported() {
 #[test]
 fn a_mismatch_names_all_that_repeats_it() {
     let problem = Problem::Value { output: 1, index: 3, got: 1.5, want: 1.0, bound: 0.125 };
-    let mismatch = Mismatch { primitive: "merge", seed: 7, dtype: DType::F32, sizes: "length 5".into(), problem };
+    let mismatch = Mismatch {
+        primitive: "merge",
+        seed: 7,
+        dtype: DType::F32,
+        sizes: "length 5".into(),
+        problem,
+    };
     assert_eq!(
         mismatch.to_string(),
         "merge (f32, length 5, seed 7): output 1[3] is 1.5e0, not 1e0: off by 5e-1, bound 1.25e-1"

@@ -46,7 +46,9 @@ pub(super) fn weight_norm(draw: &mut Draw) -> Vec<Case> {
         let error = sum_factor(outer * inner) + 4.0;
         cases.push(
             case.output(outer * axis * inner)
-                .call(move |device, x, out| device.weight_norm(extent, x[0], x[1], out[0].reborrow()))
+                .call(move |device, x, out| {
+                    device.weight_norm(extent, x[0], x[1], out[0].reborrow())
+                })
                 .expect(move |x, _| {
                     let norms = norms(extent, &x[0]);
                     let element = |(i, v): (usize, &f64)| {
@@ -66,7 +68,10 @@ pub(super) fn weight_norm_backward(draw: &mut Draw) -> Vec<Case> {
         for (extent, case) in weights(draw) {
             let AxisExtent { outer, axis, inner } = extent;
             let (len, error) = (outer * axis * inner, sum_factor(outer * inner) + 8.0);
-            let lens = [len, axis].into_iter().zip(wanted).filter_map(|(len, wanted)| wanted.then_some(len));
+            let lens = [len, axis]
+                .into_iter()
+                .zip(wanted)
+                .filter_map(|(len, wanted)| wanted.then_some(len));
             cases.push(
                 lens.fold(case.float(draw.normal(len)), Case::output)
                     .call(move |device, x, out| {
@@ -79,7 +84,8 @@ pub(super) fn weight_norm_backward(draw: &mut Draw) -> Vec<Case> {
                         let (v, gain, grad) = (&x[0], &x[1], &x[2]);
                         let norms = norms(extent, v);
                         let overlap = |c: usize| {
-                            let products = channel(extent, [v, grad], c).into_iter().map(|[v, grad]| v * grad);
+                            let products =
+                                channel(extent, [v, grad], c).into_iter().map(|[v, grad]| v * grad);
                             Expected::sum(products).times(1.0 / norms[c])
                         };
                         let along: Vec<_> = (0..axis).map(overlap).collect();
@@ -91,10 +97,18 @@ pub(super) fn weight_norm_backward(draw: &mut Draw) -> Vec<Case> {
                             let magnitude = terms[0].abs() + terms[1].abs();
                             Expected { value: terms[0] + terms[1], scale: error * magnitude + slip }
                         };
-                        let slip =
-                            |along: Expected| Expected { scale: along.scale + error * along.value.abs(), ..along };
-                        let both = [(0..len).map(element).collect(), along.iter().copied().map(slip).collect()];
-                        both.into_iter().zip(wanted).filter_map(|(array, wanted)| wanted.then_some(array)).collect()
+                        let slip = |along: Expected| Expected {
+                            scale: along.scale + error * along.value.abs(),
+                            ..along
+                        };
+                        let both = [
+                            (0..len).map(element).collect(),
+                            along.iter().copied().map(slip).collect(),
+                        ];
+                        both.into_iter()
+                            .zip(wanted)
+                            .filter_map(|(array, wanted)| wanted.then_some(array))
+                            .collect()
                     }),
             );
         }

@@ -52,7 +52,9 @@ mod tests {
     fn normals_have_the_moments_of_a_standard_normal() {
         const COUNT: usize = 40_000;
         let address = Address::new(5, 1, 2);
-        let moment = |power: i32| (0..COUNT).map(|e| normal_at(&address, e).powi(power)).sum::<f64>() / COUNT as f64;
+        let moment = |power: i32| {
+            (0..COUNT).map(|e| normal_at(&address, e).powi(power)).sum::<f64>() / COUNT as f64
+        };
         let bound = |variance_of_power: f64| 5.0 * (variance_of_power / COUNT as f64).sqrt();
         assert!(moment(1).abs() < bound(1.0));
         assert!((moment(2) - 1.0).abs() < bound(2.0));

@@ -141,10 +141,19 @@ mod tests {
     /// Known answers published with the authors' Random123 library (kat_vectors, philox4x32 with 10 rounds).
     #[test]
     fn philox_gives_the_published_words() {
-        assert_eq!(philox4x32([0; 2], [0; 4]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
-        assert_eq!(philox4x32([u32::MAX; 2], [u32::MAX; 4]), [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]);
         assert_eq!(
-            philox4x32([0xa409_3822, 0x299f_31d0], [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344]),
+            philox4x32([0; 2], [0; 4]),
+            [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]
+        );
+        assert_eq!(
+            philox4x32([u32::MAX; 2], [u32::MAX; 4]),
+            [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]
+        );
+        assert_eq!(
+            philox4x32(
+                [0xa409_3822, 0x299f_31d0],
+                [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344]
+            ),
             [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]
         );
     }
@@ -162,7 +171,13 @@ mod tests {
     fn streams_steps_and_seeds_differ() {
         let words = |seed, stream, step| Address::new(seed, stream, step).words(0);
         let base = words(1, 0, 0);
-        for other in [words(2, 0, 0), words(1 << 32, 0, 0), words(1, 1, 0), words(1, 0, 1), words(1, 0, 1 << 32)] {
+        for other in [
+            words(2, 0, 0),
+            words(1 << 32, 0, 0),
+            words(1, 1, 0),
+            words(1, 0, 1),
+            words(1, 0, 1 << 32),
+        ] {
             assert_ne!(base, other);
         }
     }
@@ -170,7 +185,8 @@ mod tests {
     #[test]
     fn rand_distr_works_on_it() {
         let mut rng = Philox::seed_from_u64(3);
-        let mean = (0..4000).map(|_| rng.sample::<f64, _>(rand_distr::StandardNormal)).sum::<f64>() / 4000.0;
+        let mean = (0..4000).map(|_| rng.sample::<f64, _>(rand_distr::StandardNormal)).sum::<f64>()
+            / 4000.0;
         assert!(mean.abs() < 5.0 / 4000f64.sqrt());
     }
 }

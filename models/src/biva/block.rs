@@ -70,7 +70,9 @@ impl GatedBlock {
         let plain = Product::Convolution { kernel, stride: 1 };
         let (second, output) = match direction {
             Direction::BottomUp => (Product::Convolution { kernel, stride }, input.shrunk(stride)),
-            Direction::TopDown if stride > 1 => (Product::Transposed { kernel, stride }, input.enlarged(stride)),
+            Direction::TopDown if stride > 1 => {
+                (Product::Transposed { kernel, stride }, input.enlarged(stride))
+            }
             Direction::TopDown => (plain, input),
         };
         let output = output.with_channels(channels);
@@ -92,7 +94,12 @@ impl GatedBlock {
         self.output
     }
 
-    pub(super) fn forward(&self, pass: &mut Pass<'_>, x: &Tensor, aux: Option<&Tensor>) -> Result<Tensor> {
+    pub(super) fn forward(
+        &self,
+        pass: &mut Pass<'_>,
+        x: &Tensor,
+        aux: Option<&Tensor>,
+    ) -> Result<Tensor> {
         if !pass.recomputes() {
             return self.compute(pass, x, aux);
         }
@@ -110,7 +117,9 @@ impl GatedBlock {
         let gated = self.second.forward(pass, &hidden)?.gate()?;
         match self.residual {
             Residual::None => Ok(gated),
-            Residual::Added { pool, zero_channels } => gated.add(&shortcut(x, pool, zero_channels)?),
+            Residual::Added { pool, zero_channels } => {
+                gated.add(&shortcut(x, pool, zero_channels)?)
+            }
         }
     }
 }
@@ -132,7 +141,10 @@ impl Residual {
         if !wanted || output.height > input.height || output.channels < input.channels {
             return Self::None;
         }
-        Self::Added { pool: input.height / output.height, zero_channels: output.channels - input.channels }
+        Self::Added {
+            pool: input.height / output.height,
+            zero_channels: output.channels - input.channels,
+        }
     }
 }
 

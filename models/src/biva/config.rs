@@ -113,7 +113,9 @@ impl BivaConfig {
     #[must_use]
     pub fn mnist() -> Self {
         let stage = |kernel: usize, stride: usize, units: usize| StageConfig {
-            blocks: [1, 1, stride].map(|stride| BlockConfig { channels: 64, kernel, stride }).to_vec(),
+            blocks: [1, 1, stride]
+                .map(|stride| BlockConfig { channels: 64, kernel, stride })
+                .to_vec(),
             latent: LatentConfig::Dense { units },
         };
         Self {
@@ -147,7 +149,9 @@ impl BivaConfig {
                 _ => 4,
             };
             StageConfig {
-                blocks: [1, 1, stride].map(|stride| BlockConfig { channels: 96, kernel, stride }).to_vec(),
+                blocks: [1, 1, stride]
+                    .map(|stride| BlockConfig { channels: 96, kernel, stride })
+                    .to_vec(),
                 latent: LatentConfig::Map { channels: 38 - 2 * index, kernel: side },
             }
         };
@@ -165,7 +169,10 @@ impl BivaConfig {
     #[must_use]
     pub fn dense(data_size: usize, width: usize, latent_sizes: &[usize], blocks: usize) -> Self {
         let block = BlockConfig { channels: width, kernel: 1, stride: 1 };
-        let stage = |&units: &usize| StageConfig { blocks: vec![block; blocks], latent: LatentConfig::Dense { units } };
+        let stage = |&units: &usize| StageConfig {
+            blocks: vec![block; blocks],
+            latent: LatentConfig::Dense { units },
+        };
         Self {
             image: MapShape { height: 1, width: 1, channels: data_size },
             flat_images: true,
@@ -211,7 +218,10 @@ impl BivaConfig {
     #[must_use]
     pub fn stage_maps(&self) -> Vec<MapShape> {
         let blocks = |map: MapShape, stage: &StageConfig| {
-            stage.blocks.iter().fold(map, |map, block| map.shrunk(block.stride).with_channels(block.channels))
+            stage
+                .blocks
+                .iter()
+                .fold(map, |map, block| map.shrunk(block.stride).with_channels(block.channels))
         };
         let each = |map: &mut MapShape, stage: &StageConfig| {
             *map = blocks(*map, stage);
@@ -240,11 +250,19 @@ impl BivaConfig {
                 blocks == first.blocks.len(),
                 format!("stages[{number}]"),
                 format!("{blocks} blocks"),
-                format!("stage {number} has {blocks} blocks, stage 1 {}: all need the same number", first.blocks.len()),
+                format!(
+                    "stage {number} has {blocks} blocks, stage 1 {}: all need the same number",
+                    first.blocks.len()
+                ),
             )?;
         }
         let components = self.mixture_components;
-        rule((1..=100).contains(&components), "mixture_components", components, "must be 1 to 100")?;
+        rule(
+            (1..=100).contains(&components),
+            "mixture_components",
+            components,
+            "must be 1 to 100",
+        )?;
         dropout_rate("inference_dropout", self.inference_dropout)?;
         dropout_rate("generative_dropout", self.generative_dropout)?;
         positive("initial_sigma", self.initial_sigma)?;
@@ -272,7 +290,9 @@ impl BivaConfig {
                     height.is_multiple_of(stride) && width.is_multiple_of(stride),
                     format!("stages[{}].strides", index + 1),
                     stride,
-                    format!("a map of {height}x{width} can't shrink by a stride of {stride} and grow back"),
+                    format!(
+                        "a map of {height}x{width} can't shrink by a stride of {stride} and grow back"
+                    ),
                 )?;
                 map = map.shrunk(stride).with_channels(block.channels);
             }

@@ -98,8 +98,9 @@ impl Generative {
         let features = above.last().map_or(config.image.channels, |map| map.channels);
         let image_channels = config.image.channels;
         let mixture = config.mixture();
-        let channels =
-            mixture.map_or(image_channels, |components| LogisticMixture::parameters(components, image_channels));
+        let channels = mixture.map_or(image_channels, |components| {
+            LogisticMixture::parameters(components, image_channels)
+        });
         let pointwise = Product::Convolution { kernel: 1, stride: 1 };
         let output = WeightNormed::new(&mut builder.at("x"), pointwise, features, channels);
         Self { stages, output, mixture, image: config.image, skips: config.skips }
@@ -137,7 +138,11 @@ impl Generative {
     }
 
     /// p(x | z) at the end of the top-down pass.
-    pub(super) fn observe(&self, pass: &mut Pass<'_>, descent: Descent) -> Result<ObservationParameters> {
+    pub(super) fn observe(
+        &self,
+        pass: &mut Pass<'_>,
+        descent: Descent,
+    ) -> Result<ObservationParameters> {
         let Some(g) = descent.features else {
             return Err(rung_autograd::Error::argument(
                 "observe",
@@ -173,14 +178,27 @@ impl Stage {
         above: &mut Vec<MapShape>,
     ) -> Self {
         let groups = if config.paths == Paths::Bidirectional && !is_top { 2 } else { 1 };
-        let projection = Projection::new(&mut builder.at("projection"), stage.latent, groups, config.classes, map);
+        let projection = Projection::new(
+            &mut builder.at("projection"),
+            stage.latent,
+            groups,
+            config.classes,
+            map,
+        );
         let mut input = projection.output();
         let mut blocks = Vec::with_capacity(stage.blocks.len());
         let mut outputs = Vec::with_capacity(stage.blocks.len());
         for (index, &block) in stage.blocks.iter().rev().enumerate() {
             let aux = above.get(index).copied().filter(|_| config.skips);
             let (residual, dropout) = (index > 0, config.generative_dropout);
-            let block = GatedBlockConfig { input, aux, block, direction: Direction::TopDown, residual, dropout };
+            let block = GatedBlockConfig {
+                input,
+                aux,
+                block,
+                direction: Direction::TopDown,
+                residual,
+                dropout,
+            };
             let made = GatedBlock::new(&mut builder.at("block").at(index + 1), &block);
             input = made.output();
             outputs.push(input);
@@ -188,8 +206,9 @@ impl Stage {
         }
         *above = outputs;
         let kernel = stage.blocks[0].kernel;
-        let below = below
-            .map(|(below, below_map)| Heads::new(&mut builder.at("below"), config, below, below_map, input, kernel));
+        let below = below.map(|(below, below_map)| {
+            Heads::new(&mut builder.at("below"), config, below, below_map, input, kernel)
+        });
         Self { projection, blocks, below }
     }
 }
@@ -208,7 +227,8 @@ impl Heads {
         let head = |builder: &mut Builder<'_>, name: &str, map: MapShape| {
             GroupHead::new(&mut builder.at(name), stage.latent, map, config.log_variance)
         };
-        let bottom_up = config.paths.has_bottom_up().then(|| head(builder, "p_bottom_up", features));
+        let bottom_up =
+            config.paths.has_bottom_up().then(|| head(builder, "p_bottom_up", features));
         let top_down = config.paths.has_top_down().then(|| {
             let (p, q) = (head(builder, "p_top_down", features), head(builder, "q_top_down", map));
             let merge = GatedBlockConfig {
@@ -230,7 +250,8 @@ impl Heads {
         generated: &Tensor,
         inferred: Option<&Tensor>,
     ) -> Result<StageDistributions> {
-        let mut distributions = StageDistributions { p_bottom_up: None, p_top_down: None, q_top_down: None };
+        let mut distributions =
+            StageDistributions { p_bottom_up: None, p_top_down: None, q_top_down: None };
         if let Some(head) = &self.bottom_up {
             distributions.p_bottom_up = Some(head.forward(pass, generated)?);
         }
@@ -249,7 +270,10 @@ impl Heads {
 /// image in memory.
 pub(super) fn planar(x: &Tensor) -> Result<Tensor> {
     let &[rows, positions, channels] = x.shape().sizes() else {
-        return Err(rung_autograd::Error::argument("planar", "bug: not [rows, positions, channels]; please report it"));
+        return Err(rung_autograd::Error::argument(
+            "planar",
+            "bug: not [rows, positions, channels]; please report it",
+        ));
     };
     let turned = if positions == 1 || channels == 1 { x.clone() } else { x.transpose()? };
     turned.reshape([rows, channels * positions])

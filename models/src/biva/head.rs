@@ -37,7 +37,9 @@ impl GroupHead {
         log_variance: LogVariance,
     ) -> Self {
         let joined = match latent {
-            LatentConfig::Dense { units } => WeightNormed::new(builder, Product::Dense, map.units(), 2 * units),
+            LatentConfig::Dense { units } => {
+                WeightNormed::new(builder, Product::Dense, map.units(), 2 * units)
+            }
             LatentConfig::Map { channels, kernel } => {
                 let product = Product::Convolution { kernel, stride: 1 };
                 WeightNormed::new(builder, product, map.channels, 2 * channels)
@@ -55,7 +57,9 @@ impl GroupHead {
                 let flat = active.reshape([rows, self.map.units()])?;
                 (self.joined.forward(pass, &flat)?, 1, units)
             }
-            LatentConfig::Map { channels, .. } => (self.joined.forward(pass, &active)?, 3, channels),
+            LatentConfig::Map { channels, .. } => {
+                (self.joined.forward(pass, &active)?, 3, channels)
+            }
         };
         let flat = [rows, self.latent.units(self.map)];
         let mean = heads.slice(axis, 0, channels)?.reshape(flat)?;
@@ -96,12 +100,19 @@ impl Projection {
     ) -> Self {
         match latent {
             LatentConfig::Dense { units } => {
-                let dense = WeightNormed::new(builder, Product::Dense, groups * units + classes, map.units());
+                let dense = WeightNormed::new(
+                    builder,
+                    Product::Dense,
+                    groups * units + classes,
+                    map.units(),
+                );
                 Self { dense: Some(dense), output: map, channels: 0 }
             }
-            LatentConfig::Map { channels, .. } => {
-                Self { dense: None, output: map.with_channels(groups * channels + classes), channels }
-            }
+            LatentConfig::Map { channels, .. } => Self {
+                dense: None,
+                output: map.with_channels(groups * channels + classes),
+                channels,
+            },
         }
     }
 
@@ -111,12 +122,19 @@ impl Projection {
     }
 
     /// The map of the groups' samples, [rows, units] each, and of the class as [rows, classes].
-    pub(super) fn forward(&self, pass: &mut Pass<'_>, samples: &[&Tensor], class: Option<&Tensor>) -> Result<Tensor> {
+    pub(super) fn forward(
+        &self,
+        pass: &mut Pass<'_>,
+        samples: &[&Tensor],
+        class: Option<&Tensor>,
+    ) -> Result<Tensor> {
         let rows = samples[0].shape().sizes()[0];
         let MapShape { height, width, channels } = self.output;
         if let Some(dense) = &self.dense {
             let parts: Vec<&Tensor> = samples.iter().copied().chain(class).collect();
-            return dense.forward(pass, &joined(&parts, 1)?)?.reshape([rows, height, width, channels]);
+            return dense
+                .forward(pass, &joined(&parts, 1)?)?
+                .reshape([rows, height, width, channels]);
         }
         let map = |z: &&Tensor| z.reshape([rows, height, width, self.channels]);
         let maps: Vec<Tensor> = samples.iter().map(map).collect::<Result<_>>()?;
@@ -129,7 +147,11 @@ impl Projection {
 pub(super) fn with_class(map: Tensor, class: Option<&Tensor>) -> Result<Tensor> {
     let Some(class) = class else { return Ok(map) };
     let (rows, classes) = (class.shape().sizes()[0], class.shape().sizes()[1]);
-    let positions = Tensor::zeros(map.device(), map.dtype(), map.shape().with_axis(0, 1).with_axis(3, classes))?;
+    let positions = Tensor::zeros(
+        map.device(),
+        map.dtype(),
+        map.shape().with_axis(0, 1).with_axis(3, classes),
+    )?;
     concat(&[&map, &class.reshape([rows, 1, 1, classes])?.add(&positions)?], 3)
 }
 

@@ -65,14 +65,23 @@ impl Inference {
     pub(super) fn new(builder: &mut Builder<'_>, config: &BivaConfig) -> Self {
         let mut builder = builder.at("inference");
         let maps = config.stage_maps();
-        let mut streams = Streams { bottom_up: config.image, deterministic: config.image, skip: None };
+        let mut streams =
+            Streams { bottom_up: config.image, deterministic: config.image, skip: None };
         let mut stages = Vec::with_capacity(config.depth());
         for (index, (stage, &map)) in config.stages.iter().zip(&maps).enumerate() {
             let is_top = index + 1 == config.depth();
-            stages.push(Stage::new(&mut builder.at(index + 1), config, stage, map, is_top, &mut streams));
+            stages.push(Stage::new(
+                &mut builder.at(index + 1),
+                config,
+                stage,
+                map,
+                is_top,
+                &mut streams,
+            ));
         }
         let (last, map) = (&config.stages[config.depth() - 1], maps[config.depth() - 1]);
-        let classifier = (config.classes > 0).then(|| ClassHead::new(&mut builder.at("y"), config, map));
+        let classifier =
+            (config.classes > 0).then(|| ClassHead::new(&mut builder.at("y"), config, map));
         let mut builder = builder.at("top");
         let top = top_block(&mut builder, config, last, map);
         let top_head = GroupHead::new(&mut builder.at("q"), last.latent, map, config.log_variance);
@@ -101,7 +110,11 @@ impl Inference {
                 features.bottom_up = Some(bottom_up.clone());
             }
             if !stage.deterministic.is_empty() {
-                let aux = if stage.bottom_up.is_empty() { skip } else { skips.then(|| bottom_up.clone()) };
+                let aux = if stage.bottom_up.is_empty() {
+                    skip
+                } else {
+                    skips.then(|| bottom_up.clone())
+                };
                 deterministic = through(&stage.deterministic, pass, deterministic, aux.as_ref())?;
                 features.deterministic = Some(deterministic.clone());
             }
@@ -131,7 +144,11 @@ impl Inference {
     }
 
     /// log q(y|x, z) of the bottom-up samples, [rows, classes]; `None` without classes.
-    pub(super) fn class_log_probs(&self, pass: &mut Pass<'_>, stages: &[StageFeatures]) -> Result<Option<Tensor>> {
+    pub(super) fn class_log_probs(
+        &self,
+        pass: &mut Pass<'_>,
+        stages: &[StageFeatures],
+    ) -> Result<Option<Tensor>> {
         let Some(ClassHead { block, head }) = &self.classifier else { return Ok(None) };
         let features = block.forward(pass, &last_features(stages)?, None)?.activate(ELU)?;
         let rows = features.shape().sizes()[0];
@@ -147,7 +164,11 @@ impl StageFeatures {
             Ok((Gaussian { mean: change(&mean)?, variance: change(&variance)? }, change(&z)?))
         });
         let map = |map: Option<Tensor>| map.as_ref().map(&change).transpose();
-        Ok(Self { bottom_up: map(self.bottom_up)?, deterministic: map(self.deterministic)?, group: group.transpose()? })
+        Ok(Self {
+            bottom_up: map(self.bottom_up)?,
+            deterministic: map(self.deterministic)?,
+            group: group.transpose()?,
+        })
     }
 }
 
@@ -163,11 +184,22 @@ impl ClassHead {
         let block = BlockConfig { channels: map.channels, kernel: 1, stride: 1 };
         let input = map.with_channels(2 * map.channels);
         let dropout = config.inference_dropout;
-        let block =
-            GatedBlockConfig { input, aux: None, block, direction: Direction::BottomUp, residual: false, dropout };
+        let block = GatedBlockConfig {
+            input,
+            aux: None,
+            block,
+            direction: Direction::BottomUp,
+            residual: false,
+            dropout,
+        };
         Self {
             block: GatedBlock::new(&mut builder.at("block"), &block),
-            head: WeightNormed::new(&mut builder.at("logits"), Product::Dense, map.units(), config.classes),
+            head: WeightNormed::new(
+                &mut builder.at("logits"),
+                Product::Dense,
+                map.units(),
+                config.classes,
+            ),
         }
     }
 }
@@ -195,13 +227,15 @@ impl Stage {
         let mut bottom_up = Vec::new();
         if paths.has_bottom_up() {
             let mut builder = builder.at("bottom_up");
-            bottom_up = stream(&mut builder, &stage.blocks, streams.bottom_up, skip, !is_first, dropout);
+            bottom_up =
+                stream(&mut builder, &stage.blocks, streams.bottom_up, skip, !is_first, dropout);
         }
         let mut deterministic = Vec::new();
         if paths.has_top_down() {
             let aux = if paths.has_bottom_up() { Some(map).filter(|_| skips) } else { skip };
             let mut builder = builder.at("deterministic");
-            deterministic = stream(&mut builder, &stage.blocks, streams.deterministic, aux, !is_first, dropout);
+            deterministic =
+                stream(&mut builder, &stage.blocks, streams.deterministic, aux, !is_first, dropout);
         }
         let group = (paths.has_bottom_up() && !is_top).then(|| {
             let head = GroupHead::new(&mut builder.at("q"), stage.latent, map, config.log_variance);
@@ -226,7 +260,14 @@ fn stream(
 ) -> Vec<GatedBlock> {
     let mut block = |(index, &block): (usize, &BlockConfig)| {
         let residual = index > 0 || first_is_residual;
-        let config = GatedBlockConfig { input, aux, block, direction: Direction::BottomUp, residual, dropout };
+        let config = GatedBlockConfig {
+            input,
+            aux,
+            block,
+            direction: Direction::BottomUp,
+            residual,
+            dropout,
+        };
         let made = GatedBlock::new(&mut builder.at(index + 1), &config);
         input = made.output();
         made
@@ -234,7 +275,12 @@ fn stream(
     blocks.iter().enumerate().map(&mut block).collect()
 }
 
-fn through(blocks: &[GatedBlock], pass: &mut Pass<'_>, mut x: Tensor, aux: Option<&Tensor>) -> Result<Tensor> {
+fn through(
+    blocks: &[GatedBlock],
+    pass: &mut Pass<'_>,
+    mut x: Tensor,
+    aux: Option<&Tensor>,
+) -> Result<Tensor> {
     for block in blocks {
         x = block.forward(pass, &x, aux)?;
     }
@@ -243,7 +289,12 @@ fn through(blocks: &[GatedBlock], pass: &mut Pass<'_>, mut x: Tensor, aux: Optio
 
 /// The block at the top: over both streams' features side by side for BIVA, over the one stream's,
 /// with a residual, for the LVAE.
-fn top_block(builder: &mut Builder<'_>, config: &BivaConfig, last: &StageConfig, map: MapShape) -> Option<GatedBlock> {
+fn top_block(
+    builder: &mut Builder<'_>,
+    config: &BivaConfig,
+    last: &StageConfig,
+    map: MapShape,
+) -> Option<GatedBlock> {
     if !config.paths.has_top_down() {
         return None;
     }

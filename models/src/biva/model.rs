@@ -8,7 +8,8 @@ use super::generative::{Descent, Generative, StageDistributions};
 use super::inference::{Inference, StageFeatures};
 use crate::labelled::{ClassSampled, Classifier};
 use crate::latent::{
-    Group, Latent, LatentModel, LatentSource, Posterior, Sampled, SampledClass, layer_out_of_range, no_layer_left,
+    Group, Latent, LatentModel, LatentSource, Posterior, Sampled, SampledClass, layer_out_of_range,
+    no_layer_left,
 };
 use crate::layers::Builder;
 use crate::observation::ObservationParameters;
@@ -43,7 +44,9 @@ impl From<'_> {
     /// What the bottom-up pass found at a layer (from 1), if that is to be used.
     fn inferred(&mut self, layer: usize) -> Option<&mut StageFeatures> {
         match self {
-            Self::Posterior { stages, skipped_layers } if layer > *skipped_layers => stages.get_mut(layer - 1),
+            Self::Posterior { stages, skipped_layers } if layer > *skipped_layers => {
+                stages.get_mut(layer - 1)
+            }
             _ => None,
         }
     }
@@ -58,7 +61,11 @@ impl Biva {
     ///
     /// # Errors
     /// `Argument` if the configuration makes no model.
-    pub fn new(config: BivaConfig, parameters: &mut ParameterList, statistics: &mut StatisticsList) -> Result<Self> {
+    pub fn new(
+        config: BivaConfig,
+        parameters: &mut ParameterList,
+        statistics: &mut StatisticsList,
+    ) -> Result<Self> {
         config.check()?;
         config.check_image()?;
         let mut builder = Builder::new(parameters, statistics);
@@ -90,7 +97,13 @@ impl Biva {
 
     /// A sample of the group at this position from its p, with noise of its own for every row or
     /// one for all.
-    fn sample_prior(&self, pass: &Pass<'_>, group: usize, p: &Gaussian, is_shared: bool) -> Result<Tensor> {
+    fn sample_prior(
+        &self,
+        pass: &Pass<'_>,
+        group: usize,
+        p: &Gaussian,
+        is_shared: bool,
+    ) -> Result<Tensor> {
         let shape = *p.mean.shape();
         if is_shared {
             let noise = pass.prior_noise(group + 1, shape.with_axis(0, 1))?;
@@ -135,7 +148,9 @@ impl Biva {
 
     /// The bottom-up pass, with a sample of every bottom-up group.
     fn ascend(&self, pass: &mut Pass<'_>, x: &Tensor) -> Result<Vec<StageFeatures>> {
-        let draw = |pass: &mut Pass<'_>, index: usize, q: &Gaussian| sample_posterior(pass, self.first_group(index), q);
+        let draw = |pass: &mut Pass<'_>, index: usize, q: &Gaussian| {
+            sample_posterior(pass, self.first_group(index), q)
+        };
         self.inference.forward(pass, x, self.config.skips, draw)
     }
 
@@ -153,7 +168,11 @@ impl Biva {
         let ones = period.repeat_rows(classes)?.reshape([classes * (classes + 1)])?;
         let unit_matrix = ones.slice(0, 0, classes * classes)?.reshape([1, classes * classes])?;
         let times = rows.div_ceil(classes);
-        unit_matrix.repeat_rows(times)?.reshape([times * classes, classes])?.slice(0, 0, rows).map(Some)
+        unit_matrix
+            .repeat_rows(times)?
+            .reshape([times * classes, classes])?
+            .slice(0, 0, rows)
+            .map(Some)
     }
 
     /// Samples of z_L and the top-down groups given what the bottom-up pass found and the class.
@@ -166,7 +185,8 @@ impl Biva {
     ) -> Result<Sampled> {
         let q = self.inference.top(pass, stages, class)?;
         let z = sample_posterior(pass, self.groups().len() - 1, &q)?;
-        let (stages, p_x) = self.descend(pass, &z, class, From::Posterior { stages, skipped_layers })?;
+        let (stages, p_x) =
+            self.descend(pass, &z, class, From::Posterior { stages, skipped_layers })?;
         let kept = stages.into_iter().skip(skipped_layers);
         let mut latents: Vec<Latent> =
             kept.flat_map(|stage| stage.bottom_up.into_iter().chain(stage.top_down)).collect();
@@ -190,17 +210,34 @@ impl Biva {
         for index in (0..self.config.depth()).rev() {
             let samples = match latents.last() {
                 None => vec![top.clone()],
-                Some(stage) => stage.top_down.iter().chain(&stage.bottom_up).map(|latent| latent.z.clone()).collect(),
+                Some(stage) => stage
+                    .top_down
+                    .iter()
+                    .chain(&stage.bottom_up)
+                    .map(|latent| latent.z.clone())
+                    .collect(),
             };
             let inferred = if index > 0 { source.inferred(index) } else { None };
             let features = inferred.as_ref().and_then(|stage| stage.deterministic.clone());
             let samples: Vec<&Tensor> = samples.iter().collect();
-            let distributions =
-                self.generative.descend(pass, &mut descent, index, &samples, class, features.as_ref())?;
+            let distributions = self.generative.descend(
+                pass,
+                &mut descent,
+                index,
+                &samples,
+                class,
+                features.as_ref(),
+            )?;
             if let Some(distributions) = distributions {
                 let bottom_up = inferred.and_then(|stage| stage.group.take());
                 let is_shared = source.is_shared(index);
-                latents.push(self.sample_stage(pass, index - 1, distributions, bottom_up, is_shared)?);
+                latents.push(self.sample_stage(
+                    pass,
+                    index - 1,
+                    distributions,
+                    bottom_up,
+                    is_shared,
+                )?);
             }
         }
         latents.reverse();
@@ -218,7 +255,12 @@ struct BivaPosterior<'a> {
 }
 
 impl Posterior for BivaPosterior<'_> {
-    fn sample_above(&self, pass: &mut Pass<'_>, samples: usize, skipped_layers: usize) -> Result<Sampled> {
+    fn sample_above(
+        &self,
+        pass: &mut Pass<'_>,
+        samples: usize,
+        skipped_layers: usize,
+    ) -> Result<Sampled> {
         let Self { model, images } = self;
         if skipped_layers >= model.config.depth() {
             return Err(no_layer_left(skipped_layers, model.config.depth()));
@@ -252,11 +294,19 @@ impl LatentModel for Biva {
         groups
     }
 
-    fn infer_bottom_up<'a>(&'a self, _pass: &mut Pass<'_>, x: &Tensor) -> Result<Box<dyn Posterior + 'a>> {
+    fn infer_bottom_up<'a>(
+        &'a self,
+        _pass: &mut Pass<'_>,
+        x: &Tensor,
+    ) -> Result<Box<dyn Posterior + 'a>> {
         Ok(Box::new(BivaPosterior { model: self, images: self.maps(x)? }))
     }
 
-    fn generate(&self, pass: &mut Pass<'_>, source: &LatentSource) -> Result<ObservationParameters> {
+    fn generate(
+        &self,
+        pass: &mut Pass<'_>,
+        source: &LatentSource,
+    ) -> Result<ObservationParameters> {
         let depth = self.config.depth();
         let top = |pass: &Pass<'_>, rows: usize| {
             let groups = self.groups();
@@ -266,7 +316,9 @@ impl LatentModel for Biva {
             layer if layer == depth => Ok(()),
             layer if layer == 0 || layer > depth => Err(layer_out_of_range(layer, depth)),
             _ => {
-                let rule = format!("every layer is conditioned on all above it: sampling starts at the top, {depth}");
+                let rule = format!(
+                    "every layer is conditioned on all above it: sampling starts at the top, {depth}"
+                );
                 Err(Error::argument("generate", rule))
             }
         };
@@ -278,7 +330,9 @@ impl LatentModel for Biva {
             LatentSource::SharedAbove { layer, count } if *layer < depth => {
                 (top(pass, 1)?.repeat_rows(*count)?, From::Prior { shared_above: *layer })
             }
-            LatentSource::SharedAbove { count, .. } => (top(pass, *count)?, From::Prior { shared_above: depth }),
+            LatentSource::SharedAbove { count, .. } => {
+                (top(pass, *count)?, From::Prior { shared_above: depth })
+            }
             LatentSource::Given { layer, z } => {
                 is_top(*layer)?;
                 (z.clone(), From::Prior { shared_above: depth })
@@ -307,20 +361,32 @@ impl Classifier for Biva {
         self.config.classes
     }
 
-    fn sample_for_classes(&self, pass: &mut Pass<'_>, x: &Tensor, class: &Tensor) -> Result<ClassSampled> {
+    fn sample_for_classes(
+        &self,
+        pass: &mut Pass<'_>,
+        x: &Tensor,
+        class: &Tensor,
+    ) -> Result<ClassSampled> {
         let (classes, images) = (self.config.classes, x.shape().sizes()[0]);
         let labelled = match *class.shape().sizes() {
             [labelled, of] if of == classes && labelled <= images => labelled,
             _ => {
                 let rule = format!("the classes of labelled images must be [labelled, {classes}]");
-                return Err(Error::shape("sample_for_classes", rule, &[("class", *class.shape()), ("x", *x.shape())]));
+                return Err(Error::shape(
+                    "sample_for_classes",
+                    rule,
+                    &[("class", *class.shape()), ("x", *x.shape())],
+                ));
             }
         };
         let stages = self.ascend(pass, &self.maps(x)?)?;
-        let class_log_probs = self.inference.class_log_probs(pass, &stages)?.ok_or_else(no_classes)?;
+        let class_log_probs =
+            self.inference.class_log_probs(pass, &stages)?.ok_or_else(no_classes)?;
         let change = |rows: &Tensor| for_every_class(rows, labelled, classes);
-        let mut stages = stages.into_iter().map(|stage| stage.with_rows(change)).collect::<Result<Vec<_>>>()?;
-        let others = Tensor::zeros(class.device(), class.dtype(), [(images - labelled) * classes, classes])?;
+        let mut stages =
+            stages.into_iter().map(|stage| stage.with_rows(change)).collect::<Result<Vec<_>>>()?;
+        let others =
+            Tensor::zeros(class.device(), class.dtype(), [(images - labelled) * classes, classes])?;
         let class = match self.classes_in_turn(&others)? {
             Some(in_turn) if images > labelled => concat(&[class, &in_turn], 0)?,
             _ => class.clone(),

@@ -83,7 +83,8 @@ impl TryFrom<StageTable> for StageConfig {
     type Error = BrokenRule;
 
     fn try_from(table: StageTable) -> Result<Self, BrokenRule> {
-        let StageTable { channels, kernels, strides, latent_units, latent_channels, latent_kernel } = table;
+        let StageTable { channels, kernels, strides, latent_units, latent_channels, latent_kernel } =
+            table;
         rule(
             strides.is_empty() || strides.len() == kernels.len(),
             "strides",
@@ -125,7 +126,12 @@ impl From<StageConfig> for StageTable {
         Self {
             channels: stage.blocks.first().map_or(0, |block| block.channels),
             kernels: stage.blocks.iter().map(|block| block.kernel).collect(),
-            strides: stage.blocks.iter().map(|block| block.stride).filter(|_| has_strides).collect(),
+            strides: stage
+                .blocks
+                .iter()
+                .map(|block| block.stride)
+                .filter(|_| has_strides)
+                .collect(),
             latent_units,
             latent_channels,
             latent_kernel,
@@ -137,10 +143,12 @@ impl StageConfig {
     /// Refuses sizes that make no stage; `number` is its place, from 1.
     pub(super) fn check(&self, number: usize) -> Result<(), BrokenRule> {
         let key = |name: &str| format!("stages[{number}].{name}");
-        let list =
-            |value: fn(&BlockConfig) -> usize| format!("{:?}", self.blocks.iter().map(value).collect::<Vec<_>>());
+        let list = |value: fn(&BlockConfig) -> usize| {
+            format!("{:?}", self.blocks.iter().map(value).collect::<Vec<_>>())
+        };
         let within = |most: usize, value: fn(&BlockConfig) -> usize| {
-            !self.blocks.is_empty() && self.blocks.iter().all(|block| (1..=most).contains(&value(block)))
+            !self.blocks.is_empty()
+                && self.blocks.iter().all(|block| (1..=most).contains(&value(block)))
         };
         let channels = |block: &BlockConfig| block.channels;
         let first = self.blocks.first().map_or(0, channels);
@@ -152,9 +160,12 @@ impl StageConfig {
         let strides = "needs one stride for each block, each 1 to 64, or none at all";
         rule(within(LARGEST_KERNEL, stride), key("strides"), list(stride), strides)?;
         match self.latent {
-            LatentConfig::Dense { units } => {
-                rule((1..=LARGEST_LAYER).contains(&units), key("latent_units"), units, "must be 1 to 65536")
-            }
+            LatentConfig::Dense { units } => rule(
+                (1..=LARGEST_LAYER).contains(&units),
+                key("latent_units"),
+                units,
+                "must be 1 to 65536",
+            ),
             LatentConfig::Map { channels, kernel } => {
                 let valid = (1..=LARGEST_LAYER).contains(&channels);
                 rule(valid, key("latent_channels"), channels, "must be 1 to 65536")?;

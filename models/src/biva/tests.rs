@@ -29,7 +29,9 @@ fn bits(x: &Tensor) -> Vec<u64> {
 /// The block of `values` of shape `from` at the beginning of zeros of shape `to`, which is larger
 /// along one axis at most.
 fn padded(values: &[f64], from: Shape, to: Shape) -> Vec<f64> {
-    let Some(axis) = (0..to.rank()).find(|&axis| from.sizes()[axis] != to.sizes()[axis]) else { return values.into() };
+    let Some(axis) = (0..to.rank()).find(|&axis| from.sizes()[axis] != to.sizes()[axis]) else {
+        return values.into();
+    };
     let within: usize = to.sizes()[axis + 1..].iter().product();
     let (run, room) = (from.sizes()[axis] * within, to.sizes()[axis] * within);
     let rows = values.chunks(run).map(|row| [row, &vec![0.0; room - run]].concat());
@@ -43,7 +45,9 @@ impl Subject {
         let mut store = parameters.build(device, DType::F64, Address::new(SEED, 0, 0)).unwrap();
         for (id, stream) in store.ids().zip(1000..) {
             let shape = store.parameter(id).shape;
-            store.set(id, &normal(device, stream, shape).scale(0.3).unwrap().to_f64().unwrap()).unwrap();
+            store
+                .set(id, &normal(device, stream, shape).scale(0.3).unwrap().to_f64().unwrap())
+                .unwrap();
         }
         Self { model, store, statistics: statistics.build(device, DType::F64).unwrap() }
     }
@@ -56,7 +60,8 @@ impl Subject {
     /// reads either.
     fn take_over(&mut self, other: &Self) {
         for (id, parameter) in self.store.ids().zip(self.store.parameters().to_vec()) {
-            let found = other.store.ids().find(|&id| other.store.parameter(id).name == parameter.name);
+            let found =
+                other.store.ids().find(|&id| other.store.parameter(id).name == parameter.name);
             if let Some(found) = found {
                 let values = other.store.tensor(found, None);
                 let values = padded(&values.to_f64().unwrap(), *values.shape(), parameter.shape);
@@ -73,12 +78,18 @@ impl Subject {
 fn without_bottom_up_groups_each_stage_is_that_of_the_lvae() {
     let device = Device::cpu();
     let block = |channels, stride| BlockConfig { channels, kernel: 3, stride };
-    let stage =
-        |channels, stride, latent| StageConfig { blocks: vec![block(channels, 1), block(channels, stride)], latent };
+    let stage = |channels, stride, latent| StageConfig {
+        blocks: vec![block(channels, 1), block(channels, stride)],
+        latent,
+    };
     let map = LatentConfig::Map { channels: 2, kernel: 3 };
     let convolutional = BivaConfig {
         image: MapShape { height: 4, width: 4, channels: 2 },
-        stages: vec![stage(3, 2, map), stage(4, 1, LatentConfig::Dense { units: 3 }), stage(4, 2, map)],
+        stages: vec![
+            stage(3, 2, map),
+            stage(4, 1, LatentConfig::Dense { units: 3 }),
+            stage(4, 2, map),
+        ],
         ..BivaConfig::dense(1, 1, &[1], 1)
     };
     for config in [BivaConfig::dense(6, 5, &[4, 3, 2], 2), convolutional] {
@@ -89,8 +100,11 @@ fn without_bottom_up_groups_each_stage_is_that_of_the_lvae() {
         let MapShape { height, width, channels } = config.image;
         let x = normal(&device, 1, [3, height, width, channels]);
         let features = [&lvae, &biva].map(|subject| {
-            let draw = |_: &mut Pass<'_>, _: usize, q: &Gaussian| q.sample_with(&normal(&device, 2, *q.mean.shape()));
-            let found = subject.model.inference.forward(&mut subject.pass(), &x, false, draw).unwrap();
+            let draw = |_: &mut Pass<'_>, _: usize, q: &Gaussian| {
+                q.sample_with(&normal(&device, 2, *q.mean.shape()))
+            };
+            let found =
+                subject.model.inference.forward(&mut subject.pass(), &x, false, draw).unwrap();
             found.into_iter().map(|stage| stage.deterministic.unwrap()).collect::<Vec<_>>()
         });
         let maps = config.stage_maps();
@@ -100,7 +114,8 @@ fn without_bottom_up_groups_each_stage_is_that_of_the_lvae() {
         for index in (0..config.depth()).rev() {
             let bottom_up = normal(&device, 4, [3, units(index)]);
             let both = [&z, &bottom_up];
-            let samples: [&[&Tensor]; 2] = [&both[..1], if index + 1 == config.depth() { &both[..1] } else { &both }];
+            let samples: [&[&Tensor]; 2] =
+                [&both[..1], if index + 1 == config.depth() { &both[..1] } else { &both }];
             let below = [0, 1].map(|which| {
                 let (subject, below) = ([&lvae, &biva][which], index.checked_sub(1));
                 let features = below.map(|below| &features[which][below]);
@@ -112,7 +127,8 @@ fn without_bottom_up_groups_each_stage_is_that_of_the_lvae() {
                     .unwrap()
             });
             let [Some(expected), Some(found)] = below else { break };
-            let (expected, found) = ([expected.p_top_down, expected.q_top_down], [found.p_top_down, found.q_top_down]);
+            let (expected, found) =
+                ([expected.p_top_down, expected.q_top_down], [found.p_top_down, found.q_top_down]);
             for (expected, found) in expected.iter().zip(&found) {
                 let (expected, found) = (expected.as_ref().unwrap(), found.as_ref().unwrap());
                 assert_eq!(bits(&found.mean), bits(&expected.mean), "stage {index}");
@@ -121,10 +137,15 @@ fn without_bottom_up_groups_each_stage_is_that_of_the_lvae() {
             let q = expected[1].as_ref().unwrap();
             z = q.sample_with(&normal(&device, 5, *q.mean.shape())).unwrap();
         }
-        let [expected, found] = [(&lvae, &descents[0]), (&biva, &descents[1])].map(|(subject, descent)| {
-            let out = subject.model.generative.observe(&mut subject.pass(), descent.clone()).unwrap();
-            out.log_prob(&x.reshape([3, config.image.units()]).unwrap().clamp(0.0, 1.0).unwrap()).unwrap()
-        });
+        let [expected, found] =
+            [(&lvae, &descents[0]), (&biva, &descents[1])].map(|(subject, descent)| {
+                let out =
+                    subject.model.generative.observe(&mut subject.pass(), descent.clone()).unwrap();
+                out.log_prob(
+                    &x.reshape([3, config.image.units()]).unwrap().clamp(0.0, 1.0).unwrap(),
+                )
+                .unwrap()
+            });
         assert_eq!(bits(&found), bits(&expected));
     }
 }

@@ -125,7 +125,9 @@ impl ClassifierConfig {
     /// The map that the convolutions make of an image; the image itself where there are none.
     #[must_use]
     pub fn features(&self) -> MapShape {
-        let convolve = |map: MapShape, block: &ConvolutionBlock| map.shrunk(block.stride).with_channels(block.channels);
+        let convolve = |map: MapShape, block: &ConvolutionBlock| {
+            map.shrunk(block.stride).with_channels(block.channels)
+        };
         self.convolutions.iter().fold(self.image, convolve)
     }
 
@@ -135,7 +137,12 @@ impl ClassifierConfig {
     /// The first rule that is broken, with key and value.
     pub fn check(&self) -> Result<(), BrokenRule> {
         let counted = |key: &str, layers: usize| {
-            rule(layers <= MOST_LAYERS, key, format!("{layers} layers"), format!("must be at most {MOST_LAYERS}"))
+            rule(
+                layers <= MOST_LAYERS,
+                key,
+                format!("{layers} layers"),
+                format!("must be at most {MOST_LAYERS}"),
+            )
         };
         counted("convolutions", self.convolutions.len())?;
         counted("hidden_sizes", self.hidden_sizes.len())?;
@@ -149,7 +156,12 @@ impl ClassifierConfig {
         rule((0.0..1.0).contains(&slope), "leaky_slope", slope, "must be at least 0 and below 1")?;
         positive("batch_norm_epsilon", self.batch_norm_epsilon)?;
         let momentum = self.batch_norm_momentum;
-        rule(momentum > 0.0 && momentum <= 1.0, "batch_norm_momentum", momentum, "must be above 0 and at most 1")?;
+        rule(
+            momentum > 0.0 && momentum <= 1.0,
+            "batch_norm_momentum",
+            momentum,
+            "must be above 0 and at most 1",
+        )?;
         dropout_rate("dropout", self.dropout)
     }
 

@@ -82,7 +82,8 @@ impl ImageClassifier {
         config.check()?;
         config.check_data()?;
         let mut builder = Builder::new(parameters, statistics);
-        let (norm, activation) = (config.norm(), config.nonlinearity.activation(config.leaky_slope));
+        let (norm, activation) =
+            (config.norm(), config.nonlinearity.activation(config.leaky_slope));
         let gain = std::f64::consts::SQRT_2;
         let mut layers = Vec::with_capacity(config.convolutions.len() + config.hidden_sizes.len());
 
@@ -91,7 +92,8 @@ impl ImageClassifier {
             let (outputs, kernel, stride) = (block.channels, block.kernel, block.stride);
             let window = kernel * kernel;
             let weight = Initialiser::glorot_normal(window * inputs, window * outputs, gain);
-            let layer = ConvolutionConfig { inputs, outputs, kernel, stride, norm, activation, weight };
+            let layer =
+                ConvolutionConfig { inputs, outputs, kernel, stride, norm, activation, weight };
             let mut place = builder.at("convolution");
             layers.push(Layer::Convolution(Convolution::new(&mut place.at(number), &layer)));
             inputs = outputs;
@@ -107,7 +109,14 @@ impl ImageClassifier {
         }
         let outputs = config.classes;
         let weight = Initialiser::glorot_normal(inputs, outputs, 1.0);
-        let layer = DenseConfig { inputs, outputs, norm: None, activation: Activation::Identity, weight, bias };
+        let layer = DenseConfig {
+            inputs,
+            outputs,
+            norm: None,
+            activation: Activation::Identity,
+            weight,
+            bias,
+        };
         let logits = Dense::new(&mut builder.at("logits"), &layer);
         Ok(Self { config, layers, logits })
     }

@@ -20,7 +20,12 @@ impl ClassificationConfig {
     /// The rule that is broken, with key and value.
     pub fn check(&self) -> std::result::Result<(), BrokenRule> {
         let share = self.label_smoothing;
-        rule((0.0..1.0).contains(&share), "label_smoothing", share, "must be at least 0 and below 1")
+        rule(
+            (0.0..1.0).contains(&share),
+            "label_smoothing",
+            share,
+            "must be at least 0 and below 1",
+        )
     }
 }
 
@@ -57,13 +62,21 @@ pub struct Classification {
 /// assert_eq!(found.error_rate.to_scalar()?, 0.0);
 /// # Ok::<(), rung_autograd::Error>(())
 /// ```
-pub fn classification(log_probs: &Tensor, class: &Tensor, config: &ClassificationConfig) -> Result<Classification> {
+pub fn classification(
+    log_probs: &Tensor,
+    class: &Tensor,
+    config: &ClassificationConfig,
+) -> Result<Classification> {
     let shapes = [("log_probs", *log_probs.shape()), ("class", *class.shape())];
     let &[rows, classes] = log_probs.shape().sizes() else {
         return Err(Error::shape("classification", "log_probs must be [batch, classes]", &shapes));
     };
     if class.shape() != log_probs.shape() || rows == 0 {
-        return Err(Error::shape("classification", "there must be one row of classes for each row", &shapes));
+        return Err(Error::shape(
+            "classification",
+            "there must be one row of classes for each row",
+            &shapes,
+        ));
     }
     let of_class = |log_probs: &Tensor| log_probs.mul(class)?.sum(1);
     let given = of_class(&log_probs.detach())?;

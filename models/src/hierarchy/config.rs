@@ -27,9 +27,11 @@ pub enum Inference {
 
 impl Inference {
     /// The preprint's probabilistic ladder network.
-    pub const PROBABILISTIC_LADDER: Self = Self::Ladder { shares_generative: false, rises_through_mean: true };
+    pub const PROBABILISTIC_LADDER: Self =
+        Self::Ladder { shares_generative: false, rises_through_mean: true };
     /// The published Ladder VAE.
-    pub const LADDER_VAE: Self = Self::Ladder { shares_generative: true, rises_through_mean: false };
+    pub const LADDER_VAE: Self =
+        Self::Ladder { shares_generative: true, rises_through_mean: false };
     /// What a file can name, with the names in a file and in the literature. Other wirings exist
     /// for experiments in code.
     pub const NAMED: [(&str, Self, &str); 3] = [
@@ -43,7 +45,9 @@ impl Serialize for Inference {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match Self::NAMED.iter().find(|(_, inference, _)| inference == self) {
             Some((name, ..)) => serializer.serialize_str(name),
-            None => Err(serde::ser::Error::custom(format!("{self:?} has no name in a configuration file"))),
+            None => Err(serde::ser::Error::custom(format!(
+                "{self:?} has no name in a configuration file"
+            ))),
         }
     }
 }
@@ -192,14 +196,27 @@ impl HierarchyConfig {
             latent.len() == hidden.len(),
             "hidden_sizes",
             format!("{hidden:?}"),
-            format!("must have one size for each stochastic layer, and latent_sizes has {}", latent.len()),
+            format!(
+                "must have one size for each stochastic layer, and latent_sizes has {}",
+                latent.len()
+            ),
         )?;
-        rule((1..=64).contains(&self.mlp_layers), "mlp_layers", self.mlp_layers, "must be 1 to 64")?;
+        rule(
+            (1..=64).contains(&self.mlp_layers),
+            "mlp_layers",
+            self.mlp_layers,
+            "must be 1 to 64",
+        )?;
         let slope = self.leaky_slope;
         rule((0.0..1.0).contains(&slope), "leaky_slope", slope, "must be at least 0 and below 1")?;
         positive("batch_norm_epsilon", self.batch_norm_epsilon)?;
         positive("variance_floor", self.variance_floor)?;
         let momentum = self.batch_norm_momentum;
-        rule(momentum > 0.0 && momentum <= 1.0, "batch_norm_momentum", momentum, "must be above 0 and at most 1")
+        rule(
+            momentum > 0.0 && momentum <= 1.0,
+            "batch_norm_momentum",
+            momentum,
+            "must be above 0 and at most 1",
+        )
     }
 }

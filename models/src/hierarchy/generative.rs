@@ -43,7 +43,11 @@ impl GaussianNetwork {
     }
 
     /// The hidden layer and the Gaussian it leads to.
-    pub(super) fn forward_with_hidden(&self, pass: &mut Pass<'_>, x: &Tensor) -> Result<(Tensor, Gaussian)> {
+    pub(super) fn forward_with_hidden(
+        &self,
+        pass: &mut Pass<'_>,
+        x: &Tensor,
+    ) -> Result<(Tensor, Gaussian)> {
         let h = self.hidden.forward(pass, x)?;
         let gaussian = self.head.forward(pass, &h)?;
         Ok((h, gaussian))
@@ -81,14 +85,25 @@ impl Generative {
         let mut builder = builder.at("generative");
         let network = |index: usize| {
             let (inputs, units) = (config.latent_sizes[index + 1], config.latent_sizes[index]);
-            GaussianNetwork::new(&mut builder.at(index + 1), config, inputs, config.generative_width(index), units)
+            GaussianNetwork::new(
+                &mut builder.at(index + 1),
+                config,
+                inputs,
+                config.generative_width(index),
+                units,
+            )
         };
         let between = (0..config.depth() - 1).map(network).collect();
         Self { between, observation: ObservationNetwork::new(&mut builder.at("x"), config) }
     }
 
     /// p(z_i | z_{i+1}) for the sample of layer i + 1; `index` is i − 1.
-    pub(super) fn prior(&self, pass: &mut Pass<'_>, index: usize, z_above: &Tensor) -> Result<Gaussian> {
+    pub(super) fn prior(
+        &self,
+        pass: &mut Pass<'_>,
+        index: usize,
+        z_above: &Tensor,
+    ) -> Result<Gaussian> {
         self.between[index].forward(pass, z_above)
     }
 
@@ -98,7 +113,11 @@ impl Generative {
     }
 
     /// p(x | z_1).
-    pub(super) fn observe(&self, pass: &mut Pass<'_>, z_1: &Tensor) -> Result<ObservationParameters> {
+    pub(super) fn observe(
+        &self,
+        pass: &mut Pass<'_>,
+        z_1: &Tensor,
+    ) -> Result<ObservationParameters> {
         self.observation.forward(pass, z_1)
     }
 }

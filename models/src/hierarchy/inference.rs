@@ -24,7 +24,8 @@ pub(super) struct InferenceNetworks {
 impl InferenceNetworks {
     pub(super) fn new(builder: &mut Builder<'_>, config: &HierarchyConfig) -> Self {
         let mut builder = builder.at("inference");
-        let rises_through_mean = !matches!(config.inference, Inference::Ladder { rises_through_mean: false, .. });
+        let rises_through_mean =
+            !matches!(config.inference, Inference::Ladder { rises_through_mean: false, .. });
         let up = |index: usize| {
             let inputs = match index {
                 0 => config.data_size,
@@ -35,7 +36,8 @@ impl InferenceNetworks {
             GaussianNetwork::new(&mut builder.at("up").at(index + 1), config, inputs, width, units)
         };
         let up = (0..config.depth()).map(up).collect();
-        let has_own_down = matches!(config.inference, Inference::Ladder { shares_generative: false, .. });
+        let has_own_down =
+            matches!(config.inference, Inference::Ladder { shares_generative: false, .. });
         let down = |index: usize| {
             let (inputs, width) = (config.latent_sizes[index + 1], config.hidden_sizes[index + 1]);
             GaussianNetwork::new(
@@ -46,7 +48,8 @@ impl InferenceNetworks {
                 config.latent_sizes[index],
             )
         };
-        let down = if has_own_down { (0..config.depth() - 1).map(down).collect() } else { Vec::new() };
+        let down =
+            if has_own_down { (0..config.depth() - 1).map(down).collect() } else { Vec::new() };
         Self { order: config.inference, up, down }
     }
 

@@ -7,7 +7,8 @@ use super::config::{HierarchyConfig, Inference};
 use super::generative::Generative;
 use super::inference::InferenceNetworks;
 use crate::latent::{
-    Group, LatentModel, LatentSource, Posterior, Sampled, WholeData, layer_out_of_range, no_layer_left,
+    Group, LatentModel, LatentSource, Posterior, Sampled, WholeData, layer_out_of_range,
+    no_layer_left,
 };
 use crate::layers::Builder;
 use crate::observation::ObservationParameters;
@@ -55,7 +56,12 @@ struct HierarchyPosterior<'a> {
 }
 
 impl Posterior for HierarchyPosterior<'_> {
-    fn sample_above(&self, pass: &mut Pass<'_>, samples: usize, skipped_layers: usize) -> Result<Sampled> {
+    fn sample_above(
+        &self,
+        pass: &mut Pass<'_>,
+        samples: usize,
+        skipped_layers: usize,
+    ) -> Result<Sampled> {
         let Self { model, messages } = self;
         if skipped_layers >= model.config.depth() {
             return Err(no_layer_left(skipped_layers, model.config.depth()));
@@ -69,7 +75,12 @@ impl Posterior for HierarchyPosterior<'_> {
 
 impl Hierarchy {
     /// z of `layer` given, the layers below it sampled from their priors, and p(x | z_1).
-    fn descend(&self, pass: &mut Pass<'_>, layer: usize, mut z: Tensor) -> Result<ObservationParameters> {
+    fn descend(
+        &self,
+        pass: &mut Pass<'_>,
+        layer: usize,
+        mut z: Tensor,
+    ) -> Result<ObservationParameters> {
         for index in (0..layer - 1).rev() {
             let p = self.generative.prior(pass, index, &z)?;
             z = sample_prior(pass, index, &p)?;
@@ -93,15 +104,28 @@ impl LatentModel for Hierarchy {
         self.config.latent_sizes.iter().enumerate().map(group).collect()
     }
 
-    fn infer_bottom_up<'a>(&'a self, pass: &mut Pass<'_>, x: &Tensor) -> Result<Box<dyn Posterior + 'a>> {
+    fn infer_bottom_up<'a>(
+        &'a self,
+        pass: &mut Pass<'_>,
+        x: &Tensor,
+    ) -> Result<Box<dyn Posterior + 'a>> {
         let messages = self.inference.messages(pass, x)?;
         Ok(Box::new(HierarchyPosterior { model: self, messages }))
     }
 
-    fn generate(&self, pass: &mut Pass<'_>, source: &LatentSource) -> Result<ObservationParameters> {
+    fn generate(
+        &self,
+        pass: &mut Pass<'_>,
+        source: &LatentSource,
+    ) -> Result<ObservationParameters> {
         let depth = self.config.depth();
-        let known =
-            |layer: usize| if (1..=depth).contains(&layer) { Ok(layer) } else { Err(layer_out_of_range(layer, depth)) };
+        let known = |layer: usize| {
+            if (1..=depth).contains(&layer) {
+                Ok(layer)
+            } else {
+                Err(layer_out_of_range(layer, depth))
+            }
+        };
         let standard_normal = |pass: &Pass<'_>, layer: usize, count: usize| {
             pass.prior_noise(layer, Shape::from([count, self.config.latent_sizes[layer - 1]]))
         };

@@ -25,7 +25,8 @@ impl ObservationNetwork {
     pub(super) fn new(builder: &mut Builder<'_>, config: &HierarchyConfig) -> Self {
         let (width, norm) = (config.hidden_sizes[0], config.hidden_norm());
         let activation = config.nonlinearity.activation(config.leaky_slope);
-        let hidden = Mlp::new(builder, config.latent_sizes[0], width, config.mlp_layers, activation, norm);
+        let hidden =
+            Mlp::new(builder, config.latent_sizes[0], width, config.mlp_layers, activation, norm);
         let head = match config.observation {
             Observation::Bernoulli => {
                 let logits = DenseConfig {
@@ -56,7 +57,11 @@ impl ObservationNetwork {
         self.hidden.layers()
     }
 
-    pub(super) fn forward(&self, pass: &mut Pass<'_>, z_1: &Tensor) -> Result<ObservationParameters> {
+    pub(super) fn forward(
+        &self,
+        pass: &mut Pass<'_>,
+        z_1: &Tensor,
+    ) -> Result<ObservationParameters> {
         let h = self.hidden.forward(pass, z_1)?;
         Ok(match &self.head {
             Head::Bernoulli(logits) => ObservationParameters::Bernoulli(logits.forward(pass, &h)?),

@@ -54,14 +54,17 @@ impl Hierarchy {
             return Ok(());
         }
         let chunk = data.chunk.max(1);
-        let ranges =
-            (0..data.count).step_by(chunk).map(|start| start..data.count.min(start + chunk)).collect::<Vec<_>>();
+        let ranges = (0..data.count)
+            .step_by(chunk)
+            .map(|start| start..data.count.min(start + chunk))
+            .collect::<Vec<_>>();
         let pixels = |index: usize| (data.images)(ranges[index].clone());
         let mut recomputer = Recomputer { store, statistics, ranges: ranges.clone(), noise };
         match self.config().inference {
             Inference::BottomUp => self.recompute_bottom_up(&mut recomputer, &pixels),
             Inference::Ladder { shares_generative, rises_through_mean } => {
-                let messages = self.recompute_messages(&mut recomputer, &pixels, rises_through_mean)?;
+                let messages =
+                    self.recompute_messages(&mut recomputer, &pixels, rises_through_mean)?;
                 self.recompute_top_down(&mut recomputer, messages, shares_generative)
             }
         }
@@ -69,7 +72,11 @@ impl Hierarchy {
 
     /// The networks of a VAE: each layer's posterior from the sample below, then the network that
     /// reads this layer's sample.
-    fn recompute_bottom_up(&self, recomputer: &mut Recomputer<'_>, pixels: &Input<'_>) -> Result<()> {
+    fn recompute_bottom_up(
+        &self,
+        recomputer: &mut Recomputer<'_>,
+        pixels: &Input<'_>,
+    ) -> Result<()> {
         let mut below: Option<Vec<Tensor>> = None;
         for (index, network) in self.inference.up.iter().enumerate() {
             let q = match &below {
@@ -84,7 +91,12 @@ impl Hierarchy {
     }
 
     /// The network that makes layer `index` − 1, or the data, from samples of layer `index`.
-    fn recompute_reader(&self, recomputer: &mut Recomputer<'_>, index: usize, z: &[Tensor]) -> Result<()> {
+    fn recompute_reader(
+        &self,
+        recomputer: &mut Recomputer<'_>,
+        index: usize,
+        z: &[Tensor],
+    ) -> Result<()> {
         let input = |chunk: usize| Ok(z[chunk].clone());
         match index.checked_sub(1) {
             None => recomputer.layers(&[], self.generative.observation_layers(), &input),
@@ -174,7 +186,12 @@ impl Recomputer<'_> {
 
     /// Recomputes the statistics of a network behind the layers `before`, and gives what it leads
     /// to.
-    fn network(&mut self, before: &[&Dense], network: &GaussianNetwork, input: &Input<'_>) -> Result<Vec<Gaussian>> {
+    fn network(
+        &mut self,
+        before: &[&Dense],
+        network: &GaussianNetwork,
+        input: &Input<'_>,
+    ) -> Result<Vec<Gaussian>> {
         self.layers(before, network.hidden_layers(), input)?;
         let hidden = before.iter().copied().chain(network.hidden_layers()).collect::<Vec<_>>();
         let layer = network.head().layer();
@@ -221,7 +238,8 @@ impl Recomputer<'_> {
         let mut moments = Moments::default();
         for (chunk, range) in self.ranges.iter().enumerate() {
             let mut pass = self.pass();
-            let h = before.iter().try_fold(input(chunk)?, |h, layer| layer.forward(&mut pass, &h))?;
+            let h =
+                before.iter().try_fold(input(chunk)?, |h, layer| layer.forward(&mut pass, &h))?;
             let a = layer.pre_activation(&pass, &h)?;
             if layer.statistics().is_some() {
                 moments.add(range.len(), &a.column_statistics()?)?;
@@ -237,7 +255,8 @@ impl Recomputer<'_> {
     /// What layers make of every chunk.
     fn outputs(&self, layers: &[&Dense], input: &Input<'_>) -> Result<Vec<Tensor>> {
         let mut pass = self.pass();
-        let mut output = |chunk| layers.iter().try_fold(input(chunk)?, |h, layer| layer.forward(&mut pass, &h));
+        let mut output =
+            |chunk| layers.iter().try_fold(input(chunk)?, |h, layer| layer.forward(&mut pass, &h));
         (0..self.ranges.len()).map(&mut output).collect()
     }
 
@@ -245,10 +264,12 @@ impl Recomputer<'_> {
     /// one batch.
     fn sample(&self, index: usize, q: &[Gaussian]) -> Result<Vec<Tensor>> {
         self.release_free();
-        let (count, units) = (self.ranges.last().map_or(0, |range| range.end), q[0].mean.shape().last());
+        let (count, units) =
+            (self.ranges.last().map_or(0, |range| range.end), q[0].mean.shape().last());
         let noise = self.pass().posterior_noise(index + 1, Shape::from([count, units]))?;
-        let sample =
-            |(q, range): (&Gaussian, &Range<usize>)| q.sample_with(&noise.slice(0, range.start, range.len())?);
+        let sample = |(q, range): (&Gaussian, &Range<usize>)| {
+            q.sample_with(&noise.slice(0, range.start, range.len())?)
+        };
         q.iter().zip(&self.ranges).map(sample).collect()
     }
 }

@@ -90,7 +90,10 @@ impl Affine {
     }
 
     /// Batch normalisation and the statistics that the pass gives it, if both exist.
-    pub(super) fn frozen<'p>(&self, pass: &'p Pass<'_>) -> Option<(&BatchNorm, &'p FrozenStatistics)> {
+    pub(super) fn frozen<'p>(
+        &self,
+        pass: &'p Pass<'_>,
+    ) -> Option<(&BatchNorm, &'p FrozenStatistics)> {
         let Shift::Norm(norm) = &self.shift else { return None };
         Some((norm, pass.frozen(norm.statistics)?))
     }
@@ -101,13 +104,16 @@ impl Affine {
     /// `Shape` if `a` has other columns, or no rows where they are normalised.
     pub(super) fn apply(&self, pass: &mut Pass<'_>, a: &Tensor) -> Result<Tensor> {
         let Shift::Norm(norm) = &self.shift else { return a.activate(self.activation) };
-        let ((scale, shift), epsilon, activation) = (norm.scale_and_shift(pass), norm.epsilon, self.activation);
+        let ((scale, shift), epsilon, activation) =
+            (norm.scale_and_shift(pass), norm.epsilon, self.activation);
         match pass.statistics(norm.statistics) {
-            LayerStatistics::Frozen(statistics) => a.normalise(&scale, &shift, statistics, epsilon, activation),
-            LayerStatistics::Batch => Ok(a.batch_norm(&scale, &shift, epsilon, activation)?.out),
-            LayerStatistics::BatchAveraged(averages, momentum) => {
-                Ok(a.batch_norm_averaging(&scale, &shift, epsilon, activation, averages, momentum)?.out)
+            LayerStatistics::Frozen(statistics) => {
+                a.normalise(&scale, &shift, statistics, epsilon, activation)
             }
+            LayerStatistics::Batch => Ok(a.batch_norm(&scale, &shift, epsilon, activation)?.out),
+            LayerStatistics::BatchAveraged(averages, momentum) => Ok(a
+                .batch_norm_averaging(&scale, &shift, epsilon, activation, averages, momentum)?
+                .out),
         }
     }
 }

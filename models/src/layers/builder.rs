@@ -26,7 +26,10 @@ pub struct Builder<'a> {
 impl<'a> Builder<'a> {
     /// The root of the tree.
     #[must_use]
-    pub const fn new(parameters: &'a mut ParameterList, statistics: &'a mut StatisticsList) -> Self {
+    pub const fn new(
+        parameters: &'a mut ParameterList,
+        statistics: &'a mut StatisticsList,
+    ) -> Self {
         Self { parameters, statistics, path: String::new() }
     }
 
@@ -38,7 +41,12 @@ impl<'a> Builder<'a> {
     }
 
     /// Adds a parameter here.
-    pub fn parameter(&mut self, name: &str, shape: impl Into<Shape>, initialiser: Initialiser) -> ParameterId {
+    pub fn parameter(
+        &mut self,
+        name: &str,
+        shape: impl Into<Shape>,
+        initialiser: Initialiser,
+    ) -> ParameterId {
         let path = self.join(name);
         self.parameters.add(path, shape, initialiser)
     }

@@ -43,7 +43,8 @@ impl Convolution {
     /// `bias` or `norm.scale`, `norm.shift` `[outputs]`. A bias starts at 0.
     #[must_use]
     pub fn new(builder: &mut Builder<'_>, config: &ConvolutionConfig) -> Self {
-        let ConvolutionConfig { inputs, outputs, kernel, stride, norm, activation, weight } = *config;
+        let ConvolutionConfig { inputs, outputs, kernel, stride, norm, activation, weight } =
+            *config;
         let weight = builder.parameter("weight", [kernel, kernel, inputs, outputs], weight);
         let affine = Affine::new(builder, outputs, norm, Initialiser::Constant(0.0), activation);
         Self { weight, affine, stride, outputs }

@@ -74,6 +74,13 @@ impl Dense {
         };
         // One pass over the product instead of two.
         let (weight, (scale, shift)) = (pass.parameter(self.weight), norm.scale_and_shift(pass));
-        x.linear_normalise(&weight, &scale, &shift, statistics, norm.epsilon, self.affine.activation())
+        x.linear_normalise(
+            &weight,
+            &scale,
+            &shift,
+            statistics,
+            norm.epsilon,
+            self.affine.activation(),
+        )
     }
 }

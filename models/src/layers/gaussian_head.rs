@@ -43,7 +43,10 @@ impl GaussianHead {
             weight: Initialiser::glorot_normal(config.inputs, config.units, 1.0),
             bias: Initialiser::Halves { first: 0.0, second: 1.0 },
         };
-        Self { joined: Dense::new(&mut builder.at("head"), &dense), variance_floor: config.variance_floor }
+        Self {
+            joined: Dense::new(&mut builder.at("head"), &dense),
+            variance_floor: config.variance_floor,
+        }
     }
 
     /// The Gaussian for each row of `h`.

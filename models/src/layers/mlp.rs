@@ -27,8 +27,14 @@ impl Mlp {
         let layer = |index: usize| {
             let inputs = if index == 0 { inputs } else { width };
             let weight = Initialiser::glorot_normal(inputs, width, std::f64::consts::SQRT_2);
-            let config =
-                DenseConfig { inputs, outputs: width, norm, activation, weight, bias: Initialiser::Constant(0.0) };
+            let config = DenseConfig {
+                inputs,
+                outputs: width,
+                norm,
+                activation,
+                weight,
+                bias: Initialiser::Constant(0.0),
+            };
             Dense::new(&mut builder.at("hidden").at(index), &config)
         };
         Self { layers: (0..depth).map(layer).collect() }

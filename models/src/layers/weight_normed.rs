@@ -79,7 +79,9 @@ impl WeightNormed {
     /// # Errors
     /// `Shape` if `x` does not fit.
     pub fn forward(&self, pass: &mut Pass<'_>, x: &Tensor) -> Result<Tensor> {
-        if let Some(output_sigma) = pass.initialisation().map(|initialisation| initialisation.output_sigma) {
+        if let Some(output_sigma) =
+            pass.initialisation().map(|initialisation| initialisation.output_sigma)
+        {
             return self.initialise(pass, x, output_sigma);
         }
         let weight = self.weight(pass, &pass.parameter(self.gain))?;
@@ -116,15 +118,20 @@ impl WeightNormed {
         let rows = raw.reshape([raw.shape().element_count() / self.outputs, self.outputs])?;
         let mean = rows.mean(0)?;
         let variance = rows.sub(&mean)?.square()?.mean(0)?;
-        let missing = missing_variance(rows.shape().sizes()[0], &mean.to_f64()?, &variance.to_f64()?);
-        let missing = Tensor::from_f64(x.device(), &missing, [self.outputs])?.to_dtype(x.dtype())?;
+        let missing =
+            missing_variance(rows.shape().sizes()[0], &mean.to_f64()?, &variance.to_f64()?);
+        let missing =
+            Tensor::from_f64(x.device(), &missing, [self.outputs])?.to_dtype(x.dtype())?;
         let variance = variance.add(&missing)?;
-        let gain = variance.shift(INITIAL_VARIANCE_FLOOR)?.sqrt()?.reciprocal()?.scale(output_sigma)?;
+        let gain =
+            variance.shift(INITIAL_VARIANCE_FLOOR)?.sqrt()?.reciprocal()?.scale(output_sigma)?;
         let bias = mean.mul(&gain)?.neg()?;
         let out = rows.mul(&gain)?.add(&bias)?.reshape(*raw.shape())?;
         if let Some(initialisation) = pass.initialisation() {
             let values = [(self.gain, gain), (self.bias, bias)];
-            initialisation.values.extend(values.map(|(parameter, value)| InitialValue { parameter, value }));
+            initialisation
+                .values
+                .extend(values.map(|(parameter, value)| InitialValue { parameter, value }));
         }
         Ok(out)
     }
@@ -158,12 +165,24 @@ mod tests {
 
     #[test]
     fn a_channel_that_does_not_vary_is_not_divided_by_nothing() {
-        assert_eq!(missing_variance(16, &[0.0, 3.0], &[1.0, 2.0]), [0.0, 0.0], "a layer that varies is left alone");
+        assert_eq!(
+            missing_variance(16, &[0.0, 3.0], &[1.0, 2.0]),
+            [0.0, 0.0],
+            "a layer that varies is left alone"
+        );
         assert_eq!(missing_variance(16, &[0.0, 3.0], &[1.0, 0.0]), [0.0, 0.005]);
         assert_eq!(missing_variance(2, &[0.0, 3.0], &[1.0, 0.0]), [4.0, 5.0], "two rows");
-        assert_eq!(missing_variance(2, &[0.1, 0.0], &[0.0, 0.25]), [1.0, 0.75], "two rows of small numbers");
+        assert_eq!(
+            missing_variance(2, &[0.1, 0.0], &[0.0, 0.25]),
+            [1.0, 0.75],
+            "two rows of small numbers"
+        );
         assert_eq!(missing_variance(16, &[1.0, 3.0], &[1e-20, 0.0]), [5.0, 5.0], "rounding");
         assert_eq!(missing_variance(16, &[0.0, 0.0], &[0.0, 0.0]), [1.0, 1.0], "black images");
-        assert_eq!(missing_variance(16, &[1e-8, 0.0], &[0.0, 1e-16])[0], 1.0, "what a layer above them sees");
+        assert_eq!(
+            missing_variance(16, &[1e-8, 0.0], &[0.0, 1e-16])[0],
+            1.0,
+            "what a layer above them sees"
+        );
     }
 }

@@ -32,10 +32,19 @@ pub fn kernels(config: &BivaConfig, rows: usize) -> Vec<Kernel> {
             [(channels, block.channels, 1), (block.channels, 2 * block.channels, block.stride)]
         {
             let kernel = [block.kernel; 2];
-            let convolution =
-                Convolution { batch: rows, input: [height, width], in_channels, out_channels, kernel, stride };
+            let convolution = Convolution {
+                batch: rows,
+                input: [height, width],
+                in_channels,
+                out_channels,
+                kernel,
+                stride,
+            };
             for form in FORMS {
-                match kernels.iter_mut().find(|kernel| kernel.form == form && kernel.convolution == convolution) {
+                match kernels
+                    .iter_mut()
+                    .find(|kernel| kernel.form == form && kernel.convolution == convolution)
+                {
                     Some(kernel) => kernel.count += 1,
                     None => kernels.push(Kernel { form, convolution, count: 1 }),
                 }
@@ -60,10 +69,12 @@ impl Kernel {
     /// If the device fails.
     pub fn time(&self, device: &Device) -> Result<Timing> {
         let Self { form, convolution, .. } = *self;
-        let sizes = [convolution.input_matrix(), convolution.weight_matrix(), convolution.output_matrix()];
+        let sizes =
+            [convolution.input_matrix(), convolution.weight_matrix(), convolution.output_matrix()];
         let random = |stream: u32| {
             let shape = [sizes[stream as usize].rows, sizes[stream as usize].columns];
-            Tensor::normal(device, DType::F32, Address::new(1, stream, 0), shape).context("filling a map")
+            Tensor::normal(device, DType::F32, Address::new(1, stream, 0), shape)
+                .context("filling a map")
         };
         let (x, weight, y) = (random(0)?, random(1)?, random(2)?);
         timed(device, || {
@@ -85,8 +96,14 @@ impl Kernel {
 
     /// A line of what was measured.
     pub fn line(&self, timing: &Timing, json: bool) -> String {
-        let Convolution { batch, input: [height, width], in_channels, out_channels, kernel: [side, _], stride } =
-            self.convolution;
+        let Convolution {
+            batch,
+            input: [height, width],
+            in_channels,
+            out_channels,
+            kernel: [side, _],
+            stride,
+        } = self.convolution;
         let (Timing { median, min, max }, Self { form, count, .. }) = (*timing, self);
         let gflop_per_s = self.flop() / median / 1e6;
         if json {
@@ -97,7 +114,8 @@ impl Kernel {
             })
             .to_string();
         }
-        let sizes = format!("{height}x{width}, {in_channels} to {out_channels}, {side}x{side} by {stride}");
+        let sizes =
+            format!("{height}x{width}, {in_channels} to {out_channels}, {side}x{side} by {stride}");
         format!(
             "{form:<18} {sizes:<30} {count:>3} on a way {gflop_per_s:>8.1} GFLOP/s {median:>9.4} ms ({min:.4} to {max:.4})"
         )
@@ -113,14 +131,24 @@ mod tests {
 
     #[test]
     fn the_convolutions_are_those_of_the_way_up() {
-        let config = layered(&Sources { preset: Some("biva-mnist-small"), ..Sources::default() }).unwrap();
+        let config =
+            layered(&Sources { preset: Some("biva-mnist-small"), ..Sources::default() }).unwrap();
         let Family::Biva(biva) = &config.family else { panic!("{config:?}") };
         let kernels = kernels(&biva.config(published_shape(&config.data).unwrap()), 48);
         assert_eq!(kernels.iter().map(|kernel| kernel.count).sum::<usize>(), 3 * 2 * 6);
         let largest = &kernels[0];
-        let expected =
-            Convolution { batch: 48, input: [14, 14], in_channels: 24, out_channels: 32, kernel: [3, 3], stride: 1 };
-        assert!(kernels.iter().any(|kernel| kernel.convolution == expected), "the first of stage 2");
+        let expected = Convolution {
+            batch: 48,
+            input: [14, 14],
+            in_channels: 24,
+            out_channels: 32,
+            kernel: [3, 3],
+            stride: 1,
+        };
+        assert!(
+            kernels.iter().any(|kernel| kernel.convolution == expected),
+            "the first of stage 2"
+        );
         assert!(largest.flop() >= kernels[1].flop() && largest.form == "convolution");
     }
 }

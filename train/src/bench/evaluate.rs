@@ -31,7 +31,12 @@ pub(super) struct Evaluations {
 
 impl Evaluations {
     /// Evaluations of so many images.
-    pub(super) fn new(subject: &Subject, size: Size, images: usize, device: &Device) -> Result<Self> {
+    pub(super) fn new(
+        subject: &Subject,
+        size: Size,
+        images: usize,
+        device: &Device,
+    ) -> Result<Self> {
         let workload = Workload::new(&subject.config, device)?;
         let Size { importance_samples, rows } = size;
         let images = images.clamp(1, workload.images.count());
@@ -55,7 +60,13 @@ impl Evaluations {
 ///
 /// # Errors
 /// If the device fails.
-pub fn run(subject: &Subject, size: Size, profiled: bool, device: &Device, console: &Console) -> Result<()> {
+pub fn run(
+    subject: &Subject,
+    size: Size,
+    profiled: bool,
+    device: &Device,
+    console: &Console,
+) -> Result<()> {
     let Size { importance_samples, rows } = size;
     let evaluations = Evaluations::new(subject, size, IMAGE_SAMPLES / importance_samples, device)?;
     let images = evaluations.request.images;

@@ -60,7 +60,9 @@ pub fn run(subject: &Subject, device: &Device, console: &Console) -> Result<()> 
         rows,
         data: shape.values(),
         hidden: match &config.family {
-            Family::Hierarchy(hierarchy) => hierarchy.model.hidden_sizes.iter().copied().max().unwrap_or(1),
+            Family::Hierarchy(hierarchy) => {
+                hierarchy.model.hidden_sizes.iter().copied().max().unwrap_or(1)
+            }
             _ => 1,
         },
         latent: groups(config, shape)?.first().map_or(1, |group| group.units),
@@ -100,7 +102,8 @@ fn products(list: &rung_autograd::ParameterList, rows: usize) -> Vec<Product> {
             forms.push(("input gradient", shape(rows, inputs, outputs, false, true)));
         }
         for (form, shape) in forms {
-            match products.iter_mut().find(|product| product.form == form && product.shape == shape) {
+            match products.iter_mut().find(|product| product.form == form && product.shape == shape)
+            {
                 Some(product) => product.count += 1,
                 None => products.push(Product { form, shape, count: 1 }),
             }
@@ -122,8 +125,12 @@ pub fn shapes_of_presets() -> Result<Vec<MatmulShape>> {
     for preset in SEARCHED {
         let config: Config = layered(&Sources { preset: Some(preset), ..Sources::default() })?;
         let list = parameter_list(&config, published_shape(&config.data)?)?;
-        let evaluation = products(&list, DEFAULT_ROWS as usize).into_iter().filter(|product| product.form == FORWARD);
-        for Product { shape, .. } in products(&list, config.train.batch_size).into_iter().chain(evaluation) {
+        let evaluation = products(&list, DEFAULT_ROWS as usize)
+            .into_iter()
+            .filter(|product| product.form == FORWARD);
+        for Product { shape, .. } in
+            products(&list, config.train.batch_size).into_iter().chain(evaluation)
+        {
             if !shapes.contains(&shape) {
                 shapes.push(shape);
             }
@@ -160,13 +167,15 @@ impl Product {
 fn time_product(product: &Product, device: &Device) -> Result<Timing> {
     let shape = product.shape;
     let matrix = |stream: u32, len: usize| {
-        Tensor::normal(device, DType::F32, Address::new(1, stream, 0), [len]).context("filling a matrix")
+        Tensor::normal(device, DType::F32, Address::new(1, stream, 0), [len])
+            .context("filling a matrix")
     };
     let (left, right) = (matrix(0, shape.left_len())?, matrix(1, shape.right_len())?);
     timed(device, || {
         let out = Shape::from([shape.out_len()]);
-        let product =
-            Tensor::build(device, DType::F32, out, |out| device.matmul(shape, left.view(), right.view(), None, out));
+        let product = Tensor::build(device, DType::F32, out, |out| {
+            device.matmul(shape, left.view(), right.view(), None, out)
+        });
         product.map(drop).context("multiplying")
     })
 }

@@ -2,7 +2,9 @@
 
 use rung_autograd::rng::Address;
 use rung_autograd::{DType, Device, PixelMap, Tensor, View, ViewMut};
-use rung_kernels::backend::{AdamStep, BatchNorm, BatchNormVectors, BatchStatistics, GaussianView, Matrix};
+use rung_kernels::backend::{
+    AdamStep, BatchNorm, BatchNormVectors, BatchStatistics, GaussianView, Matrix,
+};
 use rung_kernels::{Error, SharedBuffer, UnaryFunction};
 use serde_json::json;
 
@@ -49,7 +51,10 @@ impl Pass {
             .to_string();
         }
         let sizes = format!("{rows} x {columns}");
-        format!("{:<28} {sizes:<14} {gb_per_s:>15.1} GB/s    {median:>9.4} ms ({min:.4} to {max:.4})", self.name)
+        format!(
+            "{:<28} {sizes:<14} {gb_per_s:>15.1} GB/s    {median:>9.4} ms ({min:.4} to {max:.4})",
+            self.name
+        )
     }
 }
 
@@ -99,12 +104,18 @@ fn pixels(sizes: &Sizes, device: &Device) -> Result<Vec<Pass>> {
     let matrix = Matrix { rows: sizes.rows, columns: sizes.data };
     let doing = "copying pixels";
     let pixels =
-        Tensor::from_u8(device, &vec![50; matrix.element_count()], [matrix.rows, matrix.columns]).context(doing)?;
+        Tensor::from_u8(device, &vec![50; matrix.element_count()], [matrix.rows, matrix.columns])
+            .context(doing)?;
     let indices: Vec<u32> = (0..sizes.rows as u32).collect();
     let indices = Tensor::from_u32(device, &indices, [sizes.rows]).context(doing)?;
     let map = PixelMap::Bernoulli(Address::new(1, 2, 0));
     let run = move || pixels.gather_pixels(map, &indices, DType::F32).map(drop);
-    Ok(vec![Pass { name: "gather_pixels (binarised)", matrix, bytes_per_element: 1 + 4, run: Box::new(run) }])
+    Ok(vec![Pass {
+        name: "gather_pixels (binarised)",
+        matrix,
+        bytes_per_element: 1 + 4,
+        run: Box::new(run),
+    }])
 }
 
 fn norms(sizes: &Sizes, device: &Device, memory: &Memory<'_>) -> Result<Vec<Pass>> {
@@ -118,7 +129,8 @@ fn norms(sizes: &Sizes, device: &Device, memory: &Memory<'_>) -> Result<Vec<Pass
     let forward = move || {
         let [out, mean, variance] = &mut outs;
         let (x, vector) = (forward_x.view(), forward_vector.view());
-        let statistics = BatchStatistics { mean: writable(mean)?, variance: writable(variance)?, running: None };
+        let statistics =
+            BatchStatistics { mean: writable(mean)?, variance: writable(variance)?, running: None };
         forward_device.batch_norm(&norm, x, vector, vector, statistics, writable(out)?)
     };
     let mut outs = [memory.out(len)?, memory.out(sizes.hidden)?, memory.out(sizes.hidden)?];
@@ -127,19 +139,34 @@ fn norms(sizes: &Sizes, device: &Device, memory: &Memory<'_>) -> Result<Vec<Pass
         let [grad_x, grad_scale, grad_shift] = &mut outs;
         let view: View<'_> = vector.view();
         let vectors = BatchNormVectors { mean: view, variance: view, scale: view, shift: view };
-        let (grad_x, grad_scale, grad_shift) = (writable(grad_x)?, writable(grad_scale)?, writable(grad_shift)?);
-        device.batch_norm_backward(&norm, x.view(), vectors, grad_out.view(), grad_x, grad_scale, grad_shift)
+        let (grad_x, grad_scale, grad_shift) =
+            (writable(grad_x)?, writable(grad_scale)?, writable(grad_shift)?);
+        device.batch_norm_backward(
+            &norm,
+            x.view(),
+            vectors,
+            grad_out.view(),
+            grad_x,
+            grad_scale,
+            grad_shift,
+        )
     };
     Ok(vec![
         Pass { name: "batch_norm", matrix, bytes_per_element: 8, run: Box::new(forward) },
-        Pass { name: "batch_norm_backward", matrix, bytes_per_element: 12, run: Box::new(backward) },
+        Pass {
+            name: "batch_norm_backward",
+            matrix,
+            bytes_per_element: 12,
+            run: Box::new(backward),
+        },
     ])
 }
 
 fn gaussians(sizes: &Sizes, device: &Device, memory: &Memory<'_>) -> Result<Vec<Pass>> {
     let matrix = Matrix { rows: sizes.rows, columns: sizes.latent };
     let len = matrix.element_count();
-    let (joined, noise, variance) = (memory.normal(2 * len)?, memory.normal(len)?, memory.uniform(len)?);
+    let (joined, noise, variance) =
+        (memory.normal(2 * len)?, memory.normal(len)?, memory.uniform(len)?);
     let mut passes = Vec::new();
     let mut add = |name, bytes_per_element, run: Box<dyn FnMut() -> rung_kernels::Result<()>>| {
         passes.push(Pass { name, matrix, bytes_per_element, run });
@@ -149,21 +176,48 @@ fn gaussians(sizes: &Sizes, device: &Device, memory: &Memory<'_>) -> Result<Vec<
         "gaussian_head",
         16,
         Box::new(move || {
-            d.gaussian_head(matrix, 1e-5, joined.view(), writable(&mut mean_out)?, writable(&mut variance_out)?)
+            d.gaussian_head(
+                matrix,
+                1e-5,
+                joined.view(),
+                writable(&mut mean_out)?,
+                writable(&mut variance_out)?,
+            )
         }),
     );
     let (d, mut out) = (device.clone(), memory.out(len)?);
-    add("fill_normal", 4, Box::new(move || d.fill_normal(Address::new(1, 3, 0), writable(&mut out)?)));
+    add(
+        "fill_normal",
+        4,
+        Box::new(move || d.fill_normal(Address::new(1, 3, 0), writable(&mut out)?)),
+    );
     let (d, m, v, mut out) = (device.clone(), noise.clone(), variance.clone(), memory.out(len)?);
-    add("reparameterise", 16, Box::new(move || d.reparameterise(gaussian(&m, &v), m.view(), writable(&mut out)?)));
+    add(
+        "reparameterise",
+        16,
+        Box::new(move || d.reparameterise(gaussian(&m, &v), m.view(), writable(&mut out)?)),
+    );
     let (d, m, v, mut mean_out, mut variance_out) =
         (device.clone(), noise.clone(), variance.clone(), memory.out(len)?, memory.out(len)?);
-    let merge =
-        move || d.merge(gaussian(&m, &v), gaussian(&m, &v), writable(&mut mean_out)?, writable(&mut variance_out)?);
+    let merge = move || {
+        d.merge(
+            gaussian(&m, &v),
+            gaussian(&m, &v),
+            writable(&mut mean_out)?,
+            writable(&mut variance_out)?,
+        )
+    };
     add("merge", 24, Box::new(merge));
     let (d, mut out) = (device.clone(), memory.out(sizes.rows)?);
-    let log_prob =
-        move || d.gaussian_log_prob(matrix, 1, noise.view(), gaussian(&noise, &variance), writable(&mut out)?);
+    let log_prob = move || {
+        d.gaussian_log_prob(
+            matrix,
+            1,
+            noise.view(),
+            gaussian(&noise, &variance),
+            writable(&mut out)?,
+        )
+    };
     add("gaussian_log_prob", 12, Box::new(log_prob));
     Ok(passes)
 }
@@ -175,15 +229,31 @@ fn gaussian<'a>(mean: &'a Tensor, variance: &'a Tensor) -> GaussianView<'a> {
 fn likelihood(sizes: &Sizes, device: &Device, memory: &Memory<'_>) -> Result<Vec<Pass>> {
     let matrix = Matrix { rows: sizes.rows, columns: sizes.data };
     let len = matrix.element_count();
-    let (logits, x, grad_out) = (memory.normal(len)?, memory.uniform(len)?, memory.normal(sizes.rows)?);
-    let (d, l, images, mut out) = (device.clone(), logits.clone(), x.clone(), memory.out(sizes.rows)?);
-    let forward = move || d.bernoulli_log_prob(matrix, 1, images.view(), l.view(), writable(&mut out)?);
+    let (logits, x, grad_out) =
+        (memory.normal(len)?, memory.uniform(len)?, memory.normal(sizes.rows)?);
+    let (d, l, images, mut out) =
+        (device.clone(), logits.clone(), x.clone(), memory.out(sizes.rows)?);
+    let forward =
+        move || d.bernoulli_log_prob(matrix, 1, images.view(), l.view(), writable(&mut out)?);
     let (d, mut out) = (device.clone(), memory.out(len)?);
-    let backward =
-        move || d.bernoulli_log_prob_backward(matrix, 1, x.view(), logits.view(), grad_out.view(), writable(&mut out)?);
+    let backward = move || {
+        d.bernoulli_log_prob_backward(
+            matrix,
+            1,
+            x.view(),
+            logits.view(),
+            grad_out.view(),
+            writable(&mut out)?,
+        )
+    };
     Ok(vec![
         Pass { name: "bernoulli_log_prob", matrix, bytes_per_element: 8, run: Box::new(forward) },
-        Pass { name: "bernoulli_log_prob_backward", matrix, bytes_per_element: 12, run: Box::new(backward) },
+        Pass {
+            name: "bernoulli_log_prob_backward",
+            matrix,
+            bytes_per_element: 12,
+            run: Box::new(backward),
+        },
     ])
 }
 
@@ -195,7 +265,19 @@ fn adam(sizes: &Sizes, device: &Device, memory: &Memory<'_>) -> Result<Pass> {
     let device = device.clone();
     let run = move || {
         let [value, first, second] = &mut outs;
-        device.adam(step, None, gradient.view(), writable(value)?, writable(first)?, writable(second)?)
+        device.adam(
+            step,
+            None,
+            gradient.view(),
+            writable(value)?,
+            writable(first)?,
+            writable(second)?,
+        )
     };
-    Ok(Pass { name: "adam", matrix: Matrix { rows: 1, columns: len }, bytes_per_element: 28, run: Box::new(run) })
+    Ok(Pass {
+        name: "adam",
+        matrix: Matrix { rows: 1, columns: len },
+        bytes_per_element: 28,
+        run: Box::new(run),
+    })
 }

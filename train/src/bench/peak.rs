@@ -21,7 +21,10 @@ pub struct Peak {
 impl Peak {
     /// Measures on the threads of the current pool.
     pub fn measure() -> Self {
-        Self { gflop_per_s: multiply_add_gflop_per_s(), gb_per_s: TRIAD_SIZES.map(|(_, len)| triad_gb_per_s(len)) }
+        Self {
+            gflop_per_s: multiply_add_gflop_per_s(),
+            gb_per_s: TRIAD_SIZES.map(|(_, len)| triad_gb_per_s(len)),
+        }
     }
 }
 
@@ -30,11 +33,18 @@ impl Peak {
 /// # Errors
 /// If threads cannot be started.
 pub fn run(threads: usize, json: bool, console: &Console) -> Result<()> {
-    let all = if threads == 0 { std::thread::available_parallelism().map_or(1, usize::from) } else { threads };
+    let all = if threads == 0 {
+        std::thread::available_parallelism().map_or(1, usize::from)
+    } else {
+        threads
+    };
     let mut counts = vec![1, all];
     counts.dedup();
     for threads in counts {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("starting threads")?;
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .context("starting threads")?;
         let Peak { gflop_per_s, gb_per_s: [cache, memory] } = pool.install(Peak::measure);
         console.result(&if json {
             json!({

@@ -35,7 +35,12 @@ pub(super) struct Shown<'a> {
 ///
 /// # Errors
 /// If the device fails.
-pub(super) fn run(device: &Device, times: u32, shown: &Shown<'_>, mut work: impl FnMut() -> Result<()>) -> Result<()> {
+pub(super) fn run(
+    device: &Device,
+    times: u32,
+    shown: &Shown<'_>,
+    mut work: impl FnMut() -> Result<()>,
+) -> Result<()> {
     let &Shown { unit, json, console } = shown;
     let peak = Peak::measure();
     device.profile().start();
@@ -77,7 +82,8 @@ fn lines(records: &[(Call, Record)]) -> Vec<((String, &'static str), Line)> {
         line.calls += record.calls;
         line.time += record.time;
         line.bytes += record.bytes;
-        line.flop += call.matmul.map_or(0.0, |shape| 2.0 * (shape.multiply_adds() * record.calls) as f64);
+        line.flop +=
+            call.matmul.map_or(0.0, |shape| 2.0 * (shape.multiply_adds() * record.calls) as f64);
     }
     lines.into_iter().collect()
 }
@@ -104,7 +110,8 @@ fn name_and_pass(call: &Call) -> (String, &'static str) {
 fn forward_or_step(primitive: &str) -> &'static str {
     match primitive {
         "adam" | "adamax" | "sgd" | "sum_of_squares" | "clip_gradient" => "optimise",
-        "fill" | "scale_and_add" | "expand" | "reduce" | "copy_block" | "convert" | "binary" | "unary" => "either",
+        "fill" | "scale_and_add" | "expand" | "reduce" | "copy_block" | "convert" | "binary"
+        | "unary" => "either",
         _ => "forward",
     }
 }
@@ -124,7 +131,8 @@ impl Line {
         let (gflop, gb) = (rate(self.flop), rate(self.bytes as f64));
         let (ms, share) = (seconds * 1e3 / times, self.time.as_secs_f64() / total.as_secs_f64());
         if json {
-            let or_null = |amount: f64, rate: f64| if amount > 0.0 { json!(rate) } else { Value::Null };
+            let or_null =
+                |amount: f64, rate: f64| if amount > 0.0 { json!(rate) } else { Value::Null };
             return json!({
                 "primitive": name, "pass": pass, "per": unit, "calls": calls, "ms": ms, "share": share,
                 "gflop_per_s": or_null(self.flop, gflop), "gb_per_s": or_null(self.bytes as f64, gb),
@@ -137,7 +145,10 @@ impl Line {
             false => String::new(),
         };
         let gb = if self.bytes > 0 { format!("{gb:.1}") } else { String::new() };
-        format!("{name:<30} {pass:<8} {calls:>6.0} {ms:>8.3} {:>5.1}% {gflop:>15} {gb:>13}", 100.0 * share)
+        format!(
+            "{name:<30} {pass:<8} {calls:>6.0} {ms:>8.3} {:>5.1}% {gflop:>15} {gb:>13}",
+            100.0 * share
+        )
     }
 }
 

@@ -36,7 +36,9 @@ impl Rates {
         let shape = MatmulShape::plain(size, size, size);
         let [left, right] = [normal(device, shape.left_len())?, normal(device, shape.right_len())?];
         let mut out = zeros(device, shape.out_len())?;
-        let ms = shortest(device, || device.matmul(shape, left.view(), right.view(), None, view_mut(&mut out)))?;
+        let ms = shortest(device, || {
+            device.matmul(shape, left.view(), right.view(), None, view_mut(&mut out))
+        })?;
         let gflop_per_s = 2.0 * shape.multiply_adds() as f64 / ms / 1e6;
         let (x, mut out) = (normal(device, LONG)?, zeros(device, LONG)?);
         let ms = shortest(device, || device.scale_and_add(0.5, x.view(), 0.5, view_mut(&mut out)))?;
@@ -55,7 +57,10 @@ fn zeros(device: &Device, len: usize) -> Result<SharedBuffer> {
 }
 
 fn view_mut(buffer: &mut SharedBuffer) -> ViewMut<'_> {
-    buffer.get_mut().expect("bug: a buffer of the measurement is shared; please report it").view_mut()
+    buffer
+        .get_mut()
+        .expect("bug: a buffer of the measurement is shared; please report it")
+        .view_mut()
 }
 
 /// Milliseconds of the shortest of several runs, after one that is not counted.

@@ -17,13 +17,22 @@ use crate::progress::Console;
 ///
 /// # Errors
 /// If the device fails, or a line is no number.
-pub fn run(subject: &Subject, evaluation: Option<Size>, device: &Device, console: &Console) -> Result<()> {
+pub fn run(
+    subject: &Subject,
+    evaluation: Option<Size>,
+    device: &Device,
+    console: &Console,
+) -> Result<()> {
     if let Some(size) = evaluation {
         let evaluations = Evaluations::new(subject, size, 1, device)?;
-        return serve(subject, device, console, evaluations.parameters(), || evaluations.run().map(|bound| -bound));
+        return serve(subject, device, console, evaluations.parameters(), || {
+            evaluations.run().map(|bound| -bound)
+        });
     }
     let mut workload = Workload::new(&subject.config, device)?;
-    serve(subject, device, console, workload.parameters(), || workload.step()?.to_scalar().context("reading the loss"))
+    serve(subject, device, console, workload.parameters(), || {
+        workload.step()?.to_scalar().context("reading the loss")
+    })
 }
 
 /// Says `{"ready": …, "params": N}` once warm; then answers each line with a number of repetitions with `{"ms": […], "loss": L}`.
@@ -45,8 +54,9 @@ fn serve(
             continue;
         }
         let steps = line.trim().parse::<u32>().ok().filter(|&steps| steps > 0);
-        let steps =
-            steps.ok_or_else(|| Error::new(format!("expected how many times on a line, found {:?}", line.trim())))?;
+        let steps = steps.ok_or_else(|| {
+            Error::new(format!("expected how many times on a line, found {:?}", line.trim()))
+        })?;
         let mut times = Vec::new();
         let mut loss = 0.0;
         let _spin_wait = SpinWait::on(device);

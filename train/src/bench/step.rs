@@ -16,7 +16,13 @@ pub const WARM_UP_STEPS: u32 = 5;
 ///
 /// # Errors
 /// If the device fails.
-pub fn run(subject: &Subject, steps: u32, profiled: bool, device: &Device, console: &Console) -> Result<()> {
+pub fn run(
+    subject: &Subject,
+    steps: u32,
+    profiled: bool,
+    device: &Device,
+    console: &Console,
+) -> Result<()> {
     let mut workload = Workload::new(&subject.config, device)?;
     for _ in 0..WARM_UP_STEPS {
         workload.step()?;
@@ -37,7 +43,8 @@ pub fn run(subject: &Subject, steps: u32, profiled: bool, device: &Device, conso
     let from_device = per_step(before.bytes_from_device, after.bytes_from_device);
     let allocated = per_step(before.pool.bytes.min(after.pool.bytes), after.pool.bytes);
     let Timing { median, min, max } = Timing::of(&times);
-    let (parameters, batch, memory) = (workload.parameters(), subject.config.train.batch_size, after.pool.bytes);
+    let (parameters, batch, memory) =
+        (workload.parameters(), subject.config.train.batch_size, after.pool.bytes);
     console.result(&if subject.json {
         json!({
             "step_ms_median": median, "step_ms_min": min, "step_ms_max": max, "steps": steps, "parameters": parameters,

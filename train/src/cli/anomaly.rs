@@ -70,34 +70,36 @@ pub fn run(arguments: &AnomalyArgs, console: &Console) -> Result<()> {
     let interrupt = Interrupt::install()?;
     let folder = RunFolder::open(&arguments.run.run)?;
     let path = output_file(arguments.out.as_deref(), folder.path(), "anomaly.csv")?;
-    let (scored, outcome, step) = with_images(&arguments.run, &arguments.images, console, |mut loaded, images| {
-        let own = match &arguments.dataset {
-            Some(name) => other_images(arguments, &mut loaded, name, console)?,
-            None => (loaded.config.data.name.clone(), images),
-        };
-        let mut scored = vec![score(arguments, &loaded, own, &interrupt, console)?];
-        if let Some(name) = &arguments.against {
-            let foreign = other_images(arguments, &mut loaded, name, console)?;
-            scored.push(score(arguments, &loaded, foreign, &interrupt, console)?);
-        }
-        let outcome = match scored.as_slice() {
-            [own, foreign] => Some(Outcome::new(
-                (&own.name, &own.bounds),
-                (&foreign.name, &foreign.bounds),
-                arguments.importance_samples as usize,
-                loaded.step,
-            )),
-            _ => None,
-        };
-        Ok((scored, outcome, loaded.step))
-    })?;
+    let (scored, outcome, step) =
+        with_images(&arguments.run, &arguments.images, console, |mut loaded, images| {
+            let own = match &arguments.dataset {
+                Some(name) => other_images(arguments, &mut loaded, name, console)?,
+                None => (loaded.config.data.name.clone(), images),
+            };
+            let mut scored = vec![score(arguments, &loaded, own, &interrupt, console)?];
+            if let Some(name) = &arguments.against {
+                let foreign = other_images(arguments, &mut loaded, name, console)?;
+                scored.push(score(arguments, &loaded, foreign, &interrupt, console)?);
+            }
+            let outcome = match scored.as_slice() {
+                [own, foreign] => Some(Outcome::new(
+                    (&own.name, &own.bounds),
+                    (&foreign.name, &foreign.bounds),
+                    arguments.importance_samples as usize,
+                    loaded.step,
+                )),
+                _ => None,
+            };
+            Ok((scored, outcome, loaded.step))
+        })?;
     write_csv(&path, &scored)?;
     if let Some(outcome) = &outcome {
         outcome.keep(&folder)?;
     }
     console.info("one line an image: data set, index, L^{>k} in nats for every k");
     if arguments.json {
-        return console.result(&json(arguments, &scored, outcome.as_ref(), step, &path).to_string());
+        return console
+            .result(&json(arguments, &scored, outcome.as_ref(), step, &path).to_string());
     }
     if let Some(outcome) = &outcome {
         console.result(&text(outcome))?;
@@ -106,7 +108,13 @@ pub fn run(arguments: &AnomalyArgs, console: &Console) -> Result<()> {
 }
 
 /// What was found, the means of a single data set under the names that they have in a comparison, and how it was found.
-fn json(arguments: &AnomalyArgs, scored: &[Scored], outcome: Option<&Outcome>, step: u64, path: &Path) -> Value {
+fn json(
+    arguments: &AnomalyArgs,
+    scored: &[Scored],
+    outcome: Option<&Outcome>,
+    step: u64,
+    path: &Path,
+) -> Value {
     let found = match (outcome, scored) {
         (Some(outcome), _) => json!(outcome),
         (None, [own, ..]) => {
@@ -143,11 +151,14 @@ fn other_images(
     let split: Split = arguments.images.split.into();
     let dataset = loaded.open_data_set(&config, split == Split::Test)?;
     let seed = loaded.config.train.seed;
-    let images = source::on_device(&dataset, split, &config, seed, loaded.model.store.device(), console)?;
+    let images =
+        source::on_device(&dataset, split, &config, seed, loaded.model.store.device(), console)?;
     let (model, data) = (loaded.model.shape, images.shape());
     if model != data {
-        return Err(Error::new(format!("the model is for images of {model}, those of {name} are {data}"))
-            .with_advice("choose a data set with images of that shape (rung data list)"));
+        return Err(Error::new(format!(
+            "the model is for images of {model}, those of {name} are {data}"
+        ))
+        .with_advice("choose a data set with images of that shape (rung data list)"));
     }
     Ok((name.into(), images))
 }
@@ -159,7 +170,8 @@ fn score(
     interrupt: &Interrupt,
     console: &Console,
 ) -> Result<Scored> {
-    let count = if arguments.count == 0 { images.count() } else { arguments.count.min(images.count()) };
+    let count =
+        if arguments.count == 0 { images.count() } else { arguments.count.min(images.count()) };
     let request = Request {
         images: count,
         importance_samples: arguments.importance_samples as usize,
@@ -167,9 +179,16 @@ fn score(
         seed: arguments.seed,
     };
     let mut progress = console.progress(&format!("scoring {name}"), "images", 0, count as u64);
-    let scored = bounds(loaded, &images, request, || interrupt.requested(), |done| progress.update(done as u64, ""))?;
+    let scored = bounds(
+        loaded,
+        &images,
+        request,
+        || interrupt.requested(),
+        |done| progress.update(done as u64, ""),
+    )?;
     drop(progress);
-    let bounds = scored.ok_or_else(|| Error::interrupted("stopped as asked; nothing was written"))?;
+    let bounds =
+        scored.ok_or_else(|| Error::interrupted("stopped as asked; nothing was written"))?;
     Ok(Scored { name, bounds })
 }
 
@@ -178,8 +197,11 @@ fn write_csv(path: &Path, scored: &[Scored]) -> Result<()> {
     let columns: Vec<String> = (0..depth).map(|k| format!("bound_above_{k}_nats")).collect();
     let mut csv = format!("dataset,image,{}\n", columns.join(","));
     for Scored { name, bounds } in scored {
-        let name =
-            if name.contains([',', '"', '\n']) { format!("\"{}\"", name.replace('"', "\"\"")) } else { name.clone() };
+        let name = if name.contains([',', '"', '\n']) {
+            format!("\"{}\"", name.replace('"', "\"\""))
+        } else {
+            name.clone()
+        };
         for image in 0..bounds.count() {
             let _ = write!(csv, "{name},{image}");
             for of_layer in &bounds.by_layer {
@@ -200,10 +222,17 @@ fn text(outcome: &Outcome) -> String {
     );
     let mut line = |name: String, separation: &Separation| {
         let Separation { own_mean_nats, foreign_mean_nats, auroc, .. } = separation;
-        text +=
-            &format!("{name:<16} {own_mean_nats:>own_width$.2} {foreign_mean_nats:>foreign_width$.2}   {auroc:.4}\n");
+        text += &format!(
+            "{name:<16} {own_mean_nats:>own_width$.2} {foreign_mean_nats:>foreign_width$.2}   {auroc:.4}\n"
+        );
     };
-    outcome.bounds.iter().for_each(|separation| line(format!("-L^{{>{}}}", separation.k), separation));
-    outcome.ratios.iter().for_each(|separation| line(format!("L - L^{{>{}}}", separation.k), separation));
+    outcome
+        .bounds
+        .iter()
+        .for_each(|separation| line(format!("-L^{{>{}}}", separation.k), separation));
+    outcome
+        .ratios
+        .iter()
+        .for_each(|separation| line(format!("L - L^{{>{}}}", separation.k), separation));
     text + "Scores are means in nats per image; an AUROC of 0.5 separates nothing, 1 everything."
 }

@@ -140,20 +140,27 @@ pub struct BenchSubject {
 /// If there is no such preset or device, or the device fails.
 pub fn run(arguments: &BenchArgs, console: &Console) -> Result<()> {
     match &arguments.what {
-        BenchWhat::Step { subject, steps, profile } => {
-            subject.measure(|subject, device| bench::step::run(subject, *steps, *profile, device, console))
-        }
+        BenchWhat::Step { subject, steps, profile } => subject.measure(|subject, device| {
+            bench::step::run(subject, *steps, *profile, device, console)
+        }),
         BenchWhat::Evaluate { subject, importance_samples, rows, profile } => {
-            let size = Size { importance_samples: *importance_samples as usize, rows: *rows as usize };
-            subject.measure(|subject, device| bench::evaluate::run(subject, size, *profile, device, console))
+            let size =
+                Size { importance_samples: *importance_samples as usize, rows: *rows as usize };
+            subject.measure(|subject, device| {
+                bench::evaluate::run(subject, size, *profile, device, console)
+            })
         }
         BenchWhat::Kernels { subject } => {
             subject.measure(|subject, device| bench::kernels::run(subject, device, console))
         }
         BenchWhat::Serve { subject, importance_samples } => {
-            let size = |samples: u32| Size { importance_samples: samples as usize, rows: DEFAULT_ROWS as usize };
+            let size = |samples: u32| Size {
+                importance_samples: samples as usize,
+                rows: DEFAULT_ROWS as usize,
+            };
             let evaluation = importance_samples.map(size);
-            subject.measure(|subject, device| bench::serve::run(subject, evaluation, device, console))
+            subject
+                .measure(|subject, device| bench::serve::run(subject, evaluation, device, console))
         }
         BenchWhat::Peak { threads, json } => bench::peak::run(*threads as usize, *json, console),
     }
@@ -167,11 +174,16 @@ impl BenchSubject {
     }
 
     fn resolve(&self) -> Result<Subject> {
-        let batch_size =
-            self.batch_size.map(|size| ("--batch-size", "train.batch_size", toml::Value::Integer(size.into())));
+        let batch_size = self
+            .batch_size
+            .map(|size| ("--batch-size", "train.batch_size", toml::Value::Integer(size.into())));
         let flags = batch_size.into_iter().collect();
-        let config: Config =
-            layered(&Sources { preset: Some(&self.preset), flags, sets: &self.set, ..Sources::default() })?;
+        let config: Config = layered(&Sources {
+            preset: Some(&self.preset),
+            flags,
+            sets: &self.set,
+            ..Sources::default()
+        })?;
         let device = self.device.device.clone().unwrap_or_else(|| config.train.device.clone());
         let threads = self.device.threads.map_or(config.train.threads, |threads| threads as usize);
         Ok(Subject { config, device, threads, json: self.json })

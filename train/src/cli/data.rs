@@ -84,15 +84,18 @@ fn list(folder: &Path, json: bool, console: &Console) -> Result<()> {
     if json {
         return statuses.iter().try_for_each(|status| console.result(&as_json(status).to_string()));
     }
-    console.result("NAME              IMAGES (TRAIN + TEST)   SIZE      HERE                  FROM")?;
+    console
+        .result("NAME              IMAGES (TRAIN + TEST)   SIZE      HERE                  FROM")?;
     for status in &statuses {
         let known = status.known;
         let images = format!("{} + {}", known.train_count, known.test_count);
         let (name, size, here) = (known.name, size_of(status), presence(status));
         console.result(&format!("{name:<17} {images:<23} {size:<9} {here:<21} {}", known.home))?;
     }
-    console
-        .info(&format!("looked in {}; your own data: --dataset npz:FILE or --dataset images:FOLDER", folder.display()));
+    console.info(&format!(
+        "looked in {}; your own data: --dataset npz:FILE or --dataset images:FOLDER",
+        folder.display()
+    ));
     Ok(())
 }
 
@@ -150,8 +153,10 @@ fn fetch(name: &str, folder: &Path, console: &Console) -> Result<()> {
             // The old line goes before the new one comes.
             bar = None;
             console.info(&format!("fetching {}", progress.url));
-            bar =
-                Some((progress.file.into(), console.progress(progress.file, "kB", progress.bytes_done / 1000, total)));
+            bar = Some((
+                progress.file.into(),
+                console.progress(progress.file, "kB", progress.bytes_done / 1000, total),
+            ));
         }
         if let Some((_, bar)) = &mut bar {
             bar.update(progress.bytes_done / 1000, "");
@@ -168,7 +173,8 @@ fn fetch(name: &str, folder: &Path, console: &Console) -> Result<()> {
 fn verify(name: &str, folder: &Path, console: &Console) -> Result<()> {
     let reports = registry::verify(name, folder).map_err(failed)?;
     if reports.is_empty() {
-        return console.result(&format!("{name} is drawn by the program: there is nothing to check"));
+        return console
+            .result(&format!("{name} is drawn by the program: there is nothing to check"));
     }
     for FileReport { file, path, bytes, outcome } in &reports {
         let place = path.as_ref().map_or(String::new(), |path| format!("  {}", path.display()));
@@ -180,8 +186,12 @@ fn verify(name: &str, folder: &Path, console: &Console) -> Result<()> {
         return Ok(());
     }
     let (all, folder) = (reports.len(), folder.display());
-    Err(Error::new(format!("{name} in {folder}: {bad} of {all} files are missing or not what was published"))
-        .with_advice(format!("rung data fetch {name} fetches those anew, and leaves the others as they are")))
+    Err(Error::new(format!(
+        "{name} in {folder}: {bad} of {all} files are missing or not what was published"
+    ))
+    .with_advice(format!(
+        "rung data fetch {name} fetches those anew, and leaves the others as they are"
+    )))
 }
 
 fn words(outcome: &Outcome) -> String {
@@ -199,9 +209,9 @@ fn words(outcome: &Outcome) -> String {
 fn failed(error: rung_datasets::Error) -> Error {
     let advice = match &error {
         rung_datasets::Error::UnknownName { .. } => Some("rung data list shows every data set"),
-        rung_datasets::Error::Download { .. } => {
-            Some("check the connection and try again: what is there is kept, and the download goes on")
-        }
+        rung_datasets::Error::Download { .. } => Some(
+            "check the connection and try again: what is there is kept, and the download goes on",
+        ),
         _ => None,
     };
     let error = Error::from_source(error);

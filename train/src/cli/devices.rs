@@ -40,11 +40,20 @@ pub fn run(arguments: &DevicesArgs, console: &Console) -> Result<()> {
         console.result(&format!("DEVICE    MEMORY     F64  {rates}WHAT"))?;
     }
     for device in devices() {
-        let rates = arguments.measure.then(|| Rates::measure(&open(&device.name)?, device.is_gpu)).transpose()?;
-        console.result(&if arguments.json { object(&device, rates) } else { row(&device, rates) })?;
+        let rates = arguments
+            .measure
+            .then(|| Rates::measure(&open(&device.name)?, device.is_gpu))
+            .transpose()?;
+        console.result(&if arguments.json {
+            object(&device, rates)
+        } else {
+            row(&device, rates)
+        })?;
     }
     if let Some(why) = why_no_opencl() {
-        console.info(&format!("{why}; a driver of the GPU, or the package pocl-opencl-icd, brings devices"));
+        console.info(&format!(
+            "{why}; a driver of the GPU, or the package pocl-opencl-icd, brings devices"
+        ));
     }
     Ok(())
 }
@@ -89,8 +98,12 @@ fn object(device: &DeviceInfo, rates: Option<Rates>) -> String {
 }
 
 fn row(device: &DeviceInfo, rates: Option<Rates>) -> String {
-    let memory = device.memory_bytes.map_or("unknown".into(), |bytes| format!("{:.1} GB", bytes as f64 / 1e9));
+    let memory = device
+        .memory_bytes
+        .map_or("unknown".into(), |bytes| format!("{:.1} GB", bytes as f64 / 1e9));
     let has_f64 = if device.has_f64 { "yes" } else { "no" };
-    let rates = rates.map_or_else(String::new, |rates| format!("{:>7.0} {:>8.1}  ", rates.gflop_per_s, rates.gb_per_s));
+    let rates = rates.map_or_else(String::new, |rates| {
+        format!("{:>7.0} {:>8.1}  ", rates.gflop_per_s, rates.gb_per_s)
+    });
     format!("{:<9} {memory:<10} {has_f64:<4} {rates}{}", device.name, device.description)
 }

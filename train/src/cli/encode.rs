@@ -47,7 +47,8 @@ pub fn run(arguments: &EncodeArgs, console: &Console) -> Result<()> {
     let split = rung_datasets::Split::from(arguments.images.split);
     let path = output_file(arguments.out.as_deref(), run.path(), &format!("latents-{split}.npz"))?;
     with_images(&arguments.run, &arguments.images, console, |loaded, images| {
-        let count = if arguments.count == 0 { images.count() } else { arguments.count.min(images.count()) };
+        let count =
+            if arguments.count == 0 { images.count() } else { arguments.count.min(images.count()) };
         let mut progress = console.progress("encoding", "images", 0, count as u64);
         let layers = encode(
             &loaded.model,
@@ -58,7 +59,8 @@ pub fn run(arguments: &EncodeArgs, console: &Console) -> Result<()> {
             |done| progress.update(done as u64, ""),
         )?;
         drop(progress);
-        let layers = layers.ok_or_else(|| Error::interrupted("stopped as asked; nothing was written"))?;
+        let layers =
+            layers.ok_or_else(|| Error::interrupted("stopped as asked; nothing was written"))?;
         write(&path, &loaded.model.latent()?.groups(), &layers, images.labels(), count, console)
     })
 }
@@ -74,7 +76,9 @@ fn write(
     let mut writer = NpzWriter::create(path).map_err(refused)?;
     let mut arrays = Vec::new();
     for (index, layer) in layers.iter().enumerate() {
-        for (name, values) in [("z", &layer.z), ("mean", &layer.mean), ("variance", &layer.variance)] {
+        for (name, values) in
+            [("z", &layer.z), ("mean", &layer.mean), ("variance", &layer.variance)]
+        {
             let name = format!("{name}_{}", groups[index].key());
             writer.add_f32(&name, &[count, layer.units], values).map_err(refused)?;
             arrays.push(format!("{name} [{count}, {}]", layer.units));

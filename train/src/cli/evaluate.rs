@@ -53,7 +53,11 @@ pub fn run(arguments: &EvaluateArgs, console: &Console) -> Result<()> {
     let evaluated = with_images(&arguments.run, &arguments.images, console, |loaded, images| {
         let request = Request {
             importance_samples: arguments.importance_samples as usize,
-            images: if arguments.count == 0 { images.count() } else { arguments.count.min(images.count()) },
+            images: if arguments.count == 0 {
+                images.count()
+            } else {
+                arguments.count.min(images.count())
+            },
             rows: arguments.rows.map_or_else(|| loaded.model.rows_at_once(), |rows| rows as usize),
             seed: arguments.seed,
         };

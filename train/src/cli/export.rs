@@ -56,7 +56,8 @@ pub fn run(arguments: &ExportArgs, console: &Console) -> Result<()> {
     };
     let path = output_file(arguments.out.as_deref(), run.path(), name)?;
     let (tensors, numbers) = export.size();
-    console.info(&format!("{tensors} tensors with {numbers} numbers, from {}", loaded.path.display()));
+    console
+        .info(&format!("{tensors} tensors with {numbers} numbers, from {}", loaded.path.display()));
     match arguments.format {
         Format::Safetensors => export.write_safetensors(&path)?,
         Format::Npz => export.write_npz(&path)?,

@@ -56,7 +56,13 @@ pub fn run(arguments: &ReconstructArgs, console: &Console) -> Result<()> {
     let path = output_file(arguments.out.as_deref(), &run.pictures(), "reconstructions.png")?;
     with_images(&arguments.run, &arguments.images, console, |loaded, data| {
         let count = (arguments.count as usize).min(data.count());
-        let images = pictures::reconstructions(&loaded.model, &loaded.statistics, &data, count, arguments.seed)?;
+        let images = pictures::reconstructions(
+            &loaded.model,
+            &loaded.statistics,
+            &data,
+            count,
+            arguments.seed,
+        )?;
         // An even number of columns keeps each image and its reconstruction side by side.
         let columns = columns_for(2 * count).next_multiple_of(2);
         images.grid(columns, arguments.scale as usize)?.save(&path)?;

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::shared::{CheckpointChoice, DataDirArgs, DeviceArgs, RunArgs, StatisticsChoice, output_file};
+use super::shared::{
+    CheckpointChoice, DataDirArgs, DeviceArgs, RunArgs, StatisticsChoice, output_file,
+};
 use crate::error::Result;
 use crate::progress::Console;
 use crate::report::{self, History, ModelFigures, ShownModel, Subject};
@@ -36,7 +38,8 @@ pub struct ReportArgs {
 /// # Errors
 /// If a folder is no run, what it has recorded can't be read, or the page can't be written.
 pub fn run(arguments: &ReportArgs, console: &Console) -> Result<()> {
-    let runs: Vec<RunFolder> = arguments.runs.iter().map(|path| RunFolder::open(path)).collect::<Result<_>>()?;
+    let runs: Vec<RunFolder> =
+        arguments.runs.iter().map(|path| RunFolder::open(path)).collect::<Result<_>>()?;
     let out = match (runs.as_slice(), &arguments.out) {
         ([one], None) => one.report(),
         (_, asked) => output_file(asked.as_deref(), Path::new("."), "report.html")?,
@@ -53,14 +56,20 @@ pub fn run(arguments: &ReportArgs, console: &Console) -> Result<()> {
 }
 
 /// What the run's newest model shows; in words, why there is nothing to see, such as no checkpoint yet.
-fn figures(arguments: &ReportArgs, run: &RunFolder, explorer: bool, console: &Console) -> Result<ModelFigures, String> {
+fn figures(
+    arguments: &ReportArgs,
+    run: &RunFolder,
+    explorer: bool,
+    console: &Console,
+) -> Result<ModelFigures, String> {
     let loaded = RunArgs {
         run: run.path().to_path_buf(),
         checkpoint: CheckpointChoice::Last,
         statistics: StatisticsChoice::Stored,
         device: arguments.device.clone(),
     };
-    let drawn = with_run(&loaded, &arguments.data_dir, console, |loaded| sit(loaded, explorer, console));
+    let drawn =
+        with_run(&loaded, &arguments.data_dir, console, |loaded| sit(loaded, explorer, console));
     drawn.map_err(|error| {
         console.warn(&format!("{}: no pictures of the model: {error}", run.path().display()));
         error.to_string()

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::shared::{CheckpointChoice, DataDirArgs, DeviceArgs, ImagesArgs, RunArgs, Split, StatisticsChoice};
+use super::shared::{
+    CheckpointChoice, DataDirArgs, DeviceArgs, ImagesArgs, RunArgs, Split, StatisticsChoice,
+};
 use super::train::TrainArgs;
 use super::train_run;
 use crate::engine::device::with_device;
@@ -74,9 +76,15 @@ pub fn run(arguments: &ReproduceArgs, console: &Console) -> Result<()> {
     let interrupt = Interrupt::install()?;
     let count = plan.runs.len();
     for (index, planned) in plan.runs.iter().enumerate() {
-        console.info(&format!("{} of {count}: {}, {}", index + 1, planned.folder.display(), words(planned)));
+        console.info(&format!(
+            "{} of {count}: {}, {}",
+            index + 1,
+            planned.folder.display(),
+            words(planned)
+        ));
         if matches!(planned.stage, Stage::New | Stage::Stopped(_)) {
-            train_run::run_quietly(&arguments.training(planned)?, &interrupt, console).map_err(to_be_repeated)?;
+            train_run::run_quietly(&arguments.training(planned)?, &interrupt, console)
+                .map_err(to_be_repeated)?;
         }
         if planned.stage != Stage::Done && Row::of(planned, &wishes)?.evaluation.is_none() {
             arguments.evaluate(planned, &wishes, &interrupt, console).map_err(to_be_repeated)?;
@@ -92,7 +100,11 @@ pub fn run(arguments: &ReproduceArgs, console: &Console) -> Result<()> {
 
 /// Whoever stopped the work goes on with all of it, not with the one run that was at hand.
 fn to_be_repeated(error: Error) -> Error {
-    if error.is_interrupted() { error.with_advice("the same command goes on where it stopped") } else { error }
+    if error.is_interrupted() {
+        error.with_advice("the same command goes on where it stopped")
+    } else {
+        error
+    }
 }
 
 impl ReproduceArgs {
@@ -109,7 +121,11 @@ impl ReproduceArgs {
 
     /// The command line that trains a run, or goes on with it.
     fn training(&self, planned: &Planned) -> Result<TrainArgs> {
-        let common = TrainArgs { device: self.device.clone(), data_dir: self.data_dir.clone(), ..TrainArgs::default() };
+        let common = TrainArgs {
+            device: self.device.clone(),
+            data_dir: self.data_dir.clone(),
+            ..TrainArgs::default()
+        };
         if planned.stage != Stage::New {
             return Ok(TrainArgs { resume: Some(planned.folder.clone()), ..common });
         }
@@ -121,13 +137,22 @@ impl ReproduceArgs {
             epochs: Some(number(config.train.epochs)?),
             warmup_epochs: Some(number(config.family.warmup_epochs())?),
             seed: Some(self.seed),
-            set: vec![format!("optimiser.schedule_every_epochs={}", config.optimiser.schedule_every_epochs)],
+            set: vec![format!(
+                "optimiser.schedule_every_epochs={}",
+                config.optimiser.schedule_every_epochs
+            )],
             init_from: planned.entry.starts_from.map(|_| PathBuf::from(&config.train.init_from)),
             ..common
         })
     }
 
-    fn evaluate(&self, planned: &Planned, wishes: &Wishes, interrupt: &Interrupt, console: &Console) -> Result<()> {
+    fn evaluate(
+        &self,
+        planned: &Planned,
+        wishes: &Wishes,
+        interrupt: &Interrupt,
+        console: &Console,
+    ) -> Result<()> {
         let run = RunArgs {
             run: planned.folder.clone(),
             checkpoint: CheckpointChoice::Last,
@@ -136,7 +161,11 @@ impl ReproduceArgs {
         };
         let images = ImagesArgs { split: Split::Test, data_dir: self.data_dir.clone() };
         with_images(&run, &images, console, |loaded, images| {
-            let count = if wishes.count == 0 { images.count() } else { images.count().min(wishes.count as usize) };
+            let count = if wishes.count == 0 {
+                images.count()
+            } else {
+                images.count().min(wishes.count as usize)
+            };
             let request = Request {
                 importance_samples: wishes.importance_samples as usize,
                 images: count,
@@ -173,7 +202,12 @@ fn words(planned: &Planned) -> String {
 }
 
 /// What would be done, and how long it would take.
-fn describe(arguments: &ReproduceArgs, plan: &Plan, wishes: &Wishes, console: &Console) -> Result<()> {
+fn describe(
+    arguments: &ReproduceArgs,
+    plan: &Plan,
+    wishes: &Wishes,
+    console: &Console,
+) -> Result<()> {
     let device = arguments.device.device.clone().unwrap_or_else(|| "cpu".into());
     let threads = arguments.device.threads.map_or(0, |threads| threads as usize);
     let estimates = with_device(&device, threads, |device| {
@@ -195,10 +229,21 @@ fn describe(arguments: &ReproduceArgs, plan: &Plan, wishes: &Wishes, console: &C
     console.result("RUN                                                STEP       TRAINING   EVALUATION  STATE")?;
     for (planned, estimate) in plan.runs.iter().zip(&estimates) {
         let name = planned.folder.file_name().unwrap_or_default().to_string_lossy();
-        let step = if estimate.step_s > 0.0 { format!("{:.1} ms", estimate.step_s * 1e3) } else { "–".into() };
-        let (training, evaluation) = (duration(estimate.training_s), duration(estimate.evaluation_s));
-        console.result(&format!("{name:<50} {step:<10} {training:<10} {evaluation:<11} {}", words(planned)))?;
+        let step = if estimate.step_s > 0.0 {
+            format!("{:.1} ms", estimate.step_s * 1e3)
+        } else {
+            "–".into()
+        };
+        let (training, evaluation) =
+            (duration(estimate.training_s), duration(estimate.evaluation_s));
+        console.result(&format!(
+            "{name:<50} {step:<10} {training:<10} {evaluation:<11} {}",
+            words(planned)
+        ))?;
     }
     let total: f64 = estimates.iter().map(Estimate::total_s).sum();
-    console.result(&format!("in all {}, by steps measured now on {device} with random pixels", duration(total)))
+    console.result(&format!(
+        "in all {}, by steps measured now on {device} with random pixels",
+        duration(total)
+    ))
 }

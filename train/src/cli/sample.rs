@@ -74,12 +74,16 @@ pub fn run(arguments: &SampleArgs, console: &Console) -> Result<()> {
         Some(LayerChoice::All) => 1..=depth,
         Some(LayerChoice::One(layer)) if layer <= depth => layer..=layer,
         Some(LayerChoice::One(layer)) => {
-            return Err(Error::usage(format!("--layer {layer}: the model has layers 1 to {depth}"))
-                .with_advice("1 is nearest to the image; without --layer, images come from the top"));
+            return Err(Error::usage(format!(
+                "--layer {layer}: the model has layers 1 to {depth}"
+            ))
+            .with_advice("1 is nearest to the image; without --layer, images come from the top"));
         }
     };
     let out = output_file(arguments.out.as_deref(), &run.pictures(), "samples.png")?;
-    with_run(&arguments.run, &arguments.data_dir, console, |loaded| draw(arguments, &loaded, layers, &out, console))
+    with_run(&arguments.run, &arguments.data_dir, console, |loaded| {
+        draw(arguments, &loaded, layers, &out, console)
+    })
 }
 
 fn draw(
@@ -96,7 +100,8 @@ fn draw(
             Some(layer) => LatentSource::SharedAbove { layer, count },
             None => LatentSource::StandardNormal { layer, count },
         };
-        let images = pictures::samples(&loaded.model, &loaded.statistics, &source, arguments.seed, drawing)?;
+        let images =
+            pictures::samples(&loaded.model, &loaded.statistics, &source, arguments.seed, drawing)?;
         let path = match arguments.layer {
             Some(LayerChoice::All) => numbered(out, layer),
             _ => out.to_path_buf(),

@@ -20,11 +20,11 @@ pub fn output_file(asked: Option<&Path>, folder: &Path, name: &str) -> Result<Pa
         fs::create_dir_all(folder).map_err(|error| Error::io("create", folder, &error))?;
         return Ok(folder.join(name));
     };
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent =
+        path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if path.is_dir() {
-        return Err(
-            Error::new(format!("can't write {}: it is a folder", path.display())).with_advice("give a file's name")
-        );
+        return Err(Error::new(format!("can't write {}: it is a folder", path.display()))
+            .with_advice("give a file's name"));
     }
     match parent.is_dir() {
         true => Ok(path.to_path_buf()),

@@ -85,7 +85,10 @@ impl Description {
         let family = self.config.family.name();
         let ImageShape { channels, height, width } = self.shape;
         let name = if preset.is_empty() { "a configuration of its own" } else { preset };
-        let mut text = format!("{name}: {family} for {data} images of {channels}x{height}x{width}\n", data = data.name);
+        let mut text = format!(
+            "{name}: {family} for {data} images of {channels}x{height}x{width}\n",
+            data = data.name
+        );
         text += &format!(
             "training: {} epochs of batches of {}, warm-up over {}\n",
             train.epochs,
@@ -94,7 +97,8 @@ impl Description {
         );
         if let Some(Saved { checkpoint, step, best_score, .. }) = &self.saved {
             let step = step.map_or(String::new(), |step| format!(", step {step}"));
-            let best = best_score.map_or(String::new(), |score| format!(", best held-out score {score:.2}"));
+            let best = best_score
+                .map_or(String::new(), |score| format!(", best held-out score {score:.2}"));
             text += &format!("checkpoint: {}{step}{best}\n", checkpoint.display());
         }
         text += &self.latents();

@@ -79,7 +79,12 @@ impl TrainArgs {
     /// # Errors
     /// As [`layered`].
     pub fn configuration(&self) -> Result<Config> {
-        layered(&Sources { preset: self.preset.as_deref(), files: &self.config, flags: self.flags()?, sets: &self.set })
+        layered(&Sources {
+            preset: self.preset.as_deref(),
+            files: &self.config,
+            flags: self.flags()?,
+            sets: &self.set,
+        })
     }
 
     /// The configuration of a run to go on with: what it was, but for the flags that may change.
@@ -101,7 +106,8 @@ impl TrainArgs {
     /// The name of a new run's folder before its number: the preset's, with the data set's if the
     /// preset has another one.
     pub fn run_name(config: &Config) -> String {
-        let plain: String = config.data.name.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
+        let plain: String =
+            config.data.name.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
         match config.preset.as_str() {
             "" => plain,
             preset if preset.starts_with(&plain) => preset.into(),
@@ -168,7 +174,9 @@ mod tests {
         .configuration()
         .unwrap();
         assert!(!config.train.checkpoint_activations);
-        let staged = train("--preset biva-mnist-small --checkpoint-activations --labels 50").configuration().unwrap();
+        let staged = train("--preset biva-mnist-small --checkpoint-activations --labels 50")
+            .configuration()
+            .unwrap();
         assert!(staged.train.checkpoint_activations);
         assert_eq!(staged.family.labels().unwrap().labels, 50);
         assert_eq!(config.preset, "mnist-vae-2");

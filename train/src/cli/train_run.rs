@@ -75,7 +75,8 @@ impl Job {
     fn new(arguments: &TrainArgs) -> Result<Self> {
         let Some(folder) = &arguments.resume else {
             let config = arguments.configuration()?;
-            let place = Place::New { folder: arguments.out.clone(), name: TrainArgs::run_name(&config) };
+            let place =
+                Place::New { folder: arguments.out.clone(), name: TrainArgs::run_name(&config) };
             return Ok(Self { config: config.with_absolute_paths()?, place });
         };
         let run = RunFolder::open(folder)?;
@@ -96,7 +97,13 @@ struct Begun {
 
 impl Place {
     /// The training, with what is in the run's folder so far; a new run's folder is made when nothing else can fail.
-    fn prepare(self, config: &Config, model: Model, images: &TrainingImages, console: &Console) -> Result<Begun> {
+    fn prepare(
+        self,
+        config: &Config,
+        model: Model,
+        images: &TrainingImages,
+        console: &Console,
+    ) -> Result<Begun> {
         let fresh = |mut model: Model| {
             if !config.train.init_from.is_empty() {
                 model.load_for_use(&checkpoint_of(&config.train.init_from)?)?;
@@ -121,7 +128,10 @@ impl Place {
                     loaded.warnings.iter().for_each(|warning| console.warn(warning));
                     Prepared::resumed(config, model, images, &loaded.data)?
                 } else {
-                    console.warn(&format!("{} has no checkpoint: it starts from step 0", run.path().display()));
+                    console.warn(&format!(
+                        "{} has no checkpoint: it starts from step 0",
+                        run.path().display()
+                    ));
                     fresh(model)?
                 };
                 Ok(Begun { run, _lock: lock, prepared, changes: config.changes_from(&before)? })
@@ -143,9 +153,14 @@ fn train(job: Job, device: &Device, interrupt: &Interrupt, console: &Console) ->
     let Begun { run, _lock, prepared, changes } = place.prepare(config, model, &images, console)?;
     announce(config, &run, &prepared.trainer.model, &images, device, console);
     let mut training = Training::open(config, &run, console, &images, prepared, &changes)?;
-    if training.run(interrupt).map_err(|error| with_what_is_kept(error, &run))? == Outcome::Interrupted {
-        return Err(Error::interrupted(format!("stopped as asked; the work is kept in {}", run.path().display()))
-            .with_advice(format!("go on with: rung train --resume {}", run.path().display())));
+    if training.run(interrupt).map_err(|error| with_what_is_kept(error, &run))?
+        == Outcome::Interrupted
+    {
+        return Err(Error::interrupted(format!(
+            "stopped as asked; the work is kept in {}",
+            run.path().display()
+        ))
+        .with_advice(format!("go on with: rung train --resume {}", run.path().display())));
     }
     let Ending { scores, has_report } = training.finish()?;
     drop(training);
@@ -160,13 +175,14 @@ const FEW_NORMALISED_IMAGES: usize = 32;
 /// odd about them.
 fn check_training_images(config: &Config, train: &DeviceImages, console: &Console) -> Result<()> {
     let (count, has_batch_norm) = (train.count(), config.family.batch_norm_momentum().is_some());
-    let without =
-        "train on more images, or without it: --set model.batch_norm_hidden=false --set model.batch_norm_heads=false";
+    let without = "train on more images, or without it: --set model.batch_norm_hidden=false --set model.batch_norm_heads=false";
     if count > 1 && train.all_equal() {
         let what = format!("all {count} training images are the same");
         if has_batch_norm && train.look_all_equal().context("comparing the training images")? {
-            return Err(Error::new(format!("{what}: batch normalisation divides by their deviation, which is 0"))
-                .with_advice(without));
+            return Err(Error::new(format!(
+                "{what}: batch normalisation divides by their deviation, which is 0"
+            ))
+            .with_advice(without));
         }
         console.warn(&what);
     }
@@ -190,8 +206,11 @@ fn check_training_images(config: &Config, train: &DeviceImages, console: &Consol
 fn check_record(run: &RunFolder, record: &DataRecord) -> Result<()> {
     let difference = run.load_data()?.and_then(|before| before.difference(record));
     difference.map_or(Ok(()), |difference| {
-        Err(Error::new(format!("the data set {} is not what it was when the run began: {difference}", record.name))
-            .with_advice("put the data back as it was, or train a new run on what there is now"))
+        Err(Error::new(format!(
+            "the data set {} is not what it was when the run began: {difference}",
+            record.name
+        ))
+        .with_advice("put the data back as it was, or train a new run on what there is now"))
     })
 }
 
@@ -218,15 +237,26 @@ fn check_memory(config: &Config, images: &TrainingImages, console: &Console) -> 
 }
 
 /// Opens the data set, settles what the configuration leaves open about it, and copies its images to the device.
-fn training_images(config: &mut Config, device: &Device, console: &Console) -> Result<TrainingImages> {
+fn training_images(
+    config: &mut Config,
+    device: &Device,
+    console: &Console,
+) -> Result<TrainingImages> {
     let dataset = source::open(&config.data, console)?;
     let record = DataRecord::of(&dataset);
     treatment::settle(config, &record)?.iter().for_each(|line| console.info(line));
     let lines = treatment::explain(config, &record.name, record.shape, record.values)?;
     lines.iter().for_each(|line| console.info(line));
     let split = if dataset.validation.is_some() { Split::Validation } else { Split::Test };
-    let on_device = |split| source::on_device(&dataset, split, &config.data, config.train.seed, device, console);
-    Ok(TrainingImages { record, train: on_device(Split::Train)?, held_out: on_device(split)?, held_out_split: split })
+    let on_device = |split| {
+        source::on_device(&dataset, split, &config.data, config.train.seed, device, console)
+    };
+    Ok(TrainingImages {
+        record,
+        train: on_device(Split::Train)?,
+        held_out: on_device(split)?,
+        held_out_split: split,
+    })
 }
 
 /// The parameters that `--init-from` names: a run's newest checkpoint, or a file.
@@ -259,7 +289,12 @@ fn announce(
         format!("{count} {part} image{plural}")
     });
     let parts = parts.collect::<Vec<_>>().join(", ");
-    console.info(&format!("data: {}, {parts} of {}, {}", config.data.name, train.shape(), train.values()));
+    console.info(&format!(
+        "data: {}, {parts} of {}, {}",
+        config.data.name,
+        train.shape(),
+        train.values()
+    ));
     let TrainConfig { epochs, batch_size, .. } = &config.train;
     console.info(&format!("training: {epochs} epochs of batches of {batch_size}, {protocol}"));
     console.info(&chosen_by(*held_out_split, model.task.score()));

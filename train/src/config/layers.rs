@@ -114,7 +114,8 @@ impl Layers {
     fn take_back_what_was_tied(&mut self) -> Result<()> {
         let mut defaults = Config::default().to_table()?;
         for key in std::mem::take(&mut self.tied) {
-            if let Some((slot, default)) = find(&mut self.merged, key).zip(find(&mut defaults, key)) {
+            if let Some((slot, default)) = find(&mut self.merged, key).zip(find(&mut defaults, key))
+            {
                 *slot = default.clone();
             }
         }
@@ -129,7 +130,9 @@ impl Layers {
         if described(name) == described(now) {
             return;
         }
-        if let Some((model, objective)) = Family::named(name).and_then(|family| family.tables().ok()) {
+        if let Some((model, objective)) =
+            Family::named(name).and_then(|family| family.tables().ok())
+        {
             self.merged.insert("model".into(), Value::Table(model));
             self.merged.insert("objective".into(), Value::Table(objective));
         }
@@ -152,7 +155,9 @@ impl Layers {
     /// Lays a table on, with what it says of the number of images tied to its data set or for any.
     fn lay_on(&mut self, source: &str, table: Table, is_of_one_data_set: bool) -> Result<()> {
         let of_data: Vec<String> = of_data(&table).collect();
-        let tied = OF_THE_DATA_SET.into_iter().filter(|key| is_of_one_data_set && of_data.iter().any(|k| k == key));
+        let tied = OF_THE_DATA_SET
+            .into_iter()
+            .filter(|key| is_of_one_data_set && of_data.iter().any(|k| k == key));
         let skips_foreign = renamed::spells_out_every_family(&table);
         // What the other keys of the model and of its objective mean depends on the family.
         let family = table.get("model").and_then(|model| model.get(FAMILY_KEY));
@@ -169,7 +174,13 @@ impl Layers {
         Ok(())
     }
 
-    fn add_section(&mut self, source: &str, name: &str, section: Table, skips_foreign: bool) -> Result<()> {
+    fn add_section(
+        &mut self,
+        source: &str,
+        name: &str,
+        section: Table,
+        skips_foreign: bool,
+    ) -> Result<()> {
         let current = renamed::current(&format!("{name}."));
         if !matches!(self.merged.get(current.trim_end_matches('.')), Some(Value::Table(_))) {
             let sections = self.merged.keys().map(String::as_str);
@@ -179,7 +190,8 @@ impl Layers {
         for (key, value) in section {
             let key = format!("{name}.{key}");
             let current = renamed::current(&key);
-            let is_foreign = find(&mut self.merged, &current).is_none() && !owners(&current).is_empty();
+            let is_foreign =
+                find(&mut self.merged, &current).is_none() && !owners(&current).is_empty();
             if !(skips_foreign && is_foreign) {
                 self.assign(source, &key, value)?;
             }
@@ -192,8 +204,13 @@ impl Layers {
         if owners.is_empty() {
             return unknown_key(source, key, &self.keys());
         }
-        let family = self.merged["model"].get(FAMILY_KEY).and_then(Value::as_str).unwrap_or_default();
-        Error::new(format!("{source}: {key} is a key of {}, and {} is {family}", owners.join(", "), family_key()))
+        let family =
+            self.merged["model"].get(FAMILY_KEY).and_then(Value::as_str).unwrap_or_default();
+        Error::new(format!(
+            "{source}: {key} is a key of {}, and {} is {family}",
+            owners.join(", "),
+            family_key()
+        ))
     }
 
     /// Every dotted key.
@@ -211,7 +228,12 @@ impl Layers {
 
 /// The dotted keys of a table's data section.
 fn of_data(table: &Table) -> impl Iterator<Item = String> {
-    table.get("data").and_then(Value::as_table).into_iter().flat_map(Table::keys).map(|key| format!("data.{key}"))
+    table
+        .get("data")
+        .and_then(Value::as_table)
+        .into_iter()
+        .flat_map(Table::keys)
+        .map(|key| format!("data.{key}"))
 }
 
 /// The dotted key of the family.
@@ -229,7 +251,11 @@ fn owners(key: &str) -> Vec<&'static str> {
             _ => false,
         })
     };
-    Family::NAMES.iter().filter(|names| has(names[0])).flat_map(|names| names.iter().copied()).collect()
+    Family::NAMES
+        .iter()
+        .filter(|names| has(names[0]))
+        .flat_map(|names| names.iter().copied())
+        .collect()
 }
 
 /// The value behind a dotted key, which is never a section.
@@ -304,13 +330,19 @@ mod tests {
         let config = layers.finish().unwrap();
         let Family::Biva(biva) = &config.family else { panic!("{config:?}") };
         assert_eq!(biva.model.stages[0].blocks[0].kernel, 5);
-        assert_eq!(Config::from_table(config.to_toml().unwrap().parse::<Table>().unwrap()).unwrap(), config);
+        assert_eq!(
+            Config::from_table(config.to_toml().unwrap().parse::<Table>().unwrap()).unwrap(),
+            config
+        );
     }
 
     #[test]
     fn a_key_of_another_family_is_named_with_its_owner() {
         let error = set_error("model.stages=[]");
-        assert_eq!(error, "--set: model.stages is a key of staged_vae, staged_lvae, biva, and model.family is ladder");
+        assert_eq!(
+            error,
+            "--set: model.stages is a key of staged_vae, staged_lvae, biva, and model.family is ladder"
+        );
         assert_eq!(set_error("model.stagse=[]"), "--set: unknown key model.stagse");
     }
 
@@ -334,16 +366,28 @@ mod tests {
 
     #[test]
     fn a_misspelt_key_names_the_nearest() {
-        assert_eq!(set_error("train.epoch=3"), "--set: unknown key train.epoch (did you mean train.epochs?)");
-        assert_eq!(set_error("optimiser.epochs=3"), "--set: unknown key optimiser.epochs (did you mean train.epochs?)");
+        assert_eq!(
+            set_error("train.epoch=3"),
+            "--set: unknown key train.epoch (did you mean train.epochs?)"
+        );
+        assert_eq!(
+            set_error("optimiser.epochs=3"),
+            "--set: unknown key optimiser.epochs (did you mean train.epochs?)"
+        );
         assert_eq!(set_error("qqqqqqqqqqqq=3"), "--set: unknown key qqqqqqqqqqqq");
         let error = layers().add_text("mine.toml", "[trian]\nepochs = 1");
-        assert_eq!(error.unwrap_err().to_string(), "mine.toml: unknown section [trian] (did you mean train?)");
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "mine.toml: unknown section [trian] (did you mean train?)"
+        );
     }
 
     #[test]
     fn a_value_of_the_wrong_kind_names_key_value_and_rule() {
-        assert_eq!(set_error("train.epochs=-1"), "--set: train.epochs = -1: must be a whole number, 0 or more");
+        assert_eq!(
+            set_error("train.epochs=-1"),
+            "--set: train.epochs = -1: must be a whole number, 0 or more"
+        );
         assert_eq!(
             set_error("model.latent_sizes=[64, 'a']"),
             "--set: model.latent_sizes = [64, \"a\"]: must be a list of whole numbers, such as [64, 32]"
@@ -376,7 +420,8 @@ mod tests {
         assert_eq!(config.optimiser.learning_rate, 1.0);
     }
 
-    const OF_MNIST: &str = "[data]\nname = 'mnist'\ntrain_images = 100\nvalidation_images = 10\ntest_images = 50";
+    const OF_MNIST: &str =
+        "[data]\nname = 'mnist'\ntrain_images = 100\nvalidation_images = 10\ntest_images = 50";
 
     fn sizes(layers: Layers) -> (String, [usize; 3]) {
         let data = layers.finish().unwrap().data;

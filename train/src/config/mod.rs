@@ -327,8 +327,11 @@ impl Config {
     /// # Errors
     /// As [`Config::to_table`].
     pub fn to_toml(&self) -> Result<String> {
-        let body = toml::to_string_pretty(&self.to_table()?).context("writing the configuration")?;
-        Ok(format!("# The complete configuration of this run. To repeat it: rung train --config FILE\n\n{body}"))
+        let body =
+            toml::to_string_pretty(&self.to_table()?).context("writing the configuration")?;
+        Ok(format!(
+            "# The complete configuration of this run. To repeat it: rung train --config FILE\n\n{body}"
+        ))
     }
 
     /// The dotted keys whose values differ from those of `before`, with both values.
@@ -378,13 +381,22 @@ mod tests {
         let (before, mut now) = (Config::default(), Config::default());
         assert_eq!(now.changes_from(&before).unwrap(), []);
         now.train.epochs = 7;
-        let change = Change { key: "train.epochs".into(), from: Some(Value::Integer(2000)), to: Value::Integer(7) };
+        let change = Change {
+            key: "train.epochs".into(),
+            from: Some(Value::Integer(2000)),
+            to: Value::Integer(7),
+        };
         assert_eq!(now.changes_from(&before).unwrap(), [change]);
     }
 
     #[test]
     fn the_limits_of_a_data_set_are_not_those_of_another() {
-        let data = DataConfig { train_images: 5, test_images: 6, directory: "d".into(), ..DataConfig::default() };
+        let data = DataConfig {
+            train_images: 5,
+            test_images: 6,
+            directory: "d".into(),
+            ..DataConfig::default()
+        };
         assert_eq!(data.for_data_set("glyphs"), data);
         let other = data.for_data_set("mnist");
         assert_eq!((other.name.as_str(), other.directory.as_str()), ("mnist", "d"));
@@ -396,7 +408,9 @@ mod tests {
         let text = Config::default().to_toml().unwrap();
         let keys = text.lines().filter(|line| line.contains(" = ")).count();
         assert_eq!(keys, 1 + 13 + 5 + 10 + 13 + 10, "{text}");
-        let biva = Config { family: Family::named("biva").unwrap(), ..Config::default() }.to_toml().unwrap();
+        let biva = Config { family: Family::named("biva").unwrap(), ..Config::default() }
+            .to_toml()
+            .unwrap();
         assert!(biva.contains("stages = ") && !biva.contains("latent_sizes"), "{biva}");
     }
 }

@@ -30,7 +30,9 @@ impl Config {
 impl DataConfig {
     /// The file or folder of a user's own images, after `npz` or `images`.
     fn own_path(&self) -> Option<(&'static str, &Path)> {
-        let path = |scheme: &'static str| Some((scheme, Path::new(self.name.strip_prefix(scheme)?.strip_prefix(':')?)));
+        let path = |scheme: &'static str| {
+            Some((scheme, Path::new(self.name.strip_prefix(scheme)?.strip_prefix(':')?)))
+        };
         path("npz").or_else(|| path("images"))
     }
 
@@ -42,7 +44,9 @@ impl DataConfig {
             let there = folder.join(path.file_name()?);
             (!path.exists() && there.exists()).then_some(there)
         };
-        if let Some((scheme, path)) = self.own_path().and_then(|(scheme, path)| Some((scheme, moved(path)?))) {
+        if let Some((scheme, path)) =
+            self.own_path().and_then(|(scheme, path)| Some((scheme, moved(path)?)))
+        {
             self.name = format!("{scheme}:{}", path.display());
         }
     }
@@ -52,7 +56,10 @@ fn absolute_text(path: &Path) -> Result<String> {
     let found = absolute(path).map_err(|error| Error::io("find", path, &error))?;
     let text = found.to_str().map(str::to_owned);
     text.ok_or_else(|| {
-        Error::new(format!("{}: the path isn't UTF-8, which a configuration file has to be", found.display()))
+        Error::new(format!(
+            "{}: the path isn't UTF-8, which a configuration file has to be",
+            found.display()
+        ))
     })
 }
 
@@ -61,7 +68,8 @@ mod tests {
     use super::*;
 
     fn with(name: &str, directory: &str) -> DataConfig {
-        let data = DataConfig { name: name.into(), directory: directory.into(), ..DataConfig::default() };
+        let data =
+            DataConfig { name: name.into(), directory: directory.into(), ..DataConfig::default() };
         Config { data, ..Config::default() }.with_absolute_paths().unwrap().data
     }
 
@@ -70,7 +78,10 @@ mod tests {
         let here = |path: &str| std::env::current_dir().unwrap().join(path).display().to_string();
         assert_eq!(with("npz:a.npz", "").name, format!("npz:{}", here("a.npz")));
         assert_eq!(with("images:cats", "d").directory, here("d"));
-        assert_eq!((with("mnist", "").directory, with("mnist", "").name), (here("data"), "mnist".into()));
+        assert_eq!(
+            (with("mnist", "").directory, with("mnist", "").name),
+            (here("data"), "mnist".into())
+        );
         assert_eq!(with("glyphs", "").directory, "", "drawn, not read");
         let mut config = Config::default();
         config.train.init_from = "runs/a".into();

@@ -45,7 +45,8 @@ pub fn layered(sources: &Sources) -> Result<Config> {
     }
     let valid_before_flags = layers.is_valid();
     // Which keys there are depends on the family, so that it comes first.
-    let names_family = |pair: &&String| pair.split('=').next().is_some_and(|key| key.trim() == "model.family");
+    let names_family =
+        |pair: &&String| pair.split('=').next().is_some_and(|key| key.trim() == "model.family");
     for pair in sources.sets.iter().filter(names_family) {
         layers.set(pair).map_err(Error::as_usage)?;
     }
@@ -93,7 +94,11 @@ mod tests {
     fn later_layers_win() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("mine.toml");
-        std::fs::write(&path, "preset = 'mnist-vae-2'\n[train]\nepochs = 7\nseed = 7\nbatch_size = 7").unwrap();
+        std::fs::write(
+            &path,
+            "preset = 'mnist-vae-2'\n[train]\nepochs = 7\nseed = 7\nbatch_size = 7",
+        )
+        .unwrap();
         let config = layered(&Sources {
             files: &[path],
             flags: vec![("--seed", "train.seed", Value::Integer(8))],
@@ -102,7 +107,10 @@ mod tests {
         })
         .unwrap();
         assert_eq!(config.preset, "mnist-vae-2");
-        assert_eq!(config.to_table().unwrap()["model"]["latent_sizes"], Value::try_from([64, 32]).unwrap());
+        assert_eq!(
+            config.to_table().unwrap()["model"]["latent_sizes"],
+            Value::try_from([64, 32]).unwrap()
+        );
         assert_eq!((config.train.epochs, config.train.seed, config.train.batch_size), (7, 8, 9));
     }
 
@@ -120,7 +128,11 @@ mod tests {
             (data.train_images, data.test_images)
         };
         assert_eq!(limits(Vec::new(), &[]), (10_240, 1000));
-        assert_eq!(limits(vec![name()], &[]), (0, 0), "the limits of the glyphs are left for MNIST");
+        assert_eq!(
+            limits(vec![name()], &[]),
+            (0, 0),
+            "the limits of the glyphs are left for MNIST"
+        );
         assert_eq!(limits(vec![name()], &["data.train_images=640".into()]), (640, 0));
     }
 
@@ -128,9 +140,12 @@ mod tests {
     fn a_saved_configuration_repeats_itself() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
-        let config =
-            layered(&Sources { preset: Some("norb-ladder-3"), sets: &["train.seed=5".into()], ..Sources::default() })
-                .unwrap();
+        let config = layered(&Sources {
+            preset: Some("norb-ladder-3"),
+            sets: &["train.seed=5".into()],
+            ..Sources::default()
+        })
+        .unwrap();
         std::fs::write(&path, config.to_toml().unwrap()).unwrap();
         let again = layered(&Sources { files: &[path], ..Sources::default() }).unwrap();
         assert_eq!(again, config);

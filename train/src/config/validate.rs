@@ -30,7 +30,8 @@ impl Config {
         )?;
         // Samples of one image do not count: they are the same to every layer below the first latent one.
         rule(
-            self.train.batch_size >= LEAST_NORMALISED_BATCH || self.family.batch_norm_momentum().is_none(),
+            self.train.batch_size >= LEAST_NORMALISED_BATCH
+                || self.family.batch_norm_momentum().is_none(),
             "train.batch_size",
             self.train.batch_size,
             "must be at least 4 with batch normalisation, which divides by the deviation over the images of a batch",
@@ -39,7 +40,12 @@ impl Config {
 
     fn validate_data(&self) -> Result<()> {
         let data = &self.data;
-        rule(!data.name.trim().is_empty(), "data.name", "\"\"", "must name a data set (rung data list shows them)")?;
+        rule(
+            !data.name.trim().is_empty(),
+            "data.name",
+            "\"\"",
+            "must name a data set (rung data list shows them)",
+        )?;
         let size_rule = "must be 1 to 1024, or 0 for the pictures' own size";
         rule(data.image_size <= 1024, "data.image_size", data.image_size, size_rule)?;
         let (pixels, observation) = self.family.pixels();
@@ -48,7 +54,9 @@ impl Config {
                 || matches!(data.binarisation, Binarisation::None | Binarisation::Auto),
             "data.binarisation",
             format!("{:?}", data.binarisation).to_lowercase(),
-            &format!("must be none when model.observation is {observation}, which models grey values"),
+            &format!(
+                "must be none when model.observation is {observation}, which models grey values"
+            ),
         )?;
         rule(
             pixels == Pixels::Real || data.dequantisation == Dequantisation::None,
@@ -89,7 +97,12 @@ impl TrainConfig {
             let valid = value >= 0.0 && value.is_finite();
             rule(valid, key, value, "must be a limit above 0, or 0 for none")?;
         }
-        rule(!self.device.trim().is_empty(), "train.device", "\"\"", "must name a device (rung devices lists them)")
+        rule(
+            !self.device.trim().is_empty(),
+            "train.device",
+            "\"\"",
+            "must name a device (rung devices lists them)",
+        )
     }
 }
 
@@ -219,7 +232,10 @@ mod tests {
             let message = refused(&[pair]);
             assert!(message.starts_with(&format!("{key} = ")), "{pair}: {message}");
         }
-        assert!(refused(&["train.batch_size=2", "objective.monte_carlo_samples=2"]).contains("images of a batch"));
+        assert!(
+            refused(&["train.batch_size=2", "objective.monte_carlo_samples=2"])
+                .contains("images of a batch")
+        );
         assert!(
             refused(&["objective.analytic_kl=true", "objective.importance_samples=5"])
                 .contains("objective.importance_samples = 1")

@@ -55,7 +55,8 @@ impl DeviceImages {
         dtype: DType,
     ) -> Result<Self> {
         let images = dataset.split(split).filter(|images| !images.is_empty());
-        let images = images.ok_or_else(|| Error::new(format!("{} has no {split} images", dataset.name)))?;
+        let images =
+            images.ok_or_else(|| Error::new(format!("{} has no {split} images", dataset.name)))?;
         let all = images.count();
         let count = if count == 0 { all } else { count.min(all) };
         let treatment = Treatment::new(config, images, dataset.scale);
@@ -63,8 +64,12 @@ impl DeviceImages {
         let (shape, used) = (images.shape(), count * images.values_per_image());
         let values = shape.values();
         let all_equal = match images.pixels() {
-            Pixels::U8(bytes) => bytes[..used].chunks_exact(values).all(|image| *image == bytes[..values]),
-            Pixels::F32(reals) => reals[..used].chunks_exact(values).all(|image| *image == reals[..values]),
+            Pixels::U8(bytes) => {
+                bytes[..used].chunks_exact(values).all(|image| *image == bytes[..values])
+            }
+            Pixels::F32(reals) => {
+                reals[..used].chunks_exact(values).all(|image| *image == reals[..values])
+            }
         };
         let pixels = match images.pixels() {
             Pixels::U8(bytes) => Tensor::from_u8(device, &bytes[..used], [count, shape.values()]),
@@ -154,7 +159,8 @@ impl DeviceImages {
 
     /// The seed of what a model sees of them, where it is drawn, binary or dequantised.
     pub fn pixel_seed(&self) -> Option<u64> {
-        matches!(self.map(0), PixelMap::Bernoulli(_) | PixelMap::Dequantise(..)).then_some(self.seed)
+        matches!(self.map(0), PixelMap::Bernoulli(_) | PixelMap::Dequantise(..))
+            .then_some(self.seed)
     }
 
     /// The class of each image, if the data set has them.
@@ -227,7 +233,9 @@ impl Treatment {
         let is_bytes = matches!(images.pixels(), Pixels::U8(_));
         Self {
             binarisation: match config.binarisation {
-                config::Binarisation::Auto | config::Binarisation::Dynamic => Binarisation::PerEpoch,
+                config::Binarisation::Auto | config::Binarisation::Dynamic => {
+                    Binarisation::PerEpoch
+                }
                 config::Binarisation::Static => Binarisation::Static,
                 config::Binarisation::Threshold => Binarisation::Threshold,
                 config::Binarisation::None => Binarisation::None,

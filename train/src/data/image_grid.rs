@@ -218,7 +218,8 @@ mod tests {
     fn a_saved_picture_decodes_to_the_same_pixels() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("grid.png");
-        let images = Images::new([2, 1, 2, 2], vec![0.0, 0.3, 0.6, 1.0, 1.0, 0.6, 0.3, 0.0]).unwrap();
+        let images =
+            Images::new([2, 1, 2, 2], vec![0.0, 0.3, 0.6, 1.0, 1.0, 0.6, 0.3, 0.0]).unwrap();
         let picture = images.grid(2, 4).unwrap();
         picture.save(&path).unwrap();
         let decoded = image::open(&path).unwrap().into_rgb8();

@@ -26,7 +26,9 @@ mod tests {
 
     #[test]
     fn only_a_published_name_tells_a_shape() {
-        let named = |name: &str| published_shape(&DataConfig { name: name.into(), ..DataConfig::default() });
+        let named = |name: &str| {
+            published_shape(&DataConfig { name: name.into(), ..DataConfig::default() })
+        };
         assert_eq!(named("norb").unwrap(), ImageShape::new(1, 32, 32));
         assert_eq!(named("cifar-10").unwrap(), ImageShape::new(3, 32, 32));
         for own in ["npz:a.npz", "images:cats"] {

@@ -33,7 +33,8 @@ pub fn open_part(
     console: &Console,
 ) -> Result<Dataset> {
     let defaults = GlyphCounts::default();
-    let count = |configured: usize, default: u32| if configured == 0 { default } else { configured as u32 };
+    let count =
+        |configured: usize, default: u32| if configured == 0 { default } else { configured as u32 };
     let options = Options {
         validation: config.validation_images,
         size: match (shape, config.image_size) {
@@ -63,8 +64,8 @@ pub fn open_part(
         },
         ..Options::default()
     };
-    let dataset =
-        rung_datasets::open(&config.name, &folder(&config.directory), &options).map_err(Error::from_source)?;
+    let dataset = rung_datasets::open(&config.name, &folder(&config.directory), &options)
+        .map_err(Error::from_source)?;
     dataset.notes.iter().for_each(|note| console.info(note));
     Ok(dataset)
 }
@@ -104,8 +105,12 @@ fn limit_note(key: &str, limit: usize, split: Split, images: &DeviceImages) -> O
     let all = images.in_split();
     match limit {
         0 => None,
-        _ if limit < all => Some(format!("limit: the first {limit} of {all} {split} images ({key} = {limit})")),
-        _ if limit > all => Some(format!("limit: {key} = {limit}, and there are {all} {split} images: all are used")),
+        _ if limit < all => {
+            Some(format!("limit: the first {limit} of {all} {split} images ({key} = {limit})"))
+        }
+        _ if limit > all => Some(format!(
+            "limit: {key} = {limit}, and there are {all} {split} images: all are used"
+        )),
         _ => None,
     }
 }

@@ -30,7 +30,12 @@ impl Measure {
     /// What the bounds of a configuration's model are for pixels of these values.
     #[must_use]
     pub fn of(config: &Config, values: ValueRange) -> Self {
-        Self::with(config.family.pixels().0, config.data.binarisation, config.data.dequantisation, values)
+        Self::with(
+            config.family.pixels().0,
+            config.data.binarisation,
+            config.data.dequantisation,
+            values,
+        )
     }
 
     /// What they are for pixels of these values after this treatment, to a model of such pixels.
@@ -63,7 +68,9 @@ impl Measure {
         match self {
             Self::Probability | Self::Density => None,
             Self::CrossEntropy => Some("no likelihood: a Bernoulli cross-entropy of grey levels"),
-            Self::UnboundedDensity => Some("no likelihood: a density of pixels that have levels, without bound"),
+            Self::UnboundedDensity => {
+                Some("no likelihood: a density of pixels that have levels, without bound")
+            }
         }
     }
 
@@ -125,10 +132,16 @@ pub fn settle(config: &mut Config, record: &DataRecord) -> Result<Option<String>
 ///
 /// # Errors
 /// If the observation model cannot describe such values.
-pub fn explain(config: &Config, name: &str, shape: ImageShape, values: ValueRange) -> Result<Vec<String>> {
+pub fn explain(
+    config: &Config,
+    name: &str,
+    shape: ImageShape,
+    values: ValueRange,
+) -> Result<Vec<String>> {
     let data = &config.data;
-    let refuse =
-        |needs: &str, advice: &str| Err(Error::new(format!("{name} has {values}: {needs}")).with_advice(advice));
+    let refuse = |needs: &str, advice: &str| {
+        Err(Error::new(format!("{name} has {values}: {needs}")).with_advice(advice))
+    };
     let mut lines = Vec::new();
     let is_discrete = matches!(values, ValueRange::Binary | ValueRange::Bytes);
     match config.family.pixels().0 {
@@ -174,11 +187,15 @@ pub fn explain(config: &Config, name: &str, shape: ImageShape, values: ValueRang
         Pixels::Binary | Pixels::Levels | Pixels::Any => {}
     }
     if !values.is_intensity() {
-        lines.push("pictures show the values from 0 (black) to 1 (white) and cut the others off".into());
+        lines.push(
+            "pictures show the values from 0 (black) to 1 (white) and cut the others off".into(),
+        );
     }
     let advice = match Measure::of(config, values) {
         Measure::Probability | Measure::Density => return Ok(lines),
-        Measure::CrossEntropy => "data.binarisation = dynamic makes them likelihoods of black and white images",
+        Measure::CrossEntropy => {
+            "data.binarisation = dynamic makes them likelihoods of black and white images"
+        }
         Measure::UnboundedDensity => "data.dequantisation = once makes them likelihoods",
     };
     let why = Measure::of(config, values).why_no_likelihood().unwrap_or_default();
@@ -190,10 +207,16 @@ pub fn explain(config: &Config, name: &str, shape: ImageShape, values: ValueRang
 ///
 /// # Errors
 /// If one of the two has real values and the other bytes, for a Gaussian model, whose densities are then of different things.
-pub fn check_alike(config: &Config, trained_on: &DataRecord, name: &str, values: ValueRange) -> Result<()> {
+pub fn check_alike(
+    config: &Config,
+    trained_on: &DataRecord,
+    name: &str,
+    values: ValueRange,
+) -> Result<()> {
     let is_discrete = |values| matches!(values, ValueRange::Binary | ValueRange::Bytes);
     let own = trained_on.values;
-    let are_alike = is_discrete(own) == is_discrete(values) && own.is_intensity() == values.is_intensity();
+    let are_alike =
+        is_discrete(own) == is_discrete(values) && own.is_intensity() == values.is_intensity();
     if config.family.pixels().0 != Pixels::Real || are_alike {
         return Ok(());
     }
@@ -228,16 +251,26 @@ mod tests {
             scale: 256.0,
             class_names: Vec::new(),
             images: SplitSizes { train: 9, validation: 0, test: 1 },
-            sha256: SplitChecksums { train: String::new(), validation: String::new(), test: String::new() },
+            sha256: SplitChecksums {
+                train: String::new(),
+                validation: String::new(),
+                test: String::new(),
+            },
         }
     }
 
     /// A model of pixels of this kind.
-    fn config(pixels: Pixels, binarisation: Binarisation, dequantisation: Dequantisation) -> Config {
+    fn config(
+        pixels: Pixels,
+        binarisation: Binarisation,
+        dequantisation: Dequantisation,
+    ) -> Config {
         let mut config = Config::default();
         match (&mut config.family, pixels) {
             (family, Pixels::Levels) => *family = levels(),
-            (Family::Hierarchy(described), Pixels::Real) => described.model.observation = Observation::Gaussian,
+            (Family::Hierarchy(described), Pixels::Real) => {
+                described.model.observation = Observation::Gaussian
+            }
             _ => {}
         }
         (config.data.binarisation, config.data.dequantisation) = (binarisation, dequantisation);
@@ -259,7 +292,10 @@ mod tests {
         let mut config = Config::default();
         assert_eq!(settle(&mut config, &record(1, ValueRange::Bytes)).unwrap(), None);
         assert_eq!(config.data.binarisation, Binarisation::Dynamic);
-        assert!(lines(&config, ValueRange::Bytes)[0].starts_with("binarised: each pixel is drawn black or white anew"));
+        assert!(
+            lines(&config, ValueRange::Bytes)[0]
+                .starts_with("binarised: each pixel is drawn black or white anew")
+        );
         assert!(lines(&config, ValueRange::Intensities)[0].contains("data.binarisation = dynamic"));
         assert!(lines(&config, ValueRange::Binary).is_empty());
         assert_eq!(Measure::of(&config, ValueRange::Bytes), Measure::Probability);
@@ -269,12 +305,19 @@ mod tests {
     fn colours_are_never_binarised_by_default() {
         let refused = settle(&mut Config::default(), &record(3, ValueRange::Bytes)).unwrap_err();
         assert!(
-            refused.cause().contains("colour images (bytes 0 to 255), and model.observation = bernoulli"),
+            refused
+                .cause()
+                .contains("colour images (bytes 0 to 255), and model.observation = bernoulli"),
             "{refused}"
         );
         assert!(refused.advice().unwrap().contains("--set data.binarisation=dynamic"));
         let mut staged = Config { family: Family::Biva(Biva::default()), ..Config::default() };
-        assert!(settle(&mut staged, &record(3, ValueRange::Bytes)).unwrap().unwrap().contains("logistic_mixture"));
+        assert!(
+            settle(&mut staged, &record(3, ValueRange::Bytes))
+                .unwrap()
+                .unwrap()
+                .contains("logistic_mixture")
+        );
         assert_eq!(staged.family, levels());
         assert_eq!(staged.data.binarisation, Binarisation::None);
         let mut asked = config(Pixels::Binary, Binarisation::Dynamic, Dequantisation::None);
@@ -294,7 +337,10 @@ mod tests {
         ] {
             let config = config(pixels, binarisation, Dequantisation::None);
             let refused = explain(&config, "a", ImageShape::new(1, 8, 8), values).unwrap_err();
-            assert!(refused.cause().starts_with("a has ") && refused.advice().is_some(), "{refused}");
+            assert!(
+                refused.cause().starts_with("a has ") && refused.advice().is_some(),
+                "{refused}"
+            );
         }
     }
 
@@ -302,10 +348,16 @@ mod tests {
     fn what_is_no_likelihood_is_called_so_and_has_no_bits() {
         let grey = config(Pixels::Binary, Binarisation::None, Dequantisation::None);
         assert_eq!(Measure::of(&grey, ValueRange::Intensities), Measure::CrossEntropy);
-        assert!(lines(&grey, ValueRange::Bytes)[0].contains("no likelihood: a Bernoulli cross-entropy of grey levels"));
+        assert!(
+            lines(&grey, ValueRange::Bytes)[0]
+                .contains("no likelihood: a Bernoulli cross-entropy of grey levels")
+        );
         assert_eq!(Measure::of(&grey, ValueRange::Binary), Measure::Probability);
         let gaussian = |noise| config(Pixels::Real, Binarisation::None, noise);
-        assert!(lines(&gaussian(Dequantisation::None), ValueRange::Bytes)[0].contains("data.dequantisation = once"));
+        assert!(
+            lines(&gaussian(Dequantisation::None), ValueRange::Bytes)[0]
+                .contains("data.dequantisation = once")
+        );
         for (noise, values, measure) in [
             (Dequantisation::None, ValueRange::Bytes, Measure::UnboundedDensity),
             (Dequantisation::None, ValueRange::Binary, Measure::UnboundedDensity),
@@ -319,7 +371,10 @@ mod tests {
         }
         assert!(lines(&gaussian(Dequantisation::Once), REAL)[0].starts_with("no noise is added"));
         assert!(lines(&gaussian(Dequantisation::None), ValueRange::Intensities).is_empty());
-        assert!(lines(&gaussian(Dequantisation::None), REAL)[0].starts_with("pictures show the values from 0"));
+        assert!(
+            lines(&gaussian(Dequantisation::None), REAL)[0]
+                .starts_with("pictures show the values from 0")
+        );
     }
 
     #[test]

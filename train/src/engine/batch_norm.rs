@@ -25,7 +25,8 @@ pub fn collect(model: &Model, images: &DeviceImages, seed: u64, epoch: u64) -> R
         let mut statistics = model.statistics.copied().context("copying the statistics")?;
         let data = WholeData { images: &batch, count: images.count(), chunk };
         let noise = (seed, Phase::Statistics.first());
-        let collected = model.task.recompute_statistics(&model.store, &data, noise, &mut statistics);
+        let collected =
+            model.task.recompute_statistics(&model.store, &data, noise, &mut statistics);
         collected.context("collecting statistics")?;
         Ok(statistics)
     };

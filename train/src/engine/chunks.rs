@@ -50,7 +50,11 @@ mod tests {
             |part| {
                 if part.len() > room {
                     let (device, requested_bytes) = ("cpu".to_string(), part.len());
-                    let lacking = rung_kernels::Error::OutOfMemory { device, requested_bytes, device_bytes: None };
+                    let lacking = rung_kernels::Error::OutOfMemory {
+                        device,
+                        requested_bytes,
+                        device_bytes: None,
+                    };
                     return Err(lacking).context("reading").context("working");
                 }
                 done.push(part);

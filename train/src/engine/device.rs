@@ -15,9 +15,14 @@ const CPU_MEMORY: &str = "RUNG_CPU_MEMORY";
 ///
 /// # Errors
 /// If there is no such device, threads cannot be started, or what `work` returns.
-pub fn with_device<R: Send>(name: &str, threads: usize, work: impl FnOnce(Device) -> Result<R> + Send) -> Result<R> {
+pub fn with_device<R: Send>(
+    name: &str,
+    threads: usize,
+    work: impl FnOnce(Device) -> Result<R> + Send,
+) -> Result<R> {
     let device = open(name)?;
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("starting threads")?;
+    let pool =
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("starting threads")?;
     pool.install(|| work(device))
 }
 
@@ -43,7 +48,9 @@ pub fn open(name: &str) -> Result<Device> {
     };
     match chosen {
         None => cpu(),
-        Some(found) => OpenCl::open(found).map(Device::new).context(format!("opening {}", found.name)),
+        Some(found) => {
+            OpenCl::open(found).map(Device::new).context(format!("opening {}", found.name))
+        }
     }
 }
 
@@ -52,7 +59,9 @@ pub fn open(name: &str) -> Result<Device> {
 /// # Errors
 /// If what it says is no number.
 pub fn cpu_memory_limit() -> Result<Option<usize>> {
-    let Some(text) = std::env::var(CPU_MEMORY).ok().filter(|text| !text.is_empty()) else { return Ok(None) };
+    let Some(text) = std::env::var(CPU_MEMORY).ok().filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
     let limit = text.parse().context(format!("{CPU_MEMORY} is {text:?}"));
     limit.map(Some).with_advice(|| "give a number of bytes".into())
 }

@@ -33,7 +33,12 @@ impl Training<'_> {
     pub fn finish(&mut self) -> Result<Ending> {
         let mut data = self.snapshot()?;
         self.trainer.use_average()?;
-        let exact = batch_norm::collect(&self.trainer.model, &self.images.train, self.config.train.seed, 0)?;
+        let exact = batch_norm::collect(
+            &self.trainer.model,
+            &self.images.train,
+            self.config.train.seed,
+            0,
+        )?;
         save_exact_statistics(&exact, &mut data)?;
         self.save_last(&data)?;
         drop(data);
@@ -57,12 +62,16 @@ impl Training<'_> {
         let record = EvaluationRecord::new(scores, subject, request, images, started);
         record.keep(self.run)?;
         let folder = self.run.pictures();
-        for (name, picture) in model.task.pictures(model, &exact, images, self.config.train.seed, SIZES)? {
+        for (name, picture) in
+            model.task.pictures(model, &exact, images, self.config.train.seed, SIZES)?
+        {
             picture.save(&folder.join(format!("{name}.png")))?;
         }
         let report = self.report(&exact);
         if let Err(error) = &report {
-            self.console.warn(&format!("the run is finished, but its report could not be written: {error}"));
+            self.console.warn(&format!(
+                "the run is finished, but its report could not be written: {error}"
+            ));
         }
         Ok(Ending { scores: record.scores, has_report: report.is_ok() })
     }

@@ -75,15 +75,25 @@ impl Memory {
     /// # Errors
     /// If it takes more than `available` bytes, with what would take less.
     pub fn check(&self, available: Option<usize>, batch_size: usize) -> Result<()> {
-        let Some(available) = available.filter(|&available| available < self.total()) else { return Ok(()) };
+        let Some(available) = available.filter(|&available| available < self.total()) else {
+            return Ok(());
+        };
         let fixed = self.total() - self.step;
-        let advice = match available.checked_sub(fixed).map(|left| left / (self.step / batch_size).max(1)) {
-            Some(fitting) if fitting > 0 => format!("a --batch-size of {fitting} or less would fit"),
-            _ => "the parameters alone do not fit: choose a smaller model (rung info --presets)".into(),
+        let advice = match available
+            .checked_sub(fixed)
+            .map(|left| left / (self.step / batch_size).max(1))
+        {
+            Some(fitting) if fitting > 0 => {
+                format!("a --batch-size of {fitting} or less would fit")
+            }
+            _ => "the parameters alone do not fit: choose a smaller model (rung info --presets)"
+                .into(),
         };
         let (needed, available) = (megabytes(self.total()), megabytes(available));
-        Err(Error::new(format!("training takes {needed} of memory, and this machine has {available} left"))
-            .with_advice(advice))
+        Err(Error::new(format!(
+            "training takes {needed} of memory, and this machine has {available} left"
+        ))
+        .with_advice(advice))
     }
 }
 
@@ -117,10 +127,18 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused_with_what_would() {
-        let memory = Memory { parameters: 100_000_000, optimiser: 100_000_000, average: 0, step: 480_000_000 };
+        let memory = Memory {
+            parameters: 100_000_000,
+            optimiser: 100_000_000,
+            average: 0,
+            step: 480_000_000,
+        };
         assert!(memory.check(Some(680_000_000), 48).is_ok() && memory.check(None, 48).is_ok());
         let refused = memory.check(Some(400_000_000), 48).unwrap_err();
-        assert_eq!(refused.cause(), "training takes 680.0 MB of memory, and this machine has 400.0 MB left");
+        assert_eq!(
+            refused.cause(),
+            "training takes 680.0 MB of memory, and this machine has 400.0 MB left"
+        );
         assert_eq!(refused.advice(), Some("a --batch-size of 20 or less would fit"));
         let hopeless = memory.check(Some(150_000_000), 48).unwrap_err();
         assert!(hopeless.advice().unwrap().contains("smaller model"));
@@ -130,7 +148,9 @@ mod tests {
     fn recomputed_activations_take_a_third_less() {
         let preset = Sources { preset: Some("biva-mnist-small"), ..Default::default() };
         let mut config = layered(&preset).unwrap();
-        let step = |config: &Config| Memory::measure(config, ImageShape::new(1, 28, 28)).unwrap().step as f64;
+        let step = |config: &Config| {
+            Memory::measure(config, ImageShape::new(1, 28, 28)).unwrap().step as f64
+        };
         let kept = step(&config);
         config.train.checkpoint_activations = true;
         let recomputed = step(&config);
@@ -142,7 +162,8 @@ mod tests {
     fn the_memory_of_a_step_grows_with_every_image_alike() {
         let config = layered(&Sources { preset: Some("biva-mnist-small"), ..Default::default() });
         let (config, shape) = (config.unwrap(), ImageShape::new(1, 28, 28));
-        let [one, two, five] = [1, 2, 5].map(|batch| used_bytes(&config, shape, batch).unwrap() as f64);
+        let [one, two, five] =
+            [1, 2, 5].map(|batch| used_bytes(&config, shape, batch).unwrap() as f64);
         let expected = one + 4.0 * (two - one);
         assert!((five / expected - 1.0).abs() < 0.02, "{one}, {two}, {five}");
     }

@@ -50,14 +50,23 @@ impl Prepared {
     ///
     /// # Errors
     /// If the checkpoint is of another model, or beyond the last epoch of the configuration.
-    pub fn resumed(config: &Config, mut model: Model, images: &TrainingImages, data: &CheckpointData) -> Result<Self> {
+    pub fn resumed(
+        config: &Config,
+        mut model: Model,
+        images: &TrainingImages,
+        data: &CheckpointData,
+    ) -> Result<Self> {
         model.load(data)?;
         let step = data.steps("step")?;
         let per_epoch = images.steps_per_epoch(config.train.batch_size)?;
         let (done, epochs) = (step.div_ceil(per_epoch), config.train.epochs);
         if done > epochs {
-            return Err(Error::new(format!("the run is in epoch {done} (step {step}), and train.epochs is {epochs}"))
-                .with_advice(format!("a run can't be made shorter than it is: --epochs {done} or more")));
+            return Err(Error::new(format!(
+                "the run is in epoch {done} (step {step}), and train.epochs is {epochs}"
+            ))
+            .with_advice(format!(
+                "a run can't be made shorter than it is: --epochs {done} or more"
+            )));
         }
         let mut prepared = Self::new(config, model, images)?;
         let Trainer { model, optimiser, average, .. } = &mut prepared.trainer;
@@ -73,7 +82,8 @@ impl Prepared {
 
     fn new(config: &Config, mut model: Model, images: &TrainingImages) -> Result<Self> {
         model.task.prepare(&images.train, config.train.seed, config.train.batch_size)?;
-        let (device, dtype, terms) = (model.store.device().clone(), model.store.dtype(), model.task.terms().len());
+        let (device, dtype, terms) =
+            (model.store.device().clone(), model.store.dtype(), model.task.terms().len());
         Ok(Self {
             terms: Terms::new(&device, dtype, terms)?,
             trainer: Trainer::new(model, config)?,

@@ -15,8 +15,9 @@ impl Training<'_> {
     /// If the device has no memory or the events can't be written.
     pub(super) fn write_previews(&mut self) -> Result<()> {
         let (images, seed) = (&self.images.held_out, self.config.train.seed);
-        let pictures =
-            self.trainer.with_average(|model| model.task.pictures(model, &model.statistics, images, seed, SIZES))?;
+        let pictures = self.trainer.with_average(|model| {
+            model.task.pictures(model, &model.statistics, images, seed, SIZES)
+        })?;
         for (name, picture) in pictures {
             self.events.image(name, self.step, picture.size(), &picture.png()?)?;
         }

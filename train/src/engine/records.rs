@@ -10,17 +10,26 @@ use crate::run::tensorboard::EventWriter;
 use crate::tasks::{Measures, On, Scores};
 
 /// The line of `starts.jsonl`: when, where and with what a run begins or goes on, and with what changes of its configuration.
-pub(super) fn start_record(step: u64, parameters: usize, device: &str, changes: &[Change]) -> Record {
+pub(super) fn start_record(
+    step: u64,
+    parameters: usize,
+    device: &str,
+    changes: &[Change],
+) -> Record {
     let mut line = Record::new();
     line.insert("step".into(), json!(step));
     line.insert("unix_s".into(), json!(unix_s()));
     line.insert("device".into(), json!(device));
     line.insert("threads".into(), json!(rayon::current_num_threads()));
-    line.insert("system".into(), json!(format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)));
+    line.insert(
+        "system".into(),
+        json!(format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)),
+    );
     line.insert("rung".into(), json!(env!("CARGO_PKG_VERSION")));
     line.insert("parameters".into(), json!(parameters));
     if !changes.is_empty() {
-        let changed = |change: &Change| (change.key.clone(), json!({"from": change.from, "to": change.to}));
+        let changed =
+            |change: &Change| (change.key.clone(), json!({"from": change.from, "to": change.to}));
         line.insert("changed".into(), changes.iter().map(changed).collect());
     }
     line
@@ -45,7 +54,11 @@ pub(super) struct EpochRecord<'a> {
 }
 
 impl EpochRecord<'_> {
-    pub(super) fn write(&self, metrics: &mut MetricsWriter, events: &mut EventWriter) -> Result<()> {
+    pub(super) fn write(
+        &self,
+        metrics: &mut MetricsWriter,
+        events: &mut EventWriter,
+    ) -> Result<()> {
         metrics.write(self.step, &self.line())?;
         self.write_events(events)
     }

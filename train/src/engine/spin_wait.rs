@@ -98,7 +98,8 @@ mod tests {
             let _spin_wait = rayon::scope(|scope| {
                 scope.spawn(|_| {
                     is_taken.store(true, Ordering::Release);
-                    let sleep = |milliseconds| std::thread::sleep(Duration::from_millis(milliseconds));
+                    let sleep =
+                        |milliseconds| std::thread::sleep(Duration::from_millis(milliseconds));
                     rayon::join(|| sleep(10), || sleep(50));
                 });
                 while !is_taken.load(Ordering::Acquire) {

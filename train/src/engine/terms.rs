@@ -73,7 +73,8 @@ impl Terms {
             )));
         }
         for (sum, &value) in self.sums.iter_mut().zip(sums) {
-            *sum = Tensor::full(&sum.device().clone(), sum.dtype(), value, Shape::SCALAR).context("restoring sums")?;
+            *sum = Tensor::full(&sum.device().clone(), sum.dtype(), value, Shape::SCALAR)
+                .context("restoring sums")?;
         }
         self.steps = steps;
         Ok(())

@@ -2,7 +2,8 @@
 
 use rung_autograd::Tape;
 use rung_autograd::optim::{
-    Adam, AdamOptions, Adamax, AdamaxOptions, Optimiser, ParameterAverage, Schedule, Sgd, StepSize, minimise,
+    Adam, AdamOptions, Adamax, AdamaxOptions, Optimiser, ParameterAverage, Schedule, Sgd, StepSize,
+    minimise,
 };
 use rung_models::{Mode, Pass};
 
@@ -47,7 +48,8 @@ impl Trainer {
     pub fn new(model: Model, config: &Config) -> Result<Self> {
         let optimiser = optimiser(&model, &config.optimiser)?;
         let train = &config.train;
-        let average = (train.average_decay > 0.0).then(|| ParameterAverage::new(&model.store, train.average_decay));
+        let average = (train.average_decay > 0.0)
+            .then(|| ParameterAverage::new(&model.store, train.average_decay));
         let average = average.transpose().context("allocating the average of the parameters")?;
         let limit = |value: f64| if value > 0.0 { value } else { f64::INFINITY };
         let settings = Settings {
@@ -106,7 +108,8 @@ impl Trainer {
         let mut pass = Pass::new(store, Some(&self.tape), mode, self.settings.seed, at.step)
             .recomputing_activations(self.settings.checkpoint_activations);
         let loss = task.loss(&mut pass, batch, at)?;
-        minimise(&loss.loss, &self.tape, store, &mut *self.optimiser, &size).context("moving the parameters")?;
+        minimise(&loss.loss, &self.tape, store, &mut *self.optimiser, &size)
+            .context("moving the parameters")?;
         if let Some(average) = &mut self.average {
             average.update(store).context(AVERAGING)?;
         }
@@ -118,12 +121,12 @@ fn optimiser(model: &Model, config: &OptimiserConfig) -> Result<Box<dyn Optimise
     let OptimiserConfig { beta_1, beta_2, epsilon, momentum, .. } = *config;
     let doing = "allocating the optimiser's state";
     Ok(match config.name {
-        OptimiserName::Adam => {
-            Box::new(Adam::new(&model.store, AdamOptions { beta_1, beta_2, epsilon }).context(doing)?)
-        }
-        OptimiserName::Adamax => {
-            Box::new(Adamax::new(&model.store, AdamaxOptions { beta_1, beta_2, epsilon }).context(doing)?)
-        }
+        OptimiserName::Adam => Box::new(
+            Adam::new(&model.store, AdamOptions { beta_1, beta_2, epsilon }).context(doing)?,
+        ),
+        OptimiserName::Adamax => Box::new(
+            Adamax::new(&model.store, AdamaxOptions { beta_1, beta_2, epsilon }).context(doing)?,
+        ),
         OptimiserName::Sgd => Box::new(Sgd::new(&model.store, momentum).context(doing)?),
     })
 }
@@ -133,7 +136,9 @@ fn schedule(config: &OptimiserConfig) -> Schedule {
     match config.schedule {
         ScheduleName::Constant => Schedule::Constant,
         ScheduleName::Step => Schedule::StepDecay { factor, every: every as usize },
-        ScheduleName::Exponential => Schedule::Exponential { factor: factor.powf(1.0 / every.max(1) as f64) },
+        ScheduleName::Exponential => {
+            Schedule::Exponential { factor: factor.powf(1.0 / every.max(1) as f64) }
+        }
         ScheduleName::Cosine => Schedule::Cosine { final_factor: config.schedule_final_factor },
     }
 }

@@ -74,12 +74,18 @@ struct NewConfig {
 }
 
 /// What a new number of epochs makes untrue of the past: a schedule that ends with the training had other learning rates so far.
-fn remark_on_schedule(config: &Config, changes: &[Change], step: u64, per_epoch: u64) -> Option<String> {
+fn remark_on_schedule(
+    config: &Config,
+    changes: &[Change],
+    step: u64,
+    per_epoch: u64,
+) -> Option<String> {
     let change = changes.iter().find(|change| change.key == "train.epochs")?;
     if config.optimiser.schedule != ScheduleName::Cosine || step == 0 {
         return None;
     }
-    let before = change.from.as_ref().map_or_else(|| "another number of".into(), ToString::to_string);
+    let before =
+        change.from.as_ref().map_or_else(|| "another number of".into(), ToString::to_string);
     Some(format!(
         "the learning rates of the first {} epochs were those of a cosine over {before} epochs, not over {}: config.toml alone \
          does not repeat this run",
@@ -109,8 +115,10 @@ impl TrainingImages {
     pub fn steps_per_epoch(&self, batch: usize) -> Result<u64> {
         let images = self.train.count();
         match images / batch {
-            0 => Err(Error::new(format!("a batch of {batch} needs more than the {images} training images"))
-                .with_advice("choose a smaller --batch-size")),
+            0 => Err(Error::new(format!(
+                "a batch of {batch} needs more than the {images} training images"
+            ))
+            .with_advice("choose a smaller --batch-size")),
             steps => Ok(steps as u64),
         }
     }
@@ -132,9 +140,15 @@ impl<'a> Training<'a> {
     ) -> Result<Self> {
         let Prepared { trainer, terms, step, best } = prepared;
         let store = &trainer.model.store;
-        let record = start_record(step, store.element_count(), &store.device().description(), changes);
+        let record =
+            start_record(step, store.element_count(), &store.device().description(), changes);
         metrics::append(&run.starts(), &record)?;
-        let remark = remark_on_schedule(config, changes, step, images.steps_per_epoch(config.train.batch_size)?);
+        let remark = remark_on_schedule(
+            config,
+            changes,
+            step,
+            images.steps_per_epoch(config.train.batch_size)?,
+        );
         if let Some(remark) = &remark {
             console.warn(remark);
         }
@@ -187,7 +201,12 @@ impl<'a> Training<'a> {
                     return Ok(Outcome::Interrupted);
                 }
             }
-            note = self.end_epoch(epoch, started.elapsed().as_secs_f64(), self.step - first, &mut progress)?;
+            note = self.end_epoch(
+                epoch,
+                started.elapsed().as_secs_f64(),
+                self.step - first,
+                &mut progress,
+            )?;
             progress.update(self.step, &note);
             let stopping = interrupt.requested();
             if stopping
@@ -229,12 +248,15 @@ impl<'a> Training<'a> {
     /// Parameters that are no longer finite stay so, so that a later look sees what an earlier one missed.
     fn is_check_due(&self, per_epoch: u64) -> bool {
         let next = self.step + 1;
-        self.device().name() == "cpu" || next.is_multiple_of(CHECK_EVERY_STEPS) || next.is_multiple_of(per_epoch)
+        self.device().name() == "cpu"
+            || next.is_multiple_of(CHECK_EVERY_STEPS)
+            || next.is_multiple_of(per_epoch)
     }
 
     /// Refuses to go on when a term of the loss is NaN or infinite.
     fn check_finite(&self, loss: &Loss) -> Result<()> {
-        let is_finite = |term: &Tensor| term.to_scalar().map(f64::is_finite).context("reading the loss");
+        let is_finite =
+            |term: &Tensor| term.to_scalar().map(f64::is_finite).context("reading the loss");
         if is_finite(&loss.loss)? {
             return Ok(());
         }
@@ -251,11 +273,16 @@ impl<'a> Training<'a> {
     fn ruined(&self, what: &str) -> Error {
         let mut advice = String::from("try a lower --learning-rate");
         if self.config.train.batch_size < SMALL_BATCH {
-            advice +=
-                &format!(" or a larger --batch-size: the gradient of {} images is noise", self.config.train.batch_size);
+            advice += &format!(
+                " or a larger --batch-size: the gradient of {} images is noise",
+                self.config.train.batch_size
+            );
         }
         if self.checkpoints.any() {
-            advice += &format!("; the last checkpoint before it is kept in {}", self.run.checkpoints().display());
+            advice += &format!(
+                "; the last checkpoint before it is kept in {}",
+                self.run.checkpoints().display()
+            );
         }
         Error::new(format!("step {}: {what}", self.step + 1)).with_advice(advice)
     }
@@ -267,13 +294,21 @@ impl<'a> Training<'a> {
         let Model { task, store, statistics, .. } = &self.trainer.model;
         for mode in [Mode::BatchOnly, Mode::Frozen(statistics)] {
             let mut pass = Pass::new(store, None, mode, self.config.train.seed, self.step);
-            let loss = task.probe(&mut pass, images, count).context("checking the model before it is kept")?;
+            let loss = task
+                .probe(&mut pass, images, count)
+                .context("checking the model before it is kept")?;
             self.check_finite(&loss)?;
         }
         Ok(())
     }
 
-    fn end_epoch(&mut self, epoch: u64, elapsed_s: f64, steps: u64, progress: &mut Progress<'_>) -> Result<String> {
+    fn end_epoch(
+        &mut self,
+        epoch: u64,
+        elapsed_s: f64,
+        steps: u64,
+        progress: &mut Progress<'_>,
+    ) -> Result<String> {
         let Some(means) = self.terms.means()? else { return Ok(String::new()) };
         self.terms.reset()?;
         let last = epoch == self.config.train.epochs;
@@ -313,8 +348,8 @@ impl<'a> Training<'a> {
     fn explain_lag(&mut self, epoch: u64, trained: f64, held_out: f64) {
         let score = self.trainer.model.task.score();
         let has_statistics = self.trainer.model.statistics.iter().next().is_some();
-        let is_far_behind =
-            score.is_better(trained, held_out) && (trained - held_out).abs() > FAR_BEHIND * trained.abs();
+        let is_far_behind = score.is_better(trained, held_out)
+            && (trained - held_out).abs() > FAR_BEHIND * trained.abs();
         if self.is_lag_explained || !has_statistics || !is_far_behind {
             return;
         }
@@ -331,7 +366,8 @@ impl<'a> Training<'a> {
     fn evaluate_held_out(&mut self, count: usize) -> Result<Box<dyn Scores>> {
         let images = &self.images.held_out;
         let rows = self.trainer.model.rows_at_once();
-        let request = Request { importance_samples: 1, images: count, rows, seed: self.config.train.seed };
+        let request =
+            Request { importance_samples: 1, images: count, rows, seed: self.config.train.seed };
         self.trainer.with_average(|model| model.evaluate(&model.statistics, images, request))
     }
 
@@ -404,7 +440,9 @@ mod tests {
         (before.train.epochs, before.optimiser.schedule) = (2, ScheduleName::Cosine);
         let mut now = before.clone();
         now.train.epochs = 4;
-        let remark = |now: &Config, step| remark_on_schedule(now, &now.changes_from(&before).unwrap(), step, 10);
+        let remark = |now: &Config, step| {
+            remark_on_schedule(now, &now.changes_from(&before).unwrap(), step, 10)
+        };
         let expected = "the learning rates of the first 2 epochs were those of a cosine over 2 epochs, not over 4: config.toml alone \
                         does not repeat this run";
         assert_eq!(remark(&now, 20).as_deref(), Some(expected));

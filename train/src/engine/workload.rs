@@ -38,14 +38,24 @@ impl Workload {
     /// # Errors
     /// If the device has no memory.
     pub fn new(config: &Config, device: &Device) -> Result<Self> {
-        Self::with_images(config, published_shape(&config.data)?, config.train.batch_size.max(IMAGES), device)
+        Self::with_images(
+            config,
+            published_shape(&config.data)?,
+            config.train.batch_size.max(IMAGES),
+            device,
+        )
     }
 
     /// The same with `count` images of this shape, at least one batch and one for each label.
     ///
     /// # Errors
     /// As [`Workload::new`].
-    pub fn with_images(config: &Config, shape: ImageShape, count: usize, device: &Device) -> Result<Self> {
+    pub fn with_images(
+        config: &Config,
+        shape: ImageShape,
+        count: usize,
+        device: &Device,
+    ) -> Result<Self> {
         let (batch, seed) = (config.train.batch_size, config.train.seed);
         let images = random_images(
             config,
@@ -58,7 +68,15 @@ impl Workload {
         model.task.prepare(&images, seed, batch)?;
         let terms = Terms::new(device, DType::F32, model.task.terms().len())?;
         let order = order(device, seed, 1, images.count())?;
-        Ok(Self { trainer: Trainer::new(model, config)?, images, terms, order, batch, seed, step: 0 })
+        Ok(Self {
+            trainer: Trainer::new(model, config)?,
+            images,
+            terms,
+            order,
+            batch,
+            seed,
+            step: 0,
+        })
     }
 
     /// One step as training does it: gathers and binarises a batch, moves the parameters, sums the terms; and waits until it is done. The loss
@@ -70,9 +88,13 @@ impl Workload {
         let per_epoch = (self.images.count() / self.batch) as u64;
         let (epoch, index) = (self.step / per_epoch + 1, self.step % per_epoch);
         if index == 0 {
-            self.order = order(self.trainer.model.store.device(), self.seed, epoch, self.images.count())?;
+            self.order =
+                order(self.trainer.model.store.device(), self.seed, epoch, self.images.count())?;
         }
-        let indices = self.order.slice(0, index as usize * self.batch, self.batch).context("gathering a batch")?;
+        let indices = self
+            .order
+            .slice(0, index as usize * self.batch, self.batch)
+            .context("gathering a batch")?;
         let at = At { epoch, step: self.step };
         let batch = self.trainer.model.task.batch(&self.images, &indices, at)?;
         let loss = self.trainer.step(&batch, at)?;
@@ -89,13 +111,19 @@ impl Workload {
 }
 
 fn order(device: &Device, seed: u64, epoch: u64, count: usize) -> Result<Tensor> {
-    Tensor::from_u32(device, &shuffled(seed, epoch, count as u32), [count]).context("copying the order of the images")
+    Tensor::from_u32(device, &shuffled(seed, epoch, count as u32), [count])
+        .context("copying the order of the images")
 }
 
 /// Random images in the shape of the preset's: white with the share of ink and black for Bernoulli models, any byte for Gaussian ones.
-fn random_images(config: &Config, shape: ImageShape, count: usize, device: &Device) -> Result<DeviceImages> {
-    let grey =
-        config.family.pixels().0 != tasks::Pixels::Binary || config.data.binarisation == config::Binarisation::None;
+fn random_images(
+    config: &Config,
+    shape: ImageShape,
+    count: usize,
+    device: &Device,
+) -> Result<DeviceImages> {
+    let grey = config.family.pixels().0 != tasks::Pixels::Binary
+        || config.data.binarisation == config::Binarisation::None;
     let white_below = (INK * 2f64.powi(32)) as u32;
     let address = Address::new(config.train.seed, Stream::BenchmarkPixel.first(), 0);
     let pixel = |word: u32| match grey {
@@ -116,10 +144,19 @@ fn random_images(config: &Config, shape: ImageShape, count: usize, device: &Devi
     let classes = config.family.labels().map_or(1, |labels| labels.classes) as u32;
     let labels = (0..count as u32).map(|index| index % classes).collect();
     let class_names = (0..classes).map(|class| class.to_string()).collect();
-    let dataset = dataset(shape, pixels, Labels { values: labels, class_names }).map_err(Error::from_source)?;
+    let dataset = dataset(shape, pixels, Labels { values: labels, class_names })
+        .map_err(Error::from_source)?;
     let mut config = config.clone();
     treatment::settle(&mut config, &DataRecord::of(&dataset))?;
-    DeviceImages::new(&dataset, Split::Train, count, &config.data, config.train.seed, device, DType::F32)
+    DeviceImages::new(
+        &dataset,
+        Split::Train,
+        count,
+        &config.data,
+        config.train.seed,
+        device,
+        DType::F32,
+    )
 }
 
 fn dataset(shape: ImageShape, pixels: Vec<u8>, labels: Labels) -> rung_datasets::Result<Dataset> {

@@ -57,7 +57,8 @@ impl Model {
         let (mut parameters, mut statistics) = (ParameterList::new(), StatisticsList::default());
         let task = family.task(shape, &mut parameters, &mut statistics)?;
         let address = Address::new(config.train.seed, Stream::InitialValue.first(), 0);
-        let store = parameters.build(device, dtype, address).context("allocating the parameters")?;
+        let store =
+            parameters.build(device, dtype, address).context("allocating the parameters")?;
         let statistics = statistics.build(device, dtype).context("allocating the statistics")?;
         Ok(Self { family, shape, task, store, statistics })
     }
@@ -114,8 +115,11 @@ impl Model {
         images: &DeviceImages,
         request: Request,
     ) -> Result<Box<dyn Scores>> {
-        let scores = self.task.evaluate(self, statistics, images, request, &|| false, &mut |_, _| ())?;
-        scores.ok_or_else(|| Error::new("bug: an evaluation without interruption gave nothing; please report it"))
+        let scores =
+            self.task.evaluate(self, statistics, images, request, &|| false, &mut |_, _| ())?;
+        scores.ok_or_else(|| {
+            Error::new("bug: an evaluation without interruption gave nothing; please report it")
+        })
     }
 
     /// Such a pass through some images of a part of the data set, which begins with their sample `first_sample`. Its noise is addressed by
@@ -162,7 +166,8 @@ pub fn parameter_list(config: &Config, shape: ImageShape) -> Result<ParameterLis
 /// # Errors
 /// If the configuration makes no model.
 pub fn groups(config: &Config, shape: ImageShape) -> Result<Vec<Group>> {
-    let task = config.family.task(shape, &mut ParameterList::new(), &mut StatisticsList::default())?;
+    let task =
+        config.family.task(shape, &mut ParameterList::new(), &mut StatisticsList::default())?;
     Ok(task.latent().map_or_else(Vec::new, LatentModel::groups))
 }
 
@@ -181,7 +186,9 @@ mod tests {
     #[test]
     fn a_shape_is_read_or_refused() {
         assert_eq!(parse_shape("3x32x32"), Some(ImageShape::new(3, 32, 32)));
-        for wrong in ["", "784", "1x28", "1x28x28x1", "0x28x28", "axbxc", "4294967296x4294967296x4294967296"] {
+        for wrong in
+            ["", "784", "1x28", "1x28x28x1", "0x28x28", "axbxc", "4294967296x4294967296x4294967296"]
+        {
             assert_eq!(parse_shape(wrong), None, "{wrong}");
         }
     }

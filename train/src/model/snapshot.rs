@@ -106,8 +106,10 @@ fn load_statistics(
     prefix: &str,
     data: &CheckpointData,
 ) -> Result<()> {
-    let layers: Vec<(String, usize)> =
-        statistics.iter().map(|(layer, values)| (layer.to_string(), values.mean.shape().element_count())).collect();
+    let layers: Vec<(String, usize)> = statistics
+        .iter()
+        .map(|(layer, values)| (layer.to_string(), values.mean.shape().element_count()))
+        .collect();
     for (layer, units) in layers {
         let read = |what: &str| {
             let values = tensor_of(data, &format!("{prefix}.{layer}.{what}"), &[units])?.to_f64();
@@ -124,7 +126,11 @@ fn load_statistics(
 ///
 /// # Errors
 /// If the device fails.
-pub fn save_average(average: &ParameterAverage, store: &ParameterStore, data: &mut CheckpointData) -> Result<()> {
+pub fn save_average(
+    average: &ParameterAverage,
+    store: &ParameterStore,
+    data: &mut CheckpointData,
+) -> Result<()> {
     let read = |host: ViewMut<'_>| average.state().download(AVERAGED, host);
     insert_parts(store, &download(store.element_count(), store.dtype(), read)?, AVERAGE, data)
 }
@@ -133,9 +139,14 @@ pub fn save_average(average: &ParameterAverage, store: &ParameterStore, data: &m
 ///
 /// # Errors
 /// If the checkpoint has none, or that of another model.
-pub fn load_average(average: &mut ParameterAverage, store: &ParameterStore, data: &CheckpointData) -> Result<()> {
+pub fn load_average(
+    average: &mut ParameterAverage,
+    store: &ParameterStore,
+    data: &CheckpointData,
+) -> Result<()> {
     let values = gather(store, data, AVERAGE)?;
-    upload_state(average.state_mut(), AVERAGED, store.dtype(), &values).context("restoring the average")?;
+    upload_state(average.state_mut(), AVERAGED, store.dtype(), &values)
+        .context("restoring the average")?;
     average.state_mut().set_steps(data.steps(OPTIMISER_STEPS)?);
     Ok(())
 }
@@ -144,12 +155,17 @@ pub fn load_average(average: &mut ParameterAverage, store: &ParameterStore, data
 ///
 /// # Errors
 /// If the device fails.
-pub fn save_optimiser(optimiser: &dyn Optimiser, store: &ParameterStore, data: &mut CheckpointData) -> Result<()> {
+pub fn save_optimiser(
+    optimiser: &dyn Optimiser,
+    store: &ParameterStore,
+    data: &mut CheckpointData,
+) -> Result<()> {
     let state = optimiser.state();
     data.metadata.insert(OPTIMISER_NAME.into(), optimiser.name().into());
     data.metadata.insert(OPTIMISER_STEPS.into(), state.steps().to_string());
     for moment in state.names() {
-        let values = download(store.element_count(), store.dtype(), |host| state.download(moment, host))?;
+        let values =
+            download(store.element_count(), store.dtype(), |host| state.download(moment, host))?;
         insert_parts(store, &values, &format!("{OPTIMISER}.{moment}."), data)?;
     }
     Ok(())
@@ -159,7 +175,11 @@ pub fn save_optimiser(optimiser: &dyn Optimiser, store: &ParameterStore, data: &
 ///
 /// # Errors
 /// If the checkpoint has the state of another optimiser or none.
-pub fn load_optimiser(optimiser: &mut dyn Optimiser, store: &ParameterStore, data: &CheckpointData) -> Result<()> {
+pub fn load_optimiser(
+    optimiser: &mut dyn Optimiser,
+    store: &ParameterStore,
+    data: &CheckpointData,
+) -> Result<()> {
     let saved = data.metadata.get(OPTIMISER_NAME).map(String::as_str);
     if saved != Some(optimiser.name()) {
         let saved = saved.unwrap_or("no optimiser");
@@ -172,22 +192,34 @@ pub fn load_optimiser(optimiser: &mut dyn Optimiser, store: &ParameterStore, dat
     let moments: Vec<&'static str> = optimiser.state().names().collect();
     for moment in moments {
         let values = gather(store, data, &format!("{OPTIMISER}.{moment}."))?;
-        upload_state(optimiser.state_mut(), moment, store.dtype(), &values).context("restoring the optimiser")?;
+        upload_state(optimiser.state_mut(), moment, store.dtype(), &values)
+            .context("restoring the optimiser")?;
     }
     optimiser.state_mut().set_steps(steps);
     Ok(())
 }
 
 /// Replaces one buffer of a state that follows the parameters.
-fn upload_state(state: &mut OptimiserState, name: &str, dtype: DType, values: &[f64]) -> rung_autograd::Result<()> {
+fn upload_state(
+    state: &mut OptimiserState,
+    name: &str,
+    dtype: DType,
+    values: &[f64],
+) -> rung_autograd::Result<()> {
     match dtype {
         DType::F64 => state.upload(name, View::F64(values)),
-        _ => state.upload(name, View::F32(&values.iter().map(|&value| value as f32).collect::<Vec<_>>())),
+        _ => state
+            .upload(name, View::F32(&values.iter().map(|&value| value as f32).collect::<Vec<_>>())),
     }
 }
 
 /// Adds a flat buffer to a checkpoint, cut into the parameters it has numbers for, each under prefix + parameter name.
-fn insert_parts(store: &ParameterStore, values: &Host, prefix: &str, data: &mut CheckpointData) -> Result<()> {
+fn insert_parts(
+    store: &ParameterStore,
+    values: &Host,
+    prefix: &str,
+    data: &mut CheckpointData,
+) -> Result<()> {
     for parameter in store.parameters() {
         let tensor = values.part(parameter.range(), parameter.shape.sizes())?;
         data.tensors.insert(format!("{prefix}{}", parameter.name), tensor);
@@ -210,7 +242,11 @@ impl Host {
     }
 }
 
-fn download(len: usize, dtype: DType, read: impl FnOnce(ViewMut<'_>) -> rung_autograd::Result<()>) -> Result<Host> {
+fn download(
+    len: usize,
+    dtype: DType,
+    read: impl FnOnce(ViewMut<'_>) -> rung_autograd::Result<()>,
+) -> Result<Host> {
     if dtype == DType::F64 {
         let mut values = vec![0.0; len];
         read(ViewMut::F64(&mut values)).context("reading from the device")?;
@@ -233,19 +269,26 @@ fn tensor_data(tensor: &Tensor) -> Result<TensorData> {
 fn gather(store: &ParameterStore, data: &CheckpointData, prefix: &str) -> Result<Vec<f64>> {
     let mut values = Vec::with_capacity(store.element_count());
     for parameter in store.parameters() {
-        values.extend(tensor_of(data, &format!("{prefix}{}", parameter.name), parameter.shape.sizes())?.to_f64());
+        values.extend(
+            tensor_of(data, &format!("{prefix}{}", parameter.name), parameter.shape.sizes())?
+                .to_f64(),
+        );
     }
     Ok(values)
 }
 
 fn tensor_of<'a>(data: &'a CheckpointData, name: &str, shape: &[usize]) -> Result<&'a TensorData> {
-    let advice = || "the configuration must be that of the model the checkpoint was written by".to_string();
-    let missing = || Error::new(format!("the checkpoint has no tensor {name}")).with_advice(advice());
+    let advice =
+        || "the configuration must be that of the model the checkpoint was written by".to_string();
+    let missing =
+        || Error::new(format!("the checkpoint has no tensor {name}")).with_advice(advice());
     let tensor = data.tensors.get(name).ok_or_else(missing)?;
     if tensor.shape() == shape {
         return Ok(tensor);
     }
-    let cause =
-        format!("tensor {name} of the checkpoint has the shape {:?}, the model needs {shape:?}", tensor.shape());
+    let cause = format!(
+        "tensor {name} of the checkpoint has the shape {:?}, the model needs {shape:?}",
+        tensor.shape()
+    );
     Err(Error::new(cause).with_advice(advice()))
 }

@@ -68,7 +68,14 @@ struct Variant {
 }
 
 const VARIANTS: [Variant; 5] = [
-    Variant { name: "vae", title: "VAE", family: Some("vae"), batch_norm: false, warms_up: false, least_depth: 1 },
+    Variant {
+        name: "vae",
+        title: "VAE",
+        family: Some("vae"),
+        batch_norm: false,
+        warms_up: false,
+        least_depth: 1,
+    },
     Variant {
         name: "vae-bn",
         title: "VAE + BN",
@@ -159,11 +166,17 @@ pub(super) fn presets() -> impl Iterator<Item = (String, String)> {
 }
 
 fn data_set_named(name: &str) -> &'static DataSet {
-    DATA_SETS.iter().find(|data_set| data_set.name == name).expect("bug: a row of a data set that is not listed")
+    DATA_SETS
+        .iter()
+        .find(|data_set| data_set.name == name)
+        .expect("bug: a row of a data set that is not listed")
 }
 
 fn variant_named(name: &str) -> &'static Variant {
-    VARIANTS.iter().find(|variant| variant.name == name).expect("bug: a row of a variant that is not listed")
+    VARIANTS
+        .iter()
+        .find(|variant| variant.name == name)
+        .expect("bug: a row of a variant that is not listed")
 }
 
 /// A network trained from the start.
@@ -174,8 +187,14 @@ fn trained(data_set: &DataSet, variant: &Variant, depth: usize, bound: &str) -> 
         (_, "mnist", found) if !found.is_empty() => "figure 3 and table 1, no fine-tuning",
         _ => data_set.source,
     };
-    let found = if bound.is_empty() { String::new() } else { format!(", test L_5000 = {bound} nats") };
-    let summary = format!("# {}, {}, {}: {source}{found}.\n", data_set.title, variant.title, latent.join("-"));
+    let found =
+        if bound.is_empty() { String::new() } else { format!(", test L_5000 = {bound} nats") };
+    let summary = format!(
+        "# {}, {}, {}: {source}{found}.\n",
+        data_set.title,
+        variant.title,
+        latent.join("-")
+    );
 
     let mut model = family(variant);
     if depth < LATENT_SIZES.len() {
@@ -201,7 +220,12 @@ fn trained(data_set: &DataSet, variant: &Variant, depth: usize, bound: &str) -> 
 }
 
 /// The five-layer network of MNIST, trained on from a finished run.
-fn fine_tuned(variant: &Variant, monte_carlo: usize, importance: usize, bound: &str) -> (String, String) {
+fn fine_tuned(
+    variant: &Variant,
+    monte_carlo: usize,
+    importance: usize,
+    bound: &str,
+) -> (String, String) {
     let start = format!("mnist-{}-5", variant.name);
     let mut text = format!(
         "# MNIST, {}, fine-tuned, MC {monte_carlo}, IW {importance}: table 1, test L_5000 = {bound} nats.\n",
@@ -209,7 +233,8 @@ fn fine_tuned(variant: &Variant, monte_carlo: usize, importance: usize, bound: &
     );
     text += &format!("# Starts from a finished run of {start}: give it with --init-from RUN.\n");
     let mut objective = owned(&["warmup_epochs = 0"]);
-    for (key, samples) in [("monte_carlo_samples", monte_carlo), ("importance_samples", importance)] {
+    for (key, samples) in [("monte_carlo_samples", monte_carlo), ("importance_samples", importance)]
+    {
         objective.extend((samples > 1).then(|| format!("{key} = {samples}")));
     }
     let sections = [

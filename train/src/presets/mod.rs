@@ -35,7 +35,12 @@ const LAST_FILES: &[(&str, &str)] = embed![
 
 static PRESETS: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
     let owned = |(name, text): &(&str, &str)| (name.to_string(), text.to_string());
-    FIRST_FILES.iter().map(owned).chain(grid::presets()).chain(LAST_FILES.iter().map(owned)).collect()
+    FIRST_FILES
+        .iter()
+        .map(owned)
+        .chain(grid::presets())
+        .chain(LAST_FILES.iter().map(owned))
+        .collect()
 });
 
 /// Every preset's name and text, in the order of the papers.
@@ -90,15 +95,24 @@ mod tests {
 
     #[test]
     fn the_published_models_of_stages_have_the_published_parameters() {
-        for (name, count) in
-            [("biva-mnist-dense", 3_786_048), ("biva-mnist", 31_550_946), ("biva-cifar10", 102_948_560)]
-        {
+        for (name, count) in [
+            ("biva-mnist-dense", 3_786_048),
+            ("biva-mnist", 31_550_946),
+            ("biva-cifar10", 102_948_560),
+        ] {
             let config = preset(name);
-            let list =
-                crate::model::parameter_list(&config, crate::data::published_shape(&config.data).unwrap()).unwrap();
+            let list = crate::model::parameter_list(
+                &config,
+                crate::data::published_shape(&config.data).unwrap(),
+            )
+            .unwrap();
             assert_eq!(list.element_count(), count, "{name}");
             let Family::Biva(biva) = &config.family else { panic!("{name}: {config:?}") };
-            assert_eq!((biva.objective.bound.free_bits_nats, config.family.warmup_epochs()), (2.0, 0), "{name}");
+            assert_eq!(
+                (biva.objective.bound.free_bits_nats, config.family.warmup_epochs()),
+                (2.0, 0),
+                "{name}"
+            );
             assert_eq!(config.optimiser.name, OptimiserName::Adamax, "{name}");
         }
     }
@@ -117,8 +131,10 @@ mod tests {
     #[test]
     fn every_file_is_listed_and_every_listed_preset_is_valid() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/presets");
-        let mut files: Vec<String> =
-            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut files: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         files.sort();
         let mut listed: Vec<String> =
             FIRST_FILES.iter().chain(LAST_FILES).map(|(name, _)| format!("{name}.toml")).collect();
@@ -133,7 +149,8 @@ mod tests {
     #[test]
     fn a_preset_says_only_what_differs_from_the_defaults() {
         let defaults = |name: &str| {
-            let family = preset(name).family.tables().unwrap().0["family"].as_str().unwrap().to_string();
+            let family =
+                preset(name).family.tables().unwrap().0["family"].as_str().unwrap().to_string();
             let family = Family::named(&family).unwrap();
             Config { family, ..Config::default() }.to_table().unwrap()
         };
@@ -218,7 +235,10 @@ mod tests {
         assert_eq!(config.optimiser.schedule_factor, 0.75);
         assert_eq!(config.optimiser.schedule_every_epochs, 200);
         assert_eq!(
-            (hierarchy(name).objective.monte_carlo_samples, hierarchy(name).objective.importance_samples),
+            (
+                hierarchy(name).objective.monte_carlo_samples,
+                hierarchy(name).objective.importance_samples
+            ),
             (10, 10)
         );
         for (name, text) in all().filter(|(name, _)| name.contains("finetune")) {
@@ -229,6 +249,9 @@ mod tests {
     #[test]
     fn an_unknown_preset_names_the_nearest() {
         let error = text("mnist-lader-5").unwrap_err();
-        assert_eq!(error.to_string(), "unknown preset mnist-lader-5 (did you mean mnist-ladder-5?)");
+        assert_eq!(
+            error.to_string(),
+            "unknown preset mnist-lader-5 (did you mean mnist-ladder-5?)"
+        );
     }
 }

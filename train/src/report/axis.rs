@@ -44,12 +44,17 @@ impl Scale {
         if self.logarithmic {
             let powers = (low.log10() - 1e-9).ceil() as i32..=(high.log10() + 1e-9).floor() as i32;
             return powers
-                .map(|power| (10f64.powi(power), label(10f64.powi(power), (-power).max(0) as usize)))
+                .map(|power| {
+                    (10f64.powi(power), label(10f64.powi(power), (-power).max(0) as usize))
+                })
                 .collect();
         }
         let rough = (high - low) / count.max(1) as f64;
         let power = 10f64.powf(rough.log10().floor());
-        let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|&step| step >= rough * 0.999);
+        let step = [1.0, 2.0, 5.0, 10.0]
+            .into_iter()
+            .map(|m| m * power)
+            .find(|&step| step >= rough * 0.999);
         let step = step.unwrap_or(10.0 * power);
         let decimals = (-step.log10().floor()).max(0.0) as usize;
         let first = (low / step - 1e-9).ceil() as i64;
@@ -59,7 +64,11 @@ impl Scale {
 
     /// The whole numbers among the [ticks](Self::ticks), for things that are counted.
     pub fn whole_ticks(&self, count: usize) -> Vec<(f64, String)> {
-        let whole = self.ticks(count).into_iter().map(|(value, _)| value).filter(|value| value.fract() == 0.0);
+        let whole = self
+            .ticks(count)
+            .into_iter()
+            .map(|(value, _)| value)
+            .filter(|value| value.fract() == 0.0);
         whole.map(|value| (value, label(value, 0))).collect()
     }
 }
@@ -101,7 +110,12 @@ impl Frame {
             svg.line("axis", (*x, self.y.1), (*x, self.y.1 + 4.0));
             svg.text("tick", (*x, self.y.1 + 18.0), Anchor::Middle, text);
         }
-        svg.text("axis-title", (f64::midpoint(self.x.0, self.x.1), self.y.1 + 36.0), Anchor::Middle, title);
+        svg.text(
+            "axis-title",
+            (f64::midpoint(self.x.0, self.x.1), self.y.1 + 36.0),
+            Anchor::Middle,
+            title,
+        );
     }
 
     /// A clip path of this rectangle and `beyond` on its right, by its name.
@@ -109,7 +123,8 @@ impl Frame {
         svg.open("clipPath", &[("id", id.to_string())]);
         let (x, y) = (self.x.0, self.y.0);
         let (width, height) = (self.x.1 + beyond - x, self.y.1 - y);
-        let attributes = [("x", x), ("y", y), ("width", width), ("height", height)].map(|(k, v)| (k, number(v)));
+        let attributes =
+            [("x", x), ("y", y), ("width", width), ("height", height)].map(|(k, v)| (k, number(v)));
         svg.element("rect", &attributes);
         svg.close("clipPath");
     }
@@ -129,7 +144,12 @@ mod tests {
     #[test]
     fn equal_ratios_have_equal_room_on_a_logarithmic_scale() {
         let scale = Scale::logarithmic((0.01, 100.0), (0.0, 4.0));
-        assert!([0.01, 0.1, 10.0].iter().zip([0.0, 1.0, 3.0]).all(|(&v, place)| (scale.at(v) - place).abs() < 1e-9));
+        assert!(
+            [0.01, 0.1, 10.0]
+                .iter()
+                .zip([0.0, 1.0, 3.0])
+                .all(|(&v, place)| (scale.at(v) - place).abs() < 1e-9)
+        );
         assert_eq!(scale.at(-5.0), 0.0);
         let texts: Vec<String> = scale.ticks(5).into_iter().map(|(_, text)| text).collect();
         assert_eq!(texts, ["0.01", "0.1", "1", "10", "100"]);
@@ -144,9 +164,16 @@ mod tests {
         assert_eq!(texts(-100.3, -80.2), ["−100", "−95", "−90", "−85"]);
         assert_eq!(texts(0.0, 0.4), ["0.0", "0.1", "0.2", "0.3", "0.4"]);
         let counted = |high| -> Vec<String> {
-            Scale::new((0.0, high), (0.0, 1.0)).whole_ticks(5).into_iter().map(|(_, text)| text).collect()
+            Scale::new((0.0, high), (0.0, 1.0))
+                .whole_ticks(5)
+                .into_iter()
+                .map(|(_, text)| text)
+                .collect()
         };
-        assert_eq!((counted(2.0).join(" "), counted(300.0).join(" ")), ("0 1 2".into(), "0 100 200 300".into()));
+        assert_eq!(
+            (counted(2.0).join(" "), counted(300.0).join(" ")),
+            ("0 1 2".into(), "0 100 200 300".into())
+        );
         assert_eq!(label(-0.001, 1), "0.0");
     }
 }

@@ -6,7 +6,10 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 pub fn encode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {
-        let word = group.iter().enumerate().fold(0u32, |word, (at, &byte)| word | u32::from(byte) << (16 - 8 * at));
+        let word = group
+            .iter()
+            .enumerate()
+            .fold(0u32, |word, (at, &byte)| word | u32::from(byte) << (16 - 8 * at));
         for place in 0..4 {
             let digit = (word >> (18 - 6 * place)) as usize & 63;
             text.push(if place <= group.len() { ALPHABET[digit] as char } else { '=' });

@@ -64,13 +64,19 @@ impl Explorer {
         let ShownModel { model, statistics, shape, images, .. } = *subjects.shown;
         let mut tensors = CheckpointData::default();
         model.save(&mut tensors)?;
-        let norm = [config.hidden_norm(), config.head_norm()].map(|norm| norm.map_or(0.0, |norm| norm.epsilon));
+        let norm = [config.hidden_norm(), config.head_norm()]
+            .map(|norm| norm.map_or(0.0, |norm| norm.epsilon));
         let source = Source { tensors: &tensors, statistics, epsilon: norm };
         let depth = config.depth();
         let mut bytes = Vec::new();
         let mut networks = Vec::new();
         for layer in (1..depth).rev() {
-            networks.push(source.network(&format!("generative.{layer}"), "head", config.mlp_layers, &mut bytes)?);
+            networks.push(source.network(
+                &format!("generative.{layer}"),
+                "head",
+                config.mlp_layers,
+                &mut bytes,
+            )?);
         }
         let head = if config.observation == Observation::Bernoulli { "logits" } else { "head" };
         networks.push(source.network("generative.x", head, config.mlp_layers, &mut bytes)?);
@@ -82,7 +88,9 @@ impl Explorer {
             Activation::Tanh => ("tanh", 0.0),
             Activation::Softplus => ("softplus", 0.0),
             other => {
-                return Err(Error::new(format!("bug: the explorer has no activation {other:?}; please report it")));
+                return Err(Error::new(format!(
+                    "bug: the explorer has no activation {other:?}; please report it"
+                )));
             }
         };
         let source = LatentSource::StandardNormal { layer: depth, count: DRAWN };
@@ -95,8 +103,11 @@ impl Explorer {
             }
             None => Vec::new(),
         };
-        let codes: Vec<f32> =
-            subjects.latents.iter().flat_map(|layer| layer.z[..count * layer.units].to_vec()).collect();
+        let codes: Vec<f32> = subjects
+            .latents
+            .iter()
+            .flat_map(|layer| layer.z[..count * layer.units].to_vec())
+            .collect();
         let data = json!({
             "units": config.latent_sizes,
             "shape": [shape.channels, shape.height, shape.width],
@@ -114,7 +125,11 @@ impl Explorer {
 
 /// The noise that the first images of `rung sample` are made from: for each layer, z_1 first, [image, unit].
 fn noise(shown: &ShownModel<'_>, depth: usize) -> Result<Vec<f32>> {
-    let pass = shown.model.frozen_pass(shown.statistics, SEED, Phase::Sample.nth(depth).context("drawing noise")?);
+    let pass = shown.model.frozen_pass(
+        shown.statistics,
+        SEED,
+        Phase::Sample.nth(depth).context("drawing noise")?,
+    );
     let groups = shown.model.latent()?.groups();
     let of_group = |(index, group): (usize, &Group)| {
         let noise = pass.prior_noise(index + 1, Shape::from([DRAWN, group.units]));
@@ -151,10 +166,9 @@ impl Source<'_> {
     fn folded(&self, name: &str, epsilon: f64) -> Result<Folded> {
         let tensor = |part: &str| -> Result<&TensorData> {
             let name = format!("{name}.{part}");
-            self.tensors
-                .tensors
-                .get(&name)
-                .ok_or_else(|| Error::new(format!("bug: the model has no tensor {name}; please report it")))
+            self.tensors.tensors.get(&name).ok_or_else(|| {
+                Error::new(format!("bug: the model has no tensor {name}; please report it"))
+            })
         };
         let weight = tensor("weight")?;
         let &[inputs, outputs] = weight.shape() else {
@@ -162,15 +176,19 @@ impl Source<'_> {
         };
         let weight = weight.to_f64();
         let norm = format!("{name}.norm");
-        let Some((_, FrozenStatistics { mean, variance })) = self.statistics.iter().find(|(layer, _)| *layer == norm)
+        let Some((_, FrozenStatistics { mean, variance })) =
+            self.statistics.iter().find(|(layer, _)| *layer == norm)
         else {
             return Ok(Folded { inputs, outputs, weight, bias: tensor("bias")?.to_f64() });
         };
         let read = |values: &Tensor| values.to_f64().context("reading statistics");
         let (mean, variance) = (read(mean)?, read(variance)?);
         let (scale, shift) = (tensor("norm.scale")?.to_f64(), tensor("norm.shift")?.to_f64());
-        let factor: Vec<f64> =
-            scale.iter().zip(&variance).map(|(scale, variance)| scale / (variance + epsilon).sqrt()).collect();
+        let factor: Vec<f64> = scale
+            .iter()
+            .zip(&variance)
+            .map(|(scale, variance)| scale / (variance + epsilon).sqrt())
+            .collect();
         let weight = weight.iter().enumerate().map(|(at, w)| w * factor[at % outputs]).collect();
         let bias = (0..outputs).map(|at| shift[at] - mean[at] * factor[at]).collect();
         Ok(Folded { inputs, outputs, weight, bias })
@@ -181,14 +199,16 @@ impl Folded {
     /// Little-endian: the columns' scales and the biases as 32-bit floats, then the weights as 16-bit integers, row by row.
     fn append(&self, bytes: &mut Vec<u8>) {
         let column = |at: usize| self.weight.iter().skip(at).step_by(self.outputs);
-        let scales: Vec<f32> =
-            (0..self.outputs).map(|at| (column(at).fold(0.0f64, |m, w| m.max(w.abs())) / LARGEST) as f32).collect();
+        let scales: Vec<f32> = (0..self.outputs)
+            .map(|at| (column(at).fold(0.0f64, |m, w| m.max(w.abs())) / LARGEST) as f32)
+            .collect();
         let biases: Vec<f32> = self.bias.iter().map(|&b| b as f32).collect();
         bytes.extend(floats(&scales));
         bytes.extend(floats(&biases));
         for (at, weight) in self.weight.iter().enumerate() {
             let scale = f64::from(scales[at % self.outputs]);
-            let whole = if scale > 0.0 { (weight / scale).round().clamp(-LARGEST, LARGEST) } else { 0.0 };
+            let whole =
+                if scale > 0.0 { (weight / scale).round().clamp(-LARGEST, LARGEST) } else { 0.0 };
             bytes.extend((whole as i16).to_le_bytes());
         }
         // What follows begins at a multiple of four bytes again.
@@ -229,12 +249,17 @@ mod tests {
 
     #[test]
     fn weights_are_kept_to_a_65534th_of_their_column() {
-        let layer =
-            Folded { inputs: 3, outputs: 2, weight: vec![1.0, 0.0, -0.3, 0.0, 0.123_456, 0.0], bias: vec![0.5, -0.25] };
+        let layer = Folded {
+            inputs: 3,
+            outputs: 2,
+            weight: vec![1.0, 0.0, -0.3, 0.0, 0.123_456, 0.0],
+            bias: vec![0.5, -0.25],
+        };
         let mut bytes = Vec::new();
         layer.append(&mut bytes);
         let float = |at: usize| f32::from_le_bytes(bytes[4 * at..4 * at + 4].try_into().unwrap());
-        let whole = |at: usize| i16::from_le_bytes(bytes[16 + 2 * at..18 + 2 * at].try_into().unwrap());
+        let whole =
+            |at: usize| i16::from_le_bytes(bytes[16 + 2 * at..18 + 2 * at].try_into().unwrap());
         assert_eq!((float(2), float(3)), (0.5, -0.25));
         for (row, expected) in [1.0, -0.3, 0.123_456].into_iter().enumerate() {
             let kept = f64::from(whole(2 * row)) * f64::from(float(0));

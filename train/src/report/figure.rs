@@ -21,7 +21,8 @@ impl Figure {
     /// The figure as HTML.
     pub fn html(&self) -> String {
         let Self { title, body, caption, class } = self;
-        let caption = if caption.is_empty() { String::new() } else { format!("<p>{}</p>", escape(caption)) };
+        let caption =
+            if caption.is_empty() { String::new() } else { format!("<p>{}</p>", escape(caption)) };
         format!(
             "<figure class=\"{class}\"><figcaption><h3>{}</h3></figcaption>{body}{caption}</figure>\n",
             escape(title)
@@ -37,15 +38,20 @@ pub fn embedded_json(value: &Value) -> String {
 
 /// A table: the first row is the heading, numbers stand on the right.
 pub fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
-    let numeric = |text: &str| text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '−' | '–' | '+'));
+    let numeric =
+        |text: &str| text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '−' | '–' | '+'));
     let cell = |text: &String| {
         let class = if numeric(text) { " class=\"number\"" } else { "" };
         format!("<td{class}>{}</td>", escape(text))
     };
     let head: String = heading.iter().map(|text| format!("<th>{}</th>", escape(text))).collect();
-    let body: String =
-        rows.iter().map(|row| format!("<tr>{}</tr>", row.iter().map(cell).collect::<String>())).collect();
-    format!("<div class=\"table\"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>")
+    let body: String = rows
+        .iter()
+        .map(|row| format!("<tr>{}</tr>", row.iter().map(cell).collect::<String>()))
+        .collect();
+    format!(
+        "<div class=\"table\"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
 }
 
 #[cfg(test)]

@@ -153,7 +153,8 @@ impl Epoch {
 
     /// Units of each group with a KL above [`ACTIVE_NATS`](crate::tasks::latent::evaluation::ACTIVE_NATS), if it was measured in this epoch.
     pub fn active_units(&self) -> Option<Vec<usize>> {
-        let active = |units: &Vec<Option<f64>>| units.iter().flatten().filter(|&&kl| is_active(kl)).count();
+        let active =
+            |units: &Vec<Option<f64>>| units.iter().flatten().filter(|&&kl| is_active(kl)).count();
         Some(self.kl_per_unit()?.iter().map(active).collect())
     }
 }
@@ -167,7 +168,9 @@ impl History {
         let path = run.path();
         // "." and the like have no name of their own.
         let whole = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-        let name = whole.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
+        let name = whole
+            .file_name()
+            .map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
         let config = run.load_config()?;
         let (mut evaluations, mut scores) = (Vec::new(), Vec::new());
         for line in lines(&run.evaluations())? {
@@ -261,25 +264,43 @@ impl History {
     /// The first quantity of the family's curves on held-out images, by the newest evaluation: its name, and the value with its unit.
     pub fn last_score(&self) -> Option<(&'static str, String)> {
         let curve = *self.config.family.curves().first()?;
-        let evaluated = self.scores.iter().rev().filter(|line| line.get("split").is_none_or(|split| split != "train"));
-        let in_epochs =
-            || self.epochs.iter().rev().find_map(|epoch| epoch.others.get(&format!("held_out_{}", curve.key)));
-        let value = evaluated.map(|line| line.get(curve.key)).next().flatten().or_else(in_epochs)?.as_f64()?;
+        let evaluated = self
+            .scores
+            .iter()
+            .rev()
+            .filter(|line| line.get("split").is_none_or(|split| split != "train"));
+        let in_epochs = || {
+            self.epochs
+                .iter()
+                .rev()
+                .find_map(|epoch| epoch.others.get(&format!("held_out_{}", curve.key)))
+        };
+        let value = evaluated
+            .map(|line| line.get(curve.key))
+            .next()
+            .flatten()
+            .or_else(in_epochs)?
+            .as_f64()?;
         Some((curve.title, format!("{:.2} {}", curve.drawn(value), curve.unit)))
     }
 
     /// The evaluation of the newest model that says most: the most images, then the most importance samples, then the newest.
     pub fn best_evaluation(&self) -> Option<&EvaluationLine> {
         let step = self.evaluations.iter().map(|line| line.step).max()?;
-        let newest = self.evaluations.iter().filter(|line| line.step == step && line.split != "train");
-        newest.max_by_key(|line| (line.importance_samples > 1, line.images, line.importance_samples))
+        let newest =
+            self.evaluations.iter().filter(|line| line.step == step && line.split != "train");
+        newest
+            .max_by_key(|line| (line.importance_samples > 1, line.images, line.importance_samples))
     }
 
     /// The newest one-sample bound of all held-out images: of an evaluation after training, else of the last epoch that had one.
     pub fn last_bound_1(&self) -> Option<f64> {
         let step = self.epochs.iter().rev().find(|epoch| epoch.held_out_bound_1_nats.is_some());
-        let evaluated =
-            self.evaluations.iter().filter(|line| line.split != "train").max_by_key(|line| (line.step, line.images));
+        let evaluated = self
+            .evaluations
+            .iter()
+            .filter(|line| line.split != "train")
+            .max_by_key(|line| (line.step, line.images));
         match (step, evaluated) {
             (Some(epoch), Some(line)) if line.step < epoch.step => epoch.held_out_bound_1_nats,
             (_, Some(line)) => Some(line.bound_1_nats),
@@ -290,7 +311,8 @@ impl History {
 
     /// The epoch in which a step lies: where an evaluation belongs on the axis of epochs.
     pub fn epoch_of(&self, step: u64) -> f64 {
-        let per_epoch = self.epochs.last().map_or(1.0, |last| last.step as f64 / last.epoch.max(1) as f64);
+        let per_epoch =
+            self.epochs.last().map_or(1.0, |last| last.step as f64 / last.epoch.max(1) as f64);
         step as f64 / per_epoch
     }
 }
@@ -325,7 +347,9 @@ pub fn data_groups<'a>(histories: &[&'a History]) -> Vec<DataGroup<'a>> {
         let data = history.data();
         match groups.iter_mut().find(|group| group.data == data) {
             Some(group) => group.runs.push((place, history)),
-            None => groups.push(DataGroup { data, runs: vec![(place, history)], index: groups.len() }),
+            None => {
+                groups.push(DataGroup { data, runs: vec![(place, history)], index: groups.len() })
+            }
         }
     }
     groups
@@ -356,7 +380,8 @@ mod tests {
 
     fn run_with(metrics: &str, evaluations: &str) -> (tempfile::TempDir, RunFolder) {
         let folder = tempfile::tempdir().unwrap();
-        let (run, _lock) = RunFolder::create(&folder.path().join("run"), &Config::default()).unwrap();
+        let (run, _lock) =
+            RunFolder::create(&folder.path().join("run"), &Config::default()).unwrap();
         std::fs::write(run.metrics(), metrics).unwrap();
         std::fs::write(run.evaluations(), evaluations).unwrap();
         (folder, run)
@@ -394,7 +419,10 @@ mod tests {
             (20, 3, 50, "test"),
             (20, 9, 900, "train"),
         ];
-        let text: String = lines.iter().map(|&(step, k, images, split)| evaluation(step, k, images, split)).collect();
+        let text: String = lines
+            .iter()
+            .map(|&(step, k, images, split)| evaluation(step, k, images, split))
+            .collect();
         let (_folder, run) = run_with("", &text);
         let history = History::read(&run).unwrap();
         assert_eq!(history.best_evaluation().unwrap().importance_samples, 3);

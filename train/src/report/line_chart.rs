@@ -107,22 +107,34 @@ impl LineChart {
     }
 
     fn x_scale(&self) -> Option<Scale> {
-        let low = self.points().map(|point| point.0).chain(self.x_values.iter().copied()).reduce(f64::min)?;
-        let high = self.points().map(|point| point.0).chain(self.x_values.iter().copied()).reduce(f64::max)?;
+        let low = self
+            .points()
+            .map(|point| point.0)
+            .chain(self.x_values.iter().copied())
+            .reduce(f64::min)?;
+        let high = self
+            .points()
+            .map(|point| point.0)
+            .chain(self.x_values.iter().copied())
+            .reduce(f64::max)?;
         // Categories keep off the edges; epochs begin at the axis.
-        let (low, high) = if self.x_values.is_empty() { (low.min(0.0), high) } else { (low - 0.3, high + 0.3) };
+        let (low, high) =
+            if self.x_values.is_empty() { (low.min(0.0), high) } else { (low - 0.3, high + 0.3) };
         Some(Scale::new((low, high), FRAME.x))
     }
 
     fn y_scale(&self) -> Option<Scale> {
         let places = (FRAME.y.1, FRAME.y.0);
         let last = self.points().map(|point| point.0).reduce(f64::max)?;
-        let settled = |point: &&(f64, f64)| self.span != Span::Settled || point.0 >= last * UNSETTLED;
+        let settled =
+            |point: &&(f64, f64)| self.span != Span::Settled || point.0 >= last * UNSETTLED;
         let values = || self.points().filter(settled).map(|point| point.1);
         let (low, high) = (values().reduce(f64::min)?, values().reduce(f64::max)?);
         let margin = ((high - low) * 0.06).max(high.abs() * 1e-3).max(1e-6);
         Some(match self.span {
-            Span::Logarithmic(least) => Scale::logarithmic((least, high.max(least * 10.0) * 1.3), places),
+            Span::Logarithmic(least) => {
+                Scale::logarithmic((least, high.max(least * 10.0) * 1.3), places)
+            }
             Span::FromZero => Scale::new((0.0, if high > 0.0 { high * 1.06 } else { 1.0 }), places),
             Span::All | Span::Settled => Scale::new((low - margin, high + margin), places),
         })
@@ -140,9 +152,15 @@ impl LineChart {
         let Some(end) = self.warmup_end else { return };
         let (start, end, right) = (x.at(0.0), x.at(end), FRAME.x.1);
         let (top, bottom) = FRAME.y;
-        let corners = [(start, bottom), (end, top), (end.max(right), top), (end.max(right), bottom)];
-        let corners: Vec<String> = corners.iter().map(|&(x, y)| format!("{},{}", number(x), number(y))).collect();
-        let attributes = [("class", "warmup"), ("clip-path", &format!("url(#{clip})")), ("points", &corners.join(" "))];
+        let corners =
+            [(start, bottom), (end, top), (end.max(right), top), (end.max(right), bottom)];
+        let corners: Vec<String> =
+            corners.iter().map(|&(x, y)| format!("{},{}", number(x), number(y))).collect();
+        let attributes = [
+            ("class", "warmup"),
+            ("clip-path", &format!("url(#{clip})")),
+            ("points", &corners.join(" ")),
+        ];
         svg.element("polygon", &attributes.map(|(name, value)| (name, value.to_string())));
     }
 
@@ -156,7 +174,9 @@ impl LineChart {
                 Stroke::Marks => "<path class=\"mark\" d=\"M13 1l5 5-5 5-5-5z\"/>",
             };
             let (colour, name) = (series.colour % COLOURS, escape(&series.name));
-            format!("<li><svg class=\"c{colour}\" viewBox=\"0 0 26 12\" aria-hidden=\"true\">{mark}</svg>{name}</li>")
+            format!(
+                "<li><svg class=\"c{colour}\" viewBox=\"0 0 26 12\" aria-hidden=\"true\">{mark}</svg>{name}</li>"
+            )
         };
         let mut entries: String = self.series.iter().map(entry).collect();
         if self.warmup_end.is_some() {
@@ -173,7 +193,8 @@ impl LineChart {
             .series
             .iter()
             .map(|series| {
-                let points: Vec<_> = series.points.iter().map(|&(x, y)| [short(x), short(y)]).collect();
+                let points: Vec<_> =
+                    series.points.iter().map(|&(x, y)| [short(x), short(y)]).collect();
                 json!({"name": series.name, "colour": series.colour % COLOURS, "points": points})
             })
             .collect();
@@ -208,7 +229,8 @@ impl Series {
                 svg.element("path", &[("class", class("mark")), ("d", path)]);
             } else {
                 let r = if small { MARK / 2.0 } else { MARK };
-                let place = [("cx", cx), ("cy", cy), ("r", r)].map(|(name, value)| (name, number(value)));
+                let place =
+                    [("cx", cx), ("cy", cy), ("r", r)].map(|(name, value)| (name, number(value)));
                 svg.element("circle", &[vec![("class", class("mark"))], place.to_vec()].concat());
             }
         }
@@ -226,7 +248,12 @@ mod tests {
             caption: String::new(),
             x_title: "epoch".into(),
             y_title: "nats".into(),
-            series: vec![Series { name: "a </script>".into(), colour: 9, stroke: Stroke::Solid, points }],
+            series: vec![Series {
+                name: "a </script>".into(),
+                colour: 9,
+                stroke: Stroke::Solid,
+                points,
+            }],
             x_values: Vec::new(),
             warmup_end: Some(2.0),
             span: Span::Settled,
@@ -235,10 +262,18 @@ mod tests {
 
     #[test]
     fn a_chart_has_axes_a_legend_and_its_values_and_no_way_out_of_the_script() {
-        let body = chart((1..=24).map(|e| (f64::from(e), -500.0 / f64::from(e))).collect()).figure().unwrap().body;
-        for expected in
-            ["epoch</text>", "nats</text>", "a &lt;/script&gt;</li>", "class=\"line c1\"", "warmup", "[24.0,-20.833]"]
-        {
+        let body = chart((1..=24).map(|e| (f64::from(e), -500.0 / f64::from(e))).collect())
+            .figure()
+            .unwrap()
+            .body;
+        for expected in [
+            "epoch</text>",
+            "nats</text>",
+            "a &lt;/script&gt;</li>",
+            "class=\"line c1\"",
+            "warmup",
+            "[24.0,-20.833]",
+        ] {
             assert!(body.contains(expected), "{expected}: {body}");
         }
         assert_eq!(body.matches("</script>").count(), 1, "the embedded data ends where it should");
@@ -246,8 +281,10 @@ mod tests {
 
     #[test]
     fn early_values_far_off_may_lie_outside() {
-        let points: Vec<_> = (1..=24).map(|e| (f64::from(e), if e == 1 { -900.0 } else { -90.0 })).collect();
-        let least = |span| LineChart { span, ..chart(points.clone()) }.y_scale().unwrap().values().0;
+        let points: Vec<_> =
+            (1..=24).map(|e| (f64::from(e), if e == 1 { -900.0 } else { -90.0 })).collect();
+        let least =
+            |span| LineChart { span, ..chart(points.clone()) }.y_scale().unwrap().values().0;
         assert!(least(Span::Settled) > -100.0);
         assert!(least(Span::All) < -900.0);
         assert_eq!(least(Span::FromZero), 0.0);
@@ -259,6 +296,8 @@ mod tests {
     #[test]
     fn nothing_to_draw_is_no_figure_and_one_point_is_a_mark() {
         assert!(chart(Vec::new()).figure().is_none());
-        assert!(chart(vec![(1.0, -90.0)]).figure().unwrap().body.contains("<circle class=\"mark c1\""));
+        assert!(
+            chart(vec![(1.0, -90.0)]).figure().unwrap().body.contains("<circle class=\"mark c1\"")
+        );
     }
 }

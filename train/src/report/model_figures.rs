@@ -67,7 +67,10 @@ impl ModelFigures {
     /// If the device has no memory, or the images are of another size than the model's.
     pub fn new(shown: &ShownModel<'_>) -> Result<Self> {
         let ShownModel { model, statistics, images, .. } = *shown;
-        let panels = images.map(|images| model.task.panels(model, statistics, images)).transpose()?.unwrap_or_default();
+        let panels = images
+            .map(|images| model.task.panels(model, statistics, images))
+            .transpose()?
+            .unwrap_or_default();
         let common = Self {
             statistics_name: shown.statistics_name,
             images: images.map(|images| format!("{} {} images", images.count(), images.split())),
@@ -81,7 +84,11 @@ impl ModelFigures {
             // With skip connections no layer can be drawn without those above.
             false => LatentSource::SharedAbove { layer, count: SAMPLES },
         };
-        let grid = |layer| pictures::samples(model, statistics, &source(layer), SEED, Drawing::Mean)?.grid(8, 1)?.png();
+        let grid = |layer| {
+            pictures::samples(model, statistics, &source(layer), SEED, Drawing::Mean)?
+                .grid(8, 1)?
+                .png()
+        };
         let samples = (1..=depth).map(grid).collect::<Result<_>>()?;
         let latents = images.map(|images| latents(shown, images)).transpose()?.unwrap_or_default();
         let reconstruct = |images: &DeviceImages| {
@@ -89,7 +96,8 @@ impl ModelFigures {
             pictures::reconstructions(model, statistics, images, count, SEED)?.grid(12, 1)?.png()
         };
         let plane = |layer: &LayerLatents| principal(&layer.z, layer.units);
-        let labels = images.and_then(|images| Some(images.labels()?[..LATENTS.min(images.count())].to_vec()));
+        let labels = images
+            .and_then(|images| Some(images.labels()?[..LATENTS.min(images.count())].to_vec()));
         let subjects = Subjects { shown, latents: &latents };
         Ok(Self {
             samples,

@@ -3,7 +3,9 @@
 use super::axis::label;
 use super::charts::bound::subscript;
 use super::charts::depth::kind;
-use super::charts::{active_units, anomaly, bound, curves, depth, heat_map, normal_kl, overlay, pca, pictures, terms};
+use super::charts::{
+    active_units, anomaly, bound, curves, depth, heat_map, normal_kl, overlay, pca, pictures, terms,
+};
 use super::figure::{Figure, embedded_json, table};
 use super::history::{EvaluationLine, History, data_groups};
 use super::svg::escape;
@@ -22,8 +24,10 @@ pub fn html(subjects: &[Subject]) -> String {
         [one] => (one.history.name.clone(), single(one)),
         several => (format!("{} runs", several.len()), comparison(several)),
     };
-    let has_explorer = matches!(subjects, [Subject { figures: Ok(ModelFigures { explorer: Some(_), .. }), .. }]);
-    let explorer = if has_explorer { format!("<script>{EXPLORER}</script>\n") } else { String::new() };
+    let has_explorer =
+        matches!(subjects, [Subject { figures: Ok(ModelFigures { explorer: Some(_), .. }), .. }]);
+    let explorer =
+        if has_explorer { format!("<script>{EXPLORER}</script>\n") } else { String::new() };
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -36,23 +40,37 @@ pub fn html(subjects: &[Subject]) -> String {
 /// The page of one run.
 fn single(subject: &Subject) -> String {
     let Subject { history, figures } = subject;
-    let mut page = format!("<header><h1>{}</h1><p>{}</p></header>\n", escape(&history.name), escape(&summary(history)));
+    let mut page = format!(
+        "<header><h1>{}</h1><p>{}</p></header>\n",
+        escape(&history.name),
+        escape(&summary(history))
+    );
     page += &tiles(history);
     if let Some(note) = progress_note(history) {
         page += &format!("<p class=\"note\">{}</p>\n", escape(&note));
     }
     page += &section(
         "Training",
-        [bound::figure(history), terms::likelihood(history), terms::kl(history), active_units::over_epochs(history)],
+        [
+            bound::figure(history),
+            terms::likelihood(history),
+            terms::kl(history),
+            active_units::over_epochs(history),
+        ],
     );
     page += &section("Training", curves::figures(history));
     let normal = normal_kl::figure(normal_kl(0, subject).as_slice(), None);
     page += &section("Units", [active_units::figure(history), normal, heat_map::figure(history)]);
     match figures {
         Ok(figures) => page += &portrait_sections(history, figures),
-        Err(reason) => page += &format!("<p class=\"note\">No pictures of the model: {}</p>\n", escape(reason)),
+        Err(reason) => {
+            page += &format!("<p class=\"note\">No pictures of the model: {}</p>\n", escape(reason))
+        }
     }
-    page += &section("Out-of-distribution images", [history.anomaly.as_ref().and_then(anomaly::figure)]);
+    page += &section(
+        "Out-of-distribution images",
+        [history.anomaly.as_ref().and_then(anomaly::figure)],
+    );
     page + &evaluations(history) + &facts(history)
 }
 
@@ -65,9 +83,13 @@ fn portrait_sections(history: &History, figures: &ModelFigures) -> String {
         );
     }
     for sections in figures.panels.chunk_by(|one, next| one.section == next.section) {
-        page += &section(sections[0].section, sections.iter().map(|panel| Some(panel.figure.clone())));
+        page +=
+            &section(sections[0].section, sections.iter().map(|panel| Some(panel.figure.clone())));
     }
-    page += &section("Images", [pictures::samples(figures, history), pictures::reconstructions(figures)]);
+    page += &section(
+        "Images",
+        [pictures::samples(figures, history), pictures::reconstructions(figures)],
+    );
     page += &section("Latents", [pca::figure(figures, history)]);
     let images = figures
         .images
@@ -86,13 +108,24 @@ fn comparison(subjects: &[Subject]) -> String {
     page += &format!("<section><h2>Results</h2>{}</section>\n", results(&histories));
     let mut curves = Vec::new();
     for group in data_groups(&histories) {
-        let normal: Vec<_> = group.runs.iter().filter_map(|&(index, _)| normal_kl(index, &subjects[index])).collect();
-        curves.extend([overlay::figure(&group), depth::figure(&group), normal_kl::figure(&normal, Some(&group.data))]);
+        let normal: Vec<_> = group
+            .runs
+            .iter()
+            .filter_map(|&(index, _)| normal_kl(index, &subjects[index]))
+            .collect();
+        curves.extend([
+            overlay::figure(&group),
+            depth::figure(&group),
+            normal_kl::figure(&normal, Some(&group.data)),
+        ]);
     }
     page += &section("Curves", curves);
     for Subject { history, figures } in subjects {
-        let mut drawn =
-            vec![active_units::figure(history), active_units::over_epochs(history), heat_map::figure(history)];
+        let mut drawn = vec![
+            active_units::figure(history),
+            active_units::over_epochs(history),
+            heat_map::figure(history),
+        ];
         let mut note = String::new();
         match figures {
             Ok(figures) => drawn.extend([
@@ -100,7 +133,9 @@ fn comparison(subjects: &[Subject]) -> String {
                 pca::figure(figures, history),
                 pictures::reconstructions(figures),
             ]),
-            Err(reason) => note = format!("<p class=\"note\">No pictures of the model: {}</p>", escape(reason)),
+            Err(reason) => {
+                note = format!("<p class=\"note\">No pictures of the model: {}</p>", escape(reason))
+            }
         }
         let drawn: String = drawn.iter().flatten().map(Figure::html).collect();
         page += &format!(
@@ -113,7 +148,10 @@ fn comparison(subjects: &[Subject]) -> String {
 }
 
 /// How far a run's layers are from the standard normal, if that was measured.
-fn normal_kl(index: usize, Subject { history, figures }: &Subject) -> Option<normal_kl::NormalKl<'_>> {
+fn normal_kl(
+    index: usize,
+    Subject { history, figures }: &Subject,
+) -> Option<normal_kl::NormalKl<'_>> {
     let nats = figures.as_ref().map_or([].as_slice(), |figures| &figures.normal_kl);
     (!nats.is_empty()).then_some(normal_kl::NormalKl { history, nats, index })
 }
@@ -144,7 +182,12 @@ fn tiles(history: &History) -> String {
     };
     let mut tiles = String::new();
     if let Some(line) = history.best_evaluation() {
-        let name = format!("L{}, {} {} images, nats", subscript(line.importance_samples), line.images, line.split);
+        let name = format!(
+            "L{}, {} {} images, nats",
+            subscript(line.importance_samples),
+            line.images,
+            line.split
+        );
         tiles += &tile(estimate(line.bound_k_nats, line.standard_error_nats, 2), &name);
         // What the literature states for images of bytes.
         let is_bytes = history.config.family.pixels().0 == Pixels::Levels;
@@ -163,7 +206,8 @@ fn tiles(history: &History) -> String {
         let all: usize = history.group_sizes().iter().sum();
         tiles += &tile(format!("{} of {all}", active.iter().sum::<usize>()), "active units");
     }
-    tiles += &tile(format!("{} of {}", history.epochs_done(), history.config.train.epochs), "epochs");
+    tiles +=
+        &tile(format!("{} of {}", history.epochs_done(), history.config.train.epochs), "epochs");
     tiles += &tile(duration(history.training_s()), "in training steps");
     format!("<div class=\"tiles\">{tiles}</div>\n")
 }
@@ -215,7 +259,8 @@ fn evaluations(history: &History) -> String {
 fn results(histories: &[&History]) -> String {
     let row = |history: &&History| {
         let best = history.best_evaluation().filter(|line| line.importance_samples > 1);
-        let active = history.active_units().map_or("–".into(), |active| history.by_group(&active));
+        let active =
+            history.active_units().map_or("–".into(), |active| history.by_group(&active));
         vec![
             history.name.clone(),
             history.data(),
@@ -255,7 +300,10 @@ fn results(histories: &[&History]) -> String {
 fn not_recorded(history: &History) -> Vec<&'static str> {
     let measured = history.epochs.iter().filter(|epoch| epoch.kl_per_unit().is_some()).count();
     let absent = [
-        (history.starts.is_empty(), "device, system, version of the program and number of parameters"),
+        (
+            history.starts.is_empty(),
+            "device, system, version of the program and number of parameters",
+        ),
         (measured < history.epochs.len(), "the KL of each unit in every epoch"),
         (history.evaluations.is_empty(), "evaluations (rung evaluate adds one)"),
     ];
@@ -266,7 +314,10 @@ fn not_recorded(history: &History) -> Vec<&'static str> {
 fn facts(history: &History) -> String {
     let config = &history.config;
     let mut rows = vec![
-        vec!["preset".to_string(), if config.preset.is_empty() { "none".into() } else { config.preset.clone() }],
+        vec![
+            "preset".to_string(),
+            if config.preset.is_empty() { "none".into() } else { config.preset.clone() },
+        ],
         vec!["seed".into(), config.train.seed.to_string()],
         vec!["time in training steps".into(), duration(history.training_s())],
     ];
@@ -284,14 +335,19 @@ fn facts(history: &History) -> String {
     }
     if let Some(split) = history.held_out_split() {
         let flattered = if split == "test" { ", so its test bound flatters it" } else { "" };
-        rows.push(vec!["best checkpoint".into(), format!("chosen by the bound of the {split} images{flattered}")]);
+        rows.push(vec![
+            "best checkpoint".into(),
+            format!("chosen by the bound of the {split} images{flattered}"),
+        ]);
     }
     let missing = not_recorded(history);
     if !missing.is_empty() {
         rows.push(vec!["not recorded".into(), missing.join("; ")]);
     }
-    let rows: String =
-        rows.iter().map(|row| format!("<tr><th>{}</th><td>{}</td></tr>", escape(&row[0]), escape(&row[1]))).collect();
+    let rows: String = rows
+        .iter()
+        .map(|row| format!("<tr><th>{}</th><td>{}</td></tr>", escape(&row[0]), escape(&row[1])))
+        .collect();
     let toml = config.to_toml().unwrap_or_else(|error| error.to_string());
     format!(
         "<section><h2>How it was made</h2><div class=\"table\"><table class=\"facts\"><tbody>{rows}</tbody></table></div>\
@@ -347,10 +403,19 @@ mod tests {
             subject(folder.path(), "d", grey),
         ];
         let page = html(&subjects);
-        assert_eq!(page.matches("<h3>Bounds of all runs on ").count(), 3, "two data sets, one of them in two ways");
-        assert!(page.contains("on glyphs, binarised dynamically<") && page.contains("<th>data</th>"));
-        let charts: Vec<&str> = page.split("<figure").filter(|part| part.contains("Bounds of all runs")).collect();
-        let names = |chart: &str| ["a", "b", "c", "d"].map(|name| chart.contains(&format!("{name}, training")));
+        assert_eq!(
+            page.matches("<h3>Bounds of all runs on ").count(),
+            3,
+            "two data sets, one of them in two ways"
+        );
+        assert!(
+            page.contains("on glyphs, binarised dynamically<") && page.contains("<th>data</th>")
+        );
+        let charts: Vec<&str> =
+            page.split("<figure").filter(|part| part.contains("Bounds of all runs")).collect();
+        let names = |chart: &str| {
+            ["a", "b", "c", "d"].map(|name| chart.contains(&format!("{name}, training")))
+        };
         assert_eq!(names(charts[0]), [true, false, true, false]);
         assert_eq!(names(charts[1]), [false, true, false, false]);
         assert_eq!(names(charts[2]), [false, false, false, true]);
@@ -360,7 +425,9 @@ mod tests {
     fn a_page_says_what_the_best_checkpoint_is_chosen_by() {
         let folder = tempfile::tempdir().unwrap();
         let page = html(&[subject(folder.path(), "a", on("glyphs"))]);
-        assert!(page.contains("chosen by the bound of the test images, so its test bound flatters it"));
+        assert!(
+            page.contains("chosen by the bound of the test images, so its test bound flatters it")
+        );
         assert!(page.contains("running statistics of batch normalisation, which lag behind"));
     }
 
@@ -368,11 +435,16 @@ mod tests {
     fn batch_normalisation_is_not_named_for_a_model_without_it() {
         let folder = tempfile::tempdir().unwrap();
         let plain = |config: &mut Config| {
-            let Some(Family::Hierarchy(mut hierarchy)) = Family::named("vae") else { panic!("vae") };
+            let Some(Family::Hierarchy(mut hierarchy)) = Family::named("vae") else {
+                panic!("vae")
+            };
             (hierarchy.model.batch_norm_hidden, hierarchy.model.batch_norm_heads) = (false, false);
             config.family = Family::Hierarchy(hierarchy);
         };
         let page = html(&[subject(folder.path(), "a", plain)]);
-        assert!(!page.contains("statistics of batch normalisation") && !page.contains("batch-norm statistics"));
+        assert!(
+            !page.contains("statistics of batch normalisation")
+                && !page.contains("batch-norm statistics")
+        );
     }
 }

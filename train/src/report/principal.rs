@@ -38,7 +38,10 @@ pub fn principal(rows: &[f32], units: usize) -> Principal {
         let order = descending(&variances);
         turn(&mut directions, &axes, &order);
         turn(&mut along, &axes, &order);
-        let before = std::mem::replace(&mut largest, [variances[order[0]].max(0.0), variances[order[1]].max(0.0)]);
+        let before = std::mem::replace(
+            &mut largest,
+            [variances[order[0]].max(0.0), variances[order[1]].max(0.0)],
+        );
         if largest.iter().zip(before).all(|(now, before)| (now - before).abs() <= SETTLED * total) {
             break;
         }
@@ -60,7 +63,11 @@ fn centred(rows: &[f32], units: usize) -> Vec<Vec<f64>> {
 
 /// Where the iteration starts: all of the space if it is small, otherwise waves, which have a part in any direction but contrived ones.
 fn start(unit: usize, column: usize, units: usize) -> f64 {
-    if units <= BLOCK { f64::from(unit == column) } else { ((unit + 1) as f64 * (column as f64 + 1.5).sqrt()).cos() }
+    if units <= BLOCK {
+        f64::from(unit == column)
+    } else {
+        ((unit + 1) as f64 * (column as f64 + 1.5).sqrt()).cos()
+    }
 }
 
 /// The points' coordinates along the directions.
@@ -89,7 +96,9 @@ fn weighted_sum<'a>(terms: impl Iterator<Item = (f64, &'a [f64; BLOCK])>) -> [f6
 /// Gram and Schmidt, twice, as once is not exact enough; a column that the others explain becomes 0.
 fn orthonormalise(directions: &mut Block) {
     for column in 0..BLOCK {
-        let norm = |directions: &Block| directions.iter().map(|row| row[column] * row[column]).sum::<f64>().sqrt();
+        let norm = |directions: &Block| {
+            directions.iter().map(|row| row[column] * row[column]).sum::<f64>().sqrt()
+        };
         let before = norm(directions);
         for other in (0..column).chain(0..column) {
             let overlap: f64 = directions.iter().map(|row| row[column] * row[other]).sum();
@@ -103,14 +112,17 @@ fn orthonormalise(directions: &mut Block) {
 
 /// The inner products of the columns.
 fn gram(block: &Block) -> Vec<Vec<f64>> {
-    (0..BLOCK).map(|column| weighted_sum(block.iter().map(|row| (row[column], row))).to_vec()).collect()
+    (0..BLOCK)
+        .map(|column| weighted_sum(block.iter().map(|row| (row[column], row))).to_vec())
+        .collect()
 }
 
 /// The columns of `axes` as new directions, in `order`.
 fn turn(block: &mut Block, axes: &[Vec<f64>], order: &[usize]) {
     for row in block {
         let old = *row;
-        *row = std::array::from_fn(|column| (0..BLOCK).map(|i| old[i] * axes[i][order[column]]).sum());
+        *row =
+            std::array::from_fn(|column| (0..BLOCK).map(|i| old[i] * axes[i][order[column]]).sum());
     }
 }
 
@@ -124,10 +136,12 @@ fn descending(numbers: &[f64]) -> Vec<usize> {
 /// Eigenvalues of a symmetric matrix, and the eigenvectors as columns.
 fn eigen(mut a: Vec<Vec<f64>>) -> (Vec<f64>, Vec<Vec<f64>>) {
     let n = a.len();
-    let mut vectors: Vec<Vec<f64>> = (0..n).map(|i| (0..n).map(|j| f64::from(i == j)).collect()).collect();
+    let mut vectors: Vec<Vec<f64>> =
+        (0..n).map(|i| (0..n).map(|j| f64::from(i == j)).collect()).collect();
     // Each sweep squares what is off the diagonal; a dozen reaches rounding from any start.
     for _ in 0..30 {
-        let off: f64 = (0..n).flat_map(|i| (0..i).map(move |j| (i, j))).map(|(i, j)| a[i][j] * a[i][j]).sum();
+        let off: f64 =
+            (0..n).flat_map(|i| (0..i).map(move |j| (i, j))).map(|(i, j)| a[i][j] * a[i][j]).sum();
         let on: f64 = (0..n).map(|i| a[i][i] * a[i][i]).sum();
         if off <= on * 1e-24 {
             break;
@@ -184,8 +198,14 @@ mod tests {
             .flat_map(|&(u, v)| [r * (u + v), r * (u - v)])
             .collect();
         let found = principal(&rows, 2);
-        assert!((found.shares[0] - 0.8).abs() < 1e-6 && (found.shares[1] - 0.2).abs() < 1e-6, "{found:?}");
-        assert!((found.points[0][0].abs() - 4.0).abs() < 1e-5 && (found.points[2][1].abs() - 2.0).abs() < 1e-5);
+        assert!(
+            (found.shares[0] - 0.8).abs() < 1e-6 && (found.shares[1] - 0.2).abs() < 1e-6,
+            "{found:?}"
+        );
+        assert!(
+            (found.points[0][0].abs() - 4.0).abs() < 1e-5
+                && (found.points[2][1].abs() - 2.0).abs() < 1e-5
+        );
     }
 
     /// A line and a square wave in 300 dimensions, beside noise: more units than the block has directions, and than there are points.
@@ -194,7 +214,8 @@ mod tests {
         let (units, points) = (300, 40);
         let noise = |at: usize| ((at * 7919) as f32).sin();
         let row = |point: usize| {
-            let (line, wave) = (point as f32 - 19.5, if point.is_multiple_of(2) { 1.0 } else { -1.0 });
+            let (line, wave) =
+                (point as f32 - 19.5, if point.is_multiple_of(2) { 1.0 } else { -1.0 });
             (0..units).map(move |unit| match unit % 3 {
                 0 => line,
                 1 => 5.0 * wave,

@@ -53,7 +53,8 @@ impl Svg {
 
     /// A straight line of a CSS class.
     pub fn line(&mut self, class: &str, (x1, y1): (f64, f64), (x2, y2): (f64, f64)) {
-        let ends = [("x1", x1), ("y1", y1), ("x2", x2), ("y2", y2)].map(|(name, value)| (name, number(value)));
+        let ends = [("x1", x1), ("y1", y1), ("x2", x2), ("y2", y2)]
+            .map(|(name, value)| (name, number(value)));
         let mut attributes = vec![("class", class.to_string())];
         attributes.extend(ends);
         self.element("line", &attributes);
@@ -71,13 +72,21 @@ impl Svg {
 
     /// A text of a CSS class at a point of its base line.
     pub fn text(&mut self, class: &str, (x, y): (f64, f64), anchor: Anchor, text: &str) {
-        self.placed_text(&[("class", class.to_string()), ("x", number(x)), ("y", number(y))], anchor, text);
+        self.placed_text(
+            &[("class", class.to_string()), ("x", number(x)), ("y", number(y))],
+            anchor,
+            text,
+        );
     }
 
     /// A text that reads upwards, centred at a point.
     pub fn upward_text(&mut self, class: &str, (x, y): (f64, f64), text: &str) {
         let turn = format!("translate({} {}) rotate(-90)", number(x), number(y));
-        self.placed_text(&[("class", class.to_string()), ("transform", turn)], Anchor::Middle, text);
+        self.placed_text(
+            &[("class", class.to_string()), ("transform", turn)],
+            Anchor::Middle,
+            text,
+        );
     }
 
     fn placed_text(&mut self, attributes: &[(&str, String)], anchor: Anchor, text: &str) {

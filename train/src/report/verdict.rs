@@ -22,15 +22,23 @@ pub fn verdict(history: &History, active: &[usize]) -> Verdict {
     let sizes = history.group_sizes();
     let names = |wanted: &dyn Fn(usize, usize) -> bool| -> Vec<String> {
         let layers = sizes.iter().zip(active).enumerate();
-        layers.filter(|(_, (units, active))| wanted(**units, **active)).map(|(index, _)| name(history, index)).collect()
+        layers
+            .filter(|(_, (units, active))| wanted(**units, **active))
+            .map(|(index, _)| name(history, index))
+            .collect()
     };
     let dead = names(&|_, active| active == 0);
     let weak = names(&|units, active| active > 0 && (active as f64) < FEW * units as f64);
     let (total, all) = (active.iter().sum::<usize>(), sizes.iter().sum::<usize>());
     let finding = match (dead.as_slice(), weak.as_slice()) {
         ([], []) => format!("Every layer is in use: {total} of {all} units are active."),
-        ([], weak) => format!("No layer has collapsed, but few units are active in {}.", list(weak)),
-        (dead, []) => format!("{} collapsed: no unit is active there, so images do not depend on it.", have(dead)),
+        ([], weak) => {
+            format!("No layer has collapsed, but few units are active in {}.", list(weak))
+        }
+        (dead, []) => format!(
+            "{} collapsed: no unit is active there, so images do not depend on it.",
+            have(dead)
+        ),
         (dead, weak) => format!(
             "{} collapsed: no unit is active there, so images do not depend on it. Few units are active in {}.",
             have(dead),
@@ -81,8 +89,10 @@ fn list(names: &[String]) -> String {
 /// "Layer 4 has", "Layer 4 and layer 5 have".
 fn have(names: &[String]) -> String {
     let text = list(names);
-    let capital =
-        text.chars().next().map_or(String::new(), |c| c.to_uppercase().collect::<String>() + &text[c.len_utf8()..]);
+    let capital = text
+        .chars()
+        .next()
+        .map_or(String::new(), |c| c.to_uppercase().collect::<String>() + &text[c.len_utf8()..]);
     format!("{capital} {}", if names.len() == 1 { "has" } else { "have" })
 }
 
@@ -95,9 +105,12 @@ mod tests {
     use crate::tasks::Family;
 
     fn history(family: &str, batch_norm: bool, warmup_epochs: u64) -> History {
-        let Some(Family::Hierarchy(mut hierarchy)) = Family::named(family) else { panic!("{family}") };
+        let Some(Family::Hierarchy(mut hierarchy)) = Family::named(family) else {
+            panic!("{family}")
+        };
         hierarchy.objective.warmup_epochs = warmup_epochs;
-        (hierarchy.model.batch_norm_hidden, hierarchy.model.batch_norm_heads) = (batch_norm, batch_norm);
+        (hierarchy.model.batch_norm_hidden, hierarchy.model.batch_norm_heads) =
+            (batch_norm, batch_norm);
         let config = Config { family: Family::Hierarchy(hierarchy), ..Config::default() };
         let groups = groups(&config, published_shape(&config.data).unwrap()).unwrap();
         History {
@@ -122,12 +135,20 @@ mod tests {
     #[test]
     fn dead_layers_are_named_with_what_this_run_has_not_tried() {
         let plain = verdict(&history("vae", false, 0), &[20, 1, 0, 0, 0]);
-        assert!(plain.finding.starts_with("Layer 3 (z₃), layer 4 (z₄) and layer 5 (z₅) have collapsed"), "{plain:?}");
+        assert!(
+            plain.finding.starts_with("Layer 3 (z₃), layer 4 (z₄) and layer 5 (z₅) have collapsed"),
+            "{plain:?}"
+        );
         assert!(plain.finding.ends_with("Few units are active in layer 2 (z₂)."), "{plain:?}");
-        assert!(plain.advice[0].contains("Batch normalisation") && plain.advice[1].contains("ladder"));
+        assert!(
+            plain.advice[0].contains("Batch normalisation") && plain.advice[1].contains("ladder")
+        );
         assert!(plain.advice[2].contains("--warmup-epochs"));
         let ladder = verdict(&history("ladder", true, 0), &[64, 26, 9, 5, 0]);
         assert!(ladder.finding.starts_with("Layer 5 (z₅) has collapsed"), "{ladder:?}");
-        assert!(ladder.advice[0].contains("--warmup-epochs") && !ladder.advice.iter().any(|a| a.contains("A ladder")));
+        assert!(
+            ladder.advice[0].contains("--warmup-epochs")
+                && !ladder.advice.iter().any(|a| a.contains("A ladder"))
+        );
     }
 }

@@ -45,7 +45,8 @@ impl Estimate {
         let known = rung_datasets::registry::find(&config.data.name).map_err(Error::from_source)?;
         // NORB counts stereo pairs, of which both images are used.
         let per_example = if known.name == "norb" { 2 } else { 1 };
-        let (train, test) = ((known.train_count * per_example) as u64, (known.test_count * per_example) as u64);
+        let (train, test) =
+            ((known.train_count * per_example) as u64, (known.test_count * per_example) as u64);
         let mut workload = Workload::new(config, device)?;
         let steps = planned.epochs_left() * (train / config.train.batch_size as u64);
         let step_s = if steps > 0 { step_s(&mut workload)? } else { 0.0 };
@@ -53,8 +54,13 @@ impl Estimate {
             0 => test,
             count => count.min(test),
         };
-        let samples = if wishes.importance_samples > 1 { images * wishes.importance_samples } else { 0 };
-        let evaluation_s = if samples > 0 { sample_s(&workload, config.train.seed)? * samples as f64 } else { 0.0 };
+        let samples =
+            if wishes.importance_samples > 1 { images * wishes.importance_samples } else { 0 };
+        let evaluation_s = if samples > 0 {
+            sample_s(&workload, config.train.seed)? * samples as f64
+        } else {
+            0.0
+        };
         Ok(Self { step_s, training_s: step_s * steps as f64, evaluation_s })
     }
 }

@@ -112,8 +112,10 @@ const fn nats<const N: usize>(values: [f64; N]) -> [Paper; N] {
 }
 
 const PLOTTED: [Paper; 5] = [Paper::Plotted; 5];
-const FIGURE_3_WU: [Paper; 5] = [Paper::Plotted, Paper::Plotted, Paper::Plotted, Paper::Plotted, Paper::Nats(-82.14)];
-const FIGURE_3_LADDER: [Paper; 4] = [Paper::Plotted, Paper::Plotted, Paper::Plotted, Paper::Nats(-81.87)];
+const FIGURE_3_WU: [Paper; 5] =
+    [Paper::Plotted, Paper::Plotted, Paper::Plotted, Paper::Plotted, Paper::Nats(-82.14)];
+const FIGURE_3_LADDER: [Paper; 4] =
+    [Paper::Plotted, Paper::Plotted, Paper::Plotted, Paper::Nats(-81.87)];
 
 /// Every experiment.
 pub const EXPERIMENTS: &[Experiment] = &[
@@ -130,16 +132,70 @@ pub const EXPERIMENTS: &[Experiment] = &[
         dataset: "mnist",
         quantity: Quantity::Bound,
         entries: &[
-            Entry { variant: "no fine-tuning", ..entry("mnist-vae-bn-wu-5", WU, 5, Paper::Nats(-82.14)) },
-            tuned("mnist-vae-bn-wu-5-finetune-mc1-iw1", "mnist-vae-bn-wu-5", WU, "MC 1, IW 1", -81.97),
-            tuned("mnist-vae-bn-wu-5-finetune-mc10-iw1", "mnist-vae-bn-wu-5", WU, "MC 10, IW 1", -81.84),
-            tuned("mnist-vae-bn-wu-5-finetune-mc1-iw10", "mnist-vae-bn-wu-5", WU, "MC 1, IW 10", -81.41),
-            tuned("mnist-vae-bn-wu-5-finetune-mc10-iw10", "mnist-vae-bn-wu-5", WU, "MC 10, IW 10", -81.30),
-            Entry { variant: "no fine-tuning", ..entry("mnist-ladder-5", LADDER, 5, Paper::Nats(-81.87)) },
-            tuned("mnist-ladder-5-finetune-mc1-iw1", "mnist-ladder-5", LADDER, "MC 1, IW 1", -81.54),
-            tuned("mnist-ladder-5-finetune-mc10-iw1", "mnist-ladder-5", LADDER, "MC 10, IW 1", -81.46),
-            tuned("mnist-ladder-5-finetune-mc1-iw10", "mnist-ladder-5", LADDER, "MC 1, IW 10", -81.35),
-            tuned("mnist-ladder-5-finetune-mc10-iw10", "mnist-ladder-5", LADDER, "MC 10, IW 10", -81.20),
+            Entry {
+                variant: "no fine-tuning",
+                ..entry("mnist-vae-bn-wu-5", WU, 5, Paper::Nats(-82.14))
+            },
+            tuned(
+                "mnist-vae-bn-wu-5-finetune-mc1-iw1",
+                "mnist-vae-bn-wu-5",
+                WU,
+                "MC 1, IW 1",
+                -81.97,
+            ),
+            tuned(
+                "mnist-vae-bn-wu-5-finetune-mc10-iw1",
+                "mnist-vae-bn-wu-5",
+                WU,
+                "MC 10, IW 1",
+                -81.84,
+            ),
+            tuned(
+                "mnist-vae-bn-wu-5-finetune-mc1-iw10",
+                "mnist-vae-bn-wu-5",
+                WU,
+                "MC 1, IW 10",
+                -81.41,
+            ),
+            tuned(
+                "mnist-vae-bn-wu-5-finetune-mc10-iw10",
+                "mnist-vae-bn-wu-5",
+                WU,
+                "MC 10, IW 10",
+                -81.30,
+            ),
+            Entry {
+                variant: "no fine-tuning",
+                ..entry("mnist-ladder-5", LADDER, 5, Paper::Nats(-81.87))
+            },
+            tuned(
+                "mnist-ladder-5-finetune-mc1-iw1",
+                "mnist-ladder-5",
+                LADDER,
+                "MC 1, IW 1",
+                -81.54,
+            ),
+            tuned(
+                "mnist-ladder-5-finetune-mc10-iw1",
+                "mnist-ladder-5",
+                LADDER,
+                "MC 10, IW 1",
+                -81.46,
+            ),
+            tuned(
+                "mnist-ladder-5-finetune-mc1-iw10",
+                "mnist-ladder-5",
+                LADDER,
+                "MC 1, IW 10",
+                -81.35,
+            ),
+            tuned(
+                "mnist-ladder-5-finetune-mc10-iw10",
+                "mnist-ladder-5",
+                LADDER,
+                "MC 10, IW 10",
+                -81.20,
+            ),
         ],
     },
     Experiment {
@@ -191,7 +247,8 @@ pub fn find(name: &str) -> Result<&'static Experiment> {
     found.ok_or_else(|| {
         let guess = did_you_mean(name, EXPERIMENTS.iter().map(|experiment| experiment.name));
         let names: Vec<&str> = EXPERIMENTS.iter().map(|experiment| experiment.name).collect();
-        Error::usage(format!("unknown experiment {name}{guess}")).with_advice(format!("there are {}", names.join(", ")))
+        Error::usage(format!("unknown experiment {name}{guess}"))
+            .with_advice(format!("there are {}", names.join(", ")))
     })
 }
 
@@ -205,7 +262,11 @@ mod tests {
         for experiment in EXPERIMENTS {
             for entry in experiment.entries {
                 let text = presets::text(entry.preset).unwrap();
-                assert!(text.contains(&format!("name = \"{}\"", experiment.dataset)), "{}", entry.preset);
+                assert!(
+                    text.contains(&format!("name = \"{}\"", experiment.dataset)),
+                    "{}",
+                    entry.preset
+                );
                 if let Paper::Nats(nats) = entry.paper {
                     let summary = presets::summary(text);
                     assert!(

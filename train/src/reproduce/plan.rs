@@ -69,7 +69,11 @@ impl Plan {
     /// # Errors
     /// If a folder holds a run with another configuration.
     pub fn new(experiment: &'static Experiment, wishes: &Wishes) -> Result<Self> {
-        let runs = experiment.entries.iter().map(|entry| Planned::new(entry, wishes)).collect::<Result<_>>()?;
+        let runs = experiment
+            .entries
+            .iter()
+            .map(|entry| Planned::new(entry, wishes))
+            .collect::<Result<_>>()?;
         Ok(Self { experiment, runs })
     }
 }
@@ -81,7 +85,8 @@ impl Planned {
         scale(&mut config, wishes.epochs.unwrap_or(paper_epochs));
         config.train.seed = wishes.seed;
         if let Some(from) = entry.starts_from {
-            config.train.init_from = folder(&wishes.out, from, &config, paper_epochs).display().to_string();
+            config.train.init_from =
+                folder(&wishes.out, from, &config, paper_epochs).display().to_string();
         }
         let folder = folder(&wishes.out, entry.preset, &config, paper_epochs);
         let stage = stage(&folder, &config, wishes)?;
@@ -113,7 +118,9 @@ impl Planned {
 fn scale(config: &mut Config, epochs: u64) {
     let before = config.train.epochs;
     // Rounded, but what was there at all stays there.
-    let scaled = |length: u64| if length == 0 { 0 } else { ((length * epochs + before / 2) / before).max(1) };
+    let scaled = |length: u64| {
+        if length == 0 { 0 } else { ((length * epochs + before / 2) / before).max(1) }
+    };
     let warmup_epochs = scaled(config.family.warmup_epochs());
     config.family.set_warmup_epochs(warmup_epochs);
     config.optimiser.schedule_every_epochs = scaled(config.optimiser.schedule_every_epochs);
@@ -138,8 +145,11 @@ fn stage(folder: &Path, wanted: &Config, wishes: &Wishes) -> Result<Stage> {
     }
     let history = History::read(&RunFolder::open(folder)?)?;
     if !same(&history.config, wanted) {
-        return Err(Error::new(format!("{} holds a run with another configuration", folder.display()))
-            .with_advice("move it away, or choose another folder with --out"));
+        return Err(Error::new(format!(
+            "{} holds a run with another configuration",
+            folder.display()
+        ))
+        .with_advice("move it away, or choose another folder with --out"));
     }
     Ok(match (history.is_finished(), evaluation(&history, wishes)) {
         (true, Some(_)) => Stage::Done,
@@ -159,8 +169,11 @@ fn same(a: &Config, b: &Config) -> bool {
         config.data.image_size = 0;
         config.train.device.clear();
         config.train.threads = 0;
-        config.train.init_from =
-            Path::new(&config.train.init_from).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        config.train.init_from = Path::new(&config.train.init_from)
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         config
     };
     bare(a) == bare(b)
@@ -175,7 +188,10 @@ pub fn evaluation<'a>(history: &'a History, wishes: &Wishes) -> Option<&'a Evalu
         } else {
             line.images >= wishes.count || line.is_whole_split()
         };
-        line.step == step && line.split == "test" && line.importance_samples == wishes.importance_samples && enough
+        line.step == step
+            && line.split == "test"
+            && line.importance_samples == wishes.importance_samples
+            && enough
     };
     history.evaluations.iter().rev().find(fits)
 }
@@ -191,14 +207,22 @@ mod tests {
 
     #[test]
     fn fewer_epochs_scale_the_warm_up_and_the_learning_rate() {
-        let plan = Plan::new(find("mnist-table1").unwrap(), &wishes("runs".as_ref(), Some(100))).unwrap();
+        let plan =
+            Plan::new(find("mnist-table1").unwrap(), &wishes("runs".as_ref(), Some(100))).unwrap();
         let base = &plan.runs[5];
-        assert_eq!((base.config.train.epochs, base.config.family.warmup_epochs(), base.paper_epochs), (100, 10, 2000));
+        assert_eq!(
+            (base.config.train.epochs, base.config.family.warmup_epochs(), base.paper_epochs),
+            (100, 10, 2000)
+        );
         assert_eq!(base.folder, Path::new("runs/mnist-ladder-5-100-epochs"));
         let tuned = &plan.runs[6];
-        assert_eq!((tuned.config.family.warmup_epochs(), tuned.config.optimiser.schedule_every_epochs), (0, 10));
+        assert_eq!(
+            (tuned.config.family.warmup_epochs(), tuned.config.optimiser.schedule_every_epochs),
+            (0, 10)
+        );
         assert_eq!(Path::new(&tuned.config.train.init_from), base.folder);
-        let paper = Plan::new(find("mnist-table1").unwrap(), &wishes("runs".as_ref(), None)).unwrap();
+        let paper =
+            Plan::new(find("mnist-table1").unwrap(), &wishes("runs".as_ref(), None)).unwrap();
         assert_eq!(paper.runs[5].config.family.warmup_epochs(), 200);
         assert!(paper.runs.iter().all(|run| run.stage == Stage::New));
     }
@@ -213,7 +237,8 @@ mod tests {
         drop(lock);
         let line = |epoch: u64| format!("{{\"step\":{epoch}0,\"epoch\":{epoch}}}\n");
         std::fs::write(run.metrics(), line(1) + &line(2)).unwrap();
-        let stage = || Plan::new(experiment, &wishes(out.path(), Some(4))).unwrap().runs[0].stage.clone();
+        let stage =
+            || Plan::new(experiment, &wishes(out.path(), Some(4))).unwrap().runs[0].stage.clone();
         assert_eq!(stage(), Stage::Stopped(2));
         std::fs::write(run.metrics(), line(1) + &line(4)).unwrap();
         assert_eq!(stage(), Stage::Stopped(4), "its result is missing");

@@ -69,8 +69,9 @@ impl Table {
             Quantity::ActiveUnits => "active units, z_1 first".into(),
         };
         let mut text = format!("# {}\n\n{}\n\n", self.experiment.title, self.conditions());
-        text +=
-            &format!("| model | layers | paper | ours ({ours}) | difference | L_1, nats | epochs | training time |\n");
+        text += &format!(
+            "| model | layers | paper | ours ({ours}) | difference | L_1, nats | epochs | training time |\n"
+        );
         text += "|---|---|---|---|---|---|---|---|\n";
         for row in &self.rows {
             text += &format!("| {} |\n", self.cells(row).join(" | "));
@@ -81,8 +82,14 @@ impl Table {
     /// How our numbers were made, and where that is not as in the paper.
     fn conditions(&self) -> String {
         let Wishes { count, importance_samples, seed, epochs, .. } = &self.wishes;
-        let images = if *count == 0 { "all test images".into() } else { format!("the first {count} test images") };
-        let mut text = format!("Test bounds are in nats per image, L_{importance_samples} on {images}, seed {seed}.");
+        let images = if *count == 0 {
+            "all test images".into()
+        } else {
+            format!("the first {count} test images")
+        };
+        let mut text = format!(
+            "Test bounds are in nats per image, L_{importance_samples} on {images}, seed {seed}."
+        );
         match epochs {
             None => text += " Epochs and schedule are the paper's.",
             Some(epochs) => {
@@ -90,7 +97,8 @@ impl Table {
                     " Trained for {epochs} epoch{}, to which warm-up and learning-rate steps are scaled in proportion;",
                     if *epochs == 1 { "" } else { "s" }
                 );
-                let mut paper: Vec<u64> = self.rows.iter().map(|row| row.planned.paper_epochs).collect();
+                let mut paper: Vec<u64> =
+                    self.rows.iter().map(|row| row.planned.paper_epochs).collect();
                 paper.dedup();
                 let paper: Vec<String> = paper.iter().map(ToString::to_string).collect();
                 text += &format!(" the paper trains for {}.", paper.join(" and "));
@@ -101,7 +109,8 @@ impl Table {
 
     fn cells(&self, row: &Row) -> Vec<String> {
         let missing = || "–".to_string();
-        let units = |units: &[usize]| units.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let units =
+            |units: &[usize]| units.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
         let paper = match row.planned.entry.paper {
             Paper::Nats(nats) => label(nats, self.decimals()),
             Paper::Units(counts) => units(&counts),
@@ -109,13 +118,17 @@ impl Table {
         };
         let line = row.evaluation.as_ref();
         let ours = match self.experiment.quantity {
-            Quantity::Bound => line.map(|line| estimate(line.bound_k_nats, line.standard_error_nats, self.decimals())),
+            Quantity::Bound => line
+                .map(|line| estimate(line.bound_k_nats, line.standard_error_nats, self.decimals())),
             Quantity::ActiveUnits => line.map(|line| units(&line.active_units)),
         };
-        let signed = |nats: f64| format!("{}{}", if nats > 0.0 { "+" } else { "" }, label(nats, self.decimals()));
+        let signed = |nats: f64| {
+            format!("{}{}", if nats > 0.0 { "+" } else { "" }, label(nats, self.decimals()))
+        };
         let difference = match (self.experiment.quantity, row.planned.entry.paper, line) {
             (Quantity::ActiveUnits, Paper::Units(counts), Some(line)) => {
-                let (ours, paper): (usize, usize) = (line.active_units.iter().sum(), counts.iter().sum());
+                let (ours, paper): (usize, usize) =
+                    (line.active_units.iter().sum(), counts.iter().sum());
                 Some(format!("{:+} in all", ours as i64 - paper as i64).replace('-', "−"))
             }
             _ => row.difference().map(signed),
@@ -180,9 +193,16 @@ mod tests {
 
     fn table(name: &str) -> Table {
         let experiment = find(name).unwrap();
-        let wishes = Wishes { epochs: Some(100), out: "nowhere".into(), importance_samples: 5000, count: 0, seed: 1 };
+        let wishes = Wishes {
+            epochs: Some(100),
+            out: "nowhere".into(),
+            importance_samples: 5000,
+            count: 0,
+            seed: 1,
+        };
         let plan = Plan::new(experiment, &wishes).unwrap();
-        let mut rows: Vec<Row> = plan.runs.iter().map(|planned| Row::of(planned, &wishes).unwrap()).collect();
+        let mut rows: Vec<Row> =
+            plan.runs.iter().map(|planned| Row::of(planned, &wishes).unwrap()).collect();
         let last = rows.last_mut().unwrap();
         (last.evaluation, last.epochs, last.training_s) = (Some(line()), 100, 700.0);
         Table::new(experiment, wishes, rows)
@@ -194,7 +214,10 @@ mod tests {
         let row = "| probabilistic ladder + BN + WU | 64-32-16-8-4 | −81.87 | −82.50 ± 0.10 | −0.63 | −88.50 | 100 of 100 | 11m 40s |";
         assert!(text.contains(row), "{text}");
         assert!(text.contains("| VAE | 64 | plot only | – | – | – | 0 of 100 | – |"), "{text}");
-        assert!(text.contains("Trained for 100 epochs") && text.contains("the paper trains for 2000."), "{text}");
+        assert!(
+            text.contains("Trained for 100 epochs") && text.contains("the paper trains for 2000."),
+            "{text}"
+        );
     }
 
     #[test]

@@ -65,7 +65,8 @@ impl TensorData {
     /// # Errors
     /// If the shape doesn't have as many bytes.
     pub fn new(dtype: Dtype, shape: Vec<usize>, bytes: Vec<u8>) -> Result<Self> {
-        let expected = shape.iter().try_fold(dtype.bytes(), |product, &size| product.checked_mul(size));
+        let expected =
+            shape.iter().try_fold(dtype.bytes(), |product, &size| product.checked_mul(size));
         if expected != Some(bytes.len()) {
             return Err(Error::new(format!(
                 "a tensor of shape {shape:?} in {} can't have {} bytes",
@@ -167,9 +168,14 @@ impl CheckpointData {
     /// # Errors
     /// If there is no such number, or one that no training can have reached.
     pub fn steps(&self, key: &str) -> Result<u64> {
-        let text = self.metadata.get(key).ok_or_else(|| Error::new(format!("the checkpoint has no {key}")))?;
+        let text = self
+            .metadata
+            .get(key)
+            .ok_or_else(|| Error::new(format!("the checkpoint has no {key}")))?;
         let steps = text.parse().ok().filter(|steps| Phase::Training.range().contains(steps));
-        steps.ok_or_else(|| Error::new(format!("the checkpoint's {key} is {text}: no number of steps")))
+        steps.ok_or_else(|| {
+            Error::new(format!("the checkpoint's {key} is {text}: no number of steps"))
+        })
     }
 
     fn write_to(&self, header: &str, out: &mut dyn Write) -> io::Result<()> {
@@ -245,7 +251,9 @@ impl CheckpointData {
         let found = data.checksum();
         match data.metadata.remove(CHECKSUM) {
             Some(expected) if expected == found => Ok(data),
-            Some(expected) => Err(format!("its content has checksum {found}, and {expected} was written")),
+            Some(expected) => {
+                Err(format!("its content has checksum {found}, and {expected} was written"))
+            }
             None => Err(format!("it has no {CHECKSUM}, so another program wrote it")),
         }
     }
@@ -325,7 +333,9 @@ pub(crate) mod tests {
 
     #[test]
     fn a_header_that_lies_about_sizes_is_an_error() {
-        for (length, header) in [(u64::MAX, "{}".to_string()), (90_000_000, "{}".to_string()), (0, String::new())] {
+        for (length, header) in
+            [(u64::MAX, "{}".to_string()), (90_000_000, "{}".to_string()), (0, String::new())]
+        {
             let mut bytes = length.to_le_bytes().to_vec();
             bytes.extend(header.as_bytes());
             assert!(CheckpointData::parse(&bytes).is_err(), "{length}");

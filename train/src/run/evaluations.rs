@@ -72,7 +72,8 @@ pub fn measure(
         request,
         &|| interrupt.requested(),
         &mut |done, so_far| {
-            let per_s = (done * request.importance_samples) as f64 / started.elapsed().as_secs_f64();
+            let per_s =
+                (done * request.importance_samples) as f64 / started.elapsed().as_secs_f64();
             progress.update(done as u64, &format!("{so_far}, {per_s:.0} image-samples/s"));
         },
     )?;
@@ -164,7 +165,8 @@ impl EvaluationRecord {
         }
         text += "\n";
         if let Some(split) = &self.subject.chosen_on {
-            text += &format!("checkpoint: the best of the run by its score on the {split} images\n");
+            text +=
+                &format!("checkpoint: the best of the run by its score on the {split} images\n");
         }
         text + &details
     }

@@ -36,7 +36,8 @@ impl Export {
     /// If the configuration can't be written down.
     pub fn new(checkpoint: &CheckpointData, config: &Config) -> Result<Self> {
         let exact = checkpoint.tensors.keys().any(|name| name.starts_with(EXACT_STATISTICS));
-        let averaged: BTreeSet<&String> = checkpoint.tensors.keys().filter(|name| name.starts_with(AVERAGE)).collect();
+        let averaged: BTreeSet<&String> =
+            checkpoint.tensors.keys().filter(|name| name.starts_with(AVERAGE)).collect();
         let mut tensors = BTreeMap::new();
         for (name, tensor) in &checkpoint.tensors {
             let name = match name.strip_prefix(EXACT_STATISTICS) {
@@ -49,8 +50,9 @@ impl Export {
             };
             tensors.insert(name, tensor.clone());
         }
-        let model = serde_json::to_string(&config.family.tables().context("writing the architecture")?.0)
-            .context("writing the architecture")?;
+        let model =
+            serde_json::to_string(&config.family.tables().context("writing the architecture")?.0)
+                .context("writing the architecture")?;
         let mut metadata = BTreeMap::from([
             ("format".to_string(), "rung".to_string()),
             ("model".to_string(), model),
@@ -60,14 +62,16 @@ impl Export {
             metadata.insert("statistics".into(), if exact { "exact" } else { "running" }.into());
         }
         for key in [IMAGE_SHAPE, "step"] {
-            metadata.extend(checkpoint.metadata.get(key).map(|value| (key.to_string(), value.clone())));
+            metadata
+                .extend(checkpoint.metadata.get(key).map(|value| (key.to_string(), value.clone())));
         }
         Ok(Self { tensors, metadata })
     }
 
     /// How many tensors there are, and how many numbers in them.
     pub fn size(&self) -> (usize, usize) {
-        let numbers = self.tensors.values().map(|tensor| tensor.shape().iter().product::<usize>()).sum();
+        let numbers =
+            self.tensors.values().map(|tensor| tensor.shape().iter().product::<usize>()).sum();
         (self.tensors.len(), numbers)
     }
 
@@ -109,7 +113,8 @@ mod tests {
         let tensor = |(index, name): (usize, &&str)| {
             (name.to_string(), TensorData::from_f32(&[1, 2], &[index as f32, 0.5]).unwrap())
         };
-        let metadata = BTreeMap::from([("step".into(), "7".into()), ("optimiser".into(), "adam".into())]);
+        let metadata =
+            BTreeMap::from([("step".into(), "7".into()), ("optimiser".into(), "adam".into())]);
         CheckpointData { tensors: names.iter().enumerate().map(tensor).collect(), metadata }
     }
 
@@ -124,9 +129,15 @@ mod tests {
     #[test]
     fn exact_statistics_take_the_place_of_running_ones_and_training_is_left_out() {
         let export = Export::new(&checkpoint(&NAMES), &Config::default()).unwrap();
-        assert_eq!(export.tensors.keys().collect::<Vec<_>>(), ["a.weight", "statistics.a.norm.mean"]);
+        assert_eq!(
+            export.tensors.keys().collect::<Vec<_>>(),
+            ["a.weight", "statistics.a.norm.mean"]
+        );
         assert_eq!(export.tensors["statistics.a.norm.mean"].to_f32()[0], 0.0, "the exact ones");
-        assert_eq!((export.metadata["statistics"].as_str(), export.metadata["step"].as_str()), ("exact", "7"));
+        assert_eq!(
+            (export.metadata["statistics"].as_str(), export.metadata["step"].as_str()),
+            ("exact", "7")
+        );
         let running = Export::new(&checkpoint(&NAMES[1..]), &Config::default()).unwrap();
         assert_eq!(running.metadata["statistics"], "running");
         assert_eq!(running.size(), (2, 4));

@@ -134,7 +134,11 @@ impl RunFolder {
     pub fn save_changed_config(&self, config: &Config, remark: Option<&str>) -> Result<()> {
         let path = self.config();
         let before = fs::read_to_string(&path).map_err(|error| Error::io("read", &path, &error))?;
-        let mut text: String = before.lines().filter(|line| line.starts_with(REMARK)).flat_map(|l| [l, "\n"]).collect();
+        let mut text: String = before
+            .lines()
+            .filter(|line| line.starts_with(REMARK))
+            .flat_map(|l| [l, "\n"])
+            .collect();
         if let Some(remark) = remark {
             text += &format!("{REMARK}{remark}\n");
         }
@@ -155,7 +159,8 @@ impl RunFolder {
     /// # Errors
     /// If it can't be written.
     pub fn save_data(&self, record: &DataRecord) -> Result<()> {
-        let text = serde_json::to_string_pretty(record).context("writing the record of the data set")?;
+        let text =
+            serde_json::to_string_pretty(record).context("writing the record of the data set")?;
         atomic_file::write(&self.data(), |out| writeln!(out, "{text}"))
     }
 
@@ -166,7 +171,9 @@ impl RunFolder {
     pub fn load_data(&self) -> Result<Option<DataRecord>> {
         let path = self.data();
         match fs::read_to_string(&path) {
-            Ok(text) => Ok(Some(serde_json::from_str(&text).context(format!("reading {}", path.display()))?)),
+            Ok(text) => Ok(Some(
+                serde_json::from_str(&text).context(format!("reading {}", path.display()))?,
+            )),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::io("read", &path, &error)),
         }
@@ -232,8 +239,9 @@ impl RunFolder {
             return Ok(());
         }
         let path = self.path.display();
-        Err(Error::new(format!("{path} holds a run already"))
-            .with_advice(format!("go on with it: rung train --resume {path}; or choose another folder with --out")))
+        Err(Error::new(format!("{path} holds a run already")).with_advice(format!(
+            "go on with it: rung train --resume {path}; or choose another folder with --out"
+        )))
     }
 
     /// Refuses a run and any folder with other people's files; what a run that died while it was
@@ -243,7 +251,10 @@ impl RunFolder {
         let (files, folders) = ([LOCK, "config.toml.tmp"], ["checkpoints", "pictures", "events"]);
         for name in names_in(&self.path)? {
             let inside = if folders.iter().any(|folder| name == *folder) {
-                names_in(&self.path.join(&name))?.into_iter().next().map(|file| Path::new(&name).join(file))
+                names_in(&self.path.join(&name))?
+                    .into_iter()
+                    .next()
+                    .map(|file| Path::new(&name).join(file))
             } else {
                 (!files.iter().any(|file| name == *file)).then(|| PathBuf::from(&name))
             };
@@ -264,7 +275,11 @@ impl RunFolder {
 fn names_in(folder: &Path) -> Result<Vec<OsString>> {
     match fs::read_dir(folder) {
         Ok(entries) => entries
-            .map(|entry| entry.map(|entry| entry.file_name()).map_err(|error| Error::io("read", folder, &error)))
+            .map(|entry| {
+                entry
+                    .map(|entry| entry.file_name())
+                    .map_err(|error| Error::io("read", folder, &error))
+            })
             .collect(),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(Error::io("open", folder, &error)),
@@ -320,14 +335,18 @@ mod tests {
     #[test]
     fn remarks_on_a_changed_configuration_are_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let (run, _lock) = RunFolder::create(&folder.path().join("run"), &Config::default()).unwrap();
+        let (run, _lock) =
+            RunFolder::create(&folder.path().join("run"), &Config::default()).unwrap();
         let mut config = Config::default();
         for (epochs, remark) in [(3, Some("one")), (4, None), (5, Some("two"))] {
             config.train.epochs = epochs;
             run.save_changed_config(&config, remark).unwrap();
         }
         let text = fs::read_to_string(run.config()).unwrap();
-        assert!(text.starts_with("# Changed: one\n# Changed: two\n# The complete configuration"), "{text}");
+        assert!(
+            text.starts_with("# Changed: one\n# Changed: two\n# The complete configuration"),
+            "{text}"
+        );
         assert_eq!(run.load_config().unwrap(), config);
     }
 
@@ -346,7 +365,8 @@ mod tests {
     fn runs_without_a_name_are_numbered() {
         let folder = tempfile::tempdir().unwrap();
         let named = |name| {
-            let (run, _) = RunFolder::create_named(folder.path(), name, &Config::default()).unwrap();
+            let (run, _) =
+                RunFolder::create_named(folder.path(), name, &Config::default()).unwrap();
             run.path().file_name().unwrap().to_owned()
         };
         assert_eq!(named("a"), "a-1");

@@ -8,7 +8,9 @@ use rung_autograd::{DType, Device};
 use rung_datasets::{DataRecord, Dataset, ImageShape};
 use rung_models::Statistics;
 
-use super::arguments::{CheckpointChoice, DataDirArgs, ImagesArgs, RunArgs, Split, StatisticsChoice};
+use super::arguments::{
+    CheckpointChoice, DataDirArgs, ImagesArgs, RunArgs, Split, StatisticsChoice,
+};
 use crate::config::{Config, DataConfig};
 use crate::data::source;
 use crate::data::treatment;
@@ -144,7 +146,9 @@ pub fn load_checkpoint(run: &RunFolder, choice: &CheckpointChoice) -> Result<Loa
         CheckpointChoice::Last => checkpoints.load_latest(),
         CheckpointChoice::Best if !checkpoints.best().exists() => {
             let mut loaded = checkpoints.load_latest()?;
-            loaded.warnings.push("the run has no best checkpoint yet: the newest one is used".into());
+            loaded
+                .warnings
+                .push("the run has no best checkpoint yet: the newest one is used".into());
             Ok(loaded)
         }
         CheckpointChoice::Best => named(checkpoints.best()),
@@ -177,13 +181,16 @@ impl<'a> LoadedRun<'a> {
         console: &'a Console,
     ) -> Result<Self> {
         let record = run.load_data()?;
-        let recorded = || record.as_ref().map_or_else(|| published_shape(&config.data), |record| Ok(record.shape));
+        let recorded = || {
+            record.as_ref().map_or_else(|| published_shape(&config.data), |record| Ok(record.shape))
+        };
         let shape = Model::shape_in(data).map_or_else(recorded, Ok)?;
         let mut model = Model::new(&config, shape, device, DType::F32)?;
         model.load_for_use(data).context(checkpoint.display())?;
         let (statistics, device) = (model.statistics.clone(), device.clone());
         let has_statistics = statistics.iter().next().is_some();
-        let statistics_from = if has_statistics { StatisticsSource::Running } else { StatisticsSource::NoneNeeded };
+        let statistics_from =
+            if has_statistics { StatisticsSource::Running } else { StatisticsSource::NoneNeeded };
         let step = data.steps("step").unwrap_or(0);
         Ok(Self {
             run,
@@ -202,10 +209,14 @@ impl<'a> LoadedRun<'a> {
 
     /// Replaces the running statistics by exact ones, unless others are wanted: the checkpoint's, or collected ones.
     fn choose_statistics(&mut self, data: &CheckpointData, choice: StatisticsChoice) -> Result<()> {
-        if choice == StatisticsChoice::Running || self.statistics_from == StatisticsSource::NoneNeeded {
+        if choice == StatisticsChoice::Running
+            || self.statistics_from == StatisticsSource::NoneNeeded
+        {
             return Ok(());
         }
-        if let Some(exact) = self.model.load_exact_statistics(data).context(self.checkpoint.display())? {
+        if let Some(exact) =
+            self.model.load_exact_statistics(data).context(self.checkpoint.display())?
+        {
             (self.statistics, self.statistics_from) = (exact, StatisticsSource::Checkpoint);
             return Ok(());
         }
@@ -224,7 +235,9 @@ impl<'a> LoadedRun<'a> {
             Err(error) => return Err(error),
         };
         let count = images.count();
-        self.console.info(&format!("recomputing the statistics of batch normalisation from {count} training images"));
+        self.console.info(&format!(
+            "recomputing the statistics of batch normalisation from {count} training images"
+        ));
         self.statistics = batch_norm::collect(&self.model, &images, self.config.train.seed, 0)?;
         self.statistics_from = StatisticsSource::Collected;
         Ok(())
@@ -241,8 +254,10 @@ impl<'a> LoadedRun<'a> {
         };
         let dataset = self.dataset.insert(dataset);
         let (data, seed) = (&self.config.data, self.config.train.seed);
-        let images = source::on_device(dataset, split.into(), data, seed, &self.device, self.console);
-        let images = images.with_advice(|| "choose another part with --split: train, validation or test".into())?;
+        let images =
+            source::on_device(dataset, split.into(), data, seed, &self.device, self.console);
+        let images = images
+            .with_advice(|| "choose another part with --split: train, validation or test".into())?;
         let (model, data) = (self.model.shape, images.shape());
         if model != data {
             return Err(Error::new(format!(
@@ -259,7 +274,9 @@ impl<'a> LoadedRun<'a> {
             "say where the data lies with --data-dir DIR, or with the environment variable RUNG_DATA".into()
         })?;
         let before = self.record.as_ref();
-        if let Some(difference) = before.and_then(|before| before.difference(&DataRecord::of(&dataset))) {
+        if let Some(difference) =
+            before.and_then(|before| before.difference(&DataRecord::of(&dataset)))
+        {
             self.console.warn(&format!(
                 "the data set {} is not what it was when the training began: {difference}",
                 self.config.data.name
@@ -287,12 +304,14 @@ impl<'a> LoadedRun<'a> {
     /// # Errors
     /// If it isn't there, or its values are none that the model can describe.
     pub fn open_data_set(&self, config: &DataConfig, test_only: bool) -> Result<Dataset> {
-        let mut dataset = source::open_part(config, Some(self.model.shape), test_only, self.console)?;
+        let mut dataset =
+            source::open_part(config, Some(self.model.shape), test_only, self.console)?;
         if let Some(record) = &self.record {
             treatment::check_alike(&self.config, record, &dataset.name, dataset.values)?;
             dataset.scale = record.scale;
         }
-        let lines = treatment::explain(&self.config, &dataset.name, dataset.test.shape(), dataset.values)?;
+        let lines =
+            treatment::explain(&self.config, &dataset.name, dataset.test.shape(), dataset.values)?;
         lines.iter().for_each(|line| self.console.info(line));
         Ok(dataset)
     }

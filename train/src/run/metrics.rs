@@ -87,7 +87,10 @@ pub fn unix_s() -> u64 {
 /// If the file can't be read, or a line in it isn't a record.
 pub fn read(path: &Path) -> Result<Vec<Record>> {
     let text = fs::read_to_string(path).map_err(|error| Error::io("read", path, &error))?;
-    complete_lines(&text).enumerate().map(|(index, line)| parse(path, index, line).map(|(_, record)| record)).collect()
+    complete_lines(&text)
+        .enumerate()
+        .map(|(index, line)| parse(path, index, line).map(|(_, record)| record))
+        .collect()
 }
 
 /// Bytes of the file up to the last line that belongs to `step` or an earlier one.
@@ -178,7 +181,8 @@ mod tests {
         let mut line = record(1.0);
         line.insert("step".into(), json!(1));
         append(&path, &line).unwrap();
-        let steps: Vec<Value> = read(&path).unwrap().iter().map(|line| line["step"].clone()).collect();
+        let steps: Vec<Value> =
+            read(&path).unwrap().iter().map(|line| line["step"].clone()).collect();
         assert_eq!(steps, [1, 2, 1]);
     }
 

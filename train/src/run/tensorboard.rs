@@ -38,7 +38,8 @@ impl EventWriter {
     pub fn create(folder: &Path, step: u64) -> Result<Self> {
         let name = format!("events.out.tfevents.{:017.6}.{}.rung", now_s(), std::process::id());
         let path = folder.join(name);
-        let is_first = step == 0 && std::fs::read_dir(folder).is_ok_and(|mut files| files.next().is_none());
+        let is_first =
+            step == 0 && std::fs::read_dir(folder).is_ok_and(|mut files| files.next().is_none());
         let file = OpenOptions::new()
             .create_new(true)
             .write(true)
@@ -85,7 +86,13 @@ impl EventWriter {
     ///
     /// # Errors
     /// If it can't be written.
-    pub fn image(&mut self, tag: &str, step: u64, (width, height): (u32, u32), png: &[u8]) -> Result<()> {
+    pub fn image(
+        &mut self,
+        tag: &str,
+        step: u64,
+        (width, height): (u32, u32),
+        png: &[u8],
+    ) -> Result<()> {
         let mut image = Message::default();
         image.integer(1, height.into());
         image.integer(2, width.into());

@@ -60,7 +60,9 @@ impl Biva {
         bound.check()?;
         label.check(bound)?;
         rule(
-            label.labels == 0 || (self.model.paths == Paths::Bidirectional && (2..=1000).contains(&label.classes)),
+            label.labels == 0
+                || (self.model.paths == Paths::Bidirectional
+                    && (2..=1000).contains(&label.classes)),
             "labels",
             label.labels,
             "needs model.family = biva and objective.classes from 2 to 1000",
@@ -99,7 +101,8 @@ impl Description for Biva {
         parameters: &mut ParameterList,
         statistics: &mut StatisticsList,
     ) -> Result<Box<dyn Task>> {
-        let model = rung_models::Biva::new(self.config(shape), parameters, statistics).context("building the model")?;
+        let model = rung_models::Biva::new(self.config(shape), parameters, statistics)
+            .context("building the model")?;
         let BivaObjective { bound, label } = self.objective.clone();
         Ok(Box::new(LatentTask::new(Box::new(model), bound, label)))
     }
@@ -140,7 +143,9 @@ impl Description for Biva {
         match self.objective.bound.free_bits_nats > 0.0 {
             true => Vec::new(),
             false => {
-                vec!["Free bits (objective.free_bits_nats = 2) let every group say so much of an image at no cost."]
+                vec![
+                    "Free bits (objective.free_bits_nats = 2) let every group say so much of an image at no cost.",
+                ]
             }
         }
     }
@@ -154,7 +159,8 @@ impl Description for Biva {
     }
 
     fn largest_map(&self, shape: ImageShape) -> usize {
-        let widest = self.model.stages.iter().map(|stage| stage.blocks[0].channels).max().unwrap_or(1);
+        let widest =
+            self.model.stages.iter().map(|stage| stage.blocks[0].channels).max().unwrap_or(1);
         self.config(shape).image.with_channels(widest).units()
     }
 }

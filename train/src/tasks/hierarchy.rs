@@ -58,8 +58,13 @@ impl Description for Hierarchy {
         statistics: &mut StatisticsList,
     ) -> Result<Box<dyn Task>> {
         let config = self.model.clone().for_images(map_shape(shape));
-        let model = rung_models::Hierarchy::new(config, parameters, statistics).context("building the model")?;
-        Ok(Box::new(LatentTask::new(Box::new(model), self.objective.clone(), LabelSettings::default())))
+        let model = rung_models::Hierarchy::new(config, parameters, statistics)
+            .context("building the model")?;
+        Ok(Box::new(LatentTask::new(
+            Box::new(model),
+            self.objective.clone(),
+            LabelSettings::default(),
+        )))
     }
 
     fn rows_per_image(&self) -> usize {

@@ -11,7 +11,8 @@ const QUICK_DIGITS: usize = 4;
 
 /// The numbers with `digits` significant ones: what a file keeps of a quantity that is written for every unit.
 pub(super) fn rounded(values: &[Vec<f64>], digits: usize) -> Vec<Vec<f64>> {
-    let round = |&value: &f64| format!("{value:.*e}", digits.saturating_sub(1)).parse().unwrap_or(value);
+    let round =
+        |&value: &f64| format!("{value:.*e}", digits.saturating_sub(1)).parse().unwrap_or(value);
     values.iter().map(|units| units.iter().map(round).collect()).collect()
 }
 
@@ -143,11 +144,18 @@ impl Measures {
     /// Adds the quantities to a line, their names with what they were measured on before them.
     pub fn add_to(&self, line: &mut Record, on: On) {
         if !self.parts.is_empty() {
-            line.insert(self.parts_key.into(), self.parts.iter().map(|part| json!(part.name)).collect());
+            line.insert(
+                self.parts_key.into(),
+                self.parts.iter().map(|part| json!(part.name)).collect(),
+            );
         }
         for Measure { key, quantity, place } in &self.all {
             if place.is_in_line(on) {
-                let key = if *place == Place::Bare { (*key).to_string() } else { format!("{}_{key}", on.prefix()) };
+                let key = if *place == Place::Bare {
+                    (*key).to_string()
+                } else {
+                    format!("{}_{key}", on.prefix())
+                };
                 line.insert(key, quantity.json(on));
             }
         }
@@ -176,14 +184,18 @@ impl Measures {
     ) -> Result<()> {
         let tags = self.parts.iter().map(|part| format!("{folder}/{}", tag(key, &part.key)));
         match quantity {
-            Quantity::Number(number) => events.scalar(&format!("{folder}/{key}"), step, *number as f32),
-            Quantity::Count(count) => events.scalar(&format!("{folder}/{key}"), step, *count as f32),
-            Quantity::PerPart(numbers) => {
-                tags.zip(numbers).try_for_each(|(tag, number)| events.scalar(&tag, step, *number as f32))
+            Quantity::Number(number) => {
+                events.scalar(&format!("{folder}/{key}"), step, *number as f32)
             }
-            Quantity::CountPerPart(counts) => {
-                tags.zip(counts).try_for_each(|(tag, count)| events.scalar(&tag, step, *count as f32))
+            Quantity::Count(count) => {
+                events.scalar(&format!("{folder}/{key}"), step, *count as f32)
             }
+            Quantity::PerPart(numbers) => tags
+                .zip(numbers)
+                .try_for_each(|(tag, number)| events.scalar(&tag, step, *number as f32)),
+            Quantity::CountPerPart(counts) => tags
+                .zip(counts)
+                .try_for_each(|(tag, count)| events.scalar(&tag, step, *count as f32)),
             Quantity::PerUnit(units) => tags.zip(units).try_for_each(|(tag, units)| {
                 let units: Vec<f32> = units.iter().map(|&number| number as f32).collect();
                 events.histogram(&tag, step, &units)

@@ -238,7 +238,12 @@ pub trait Task: Debug {
     ///
     /// # Errors
     /// If the device has no memory.
-    fn panels(&self, model: &Model, statistics: &Statistics, images: &DeviceImages) -> Result<Vec<Panel>> {
+    fn panels(
+        &self,
+        model: &Model,
+        statistics: &Statistics,
+        images: &DeviceImages,
+    ) -> Result<Vec<Panel>> {
         let _ = (model, statistics, images);
         Ok(Vec::new())
     }

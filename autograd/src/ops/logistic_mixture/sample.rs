@@ -25,28 +25,36 @@ impl Tensor {
     /// # Errors
     /// `Shape` if the numbers of a pixel do not fit the channels.
     pub fn logistic_mixture_sample(&self, channels: usize, address: Address) -> Result<Self> {
-        let refused = |rule| Err(Error::shape("logistic_mixture_sample", rule, &[("parameters", self.shape)]));
+        let refused = |rule| {
+            Err(Error::shape("logistic_mixture_sample", rule, &[("parameters", self.shape)]))
+        };
         let &[images, pixels, numbers] = self.shape.sizes() else {
             return refused("parameters must be [images, pixels, numbers]");
         };
         let Some(components) = components_of(numbers, channels) else {
-            return refused("a pixel of 1 channel takes 3 numbers for each component, one of 3 channels 10");
+            return refused(
+                "a pixel of 1 channel takes 3 numbers for each component, one of 3 channels 10",
+            );
         };
         let count = images * pixels;
-        let noise = Self::uniform(&self.device, self.dtype(), address, [count, components + channels])?;
+        let noise =
+            Self::uniform(&self.device, self.dtype(), address, [count, components + channels])?;
         let kinds = self.detach().reshape([count, numbers / components, components])?;
         let chosen = choose(&kinds, &noise.slice(1, 0, components)?)?;
         let mut colours: Vec<Self> = Vec::with_capacity(channels);
         let group = if channels == 1 { 2 } else { 3 };
         for channel in 0..channels {
-            let number = |channel: usize, kind: usize| chosen.slice(1, 1 + channel * group + kind, 1);
+            let number =
+                |channel: usize, kind: usize| chosen.slice(1, 1 + channel * group + kind, 1);
             let mut mean = number(channel, 0)?;
             for (earlier, colour) in colours.iter().enumerate() {
                 // Red pulls green by red's coefficient; red and green pull blue by green's and blue's.
                 let coefficient = number(channel - 1 + earlier, 2)?.tanh()?;
                 mean = mean.add(&coefficient.mul(colour)?)?;
             }
-            let scale = number(channel, 1)?.clamp(LogisticMixture::LEAST_LOG_SCALE, f64::INFINITY)?.exp()?;
+            let scale = number(channel, 1)?
+                .clamp(LogisticMixture::LEAST_LOG_SCALE, f64::INFINITY)?
+                .exp()?;
             let u = noise.slice(1, components + channel, 1)?.affine(1.0 - 2.0 * MARGIN, MARGIN)?;
             let logistic = u.log()?.sub(&u.affine(-1.0, 1.0)?.log()?)?;
             colours.push(mean.add(&scale.mul(&logistic)?)?.clamp(-1.0, 1.0)?);
@@ -58,7 +66,10 @@ impl Tensor {
 /// Of numbers [count, kind, component], the first kind being logits, those of one component each: [count, kind].
 fn choose(kinds: &Tensor, uniform: &Tensor) -> Result<Tensor> {
     let &[count, all, components] = kinds.shape.sizes() else {
-        return Err(Error::argument("logistic_mixture_sample", "bug: three axes; please report it"));
+        return Err(Error::argument(
+            "logistic_mixture_sample",
+            "bug: three axes; please report it",
+        ));
     };
     let gumbel = uniform.log()?.neg()?.log()?.neg()?;
     let scores = kinds.slice(1, 0, 1)?.reshape([count, components])?.add(&gumbel)?;

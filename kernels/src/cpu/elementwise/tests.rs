@@ -18,7 +18,13 @@ fn every_derivative_matches_differences() {
         let y = value(function, &x);
         let saved = if function.derivative_needs() == DerivativeNeeds::Output { &y } else { &x };
         let mut derivative = [0.0; 4];
-        unary_backward(function, View::F64(saved), View::F64(&[1.0; 4]), ViewMut::F64(&mut derivative)).unwrap();
+        unary_backward(
+            function,
+            View::F64(saved),
+            View::F64(&[1.0; 4]),
+            ViewMut::F64(&mut derivative),
+        )
+        .unwrap();
         let moved = |by: f64| value(function, &x.iter().map(|x| x + by).collect::<Vec<_>>());
         for ((derivative, above), below) in derivative.iter().zip(moved(step)).zip(moved(-step)) {
             let difference = (above - below) / (2.0 * step);
@@ -59,7 +65,13 @@ fn what_is_not_a_number_stays_so() {
 fn derivatives_at_kinks_follow_the_table() {
     let at_zero = |function| {
         let mut derivative = [9.0];
-        unary_backward(function, View::F64(&[0.0]), View::F64(&[1.0]), ViewMut::F64(&mut derivative)).unwrap();
+        unary_backward(
+            function,
+            View::F64(&[0.0]),
+            View::F64(&[1.0]),
+            ViewMut::F64(&mut derivative),
+        )
+        .unwrap();
         derivative[0]
     };
     assert_eq!(at_zero(UnaryFunction::Abs), 0.0);
@@ -86,17 +98,25 @@ fn broadcasts_match_index_arithmetic() {
     for (left_sizes, right_sizes) in shapes {
         let (left_shape, right_shape) =
             (Shape::from_slice(left_sizes).unwrap(), Shape::from_slice(right_sizes).unwrap());
-        let (left, right) = (normals(1, left_shape.element_count()), normals(2, right_shape.element_count()));
+        let (left, right) =
+            (normals(1, left_shape.element_count()), normals(2, right_shape.element_count()));
         let broadcast = Broadcast::new(&left_shape, &right_shape).unwrap();
         let out = same_on_any_threads(|| {
             let mut out = vec![0f32; broadcast.element_count()];
-            binary(BinaryFunction::Subtract, &broadcast, View::F32(&left), View::F32(&right), ViewMut::F32(&mut out))
-                .unwrap();
+            binary(
+                BinaryFunction::Subtract,
+                &broadcast,
+                View::F32(&left),
+                View::F32(&right),
+                ViewMut::F32(&mut out),
+            )
+            .unwrap();
             out
         });
         let out_shape = left_shape.broadcast(&right_shape).unwrap();
         for (i, out) in out.iter().enumerate() {
-            let expected = left[index_in(&left_shape, &out_shape, i)] - right[index_in(&right_shape, &out_shape, i)];
+            let expected = left[index_in(&left_shape, &out_shape, i)]
+                - right[index_in(&right_shape, &out_shape, i)];
             assert_eq!(*out, expected, "{left_sizes:?} − {right_sizes:?} at {i}");
         }
     }

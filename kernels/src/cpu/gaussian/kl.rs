@@ -43,7 +43,10 @@ impl<'a, T> Gaussian<'a, T> {
     /// The parameters of one row.
     #[inline(always)]
     pub(super) fn row(&self, columns: usize, row: usize) -> Gaussian<'a, T> {
-        Gaussian { mean: row_of(self.mean, columns, row), variance: row_of(self.variance, columns, row) }
+        Gaussian {
+            mean: row_of(self.mean, columns, row),
+            variance: row_of(self.variance, columns, row),
+        }
     }
 
     /// The parameters of some units.
@@ -113,10 +116,14 @@ fn kl_adjoint<T: Float>(
                 #[inline(always)]
                 || {
                     for (at, row) in range.enumerate() {
-                        let grad_q =
-                            GaussianAdjoint { mean: q_mean.optional_row(at), variance: q_variance.optional_row(at) };
-                        let grad_p =
-                            GaussianAdjoint { mean: p_mean.optional_row(at), variance: p_variance.optional_row(at) };
+                        let grad_q = GaussianAdjoint {
+                            mean: q_mean.optional_row(at),
+                            variance: q_variance.optional_row(at),
+                        };
+                        let grad_p = GaussianAdjoint {
+                            mean: p_mean.optional_row(at),
+                            variance: p_variance.optional_row(at),
+                        };
                         let p = p.as_ref().map(|p| p.row(columns, row));
                         kl_adjoint_of_row(q.row(columns, row), p, grad_out[row], grad_q, grad_p);
                     }
@@ -138,8 +145,10 @@ fn kl_adjoint_of_row<T: Float>(
     let mut spare = [Aligned([T::ZERO; TILE]); 4];
     let half = T::from_f64(0.5) * grad;
     for tile in tiles(q.mean.len()) {
-        let p =
-            p.map_or(Gaussian { mean: &zeros[..tile.len()], variance: &ones[..tile.len()] }, |p| p.range(tile.clone()));
+        let p = p
+            .map_or(Gaussian { mean: &zeros[..tile.len()], variance: &ones[..tile.len()] }, |p| {
+                p.range(tile.clone())
+            });
         let q = q.range(tile.clone());
         let [spare_0, spare_1, spare_2, spare_3] = &mut spare;
         let outputs = [

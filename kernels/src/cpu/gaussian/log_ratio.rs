@@ -21,7 +21,13 @@ pub(in crate::cpu) fn gaussian_log_ratio(
     Ok(())
 }
 
-fn log_ratio<T: Float>(columns: usize, z: &[T], q: Gaussian<'_, T>, p: Option<Gaussian<'_, T>>, out: &mut [T]) {
+fn log_ratio<T: Float>(
+    columns: usize,
+    z: &[T],
+    q: Gaussian<'_, T>,
+    p: Option<Gaussian<'_, T>>,
+    out: &mut [T],
+) {
     for_each_block(out.len(), columns * HEAVY, out, |range, out| {
         T::vectorised(
             #[inline(always)]
@@ -47,7 +53,8 @@ fn log_ratio_of_row<T: Float>(z: &[T], q: Gaussian<'_, T>, p: Gaussian<'_, T>) -
         #[inline(always)]
         |[z, q_mean, q_variance, p_mean, p_variance]| {
             let (from_q, from_p) = (z - q_mean, z - p_mean);
-            (p_variance / q_variance).ln() + from_p * from_p / p_variance - from_q * from_q / q_variance
+            (p_variance / q_variance).ln() + from_p * from_p / p_variance
+                - from_q * from_q / q_variance
         },
     )
 }
@@ -99,7 +106,12 @@ struct Adjoints<'a, T> {
     p: GaussianAdjoint<'a, T>,
 }
 
-fn log_ratio_adjoint<T: Float>(columns: usize, at: Point<'_, T>, grad_out: &[T], grad: Adjoints<'_, T>) {
+fn log_ratio_adjoint<T: Float>(
+    columns: usize,
+    at: Point<'_, T>,
+    grad_out: &[T],
+    grad: Adjoints<'_, T>,
+) {
     let outputs = (
         rows(grad.z, columns),
         (rows(grad.q.mean, columns), rows(grad.q.variance, columns)),
@@ -127,7 +139,11 @@ fn log_ratio_adjoint<T: Float>(columns: usize, at: Point<'_, T>, grad_out: &[T],
                             q: at.q.row(columns, row),
                             p: at.p.map(|p| p.row(columns, row)),
                         };
-                        adjoint_of_row(point, grad_out[row], Adjoints { z: z.optional_row(local), q, p });
+                        adjoint_of_row(
+                            point,
+                            grad_out[row],
+                            Adjoints { z: z.optional_row(local), q, p },
+                        );
                     }
                 },
             );

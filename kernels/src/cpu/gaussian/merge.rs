@@ -93,7 +93,11 @@ fn head_adjoint<T: Float>(
 }
 
 /// `reparameterise`, as declared.
-pub(in crate::cpu) fn reparameterise(q: GaussianView<'_>, noise: View<'_>, out: ViewMut<'_>) -> Result<()> {
+pub(in crate::cpu) fn reparameterise(
+    q: GaussianView<'_>,
+    noise: View<'_>,
+    out: ViewMut<'_>,
+) -> Result<()> {
     const NAME: &str = "reparameterise";
     check(NAME, Extent::Like("out", out.len()), operands!(q, noise))?;
     for_float!(NAME, (q, noise, out) => sample(q, noise, out));
@@ -101,19 +105,24 @@ pub(in crate::cpu) fn reparameterise(q: GaussianView<'_>, noise: View<'_>, out: 
 }
 
 fn sample<T: Float>(q: Gaussian<'_, T>, noise: &[T], out: &mut [T]) {
-    for_each_block(out.len(), LIGHT, (q.mean, q.variance, noise, out), |_, (mean, variance, noise, out)| {
-        T::vectorised(
-            #[inline(always)]
-            || {
-                map(
-                    [mean, variance, noise],
-                    out,
-                    #[inline(always)]
-                    |[mean, variance, noise]| mean + variance.sqrt() * noise,
-                );
-            },
-        );
-    });
+    for_each_block(
+        out.len(),
+        LIGHT,
+        (q.mean, q.variance, noise, out),
+        |_, (mean, variance, noise, out)| {
+            T::vectorised(
+                #[inline(always)]
+                || {
+                    map(
+                        [mean, variance, noise],
+                        out,
+                        #[inline(always)]
+                        |[mean, variance, noise]| mean + variance.sqrt() * noise,
+                    );
+                },
+            );
+        },
+    );
 }
 
 /// `reparameterise_backward`, as declared.
@@ -130,39 +139,55 @@ pub(in crate::cpu) fn reparameterise_backward(
     Ok(())
 }
 
-fn sample_adjoint<T: Float>(variance: &[T], noise: &[T], grad_out: &[T], add: bool, grad: GaussianAdjoint<'_, T>) {
+fn sample_adjoint<T: Float>(
+    variance: &[T],
+    noise: &[T],
+    grad_out: &[T],
+    add: bool,
+    grad: GaussianAdjoint<'_, T>,
+) {
     let half = T::from_f64(0.5);
     let parts = (variance, noise, grad_out, grad.mean, grad.variance);
-    for_each_block(grad_out.len(), LIGHT, parts, |_, (variance, noise, grad_out, grad_mean, grad_variance)| {
-        T::vectorised(
-            #[inline(always)]
-            || {
-                if let Some(grad_mean) = grad_mean {
-                    write_or_add(
-                        [grad_out],
-                        add,
-                        grad_mean,
-                        #[inline(always)]
-                        |[grad]| grad,
-                    );
-                }
-                if let Some(grad_variance) = grad_variance {
-                    write_or_add(
-                        [variance, noise, grad_out],
-                        add,
-                        grad_variance,
-                        #[inline(always)]
-                        |[variance, noise, grad]| grad * noise * half / variance.sqrt(),
-                    );
-                }
-            },
-        );
-    });
+    for_each_block(
+        grad_out.len(),
+        LIGHT,
+        parts,
+        |_, (variance, noise, grad_out, grad_mean, grad_variance)| {
+            T::vectorised(
+                #[inline(always)]
+                || {
+                    if let Some(grad_mean) = grad_mean {
+                        write_or_add(
+                            [grad_out],
+                            add,
+                            grad_mean,
+                            #[inline(always)]
+                            |[grad]| grad,
+                        );
+                    }
+                    if let Some(grad_variance) = grad_variance {
+                        write_or_add(
+                            [variance, noise, grad_out],
+                            add,
+                            grad_variance,
+                            #[inline(always)]
+                            |[variance, noise, grad]| grad * noise * half / variance.sqrt(),
+                        );
+                    }
+                },
+            );
+        },
+    );
 }
 
 /// out[i] = f(x[i]), or out[i] += f(x[i]).
 #[inline(always)]
-fn write_or_add<T: Float, const N: usize>(x: impl Inputs<T, N>, add: bool, out: &mut [T], f: impl Fn([T; N]) -> T) {
+fn write_or_add<T: Float, const N: usize>(
+    x: impl Inputs<T, N>,
+    add: bool,
+    out: &mut [T],
+    f: impl Fn([T; N]) -> T,
+) {
     if add {
         update(
             x,
@@ -188,7 +213,12 @@ pub(in crate::cpu) fn merge(
     Ok(())
 }
 
-fn merge_slices<T: Float>(first: Gaussian<'_, T>, second: Gaussian<'_, T>, mean: &mut [T], variance: &mut [T]) {
+fn merge_slices<T: Float>(
+    first: Gaussian<'_, T>,
+    second: Gaussian<'_, T>,
+    mean: &mut [T],
+    variance: &mut [T],
+) {
     for_each_block(mean.len(), LIGHT, (mean, variance), |range, (mean, variance)| {
         let (first, second) = (first.range(range.clone()), second.range(range));
         T::vectorised(

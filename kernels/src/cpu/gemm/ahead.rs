@@ -21,11 +21,23 @@ pub(super) struct Ahead {
 
 impl Ahead {
     /// Nothing to fetch.
-    pub(super) const NOTHING: Self =
-        Self { run: std::ptr::null(), runs_left: 0, run_len: 0, run_stride: 0, fetched: 0, lines_at_once: 0 };
+    pub(super) const NOTHING: Self = Self {
+        run: std::ptr::null(),
+        runs_left: 0,
+        run_len: 0,
+        run_stride: 0,
+        fetched: 0,
+        lines_at_once: 0,
+    };
 
     /// `runs` runs of `run_len` numbers each, the first at `first`, in so many calls of [`fetch_some`](Self::fetch_some).
-    pub(super) fn new(first: *const f32, runs: usize, run_len: usize, run_stride: usize, calls: usize) -> Self {
+    pub(super) fn new(
+        first: *const f32,
+        runs: usize,
+        run_len: usize,
+        run_stride: usize,
+        calls: usize,
+    ) -> Self {
         let lines_at_once = (runs * run_len.div_ceil(LINE)).div_ceil(calls);
         Self { run: first, runs_left: runs, run_len, run_stride, fetched: 0, lines_at_once }
     }
@@ -54,7 +66,9 @@ mod tests {
 
     #[test]
     fn every_line_of_every_run_is_fetched_in_so_many_calls() {
-        for (runs, run_len, calls) in [(1, 1, 1), (16, 256, 15), (256, 16, 43), (5, 20, 3), (0, 7, 2)] {
+        for (runs, run_len, calls) in
+            [(1, 1, 1), (16, 256, 15), (256, 16, 43), (5, 20, 3), (0, 7, 2)]
+        {
             let mut ahead = Ahead::new(std::ptr::null(), runs, run_len, 1000, calls);
             for _ in 0..calls {
                 ahead.fetch_some();

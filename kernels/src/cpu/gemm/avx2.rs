@@ -105,7 +105,9 @@ unsafe fn multiply<const R: usize, const V: usize, const SIDE_BY_SIDE: bool>(til
                 steps(UNROLL, &mut left);
                 for half in [0, UNROLL / 2] {
                     if SIDE_BY_SIDE {
-                        _mm_prefetch::<_MM_HINT_T0>(left.wrapping_add((PREFETCH_STEPS + half) * tile.left_step).cast());
+                        _mm_prefetch::<_MM_HINT_T0>(
+                            left.wrapping_add((PREFETCH_STEPS + half) * tile.left_step).cast(),
+                        );
                     }
                     _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(half * tile.ahead_step).cast());
                 }
@@ -116,7 +118,8 @@ unsafe fn multiply<const R: usize, const V: usize, const SIDE_BY_SIDE: bool>(til
         let whole = tile.columns == V * LANES;
         for (r, sums) in sums.iter().enumerate() {
             for (v, &sum) in sums.iter().enumerate() {
-                let vector = Vector { out: tile.out.add(r * tile.out_row + v * LANES), column: v * LANES };
+                let vector =
+                    Vector { out: tile.out.add(r * tile.out_row + v * LANES), column: v * LANES };
                 if v + 1 < V || whole {
                     vector.write(sum, tile.write);
                 } else {
@@ -143,7 +146,9 @@ impl Vector {
             let value = match write {
                 Write::Set => sum,
                 Write::Add => _mm256_add_ps(_mm256_loadu_ps(self.out), sum),
-                Write::SetWithBias(bias) => _mm256_add_ps(_mm256_loadu_ps(bias.add(self.column)), sum),
+                Write::SetWithBias(bias) => {
+                    _mm256_add_ps(_mm256_loadu_ps(bias.add(self.column)), sum)
+                }
             };
             _mm256_storeu_ps(self.out, value);
         }
@@ -158,7 +163,9 @@ impl Vector {
             let value = match write {
                 Write::Set => sum,
                 Write::Add => _mm256_add_ps(_mm256_maskload_ps(self.out, lanes), sum),
-                Write::SetWithBias(bias) => _mm256_add_ps(_mm256_maskload_ps(bias.add(self.column), lanes), sum),
+                Write::SetWithBias(bias) => {
+                    _mm256_add_ps(_mm256_maskload_ps(bias.add(self.column), lanes), sum)
+                }
             };
             _mm256_maskstore_ps(self.out, lanes, value);
         }
@@ -179,8 +186,11 @@ unsafe fn copy_strips(strips: &[Strip]) {
             _mm_prefetch::<_MM_HINT_T0>(source.wrapping_add(COPY_AHEAD * inner_stride).cast());
             // SAFETY: the caller promises the bounds of the strips; masked lanes aren't read.
             unsafe {
-                let lanes =
-                    if strip.lanes == LANES { _mm256_loadu_ps(source) } else { _mm256_maskload_ps(source, mask) };
+                let lanes = if strip.lanes == LANES {
+                    _mm256_loadu_ps(source)
+                } else {
+                    _mm256_maskload_ps(source, mask)
+                };
                 _mm256_storeu_ps(strip.packed.add(p * packed_step), lanes);
             }
         }
@@ -200,7 +210,8 @@ unsafe fn transpose_strip(strip: &Strip) {
                 let lane = lane.min(strip.lanes - 1);
                 *vector = _mm256_loadu_ps(strip.source.add(lane * strip.lane_stride + start));
                 // A strip's lanes are short runs, a matrix row apart: those of the next one are too far to be foreseen.
-                let next_strip = strip.source.wrapping_add((LANES + lane) * strip.lane_stride + start);
+                let next_strip =
+                    strip.source.wrapping_add((LANES + lane) * strip.lane_stride + start);
                 _mm_prefetch::<_MM_HINT_T0>(next_strip.cast());
             }
             for (step, &vector) in transpose(block).iter().enumerate() {

@@ -77,7 +77,9 @@ unsafe fn multiply<const R: usize, const V: usize, const SIDE_BY_SIDE: bool>(til
     unsafe {
         for r in 0..R {
             for v in 0..V {
-                _mm_prefetch::<_MM_HINT_T0>(tile.out.wrapping_add(r * tile.out_row + v * LANES).cast());
+                _mm_prefetch::<_MM_HINT_T0>(
+                    tile.out.wrapping_add(r * tile.out_row + v * LANES).cast(),
+                );
             }
         }
         for segment in 0..tile.segments {
@@ -89,7 +91,9 @@ unsafe fn multiply<const R: usize, const V: usize, const SIDE_BY_SIDE: bool>(til
                     *column = _mm512_maskz_loadu_ps(lanes, right.add(v * LANES));
                 }
                 if SIDE_BY_SIDE {
-                    _mm_prefetch::<_MM_HINT_T0>(left.wrapping_add(PREFETCH_STEPS * tile.left_step).cast());
+                    _mm_prefetch::<_MM_HINT_T0>(
+                        left.wrapping_add(PREFETCH_STEPS * tile.left_step).cast(),
+                    );
                 }
                 _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
                 ahead = ahead.wrapping_add(tile.ahead_step);
@@ -112,7 +116,9 @@ unsafe fn multiply<const R: usize, const V: usize, const SIDE_BY_SIDE: bool>(til
                 let value = match tile.write {
                     Write::Set => sum,
                     Write::Add => _mm512_add_ps(_mm512_maskz_loadu_ps(lanes, out), sum),
-                    Write::SetWithBias(bias) => _mm512_add_ps(_mm512_maskz_loadu_ps(lanes, bias.add(v * LANES)), sum),
+                    Write::SetWithBias(bias) => {
+                        _mm512_add_ps(_mm512_maskz_loadu_ps(lanes, bias.add(v * LANES)), sum)
+                    }
                 };
                 _mm512_mask_storeu_ps(out, lanes, value);
             }

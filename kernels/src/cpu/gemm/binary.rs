@@ -65,7 +65,8 @@ pub(super) fn multiply_if_binary<T: Element>(
     out: &mut [T],
 ) -> bool {
     let MatmulShape { rows, columns, inner, .. } = shape;
-    let is_worth_tables = rows >= MIN_ROWS && columns >= MIN_COLUMNS && inner >= BLOCK && !shape.right_transposed;
+    let is_worth_tables =
+        rows >= MIN_ROWS && columns >= MIN_COLUMNS && inner >= BLOCK && !shape.right_transposed;
     // Nearly every other matrix shows here that it has other numbers.
     if !is_worth_tables || !left[..BLOCK].iter().all(is_zero_or_one) {
         return false;
@@ -75,7 +76,13 @@ pub(super) fn multiply_if_binary<T: Element>(
     let words = scratch.as_mut_slice(words_len);
     let is_binary = vectorised(
         #[inline(always)]
-        || if shape.left_transposed { pack_columns(rows, left, words) } else { pack_rows(inner, left, words) },
+        || {
+            if shape.left_transposed {
+                pack_columns(rows, left, words)
+            } else {
+                pack_rows(inner, left, words)
+            }
+        },
     );
     if is_binary {
         add_up(shape, words, right, epilogue, out);
@@ -128,39 +135,56 @@ fn pack_columns<T: Element>(rows: usize, left: &[T], words: &mut [u32]) -> bool 
 }
 
 /// out = bits · right, panel by panel.
-fn add_up<T: Element>(shape: MatmulShape, words: &[u32], right: &[T], epilogue: Epilogue<'_, T>, out: &mut [T]) {
+fn add_up<T: Element>(
+    shape: MatmulShape,
+    words: &[u32],
+    right: &[T],
+    epilogue: Epilogue<'_, T>,
+    out: &mut [T],
+) {
     let MatmulShape { rows, columns, inner, .. } = shape;
     let scratch_len = BLOCK + GROUPS * SUBSETS + rows.min(MAX_ROWS);
-    Scratch::reserve::<Line<T>>(columns.div_ceil(LANES).min(rayon::current_num_threads()), scratch_len);
-    for_each_block_of(LANES, columns, rows * inner / GROUP, ColumnsMut::new(out, columns), |range, mut out| {
-        let mut scratch = Scratch::take::<Line<T>>(scratch_len);
-        let (padded, lines) = scratch.as_mut_slice::<Line<T>>(scratch_len).split_at_mut(BLOCK);
-        let (tables, sums) = lines.split_at_mut(GROUPS * SUBSETS);
-        vectorised(
-            #[inline(always)]
-            || {
-                for first_row in (0..rows).step_by(MAX_ROWS) {
-                    let sums = &mut sums[..MAX_ROWS.min(rows - first_row)];
-                    sums.fill([T::ZERO; LANES]);
-                    for (right, words) in right.chunks(BLOCK * columns).zip(words.chunks_exact(rows)) {
-                        if range.len() == LANES && right.len() == BLOCK * columns {
-                            fill_tables(&right[range.start..], columns, tables);
-                        } else {
-                            pad(&range, columns, right, padded);
-                            fill_tables(padded.as_flattened(), LANES, tables);
+    Scratch::reserve::<Line<T>>(
+        columns.div_ceil(LANES).min(rayon::current_num_threads()),
+        scratch_len,
+    );
+    for_each_block_of(
+        LANES,
+        columns,
+        rows * inner / GROUP,
+        ColumnsMut::new(out, columns),
+        |range, mut out| {
+            let mut scratch = Scratch::take::<Line<T>>(scratch_len);
+            let (padded, lines) = scratch.as_mut_slice::<Line<T>>(scratch_len).split_at_mut(BLOCK);
+            let (tables, sums) = lines.split_at_mut(GROUPS * SUBSETS);
+            vectorised(
+                #[inline(always)]
+                || {
+                    for first_row in (0..rows).step_by(MAX_ROWS) {
+                        let sums = &mut sums[..MAX_ROWS.min(rows - first_row)];
+                        sums.fill([T::ZERO; LANES]);
+                        for (right, words) in
+                            right.chunks(BLOCK * columns).zip(words.chunks_exact(rows))
+                        {
+                            if range.len() == LANES && right.len() == BLOCK * columns {
+                                fill_tables(&right[range.start..], columns, tables);
+                            } else {
+                                pad(&range, columns, right, padded);
+                                fill_tables(padded.as_flattened(), LANES, tables);
+                            }
+                            add_subsets(tables, &words[first_row..], sums);
                         }
-                        add_subsets(tables, &words[first_row..], sums);
+                        for (row, sums) in (first_row..).zip(&*sums) {
+                            finish_row(epilogue, range.start, sums, out.row(row));
+                        }
                     }
-                    for (row, sums) in (first_row..).zip(&*sums) {
-                        finish_row(epilogue, range.start, sums, out.row(row));
-                    }
-                }
-            },
-        );
-        if let Epilogue::Then(finish) = epilogue {
-            finish(Finished { first_column: range.start, elements: out });
-        }
-    });
+                },
+            );
+            if let Epilogue::Then(finish) = epilogue {
+                finish(Finished { first_column: range.start, elements: out });
+            }
+        },
+    );
 }
 
 /// Some columns of up to 32 rows of `right`, with zeros where there are no more rows or columns.
@@ -183,7 +207,8 @@ fn fill_tables<T: Element>(terms: &[T], stride: usize, tables: &mut [Line<T>]) {
                 let chunk = &terms[start..start + CHUNK];
                 std::array::from_fn(|lane| chunk[lane])
             };
-            let (low, high) = (subsets_of_two(chunk(0), chunk(1)), subsets_of_two(chunk(2), chunk(3)));
+            let (low, high) =
+                (subsets_of_two(chunk(0), chunk(1)), subsets_of_two(chunk(2), chunk(3)));
             for (subset, line) in table.iter_mut().enumerate() {
                 let (low, high) = (&low[subset % 4], &high[subset / 4]);
                 for lane in 0..CHUNK {
@@ -197,7 +222,8 @@ fn fill_tables<T: Element>(terms: &[T], stride: usize, tables: &mut [Line<T>]) {
 /// The sums of neither, the first, the second, and both.
 #[inline(always)]
 fn subsets_of_two<T: Element>(first: [T; CHUNK], second: [T; CHUNK]) -> [[T; CHUNK]; 4] {
-    let sum = |bits: [T; 2]| std::array::from_fn(|lane| bits[0] * first[lane] + bits[1] * second[lane]);
+    let sum =
+        |bits: [T; 2]| std::array::from_fn(|lane| bits[0] * first[lane] + bits[1] * second[lane]);
     [sum([T::ZERO, T::ZERO]), sum([T::ONE, T::ZERO]), sum([T::ZERO, T::ONE]), sum([T::ONE, T::ONE])]
 }
 
@@ -225,7 +251,12 @@ fn add_subsets<T: Element>(tables: &[Line<T>], words: &[u32], sums: &mut [Line<T
 
 /// One row of a panel on its way into `out`.
 #[inline(always)]
-fn finish_row<T: Element>(epilogue: Epilogue<'_, T>, first_column: usize, sums: &Line<T>, out: &mut [T]) {
+fn finish_row<T: Element>(
+    epilogue: Epilogue<'_, T>,
+    first_column: usize,
+    sums: &Line<T>,
+    out: &mut [T],
+) {
     match epilogue {
         Epilogue::Store | Epilogue::Then(_) => out.copy_from_slice(&sums[..out.len()]),
         Epilogue::AddBias(bias) => {

@@ -20,12 +20,22 @@ pub(super) unsafe fn multiply<K: MicroKernel>(
     epilogue: Epilogue<'_, f32>,
     out: &mut [f32],
 ) {
-    let (left_row, left_step) = if shape.left_transposed { (1, shape.rows) } else { (shape.inner, 1) };
-    let (right_column, right_step) = if shape.right_transposed { (shape.inner, 1) } else { (1, shape.columns) };
+    let (left_row, left_step) =
+        if shape.left_transposed { (1, shape.rows) } else { (shape.inner, 1) };
+    let (right_column, right_step) =
+        if shape.right_transposed { (shape.inner, 1) } else { (1, shape.columns) };
     let product = Product::<K> {
         shape,
-        left: Operand { start: Shared::new(left.as_ptr().cast_mut()), across: left_row, along: left_step },
-        right: Operand { start: Shared::new(right.as_ptr().cast_mut()), across: right_column, along: right_step },
+        left: Operand {
+            start: Shared::new(left.as_ptr().cast_mut()),
+            across: left_row,
+            along: left_step,
+        },
+        right: Operand {
+            start: Shared::new(right.as_ptr().cast_mut()),
+            across: right_column,
+            along: right_step,
+        },
         epilogue,
         out: Shared::new(out.as_mut_ptr()),
         kernel: PhantomData,
@@ -58,13 +68,22 @@ impl Operand {
         if count == 0 {
             return Ahead::NOTHING;
         }
-        let (runs, run_len, run_stride) =
-            if self.across == 1 { (block.inner, count, self.along) } else { (count, block.inner, self.across) };
+        let (runs, run_len, run_stride) = if self.across == 1 {
+            (block.inner, count, self.along)
+        } else {
+            (count, block.inner, self.across)
+        };
         Ahead::new(self.at(first, block.first_inner), runs, run_len, run_stride, tiles)
     }
 
     /// The strip of `lanes` rows or columns from the `first` on, over the sums' terms of `block`.
-    fn strip(&self, (first, lanes): (usize, usize), block: Block, packed: *mut f32, packed_step: usize) -> Strip {
+    fn strip(
+        &self,
+        (first, lanes): (usize, usize),
+        block: Block,
+        packed: *mut f32,
+        packed_step: usize,
+    ) -> Strip {
         Strip {
             source: self.at(first, block.first_inner),
             lanes,
@@ -112,8 +131,10 @@ impl<K: MicroKernel> Product<'_, K> {
     /// The CPU has the instructions; `part` lies in the shape; nobody else writes to it.
     unsafe fn multiply_part(&self, part: Part) {
         let plan = Plan::new::<K>(self.shape, &part);
-        let mut scratch = (plan.scratch_len() > 0).then(|| Scratch::take::<f32>(plan.scratch_len()));
-        let packed_right = scratch.as_mut().map_or(std::ptr::null_mut(), Scratch::as_mut_ptr::<f32>);
+        let mut scratch =
+            (plan.scratch_len() > 0).then(|| Scratch::take::<f32>(plan.scratch_len()));
+        let packed_right =
+            scratch.as_mut().map_or(std::ptr::null_mut(), Scratch::as_mut_ptr::<f32>);
         let packed_left = packed_right.wrapping_add(plan.right_len);
         let workspace = Workspace { plan, packed_right, packed_left };
         // Loop 5: column blocks, so that the packed right block stays in the outer caches.
@@ -140,8 +161,12 @@ impl<K: MicroKernel> Product<'_, K> {
                     Ahead::NOTHING
                 };
                 // SAFETY: the rows and the block lie in the part, and the first row block packs the panels.
-                unsafe { self.multiply_rows(&workspace, block, rows, at % plan.row_blocks == 0, ahead) };
-                if let (Epilogue::Then(finish), true) = (self.epilogue, at / plan.row_blocks + 1 == plan.inner_blocks) {
+                unsafe {
+                    self.multiply_rows(&workspace, block, rows, at % plan.row_blocks == 0, ahead)
+                };
+                if let (Epilogue::Then(finish), true) =
+                    (self.epilogue, at / plan.row_blocks + 1 == plan.inner_blocks)
+                {
                     // SAFETY: these rows and columns lie in the part, which nobody else touches.
                     finish(unsafe { self.finished(block, rows) });
                 }
@@ -218,7 +243,10 @@ impl<K: MicroKernel> Product<'_, K> {
                 } else {
                     (self.left.at(row, block.first_inner), self.left.across, self.left.along)
                 };
-                let out = self.out.get().wrapping_add(row * self.shape.columns + block.first_column + column);
+                let out = self
+                    .out
+                    .get()
+                    .wrapping_add(row * self.shape.columns + block.first_column + column);
                 let tile = Tile {
                     rows: height,
                     columns: (block.columns - column).min(K::COLUMNS),
@@ -248,7 +276,11 @@ impl<K: MicroKernel> Product<'_, K> {
     ///
     /// # Safety
     /// They lie in the shape, and nobody else touches them while the result lives.
-    unsafe fn finished(&self, block: Block, (first_row, rows): (usize, usize)) -> Finished<'_, f32> {
+    unsafe fn finished(
+        &self,
+        block: Block,
+        (first_row, rows): (usize, usize),
+    ) -> Finished<'_, f32> {
         let stride = self.shape.columns;
         let first = self.out.get().wrapping_add(first_row * stride + block.first_column);
         // SAFETY: the caller's promise.
@@ -261,7 +293,9 @@ impl<K: MicroKernel> Product<'_, K> {
         match self.epilogue {
             _ if block.first_inner > 0 => Write::Add,
             Epilogue::Store | Epilogue::Then(_) => Write::Set,
-            Epilogue::AddBias(bias) => Write::SetWithBias(bias[block.first_column + column..].as_ptr()),
+            Epilogue::AddBias(bias) => {
+                Write::SetWithBias(bias[block.first_column + column..].as_ptr())
+            }
             Epilogue::Accumulate => Write::Add,
         }
     }

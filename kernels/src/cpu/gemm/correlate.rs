@@ -31,7 +31,14 @@ pub(super) unsafe fn correlate<K: MicroKernel>(
     bias: Option<&[f32]>,
     out: &mut [f32],
 ) {
-    let job = Job::<K> { shape, source, weight, bias, out: Shared::new(out.as_mut_ptr()), kernel: PhantomData };
+    let job = Job::<K> {
+        shape,
+        source,
+        weight,
+        bias,
+        out: Shared::new(out.as_mut_ptr()),
+        kernel: PhantomData,
+    };
     let tasks = task_count(shape.product(), rayon::current_num_threads());
     let whole = Part { rows: 0..shape.batch * shape.rows.count, columns: 0..shape.results };
     Scratch::reserve::<f32>(tasks.min(rayon::current_num_threads()), job.most_scratch(&whole));
@@ -111,7 +118,8 @@ impl<K: MicroKernel> Job<'_, K> {
         let blocks = Blocks::new(self.shape, K::MAX_INNER);
         let column_blocks = part.columns.len().div_ceil(MAX_COLUMNS);
         let widest = part.columns.len().div_ceil(column_blocks).next_multiple_of(K::COLUMNS);
-        let blocks_at_once = (WEIGHT_LEN / (widest * blocks.largest()).max(1)).clamp(1, blocks.count().max(1));
+        let blocks_at_once =
+            (WEIGHT_LEN / (widest * blocks.largest()).max(1)).clamp(1, blocks.count().max(1));
         let weight_len = blocks_at_once * widest * blocks.largest();
         let mut scratch = Scratch::take::<f32>(weight_len + self.band_len(&part.rows));
         let packed = scratch.as_mut_ptr::<f32>();
@@ -123,10 +131,13 @@ impl<K: MicroKernel> Job<'_, K> {
             for start in (0..blocks.count()).step_by(blocks_at_once) {
                 let some = start..blocks.count().min(start + blocks_at_once);
                 let panels = columns.len().next_multiple_of(K::COLUMNS);
-                let offsets: &dyn Fn(usize) -> usize = &|index| (index - start) * blocks.largest() * panels;
+                let offsets: &dyn Fn(usize) -> usize =
+                    &|index| (index - start) * blocks.largest() * panels;
                 for index in some.clone() {
                     // SAFETY: the packed blocks lie one after the other in the scratch, none longer than the largest.
-                    unsafe { self.pack(blocks.get(index), &columns, packed.wrapping_add(offsets(index))) };
+                    unsafe {
+                        self.pack(blocks.get(index), &columns, packed.wrapping_add(offsets(index)))
+                    };
                 }
                 for band in self.bands(part.rows.clone()) {
                     // SAFETY: the scratch has room for every band of the part.
@@ -144,7 +155,8 @@ impl<K: MicroKernel> Job<'_, K> {
     /// Numbers that a part of `whole` takes at most.
     fn most_scratch(&self, whole: &Part) -> usize {
         let blocks = Blocks::new(self.shape, K::MAX_INNER);
-        let block = whole.columns.len().min(MAX_COLUMNS).next_multiple_of(K::COLUMNS) * blocks.largest();
+        let block =
+            whole.columns.len().min(MAX_COLUMNS).next_multiple_of(K::COLUMNS) * blocks.largest();
         WEIGHT_LEN.max(block).min(blocks.count() * block) + self.band_len(&whole.rows)
     }
 
@@ -157,7 +169,10 @@ impl<K: MicroKernel> Job<'_, K> {
                 continue;
             }
             for column in 0..self.shape.columns.count {
-                let place = self.out.get().wrapping_add(self.shape.place_of(image, row, column) + columns.start);
+                let place = self
+                    .out
+                    .get()
+                    .wrapping_add(self.shape.place_of(image, row, column) + columns.start);
                 // SAFETY: these columns of the position lie in the part.
                 let out = unsafe { std::slice::from_raw_parts_mut(place, columns.len()) };
                 match self.bias {
@@ -184,12 +199,14 @@ impl<K: MicroKernel> Job<'_, K> {
                 let strips = (0..columns.len()).step_by(K::LANES).map(|column| {
                     let panel = column / K::COLUMNS * K::COLUMNS * block.taps * block.len;
                     Strip {
-                        source: self.weight[from + (columns.start + column) * shape.across..].as_ptr(),
+                        source: self.weight[from + (columns.start + column) * shape.across..]
+                            .as_ptr(),
                         lanes: (columns.len() - column).min(K::LANES),
                         lane_stride: shape.across,
                         inner: run,
                         inner_stride: shape.along,
-                        packed: packed.wrapping_add(panel + step * K::COLUMNS + column % K::COLUMNS),
+                        packed: packed
+                            .wrapping_add(panel + step * K::COLUMNS + column % K::COLUMNS),
                         packed_step: K::COLUMNS,
                     }
                 });
@@ -235,7 +252,10 @@ impl<K: MicroKernel> Job<'_, K> {
             let (images, rows) = if row == 0 && whole > 0 && most_rows == window.count {
                 (image..image + whole.min(most_images), 0..window.count)
             } else {
-                (image..image + 1, row..window.count.min(row + most_rows).min(row + rows.end - start))
+                (
+                    image..image + 1,
+                    row..window.count.min(row + most_rows).min(row + rows.end - start),
+                )
             };
             start += images.len() * rows.len();
             Some(Band { images, sources: window.sources(rows.clone(), 0..window.taps), rows })
@@ -244,7 +264,11 @@ impl<K: MicroKernel> Job<'_, K> {
 
     /// Numbers of the longest band of some rows.
     fn band_len(&self, rows: &Range<usize>) -> usize {
-        self.bands(rows.clone()).map(|band| band.images.len() * band.sources.len()).max().unwrap_or(0) * self.pitch()
+        self.bands(rows.clone())
+            .map(|band| band.images.len() * band.sources.len())
+            .max()
+            .unwrap_or(0)
+            * self.pitch()
     }
 
     /// Copies the rows that a band reads, with zeros for what lies to the left and the right of the map.
@@ -257,9 +281,14 @@ impl<K: MicroKernel> Job<'_, K> {
         let first = columns.first.max(0) as usize;
         let inside = columns.source.saturating_sub(first).min(self.width() - before);
         // SAFETY: as long as the scratch that the caller has made room in.
-        let copied =
-            unsafe { std::slice::from_raw_parts_mut(copied, band.images.len() * band.sources.len() * self.pitch()) };
-        let rows = band.images.clone().flat_map(|image| band.sources.clone().map(move |row| (image, row)));
+        let copied = unsafe {
+            std::slice::from_raw_parts_mut(
+                copied,
+                band.images.len() * band.sources.len() * self.pitch(),
+            )
+        };
+        let rows =
+            band.images.clone().flat_map(|image| band.sources.clone().map(move |row| (image, row)));
         for ((image, row), copied) in rows.zip(copied.chunks_exact_mut(self.pitch().max(1))) {
             let (left, rest) = copied.split_at_mut(before * channels);
             let (middle, right) = rest.split_at_mut(inside * channels);
@@ -289,15 +318,27 @@ impl<K: MicroKernel> Job<'_, K> {
             for (at, image) in band.images.clone().enumerate() {
                 for row in band.rows.clone() {
                     let existing = self.shape.row_taps(row);
-                    let taps = existing.start.max(block.first_tap)..existing.end.min(block.first_tap + block.taps);
+                    let taps = existing.start.max(block.first_tap)
+                        ..existing.end.min(block.first_tap + block.taps);
                     if taps.is_empty() {
                         continue;
                     }
                     let source = window.source_of(row, taps.start) as usize - band.sources.start;
-                    let left = copied.wrapping_add((at * band.sources.len() + source) * self.pitch() + block.first);
-                    let right = panel.wrapping_add((taps.start - block.first_tap) * block.len * K::COLUMNS);
+                    let left = copied.wrapping_add(
+                        (at * band.sources.len() + source) * self.pitch() + block.first,
+                    );
+                    let right =
+                        panel.wrapping_add((taps.start - block.first_tap) * block.len * K::COLUMNS);
                     let is_first = block.first == 0 && taps.start == existing.start;
-                    let row = Row { image, row, left, right, segments: taps.len(), len: block.len, is_first };
+                    let row = Row {
+                        image,
+                        row,
+                        left,
+                        right,
+                        segments: taps.len(),
+                        len: block.len,
+                        is_first,
+                    };
                     // SAFETY: the row's positions lie in the part, its taps in the copied band.
                     unsafe { self.multiply_row(&row, columns.start + column, width) };
                 }
@@ -310,7 +351,8 @@ impl<K: MicroKernel> Job<'_, K> {
     /// # Safety
     /// As for [`Self::multiply`].
     unsafe fn multiply_row(&self, row: &Row, first_column: usize, width: usize) {
-        let (count, step) = (self.shape.columns.count, self.shape.columns.step * self.shape.channels);
+        let (count, step) =
+            (self.shape.columns.count, self.shape.columns.step * self.shape.channels);
         let tiles = count.div_ceil(K::ROWS);
         for tile in 0..tiles {
             let (position, height) = piece(count, tiles, tile);

@@ -45,14 +45,22 @@ pub(super) unsafe fn correlate_weight<K: MicroKernel>(
     let sum_group = |group: usize, weight: &mut [f32]| {
         let (image, images) = piece(shape.batch, groups, group);
         let (taps, row_len) = (shape.rows.taps, len / shape.rows.taps);
-        for_each_block_of(taps_at_once, taps, work / groups / taps, rows(weight, row_len), |taps, part| {
-            // SAFETY: the part has the weights of these rows of the kernel; the CPU has the instructions.
-            unsafe { job.sum(image..image + images, taps, part.slice) }
-        });
+        for_each_block_of(
+            taps_at_once,
+            taps,
+            work / groups / taps,
+            rows(weight, row_len),
+            |taps, part| {
+                // SAFETY: the part has the weights of these rows of the kernel; the CPU has the instructions.
+                unsafe { job.sum(image..image + images, taps, part.slice) }
+            },
+        );
     };
     let tasks = groups * shape.rows.taps.div_ceil(taps_at_once);
     let [strips_len, panels_len] = job.lens(taps_at_once);
-    let reserve = || Scratch::reserve::<f32>(tasks.min(rayon::current_num_threads()), strips_len + panels_len);
+    let reserve = || {
+        Scratch::reserve::<f32>(tasks.min(rayon::current_num_threads()), strips_len + panels_len)
+    };
     if groups == 1 {
         reserve();
         return sum_group(0, grad_weight);
@@ -61,7 +69,9 @@ pub(super) unsafe fn correlate_weight<K: MicroKernel>(
     reserve();
     let partial = scratch.as_mut_slice::<f32>(groups * len);
     for_each_block_of(1, groups, work / groups, rows(&mut *partial, len), |range, part| {
-        range.zip(part.slice.chunks_exact_mut(len)).for_each(|(group, weight)| sum_group(group, weight));
+        range
+            .zip(part.slice.chunks_exact_mut(len))
+            .for_each(|(group, weight)| sum_group(group, weight));
     });
     add_groups(partial, grad_weight);
 }
@@ -124,7 +134,8 @@ impl<K: MicroKernel> Job<'_, K> {
                 let (first, rows) = piece(window.count, bands, band);
                 let rows = first..first + rows;
                 let sources = window.sources(rows.clone(), taps.clone());
-                let band = Band { image, rows, sources, strips, panels: strips.wrapping_add(strips_len) };
+                let band =
+                    Band { image, rows, sources, strips, panels: strips.wrapping_add(strips_len) };
                 // SAFETY: the scratch has room for the largest band; the CPU has the instructions.
                 unsafe {
                     self.pack_strips(&band);
@@ -145,7 +156,8 @@ impl<K: MicroKernel> Job<'_, K> {
     fn lens(&self, taps: usize) -> [usize; 2] {
         let rows = self.shape.rows.count.div_ceil(self.bands());
         let sources = (rows - 1) * self.shape.rows.step + taps;
-        let panels = self.shape.results.next_multiple_of(K::COLUMNS) * rows * self.shape.columns.count;
+        let panels =
+            self.shape.results.next_multiple_of(K::COLUMNS) * rows * self.shape.columns.count;
         [self.strip_count() * sources * self.pitch(), panels]
     }
 
@@ -169,12 +181,15 @@ impl<K: MicroKernel> Job<'_, K> {
     /// # Safety
     /// The CPU has the instructions; there is room for the band.
     unsafe fn pack_strips(&self, band: &Band) {
-        let (columns, channels, strips) = (&self.shape.columns, self.shape.channels, self.strip_count());
+        let (columns, channels, strips) =
+            (&self.shape.columns, self.shape.channels, self.strip_count());
         let before = ((-columns.first).max(0) as usize).min(self.width());
         let first = columns.first.max(0) as usize;
         let inside = columns.source.saturating_sub(first).min(self.width() - before);
         for (at, row) in band.sources.clone().enumerate() {
-            let place = |strip: usize| band.strips.wrapping_add((strip * band.sources.len() + at) * self.pitch());
+            let place = |strip: usize| {
+                band.strips.wrapping_add((strip * band.sources.len() + at) * self.pitch())
+            };
             for strip in 0..strips {
                 // SAFETY: the row of the strip lies in the scratch.
                 let packed = unsafe { std::slice::from_raw_parts_mut(place(strip), self.pitch()) };
@@ -216,7 +231,9 @@ impl<K: MicroKernel> Job<'_, K> {
             lane_stride: 1,
             inner: positions,
             inner_stride: results,
-            packed: band.panels.wrapping_add(column / K::COLUMNS * K::COLUMNS * positions + column % K::COLUMNS),
+            packed: band
+                .panels
+                .wrapping_add(column / K::COLUMNS * K::COLUMNS * positions + column % K::COLUMNS),
             packed_step: K::COLUMNS,
         });
         // SAFETY: the positions lie one after the other in the map of results, and in each panel.
@@ -241,8 +258,8 @@ impl<K: MicroKernel> Job<'_, K> {
                 }
                 let source = window.source_of(rows.start, tap) as usize - band.sources.start;
                 let right = panel.wrapping_add((rows.start - band.rows.start) * width * K::COLUMNS);
-                for (column_tap, strip) in
-                    (0..shape.columns.taps).flat_map(|tap| (0..self.strip_count()).map(move |strip| (tap, strip)))
+                for (column_tap, strip) in (0..shape.columns.taps)
+                    .flat_map(|tap| (0..self.strip_count()).map(move |strip| (tap, strip)))
                 {
                     let (channel, height) = piece(shape.channels, self.strip_count(), strip);
                     let row = strip * band.sources.len() + source;

@@ -72,7 +72,12 @@ impl Correlation {
     /// One phase of its adjoint.
     fn adjoint(convolution: &Convolution, phase: [usize; 2]) -> Self {
         let window = |axis: usize| {
-            Window::adjoint(convolution.input[axis], convolution.kernel[axis], convolution.stride, phase[axis])
+            Window::adjoint(
+                convolution.input[axis],
+                convolution.kernel[axis],
+                convolution.stride,
+                phase[axis],
+            )
         };
         Self {
             batch: convolution.batch,
@@ -100,7 +105,8 @@ impl Correlation {
 
     /// The first weight of a tap.
     pub(super) fn weight_of(&self, row_tap: usize, column_tap: usize) -> usize {
-        let at = self.rows.kernel_of(row_tap) * self.kernel_width + self.columns.kernel_of(column_tap);
+        let at =
+            self.rows.kernel_of(row_tap) * self.kernel_width + self.columns.kernel_of(column_tap);
         at * self.channels * self.results
     }
 

@@ -7,7 +7,14 @@ use super::{avx2, avx512, blocked, correlate, correlate_weight};
 
 /// What the module needs to know of a float type; outside it, nobody can implement it.
 pub trait Element:
-    Copy + Send + Sync + bytemuck::Pod + PartialEq + std::ops::Add<Output = Self> + std::ops::Mul<Output = Self> + 'static
+    Copy
+    + Send
+    + Sync
+    + bytemuck::Pod
+    + PartialEq
+    + std::ops::Add<Output = Self>
+    + std::ops::Mul<Output = Self>
+    + 'static
 {
     /// The empty sum.
     const ZERO: Self;
@@ -132,10 +139,14 @@ impl Element for f32 {
         match engine {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the CPU has the engine's instructions, as the door has made sure, and the slices their lengths.
-            Engine::Avx512 => unsafe { correlate::correlate::<avx512::Avx512>(shape, source, weight, bias, out) },
+            Engine::Avx512 => unsafe {
+                correlate::correlate::<avx512::Avx512>(shape, source, weight, bias, out)
+            },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
-            Engine::Avx2 => unsafe { correlate::correlate::<avx2::Avx2>(shape, source, weight, bias, out) },
+            Engine::Avx2 => unsafe {
+                correlate::correlate::<avx2::Avx2>(shape, source, weight, bias, out)
+            },
             _ => patches::correlate(shape, source, weight, bias, out),
         }
     }
@@ -152,12 +163,22 @@ impl Element for f32 {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             Engine::Avx512 => unsafe {
-                correlate_weight::correlate_weight::<avx512::Avx512>(shape, source, grad_out, grad_weight);
+                correlate_weight::correlate_weight::<avx512::Avx512>(
+                    shape,
+                    source,
+                    grad_out,
+                    grad_weight,
+                );
             },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
             Engine::Avx2 => unsafe {
-                correlate_weight::correlate_weight::<avx2::Avx2>(shape, source, grad_out, grad_weight);
+                correlate_weight::correlate_weight::<avx2::Avx2>(
+                    shape,
+                    source,
+                    grad_out,
+                    grad_weight,
+                );
             },
             _ => patches::correlate_weight(shape, source, grad_out, grad_weight),
         }

@@ -205,7 +205,13 @@ pub fn engine_name() -> &'static str {
 /// **Accuracy.** Within 4·√inner·ε·Σ|terms|. The bits don't depend on the number of threads.
 /// **Cost.** 2·rows·columns·inner operations on the threads of the current rayon pool; no allocation once
 /// the packing buffers have grown to the largest product.
-pub fn matmul<T: MatmulElement>(shape: MatmulShape, left: &[T], right: &[T], epilogue: Epilogue<'_, T>, out: &mut [T]) {
+pub fn matmul<T: MatmulElement>(
+    shape: MatmulShape,
+    left: &[T],
+    right: &[T],
+    epilogue: Epilogue<'_, T>,
+    out: &mut [T],
+) {
     check_lengths(shape, left, right, epilogue, out);
     if !binary::multiply_if_binary(shape, left, right, epilogue, out) {
         matmul_with(Engine::best(), shape, left, right, epilogue, out);
@@ -235,7 +241,13 @@ pub fn matmul_with<T: MatmulElement>(
     T::multiply(engine, shape, left, right, epilogue, out);
 }
 
-fn check_lengths<T>(shape: MatmulShape, left: &[T], right: &[T], epilogue: Epilogue<'_, T>, out: &[T]) {
+fn check_lengths<T>(
+    shape: MatmulShape,
+    left: &[T],
+    right: &[T],
+    epilogue: Epilogue<'_, T>,
+    out: &[T],
+) {
     assert_eq!(left.len(), shape.left_len(), "bug: left slice of {shape:?}");
     assert_eq!(right.len(), shape.right_len(), "bug: right slice of {shape:?}");
     assert_eq!(out.len(), shape.out_len(), "bug: out slice of {shape:?}");
@@ -247,7 +259,9 @@ fn check_lengths<T>(shape: MatmulShape, left: &[T], right: &[T], epilogue: Epilo
 fn store_empty_sums<T: Element>(columns: usize, epilogue: Epilogue<'_, T>, out: &mut [T]) {
     match epilogue {
         Epilogue::Store => out.fill(T::ZERO),
-        Epilogue::AddBias(bias) => out.chunks_exact_mut(columns).for_each(|row| row.copy_from_slice(bias)),
+        Epilogue::AddBias(bias) => {
+            out.chunks_exact_mut(columns).for_each(|row| row.copy_from_slice(bias))
+        }
         Epilogue::Accumulate => {}
         Epilogue::Then(finish) => {
             out.fill(T::ZERO);

@@ -26,27 +26,41 @@ pub(super) fn correlate<T: Element>(
     let matrix = scratch.as_mut_slice::<T>(product.right_len());
     order_weight(shape, weight, matrix);
     let (matrix, out) = (&*matrix, Shared::new(out.as_mut_ptr()));
-    let tasks = (product.multiply_adds() / MIN_MULTIPLY_ADDS_PER_TASK).clamp(1, rayon::current_num_threads());
+    let tasks = (product.multiply_adds() / MIN_MULTIPLY_ADDS_PER_TASK)
+        .clamp(1, rayon::current_num_threads());
     let whole = Part { rows: 0..shape.batch * shape.rows.count, columns: 0..1 };
     whole.divide(tasks, [1, 1], &|part| {
         let width = shape.columns.count;
         let row_len = width * (product.inner + product.columns);
         let most = (PATCHES_LEN / row_len.max(1)).clamp(1, part.rows.len());
         let mut scratch = Scratch::take::<T>(most * row_len);
-        let (patches, results) = scratch.as_mut_slice::<T>(most * row_len).split_at_mut(most * width * product.inner);
+        let (patches, results) =
+            scratch.as_mut_slice::<T>(most * row_len).split_at_mut(most * width * product.inner);
         for start in part.rows.clone().step_by(most) {
             let rows = start..part.rows.end.min(start + most);
             let positions = rows.len() * width;
-            for (row, patches) in rows.clone().zip(patches.chunks_mut((width * product.inner).max(1))) {
+            for (row, patches) in
+                rows.clone().zip(patches.chunks_mut((width * product.inner).max(1)))
+            {
                 write_patches(shape, row, 0..shape.rows.taps, source, patches);
             }
             let results = &mut results[..positions * product.columns];
-            multiply([positions, product.columns, product.inner], patches, false, matrix, T::ZERO, results);
+            multiply(
+                [positions, product.columns, product.inner],
+                patches,
+                false,
+                matrix,
+                T::ZERO,
+                results,
+            );
             for (row, results) in rows.zip(results.chunks_exact(width * product.columns)) {
                 for (column, result) in results.chunks_exact(product.columns).enumerate() {
-                    let place = shape.place_of(row / shape.rows.count, row % shape.rows.count, column);
+                    let place =
+                        shape.place_of(row / shape.rows.count, row % shape.rows.count, column);
                     // SAFETY: positions are disjoint, and this task alone has these.
-                    let out = unsafe { std::slice::from_raw_parts_mut(out.get().add(place), product.columns) };
+                    let out = unsafe {
+                        std::slice::from_raw_parts_mut(out.get().add(place), product.columns)
+                    };
                     match bias {
                         Some(bias) => (0..out.len()).for_each(|o| out[o] = result[o] + bias[o]),
                         None => out.copy_from_slice(result),
@@ -58,7 +72,12 @@ pub(super) fn correlate<T: Element>(
 }
 
 /// grad_weight = patchesᵀ · grad_out: tasks share out the rows of the kernel.
-pub(super) fn correlate_weight<T: Element>(shape: &Correlation, source: &[T], grad_out: &[T], grad_weight: &mut [T]) {
+pub(super) fn correlate_weight<T: Element>(
+    shape: &Correlation,
+    source: &[T],
+    grad_out: &[T],
+    grad_weight: &mut [T],
+) {
     let (taps, terms, width) = (shape.rows.taps, shape.row_terms(), shape.columns.count);
     let row_len = grad_weight.len() / taps;
     let count = shape.batch * shape.rows.count;
@@ -75,7 +94,14 @@ pub(super) fn correlate_weight<T: Element>(shape: &Correlation, source: &[T], gr
                     write_patches(shape, row, tap..tap + 1, source, patches);
                 }
                 let grads = &grad_out[start * width * shape.results..];
-                multiply([terms, shape.results, rows.len() * width], patches, true, grads, T::ONE, weight);
+                multiply(
+                    [terms, shape.results, rows.len() * width],
+                    patches,
+                    true,
+                    grads,
+                    T::ONE,
+                    weight,
+                );
             }
         }
     });
@@ -83,7 +109,8 @@ pub(super) fn correlate_weight<T: Element>(shape: &Correlation, source: &[T], gr
 
 /// The weight with a row for each term of a patch.
 fn order_weight<T: Element>(shape: &Correlation, weight: &[T], matrix: &mut [T]) {
-    let taps = (0..shape.rows.taps).flat_map(|row| (0..shape.columns.taps).map(move |column| (row, column)));
+    let taps = (0..shape.rows.taps)
+        .flat_map(|row| (0..shape.columns.taps).map(move |column| (row, column)));
     let of_tap = (shape.channels * shape.results).max(1);
     for ((row, column), matrix) in taps.zip(matrix.chunks_exact_mut(of_tap)) {
         let from = &weight[shape.weight_of(row, column)..];

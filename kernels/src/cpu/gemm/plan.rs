@@ -57,8 +57,13 @@ impl Plan {
         let row_blocks = rows.div_ceil(MAX_ROWS);
         let block_tiles = rows.div_ceil(row_blocks).div_ceil(K::ROWS);
         let pack_left = panels
-            > if shape.left_transposed { MAX_PANELS_OF_UNPACKED_TRANSPOSED_LEFT } else { MAX_PANELS_OF_UNPACKED_LEFT };
-        let right_in_place = shape.inner * columns * size_of::<f32>() <= MAX_BYTES_OF_UNPACKED_RIGHT
+            > if shape.left_transposed {
+                MAX_PANELS_OF_UNPACKED_TRANSPOSED_LEFT
+            } else {
+                MAX_PANELS_OF_UNPACKED_LEFT
+            };
+        let right_in_place = shape.inner * columns * size_of::<f32>()
+            <= MAX_BYTES_OF_UNPACKED_RIGHT
             || rows.div_ceil(K::ROWS) <= MAX_TILES_OF_UNPACKED_RIGHT;
         let loadable = K::LOADS_PARTS_OF_VECTORS || columns.is_multiple_of(K::LANES);
         let pack_right = shape.right_transposed || !right_in_place || !loadable;

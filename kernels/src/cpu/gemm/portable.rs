@@ -29,7 +29,8 @@ pub(super) fn multiply<T: Element>(
         }
         Epilogue::Accumulate => T::ONE,
     };
-    let tasks = (shape.multiply_adds() / MIN_MULTIPLY_ADDS_PER_TASK).clamp(1, rayon::current_num_threads());
+    let tasks =
+        (shape.multiply_adds() / MIN_MULTIPLY_ADDS_PER_TASK).clamp(1, rayon::current_num_threads());
     let out = Shared::new(out.as_mut_ptr());
     Part::whole(shape).divide(tasks, TILE, &|part| {
         let (first_row, first_column) = (part.rows.start, part.columns.start);
@@ -38,7 +39,11 @@ pub(super) fn multiply<T: Element>(
         unsafe {
             T::portable_gemm(
                 [part.rows.len(), part.columns.len(), inner],
-                (left.as_ptr().add(first_row * left_strides.0), left_strides.0 as isize, left_strides.1 as isize),
+                (
+                    left.as_ptr().add(first_row * left_strides.0),
+                    left_strides.0 as isize,
+                    left_strides.1 as isize,
+                ),
                 (
                     right.as_ptr().add(first_column * right_strides.1),
                     right_strides.0 as isize,
@@ -51,7 +56,9 @@ pub(super) fn multiply<T: Element>(
         if let Epilogue::Then(finish) = epilogue {
             let first = out.get().wrapping_add(first_row * columns + first_column);
             // SAFETY: the part lies in `out`, and nobody else touches it.
-            let elements = unsafe { ColumnsMut::from_raw(first, part.rows.len(), columns, part.columns.len()) };
+            let elements = unsafe {
+                ColumnsMut::from_raw(first, part.rows.len(), columns, part.columns.len())
+            };
             finish(Finished { first_column, elements });
         }
     });

@@ -25,14 +25,23 @@ impl Part {
     /// Halving by `join` allocates nothing inside a worker, unlike `spawn`, and idle workers steal the larger halves.
     pub(super) fn divide(self, tasks: usize, tile: [usize; 2], compute: &(impl Fn(Part) + Sync)) {
         let first_tasks = tasks.div_ceil(2);
-        let Some((first, rest)) = (tasks > 1).then(|| self.cut(first_tasks, tasks, tile)).flatten() else {
+        let Some((first, rest)) = (tasks > 1).then(|| self.cut(first_tasks, tasks, tile)).flatten()
+        else {
             return compute(self);
         };
-        rayon::join(|| first.divide(first_tasks, tile, compute), || rest.divide(tasks - first_tasks, tile, compute));
+        rayon::join(
+            || first.divide(first_tasks, tile, compute),
+            || rest.divide(tasks - first_tasks, tile, compute),
+        );
     }
 
     /// The first `share / of` and the rest, cut at the border of a tile; nothing if there is only one.
-    fn cut(&self, share: usize, of: usize, [tile_rows, tile_columns]: [usize; 2]) -> Option<(Part, Part)> {
+    fn cut(
+        &self,
+        share: usize,
+        of: usize,
+        [tile_rows, tile_columns]: [usize; 2],
+    ) -> Option<(Part, Part)> {
         let at = |side: &Range<usize>, tile: usize| {
             let tiles = side.len().div_ceil(tile);
             (tiles > 1).then(|| side.start + (tiles * share / of).clamp(1, tiles - 1) * tile)
@@ -40,9 +49,10 @@ impl Part {
         let Part { rows, columns } = self.clone();
         let (row, column) = (at(&rows, tile_rows), at(&columns, tile_columns));
         match (row, column) {
-            (Some(row), _) if column.is_none() || rows.len() >= columns.len() => {
-                Some((Part { rows: rows.start..row, columns: columns.clone() }, Part { rows: row..rows.end, columns }))
-            }
+            (Some(row), _) if column.is_none() || rows.len() >= columns.len() => Some((
+                Part { rows: rows.start..row, columns: columns.clone() },
+                Part { rows: row..rows.end, columns },
+            )),
             (_, Some(column)) => Some((
                 Part { rows: rows.clone(), columns: columns.start..column },
                 Part { rows, columns: column..columns.end },

@@ -120,7 +120,8 @@ fn check<T: TestElement>(way: Way, shape: MatmulShape, kind: usize, seed: u64) {
             let at = i * shape.columns + j;
             let (sum, size) = reference(shape, &left, &right, i, j);
             let added = [0.0, bias.to_f64(), before[at].to_f64()][kind];
-            let bound = 4.0 * (shape.inner.max(1) as f64).sqrt() * T::EPSILON * (size + added.abs());
+            let bound =
+                4.0 * (shape.inner.max(1) as f64).sqrt() * T::EPSILON * (size + added.abs());
             let (got, want) = (out[at].to_f64(), sum + added);
             assert!(
                 (got - want).abs() <= bound,
@@ -141,7 +142,8 @@ fn every_form(rows: usize, columns: usize, inner: usize) -> impl Iterator<Item =
 }
 
 /// Sizes at which an off-by-one shows: 0, 1, primes, and the neighbours of register, panel and block sizes.
-const SIDES: [usize; 24] = [0, 1, 2, 3, 5, 7, 8, 11, 13, 14, 15, 16, 17, 29, 31, 32, 33, 48, 49, 64, 65, 97, 129, 131];
+const SIDES: [usize; 24] =
+    [0, 1, 2, 3, 5, 7, 8, 11, 13, 14, 15, 16, 17, 29, 31, 32, 33, 48, 49, 64, 65, 97, 129, 131];
 /// The same for the length of the sums; the last ones need several blocks.
 const INNERS: [usize; 14] = [0, 1, 2, 3, 7, 15, 16, 17, 32, 33, 64, 127, 257, 401];
 
@@ -172,7 +174,9 @@ proptest! {
 
 fn pools() -> &'static [rayon::ThreadPool] {
     static POOLS: std::sync::OnceLock<Vec<rayon::ThreadPool>> = std::sync::OnceLock::new();
-    let build = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
+    let build = |threads| {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool")
+    };
     POOLS.get_or_init(|| (1..=4).map(build).collect())
 }
 
@@ -191,7 +195,10 @@ fn check_threads(way: Way, shape: MatmulShape, kind: usize, seed: u64) {
         .collect();
     for (threads, out) in (2..).zip(&outs[1..]) {
         let same = outs[0].iter().zip(out).all(|(one, many)| one.to_bits() == many.to_bits());
-        assert!(same, "{way:?} {shape:?} epilogue {kind} seed {seed}: 1 and {threads} threads differ");
+        assert!(
+            same,
+            "{way:?} {shape:?} epilogue {kind} seed {seed}: 1 and {threads} threads differ"
+        );
     }
 }
 
@@ -209,7 +216,10 @@ fn every_form_of_a_product_of_several_blocks_matches() {
 fn binary_product(shape: MatmulShape, left: &[f32], right: &[f32]) -> Option<Vec<f32>> {
     let mut out = vec![7.0; shape.out_len()];
     let is_computed = binary::multiply_if_binary(shape, left, right, Epilogue::Store, &mut out);
-    assert!(is_computed || out.iter().all(|&x| x == 7.0), "a product that is not computed was written");
+    assert!(
+        is_computed || out.iter().all(|&x| x == 7.0),
+        "a product that is not computed was written"
+    );
     is_computed.then_some(out)
 }
 
@@ -227,7 +237,10 @@ fn a_left_matrix_of_zeros_and_ones_takes_the_tables_and_any_other_does_not() {
                 assert!(binary_product(shape, &left, &right).is_none(), "{other} at {at}");
             }
         }
-        assert!(binary_product(MatmulShape { right_transposed: true, ..shape }, &left, &right).is_none());
+        assert!(
+            binary_product(MatmulShape { right_transposed: true, ..shape }, &left, &right)
+                .is_none()
+        );
     }
 }
 
@@ -252,14 +265,16 @@ fn infinities_and_nans_pass_through_tables_as_through_multiplications() {
     left[5 * 70 + 32..5 * 70 + 64].fill(0.0);
     let finite = numbers(shape.right_len(), 5);
     let mut right = finite.clone();
-    (right[3], right[64 * 42 + 9], right[64 * 7 + 20]) = (f32::INFINITY, f32::NAN, f32::NEG_INFINITY);
+    (right[3], right[64 * 42 + 9], right[64 * 7 + 20]) =
+        (f32::INFINITY, f32::NAN, f32::NEG_INFINITY);
     for right in [finite, right] {
         let tables = binary_product(shape, &left, &right).expect("a binary matrix");
         let mut multiplied = vec![0.0; shape.out_len()];
         matmul_with(Engine::Portable, shape, &left, &right, Epilogue::Store, &mut multiplied);
         for (at, (&tables, &multiplied)) in tables.iter().zip(&multiplied).enumerate() {
             let is_near = (tables - multiplied).abs() < 1e-4;
-            let is_same = is_near || tables == multiplied || (tables.is_nan() && multiplied.is_nan());
+            let is_same =
+                is_near || tables == multiplied || (tables.is_nan() && multiplied.is_nan());
             assert!(is_same, "{tables}, {multiplied} at {at}");
         }
     }
@@ -280,7 +295,13 @@ fn the_epilogue_is_given_each_element_of_tables_once() {
 
 #[test]
 fn an_empty_sum_is_zero_or_the_bias() {
-    let shape = MatmulShape { rows: 2, columns: 3, inner: 0, left_transposed: false, right_transposed: false };
+    let shape = MatmulShape {
+        rows: 2,
+        columns: 3,
+        inner: 0,
+        left_transposed: false,
+        right_transposed: false,
+    };
     let mut out = [7.0f32; 6];
     matmul(shape, &[], &[], Epilogue::Accumulate, &mut out);
     assert_eq!(out, [7.0; 6]);
@@ -310,7 +331,10 @@ fn no_part_of_a_product_takes_more_scratch_than_is_reserved() {
                 });
                 Part::whole(shape).divide(tasks, [14, 32], &|part| {
                     let needed = Plan::new::<Avx512>(shape, &part).scratch_len();
-                    assert!(needed <= Plan::most_scratch_len::<Avx512>(shape), "{shape:?} {part:?}");
+                    assert!(
+                        needed <= Plan::most_scratch_len::<Avx512>(shape),
+                        "{shape:?} {part:?}"
+                    );
                 });
             }
         }

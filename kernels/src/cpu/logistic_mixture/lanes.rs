@@ -21,7 +21,12 @@ pub(super) struct Tile<'a, T> {
 impl<'a, T: Float> Tile<'a, T> {
     /// `pixels` of the image with these data and parameters.
     #[inline(always)]
-    pub(super) fn new(mixture: &'a LogisticMixture, x: &[T], parameters: &'a [T], pixels: Range<usize>) -> Self {
+    pub(super) fn new(
+        mixture: &'a LogisticMixture,
+        x: &[T],
+        parameters: &'a [T],
+        pixels: Range<usize>,
+    ) -> Self {
         let (per_pixel, channels) = (mixture.parameters_per_pixel(), mixture.channels);
         let of_pixels = &x[pixels.start * channels..pixels.end * channels];
         let mut colours = [[T::ZERO; LANES]; 3];
@@ -56,7 +61,11 @@ impl<'a, T: Float> Tile<'a, T> {
 
     #[inline(always)]
     fn parameter(&self, channel: usize, kind: usize, component: usize) -> Lanes<T> {
-        every(self.parameters, self.mixture.parameters_per_pixel(), self.place(channel, kind, component))
+        every(
+            self.parameters,
+            self.mixture.parameters_per_pixel(),
+            self.place(channel, kind, component),
+        )
     }
 
     /// The coefficients of a component, tanh of the raw ones; 0 where there is one channel.
@@ -107,7 +116,9 @@ impl<'a, T: Float> Tile<'a, T> {
             joint = lanes(
                 [&joint, &self.x[channel], &mean, &log_scale],
                 #[inline(always)]
-                |[joint, x, mean, log_scale]| joint + Bin::new(x, mean, log_scale, half_bin).log_prob(),
+                |[joint, x, mean, log_scale]| {
+                    joint + Bin::new(x, mean, log_scale, half_bin).log_prob()
+                },
             );
         }
         joint
@@ -201,7 +212,8 @@ impl<T: Float> Bin<T> {
         let (above, below) = (self.above, self.below);
         let of_above = if self.is_largest { T::ONE } else { T::ONE + (-above.abs()).exp() };
         let of_below = if self.is_least { T::ONE } else { T::ONE + (-below.abs()).exp() };
-        let of_width = if self.is_least | self.is_largest { T::ONE } else { -(-self.width).exp_m1() };
+        let of_width =
+            if self.is_least | self.is_largest { T::ONE } else { -(-self.width).exp_m1() };
         let under = if self.is_largest { T::ZERO } else { larger(-above, T::ZERO) };
         let over = if self.is_least { T::ZERO } else { larger(below, T::ZERO) };
         (of_width / (of_above * of_below)).ln() - under - over
@@ -218,7 +230,11 @@ impl<T: Float> Bin<T> {
     #[inline(always)]
     fn derivatives(&self) -> [T; 2] {
         let [above, below] = self.sigmoids();
-        let of_width = if self.is_least | self.is_largest { T::ZERO } else { self.width / self.width.exp_m1() };
+        let of_width = if self.is_least | self.is_largest {
+            T::ZERO
+        } else {
+            self.width / self.width.exp_m1()
+        };
         let of_log_scale = self.below * below - self.above * (T::ONE - above) - of_width;
         let of_mean = -self.inverse_scale * (T::ONE - above - below);
         [of_mean, if self.is_clamped { T::ZERO } else { of_log_scale }]
@@ -233,7 +249,8 @@ pub(super) struct Running<T> {
 
 impl<T: Float> Running<T> {
     /// No terms.
-    pub(super) const EMPTY: Self = Self { largest: [T::NEG_INFINITY; LANES], sum: [T::ZERO; LANES] };
+    pub(super) const EMPTY: Self =
+        Self { largest: [T::NEG_INFINITY; LANES], sum: [T::ZERO; LANES] };
 
     /// One more term.
     #[inline(always)]

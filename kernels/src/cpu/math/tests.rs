@@ -16,7 +16,12 @@ const FUNCTIONS: [Row; 9] = [
     ("tanh", tanh, f64::tanh, 1.5),
     ("sin", sin, f64::sin, 1.7),
     ("cos", cos, f64::cos, 1.7),
-    ("sigmoid", sigmoid, |x| if x >= 0.0 { 1.0 / (1.0 + (-x).exp()) } else { x.exp() / (1.0 + x.exp()) }, 2.5),
+    (
+        "sigmoid",
+        sigmoid,
+        |x| if x >= 0.0 { 1.0 / (1.0 + (-x).exp()) } else { x.exp() / (1.0 + x.exp()) },
+        2.5,
+    ),
     ("softplus", softplus, |x| x.max(0.0) + (-x.abs()).exp().ln_1p(), 2.2),
 ];
 
@@ -24,10 +29,18 @@ const FUNCTIONS: [Row; 9] = [
 fn error_ulp(value: f32, exact: f64) -> f64 {
     let rounded = exact as f32;
     if value.to_bits() == rounded.to_bits() || (value.is_nan() && exact.is_nan()) {
-        return if rounded.is_finite() { (f64::from(value) - exact).abs() / spacing(exact) } else { 0.0 };
+        return if rounded.is_finite() {
+            (f64::from(value) - exact).abs() / spacing(exact)
+        } else {
+            0.0
+        };
     }
     if value.is_finite() || !exact.is_nan() && exact.abs() > 3.4e38 {
-        let value = if value.is_finite() { f64::from(value) } else { f64::from(value.signum()) * 2f64.powi(128) };
+        let value = if value.is_finite() {
+            f64::from(value)
+        } else {
+            f64::from(value.signum()) * 2f64.powi(128)
+        };
         return (value - exact).abs() / spacing(exact);
     }
     f64::INFINITY
@@ -60,17 +73,27 @@ fn errors_stay_within_the_stated_bounds() {
     for (name, function, reference, bound) in FUNCTIONS {
         let (error, x) = worst_error(function, reference, stride());
         println!("{name}: {error:.3} ulp at {x:e}");
-        assert!(error <= bound, "{name}({x:e}) = {:e}, {error} ulp from {:e}", function(x), reference(f64::from(x)));
+        assert!(
+            error <= bound,
+            "{name}({x:e}) = {:e}, {error} ulp from {:e}",
+            function(x),
+            reference(f64::from(x))
+        );
     }
 }
 /// The reference rounds 2πu to f64, which costs it 10⁻¹⁴ of absolute accuracy where the sine is nearly 0.
 #[test]
 fn normals_agree_with_the_f64_reference() {
-    let words: Vec<u32> =
-        (0..64).chain((0..64).map(|i| !i)).chain((0..32).map(|i| 1 << i)).chain((0..32).map(|i| !(1 << i))).collect();
+    let words: Vec<u32> = (0..64)
+        .chain((0..64).map(|i| !i))
+        .chain((0..32).map(|i| 1 << i))
+        .chain((0..32).map(|i| !(1 << i)))
+        .collect();
     let address = Address::new(11, 3, 1);
     let random = (0..500_000).map(|block| address.words(block));
-    let corners = words.iter().flat_map(|&a| words.iter().map(move |&b| [a, b, a.rotate_left(7), b.rotate_left(2)]));
+    let corners = words
+        .iter()
+        .flat_map(|&a| words.iter().map(move |&b| [a, b, a.rotate_left(7), b.rotate_left(2)]));
     let error = |got: f32, want: f64| ((f64::from(got) - want).abs() - 1e-14) / spacing(want);
     let worst = random
         .chain(corners)
@@ -85,10 +108,26 @@ fn normals_agree_with_the_f64_reference() {
 
 #[test]
 fn uniforms_stay_inside_the_open_interval_and_near_the_reference() {
-    for word in [0, 1, 2, 77, 1 << 23, 1 << 24, (1 << 24) + 1, 1 << 31, u32::MAX - 200, u32::MAX - 1, u32::MAX] {
+    for word in [
+        0,
+        1,
+        2,
+        77,
+        1 << 23,
+        1 << 24,
+        (1 << 24) + 1,
+        1 << 31,
+        u32::MAX - 200,
+        u32::MAX - 1,
+        u32::MAX,
+    ] {
         let u = uniform(word);
         assert!(u > 0.0 && u < 1.0, "{word}: {u}");
-        assert!((f64::from(u) - rng::uniform_from_word(word)).abs() <= spacing(rng::uniform_from_word(word)), "{word}");
+        assert!(
+            (f64::from(u) - rng::uniform_from_word(word)).abs()
+                <= spacing(rng::uniform_from_word(word)),
+            "{word}"
+        );
     }
 }
 
@@ -98,7 +137,9 @@ fn special_values_are_kept() {
     for (name, function, _, _) in FUNCTIONS {
         assert!(function(nan).is_nan(), "{name}(NaN)");
     }
-    for (name, function) in [("exp_m1", exp_m1 as fn(f32) -> f32), ("ln_1p", ln_1p), ("tanh", tanh), ("sin", sin)] {
+    for (name, function) in
+        [("exp_m1", exp_m1 as fn(f32) -> f32), ("ln_1p", ln_1p), ("tanh", tanh), ("sin", sin)]
+    {
         assert_eq!(function(-0.0).to_bits(), (-0.0f32).to_bits(), "{name}(-0)");
         assert_eq!(function(0.0).to_bits(), 0, "{name}(0)");
     }
@@ -110,12 +151,20 @@ fn special_values_are_kept() {
         [ln(0.0), ln(-0.0), ln(infinity), ln(1.0), ln_1p(-1.0)],
         [-infinity, -infinity, infinity, 0.0, -infinity]
     );
-    assert!(ln(-1.0).is_nan() && ln_1p(-1.5).is_nan() && sin(infinity).is_nan() && cos(-infinity).is_nan());
+    assert!(
+        ln(-1.0).is_nan()
+            && ln_1p(-1.5).is_nan()
+            && sin(infinity).is_nan()
+            && cos(-infinity).is_nan()
+    );
     assert_eq!(
         [tanh(infinity), tanh(-infinity), sigmoid(infinity), sigmoid(-infinity), ln_1p(infinity)],
         [1.0, -1.0, 1.0, 0.0, infinity]
     );
-    assert_eq!([softplus(infinity), softplus(-infinity), softplus(-20.0)], [infinity, 0.0, 2.061_153_6e-9]);
+    assert_eq!(
+        [softplus(infinity), softplus(-infinity), softplus(-20.0)],
+        [infinity, 0.0, 2.061_153_6e-9]
+    );
 }
 
 /// All functions at all floats of a sample, in one loop that each unit vectorises.
@@ -147,7 +196,8 @@ fn all_bits(unit: VectorUnit, x: &[f32]) -> Vec<u32> {
 
 #[test]
 fn every_vector_unit_gives_the_same_bits() {
-    let x: Vec<f32> = (0..u32::MAX / 65_537 * 2).map(|i| f32::from_bits(i.wrapping_mul(32_771))).collect();
+    let x: Vec<f32> =
+        (0..u32::MAX / 65_537 * 2).map(|i| f32::from_bits(i.wrapping_mul(32_771))).collect();
     let baseline = all_bits(VectorUnit::Baseline, &x);
     for unit in VectorUnit::ALL.into_iter().filter(|unit| unit.is_available()) {
         assert!(all_bits(unit, &x) == baseline, "{unit:?} differs");

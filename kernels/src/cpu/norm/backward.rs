@@ -21,7 +21,17 @@ pub(in crate::cpu) fn batch_norm_backward(
     grad_scale: ViewMut<'_>,
     grad_shift: ViewMut<'_>,
 ) -> Result<()> {
-    backward("batch_norm_backward", true, norm, x, vectors, grad_out, grad_x, grad_scale, grad_shift)
+    backward(
+        "batch_norm_backward",
+        true,
+        norm,
+        x,
+        vectors,
+        grad_out,
+        grad_x,
+        grad_scale,
+        grad_shift,
+    )
 }
 
 /// `normalise_backward`, as declared.
@@ -34,7 +44,17 @@ pub(in crate::cpu) fn normalise_backward(
     grad_scale: ViewMut<'_>,
     grad_shift: ViewMut<'_>,
 ) -> Result<()> {
-    backward("normalise_backward", false, norm, x, vectors, grad_out, grad_x, grad_scale, grad_shift)
+    backward(
+        "normalise_backward",
+        false,
+        norm,
+        x,
+        vectors,
+        grad_out,
+        grad_x,
+        grad_scale,
+        grad_shift,
+    )
 }
 
 fn backward(
@@ -104,20 +124,30 @@ fn adjoint_sums<T: Float>(
     let columns = folded.len();
     let work = LIGHT + work_of(norm.activation);
     let parts = (bands.cut_sums(sums), bands.cut(grad_x));
-    with_activation!(T, norm.activation, |f| bands.for_each(work, parts, |band, (sums, grad_x)| {
-        let rows = bands.of(x, band).chunks_exact(columns).zip(bands.of(grad_out, band).chunks_exact(columns));
-        let (products, grads) = sums.slice.split_at_mut(columns);
-        products.fill(T::ZERO);
-        grads.fill(T::ZERO);
-        T::vectorised(
-            #[inline(always)]
-            || {
-                for ((x, grad_out), grad_x) in rows.zip(grad_x.slice.chunks_exact_mut(columns)) {
-                    add_adjoints_of_row(f, folded, vectors, x, grad_out, grad_x, products, grads);
-                }
-            },
-        );
-    }));
+    with_activation!(T, norm.activation, |f| bands.for_each(
+        work,
+        parts,
+        |band, (sums, grad_x)| {
+            let rows = bands
+                .of(x, band)
+                .chunks_exact(columns)
+                .zip(bands.of(grad_out, band).chunks_exact(columns));
+            let (products, grads) = sums.slice.split_at_mut(columns);
+            products.fill(T::ZERO);
+            grads.fill(T::ZERO);
+            T::vectorised(
+                #[inline(always)]
+                || {
+                    for ((x, grad_out), grad_x) in rows.zip(grad_x.slice.chunks_exact_mut(columns))
+                    {
+                        add_adjoints_of_row(
+                            f, folded, vectors, x, grad_out, grad_x, products, grads,
+                        );
+                    }
+                },
+            );
+        }
+    ));
 }
 
 /// One row of [`adjoint_sums`].
@@ -147,18 +177,29 @@ fn add_adjoints_of_row<T: Float>(
 
 /// From g to grad_x: folded · (g − offset − (x − mean) · slope), which is
 /// scale/√(variance + ε) · (g − grad_shift/n − x̂·grad_scale/n), or without the last two for constant statistics.
-fn finish_adjoint<T: Float>(bands: Bands, x: &[T], [mean, folded, slope, offset]: [&[T]; 4], grad_x: &mut [T]) {
+fn finish_adjoint<T: Float>(
+    bands: Bands,
+    x: &[T],
+    [mean, folded, slope, offset]: [&[T]; 4],
+    grad_x: &mut [T],
+) {
     let columns = mean.len();
     bands.for_each(2 * LIGHT, bands.cut(grad_x), |band, grad_x| {
         T::vectorised(
             #[inline(always)]
             || {
-                for (x, grad_x) in bands.of(x, band).chunks_exact(columns).zip(grad_x.slice.chunks_exact_mut(columns)) {
+                for (x, grad_x) in bands
+                    .of(x, band)
+                    .chunks_exact(columns)
+                    .zip(grad_x.slice.chunks_exact_mut(columns))
+                {
                     update(
                         [x, mean, folded, slope, offset],
                         grad_x,
                         #[inline(always)]
-                        |grad, [x, mean, folded, slope, offset]| folded * (grad - offset - (x - mean) * slope),
+                        |grad, [x, mean, folded, slope, offset]| {
+                            folded * (grad - offset - (x - mean) * slope)
+                        },
                     );
                 }
             },

@@ -55,7 +55,12 @@ impl Bands {
     }
 
     /// Runs `body` for each band, with its part of `parts`.
-    pub(super) fn for_each<P: Parts>(self, work_per_element: usize, parts: P, body: impl Fn(usize, P) + Sync) {
+    pub(super) fn for_each<P: Parts>(
+        self,
+        work_per_element: usize,
+        parts: P,
+        body: impl Fn(usize, P) + Sync,
+    ) {
         if self.matrix.columns > 0 {
             let work = self.band_rows * self.matrix.columns * work_per_element;
             for_each_block_of(1, self.count(), work, parts, |band, parts| body(band.start, parts));
@@ -64,7 +69,11 @@ impl Bands {
 
     /// The two sums over all bands, for some columns.
     #[inline(always)]
-    pub(super) fn totals<T: Float>(self, sums: &[T], columns: Range<usize>) -> [Aligned<[f64; TILE]>; SUMS] {
+    pub(super) fn totals<T: Float>(
+        self,
+        sums: &[T],
+        columns: Range<usize>,
+    ) -> [Aligned<[f64; TILE]>; SUMS] {
         let mut totals = [Aligned([0.0; TILE]); SUMS];
         for band in sums.chunks_exact(SUMS * self.matrix.columns) {
             for (totals, sums) in totals.iter_mut().zip(band.chunks_exact(self.matrix.columns)) {

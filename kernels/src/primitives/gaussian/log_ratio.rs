@@ -19,8 +19,14 @@ pub(in crate::primitives) fn gaussian_log_ratio(draw: &mut Draw) -> Vec<Case> {
                 })
                 .expect(move |x, _| {
                     vec![row_sums(matrix, |i| {
-                        let ((mq, vq), (mp, vp), z) = ((x[0][i], x[1][i]), prior(x, has_prior, i), x[z_at][i]);
-                        [0.5 * vp.ln(), -0.5 * vq.ln(), 0.5 * (z - mp).powi(2) / vp, -0.5 * (z - mq).powi(2) / vq]
+                        let ((mq, vq), (mp, vp), z) =
+                            ((x[0][i], x[1][i]), prior(x, has_prior, i), x[z_at][i]);
+                        [
+                            0.5 * vp.ln(),
+                            -0.5 * vq.ln(),
+                            0.5 * (z - mp).powi(2) / vp,
+                            -0.5 * (z - mq).powi(2) / vq,
+                        ]
                     })]
                 }),
         );
@@ -38,10 +44,14 @@ pub(in crate::primitives) fn gaussian_log_ratio_backward(draw: &mut Draw) -> Vec
         (false, [true, true, true, false, false]),
         (true, [false, false, true, true, false]),
     ];
-    for (matrix, (has_prior, wanted)) in matrices().flat_map(|matrix| wants.map(|wanted| (matrix, wanted))) {
+    for (matrix, (has_prior, wanted)) in
+        matrices().flat_map(|matrix| wants.map(|wanted| (matrix, wanted)))
+    {
         let (len, z_at) = (matrix.element_count(), if has_prior { 4 } else { 2 });
         let case = Case::new(format!("{matrix:?}, prior {has_prior}, wanted {wanted:?}"));
-        let case = two_gaussians(draw, case, len, has_prior).float(draw.normal(len)).float(draw.normal(matrix.rows));
+        let case = two_gaussians(draw, case, len, has_prior)
+            .float(draw.normal(len))
+            .float(draw.normal(matrix.rows));
         cases.push(
             wanted
                 .into_iter()
@@ -53,7 +63,16 @@ pub(in crate::primitives) fn gaussian_log_ratio_backward(draw: &mut Draw) -> Vec
                     let grad_q = gradient([wanted[1], wanted[2]], &mut out);
                     let grad_p = gradient([wanted[3], wanted[4]], &mut out);
                     let (q, p) = (gaussian(x, 0), has_prior.then(|| gaussian(x, 2)));
-                    device.gaussian_log_ratio_backward(matrix, x[z_at], q, p, x[z_at + 1], grad_z, grad_q, grad_p)
+                    device.gaussian_log_ratio_backward(
+                        matrix,
+                        x[z_at],
+                        q,
+                        p,
+                        x[z_at + 1],
+                        grad_z,
+                        grad_q,
+                        grad_p,
+                    )
                 })
                 .expect(move |x, _| {
                     let element = |i: usize| {
@@ -68,7 +87,10 @@ pub(in crate::primitives) fn gaussian_log_ratio_backward(draw: &mut Draw) -> Vec
                             of_terms([half / vp, -half * p_score * p_score]),
                         ]
                     };
-                    select(&wanted, (0..5).map(|k| (0..len).map(|i| element(i)[k]).collect()).collect())
+                    select(
+                        &wanted,
+                        (0..5).map(|k| (0..len).map(|i| element(i)[k]).collect()).collect(),
+                    )
                 }),
         );
     }

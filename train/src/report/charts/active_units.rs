@@ -27,7 +27,8 @@ pub fn figure(history: &History) -> Option<Figure> {
     let mut ticks = Vec::new();
     // Beside each other, long numbers would run into one: then the size is left to the outline.
     let label = |active: usize, units: usize| format!("{active} / {units}");
-    let longest = active.iter().zip(&sizes).map(|(&active, &units)| label(active, units).len()).max()?;
+    let longest =
+        active.iter().zip(&sizes).map(|(&active, &units)| label(active, units).len()).max()?;
     let has_room = longest as f64 * CHARACTER < pitch;
     for (index, (&units, &active)) in sizes.iter().zip(&active).enumerate() {
         let centre = FRAME.x.0 + pitch * (index as f64 + 0.5);
@@ -64,7 +65,9 @@ pub fn over_epochs(history: &History) -> Option<Figure> {
         caption: caption.into(),
         x_title: "epoch".into(),
         y_title: "units".into(),
-        series: layer_series(history, |epoch, index| Some(*epoch.active_units()?.get(index)? as f64)),
+        series: layer_series(history, |epoch, index| {
+            Some(*epoch.active_units()?.get(index)? as f64)
+        }),
         x_values: Vec::new(),
         warmup_end: warmup_end(history),
         span: Span::FromZero,

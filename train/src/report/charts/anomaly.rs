@@ -13,8 +13,14 @@ const FRAME: Frame = Frame { x: (44.0, 292.0), y: (10.0, 130.0) };
 pub fn figure(outcome: &Outcome) -> Option<Figure> {
     outcome.bounds.first()?;
     let above = |k: usize| if k == 0 { "L".to_string() } else { format!("L^>{k}") };
-    let bounds = outcome.bounds.iter().map(|separation| panel(&format!("−{}", above(separation.k)), separation));
-    let ratios = outcome.ratios.iter().map(|separation| panel(&format!("L − {}", above(separation.k)), separation));
+    let bounds = outcome
+        .bounds
+        .iter()
+        .map(|separation| panel(&format!("−{}", above(separation.k)), separation));
+    let ratios = outcome
+        .ratios
+        .iter()
+        .map(|separation| panel(&format!("L − {}", above(separation.k)), separation));
     let panels: String = bounds.chain(ratios).collect();
     let Outcome { own, foreign, own_images, foreign_images, importance_samples, .. } = outcome;
     let swatch = |class: &str, name: &str, images: usize| {
@@ -26,7 +32,9 @@ pub fn figure(outcome: &Outcome) -> Option<Figure> {
     let legend = swatch("c5", own, *own_images) + &swatch("c1", foreign, *foreign_images);
     Some(Figure {
         title: "Scores of in-distribution and out-of-distribution images".into(),
-        body: format!("<ul class=\"legend\">{legend}</ul><div class=\"panels medium\">{panels}</div>"),
+        body: format!(
+            "<ul class=\"legend\">{legend}</ul><div class=\"panels medium\">{panels}</div>"
+        ),
         caption: format!(
             "L^>k is the bound with the k lowest layers drawn from the prior, with {importance_samples} samples an image (L{}). The higher \
              the score, the more anomalous the image. AUROC is the chance that an out-of-distribution image scores higher than one of the run's own: 0.5 separates \
@@ -42,7 +50,9 @@ fn panel(name: &str, separation: &Separation) -> String {
     let mut svg = Svg::new(
         310.0,
         172.0,
-        &format!("Histogram of the score {name} for in-distribution and out-of-distribution images"),
+        &format!(
+            "Histogram of the score {name} for in-distribution and out-of-distribution images"
+        ),
     );
     let most = histogram.own.iter().chain(&histogram.foreign).copied().fold(0.0, f64::max);
     let x = Scale::new((histogram.from_nats, histogram.to_nats), FRAME.x);
@@ -57,9 +67,15 @@ fn panel(name: &str, separation: &Separation) -> String {
             ],
         );
     }
-    let ticks: Vec<(f64, String)> = x.ticks(4).into_iter().map(|(value, text)| (x.at(value), text)).collect();
+    let ticks: Vec<(f64, String)> =
+        x.ticks(4).into_iter().map(|(value, text)| (x.at(value), text)).collect();
     FRAME.draw_x_axis(&mut svg, &ticks, "nats");
-    format!("<div class=\"panel\"><h4>{}, AUROC {}</h4>{}</div>", escape(name), label(*auroc, 3), svg.finish())
+    format!(
+        "<div class=\"panel\"><h4>{}, AUROC {}</h4>{}</div>",
+        escape(name),
+        label(*auroc, 3),
+        svg.finish()
+    )
 }
 
 /// The steps of a histogram as a closed path.

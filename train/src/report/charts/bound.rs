@@ -10,16 +10,22 @@ const LAG: &str = " In training, held-out bounds use running statistics of batch
 
 /// Train one-sample bound, held-out L_1, and every L_K that was evaluated.
 pub fn figure(history: &History) -> Option<Figure> {
-    let mut series =
-        vec![train_series(history, "training, one sample", 5), held_out_series(history, "held out, L₁", 6)];
-    let evaluated: Vec<&EvaluationLine> =
-        history.evaluations.iter().filter(|line| line.importance_samples > 1 && line.split != "train").collect();
+    let mut series = vec![
+        train_series(history, "training, one sample", 5),
+        held_out_series(history, "held out, L₁", 6),
+    ];
+    let evaluated: Vec<&EvaluationLine> = history
+        .evaluations
+        .iter()
+        .filter(|line| line.importance_samples > 1 && line.split != "train")
+        .collect();
     let mut counts: Vec<u64> = evaluated.iter().map(|line| line.importance_samples).collect();
     counts.sort_unstable();
     counts.dedup();
     for (index, k) in counts.into_iter().enumerate() {
         let of_k = evaluated.iter().filter(|line| line.importance_samples == k);
-        let points: Vec<_> = of_k.clone().map(|line| (history.epoch_of(line.step), line.bound_k_nats)).collect();
+        let points: Vec<_> =
+            of_k.clone().map(|line| (history.epoch_of(line.step), line.bound_k_nats)).collect();
         let images = of_k.map(|line| line.images).max().unwrap_or(0);
         let name = format!("held out, L{} ({images} images)", subscript(k));
         series.push(Series { name, colour: 3 + index, stroke: Stroke::Marks, points });
@@ -44,14 +50,17 @@ pub fn figure(history: &History) -> Option<Figure> {
 
 /// The training bound of each epoch.
 pub fn train_series(history: &History, name: &str, colour: usize) -> Series {
-    let point = |epoch: &crate::report::history::Epoch| Some((epoch.epoch as f64, epoch.train_bound_nats?));
+    let point =
+        |epoch: &crate::report::history::Epoch| Some((epoch.epoch as f64, epoch.train_bound_nats?));
     let points = history.epochs.iter().filter_map(point).collect();
     Series { name: name.into(), colour, stroke: Stroke::Solid, points }
 }
 
 /// The held-out one-sample bound, where it was measured.
 pub fn held_out_series(history: &History, name: &str, colour: usize) -> Series {
-    let point = |epoch: &crate::report::history::Epoch| Some((epoch.epoch as f64, epoch.held_out_bound_1_nats?));
+    let point = |epoch: &crate::report::history::Epoch| {
+        Some((epoch.epoch as f64, epoch.held_out_bound_1_nats?))
+    };
     let points = history.epochs.iter().filter_map(point).collect();
     Series { name: name.into(), colour, stroke: Stroke::Dashed, points }
 }

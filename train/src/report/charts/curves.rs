@@ -9,10 +9,16 @@ pub fn figures(history: &History) -> Vec<Option<Figure>> {
     let chart = |curve: crate::tasks::Curve| {
         let line = |name: &str, prefixes: &[&str], colour: usize, stroke: Stroke| {
             let value = |epoch: &Epoch| {
-                let number = |prefix: &&str| epoch.others.get(&format!("{prefix}_{}", curve.key))?.as_f64();
+                let number =
+                    |prefix: &&str| epoch.others.get(&format!("{prefix}_{}", curve.key))?.as_f64();
                 Some((epoch.epoch as f64, curve.drawn(prefixes.iter().find_map(number)?)))
             };
-            Series { name: name.into(), colour, stroke, points: history.epochs.iter().filter_map(value).collect() }
+            Series {
+                name: name.into(),
+                colour,
+                stroke,
+                points: history.epochs.iter().filter_map(value).collect(),
+            }
         };
         let mut series = vec![
             line("training", &["train"], 5, Stroke::Solid),

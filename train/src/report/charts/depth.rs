@@ -15,7 +15,10 @@ pub fn figure(group: &DataGroup<'_>) -> Option<Figure> {
     let common = common_samples(&histories);
     let bound = |history: &History| match common {
         Some(k) => {
-            let of_k = history.evaluations.iter().filter(|line| line.importance_samples == k && line.split != "train");
+            let of_k = history
+                .evaluations
+                .iter()
+                .filter(|line| line.importance_samples == k && line.split != "train");
             of_k.max_by_key(|line| (line.step, line.images)).map(|line| line.bound_k_nats)
         }
         None => history.last_bound_1(),
@@ -41,7 +44,9 @@ pub fn figure(group: &DataGroup<'_>) -> Option<Figure> {
     LineChart {
         id: group.chart_id("depth"),
         title: format!("Held-out bound {name} against depth on {}", group.data),
-        caption: "Higher is better. Runs of different length or seed are drawn alike: see the table.".into(),
+        caption:
+            "Higher is better. Runs of different length or seed are drawn alike: see the table."
+                .into(),
         x_title: "stochastic layers".into(),
         y_title: "nats per image".into(),
         series: series.collect(),
@@ -55,7 +60,10 @@ pub fn figure(group: &DataGroup<'_>) -> Option<Figure> {
 /// The largest number of importance samples above 1 that every run was evaluated with.
 fn common_samples(histories: &[&History]) -> Option<u64> {
     let mut counts = histories.iter().map(|history| {
-        let tested = history.evaluations.iter().filter(|line| line.split != "train" && line.importance_samples > 1);
+        let tested = history
+            .evaluations
+            .iter()
+            .filter(|line| line.split != "train" && line.importance_samples > 1);
         tested.map(|line| line.importance_samples).collect::<Vec<_>>()
     });
     let first = counts.next()?;
@@ -70,9 +78,12 @@ pub fn kind(history: &History) -> (usize, String) {
     let has_warmup = family.warmup_epochs() > 0 || fine_tuned;
     let has_batch_norm = family.batch_norm_momentum().is_some();
     let mut name = family.name().to_string();
-    for (has, what) in [(has_batch_norm, " + BN"), (has_warmup, " + WU"), (fine_tuned, ", fine-tuned")] {
+    for (has, what) in
+        [(has_batch_norm, " + BN"), (has_warmup, " + WU"), (fine_tuned, ", fine-tuned")]
+    {
         name += if has { what } else { "" };
     }
-    let variant = 4 * usize::from(fine_tuned) + 2 * usize::from(has_warmup) + usize::from(has_batch_norm);
+    let variant =
+        4 * usize::from(fine_tuned) + 2 * usize::from(has_warmup) + usize::from(has_batch_norm);
     (8 * family.order() + variant, name)
 }

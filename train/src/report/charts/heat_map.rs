@@ -35,10 +35,13 @@ struct LayerMap {
 
 /// A map for each layer, the top layer first, as the paper shows them.
 pub fn figure(history: &History) -> Option<Figure> {
-    let epochs: Vec<&Epoch> = history.epochs.iter().filter(|epoch| epoch.kl_per_unit().is_some()).collect();
+    let epochs: Vec<&Epoch> =
+        history.epochs.iter().filter(|epoch| epoch.kl_per_unit().is_some()).collect();
     epochs.first()?;
-    let panels: String =
-        (0..history.groups.len()).rev().filter_map(|index| panel(&epochs, index, &history.group_name(index))).collect();
+    let panels: String = (0..history.groups.len())
+        .rev()
+        .filter_map(|index| panel(&epochs, index, &history.group_name(index)))
+        .collect();
     Some(Figure {
         title: "KL of every unit over the epochs".into(),
         body: format!("{}<div class=\"panels\">{panels}</div>", legend()),
@@ -78,7 +81,8 @@ fn panel(epochs: &[&Epoch], index: usize, name: &str) -> Option<String> {
     // Rows are high enough to be seen, and a small layer does not fill the page.
     let row = (220.0 / map.rows.len() as f64).clamp(4.0, 14.0);
     let bottom = TOP + row * map.rows.len() as f64;
-    let mut svg = Svg::new(WIDTH, bottom + 44.0, &format!("KL of each unit of {name} over the epochs"));
+    let mut svg =
+        Svg::new(WIDTH, bottom + 44.0, &format!("KL of each unit of {name} over the epochs"));
     let frame = Frame { x: (LEFT, RIGHT), y: (TOP, bottom) };
     let column = (RIGHT - LEFT) / map.columns.len() as f64;
     for shade in 0..=SHADES {
@@ -88,14 +92,22 @@ fn panel(epochs: &[&Epoch], index: usize, name: &str) -> Option<String> {
         }
     }
     frame.draw_x_axis(&mut svg, &map.ticks(column), "epoch");
-    svg.upward_text("axis-title", (20.0, f64::midpoint(TOP, bottom)), if units < 6 { "unit" } else { "unit, sorted" });
+    svg.upward_text(
+        "axis-title",
+        (20.0, f64::midpoint(TOP, bottom)),
+        if units < 6 { "unit" } else { "unit, sorted" },
+    );
     let round = |value: &Option<f64>| value.map(|v| (v * 1e4).round() / 1e4);
     let rows: Vec<Vec<_>> = map.rows.iter().map(|row| row.iter().map(round).collect()).collect();
     let data = json!({
         "layer": name, "columns": map.columns, "rows": rows, "units": units, "unitsInRow": map.units_in_row,
         "frame": [LEFT, RIGHT, TOP, bottom],
     });
-    let sharing = if map.units_in_row > 1 { format!(", {} in a row", map.units_in_row) } else { String::new() };
+    let sharing = if map.units_in_row > 1 {
+        format!(", {} in a row", map.units_in_row)
+    } else {
+        String::new()
+    };
     Some(format!(
         "<div class=\"panel map\"><h4>{name}, {units} unit{}{sharing}</h4>{}{}</div>",
         if units == 1 { "" } else { "s" },
@@ -132,11 +144,14 @@ impl LayerMap {
                 row.push(mean(group.iter().filter_map(of_unit)));
             }
         }
-        let last = |row: &Vec<Option<f64>>| row.last().copied().flatten().unwrap_or(f64::NEG_INFINITY);
+        let last =
+            |row: &Vec<Option<f64>>| row.last().copied().flatten().unwrap_or(f64::NEG_INFINITY);
         values.sort_by(|a, b| last(b).total_cmp(&last(a)));
         let units_in_row = units.div_ceil(ROWS).max(1);
         let share = |units: &[Vec<Option<f64>>]| {
-            (0..columns.len()).map(|column| mean(units.iter().filter_map(|unit| unit[column]))).collect()
+            (0..columns.len())
+                .map(|column| mean(units.iter().filter_map(|unit| unit[column])))
+                .collect()
         };
         let rows = values.chunks(units_in_row).map(share).collect();
         Some(Self { columns, units, units_in_row, rows })
@@ -163,7 +178,9 @@ impl LayerMap {
 
     /// Round epochs below the middle of their columns.
     fn ticks(&self, width: f64) -> Vec<(f64, String)> {
-        let (Some(first), Some(last)) = (self.columns.first(), self.columns.last()) else { return Vec::new() };
+        let (Some(first), Some(last)) = (self.columns.first(), self.columns.last()) else {
+            return Vec::new();
+        };
         let round = Scale::new((first.0 as f64, last.1 as f64), (0.0, 1.0)).whole_ticks(5);
         let place = |(epoch, text): (f64, String)| {
             let column = self.columns.iter().position(|&(_, to)| to as f64 >= epoch)?;
@@ -178,8 +195,10 @@ mod tests {
     use super::*;
 
     fn epoch(number: u64, kl: &str) -> Epoch {
-        serde_json::from_str(&format!("{{\"epoch\":{number},\"step\":{number},\"quick_kl_per_unit_nats\":[{kl}]}}"))
-            .unwrap()
+        serde_json::from_str(&format!(
+            "{{\"epoch\":{number},\"step\":{number},\"quick_kl_per_unit_nats\":[{kl}]}}"
+        ))
+        .unwrap()
     }
 
     #[test]
@@ -191,7 +210,8 @@ mod tests {
 
     #[test]
     fn units_are_sorted_by_their_last_kl_and_epochs_share_columns() {
-        let all: Vec<Epoch> = (1..=240).map(|e| epoch(e, &format!("[0.001,{},null]", e as f64))).collect();
+        let all: Vec<Epoch> =
+            (1..=240).map(|e| epoch(e, &format!("[0.001,{},null]", e as f64))).collect();
         let map = LayerMap::new(&all.iter().collect::<Vec<_>>(), 0).unwrap();
         assert_eq!((map.columns.len(), map.columns[0]), (120, (1, 2)));
         assert_eq!(map.rows[0][0], Some(1.5));

@@ -22,7 +22,11 @@ pub struct NormalKl<'a> {
 impl NormalKl<'_> {
     /// The value of a group, if the run has it.
     fn of(&self, group: &Group) -> Option<f64> {
-        let place = self.history.groups.iter().position(|own| (own.layer, own.role) == (group.layer, group.role))?;
+        let place = self
+            .history
+            .groups
+            .iter()
+            .position(|own| (own.layer, own.role) == (group.layer, group.role))?;
         self.nats.get(place).copied()
     }
 }
@@ -65,7 +69,12 @@ pub fn figure(runs: &[NormalKl<'_>], data: Option<&str>) -> Option<Figure> {
             );
             if runs.len() == 1 {
                 let decimals = if nats < 9.95 { 2 } else { 1 };
-                svg.text("value", (centre, y.at(nats) - 6.0), Anchor::Middle, &label(nats, decimals));
+                svg.text(
+                    "value",
+                    (centre, y.at(nats) - 6.0),
+                    Anchor::Middle,
+                    &label(nats, decimals),
+                );
             }
         }
         ticks.push((centre, name));

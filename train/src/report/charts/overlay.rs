@@ -9,10 +9,12 @@ use crate::report::line_chart::{LineChart, Span};
 pub fn figure(group: &DataGroup<'_>) -> Option<Figure> {
     let lines = |&(index, history): &(usize, &History)| {
         let training = train_series(history, &format!("{}, training", history.name), index + 1);
-        let held_out = held_out_series(history, &format!("{}, held out L₁", history.name), index + 1);
+        let held_out =
+            held_out_series(history, &format!("{}, held out L₁", history.name), index + 1);
         [training, held_out]
     };
-    let series = group.runs.iter().flat_map(lines).filter(|series| !series.points.is_empty()).collect();
+    let series =
+        group.runs.iter().flat_map(lines).filter(|series| !series.points.is_empty()).collect();
     LineChart {
         id: group.chart_id("overlay"),
         title: format!("Bounds of all runs on {}", group.data),

@@ -22,7 +22,8 @@ pub fn figure(figures: &ModelFigures, history: &History) -> Option<Figure> {
     let (planes, labels) = (&figures.planes, figures.labels.as_deref());
     let first = planes.first()?;
     let count = first.points.len();
-    let classes = labels.map_or(0, |labels| labels.iter().take(count).max().map_or(0, |&most| most + 1));
+    let classes =
+        labels.map_or(0, |labels| labels.iter().take(count).max().map_or(0, |&most| most + 1));
     let panels: String = planes
         .iter()
         .enumerate()
@@ -30,7 +31,8 @@ pub fn figure(figures: &ModelFigures, history: &History) -> Option<Figure> {
         .collect();
     let colours = match classes {
         0 => "The data has no classes.".to_string(),
-        _ => "The number on a cluster is its class, at or beside the median of its images.".to_string(),
+        _ => "The number on a cluster is its class, at or beside the median of its images."
+            .to_string(),
     };
     Some(Figure {
         title: "Latents of each layer by class".into(),
@@ -50,27 +52,39 @@ fn legend(classes: u32) -> String {
             "<li><svg viewBox=\"0 0 12 12\" aria-hidden=\"true\"><circle class=\"k{colour} fill\" cx=\"6\" cy=\"6\" r=\"5\"/></svg>{class}</li>"
         )
     };
-    format!("<ul class=\"legend\">{}</ul>", (0..classes.min(COLOURS)).map(entry).collect::<String>())
+    format!(
+        "<ul class=\"legend\">{}</ul>",
+        (0..classes.min(COLOURS)).map(entry).collect::<String>()
+    )
 }
 
 fn panel(name: &str, plane: &Principal, labels: Option<&[u32]>, classes: u32) -> String {
     let points = &plane.points;
     let reach = reach(points);
     let place = |value: f64| SIDE / 2.0 + value / reach * (SIDE / 2.0 - MARGIN);
-    let mut svg = Svg::new(SIDE + NAMES, SIDE + NAMES, &format!("Two principal components of {name}"));
+    let mut svg =
+        Svg::new(SIDE + NAMES, SIDE + NAMES, &format!("Two principal components of {name}"));
     svg.open("g", &[("transform", format!("translate({NAMES} 0)"))]);
     svg.line("grid", (0.0, SIDE / 2.0), (SIDE, SIDE / 2.0));
     svg.line("grid", (SIDE / 2.0, 0.0), (SIDE / 2.0, SIDE));
     let class_of = |row: usize| labels.map_or(0, |labels| labels[row]);
     for class in 0..classes.max(1) {
-        let members: Vec<&[f64; 2]> =
-            points.iter().enumerate().filter(|(row, _)| class_of(*row) == class).map(|(_, p)| p).collect();
+        let members: Vec<&[f64; 2]> = points
+            .iter()
+            .enumerate()
+            .filter(|(row, _)| class_of(*row) == class)
+            .map(|(_, p)| p)
+            .collect();
         if members.is_empty() {
             continue;
         }
         // A line of no length with round ends is a dot, in a tenth of a circle's bytes.
         let dot = |p: &&[f64; 2]| {
-            format!("M{} {}h0", number(place(p[0]).clamp(0.0, SIDE)), number(SIDE - place(p[1]).clamp(0.0, SIDE)))
+            format!(
+                "M{} {}h0",
+                number(place(p[0]).clamp(0.0, SIDE)),
+                number(SIDE - place(p[1]).clamp(0.0, SIDE))
+            )
         };
         let path: String = members.iter().map(dot).collect();
         svg.element("path", &[("class", format!("dots k{}", class % COLOURS)), ("d", path)]);
@@ -82,7 +96,8 @@ fn panel(name: &str, plane: &Principal, labels: Option<&[u32]>, classes: u32) ->
         };
         Some((class, [place(coordinate(0)?), SIDE - place(coordinate(1)?)]))
     };
-    let (names, mut places): (Vec<u32>, Vec<[f64; 2]>) = (0..classes).filter_map(median_place).unzip();
+    let (names, mut places): (Vec<u32>, Vec<[f64; 2]>) =
+        (0..classes).filter_map(median_place).unzip();
     spread(&mut places);
     for (class, [x, y]) in names.into_iter().zip(places) {
         svg.text("class-label", (x, y + 5.0), Anchor::Middle, &class.to_string());
@@ -90,7 +105,12 @@ fn panel(name: &str, plane: &Principal, labels: Option<&[u32]>, classes: u32) ->
     svg.close("g");
     let [first, second] = plane.shares.map(|share| label(share * 100.0, 0));
     let middle = SIDE / 2.0;
-    svg.text("axis-title", (NAMES + middle, SIDE + NAMES - 6.0), Anchor::Middle, &format!("component 1 ({first} %)"));
+    svg.text(
+        "axis-title",
+        (NAMES + middle, SIDE + NAMES - 6.0),
+        Anchor::Middle,
+        &format!("component 1 ({first} %)"),
+    );
     svg.upward_text("axis-title", (16.0, middle), &format!("component 2 ({second} %)"));
     format!("<div class=\"panel\"><h4>{name}</h4>{}</div>", svg.finish())
 }
@@ -120,7 +140,8 @@ fn spread(places: &mut [[f64; 2]]) {
                 }
                 is_free = false;
                 // Two in one place part sideways.
-                let direction = if distance > 1e-9 { [dx / distance, dy / distance] } else { [1.0, 0.0] };
+                let direction =
+                    if distance > 1e-9 { [dx / distance, dy / distance] } else { [1.0, 0.0] };
                 for axis in [0, 1] {
                     let step = direction[axis] * (LABEL - distance) * 0.51;
                     places[second][axis] += step;
@@ -155,7 +176,8 @@ mod tests {
 
     #[test]
     fn all_but_the_outermost_points_are_in_the_square() {
-        let mut points: Vec<[f64; 2]> = (0..200).map(|k| [f64::from(k) / 100.0 - 1.0, 0.1]).collect();
+        let mut points: Vec<[f64; 2]> =
+            (0..200).map(|k| [f64::from(k) / 100.0 - 1.0, 0.1]).collect();
         points[7] = [50.0, 0.0];
         assert!((reach(&points) - 1.05).abs() < 0.02, "{}", reach(&points));
         assert_eq!(reach(&[]), 1.05);

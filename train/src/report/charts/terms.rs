@@ -43,7 +43,10 @@ pub fn kl(history: &History) -> Option<Figure> {
 }
 
 /// A line for each layer that has values.
-pub fn layer_series(history: &History, value: impl Fn(&Epoch, usize) -> Option<f64>) -> Vec<Series> {
+pub fn layer_series(
+    history: &History,
+    value: impl Fn(&Epoch, usize) -> Option<f64>,
+) -> Vec<Series> {
     let layer = |index: usize| {
         let point = |epoch: &Epoch| Some((epoch.epoch as f64, value(epoch, index)?));
         let points: Vec<_> = history.epochs.iter().filter_map(point).collect();

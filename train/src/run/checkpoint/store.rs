@@ -81,8 +81,12 @@ impl Checkpoints {
 
     /// Whether a checkpoint was ever written, be it damaged by now: then a run does not start over.
     pub fn any(&self) -> bool {
-        let interrupted = || CheckpointData::load(&atomic_file::temporary_name(&self.last())).is_ok();
-        self.last().exists() || self.previous().exists() || interrupted() || !self.kept_for_good().is_empty()
+        let interrupted =
+            || CheckpointData::load(&atomic_file::temporary_name(&self.last())).is_ok();
+        self.last().exists()
+            || self.previous().exists()
+            || interrupted()
+            || !self.kept_for_good().is_empty()
     }
 
     /// The best one and the numbered ones.
@@ -91,7 +95,8 @@ impl Checkpoints {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             name.starts_with("epoch-") && name.ends_with(".safetensors")
         };
-        let files = fs::read_dir(&self.folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let files =
+            fs::read_dir(&self.folder).into_iter().flatten().flatten().map(|entry| entry.path());
         files.filter(|path| *path == self.best() || is_numbered(path)).collect()
     }
 
@@ -128,7 +133,9 @@ impl Checkpoints {
             Some((data.steps("step").ok()?, path, data))
         });
         // A damaged one is a reason to stop and look: what is older by more than one may be older by far.
-        if let Some((step, path, data)) = older.max_by_key(|(step, ..)| *step).filter(|_| warnings.is_empty()) {
+        if let Some((step, path, data)) =
+            older.max_by_key(|(step, ..)| *step).filter(|_| warnings.is_empty())
+        {
             warnings.push(format!(
                 "{} has neither a last nor a previous checkpoint: going back to {}, after step {step}",
                 self.run().display(),
@@ -208,7 +215,11 @@ mod tests {
         let loaded = checkpoints.load_latest().unwrap();
         assert_eq!(loaded.path, checkpoints.previous());
         let warning = &loaded.warnings[0];
-        assert!(warning.ends_with("no last checkpoint: going back to previous.safetensors, after step 1"), "{warning}");
+        assert!(
+            warning
+                .ends_with("no last checkpoint: going back to previous.safetensors, after step 1"),
+            "{warning}"
+        );
     }
 
     #[test]
@@ -254,7 +265,11 @@ mod tests {
         assert!(checkpoints.any());
         let loaded = checkpoints.load_latest().unwrap();
         assert_eq!((loaded.path, loaded.data), (checkpoints.best(), example(2)));
-        assert!(loaded.warnings[0].ends_with("going back to best.safetensors, after step 2"), "{:?}", loaded.warnings);
+        assert!(
+            loaded.warnings[0].ends_with("going back to best.safetensors, after step 2"),
+            "{:?}",
+            loaded.warnings
+        );
         example(4).save(&checkpoints.numbered(4)).unwrap();
         example(3).save(&checkpoints.numbered(3)).unwrap();
         assert_eq!(step(&checkpoints), "4");

@@ -41,12 +41,20 @@ pub(super) struct Judged {
 impl Judged {
     pub(super) fn new(classes: usize) -> Self {
         let confusion = vec![0; classes * classes];
-        Self { classes, images: 0, wrong: 0, cross_entropy_nats: 0.0, confusion, mistakes: Vec::new() }
+        Self {
+            classes,
+            images: 0,
+            wrong: 0,
+            cross_entropy_nats: 0.0,
+            confusion,
+            mistakes: Vec::new(),
+        }
     }
 
     /// Adds an image of this label, by ln p(y|x) of every class.
     pub(super) fn add(&mut self, image: usize, label: u32, log_probs: &[f64]) {
-        let found = (0..self.classes).max_by(|&a, &b| log_probs[a].total_cmp(&log_probs[b])).unwrap_or(0);
+        let found =
+            (0..self.classes).max_by(|&a, &b| log_probs[a].total_cmp(&log_probs[b])).unwrap_or(0);
         self.images += 1;
         let Some(log_prob) = log_probs.get(label as usize) else {
             // A class that the model has not can't be found.
@@ -77,7 +85,9 @@ impl Judged {
     }
 
     fn error_text(&self) -> String {
-        let spread = self.standard_error().map_or_else(String::new, |error| format!(" ± {:.2}", 100.0 * error));
+        let spread = self
+            .standard_error()
+            .map_or_else(String::new, |error| format!(" ± {:.2}", 100.0 * error));
         format!("{:.2}{spread} %", 100.0 * self.error_rate())
     }
 
@@ -85,7 +95,11 @@ impl Judged {
     pub(super) fn confusion_figure(&self) -> Figure {
         let row_of = |label: usize| &self.confusion[label * self.classes..][..self.classes];
         let most = (0..self.classes).flat_map(|label| {
-            row_of(label).iter().enumerate().filter(move |(found, _)| *found != label).map(|(_, count)| *count)
+            row_of(label)
+                .iter()
+                .enumerate()
+                .filter(move |(found, _)| *found != label)
+                .map(|(_, count)| *count)
         });
         let most = most.max().unwrap_or(0).max(1) as f64;
         let cell = |label: usize, found: usize, count: usize| {
@@ -99,8 +113,11 @@ impl Judged {
         };
         let rows: String = (0..self.classes)
             .map(|label| {
-                let cells: String =
-                    row_of(label).iter().enumerate().map(|(found, &count)| cell(label, found, count)).collect();
+                let cells: String = row_of(label)
+                    .iter()
+                    .enumerate()
+                    .map(|(found, &count)| cell(label, found, count))
+                    .collect();
                 format!("<tr><th>{label}</th>{cells}</tr>")
             })
             .collect();
@@ -122,7 +139,9 @@ impl Judged {
     pub(super) fn mistakes_figure(&self, images: &DeviceImages) -> Result<Option<Figure>> {
         let mut tiles = String::new();
         for mistake in &self.mistakes[..self.mistakes.len().min(24)] {
-            let Some(picture) = mistaken_images(images, std::slice::from_ref(mistake))? else { continue };
+            let Some(picture) = mistaken_images(images, std::slice::from_ref(mistake))? else {
+                continue;
+            };
             let address = png_address(&picture.grid(1, 2)?.png()?);
             let text = format!("{} taken for {}", mistake.label, mistake.found);
             tiles += &format!(
@@ -134,21 +153,28 @@ impl Judged {
         Ok((!tiles.is_empty()).then(|| Figure {
             title: "Worst mistakes".into(),
             body: format!("<div class=\"panels small\">{tiles}</div>"),
-            caption: "Held-out images whose own class the model thought least likely, the worst first.".into(),
+            caption:
+                "Held-out images whose own class the model thought least likely, the worst first."
+                    .into(),
             class: "wide",
         }))
     }
 }
 
 /// The images of some mistakes; none where there are no mistakes.
-pub(super) fn mistaken_images(images: &DeviceImages, mistakes: &[Mistake]) -> Result<Option<Images>> {
+pub(super) fn mistaken_images(
+    images: &DeviceImages,
+    mistakes: &[Mistake],
+) -> Result<Option<Images>> {
     if mistakes.is_empty() {
         return Ok(None);
     }
     let mut pixels = Vec::new();
     for mistake in mistakes {
         let image = images.intensities(mistake.image, 1).and_then(|image| image.to_f32());
-        pixels.extend(image.context("reading images")?.into_iter().map(|pixel| pixel.clamp(0.0, 1.0)));
+        pixels.extend(
+            image.context("reading images")?.into_iter().map(|pixel| pixel.clamp(0.0, 1.0)),
+        );
     }
     let shape = images.shape();
     Images::new([mistakes.len(), shape.channels, shape.height, shape.width], pixels).map(Some)
@@ -167,12 +193,20 @@ impl Scores for Judged {
         Measures::default()
             .with("images", Place::Line, Quantity::Count(self.images))
             .with("error_rate", Place::FullEvents, Quantity::Number(self.error_rate()))
-            .with_some("error_rate_standard_error", Place::FullLine, self.standard_error().map(Quantity::Number))
+            .with_some(
+                "error_rate_standard_error",
+                Place::FullLine,
+                self.standard_error().map(Quantity::Number),
+            )
             .with("cross_entropy_nats", Place::FullEvents, Quantity::Number(self.cross_entropy()))
     }
 
     fn brief(&self) -> String {
-        format!("error {:.2} %, cross-entropy {:.3}", 100.0 * self.error_rate(), self.cross_entropy())
+        format!(
+            "error {:.2} %, cross-entropy {:.3}",
+            100.0 * self.error_rate(),
+            self.cross_entropy()
+        )
     }
 
     fn record(&self, elapsed_s: f64) -> Record {
@@ -198,9 +232,16 @@ impl Scores for Judged {
             .filter(|(count, label, found)| *count > 0 && label != found)
             .collect();
         confused.sort_by_key(|&(count, label, found)| (Reverse(count), label, found));
-        let list: Vec<String> =
-            confused.iter().take(5).map(|(count, label, found)| format!("{label} for {found}: {count}")).collect();
-        let confused = if list.is_empty() { String::new() } else { format!("most often taken {}\n", list.join(", ")) };
+        let list: Vec<String> = confused
+            .iter()
+            .take(5)
+            .map(|(count, label, found)| format!("{label} for {found}: {count}"))
+            .collect();
+        let confused = if list.is_empty() {
+            String::new()
+        } else {
+            format!("most often taken {}\n", list.join(", "))
+        };
         let rate = self.images as f64 / elapsed_s.max(1e-9);
         [scores, format!("{confused}{elapsed_s:.1} s, {rate:.0} images per second")]
     }
@@ -221,10 +262,14 @@ mod tests {
     fn mistakes_are_counted_where_they_are_made() {
         let mut judged = Judged::new(2);
         let row = |p: f64| [p.ln(), (1.0 - p).ln()];
-        for (image, (label, p)) in [(0, 0.9), (0, 0.2), (1, 0.3), (1, 0.6)].into_iter().enumerate() {
+        for (image, (label, p)) in [(0, 0.9), (0, 0.2), (1, 0.3), (1, 0.6)].into_iter().enumerate()
+        {
             judged.add(image, label, &row(p));
         }
-        assert_eq!((judged.images, judged.wrong, judged.confusion.clone()), (4, 2, vec![1, 1, 1, 1]));
+        assert_eq!(
+            (judged.images, judged.wrong, judged.confusion.clone()),
+            (4, 2, vec![1, 1, 1, 1])
+        );
         assert_eq!(judged.mistakes.iter().map(|mistake| mistake.image).collect::<Vec<_>>(), [1, 3]);
         let expected = -(0.9f64.ln() + 0.2f64.ln() + 0.7f64.ln() + 0.4f64.ln()) / 4.0;
         assert!((judged.cross_entropy() - expected).abs() < 1e-12);

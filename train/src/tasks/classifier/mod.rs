@@ -17,7 +17,9 @@ use crate::error::{Context, Error, Result};
 use crate::model::Model;
 use crate::tasks::description::{Curve, Pixels, map_shape};
 use crate::tasks::measures::{Measures, Place, Quantity};
-use crate::tasks::task::{At, Batch, Direction, Loss, Panel, PictureSizes, Request, Score, Scores, Task};
+use crate::tasks::task::{
+    At, Batch, Direction, Loss, Panel, PictureSizes, Request, Score, Scores, Task,
+};
 use crate::tasks::{Described, Description, in_section};
 
 /// Mistakes that are kept, the worst first.
@@ -86,9 +88,15 @@ impl Description for Classifier {
         statistics: &mut StatisticsList,
     ) -> Result<Box<dyn Task>> {
         let config = self.model.clone().for_images(map_shape(shape), self.objective.classes);
-        let network = ImageClassifier::new(config, parameters, statistics).context("building the model")?;
+        let network =
+            ImageClassifier::new(config, parameters, statistics).context("building the model")?;
         let terms = ["the cross-entropy", "the error rate"].map(String::from).to_vec();
-        Ok(Box::new(ClassifierTask { network, objective: self.objective.loss, terms, classes: None }))
+        Ok(Box::new(ClassifierTask {
+            network,
+            objective: self.objective.loss,
+            terms,
+            classes: None,
+        }))
     }
 
     fn settle_classes(&mut self, classes: usize) {
@@ -154,22 +162,31 @@ impl ClassifierTask {
         self.rows_on(labels, like.device(), like.dtype())
     }
 
-    fn rows_on(&self, labels: &[u32], device: &rung_autograd::Device, dtype: DType) -> Result<Tensor> {
+    fn rows_on(
+        &self,
+        labels: &[u32],
+        device: &rung_autograd::Device,
+        dtype: DType,
+    ) -> Result<Tensor> {
         let classes = self.network.config().classes;
         let mut ones = vec![0.0; labels.len() * classes];
         for (row, &label) in ones.chunks_exact_mut(classes).zip(labels) {
             let place = row.get_mut(label as usize).ok_or_else(|| {
-                Error::new(format!("an image is of class {label}, and the model has {classes} classes"))
+                Error::new(format!(
+                    "an image is of class {label}, and the model has {classes} classes"
+                ))
             })?;
             *place = 1.0;
         }
-        let rows = Tensor::from_f64(device, &ones, [labels.len(), classes]).and_then(|rows| rows.to_dtype(dtype));
+        let rows = Tensor::from_f64(device, &ones, [labels.len(), classes])
+            .and_then(|rows| rows.to_dtype(dtype));
         rows.context("copying the labels to the device")
     }
 
     fn loss_of(&self, pass: &mut Pass<'_>, x: &Tensor, class: &Tensor) -> Result<Loss> {
         let log_probs = self.network.log_probs(pass, x);
-        let found = log_probs.and_then(|log_probs| classification(&log_probs, class, &self.objective));
+        let found =
+            log_probs.and_then(|log_probs| classification(&log_probs, class, &self.objective));
         let found = found.context("classifying images")?;
         Ok(Loss { loss: found.loss, terms: vec![found.cross_entropy, found.error_rate] })
     }
@@ -201,7 +218,10 @@ impl Task for ClassifierTask {
 
     fn announcement(&self) -> [String; 2] {
         let smoothing = self.objective.label_smoothing;
-        [format!("{} classes", self.network.config().classes), format!("label smoothing {smoothing}")]
+        [
+            format!("{} classes", self.network.config().classes),
+            format!("label smoothing {smoothing}"),
+        ]
     }
 
     fn prepare(&mut self, images: &DeviceImages, _seed: u64, _batch_size: usize) -> Result<()> {
@@ -212,16 +232,19 @@ impl Task for ClassifierTask {
     fn batch(&self, images: &DeviceImages, indices: &Tensor, at: At) -> Result<Batch> {
         let doing = "gathering a batch";
         let classes = self.classes.as_ref();
-        let classes =
-            classes.ok_or_else(|| Error::new("bug: a batch before the labels are known; please report it"))?;
-        let class = classes.gather_pixels(PixelMap::Scale(1.0), indices, images.dtype()).context(doing)?;
+        let classes = classes.ok_or_else(|| {
+            Error::new("bug: a batch before the labels are known; please report it")
+        })?;
+        let class =
+            classes.gather_pixels(PixelMap::Scale(1.0), indices, images.dtype()).context(doing)?;
         let x = images.batch(indices, at.epoch).context(doing)?;
         Ok(Batch { x, class: Some(class), labelled: None })
     }
 
     fn loss(&self, pass: &mut Pass<'_>, batch: &Batch, _at: At) -> Result<Loss> {
         let class = batch.class.as_ref();
-        let class = class.ok_or_else(|| Error::new("bug: a batch without classes; please report it"))?;
+        let class =
+            class.ok_or_else(|| Error::new("bug: a batch without classes; please report it"))?;
         self.loss_of(pass, &batch.x, class)
     }
 
@@ -236,11 +259,9 @@ impl Task for ClassifierTask {
     }
 
     fn training(&self, means: &[f64]) -> Measures {
-        Measures::default().with("cross_entropy_nats", Place::Everywhere, Quantity::Number(means[0])).with(
-            "error_rate",
-            Place::Everywhere,
-            Quantity::Number(means[1]),
-        )
+        Measures::default()
+            .with("cross_entropy_nats", Place::Everywhere, Quantity::Number(means[0]))
+            .with("error_rate", Place::Everywhere, Quantity::Number(means[1]))
     }
 
     fn brief(&self, means: &[f64]) -> String {
@@ -280,17 +301,26 @@ impl Task for ClassifierTask {
     ) -> Result<Vec<(&'static str, Picture)>> {
         let rows = model.rows_at_once();
         let request = Request { importance_samples: 1, images: images.count(), rows, seed };
-        let Some(judged) = self.judge(model, statistics, images, request, &|| false, &mut |_, _| ())? else {
+        let Some(judged) =
+            self.judge(model, statistics, images, request, &|| false, &mut |_, _| ())?
+        else {
             return Ok(Vec::new());
         };
         let worst = &judged.mistakes[..judged.mistakes.len().min(sizes.samples)];
         match mistaken_images(images, worst)? {
-            Some(mistaken) => Ok(vec![("mistakes", mistaken.grid(sizes.columns.min(worst.len()), sizes.scale)?)]),
+            Some(mistaken) => {
+                Ok(vec![("mistakes", mistaken.grid(sizes.columns.min(worst.len()), sizes.scale)?)])
+            }
             None => Ok(Vec::new()),
         }
     }
 
-    fn panels(&self, model: &Model, statistics: &Statistics, images: &DeviceImages) -> Result<Vec<Panel>> {
+    fn panels(
+        &self,
+        model: &Model,
+        statistics: &Statistics,
+        images: &DeviceImages,
+    ) -> Result<Vec<Panel>> {
         let rows = model.rows_at_once();
         let request = Request { importance_samples: 1, images: images.count(), rows, seed: 0 };
         let judged = self.judge(model, statistics, images, request, &|| false, &mut |_, _| ())?;
@@ -321,7 +351,8 @@ impl ClassifierTask {
         let all_done = in_chunks(count, request.rows, stop, |part| {
             let x = images.range(part.start, part.len(), 0).context("gathering images")?;
             let mut pass = model.frozen_pass(statistics, request.seed, 0);
-            let log_probs = self.network.log_probs(&mut pass, &x).and_then(|log_probs| log_probs.to_f64());
+            let log_probs =
+                self.network.log_probs(&mut pass, &x).and_then(|log_probs| log_probs.to_f64());
             let log_probs = log_probs.context("classifying images")?;
             for (image, row) in part.clone().zip(log_probs.chunks_exact(classes)) {
                 judged.add(image, labels[image], row);
@@ -330,8 +361,10 @@ impl ClassifierTask {
             Ok(())
         })?;
         if !judged.cross_entropy_nats.is_finite() {
-            return Err(Error::new("a class probability is not a number: training has ruined this model's parameters")
-                .with_advice("look at an older checkpoint, with --checkpoint best or previous"));
+            return Err(Error::new(
+                "a class probability is not a number: training has ruined this model's parameters",
+            )
+            .with_advice("look at an older checkpoint, with --checkpoint best or previous"));
         }
         judged.mistakes.sort_by(|one, other| other.nats.total_cmp(&one.nats));
         judged.mistakes.truncate(MISTAKES);

@@ -43,7 +43,8 @@ pub fn encode(
     let network = model.latent()?;
     let mut layers: Vec<LayerLatents> = network.groups().iter().map(layer).collect();
     let all_done = in_chunks(count, BATCH, stop, |part| {
-        let batch = batch((network, model), statistics, images, part.clone(), seed).context("encoding images")?;
+        let batch = batch((network, model), statistics, images, part.clone(), seed)
+            .context("encoding images")?;
         for (layer, [z, mean, variance]) in layers.iter_mut().zip(batch) {
             layer.z.extend(z);
             layer.mean.extend(mean);
@@ -66,6 +67,8 @@ fn batch(
     let x = images.range(part.start, part.len(), 0)?;
     let mut pass = model.image_pass(statistics, (seed, Phase::Encoding), &part, 0)?;
     let sampled = network.infer(&mut pass, &x, 1)?;
-    let read = |latent: &Latent| Ok([latent.z.to_f32()?, latent.q.mean.to_f32()?, latent.q.variance.to_f32()?]);
+    let read = |latent: &Latent| {
+        Ok([latent.z.to_f32()?, latent.q.mean.to_f32()?, latent.q.variance.to_f32()?])
+    };
     sampled.latents.iter().map(read).collect()
 }

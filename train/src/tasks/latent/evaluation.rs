@@ -102,10 +102,20 @@ pub fn evaluate(
         let samples_at_once = request.importance_samples.min(rows).max(1);
         let size = (rows / samples_at_once).clamp(1, count - start);
         let part = start..start + size;
-        let evaluated =
-            images.range(start, size, 0).map_err(|error| Error::caused("gathering images", error)).and_then(|x| {
+        let evaluated = images
+            .range(start, size, 0)
+            .map_err(|error| Error::caused("gathering images", error))
+            .and_then(|x| {
                 let labels = images.labels().map(|labels| &labels[part.clone()]);
-                let chunks = Chunks { network, model, statistics, images: part, x: &x, labels, seed: request.seed };
+                let chunks = Chunks {
+                    network,
+                    model,
+                    statistics,
+                    images: part,
+                    x: &x,
+                    labels,
+                    seed: request.seed,
+                };
                 chunks.evaluate(request.importance_samples, samples_at_once, stop)
             });
         match evaluated {
@@ -124,8 +134,10 @@ pub fn evaluate(
     model.store.device().release_free();
     let evaluation = sums.finish(request.importance_samples);
     if !(evaluation.bound_1.mean.is_finite() && evaluation.bound_k.mean.is_finite()) {
-        return Err(Error::new("the bound is not a finite number: training has ruined this model's parameters")
-            .with_advice("look at an older checkpoint, with --checkpoint best or previous"));
+        return Err(Error::new(
+            "the bound is not a finite number: training has ruined this model's parameters",
+        )
+        .with_advice("look at an older checkpoint, with --checkpoint best or previous"));
     }
     Ok(Some(evaluation))
 }
@@ -144,12 +156,24 @@ struct Chunks<'a> {
 
 impl Chunks<'_> {
     /// The weights and the terms of all samples of each image. What doesn't depend on a sample is computed once.
-    fn evaluate(&self, samples: usize, at_once: usize, stop: &dyn Fn() -> bool) -> Result<Option<Batch>> {
+    fn evaluate(
+        &self,
+        samples: usize,
+        at_once: usize,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Option<Batch>> {
         let failed = |error| Error::caused("evaluating", error);
         let pass = |first_sample: usize| {
-            self.model.image_pass(self.statistics, (self.seed, Phase::Evaluation), &self.images, first_sample)
+            self.model.image_pass(
+                self.statistics,
+                (self.seed, Phase::Evaluation),
+                &self.images,
+                first_sample,
+            )
         };
-        let posterior = pass(0).and_then(|mut pass| self.network.infer_bottom_up(&mut pass, self.x)).map_err(failed)?;
+        let posterior = pass(0)
+            .and_then(|mut pass| self.network.infer_bottom_up(&mut pass, self.x))
+            .map_err(failed)?;
         let mut batch = Batch::new(self.network, self.images.len());
         for done in (0..samples).step_by(at_once) {
             if stop() {
@@ -177,7 +201,13 @@ struct Batch {
 impl Batch {
     fn new(network: &dyn LatentModel, images: usize) -> Self {
         let weights = vec![LogWeights::default(); images];
-        Self { weights, terms: TermSums::new(network), log_p_class: None, class_probs: Vec::new(), wrong: None }
+        Self {
+            weights,
+            terms: TermSums::new(network),
+            log_p_class: None,
+            class_probs: Vec::new(),
+            wrong: None,
+        }
     }
 
     /// Adds `count` samples of each image. All that is read comes in one copy from the device.
@@ -195,10 +225,14 @@ impl Batch {
         let (log_p_x, mut rest) = values.split_at(rows);
         self.log_p_class = sampled.class.as_ref().map(|class| class.log_p);
         let log_p_class = self.log_p_class.unwrap_or(0.0);
-        let mut log_weights: Vec<f64> = log_p_x.iter().map(|log_p_x| log_p_x + log_p_class).collect();
+        let mut log_weights: Vec<f64> =
+            log_p_x.iter().map(|log_p_x| log_p_x + log_p_class).collect();
         self.terms.log_p_x += log_p_x.iter().sum::<f64>();
-        for (kl, (log_q, per_unit)) in
-            self.terms.kl.iter_mut().zip(self.terms.log_q.iter_mut().zip(&mut self.terms.kl_per_unit))
+        for (kl, (log_q, per_unit)) in self
+            .terms
+            .kl
+            .iter_mut()
+            .zip(self.terms.log_q.iter_mut().zip(&mut self.terms.kl_per_unit))
         {
             let (ratios, after) = rest.split_at(rows);
             let (log_qs, after) = after.split_at(per_unit.len());
@@ -225,7 +259,8 @@ impl Batch {
             return;
         }
         self.class_probs.resize(self.weights.len() * classes, 0.0);
-        let of_images = self.class_probs.chunks_exact_mut(classes).zip(log_probs.chunks_exact(count * classes));
+        let of_images =
+            self.class_probs.chunks_exact_mut(classes).zip(log_probs.chunks_exact(count * classes));
         for (sums, rows) in of_images {
             for row in rows.chunks_exact(classes) {
                 sums.iter_mut().zip(row).for_each(|(sum, log_prob)| *sum += log_prob.exp());
@@ -235,11 +270,17 @@ impl Batch {
 
     /// Counts the images whose most likely class is not their label.
     fn classify(&mut self, labels: Option<&[u32]>) {
-        let (Some(labels), classes) = (labels, self.class_probs.len() / self.weights.len().max(1)) else { return };
+        let (Some(labels), classes) = (labels, self.class_probs.len() / self.weights.len().max(1))
+        else {
+            return;
+        };
         if classes > 0 {
-            let likeliest = |probs: &[f64]| (0..classes).max_by(|&a, &b| probs[a].total_cmp(&probs[b]));
+            let likeliest =
+                |probs: &[f64]| (0..classes).max_by(|&a, &b| probs[a].total_cmp(&probs[b]));
             let images = self.class_probs.chunks_exact(classes).zip(labels);
-            self.wrong = Some(images.filter(|(probs, label)| likeliest(probs) != Some(**label as usize)).count());
+            self.wrong = Some(
+                images.filter(|(probs, label)| likeliest(probs) != Some(**label as usize)).count(),
+            );
         }
     }
 }
@@ -314,7 +355,8 @@ impl TermSums {
 
     /// Every sum, in one order.
     fn each_mut(&mut self) -> impl Iterator<Item = &mut f64> {
-        let layers = self.kl.iter_mut().chain(&mut self.log_q).chain(self.kl_per_unit.iter_mut().flatten());
+        let layers =
+            self.kl.iter_mut().chain(&mut self.log_q).chain(self.kl_per_unit.iter_mut().flatten());
         std::iter::once(&mut self.log_p_x).chain(layers)
     }
 }
@@ -330,11 +372,18 @@ struct Sums {
 
 impl Sums {
     fn new(network: &dyn LatentModel) -> Self {
-        Self { weights: Vec::new(), sum_of_bounds: 0.0, terms: TermSums::new(network), log_p_class: None, wrong: None }
+        Self {
+            weights: Vec::new(),
+            sum_of_bounds: 0.0,
+            terms: TermSums::new(network),
+            log_p_class: None,
+            wrong: None,
+        }
     }
 
     fn add(&mut self, mut batch: Batch, importance_samples: usize) {
-        self.sum_of_bounds += batch.weights.iter().map(|weights| weights.bound(importance_samples)).sum::<f64>();
+        self.sum_of_bounds +=
+            batch.weights.iter().map(|weights| weights.bound(importance_samples)).sum::<f64>();
         self.weights.append(&mut batch.weights);
         self.terms.each_mut().zip(batch.terms.each_mut()).for_each(|(sum, term)| *sum += *term);
         self.log_p_class = batch.log_p_class;
@@ -354,7 +403,12 @@ impl Sums {
             images,
             bound_1: estimate(self.weights.iter().map(|weights| weights.total / samples)),
             bound_k: estimate(self.weights.iter().map(|weights| weights.bound(importance_samples))),
-            effective_sample_size: self.weights.iter().map(LogWeights::effective_sample_size).sum::<f64>() / n,
+            effective_sample_size: self
+                .weights
+                .iter()
+                .map(LogWeights::effective_sample_size)
+                .sum::<f64>()
+                / n,
             log_p_x,
             log_p_class: self.log_p_class,
             log_p: log_q.iter().zip(&kl).map(|(log_q, kl)| log_q - kl).collect(),
@@ -370,7 +424,10 @@ fn estimate(values: impl Iterator<Item = f64> + Clone) -> Estimate {
     let count = values.clone().count() as f64;
     let mean = values.clone().sum::<f64>() / count;
     let squares = values.map(|value| (value - mean).powi(2)).sum::<f64>();
-    Estimate { mean, standard_error: (count > 1.0).then(|| (squares / (count - 1.0) / count).sqrt()) }
+    Estimate {
+        mean,
+        standard_error: (count > 1.0).then(|| (squares / (count - 1.0) / count).sqrt()),
+    }
 }
 
 #[cfg(test)]
@@ -390,8 +447,11 @@ mod tests {
     /// Specification section 17: log-mean-exp(−90, −88.5, −93) = −89.388158, softmax 0.180784, 0.810216, 0.009001.
     #[test]
     fn streaming_in_any_chunks_gives_the_bound() {
-        for chunks in [&[&[-90.0, -88.5, -93.0][..]][..], &[&[-90.0], &[-88.5, -93.0]], &[&[-90.0], &[-88.5], &[-93.0]]]
-        {
+        for chunks in [
+            &[&[-90.0, -88.5, -93.0][..]][..],
+            &[&[-90.0], &[-88.5, -93.0]],
+            &[&[-90.0], &[-88.5], &[-93.0]],
+        ] {
             let weights = weights(chunks);
             assert!((weights.bound(3) - -89.388158).abs() < 1e-6);
             let shares = [0.180784f64, 0.810216, 0.009001];
@@ -430,11 +490,18 @@ mod tests {
             numbers
         };
         for (found, expected) in numbers(found).into_iter().zip(numbers(expected)) {
-            assert!((found - expected).abs() < 1e-9 * (1.0 + expected.abs()), "{found} is not {expected}");
+            assert!(
+                (found - expected).abs() < 1e-9 * (1.0 + expected.abs()),
+                "{found} is not {expected}"
+            );
         }
         assert_eq!(found.error_rate, expected.error_rate);
         let sum = found.log_p_x + found.log_p_class.unwrap_or(0.0) - found.kl.iter().sum::<f64>();
-        assert!((found.bound_1.mean - sum).abs() < 1e-9, "L_1 is {}, its terms add up to {sum}", found.bound_1.mean);
+        assert!(
+            (found.bound_1.mean - sum).abs() < 1e-9,
+            "L_1 is {}, its terms add up to {sum}",
+            found.bound_1.mean
+        );
     }
 
     /// What is computed once per image and in chunks is what the objective computes at once, with the same noise.
@@ -446,19 +513,32 @@ mod tests {
         let glyphs = rung_datasets::GlyphCounts { train: 2, validation: 0, test: 5 };
         let options = rung_datasets::Options { glyphs, ..Default::default() };
         let dataset = rung_datasets::open("glyphs", ".".as_ref(), &options).unwrap();
-        let images = DeviceImages::new(&dataset, Split::Test, 0, &config.data, 1, &device, DType::F64).unwrap();
+        let images =
+            DeviceImages::new(&dataset, Split::Test, 0, &config.data, 1, &device, DType::F64)
+                .unwrap();
         let model = Model::new(&config, images.shape(), &device, DType::F64).unwrap();
         let network = model.latent().unwrap();
         let request = Request { importance_samples: 6, images: 5, rows: 30, seed: 3 };
         let with = |rows: usize| {
-            evaluate(network, &model, &model.statistics, &images, Request { rows, ..request }, &|| false, |_, _| ())
-                .unwrap()
-                .unwrap()
+            evaluate(
+                network,
+                &model,
+                &model.statistics,
+                &images,
+                Request { rows, ..request },
+                &|| false,
+                |_, _| (),
+            )
+            .unwrap()
+            .unwrap()
         };
         let all_at_once = with(30);
-        let mut pass = model.image_pass(&model.statistics, (3, Phase::Evaluation), &(0..5), 0).unwrap();
+        let mut pass =
+            model.image_pass(&model.statistics, (3, Phase::Evaluation), &(0..5), 0).unwrap();
         let objective = ObjectiveConfig { importance_samples: 6, ..ObjectiveConfig::default() };
-        let expected = bound(model.latent().unwrap(), &mut pass, &images.range(0, 5, 0).unwrap(), &objective).unwrap();
+        let expected =
+            bound(model.latent().unwrap(), &mut pass, &images.range(0, 5, 0).unwrap(), &objective)
+                .unwrap();
         assert!((all_at_once.bound_k.mean + expected.loss.to_scalar().unwrap()).abs() < 1e-9);
         assert!((all_at_once.log_p_x - expected.log_p_x.to_scalar().unwrap()).abs() < 1e-9);
         assert!((all_at_once.kl[1] - expected.kl[1].to_scalar().unwrap()).abs() < 1e-9);
@@ -469,7 +549,9 @@ mod tests {
             assert_eq!(chunked.images, 5);
             assert_same(&chunked, &all_at_once);
         }
-        let stopped = evaluate(network, &model, &model.statistics, &images, request, &|| true, |_, _| ()).unwrap();
+        let stopped =
+            evaluate(network, &model, &model.statistics, &images, request, &|| true, |_, _| ())
+                .unwrap();
         assert!(stopped.is_none());
     }
 }

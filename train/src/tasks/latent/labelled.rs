@@ -41,10 +41,14 @@ impl LabelledImages {
         batch_size: usize,
         dtype: DType,
     ) -> Result<Self> {
-        let labels = labels.ok_or_else(|| Error::new("labels are wanted, and the images of the data set have none"))?;
+        let labels = labels.ok_or_else(|| {
+            Error::new("labels are wanted, and the images of the data set have none")
+        })?;
         if let Some(label) = labels.iter().find(|&&label| label as usize >= classes) {
-            return Err(Error::new(format!("an image is of class {label}, and objective.classes is {classes}"))
-                .with_advice("set objective.classes to the number of classes that the data set has"));
+            return Err(Error::new(format!(
+                "an image is of class {label}, and objective.classes is {classes}"
+            ))
+            .with_advice("set objective.classes to the number of classes that the data set has"));
         }
         let present: BTreeSet<u32> = labels.iter().copied().collect();
         let present: Vec<usize> = present.into_iter().map(|class| class as usize).collect();
@@ -82,7 +86,12 @@ impl LabelledImages {
     ///
     /// # Errors
     /// If the device has no memory.
-    pub(super) fn batch(&self, images: &DeviceImages, epoch: u64, step: u64) -> Result<LabelledBatch> {
+    pub(super) fn batch(
+        &self,
+        images: &DeviceImages,
+        epoch: u64,
+        step: u64,
+    ) -> Result<LabelledBatch> {
         let doing = "gathering labelled images";
         let (rows, device) = (self.rows(step), images.device());
         let indices: Vec<u32> = rows.iter().map(|&row| self.indices[row as usize]).collect();
@@ -90,8 +99,8 @@ impl LabelledImages {
         for (place, &row) in rows.iter().enumerate() {
             ones[place * self.classes + self.labels[row as usize] as usize] = 1.0;
         }
-        let class =
-            Tensor::from_f64(device, &ones, [rows.len(), self.classes]).and_then(|ones| ones.to_dtype(self.dtype));
+        let class = Tensor::from_f64(device, &ones, [rows.len(), self.classes])
+            .and_then(|ones| ones.to_dtype(self.dtype));
         let indices = Tensor::from_u32(device, &indices, [rows.len()]).context(doing)?;
         Ok(LabelledBatch {
             x: images.batch(&indices, epoch).context(doing)?,
@@ -109,7 +118,9 @@ impl LabelledImages {
         let all = self.indices.len() as u128;
         let first = u128::from(step) * self.batch as u128;
         let pass = (first / all) as u64;
-        let order = |pass| shuffled_at(&Address::new(self.seed, Stream::ShuffleLabelled.first(), pass), all as u32);
+        let order = |pass| {
+            shuffled_at(&Address::new(self.seed, Stream::ShuffleLabelled.first(), pass), all as u32)
+        };
         let mut rows = order(pass).split_off((first % all) as usize);
         if rows.len() < self.batch {
             rows.extend(order(pass + 1));
@@ -123,7 +134,12 @@ impl LabelledImages {
 mod tests {
     use super::*;
 
-    fn choose(labels: Option<&[u32]>, wanted: usize, classes: usize, batch_size: usize) -> Result<LabelledImages> {
+    fn choose(
+        labels: Option<&[u32]>,
+        wanted: usize,
+        classes: usize,
+        batch_size: usize,
+    ) -> Result<LabelledImages> {
         LabelledImages::choose(labels, (wanted, classes), 1, batch_size, DType::F32)
     }
 
@@ -152,7 +168,10 @@ mod tests {
             choose(labels, wanted, classes, 4).unwrap_err().cause().to_string()
         };
         assert!(refused(None, 2, 2).contains("the images of the data set have none"));
-        assert!(refused(Some(&labels), 2, 2).contains("an image is of class 2, and objective.classes is 2"));
+        assert!(
+            refused(Some(&labels), 2, 2)
+                .contains("an image is of class 2, and objective.classes is 2")
+        );
         assert!(refused(Some(&labels), 9, 3).contains("too few images"));
     }
 
@@ -175,7 +194,11 @@ mod tests {
                 let (least, most) = (seen.iter().min().unwrap(), seen.iter().max().unwrap());
                 assert!(most - least <= 1, "batch {batch}, {steps} steps: {seen:?}");
                 let uses = batch.min(100) as u64 * steps;
-                assert_eq!(seen.iter().map(|&uses| u64::from(uses)).sum::<u64>(), uses, "batch {batch}");
+                assert_eq!(
+                    seen.iter().map(|&uses| u64::from(uses)).sum::<u64>(),
+                    uses,
+                    "batch {batch}"
+                );
             }
         }
     }
@@ -197,7 +220,9 @@ mod tests {
             rows.map(|row| (chosen.indices[row as usize], chosen.labels[row as usize])).collect()
         };
         let labels: Vec<u32> = (0..10).map(|index| index % 2).collect();
-        for (one, other) in (0..10).flat_map(|one| (one + 1..10).step_by(2).map(move |other| (one, other))) {
+        for (one, other) in
+            (0..10).flat_map(|one| (one + 1..10).step_by(2).map(move |other| (one, other)))
+        {
             let mut exchanged = labels.clone();
             exchanged.swap(one, other);
             assert_ne!(seen(&labels), seen(&exchanged), "{one} and {other}");

@@ -29,7 +29,9 @@ use crate::data::image_grid::Picture;
 use crate::error::{Context, Error, Result};
 use crate::model::Model;
 use crate::tasks::measures::{Measures, Part, Place, Quantity};
-use crate::tasks::task::{At, Batch, Direction, LabelledBatch, Loss, PictureSizes, Request, Score, Scores, Task};
+use crate::tasks::task::{
+    At, Batch, Direction, LabelledBatch, Loss, PictureSizes, Request, Score, Scores, Task,
+};
 
 /// A latent-variable model and the bound that it is trained on.
 #[derive(Debug)]
@@ -45,7 +47,11 @@ pub(super) struct LatentTask {
 
 impl LatentTask {
     /// The task of training a model on this bound, with labels where some are wanted.
-    pub(super) fn new(network: Box<dyn LatentModel>, bound: BoundSettings, labels: LabelSettings) -> Self {
+    pub(super) fn new(
+        network: Box<dyn LatentModel>,
+        bound: BoundSettings,
+        labels: LabelSettings,
+    ) -> Self {
         let groups = network.groups();
         let kl = groups.iter().map(|group| format!("the KL of {}", group.name()));
         let terms = std::iter::once("log p(x|z)".to_string()).chain(kl).collect();
@@ -85,23 +91,31 @@ impl Task for LatentTask {
 
     fn announcement(&self) -> [String; 2] {
         let units = named(&self.groups, self.groups.iter().map(|group| group.units));
-        [format!("latent units {units}"), format!("warm-up over {} epochs", self.bound.warmup_epochs)]
+        [
+            format!("latent units {units}"),
+            format!("warm-up over {} epochs", self.bound.warmup_epochs),
+        ]
     }
 
     fn prepare(&mut self, images: &DeviceImages, seed: u64, batch_size: usize) -> Result<()> {
         let LabelSettings { labels, classes, .. } = self.labels;
         self.labelled = match labels {
             0 => None,
-            wanted => {
-                Some(LabelledImages::choose(images.labels(), (wanted, classes), seed, batch_size, images.dtype())?)
-            }
+            wanted => Some(LabelledImages::choose(
+                images.labels(),
+                (wanted, classes),
+                seed,
+                batch_size,
+                images.dtype(),
+            )?),
         };
         Ok(())
     }
 
     fn batch(&self, images: &DeviceImages, indices: &Tensor, at: At) -> Result<Batch> {
         let x = images.batch(indices, at.epoch).context("gathering a batch")?;
-        let labelled = self.labelled.as_ref().map(|labelled| labelled.batch(images, at.epoch, at.step));
+        let labelled =
+            self.labelled.as_ref().map(|labelled| labelled.batch(images, at.epoch, at.step));
         Ok(Batch { x, class: None, labelled: labelled.transpose()? })
     }
 
@@ -110,17 +124,22 @@ impl Task for LatentTask {
         let bound = match &batch.labelled {
             None => bound(&*self.network, pass, &batch.x, &objective),
             Some(LabelledBatch { x: known, class, share }) => {
-                let classifier = self
-                    .network
-                    .classifier()
-                    .ok_or_else(|| Error::new("bug: labels for a model without classes; please report it"))?;
+                let classifier = self.network.classifier().ok_or_else(|| {
+                    Error::new("bug: labels for a model without classes; please report it")
+                })?;
                 let config = SemiSupervisedConfig {
                     beta: objective.beta,
                     free_bits_nats: objective.free_bits_nats,
                     labelled_share: *share,
                     classification_weight: self.labels.classification_weight,
                 };
-                semi_supervised_bound(classifier, pass, Labelled { x: known, class }, &batch.x, &config)
+                semi_supervised_bound(
+                    classifier,
+                    pass,
+                    Labelled { x: known, class },
+                    &batch.x,
+                    &config,
+                )
             }
         };
         Ok(Self::loss_of(bound.context("computing the bound")?))
@@ -146,7 +165,11 @@ impl Task for LatentTask {
 
     fn brief(&self, means: &[f64]) -> String {
         let short = |&kl: &f64| if kl < 9.95 { format!("{kl:.1}") } else { format!("{kl:.0}") };
-        format!("bound {:.2}, KL {}", bound_nats(means), brief(&self.groups, means[1..].iter().map(short)))
+        format!(
+            "bound {:.2}, KL {}",
+            bound_nats(means),
+            brief(&self.groups, means[1..].iter().map(short))
+        )
     }
 
     fn recompute_statistics(
@@ -169,11 +192,13 @@ impl Task for LatentTask {
         progress: &mut dyn FnMut(usize, &str),
     ) -> Result<Option<Box<dyn Scores>>> {
         let samples = request.importance_samples;
-        let evaluation = evaluate(&*self.network, model, statistics, images, request, stop, |done, nats| {
-            progress(done, &format!("L_{samples} {nats:.2} nats"));
-        })?;
+        let evaluation =
+            evaluate(&*self.network, model, statistics, images, request, stop, |done, nats| {
+                progress(done, &format!("L_{samples} {nats:.2} nats"));
+            })?;
         let measure = images.measure(model.family.pixels().0);
-        let scores = |evaluation| BoundScores::new(evaluation, &self.groups, request, images, measure);
+        let scores =
+            |evaluation| BoundScores::new(evaluation, &self.groups, request, images, measure);
         Ok(evaluation.map(|evaluation| Box::new(scores(evaluation)) as Box<dyn Scores>))
     }
 
@@ -188,8 +213,12 @@ impl Task for LatentTask {
         let PictureSizes { samples, pairs, columns, scale } = sizes;
         let source = LatentSource::StandardNormal { layer: self.network.depth(), count: samples };
         let drawn = pictures::samples(model, statistics, &source, seed, Drawing::Mean)?;
-        let pairs = pictures::reconstructions(model, statistics, images, pairs.min(images.count()), seed)?;
-        Ok(vec![("samples", drawn.grid(columns, scale)?), ("reconstructions", pairs.grid(columns, scale)?)])
+        let pairs =
+            pictures::reconstructions(model, statistics, images, pairs.min(images.count()), seed)?;
+        Ok(vec![
+            ("samples", drawn.grid(columns, scale)?),
+            ("reconstructions", pairs.grid(columns, scale)?),
+        ])
     }
 
     fn latent(&self) -> Option<&dyn LatentModel> {

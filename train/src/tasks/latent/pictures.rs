@@ -44,7 +44,9 @@ pub fn samples(
     let p_x = model.latent()?.generate(&mut pass, source).context(doing)?;
     let pixels = match drawing {
         Drawing::Mean => p_x.mean(),
-        Drawing::Sample => p_x.sample(Address::new(seed, Stream::DrawnPixel.first(), Phase::Sample.first())),
+        Drawing::Sample => {
+            p_x.sample(Address::new(seed, Stream::DrawnPixel.first(), Phase::Sample.first()))
+        }
     };
     images(&pixels.context(doing)?, model.shape)
 }
@@ -69,10 +71,13 @@ pub fn reconstructions(
         || false,
         |part| {
             let x = data.range(part.start, part.len(), 0).context(doing)?;
-            let mut pass = model.image_pass(statistics, (seed, Phase::Reconstruction), &part, 0).context(doing)?;
+            let mut pass = model
+                .image_pass(statistics, (seed, Phase::Reconstruction), &part, 0)
+                .context(doing)?;
             let sampled = model.latent()?.infer(&mut pass, &x, 1).context(doing)?;
             let reconstructions = images(&sampled.p_x.mean().context(doing)?, shape)?;
-            let originals = images(&data.intensities(part.start, part.len()).context(doing)?, shape)?;
+            let originals =
+                images(&data.intensities(part.start, part.len()).context(doing)?, shape)?;
             pixels.extend(originals.side_by_side(&reconstructions)?.pixels());
             Ok(())
         },

@@ -70,15 +70,24 @@ impl Scores for BoundScores {
     }
 
     fn measures(&self) -> Measures {
-        let Evaluation { images, bound_1, log_p_x, kl, kl_per_unit, error_rate, .. } = &self.evaluation;
+        let Evaluation { images, bound_1, log_p_x, kl, kl_per_unit, error_rate, .. } =
+            &self.evaluation;
         of_groups(&self.groups)
             .with("images", Place::Line, Quantity::Count(*images))
             .with("bound_1_nats", Place::FullEvents, Quantity::Number(bound_1.mean))
-            .with_some("standard_error_nats", Place::FullLine, bound_1.standard_error.map(Quantity::Number))
+            .with_some(
+                "standard_error_nats",
+                Place::FullLine,
+                bound_1.standard_error.map(Quantity::Number),
+            )
             .with("log_p_x_nats", Place::FullLine, Quantity::Number(*log_p_x))
             .with("kl_nats", Place::Full, Quantity::PerPart(kl.clone()))
             .with("kl_per_unit_nats", Place::FullEvents, Quantity::PerUnit(kl_per_unit.clone()))
-            .with("active_units", Place::Bare, Quantity::CountPerPart(self.evaluation.active_units()))
+            .with(
+                "active_units",
+                Place::Bare,
+                Quantity::CountPerPart(self.evaluation.active_units()),
+            )
             .with_some("error_rate", Place::Everywhere, error_rate.map(Quantity::Number))
     }
 
@@ -91,8 +100,16 @@ impl Scores for BoundScores {
     }
 
     fn record(&self, elapsed_s: f64) -> Record {
-        let Evaluation { bound_1, bound_k, effective_sample_size, log_p_x, log_p_class, log_q, log_p, .. } =
-            &self.evaluation;
+        let Evaluation {
+            bound_1,
+            bound_k,
+            effective_sample_size,
+            log_p_x,
+            log_p_class,
+            log_q,
+            log_p,
+            ..
+        } = &self.evaluation;
         let record = json!({
             "bound_1_nats": bound_1.mean,
             "bound_1_standard_error_nats": bound_1.standard_error,
@@ -128,7 +145,8 @@ impl Scores for BoundScores {
                 .map_or_else(String::new, |bits| format!("   {bits:.4} bits per dimension"));
             format!("{name:<8} {nats:>9} nats per image{bits}\n")
         };
-        let bounds = bound("L_1".into(), evaluation.bound_1) + &bound(format!("L_{samples}"), evaluation.bound_k);
+        let bounds = bound("L_1".into(), evaluation.bound_1)
+            + &bound(format!("L_{samples}"), evaluation.bound_k);
         let mut text = String::new();
         if let Some(why) = self.measure.why_no_likelihood() {
             text += &format!("{why}\n");
@@ -136,7 +154,10 @@ impl Scores for BoundScores {
         if let Some(error) = evaluation.error_rate {
             text += &format!("classification error: {:.2} %\n", 100.0 * error);
         }
-        text += &format!("effective sample size: {:.1} of {samples}\n", evaluation.effective_sample_size);
+        text += &format!(
+            "effective sample size: {:.1} of {samples}\n",
+            evaluation.effective_sample_size
+        );
         text += &format!("log p(x|z): {:.2} nats\n", evaluation.log_p_x);
         if let Some(log_p_class) = evaluation.log_p_class {
             text += &format!("log p(y): {log_p_class:.2} nats\n");
@@ -144,13 +165,23 @@ impl Scores for BoundScores {
         let names: Vec<String> = self.groups.iter().map(Group::name).collect();
         let width = names.iter().map(String::len).fold(7, usize::max);
         text += &format!("{:<width$}   log q(z)   log p(z)         KL   active units\n", "group");
-        let layers = evaluation.log_q.iter().zip(&evaluation.log_p).zip(&evaluation.kl).zip(evaluation.active_units());
+        let layers = evaluation
+            .log_q
+            .iter()
+            .zip(&evaluation.log_p)
+            .zip(&evaluation.kl)
+            .zip(evaluation.active_units());
         for (index, (((log_q, log_p), kl), active)) in layers.enumerate() {
             let units = evaluation.kl_per_unit[index].len();
             let name = &names[index];
-            text += &format!("{name:<width$} {log_q:>10.2} {log_p:>10.2} {kl:>10.3}   {active} of {units}\n");
+            text += &format!(
+                "{name:<width$} {log_q:>10.2} {log_p:>10.2} {kl:>10.3}   {active} of {units}\n"
+            );
         }
-        text += &format!("{elapsed_s:.1} s, {:.0} image-samples per second", self.image_samples_per_s(elapsed_s));
+        text += &format!(
+            "{elapsed_s:.1} s, {:.0} image-samples per second",
+            self.image_samples_per_s(elapsed_s)
+        );
         [bounds, text]
     }
 

@@ -83,9 +83,10 @@ impl BoundSettings {
     /// # Errors
     /// The first rule that is broken, with key and value.
     pub fn check(&self) -> Result<(), BrokenRule> {
-        for (key, samples) in
-            [("monte_carlo_samples", self.monte_carlo_samples), ("importance_samples", self.importance_samples)]
-        {
+        for (key, samples) in [
+            ("monte_carlo_samples", self.monte_carlo_samples),
+            ("importance_samples", self.importance_samples),
+        ] {
             rule((1..=MOST_SAMPLES).contains(&samples), key, samples, "must be 1 to 1000000")?;
         }
         rule(
@@ -113,7 +114,12 @@ impl LabelSettings {
     /// The first rule that is broken, with key and value.
     pub fn check(&self, bound: &BoundSettings) -> Result<(), BrokenRule> {
         let weight = self.classification_weight;
-        rule(weight >= 0.0 && weight.is_finite(), "classification_weight", weight, "must be 0 or more")?;
+        rule(
+            weight >= 0.0 && weight.is_finite(),
+            "classification_weight",
+            weight,
+            "must be 0 or more",
+        )?;
         rule(
             self.labels == 0 || (bound.samples() == 1 && !bound.analytic_kl),
             "labels",

@@ -127,14 +127,16 @@ impl Separation {
 
 impl Histogram {
     fn new(own: &[f64], foreign: &[f64]) -> Self {
-        let mut all: Vec<f64> = own.iter().chain(foreign).copied().filter(|score| score.is_finite()).collect();
+        let mut all: Vec<f64> =
+            own.iter().chain(foreign).copied().filter(|score| score.is_finite()).collect();
         all.sort_by(f64::total_cmp);
         let cut = (all.len() as f64 * TAIL) as usize;
-        let (from_nats, to_nats) = match (all.get(cut), all.len().checked_sub(cut + 1).and_then(|last| all.get(last))) {
-            (Some(&from), Some(&to)) if to > from => (from, to),
-            (Some(&only), _) => (only - 0.5, only + 0.5),
-            _ => (0.0, 1.0),
-        };
+        let (from_nats, to_nats) =
+            match (all.get(cut), all.len().checked_sub(cut + 1).and_then(|last| all.get(last))) {
+                (Some(&from), Some(&to)) if to > from => (from, to),
+                (Some(&only), _) => (only - 0.5, only + 0.5),
+                _ => (0.0, 1.0),
+            };
         let shares = |scores: &[f64]| {
             let mut bars = vec![0.0; BARS];
             for score in scores.iter().filter(|score| (from_nats..=to_nats).contains(score)) {
@@ -159,7 +161,10 @@ mod tests {
         assert_eq!(outcome.bounds[0].auroc, 0.25);
         assert_eq!(outcome.bounds[1].auroc, 1.0);
         assert_eq!(outcome.ratios[0].auroc, 1.0);
-        assert_eq!((outcome.ratios[0].own_mean_nats, outcome.ratios[0].foreign_mean_nats), (2.5, 7.5));
+        assert_eq!(
+            (outcome.ratios[0].own_mean_nats, outcome.ratios[0].foreign_mean_nats),
+            (2.5, 7.5)
+        );
         let text = serde_json::to_string(&outcome).unwrap();
         assert_eq!(serde_json::from_str::<Outcome>(&text).unwrap(), outcome);
     }

@@ -60,18 +60,21 @@ pub fn bounds(
 ) -> Result<Option<ImageBounds>> {
     let depth = loaded.model.latent()?.depth();
     let mut by_layer = vec![Vec::new(); depth];
-    let all_done = in_chunks(request.images, request.rows / request.importance_samples, stop, |part| {
-        let batch = batch(loaded, images, request, &part)?;
-        by_layer.iter_mut().zip(batch).for_each(|(all, of_batch)| all.extend(of_batch));
-        progress(part.end);
-        Ok(())
-    })?;
+    let all_done =
+        in_chunks(request.images, request.rows / request.importance_samples, stop, |part| {
+            let batch = batch(loaded, images, request, &part)?;
+            by_layer.iter_mut().zip(batch).for_each(|(all, of_batch)| all.extend(of_batch));
+            progress(part.end);
+            Ok(())
+        })?;
     if !all_done {
         return Ok(None);
     }
     if by_layer.iter().flatten().any(|bound| bound.is_nan()) {
-        return Err(Error::new("a bound is not a number: training has ruined this model's parameters")
-            .with_advice("look at an older checkpoint, with --checkpoint best or previous"));
+        return Err(Error::new(
+            "a bound is not a number: training has ruined this model's parameters",
+        )
+        .with_advice("look at an older checkpoint, with --checkpoint best or previous"));
     }
     Ok(Some(ImageBounds { by_layer }))
 }
@@ -88,7 +91,8 @@ fn batch(
     let x = images.range(part.start, part.len(), 0).context(doing)?;
     let network = model.latent()?;
     let pass = || model.image_pass(&loaded.statistics, (request.seed, Phase::Anomaly), part, 0);
-    let posterior = pass().and_then(|mut pass| network.infer_bottom_up(&mut pass, &x)).context(doing)?;
+    let posterior =
+        pass().and_then(|mut pass| network.infer_bottom_up(&mut pass, &x)).context(doing)?;
     let of_layer = |skipped: usize| {
         let sampled = posterior.sample_above(&mut pass()?, k_samples, skipped)?;
         importance_bound(&sampled.log_weights(&x)?, k_samples)?.to_f64()
