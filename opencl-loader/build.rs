@@ -1,7 +1,9 @@
-//! Satisfies the `-lOpenCL` that `cl-sys` asks the linker for with an archive that has nothing in it.
+//! Satisfies the `-lOpenCL` that `cl-sys` asks the linker for with an archive that has nothing in
+//! it.
 //!
-//! The functions themselves are in `src/trampolines.rs`. The folder of the archive comes before the system's in the linker's search, so
-//! that a real `libOpenCL.so`, where there is one, is not linked either.
+//! The functions themselves are in `src/trampolines.rs`. The folder of the archive comes before the
+//! system's in the linker's search, so that a real `libOpenCL.so`, where there is one, is not
+//! linked either.
 
 use std::path::PathBuf;
 use std::{env, fs};

@@ -1,4 +1,5 @@
-//! After the third training step nothing is allocated: neither by the pool of buffers nor by anything else in the program.
+//! After the third training step nothing is allocated: neither by the pool of buffers nor by
+//! anything else in the program.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -13,8 +14,8 @@ use rung_tests::mlp::{Mlp, Sizes};
 struct Counting;
 
 thread_local! {
-    /// Whether this thread computes: the test harness has a thread of its own, which may allocate at
-    /// any time.
+    /// Whether this thread computes: the test harness has a thread of its own, which may allocate
+    /// at any time.
     static COMPUTES: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -29,7 +30,8 @@ fn note(bytes: usize) {
     }
 }
 
-// SAFETY: every call is passed on unchanged to the system's allocator, which keeps the contract; counting allocates nothing.
+// SAFETY: every call is passed on unchanged to the system's allocator, which keeps the contract;
+// counting allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         note(layout.size());
@@ -67,7 +69,8 @@ fn a_steady_training_loop_allocates_nothing() {
     let sizes = Sizes { batch: 64, pixels: 200, hidden: 100, latent: 16 };
     let pool = ThreadPoolBuilder::new().num_threads(2).start_handler(|_| COMPUTES.set(true));
     let pool = pool.build().unwrap();
-    // A thread of the pool allocates as it starts, which on a busy machine is after the first steps.
+    // A thread of the pool allocates as it starts, which on a busy machine is after the first
+    // steps.
     pool.broadcast(|_| ());
     pool.install(|| {
         let mut mlp = Mlp::new(&Device::cpu(), DType::F32, sizes).unwrap();

@@ -1,6 +1,8 @@
-//! The checker is checked: each wrong gradient here must be found, whatever the seed, and the right one must pass.
+//! The checker is checked: each wrong gradient here must be found, whatever the seed, and the right
+//! one must pass.
 //!
-//! A wrong gradient needs no wrong operation: `wrong + (right − wrong).detach()` has the value of `right` and the gradient of `wrong`.
+//! A wrong gradient needs no wrong operation: `wrong + (right − wrong).detach()` has the value of
+//! `right` and the gradient of `wrong`.
 
 use rung_autograd::gradcheck::{Cause, Options, gradcheck, gradcheck_parameters};
 use rung_autograd::rng::Address;

@@ -435,7 +435,8 @@ fn a_whole_checkpoint_that_lies_is_refused_or_used_but_never_a_crash() {
     });
 }
 
-/// The counts that a checkpoint holds are added to and multiplied with; the largest must not overflow anything.
+/// The counts that a checkpoint holds are added to and multiplied with; the largest must not
+/// overflow anything.
 #[test]
 fn a_checkpoint_that_counts_more_steps_than_any_training_makes_is_refused() {
     let (run, bytes) = unfinished();

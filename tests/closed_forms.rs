@@ -1,4 +1,5 @@
-//! The numbers of the specification (section 17) and its closed forms, through the public interface.
+//! The numbers of the specification (section 17) and its closed forms, through the public
+//! interface.
 
 use std::f64::consts::LN_2;
 
@@ -84,7 +85,8 @@ fn gaussian_densities_and_kl_have_the_values_of_the_specification() {
     });
 }
 
-/// KL(merge(d, p)‖p) = ½[ln(1 + v_p/v_d) + v_d/S + v_p (m_d − m_p)²/S² − 1] with S = v_d + v_p (section 7.3).
+/// KL(merge(d, p)‖p) = ½[ln(1 + v_p/v_d) + v_d/S + v_p (m_d − m_p)²/S² − 1] with S = v_d + v_p
+/// (section 7.3).
 fn kl_of_a_merge(m_d: f64, v_d: f64, m_p: f64, v_p: f64) -> f64 {
     let s = v_d + v_p;
     0.5 * ((v_p / v_d).ln_1p() + v_d / s + v_p * ((m_d - m_p) / s).powi(2) - 1.0)
@@ -152,7 +154,8 @@ fn bernoulli_log_probabilities_have_the_values_of_the_specification() {
     });
 }
 
-/// The gradient of the bound with respect to each log weight is its share of the weights (section 7.1).
+/// The gradient of the bound with respect to each log weight is its share of the weights (section
+/// 7.1).
 #[test]
 fn the_importance_bound_and_its_gradient_have_the_values_of_the_specification() {
     everywhere(|device, dtype| {

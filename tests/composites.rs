@@ -1,4 +1,5 @@
-//! Random graphs of operations, and what the tape promises about fan-out, several losses and accumulation.
+//! Random graphs of operations, and what the tape promises about fan-out, several losses and
+//! accumulation.
 
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, any};

@@ -1,5 +1,6 @@
-//! A small convolutional autoencoder of weight-normalised layers with a gate, a transposed convolution and a mixture of logistics: one of each
-//! of the operations that the training step of a convolutional model adds.
+//! A small convolutional autoencoder of weight-normalised layers with a gate, a transposed
+//! convolution and a mixture of logistics: one of each of the operations that the training step of
+//! a convolutional model adds.
 
 use rung_autograd::gradcheck::{Failure, Options, Report, gradcheck_parameters};
 use rung_autograd::optim::{Adamax, AdamaxOptions, Optimiser, ParameterAverage};
@@ -45,7 +46,8 @@ impl Layer {
     }
 }
 
-/// The model, its parameters, its optimiser, and the one batch it is trained on: `[batch, size, size, 1]`.
+/// The model, its parameters, its optimiser, and the one batch it is trained on:
+/// `[batch, size, size, 1]`.
 #[derive(Debug)]
 pub struct ConvNet {
     layers: [Layer; 4],

@@ -1,4 +1,5 @@
-//! What holds of convolutions on any device: sizes, adjointness, the plain products among them, and pooling.
+//! What holds of convolutions on any device: sizes, adjointness, the plain products among them, and
+//! pooling.
 
 use rung_autograd::gradcheck::{Options, gradcheck};
 use rung_autograd::rng::Address;
@@ -32,7 +33,8 @@ fn a_transposed_convolution_is_the_adjoint_of_the_convolution() {
             .into_iter()
             .flat_map(|size| [(size, 3, 1), (size, 5, 1), (size, 3, 2), (size, 5, 2)])
         {
-            // A transposed convolution gives multiples of the stride, so an odd map has no counterpart.
+            // A transposed convolution gives multiples of the stride, so an odd map has no
+            // counterpart.
             if size % stride != 0 {
                 continue;
             }
@@ -67,7 +69,8 @@ fn an_axis_gives_its_size_over_the_stride_rounded_up_and_back() {
     }
 }
 
-/// A kernel of one number is a layer on each position, and so is any kernel on a map of one position.
+/// A kernel of one number is a layer on each position, and so is any kernel on a map of one
+/// position.
 #[test]
 fn convolutions_without_neighbours_are_layers() -> Result<()> {
     for device in devices() {
@@ -141,7 +144,8 @@ fn pooling_refuses_windows_that_do_not_fit() {
     assert!(error.contains("x must be [batch, height, width, channel]"), "{error}");
 }
 
-/// Maps of odd size, a stride of 2 and its transpose cannot be added; 6 × 6 has a map of 3 × 3 within.
+/// Maps of odd size, a stride of 2 and its transpose cannot be added; 6 × 6 has a map of 3 × 3
+/// within.
 #[test]
 fn the_gradients_of_a_convolutional_model_match_differences() {
     for device in devices() {
@@ -157,7 +161,8 @@ fn a_convolutional_model_learns_its_batch() {
         let first = model.train_step().unwrap().to_scalar().unwrap();
         (0..60).for_each(|_| drop(model.train_step().unwrap()));
         let last = model.train_step().unwrap().to_scalar().unwrap();
-        // A hundred pixels of 256 levels: the first guess is no better than even, and each pixel gains a fifth of a nat at least.
+        // A hundred pixels of 256 levels: the first guess is no better than even, and each pixel
+        // gains a fifth of a nat at least.
         assert!(last < first - 20.0, "{}: {first} nats, then {last}", device.name());
     }
 }

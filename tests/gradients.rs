@@ -1,4 +1,5 @@
-//! Every declared operation on random inputs: its gradients against differences, and f32 against f64, on every device.
+//! Every declared operation on random inputs: its gradients against differences, and f32 against
+//! f64, on every device.
 
 use proptest::prelude::{Strategy, any};
 use rung_autograd::gradcheck::{case_inputs, check_declaration, draw_case};
@@ -7,7 +8,8 @@ use rung_autograd::{DType, Declaration, Device, Result, Tape, Tensor};
 use rung_tests::{case_count, devices, try_property};
 
 const CASES: u32 = 300;
-/// On a device, each of an operation's many small launches costs as much as the whole operation on the CPU.
+/// On a device, each of an operation's many small launches costs as much as the whole operation on
+/// the CPU.
 const CASES_ON_OPENCL: u32 = 30;
 
 /// What f32 may differ from f64, relative to the largest element of the result.

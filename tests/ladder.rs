@@ -1,4 +1,5 @@
-//! What `rung train` does in a step of a paper's model, from the batch to the optimiser, without files.
+//! What `rung train` does in a step of a paper's model, from the batch to the optimiser, without
+//! files.
 
 use rung_autograd::optim::{Adam, AdamOptions, StepSize, minimise};
 use rung_autograd::rng::Address;

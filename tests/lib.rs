@@ -1,9 +1,11 @@
-//! What the tests of the whole project share: the devices they run on, their seeds, and a small model to train.
+//! What the tests of the whole project share: the devices they run on, their seeds, and a small
+//! model to train.
 //!
 //! Each run draws fresh cases. A failure prints the seed of the run; with `RUNG_TEST_SEED` set to it the same cases come again.
 //! `RUNG_TEST_CASES` sets how many cases a property gets. `mlp.rs`, `convnet.rs` and `ladder.rs` are the models.
 //!
-//! Tests run on the CPU and on every OpenCL device there is; with `RUNG_REQUIRE_OPENCL=1` they fail if there is none.
+//! Tests run on the CPU and on every OpenCL device there is; with `RUNG_REQUIRE_OPENCL=1` they fail
+//! if there is none.
 
 pub mod convnet;
 pub mod ladder;
@@ -26,10 +28,12 @@ pub fn devices() -> Vec<Device> {
     all
 }
 
-/// Every OpenCL device. Each is opened once for all tests of a process, so that its kernels are compiled once.
+/// Every OpenCL device. Each is opened once for all tests of a process, so that its kernels are
+/// compiled once.
 ///
 /// # Panics
-/// If a device cannot be opened, or if there is none and `RUNG_REQUIRE_OPENCL` says that one must be.
+/// If a device cannot be opened, or if there is none and `RUNG_REQUIRE_OPENCL` says that one must
+/// be.
 pub fn opencl_devices() -> &'static [Device] {
     static OPEN: OnceLock<Vec<Device>> = OnceLock::new();
     OPEN.get_or_init(|| {

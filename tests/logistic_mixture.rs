@@ -1,4 +1,5 @@
-//! What holds of mixtures of discretised logistics on any device: probabilities add up to 1, and samples follow the distribution.
+//! What holds of mixtures of discretised logistics on any device: probabilities add up to 1, and
+//! samples follow the distribution.
 
 use rung_autograd::rng::Address;
 use rung_autograd::{DType, Device, Result, Tensor};
@@ -87,7 +88,8 @@ fn several_images_of_parameters_meet_one_image() -> Result<()> {
     Ok(())
 }
 
-/// The frequencies of samples, put into bins, are the probabilities: within five standard errors in each bin.
+/// The frequencies of samples, put into bins, are the probabilities: within five standard errors in
+/// each bin.
 #[test]
 fn samples_follow_the_distribution() -> Result<()> {
     const COUNT: usize = 20_000;
@@ -126,7 +128,8 @@ fn samples_follow_the_distribution() -> Result<()> {
     Ok(())
 }
 
-/// Blue follows red and green by the coefficients: with a tiny scale and the other colours at their means, it is known.
+/// Blue follows red and green by the coefficients: with a tiny scale and the other colours at their
+/// means, it is known.
 #[test]
 fn colours_of_a_sample_are_pulled_by_those_before() -> Result<()> {
     for device in devices() {

@@ -1,4 +1,5 @@
-//! A device that lacks memory gets less work at once, whatever the command: here a CPU that may use few bytes.
+//! A device that lacks memory gets less work at once, whatever the command: here a CPU that may use
+//! few bytes.
 
 mod program;
 
@@ -9,11 +10,12 @@ use serde_json::Value;
 
 const MEMORY: &str = "RUNG_CPU_MEMORY";
 
-/// Bytes for the images, a tiny model and a few hundred rows. What a command computes at once otherwise, 1000 rows of
-/// 784 numbers of four bytes, is more by itself.
+/// Bytes for the images, a tiny model and a few hundred rows. What a command computes at once
+/// otherwise, 1000 rows of 784 numbers of four bytes, is more by itself.
 const LITTLE: &str = "3000000";
 
-/// Images of each part: the train and the test images take a byte a pixel, together half of the memory.
+/// Images of each part: the train and the test images take a byte a pixel, together half of the
+/// memory.
 const IMAGES: [&str; 4] = ["--set", "data.train_images=1000", "--set", "data.test_images=1000"];
 
 fn with_little(arguments: &[&str]) -> Said {
@@ -95,7 +97,8 @@ fn reconstructions_are_the_same_pictures_however_many_fit_at_once() {
     assert_eq!(picture(with_little(&reconstruct)), all);
 }
 
-/// The images alone fit; the error is the device's own, with what would help, and not that of the command around it.
+/// The images alone fit; the error is the device's own, with what would help, and not that of the
+/// command around it.
 #[test]
 fn next_to_no_memory_is_said() {
     let (_run, path) = trained();

@@ -113,7 +113,8 @@ impl Mlp {
         })
     }
 
-    /// One step of training; gives the loss before it and the norm of its gradient, as scalars on the device.
+    /// One step of training; gives the loss before it and the norm of its gradient, as scalars on
+    /// the device.
     ///
     /// # Errors
     /// If the device has no memory.

@@ -1,4 +1,5 @@
-//! The hierarchies: their sizes, their gradients, their values against a second implementation, and what must hold of any of them.
+//! The hierarchies: their sizes, their gradients, their values against a second implementation, and
+//! what must hold of any of them.
 
 #[path = "models/reference.rs"]
 mod reference;
@@ -54,8 +55,8 @@ fn count(config: &HierarchyConfig) -> (usize, usize) {
     (parameters.element_count(), norms.map(|norm| norm.shape.element_count()).sum())
 }
 
-/// Section 6.4 counts W, b, γ and β: with n normalised units, a model without the dead biases has n fewer, and one without
-/// batch normalisation 2n fewer.
+/// Section 6.4 counts W, b, γ and β: with n normalised units, a model without the dead biases has n
+/// fewer, and one without batch normalisation 2n fewer.
 #[test]
 fn parameter_counts_are_those_of_the_specification() {
     let ladder = Inference::PROBABILISTIC_LADDER;
@@ -251,7 +252,8 @@ fn a_decoder_without_weights_finds_every_pixel_equally_likely() {
     }
 }
 
-/// With β = 0 only log p(x|z_1) is left: what does not lead to z_1 stands still (specification section 16.9).
+/// With β = 0 only log p(x|z_1) is left: what does not lead to z_1 stands still (specification
+/// section 16.9).
 #[test]
 fn before_warm_up_only_what_leads_to_the_likelihood_gets_a_gradient() {
     for (name, inference) in &FAMILIES[..3] {

@@ -1,4 +1,5 @@
-//! OpenCL devices: training follows the CPU's and stays on the device, runs go from one device to another, and the program does without.
+//! OpenCL devices: training follows the CPU's and stays on the device, runs go from one device to
+//! another, and the program does without.
 
 mod program;
 
@@ -22,13 +23,15 @@ const HIDDEN: &str = "libOpenCL-hidden-from-this-test.so";
 
 const STEPS: usize = 100;
 
-/// Launches of a step of the five-layer ladder, at most: 125 are matrix products, 82 batch normalisations.
+/// Launches of a step of the five-layer ladder, at most: 125 are matrix products, 82 batch
+/// normalisations.
 const LAUNCHES: usize = 300;
 
-/// What losses may differ from the CPU's, relative to them. Rounding enters each step and later ones amplify it: in f64 it stays small; in
-/// f32 Adam makes steps of full size of gradients that are nothing but rounding (a bias before batch normalisation has no other), so that
-/// after some steps two devices train two models that are equally good. Measured on PoCL: in f64 6e-12 at worst; in f32 3 % at worst, 0.5 % in the
-/// mean of the last ten.
+/// What losses may differ from the CPU's, relative to them. Rounding enters each step and later
+/// ones amplify it: in f64 it stays small; in f32 Adam makes steps of full size of gradients that
+/// are nothing but rounding (a bias before batch normalisation has no other), so that after some
+/// steps two devices train two models that are equally good. Measured on PoCL: in f64 6e-12 at
+/// worst; in f32 3 % at worst, 0.5 % in the mean of the last ten.
 fn loss_tolerance(dtype: DType) -> f64 {
     if dtype == DType::F32 { 0.06 } else { 1e-9 }
 }
@@ -165,7 +168,8 @@ fn a_checkpoint_trained_on_one_device_goes_on_on_another() {
     }
 }
 
-/// The system's OpenCL library, but for a device that is gone as soon as the file is there (see `opencl/vanishing.rs`).
+/// The system's OpenCL library, but for a device that is gone as soon as the file is there (see
+/// `opencl/vanishing.rs`).
 fn library_with_a_vanishing_device(folder: &Path) -> PathBuf {
     let library = folder.join("libvanishing.so");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("opencl/vanishing.rs");
@@ -211,7 +215,8 @@ fn a_device_that_disappears_leaves_the_last_checkpoint_to_go_on_from() {
     assert_eq!(run.metrics().len(), epochs + 1);
 }
 
-/// A device that may use little memory evaluates in smaller chunks; one that may use next to none says what it lacks.
+/// A device that may use little memory evaluates in smaller chunks; one that may use next to none
+/// says what it lacks.
 #[test]
 fn an_evaluation_without_enough_memory_takes_smaller_chunks() {
     const MEMORY: &str = "RUNG_OPENCL_MEMORY";

@@ -1,4 +1,5 @@
-//! Every primitive on every device against its slow f64 reference, and the same bits whatever the number of threads.
+//! Every primitive on every device against its slow f64 reference, and the same bits whatever the
+//! number of threads.
 
 use std::io::Write;
 
@@ -8,7 +9,8 @@ use rung_kernels::opencl::{Kind, OpenCl, found};
 use rung_kernels::primitives::{check_up_to, fingerprints};
 use rung_tests::{opencl_devices, run_seed};
 
-/// The environment variable that leaves out cases with arrays of more elements, for devices that are slow.
+/// The environment variable that leaves out cases with arrays of more elements, for devices that
+/// are slow.
 const LARGEST: &str = "RUNG_PARITY_LARGEST";
 
 #[expect(clippy::explicit_write, reason = "a test's output by eprintln! is captured")]
@@ -24,7 +26,8 @@ fn agrees_with_its_references(device: &Device, cut: &str) {
     });
     let kernels = device.statistics().launches - before;
     assert!(cases > 100 && kernels > cases / 2, "only {cases} cases and {kernels} kernels ran");
-    // Past the capture of the test's output: continuous integration reads which devices ran kernels.
+    // Past the capture of the test's output: continuous integration reads which devices ran
+    // kernels.
     writeln!(
         std::io::stderr(),
         "parity: {} ran {kernels} kernels in {cases} cases{cut}",
@@ -43,7 +46,8 @@ fn every_primitive_of_every_opencl_device_agrees_with_its_reference() {
     opencl_devices().iter().for_each(|device| agrees_with_its_references(device, ""));
 }
 
-/// A CPU runs the kernels for GPUs too, slowly: groups that share rows, barriers, tiles in local memory.
+/// A CPU runs the kernels for GPUs too, slowly: groups that share rows, barriers, tiles in local
+/// memory.
 #[test]
 fn kernels_cut_for_gpus_agree_with_their_references_on_cpus() {
     let cpus = found().unwrap_or_default().iter().filter(|found| found.kind == Kind::Cpu);

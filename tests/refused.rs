@@ -1,4 +1,5 @@
-//! Every call that an operation's declaration says must be refused is refused, with the stated words.
+//! Every call that an operation's declaration says must be refused is refused, with the stated
+//! words.
 
 use rung_autograd::ops::declarations;
 use rung_tests::devices;

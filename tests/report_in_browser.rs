@@ -1,7 +1,8 @@
-//! The report in a real browser: no console error, no sideways scrolling, light and dark, and an explorer that draws the program's images.
+//! The report in a real browser: no console error, no sideways scrolling, light and dark, and an
+//! explorer that draws the program's images.
 //!
-//! Needs `chromedriver` and its Chromium (Debian: chromium-driver); without them the test says so and passes. It speaks the W3C WebDriver
-//! protocol: commands are JSON over HTTP.
+//! Needs `chromedriver` and its Chromium (Debian: chromium-driver); without them the test says so
+//! and passes. It speaks the W3C WebDriver protocol: commands are JSON over HTTP.
 
 mod program;
 
@@ -82,7 +83,8 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The browser ends with its session, the driver with its process; a failed test must not leave either.
+        // The browser ends with its session, the driver with its process; a failed test must not
+        // leave either.
         let _ = ureq::delete(&self.session).call();
         let _ = self.driver.kill();
         let _ = self.driver.wait();
@@ -134,7 +136,8 @@ fn the_page_is_sound_and_its_explorer_agrees_with_the_program() {
     assert_eq!(desktop.run(background), "rgb(20, 23, 26)");
 }
 
-/// The browser's images from the noise of `rung sample` are those of `rung sample`, to less than a grey level.
+/// The browser's images from the noise of `rung sample` are those of `rung sample`, to less than a
+/// grey level.
 fn assert_agrees(browser: &Browser, run: &Run) {
     let claimed = browser
         .run("return Number(document.getElementById('explorer').dataset.difference)")
@@ -166,7 +169,8 @@ fn assert_agrees(browser: &Browser, run: &Run) {
     assert!(lit > 100, "the images are not all black");
 }
 
-/// Moving a unit changes the image; a code leads back to its image's reconstruction whatever was done before.
+/// Moving a unit changes the image; a code leads back to its image's reconstruction whatever was
+/// done before.
 fn assert_reacts(browser: &Browser) {
     let image = "document.getElementById('ex-image').toDataURL()";
     let moved = browser.run(&format!(

@@ -309,7 +309,8 @@ fn numbers_that_are_not_finite_stop_the_run() {
     assert!(said.err.contains("try a lower --learning-rate"), "{said:?}");
 }
 
-/// One step an epoch: the parameters are ruined after the last look at the loss and before the checkpoint of the epoch.
+/// One step an epoch: the parameters are ruined after the last look at the loss and before the
+/// checkpoint of the epoch.
 #[test]
 fn the_checkpoint_that_is_kept_is_from_before_the_ruin() {
     let run = Run::new();

@@ -1,8 +1,10 @@
-//! L^{>k}, the bound whose k lowest layers are drawn from p, against its closed form in linear-Gaussian models of every family.
+//! L^{>k}, the bound whose k lowest layers are drawn from p, against its closed form in
+//! linear-Gaussian models of every family.
 //!
-//! Parameters are set so that every mean is an affine function of the samples it is conditioned on, and every variance a constant. All
-//! that a pass computes is then affine in independent standard normal numbers, so a second implementation that computes with such
-//! functions instead of numbers ([`Affine`]) knows the expectation of every term: L^{>k} without sampling.
+//! Parameters are set so that every mean is an affine function of the samples it is conditioned on,
+//! and every variance a constant. All that a pass computes is then affine in independent standard
+//! normal numbers, so a second implementation that computes with such functions instead of numbers
+//! ([`Affine`]) knows the expectation of every term: L^{>k} without sampling.
 
 #[path = "skipped_layers/affine.rs"]
 mod affine;
@@ -18,7 +20,8 @@ use rung_models::{LatentModel, Mode, Pass, Statistics};
 /// Samples of each estimate, and how many are drawn at once.
 const SAMPLES: usize = 200_000;
 const AT_ONCE: usize = 20_000;
-/// A normal number exceeds this many standard deviations once in 26 million times; the seeds are fixed besides.
+/// A normal number exceeds this many standard deviations once in 26 million times; the seeds are
+/// fixed besides.
 const STANDARD_ERRORS: f64 = 5.5;
 
 /// Uniform on (low, high), another for each parameter and element.

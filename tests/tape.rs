@@ -109,7 +109,8 @@ fn parameters_need_their_store() {
     }
 }
 
-/// Sums of three numbers depend on their order; x is read within the function twice, and before and after it.
+/// Sums of three numbers depend on their order; x is read within the function twice, and before and
+/// after it.
 #[test]
 fn a_recomputed_function_has_the_gradients_of_a_recorded_one_bit_for_bit() {
     let block = |store: &ParameterStore, tape: Option<&Tape>, inputs: &[Tensor]| {

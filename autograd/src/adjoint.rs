@@ -1,8 +1,10 @@
-//! What an operation's backward sees: adjoints of its outputs, the values it kept, and where the adjoints of its inputs go.
+//! What an operation's backward sees: adjoints of its outputs, the values it kept, and where the
+//! adjoints of its inputs go.
 //!
-//! Backward never adds to zeros and never copies what a move would do. The first contribution to a tensor is written straight to
-//! where it belongs, for a parameter into its range of the flat gradient. A second one is computed aside and added, or added where it
-//! is computed, by primitives that can ([`Adjoint::add_in_place`]).
+//! Backward never adds to zeros and never copies what a move would do. The first contribution to a
+//! tensor is written straight to where it belongs, for a parameter into its range of the flat
+//! gradient. A second one is computed aside and added, or added where it is computed, by primitives
+//! that can ([`Adjoint::add_in_place`]).
 
 use rung_kernels::{
     AxisExtent, BinaryFunction, Broadcast, Device, Error, Reduction, Result, Shape, ViewMut,
@@ -76,7 +78,8 @@ impl Adjoint<'_> {
         })
     }
 
-    /// Has `write` fill the gradients of several inputs in one go; `None` for those that are not wanted.
+    /// Has `write` fill the gradients of several inputs in one go; `None` for those that are not
+    /// wanted.
     pub(crate) fn emit_together<const N: usize>(
         &mut self,
         inputs: [usize; N],
@@ -91,7 +94,8 @@ impl Adjoint<'_> {
             .map(Tensor::dtype)
             .expect("bug: no adjoint; please report it");
         let Sink { device, slots: all, store, .. } = &mut self.sink;
-        // Parameters whose gradient is written in place: those that have none yet, each at its first position only.
+        // Parameters whose gradient is written in place: those that have none yet, each at its
+        // first position only.
         let fresh: [Option<ParameterId>; N] = std::array::from_fn(|i| {
             let Origin::Parameter(id) = all[slots[i]?].origin else { return None };
             let first = !slots[..i].contains(&slots[i]);
@@ -140,8 +144,9 @@ impl Adjoint<'_> {
         Ok(())
     }
 
-    /// Adds a gradient to what the inputs have already, if all of them are wanted, have one, and nobody else holds it. Gives whether
-    /// it did; if not, nothing was touched, and the gradient is still to be emitted.
+    /// Adds a gradient to what the inputs have already, if all of them are wanted, have one, and
+    /// nobody else holds it. Gives whether it did; if not, nothing was touched, and the gradient is
+    /// still to be emitted.
     pub(crate) fn add_in_place<const N: usize>(
         &mut self,
         inputs: [usize; N],
@@ -172,7 +177,8 @@ impl Adjoint<'_> {
         outcome
     }
 
-    /// Gives `gradient` to `input`, if it is wanted, summed over the axes that broadcasting repeated.
+    /// Gives `gradient` to `input`, if it is wanted, summed over the axes that broadcasting
+    /// repeated.
     pub(crate) fn emit_tensor(&mut self, input: usize, gradient: Tensor) -> Result<()> {
         let Some(slot) = self.node.inputs[input] else { return Ok(()) };
         let reduced = sum_to(gradient, self.sink.slots[slot].shape)?;

@@ -1,25 +1,31 @@
-//! Proof by numbers that a gradient is the derivative: for a closure, for a declared operation, for a whole model.
+//! Proof by numbers that a gradient is the derivative: for a closure, for a declared operation, for
+//! a whole model.
 //!
 //! # How a gradient is checked
 //!
-//! Let f map some tensors to others. Backward computes, for weights w on the outputs, the gradient g of the scalar L = Σ w·f. Along a
-//! direction u in the space of one input, the derivative of L is therefore a = Σ g·u. The same derivative comes from forward alone, by
-//! differences: n = [L(x + h·u) − L(x − h·u)] / 2h. The check draws w and u at random and compares the two numbers.
+//! Let f map some tensors to others. Backward computes, for weights w on the outputs, the gradient
+//! g of the scalar L = Σ w·f. Along a direction u in the space of one input, the derivative of L is
+//! therefore a = Σ g·u. The same derivative comes from forward alone, by differences: n =
+//! [L(x + h·u) − L(x − h·u)] / 2h. The check draws w and u at random and compares the two numbers.
 //!
-//! **Why projections.** The full Jacobian takes as many evaluations as there are inputs; a projection takes four, whatever the size. A
-//! gradient that is wrong anywhere is orthogonal to a random direction with probability zero. Rounding limits this: an error in an
-//! element far smaller than its neighbours could drown. So several kinds of direction take turns: all elements; all elements
-//! *levelled*, so that large gradients don't drown small ones; a random quarter; a single one. Several outputs are weighted
-//! together and each alone, and every other check tracks only the input in question, so that all ways through a backward are
-//! taken. Where input and output both have at most [`JACOBIAN_LIMIT`] elements the full Jacobian is compared as well.
+//! **Why projections.** The full Jacobian takes as many evaluations as there are inputs; a
+//! projection takes four, whatever the size. A gradient that is wrong anywhere is orthogonal to a
+//! random direction with probability zero. Rounding limits this: an error in an element far smaller
+//! than its neighbours could drown. So several kinds of direction take turns: all elements; all
+//! elements *levelled*, so that large gradients don't drown small ones; a random quarter; a single
+//! one. Several outputs are weighted together and each alone, and every other check tracks only the
+//! input in question, so that all ways through a backward are taken. Where input and output both
+//! have at most [`JACOBIAN_LIMIT`] elements the full Jacobian is compared as well.
 //!
-//! **Which step.** Differences err by truncation, which grows with h, and by rounding, which grows with 1/h. One step of Richardson's
-//! extrapolation, (4·n(h/2) − n(h))/3, makes the truncation O(h⁴); with h = 10⁻³ and values around 1 both errors are then near
-//! 10⁻¹³. Where the comparison fails it is repeated with h/8 and h/64, which helps strongly curved functions and inputs close to a
-//! kink; a wrong gradient fails at every step. All this needs f64: other floats are refused.
+//! **Which step.** Differences err by truncation, which grows with h, and by rounding, which grows
+//! with 1/h. One step of Richardson's extrapolation, (4·n(h/2) − n(h))/3, makes the truncation
+//! O(h⁴); with h = 10⁻³ and values around 1 both errors are then near 10⁻¹³. Where the comparison
+//! fails it is repeated with h/8 and h/64, which helps strongly curved functions and inputs close
+//! to a kink; a wrong gradient fails at every step. All this needs f64: other floats are refused.
 //!
-//! **Which accuracy.** The error is |a − n| / max(|a|, |n|, √Σ(g·u)², ρ). The root is the size that a would have without cancellation
-//! between elements; ρ bounds the rounding of the differences. At most 10⁻⁶ passes.
+//! **Which accuracy.** The error is |a − n| / max(|a|, |n|, √Σ(g·u)², ρ). The root is the size that
+//! a would have without cancellation between elements; ρ bounds the rounding of the differences. At
+//! most 10⁻⁶ passes.
 //!
 //! # Example
 //! ```
@@ -90,14 +96,16 @@ pub struct Report {
     pub worst_relative_error: f64,
 }
 
-/// Checks the gradients of `function` at `inputs`: of all f64 tensors, the integer ones are passed through.
+/// Checks the gradients of `function` at `inputs`: of all f64 tensors, the integer ones are passed
+/// through.
 ///
-/// The function is called many times and must give the same values for the same inputs. Outputs that are not tracked are taken to have
-/// no gradient and are ignored; but if none is tracked, the function claims to be constant, and that is checked.
+/// The function is called many times and must give the same values for the same inputs. Outputs
+/// that are not tracked are taken to have no gradient and are ignored; but if none is tracked, the
+/// function claims to be constant, and that is checked.
 ///
 /// # Errors
-/// [`Failure`], with the cause: a derivative that differs, a number that is not finite, an input or output that is not f64, or an error
-/// from `function` itself.
+/// [`Failure`], with the cause: a derivative that differs, a number that is not finite, an input or
+/// output that is not f64, or an error from `function` itself.
 pub fn gradcheck(
     inputs: &[Tensor],
     function: impl Fn(&[Tensor]) -> Result<Vec<Tensor>>,
@@ -114,7 +122,8 @@ pub fn gradcheck(
 /// Draws a random case of a declared operation from `seed` and checks its gradients on `device`.
 ///
 /// # Errors
-/// As [`gradcheck`]; the failure has the operation's name, the seed and the drawn shapes and parameters.
+/// As [`gradcheck`]; the failure has the operation's name, the seed and the drawn shapes and
+/// parameters.
 pub fn check_declaration(
     declaration: &Declaration,
     device: &Device,
@@ -130,7 +139,8 @@ pub fn check_declaration(
         .map_err(named)
 }
 
-/// Checks the gradients of a model's loss with respect to all its parameters, one parameter at a time.
+/// Checks the gradients of a model's loss with respect to all its parameters, one parameter at a
+/// time.
 ///
 /// `loss` computes a tensor with one element from the parameters, which it reads with [`ParameterStore::tensor`] and the tape it is
 /// given (`None` where only the value is wanted). It must draw the same noise each time. The parameters end as they began; their

@@ -1,13 +1,15 @@
 //! Reverse-mode automatic differentiation on a tape, from scratch.
 //!
 //! # The problem
-//! Training a model needs the derivative of one number, the loss, with respect to millions: the parameters. Written by hand it is
-//! wrong; by differences it costs an evaluation for each parameter.
+//! Training a model needs the derivative of one number, the loss, with respect to millions: the
+//! parameters. Written by hand it is wrong; by differences it costs an evaluation for each
+//! parameter.
 //!
 //! # The idea
-//! Record what is computed (the *tape*: a list of operations, in order) and walk it backwards. Each operation turns the derivative
-//! of the loss by its outputs (the outputs' *adjoints*) into the derivative by its inputs; that is the chain rule, and the whole walk costs
-//! about twice the evaluation, whatever the number of parameters.
+//! Record what is computed (the *tape*: a list of operations, in order) and walk it backwards. Each
+//! operation turns the derivative of the loss by its outputs (the outputs' *adjoints*) into the
+//! derivative by its inputs; that is the chain rule, and the whole walk costs about twice the
+//! evaluation, whatever the number of parameters.
 //!
 //! ```
 //! use rung_autograd::{Device, Tape, Tensor};
@@ -42,7 +44,8 @@
 //! | `optim/` | Adam, Adamax, gradient descent, clipping, schedules |
 //!
 //! # What was left out
-//! Second derivatives (backward is not itself recorded), views with strides, and graphs that outlive a step: define by run is enough here.
+//! Second derivatives (backward is not itself recorded), views with strides, and graphs that
+//! outlive a step: define by run is enough here.
 
 mod adjoint;
 pub mod gradcheck;

@@ -1,6 +1,7 @@
 //! The parameters of a model: named ranges of one flat buffer, with one flat gradient beside it.
 //!
-//! One pass over one buffer then serves the optimiser, the global norm, clipping, averaging and the checkpoint.
+//! One pass over one buffer then serves the optimiser, the global norm, clipping, averaging and the
+//! checkpoint.
 
 use std::ops::Range;
 
@@ -39,7 +40,8 @@ pub enum Initialiser {
         /// Half the width.
         limit: f64,
     },
-    /// The first half of the elements one constant, the second another: the joined bias of two heads.
+    /// The first half of the elements one constant, the second another: the joined bias of two
+    /// heads.
     Halves {
         /// Value of the first half.
         first: f64,
@@ -122,7 +124,8 @@ impl ParameterList {
         self.len
     }
 
-    /// Allocates and initialises the parameters: parameter i draws from stream `address.stream + i`.
+    /// Allocates and initialises the parameters: parameter i draws from stream
+    /// `address.stream + i`.
     ///
     /// # Errors
     /// `Argument` if two parameters have one name; if the device has no memory.
@@ -158,7 +161,8 @@ pub struct ParameterStore {
     parameters: Vec<Parameter>,
     values: SharedBuffer,
     gradients: SharedBuffer,
-    /// Whether a parameter's range of `gradients` has been written since [`ParameterStore::clear_gradients`].
+    /// Whether a parameter's range of `gradients` has been written since
+    /// [`ParameterStore::clear_gradients`].
     has_gradient: Vec<bool>,
 }
 
@@ -221,7 +225,8 @@ impl ParameterStore {
         }
     }
 
-    /// A copy of a parameter's gradient; zeros if nothing has been added since the gradients were cleared.
+    /// A copy of a parameter's gradient; zeros if nothing has been added since the gradients were
+    /// cleared.
     ///
     /// # Errors
     /// If the device has no memory.

@@ -1,11 +1,13 @@
 //! The tape: what was computed, in order, so that it can be walked backwards.
 //!
-//! Each recorded operation is a node; each tensor it makes is a slot, which later nodes name as their input. Both live in
-//! vectors that keep their capacity, so a training loop that plays one tape again and again allocates nothing.
+//! Each recorded operation is a node; each tensor it makes is a slot, which later nodes name as
+//! their input. Both live in vectors that keep their capacity, so a training loop that plays one
+//! tape again and again allocates nothing.
 //!
-//! [`Tape::backward`] starts with the adjoint 1 at a scalar and walks the nodes from the last to the first. A node whose outputs got
-//! no adjoint is skipped. Each node turns the adjoints of its outputs into those of its inputs ([`Adjoint`]), after which the values
-//! it kept are given back. The walk consumes the recording.
+//! [`Tape::backward`] starts with the adjoint 1 at a scalar and walks the nodes from the last to
+//! the first. A node whose outputs got no adjoint is skipped. Each node turns the adjoints of its
+//! outputs into those of its inputs ([`Adjoint`]), after which the values it kept are given back.
+//! The walk consumes the recording.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -121,7 +123,8 @@ impl Tape {
         self.len() == 0
     }
 
-    /// Forgets the recording and gives back what it kept; tensors tracked so far can no longer be used with this tape.
+    /// Forgets the recording and gives back what it kept; tensors tracked so far can no longer be
+    /// used with this tape.
     pub fn clear(&self) {
         self.0.borrow_mut().clear();
     }
@@ -136,7 +139,8 @@ impl Tape {
         self.play(&[loss], None)
     }
 
-    /// As [`Tape::backward`], for the sum of several losses; the gradients of parameters are added to those in `store`.
+    /// As [`Tape::backward`], for the sum of several losses; the gradients of parameters are added
+    /// to those in `store`.
     ///
     /// # Errors
     /// As [`Tape::backward`].
@@ -148,7 +152,8 @@ impl Tape {
         self.play(losses, Some(store))
     }
 
-    /// The tracked tensor of a parameter: one slot for each recording, however often it is asked for.
+    /// The tracked tensor of a parameter: one slot for each recording, however often it is asked
+    /// for.
     pub(crate) fn parameter(&self, id: ParameterId, value: Tensor) -> Tensor {
         let mut arena = self.0.borrow_mut();
         if arena.parameter_slots.len() <= id.index() {

@@ -10,8 +10,8 @@ use crate::tape::Tracked;
 
 /// An immutable array of numbers on a device.
 ///
-/// Cloning shares the memory. Operations on tensors that a [`Tape`](crate::Tape) tracks are recorded on that tape; all others
-/// compute and keep nothing, so evaluation needs no special mode.
+/// Cloning shares the memory. Operations on tensors that a [`Tape`](crate::Tape) tracks are
+/// recorded on that tape; all others compute and keep nothing, so evaluation needs no special mode.
 ///
 /// # Example
 /// ```
@@ -118,7 +118,8 @@ impl Tensor {
         Self::build(device, dtype, shape.into(), |out| device.fill_normal(address, out))
     }
 
-    /// Standard normal numbers whose rows are addressed by example and sample: [rows, `noise.columns`]; see [`RowNoise`].
+    /// Standard normal numbers whose rows are addressed by example and sample:
+    /// [rows, `noise.columns`]; see [`RowNoise`].
     ///
     /// # Errors
     /// `Argument` if `rows` are no whole examples; if the device has no memory or the dtype is not a float.
@@ -146,8 +147,9 @@ impl Tensor {
         Self::build(device, dtype, shape.into(), |out| device.fill_uniform(address, out))
     }
 
-    /// The images at `indices` (u32) of these pixels [image, value], mapped to what a model sees: gathering, binarising or
-    /// dequantising and conversion in one pass. Pixels are u8, or floats in [0, 1].
+    /// The images at `indices` (u32) of these pixels [image, value], mapped to what a model sees:
+    /// gathering, binarising or dequantising and conversion in one pass. Pixels are u8, or floats
+    /// in [0, 1].
     ///
     /// # Errors
     /// `Argument` if an index is too large.

@@ -7,8 +7,9 @@
 //! | test | `test`, `x_test`, `test_images` | `y_test`, `test_labels` |
 //! | all, split here | `images`, `x`, `data`, `arr_0` | `labels`, `y` |
 //!
-//! Shapes: `[N, D]` (a square if `D` is one, else one row), `[N, H, W]`, `[N, C, H, W]` or `[N, H, W, C]` with C of 1 or 3.
-//! Values: see [`range::pixels`](crate::range). Labels may be one-hot rows too.
+//! Shapes: `[N, D]` (a square if `D` is one, else one row), `[N, H, W]`, `[N, C, H, W]` or
+//! `[N, H, W, C]` with C of 1 or 3. Values: see [`range::pixels`](crate::range). Labels may be
+//! one-hot rows too.
 
 use std::path::Path;
 
@@ -40,7 +41,8 @@ type Named = (String, NpyArray);
 /// Opens a `.npz` file as a data set.
 ///
 /// # Errors
-/// As [`npz::read`]; [`Error::Mismatch`] if no array has a known name, or shapes, labels or values make no images.
+/// As [`npz::read`]; [`Error::Mismatch`] if no array has a known name, or shapes, labels or values
+/// make no images.
 pub(crate) fn open(path: &Path, options: &Options) -> Result<Dataset> {
     let is_one_of =
         |name: &str, names: &[&str]| names.iter().any(|known| known.eq_ignore_ascii_case(name));

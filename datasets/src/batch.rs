@@ -53,7 +53,8 @@ mod tests {
         }
     }
 
-    /// Any change of these numbers changes every run ever made: the rule is part of the format of a run.
+    /// Any change of these numbers changes every run ever made: the rule is part of the format of a
+    /// run.
     #[test]
     fn the_rule_is_the_documented_one() {
         let address = Address::new(7, Stream::Shuffle.first(), 2);

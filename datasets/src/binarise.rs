@@ -1,4 +1,5 @@
-//! What is drawn of pixels, and where the random numbers of it lie: the drawing itself is a device's (`gather_pixels`).
+//! What is drawn of pixels, and where the random numbers of it lie: the drawing itself is a
+//! device's (`gather_pixels`).
 //!
 //! Element `e = image · D + i` (with `D` values an image and `image` the number in the file, not the place in a batch) uses word
 //! `e` of an [`Address`].
@@ -20,7 +21,8 @@ pub enum Binarisation {
     Threshold,
     /// One Bernoulli draw for each pixel, once for the whole run.
     Static,
-    /// A new Bernoulli draw for each pixel in each epoch for training images; drawn once for all others.
+    /// A new Bernoulli draw for each pixel in each epoch for training images; drawn once for all
+    /// others.
     PerEpoch,
 }
 
@@ -41,8 +43,8 @@ impl Binarisation {
 
     /// Where the draws for `split` in `epoch` live, or `None` if this binarisation draws nothing.
     ///
-    /// Training images under [`PerEpoch`](Self::PerEpoch) have the step `epoch`; everything else has step 0, whatever the
-    /// epoch, so a test set is fixed by its seed.
+    /// Training images under [`PerEpoch`](Self::PerEpoch) have the step `epoch`; everything else
+    /// has step 0, whatever the epoch, so a test set is fixed by its seed.
     #[must_use]
     pub const fn address(self, split: Split, seed: u64, epoch: u64) -> Option<Address> {
         let stream = match split {
@@ -77,7 +79,8 @@ impl FromStr for Binarisation {
     }
 }
 
-/// Where the noise of dequantisation lives: it is drawn once (step 0), so that an image always has the same.
+/// Where the noise of dequantisation lives: it is drawn once (step 0), so that an image always has
+/// the same.
 #[must_use]
 pub const fn dequantise_address(split: Split, seed: u64) -> Address {
     let stream = match split {

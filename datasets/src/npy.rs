@@ -99,11 +99,13 @@ impl NpyValues {
 
 /// Reads a `.npy` file (plain, or gzip as a whole).
 ///
-/// Element types: `b1`, `u1`, `i1`, `u2`, `i2`, `u4`, `i4`, `u8`, `i8`, `f2`, `f4`, `f8`, of either byte order. Elements in
-/// Fortran's order (the first dimension fastest) are brought into that of C.
+/// Element types: `b1`, `u1`, `i1`, `u2`, `i2`, `u4`, `i4`, `u8`, `i8`, `f2`, `f4`, `f8`, of either
+/// byte order. Elements in Fortran's order (the first dimension fastest) are brought into that of
+/// C.
 ///
 /// # Errors
-/// [`Error::Format`] if the header is not as described, the type is another, or the sizes are not those of the file.
+/// [`Error::Format`] if the header is not as described, the type is another, or the sizes are not
+/// those of the file.
 pub fn read(path: &Path) -> Result<NpyArray> {
     let mut source = Source::open(path, "npy")?;
     parse(&mut source)
@@ -137,7 +139,8 @@ pub(crate) fn parse(source: &mut Source<'_>) -> Result<NpyArray> {
     Ok(NpyArray { shape, values })
 }
 
-/// Elements of an array of this shape, first dimension fastest, with the last dimension fastest instead.
+/// Elements of an array of this shape, first dimension fastest, with the last dimension fastest
+/// instead.
 fn c_order<T: Copy>(values: &[T], shape: &[usize]) -> Vec<T> {
     if values.is_empty() {
         return Vec::new();
@@ -169,15 +172,16 @@ fn c_order<T: Copy>(values: &[T], shape: &[usize]) -> Vec<T> {
     ordered
 }
 
-/// The number that these bits are in IEEE 754's half precision; every one is a single-precision number too.
+/// The number that these bits are in IEEE 754's half precision; every one is a single-precision
+/// number too.
 fn half(bits: u16) -> f32 {
     let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
     let magnitude = u32::from(bits & 0x7fff);
     let value = match magnitude {
         0x7c00 => f32::INFINITY,
         0x7c01.. => f32::NAN,
-        // Exponent and fraction at their places in single precision, whose exponents are greater by 127 - 15; subnormal
-        // numbers are scaled with the others.
+        // Exponent and fraction at their places in single precision, whose exponents are greater by
+        // 127 - 15; subnormal numbers are scaled with the others.
         _ => f32::from_bits(magnitude << 13) * 2f32.powi(127 - 15),
     };
     sign * value
@@ -261,7 +265,8 @@ impl Element {
     }
 
     fn read(&self, source: &mut Source<'_>, bytes: u64) -> Result<NpyValues> {
-        // The eight bytes of an element, little-endian: the last ones are the element's, so that signs can be shifted in.
+        // The eight bytes of an element, little-endian: the last ones are the element's, so that
+        // signs can be shifted in.
         let aligned = |element: &[u8]| {
             let mut eight = [0; 8];
             let high = &mut eight[8 - self.bytes..];

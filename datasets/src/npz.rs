@@ -1,4 +1,5 @@
-//! NumPy's `.npz`: a zip of `.npy` arrays, read as a data set and written to hold what a model made.
+//! NumPy's `.npz`: a zip of `.npy` arrays, read as a data set and written to hold what a model
+//! made.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, Write};
@@ -11,20 +12,22 @@ use crate::npy::{self, NpyArray, NpyValues};
 use crate::source::{Source, impostor_in};
 use crate::{Error, Result};
 
-/// What a zip entry may expand to for each compressed byte (deflate's limit), and a little for empty ones.
+/// What a zip entry may expand to for each compressed byte (deflate's limit), and a little for
+/// empty ones.
 const EXPANSION: u64 = 1032;
 
 /// Reads every array of a `.npz` file, with its name (without `.npy`), in the order of the file.
 ///
 /// # Errors
-/// [`Error::Format`] if it is no zip, an entry is not what [`npy::read`] takes, or an entry's checksum differs.
+/// [`Error::Format`] if it is no zip, an entry is not what [`npy::read`] takes, or an entry's
+/// checksum differs.
 pub fn read(path: &Path) -> Result<Vec<(String, NpyArray)>> {
     let arrays = read_wanted(path, |_| true)?;
     Ok(arrays.into_iter().filter_map(|(name, array)| Some((name, array?))).collect())
 }
 
-/// The names of all arrays of a file, with those arrays that are wanted by their names: the others may be of types that
-/// [`npy::read`] does not take, such as texts.
+/// The names of all arrays of a file, with those arrays that are wanted by their names: the others
+/// may be of types that [`npy::read`] does not take, such as texts.
 ///
 /// # Errors
 /// As [`read`], of the wanted arrays alone.
@@ -80,10 +83,11 @@ fn not_a_zip(path: &Path, what: &str, found: impl ToString) -> Error {
     }
 }
 
-/// Writes a `.npz` file array by array, uncompressed as `numpy.savez` does, so that `numpy.load` can map it.
+/// Writes a `.npz` file array by array, uncompressed as `numpy.savez` does, so that `numpy.load`
+/// can map it.
 ///
-/// Nothing lies under the final name until [`finish`](NpzWriter::finish) has written everything: the file is made under a temporary
-/// name beside it, which goes when the writer is dropped.
+/// Nothing lies under the final name until [`finish`](NpzWriter::finish) has written everything:
+/// the file is made under a temporary name beside it, which goes when the writer is dropped.
 ///
 /// # Example
 /// ```
@@ -129,7 +133,8 @@ impl NpzWriter {
     /// Adds an array of `f32`.
     ///
     /// # Errors
-    /// [`Error::Argument`] if the name was used, or the sizes are not those of the values; [`Error::Io`].
+    /// [`Error::Argument`] if the name was used, or the sizes are not those of the values;
+    /// [`Error::Io`].
     pub fn add_f32(&mut self, name: &str, shape: &[usize], values: &[f32]) -> Result<()> {
         self.add_rows(
             name,

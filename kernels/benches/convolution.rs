@@ -1,4 +1,5 @@
-//! Convolutions of the sizes of convolutional models at a batch of 48: forward, and the adjoints in the map and in the weight, on 1 and 2 threads.
+//! Convolutions of the sizes of convolutional models at a batch of 48: forward, and the adjoints in
+//! the map and in the weight, on 1 and 2 threads.
 //!
 //! `cargo bench -p rung-kernels --bench convolution -- "28x28 64>64 k3"` runs one size.
 

@@ -1,4 +1,5 @@
-//! Elements per second of the f32 functions, one thread, data in the first-level cache: each vector unit against the standard library.
+//! Elements per second of the f32 functions, one thread, data in the first-level cache: each vector
+//! unit against the standard library.
 
 use std::hint::black_box;
 

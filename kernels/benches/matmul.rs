@@ -1,5 +1,5 @@
-//! Matrix products of the five-layer ladder at a batch of 256, by every engine of this CPU, and with a left matrix of zeros and
-//! ones, on 1 and 2 threads.
+//! Matrix products of the five-layer ladder at a batch of 256, by every engine of this CPU, and
+//! with a left matrix of zeros and ones, on 1 and 2 threads.
 //!
 //! `cargo bench -p rung-kernels --bench matmul -- "forward 256x512x784"` runs one shape.
 

@@ -1,4 +1,5 @@
-//! What every backend refuses, in the same words: arrays of the wrong length or type, indices outside, unequal devices.
+//! What every backend refuses, in the same words: arrays of the wrong length or type, indices
+//! outside, unequal devices.
 //!
 //! A primitive checks its operands with these before anything is written.
 

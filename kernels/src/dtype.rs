@@ -4,7 +4,8 @@ use std::fmt;
 
 /// The type of a buffer's elements, known at run time.
 ///
-/// Training runs in `F32`; gradients are proven in `F64`; `U8` holds pixels and `U32` indices and labels.
+/// Training runs in `F32`; gradients are proven in `F64`; `U8` holds pixels and `U32` indices and
+/// labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DType {
     /// 32-bit float.

@@ -1,4 +1,5 @@
-//! What can go wrong in a primitive: data, so that a caller can act on it, and a sentence, so that a user can.
+//! What can go wrong in a primitive: data, so that a caller can act on it, and a sentence, so that
+//! a user can.
 
 use crate::{DType, Shape};
 

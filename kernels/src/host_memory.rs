@@ -5,15 +5,16 @@ use bytemuck::Pod;
 /// Bytes of a cache line, as it is on all but a few CPUs.
 pub(crate) const CACHE_LINE_BYTES: usize = 64;
 
-/// What memory is asked for in. Allocators align to its 16 bytes without being told, so that zeros may come as
-/// fresh pages of the system, which nobody has written yet.
+/// What memory is asked for in. Allocators align to its 16 bytes without being told, so that zeros
+/// may come as fresh pages of the system, which nobody has written yet.
 type Word = u128;
 
 const LINE_WORDS: usize = CACHE_LINE_BYTES / size_of::<Word>();
 
 /// Whole cache lines, so that no two buffers share one and vector loads are aligned.
 ///
-/// A page of it is first touched by whoever writes to it: the threads of a primitive side by side instead of the one that asked.
+/// A page of it is first touched by whoever writes to it: the threads of a primitive side by side
+/// instead of the one that asked.
 pub(crate) struct HostMemory {
     words: Vec<Word>,
     /// The first word that begins a cache line.

@@ -1,12 +1,14 @@
-//! Arithmetic for deep latent-variable models: shapes, memory, primitives, random numbers, devices. No gradients.
+//! Arithmetic for deep latent-variable models: shapes, memory, primitives, random numbers, devices.
+//! No gradients.
 //!
 //! # The problem
-//! A model should be written once and run in f32 for speed, in f64 for proof, on a CPU or on a GPU, and give the same bits
-//! however many threads compute it.
+//! A model should be written once and run in f32 for speed, in f64 for proof, on a CPU or on a GPU,
+//! and give the same bits however many threads compute it.
 //!
 //! # The idea
-//! A device is an object that implements one trait, [`Backend`]: every primitive once, with its formula and shapes in the
-//! docstring. Device and [`DType`] are values, not type parameters. A primitive reads [`View`]s and writes a [`ViewMut`]:
+//! A device is an object that implements one trait, [`Backend`]: every primitive once, with its
+//! formula and shapes in the docstring. Device and [`DType`] are values, not type parameters. A
+//! primitive reads [`View`]s and writes a [`ViewMut`]:
 //!
 //! ```
 //! use rung_kernels::{DType, Device, UnaryFunction, View, ViewMut};
@@ -47,7 +49,8 @@
 //! | `primitives/` | the list of all primitives with slow references: what parity tests walk |
 //!
 //! # What was left out
-//! Views with strides, integer arithmetic, half precision: no model here needs them, and each would double the number of kernels.
+//! Views with strides, integer arithmetic, half precision: no model here needs them, and each would
+//! double the number of kernels.
 pub mod backend;
 mod buffer;
 mod check;

@@ -1,7 +1,9 @@
-//! Where the time of a device goes: each primitive counted, timed and weighed, while somebody asks for it.
+//! Where the time of a device goes: each primitive counted, timed and weighed, while somebody asks
+//! for it.
 //!
-//! A device has a [`Profile`] that is off at first; then it costs a primitive one relaxed load. While it is on, each call is timed
-//! from its start to the end of its work, and what it reads and writes is counted from its arguments ([`Work`]).
+//! A device has a [`Profile`] that is off at first; then it costs a primitive one relaxed load.
+//! While it is on, each call is timed from its start to the end of its work, and what it reads and
+//! writes is counted from its arguments ([`Work`]).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,5 @@
-//! Shapes of contiguous, row-major arrays, and how an operation sees them: along an axis, or broadcast.
+//! Shapes of contiguous, row-major arrays, and how an operation sees them: along an axis, or
+//! broadcast.
 
 use std::fmt;
 
@@ -86,7 +87,8 @@ impl Shape {
         self
     }
 
-    /// The shape two arrays broadcast to: axes are aligned at the last; sizes agree or one of them is 1.
+    /// The shape two arrays broadcast to: axes are aligned at the last; sizes agree or one of them
+    /// is 1.
     #[must_use]
     pub fn broadcast(&self, other: &Self) -> Option<Self> {
         let rank = self.rank.max(other.rank);
@@ -140,14 +142,17 @@ pub struct AxisExtent {
     pub inner: usize,
 }
 
-/// How two arrays are read while a third, of the broadcast shape, is written: a stride of 0 repeats an element.
+/// How two arrays are read while a third, of the broadcast shape, is written: a stride of 0 repeats
+/// an element.
 ///
-/// Neighbouring axes that both operands walk alike are joined, so most broadcasts have one or two axes.
+/// Neighbouring axes that both operands walk alike are joined, so most broadcasts have one or two
+/// axes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Broadcast {
     /// Sizes of the joined axes of the result; unused leading axes have size 1.
     pub sizes: [usize; MAX_RANK],
-    /// Distance in elements between neighbours along each axis of the left operand; 0 where it is repeated.
+    /// Distance in elements between neighbours along each axis of the left operand; 0 where it is
+    /// repeated.
     pub left_strides: [usize; MAX_RANK],
     /// The same for the right operand.
     pub right_strides: [usize; MAX_RANK],
@@ -196,7 +201,8 @@ impl Broadcast {
     }
 }
 
-/// A rectangle copied between two arrays seen as matrices: the primitive under slicing and concatenation.
+/// A rectangle copied between two arrays seen as matrices: the primitive under slicing and
+/// concatenation.
 ///
 /// out[r · to_stride + to_offset + c] = x[r · from_stride + from_offset + c],  r < rows, c < width
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -42,8 +42,9 @@ pub struct DeviceSlice<'a> {
 
 /// A run of elements in the memory of a device that nobody else reads or writes.
 ///
-/// The memory itself is a shared handle, so this type is what keeps the runs apart: it is not `Clone`, and the only ways to
-/// make one are a borrow of a whole buffer for writing and the methods below, which divide it.
+/// The memory itself is a shared handle, so this type is what keeps the runs apart: it is not
+/// `Clone`, and the only ways to make one are a borrow of a whole buffer for writing and the
+/// methods below, which divide it.
 #[derive(Debug)]
 pub struct DeviceSliceMut<'a> {
     slice: DeviceSlice<'a>,
@@ -174,7 +175,8 @@ impl<'a> ViewMut<'a> {
         }
     }
 
-    /// The elements of several ranges at once, or `None` if two of them overlap or one ends outside.
+    /// The elements of several ranges at once, or `None` if two of them overlap or one ends
+    /// outside.
     #[must_use]
     pub fn disjoint_ranges<const N: usize>(self, ranges: [Range<usize>; N]) -> Option<[Self; N]> {
         match self {
@@ -219,7 +221,8 @@ impl<'a> ViewMut<'a> {
     }
 }
 
-/// Whether the ranges lie inside `len` elements and share none, by the rule of `slice::get_disjoint_mut`.
+/// Whether the ranges lie inside `len` elements and share none, by the rule of
+/// `slice::get_disjoint_mut`.
 fn are_disjoint(ranges: &[Range<usize>], len: usize) -> bool {
     let overlap = |a: &Range<usize>, b: &Range<usize>| a.start < b.end && b.start < a.end;
     ranges.iter().enumerate().all(|(at, range)| {

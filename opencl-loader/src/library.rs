@@ -7,7 +7,8 @@ use std::sync::OnceLock;
 /// The environment variable that names another library than the system's.
 pub const LIBRARY_VARIABLE: &str = "RUNG_OPENCL_LIBRARY";
 
-/// The names the library has. Machines without a development package have only the one with the version.
+/// The names the library has. Machines without a development package have only the one with the
+/// version.
 #[cfg(target_os = "windows")]
 const NAMES: &[&str] = &["OpenCL.dll"];
 #[cfg(not(target_os = "windows"))]
@@ -64,7 +65,8 @@ fn open_first() -> Result<(), NotFound> {
     Err(NotFound { tried })
 }
 
-/// How many platforms (drivers) the opened library has. `ocl` waits for seconds where there is none; this does not.
+/// How many platforms (drivers) the opened library has. `ocl` waits for seconds where there is
+/// none; this does not.
 #[must_use]
 #[cfg(not(target_os = "macos"))]
 pub fn platform_count() -> usize {

@@ -1,4 +1,5 @@
-//! The functions of OpenCL 1.2 that `ocl-core` calls, each a jump through the table that [`open`] fills.
+//! The functions of OpenCL 1.2 that `ocl-core` calls, each a jump through the table that [`open`]
+//! fills.
 #![allow(non_snake_case, reason = "the names are OpenCL's")]
 
 use std::ffi::OsStr;
@@ -26,7 +27,8 @@ impl Unavailable for *mut c_void {
     const VALUE: Self = std::ptr::null_mut();
 }
 
-/// Declares the table and a trampoline for each function. Those that create an object report errors through a last argument, `error`.
+/// Declares the table and a trampoline for each function. Those that create an object report errors
+/// through a last argument, `error`.
 macro_rules! trampolines {
     ($(fn $name:ident($($argument:ident: $type:ty),* $(; $error:ident)?) -> $result:ty;)+) => {
         struct Table {
@@ -37,13 +39,15 @@ macro_rules! trampolines {
             /// # Safety
             /// `library` must be an OpenCL library: its functions must have the types of OpenCL's headers.
             unsafe fn new(library: &Library) -> Result<Self, libloading::Error> {
-                // SAFETY: the symbol has OpenCL's type by the contract of this function, and the next item checks ours against cl-sys's.
+                // SAFETY: the symbol has OpenCL's type by the contract of this function, and the
+                // next item checks ours against cl-sys's.
                 Ok(Self { $($name: *unsafe { library.get(concat!(stringify!($name), "\0").as_bytes()) }?,)+ })
             }
         }
 
         $(
-            // The trampoline below is the definition of this very declaration; a difference in type does not compile.
+            // The trampoline below is the definition of this very declaration; a difference in type
+            // does not compile.
             const _: unsafe extern "system" fn($($type),* $(, trampolines!(@pointer $error))?) -> $result = cl_sys::$name;
 
             /// OpenCL's function of this name, in the library that was opened.
@@ -55,7 +59,8 @@ macro_rules! trampolines {
                 let Some(table) = TABLE.get() else {
                     $(
                         if !$error.is_null() {
-                            // SAFETY: OpenCL asks for null or a pointer to one integer that may be written.
+                            // SAFETY: OpenCL asks for null or a pointer to one integer that may be
+                            // written.
                             unsafe { *$error = NO_PLATFORM };
                         }
                     )?
@@ -71,8 +76,9 @@ macro_rules! trampolines {
 
 /// Opens a library and fills the table from it.
 pub(crate) fn open(name: &OsStr) -> Result<(), String> {
-    // SAFETY: opening runs the initialisers of a library that the system, or the person, names as the OpenCL library. Its symbols stay local
-    // to it (RTLD_LOCAL), and it stays open: the table lives as long as the program.
+    // SAFETY: opening runs the initialisers of a library that the system, or the person, names as
+    // the OpenCL library. Its symbols stay local to it (RTLD_LOCAL), and it stays open: the table
+    // lives as long as the program.
     let library = unsafe { Library::new(name) }.map_err(|error| reason(&error))?;
     // SAFETY: as above, it is the OpenCL library.
     let table = unsafe { Table::new(&library) }.map_err(|error| reason(&error))?;

@@ -1,6 +1,8 @@
-//! A second implementation of the hierarchies: loops over vectors of f64, written from the specification's equations.
+//! A second implementation of the hierarchies: loops over vectors of f64, written from the
+//! specification's equations.
 //!
-//! It shares nothing with the models but the names of the parameters, so it also holds `docs/checkpoint.md` to what it says.
+//! It shares nothing with the models but the names of the parameters, so it also holds
+//! `docs/checkpoint.md` to what it says.
 
 use std::collections::BTreeMap;
 
@@ -262,7 +264,8 @@ fn activate(activation: Activation, a: f64) -> f64 {
     }
 }
 
-/// ln(1 + e^a), which is a to the last digit where e^a leaves the 1 behind; beyond 709 e^a would overflow.
+/// ln(1 + e^a), which is a to the last digit where e^a leaves the 1 behind; beyond 709 e^a would
+/// overflow.
 fn softplus(a: f64) -> f64 {
     if a > 40.0 { a } else { (1.0 + a.exp()).ln() }
 }

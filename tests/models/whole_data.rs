@@ -20,8 +20,8 @@ fn recomputed(subject: &Subject, x: &Tensor, chunk: usize) -> Statistics {
     statistics
 }
 
-/// Where the statistics are those of one batch, chunks must give what the batch gives: with hidden layers that are kept for all images,
-/// and with some that are too wide for that.
+/// Where the statistics are those of one batch, chunks must give what the batch gives: with hidden
+/// layers that are kept for all images, and with some that are too wide for that.
 #[test]
 fn whole_data_statistics_in_chunks_are_those_of_one_batch() {
     const IMAGES: usize = 53;
@@ -63,7 +63,8 @@ fn assert_same(expected: &Statistics, found: &Statistics, case: &str) {
     }
 }
 
-/// What is held for each image: the messages of all layers, the widest of them twice; and a hidden layer, if it is no wider.
+/// What is held for each image: the messages of all layers, the widest of them twice; and a hidden
+/// layer, if it is no wider.
 #[test]
 fn little_is_held_of_all_images() {
     const IMAGES: usize = 2000;

@@ -1,5 +1,6 @@
-//! An OpenCL library like the system's, until the file that `VANISHED` names is there: from then on every launch fails as it does when a
-//! device is gone. A test compiles it; all other functions are those of the system's library, which it is linked with.
+//! An OpenCL library like the system's, until the file that `VANISHED` names is there: from then on
+//! every launch fails as it does when a device is gone. A test compiles it; all other functions are
+//! those of the system's library, which it is linked with.
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::path::Path;

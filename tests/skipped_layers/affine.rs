@@ -1,4 +1,5 @@
-//! Numbers that are affine functions of independent standard normal ones, and the expectations of what is made of them.
+//! Numbers that are affine functions of independent standard normal ones, and the expectations of
+//! what is made of them.
 
 use std::f64::consts::TAU;
 
@@ -76,8 +77,9 @@ impl Gaussian {
     }
 }
 
-/// E log p(x|l) of a binary pixel whose logit l is normal: x E l − E ln(1 + e^l), the last by the trapezoidal rule, which converges
-/// faster than any power for so smooth a function on so wide an interval.
+/// E log p(x|l) of a binary pixel whose logit l is normal: x E l − E ln(1 + e^l), the last by the
+/// trapezoidal rule, which converges faster than any power for so smooth a function on so wide an
+/// interval.
 pub(crate) fn expected_bernoulli(x: f64, logit: &Affine) -> f64 {
     const STEPS: i32 = 2000;
     const REACH: f64 = 12.0;

@@ -1,4 +1,5 @@
-//! The models of gated blocks: VAE, LVAE and BIVA, with the ELU where it is the identity and constant gates.
+//! The models of gated blocks: VAE, LVAE and BIVA, with the ELU where it is the identity and
+//! constant gates.
 
 use rung_autograd::rng::Address;
 use rung_autograd::{DType, Device, ParameterList, ParameterStore};
@@ -26,7 +27,8 @@ fn config(paths: Paths, skips: bool) -> BivaConfig {
     }
 }
 
-/// Random directions and gains; the second half of a gate's and of a head's channels is the bias alone.
+/// Random directions and gains; the second half of a gate's and of a head's channels is the bias
+/// alone.
 fn fill(store: &mut ParameterStore) {
     let ids: Vec<_> = store.ids().collect();
     for (number, id) in ids.into_iter().enumerate() {

@@ -1,4 +1,5 @@
-//! The hierarchies of vectors: VAE, probabilistic ladder, Ladder VAE and their relatives, without activations.
+//! The hierarchies of vectors: VAE, probabilistic ladder, Ladder VAE and their relatives, without
+//! activations.
 
 use rung_autograd::rng::Address;
 use rung_autograd::{DType, Device, ParameterList, ParameterStore};

@@ -1,4 +1,5 @@
-//! Families that `rung-models` has never heard of: its objectives take any type that has the traits.
+//! Families that `rung-models` has never heard of: its objectives take any type that has the
+//! traits.
 
 use rung_autograd::{Error, ParameterList, ParameterStore};
 use rung_models::objective::{ObjectiveConfig, bound};
@@ -102,7 +103,8 @@ fn log_p_class() -> f64 {
 /// Logits of two pixels for each of three classes.
 const LOGITS: [[f64; 2]; 3] = [[0.3, -1.2], [2.0, 0.4], [-0.7, 0.9]];
 
-/// A mixture of Bernoulli images, one component a class, with the exact q(y|x) and no latent variables.
+/// A mixture of Bernoulli images, one component a class, with the exact q(y|x) and no latent
+/// variables.
 #[derive(Debug)]
 struct Mixture;
 

@@ -1,7 +1,7 @@
 //! The program's error: one line that says what went wrong, one that says what to do.
 //!
-//! Libraries return typed errors; here they become text, at the last moment, next to the person
-//! who reads them, and stay reachable as the [`source`](std::error::Error::source): what the program
+//! Libraries return typed errors; here they become text, at the last moment, next to the person who
+//! reads them, and stay reachable as the [`source`](std::error::Error::source): what the program
 //! decides by (memory that was lacking, how the process ends, what to do) survives every
 //! [`context`](Context::context). [`Error::exit_code`] is what the process ends with.
 

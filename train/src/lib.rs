@@ -1,4 +1,5 @@
-//! Rung as a library: what the program is made of, for programs that load its runs and use its models.
+//! Rung as a library: what the program is made of, for programs that load its runs and use its
+//! models.
 //!
 //! # The map
 //! | room | what |

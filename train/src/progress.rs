@@ -51,7 +51,8 @@ pub struct Console {
 /// Columns of a terminal below which the progress line has no room for a bar and all its words.
 const ROOMY_COLUMNS: u16 = 76;
 
-/// Two lines that do not wrap: the bar gives way to the words, and what is long below is cut off at the edge.
+/// Two lines that do not wrap: the bar gives way to the words, and what is long below is cut off at
+/// the edge.
 fn template(columns: u16, unit: &str) -> String {
     let first = if columns < ROOMY_COLUMNS {
         "{prefix}, {eta} left".into()

@@ -98,7 +98,8 @@ fn evaluate_reports_both_bounds_with_their_terms() {
     assert_eq!(again["bound_k_nats"], report["bound_k_nats"], "another number of threads");
 }
 
-/// Noise is addressed by image and sample, so what is computed at once changes a result by no more than rounding.
+/// Noise is addressed by image and sample, so what is computed at once changes a result by no more
+/// than rounding.
 #[test]
 fn no_result_depends_on_how_the_work_is_cut() {
     let folder = tempfile::tempdir().unwrap();

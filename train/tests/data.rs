@@ -1,4 +1,5 @@
-//! A user's own data from the first look to the report: the program takes it for what it is, in every command.
+//! A user's own data from the first look to the report: the program takes it for what it is, in
+//! every command.
 
 use std::fs;
 use std::path::Path;

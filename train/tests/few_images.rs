@@ -1,5 +1,5 @@
-//! Batches, and data sets, of so few or so equal images that something is divided by a deviation of nearly 0: refused with the reason
-//! before a folder is made, or trained all the same.
+//! Batches, and data sets, of so few or so equal images that something is divided by a deviation of
+//! nearly 0: refused with the reason before a folder is made, or trained all the same.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

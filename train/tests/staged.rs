@@ -1,4 +1,5 @@
-//! A hierarchical convolutional VAE from training to anomaly scores: a tiny convolutional BIVA on a few glyphs.
+//! A hierarchical convolutional VAE from training to anomaly scores: a tiny convolutional BIVA on a
+//! few glyphs.
 
 use std::fs;
 use std::path::Path;
@@ -69,7 +70,8 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
-/// The rows computed at once change an evaluation by no more than rounding: noise is addressed by image and sample. Its terms add up to L_1.
+/// The rows computed at once change an evaluation by no more than rounding: noise is addressed by
+/// image and sample. Its terms add up to L_1.
 fn assert_cut_at_will(run: &str) {
     let with = |rows: &str| {
         json(&says(&["evaluate", run, "--importance-samples", "5", "--rows", rows, "--json"]))
@@ -257,7 +259,8 @@ fn a_model_learns_classes_from_labels() {
     ]);
 }
 
-/// Writes parts of CIFAR-10, of images of one dark colour each: a byte for the class, then the planes of red, green and blue.
+/// Writes parts of CIFAR-10, of images of one dark colour each: a byte for the class, then the
+/// planes of red, green and blue.
 fn write_colours(folder: &Path) {
     let image = |index: usize| {
         let plane = |channel: usize| [100 + (index * [3, 5, 11][channel] % 32) as u8; 1024];

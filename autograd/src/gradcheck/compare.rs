@@ -1,4 +1,5 @@
-//! The comparison of derivatives: which weights and directions are tried, how a derivative is measured, and where it differs most.
+//! The comparison of derivatives: which weights and directions are tried, how a derivative is
+//! measured, and where it differs most.
 
 use rung_kernels::rng::{Address, normal_quad, uniform_from_word};
 
@@ -198,7 +199,8 @@ impl<S: Subject> Check<'_, S> {
         })))
     }
 
-    /// The derivative along `direction` by central differences at two steps, extrapolated (Richardson).
+    /// The derivative along `direction` by central differences at two steps, extrapolated
+    /// (Richardson).
     fn difference(
         &mut self,
         derivative: &Derivative<'_>,
@@ -214,7 +216,8 @@ impl<S: Subject> Check<'_, S> {
         Ok(Difference { derivative: (4.0 * narrow - wide) / 3.0, rounding })
     }
 
-    /// Σ w·(f(x + h·u) − f(x − h·u))/2h and Σ (w·f)². Differences are taken before the sum, so that large sums cost no digits.
+    /// Σ w·(f(x + h·u) − f(x − h·u))/2h and Σ (w·f)². Differences are taken before the sum, so that
+    /// large sums cost no digits.
     fn central(
         &mut self,
         derivative: &Derivative<'_>,
@@ -242,7 +245,8 @@ impl<S: Subject> Check<'_, S> {
         Ok((sum / (2.0 * step), squares))
     }
 
-    /// The element with the largest share in a mismatch, found by halving the direction, and its derivative by differences.
+    /// The element with the largest share in a mismatch, found by halving the direction, and its
+    /// derivative by differences.
     fn worst_element(
         &mut self,
         derivative: &Derivative<'_>,
@@ -265,7 +269,8 @@ impl<S: Subject> Check<'_, S> {
         Ok((worst, self.difference(derivative, &alone, self.options.step)?.derivative))
     }
 
-    /// How far the derivatives are apart along the part of a direction that has only these elements.
+    /// How far the derivatives are apart along the part of a direction that has only these
+    /// elements.
     fn share(
         &mut self,
         derivative: &Derivative<'_>,
@@ -327,7 +332,8 @@ impl Draws {
         quads.take(len).collect()
     }
 
-    /// A direction whose elements are between ½ and 1½ in size, with either sign, or 0 where the kind leaves them out.
+    /// A direction whose elements are between ½ and 1½ in size, with either sign, or 0 where the
+    /// kind leaves them out.
     fn direction(&mut self, kind: Kind, gradient: &[f64]) -> Vec<f64> {
         let (address, choice) = (self.next(), self.next());
         let size = |i: usize| {
@@ -361,7 +367,8 @@ impl Draws {
     }
 }
 
-/// The size to which larger gradients are brought down: the smallest that is not 0, unless rounding would show.
+/// The size to which larger gradients are brought down: the smallest that is not 0, unless rounding
+/// would show.
 fn smallest_level(gradient: &[f64]) -> f64 {
     let sizes = || gradient.iter().map(|g| g.abs()).filter(|&size| size > 0.0);
     let (smallest, largest) = (sizes().fold(f64::INFINITY, f64::min), sizes().fold(0.0, f64::max));

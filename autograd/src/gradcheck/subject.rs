@@ -1,4 +1,5 @@
-//! What can be checked: a closure over tensors, or a model's loss over its parameters. Both are functions of blocks of numbers.
+//! What can be checked: a closure over tensors, or a model's loss over its parameters. Both are
+//! functions of blocks of numbers.
 
 use rung_kernels::{DType, Result, Shape};
 
@@ -32,7 +33,8 @@ pub(super) trait Subject {
         values: &[f64],
     ) -> std::result::Result<Vec<Vec<f64>>, Cause>;
 
-    /// The gradient of Σ weights·outputs with respect to a block; if `alone`, nothing else is tracked.
+    /// The gradient of Σ weights·outputs with respect to a block; if `alone`, nothing else is
+    /// tracked.
     fn gradient(
         &mut self,
         weights: &Weights,

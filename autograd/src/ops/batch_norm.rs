@@ -281,14 +281,16 @@ impl Operation for Normalise {
     }
 }
 
-/// A smooth activation: kinks have tests of their own, and here the pre-activation cannot be kept off them.
+/// A smooth activation: kinks have tests of their own, and here the pre-activation cannot be kept
+/// off them.
 pub(super) fn smooth_activation(rng: &mut rung_kernels::rng::Philox) -> UnaryFunction {
     use rand::RngExt;
     [UnaryFunction::Identity, UnaryFunction::Tanh, UnaryFunction::Softplus, UnaryFunction::Sigmoid]
         [rng.random_range(0..4)]
 }
 
-/// Has `write` fill all three gradients in one pass; those that are not wanted go to memory that is dropped.
+/// Has `write` fill all three gradients in one pass; those that are not wanted go to memory that is
+/// dropped.
 fn with_all_gradients(
     adjoint: &mut Adjoint<'_>,
     x: &Tensor,
@@ -324,7 +326,8 @@ fn with_all_gradients(
 }
 
 impl Tensor {
-    /// Batch normalisation of each column (Ioffe and Szegedy 2015) and an activation, in one pass over memory each way.
+    /// Batch normalisation of each column (Ioffe and Szegedy 2015) and an activation, in one pass
+    /// over memory each way.
     ///
     /// `out[r, c] = activation(scale[c] · (x[r, c] − mean[c]) / √(variance[c] + epsilon) +
     /// shift[c])`, the variance divided by the number of rows.
@@ -353,7 +356,8 @@ impl Tensor {
     /// average ← (1 − weight) · average + weight · batch.
     ///
     /// # Errors
-    /// As [`Tensor::batch_norm`]; `Argument` if the averages have other lengths; `Shared` while anything else holds their memory.
+    /// As [`Tensor::batch_norm`]; `Argument` if the averages have other lengths; `Shared` while
+    /// anything else holds their memory.
     pub fn batch_norm_averaging(
         &self,
         scale: &Self,
@@ -401,7 +405,8 @@ impl Tensor {
         Ok(statistics)
     }
 
-    /// The formula of [`Tensor::batch_norm`] with given statistics, through which no gradient flows.
+    /// The formula of [`Tensor::batch_norm`] with given statistics, through which no gradient
+    /// flows.
     ///
     /// # Errors
     /// `Shape` if the shapes do not fit.

@@ -1,7 +1,8 @@
-//! Convolutions with SAME padding, and transposed ones: each is the other's adjoint, so that three primitives serve both.
+//! Convolutions with SAME padding, and transposed ones: each is the other's adjoint, so that three
+//! primitives serve both.
 //!
-//! Feature maps are `[batch, height, width, channel]`; a transposed convolution's weight has its output channels third,
-//! as the convolution has whose adjoint it is.
+//! Feature maps are `[batch, height, width, channel]`; a transposed convolution's weight has its
+//! output channels third, as the convolution has whose adjoint it is.
 
 use rung_kernels::backend::Convolution;
 use rung_kernels::{AxisExtent, DType, Device, Error, Reduction, Result, Shape, ViewMut};
@@ -18,7 +19,8 @@ pub(crate) struct Conv2d {
     stride: usize,
 }
 
-/// The adjoint of [`Conv2d`] in x (+ bias):  grad_x is the convolution of grad_out, grad_weight sums grad_out·x over positions.
+/// The adjoint of [`Conv2d`] in x (+ bias): grad_x is the convolution of grad_out, grad_weight sums
+/// grad_out·x over positions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ConvTranspose2d {
     stride: usize,
@@ -292,7 +294,8 @@ impl Operation for ConvTranspose2d {
 
 type Method = fn(&Tensor, &Tensor, Option<&Tensor>, usize) -> Result<Tensor>;
 
-/// A map, a weight with its channels in the order that `channel_axes` makes of [in, out], and now and then a bias.
+/// A map, a weight with its channels in the order that `channel_axes` makes of [in, out], and now
+/// and then a bias.
 fn convolution_case(
     rng: &mut rung_kernels::rng::Philox,
     name: &'static str,
@@ -335,15 +338,18 @@ fn call(
 }
 
 impl Tensor {
-    /// The convolution of a map `[batch, height, width, in]` with a weight `[kernel height, kernel width, in, out]`, plus a bias for each channel.
+    /// The convolution of a map `[batch, height, width, in]` with a weight
+    /// `[kernel height, kernel width, in, out]`, plus a bias for each channel.
     ///
     /// `out[n, p, q, o] = Σ_{a,b,c} x[n, p·s + a − p₀, q·s + b − q₀, c] · weight[a, b, c, o] +
     /// bias[o]`, x being 0 outside of the map.
     ///
-    /// With SAME padding an axis of n positions gives ⌈n/s⌉, and P = max(0, (⌈n/s⌉ − 1)·s + k − n) zeros are added, p₀ = ⌊P/2⌋ of them
-    /// before the first: where P is odd, the additional zero comes last (TensorFlow's convention).
+    /// With SAME padding an axis of n positions gives ⌈n/s⌉, and P = max(0, (⌈n/s⌉ − 1)·s + k − n)
+    /// zeros are added, p₀ = ⌊P/2⌋ of them before the first: where P is odd, the additional zero
+    /// comes last (TensorFlow's convention).
     ///
-    /// **Cost.** 2·batch·⌈h/s⌉·⌈w/s⌉·k²·in·out operations each way and operand. A kernel of 1 × 1, or a map of one position, is a plain product.
+    /// **Cost.** 2·batch·⌈h/s⌉·⌈w/s⌉·k²·in·out operations each way and operand. A kernel of 1 × 1,
+    /// or a map of one position, is a plain product.
     ///
     /// # Errors
     /// `Shape` if an operand has not four axes, the channels differ, or the bias is not one number for each; `Argument` if the stride or
@@ -366,8 +372,10 @@ impl Tensor {
         }
     }
 
-    /// The transposed convolution of a map `[batch, height, width, in]` with a weight `[kernel height, kernel width, out, in]`, plus a bias for
-    /// each channel: exactly the adjoint of [`Tensor::conv2d`] from `[height·s, width·s]` to `[height, width]` with the same weight and stride.
+    /// The transposed convolution of a map `[batch, height, width, in]` with a weight
+    /// `[kernel height, kernel width, out, in]`, plus a bias for each channel: exactly the adjoint
+    /// of [`Tensor::conv2d`] from `[height·s, width·s]` to `[height, width]` with the same weight
+    /// and stride.
     ///
     /// `out[n, h, w, o] = Σ x[n, p, q, c] · weight[a, b, o, c] + bias[o]` over all
     /// `p·s + a − p₀ = h`, `q·s + b − q₀ = w` and c.

@@ -37,7 +37,8 @@ pub(super) fn signed(rng: &mut Philox, shape: impl Into<Shape>, low: f64, high: 
     filled(rng, shape, |rng| rng.random_range(low..high) * if rng.random() { 1.0 } else { -1.0 })
 }
 
-/// A float input whose values all differ by at least `gap`, in random order: away from the ties of a maximum.
+/// A float input whose values all differ by at least `gap`, in random order: away from the ties of
+/// a maximum.
 pub(super) fn spread(rng: &mut Philox, shape: impl Into<Shape>, gap: f64) -> CaseInput {
     let shape = shape.into();
     let count = shape.element_count();

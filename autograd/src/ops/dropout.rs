@@ -1,4 +1,5 @@
-//! Dropout from the counter-based generator: the mask is a function of its address, so none is kept.
+//! Dropout from the counter-based generator: the mask is a function of its address, so none is
+//! kept.
 
 use rung_kernels::rng::Address;
 use rung_kernels::{Error, Result, ViewMut};
@@ -69,7 +70,8 @@ impl Operation for Dropout {
 }
 
 impl Tensor {
-    /// Sets each element to 0 with probability `rate` and divides the others by 1 − rate (Srivastava et al. 2014).
+    /// Sets each element to 0 with probability `rate` and divides the others by 1 − rate
+    /// (Srivastava et al. 2014).
     ///
     /// # Errors
     /// `Argument` unless 0 ≤ rate < 1.

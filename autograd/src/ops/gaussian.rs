@@ -54,7 +54,8 @@ pub(super) fn draw_gaussian(
     [draw::uniform(rng, shape, -1.5, 1.5), draw::uniform(rng, shape, 0.3, 2.0)]
 }
 
-/// [a | b] of [rows, 2n] becomes mean = a and variance = softplus(b) + floor;  grad = [grad_mean | grad_variance · sigmoid(b)].
+/// [a | b] of [rows, 2n] becomes mean = a and variance = softplus(b) + floor; grad =
+/// [grad_mean | grad_variance · sigmoid(b)].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Head {
     floor: f64,
@@ -299,7 +300,8 @@ pub(super) fn view_of<'a>(mean: &'a Tensor, variance: &'a Tensor) -> GaussianVie
     GaussianView { mean: mean.view(), variance: variance.view() }
 }
 
-/// The product of two Gaussian densities, normalised: precisions add, means are weighted by them (Sønderby 2016, eqs 17 and 18).
+/// The product of two Gaussian densities, normalised: precisions add, means are weighted by them
+/// (Sønderby 2016, eqs 17 and 18).
 ///
 /// variance = v₁v₂/(v₁ + v₂),  mean = (m₁v₂ + m₂v₁)/(v₁ + v₂): the same numbers without forming 1/v.
 ///

@@ -160,7 +160,8 @@ impl Operation for StandardLogProb {
 
 /// out[r] = KL(q‖p) = ½ Σ_c [ln vp − ln vq + (vq + (mq − mp)²)/vp − 1].
 ///
-/// With d = mq − mp, g = grad_out[r]: grad_mq = g·d/vp, grad_vq = ½g(1/vp − 1/vq), grad_mp = −g·d/vp, grad_vp = ½g(1/vp − (vq + d²)/vp²).
+/// With d = mq − mp, g = grad_out[r]: grad_mq = g·d/vp, grad_vq = ½g(1/vp − 1/vq), grad_mp =
+/// −g·d/vp, grad_vp = ½g(1/vp − (vq + d²)/vp²).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kl;
 
@@ -306,7 +307,8 @@ impl Gaussian {
     /// Log-density of each row, in nats:
     /// `out[r] = Σ_c −½[ln 2π + ln variance + (x − mean)²/variance]`.
     ///
-    /// The distribution may have several rows for each row of `x` (its samples): row r meets row r div repeats.
+    /// The distribution may have several rows for each row of `x` (its samples): row r meets row r
+    /// div repeats.
     ///
     /// # Errors
     /// `Shape` if the columns differ or the rows are no multiple.

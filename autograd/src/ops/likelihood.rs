@@ -171,7 +171,8 @@ impl Operation for CrossEntropy {
 }
 
 impl Tensor {
-    /// Log-probability of binary data under Bernoulli distributions with these logits, for each row, in nats.
+    /// Log-probability of binary data under Bernoulli distributions with these logits, for each
+    /// row, in nats.
     ///
     /// `out[r] = Σ_c x·l − softplus(l)`: no probability is formed, so none is clipped. The logits
     /// may have several rows for each row of `x` (its samples): row r meets row r div repeats.
@@ -192,7 +193,8 @@ impl Tensor {
         apply_one(BernoulliLogProb, &[x, self])
     }
 
-    /// Negative log-probability of each row's label (u32) under a softmax of the row's logits, in nats.
+    /// Negative log-probability of each row's label (u32) under a softmax of the row's logits, in
+    /// nats.
     ///
     /// # Errors
     /// `Shape` unless there is one label a row; `DType` if the labels are not u32; `Argument` if a label is too large.

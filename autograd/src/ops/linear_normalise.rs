@@ -1,4 +1,5 @@
-//! A linear layer normalised with given statistics, in one primitive: what an evaluation consists of.
+//! A linear layer normalised with given statistics, in one primitive: what an evaluation consists
+//! of.
 
 use rung_kernels::backend::{self, BatchNormVectors};
 use rung_kernels::{Error, MatmulShape, Result, Shape, UnaryFunction, ViewMut};
@@ -13,8 +14,8 @@ use crate::tensor::{Tensor, sole};
 
 /// out = activation(scale · (a − mean)/√(variance + ε) + shift), a = x · weight; mean and variance are constants.
 ///
-/// The adjoints are those of [`super::batch_norm::Normalise`] and of the product. a is not kept but recomputed: this
-/// operation is for passes that nothing is learnt from.
+/// The adjoints are those of [`super::batch_norm::Normalise`] and of the product. a is not kept but
+/// recomputed: this operation is for passes that nothing is learnt from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LinearNormalise {
     epsilon: f64,
@@ -165,7 +166,8 @@ impl Operation for LinearNormalise {
 }
 
 impl Tensor {
-    /// [`Tensor::linear`] without a bias, then [`Tensor::normalise`]: one pass over the result instead of two.
+    /// [`Tensor::linear`] without a bias, then [`Tensor::normalise`]: one pass over the result
+    /// instead of two.
     ///
     /// | tensor | shape |
     /// |---|---|

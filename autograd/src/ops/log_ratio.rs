@@ -102,7 +102,8 @@ impl Operation for LogRatio {
 }
 
 impl Gaussian {
-    /// log q(z) − log p(z) of each row, in nats, for this distribution q: a one-sample estimate of KL(q‖p) where z is drawn from q.
+    /// log q(z) − log p(z) of each row, in nats, for this distribution q: a one-sample estimate of
+    /// KL(q‖p) where z is drawn from q.
     ///
     /// `out[r] = Σ_c ½[ln(vp/vq) + (z − mp)²/vp − (z − mq)²/vq]`; `p` None is the standard normal.
     ///

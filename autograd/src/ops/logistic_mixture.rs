@@ -1,4 +1,5 @@
-//! The likelihood of colours: a mixture of discretised logistic distributions for each pixel (Salimans et al. 2017), and samples of it.
+//! The likelihood of colours: a mixture of discretised logistic distributions for each pixel
+//! (Salimans et al. 2017), and samples of it.
 
 mod sample;
 
@@ -186,9 +187,11 @@ fn call(device: &Device, parameters: [usize; 3], x: [usize; 3], levels: usize) -
 }
 
 impl Tensor {
-    /// Log-probability of images under mixtures of discretised logistic distributions with these parameters, for each image, in nats.
+    /// Log-probability of images under mixtures of discretised logistic distributions with these
+    /// parameters, for each image, in nats.
     ///
-    /// Of the n components j, with S = e^−s for the log-scale s (at least −7), half bin h = 1/(levels − 1), A = S(x − μ + h), B = S(x − μ − h):
+    /// Of the n components j, with S = e^−s for the log-scale s (at least −7), half bin h =
+    /// 1/(levels − 1), A = S(x − μ + h), B = S(x − μ − h):
     ///
     /// `ln P = ln(1 − e^(−2hS)) − softplus(−A) − softplus(B)`, at −1: `−softplus(−A)`, at 1:
     /// `−softplus(B)`, and
@@ -201,11 +204,13 @@ impl Tensor {
     /// | `x` | `[images, pixels, channels]`, the levels evenly on [−1, 1] | |
     /// | out | `[images]` | nats |
     ///
-    /// With coefficients k = tanh of the raw ones, true colours pull means: μ_G = m_G + k_R·x_R and μ_B = m_B + k_G·x_R + k_B·x_G, the index of k
-    /// being the colour in whose group it is stored. There may be several images of parameters for each one of x (its samples): image r meets
-    /// r div repeats. `x` is data: no gradient flows to it.
+    /// With coefficients k = tanh of the raw ones, true colours pull means: μ_G = m_G + k_R·x_R and
+    /// μ_B = m_B + k_G·x_R + k_B·x_G, the index of k being the colour in whose group it is stored.
+    /// There may be several images of parameters for each one of x (its samples): image r meets r
+    /// div repeats. `x` is data: no gradient flows to it.
     ///
-    /// **Edges.** Log-scales below −7 count as −7 and get no gradient. Both ends are in one logarithm, so that nothing is subtracted and masked.
+    /// **Edges.** Log-scales below −7 count as −7 and get no gradient. Both ends are in one
+    /// logarithm, so that nothing is subtracted and masked.
     ///
     /// # Errors
     /// `Shape` if the sizes do not fit; `Argument` if there are fewer than two levels.

@@ -1,4 +1,5 @@
-//! Matrix products: of two matrices in the four transposition forms, of a batch with a layer's weights, and the transpose.
+//! Matrix products: of two matrices in the four transposition forms, of a batch with a layer's
+//! weights, and the transpose.
 
 use rung_kernels::backend::Matrix;
 use rung_kernels::{AxisExtent, Error, MatmulShape, Reduction, Result, Shape, ViewMut};
@@ -18,7 +19,8 @@ pub(crate) struct Matmul {
 }
 
 impl Matmul {
-    /// The product of two matrices of these shapes, or `None` if one is not a matrix or the inner sizes differ.
+    /// The product of two matrices of these shapes, or `None` if one is not a matrix or the inner
+    /// sizes differ.
     fn product(&self, left: &Shape, right: &Shape) -> Option<MatmulShape> {
         let (&[l0, l1], &[r0, r1]) = (left.sizes(), right.sizes()) else { return None };
         let (rows, inner) = if self.left_transposed { (l1, l0) } else { (l0, l1) };

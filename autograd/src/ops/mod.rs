@@ -1,9 +1,12 @@
-//! The operations: each declared in one place, with its formula, shapes, forward, backward and test inputs.
+//! The operations: each declared in one place, with its formula, shapes, forward, backward and test
+//! inputs.
 //!
-//! An operation is a small struct with an `Operation` implementation. The list below makes the `Op` enum that the tape stores, and
-//! the list of declarations that the gradient tests walk: an operation that is not in it cannot be recorded. Read `binary.rs` first.
+//! An operation is a small struct with an `Operation` implementation. The list below makes the `Op`
+//! enum that the tape stores, and the list of declarations that the gradient tests walk: an
+//! operation that is not in it cannot be recorded. Read `binary.rs` first.
 //!
-//! Vocabulary of every backward: `grad_out` is the adjoint of the output, `grad_<input>` that of an input, `out` the output.
+//! Vocabulary of every backward: `grad_out` is the adjoint of the output, `grad_<input>` that of an
+//! input, `out` the output.
 
 mod add_scaled;
 mod batch_norm;

@@ -99,7 +99,8 @@ impl Operation for Gather {
     }
 }
 
-/// Each row `times` times in a row: out[r · times + t] = x[r];  grad_x[r] = Σ_t grad_out[r · times + t].
+/// Each row `times` times in a row: out[r · times + t] = x[r]; grad_x[r] = Σ_t grad_out[r · times +
+/// t].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RepeatRows {
     times: usize,

@@ -153,7 +153,8 @@ impl Operation for LogSoftmax {
 }
 
 impl Tensor {
-    /// Natural logarithm of the sum of exponentials along `axis`, without overflow; the axis is dropped.
+    /// Natural logarithm of the sum of exponentials along `axis`, without overflow; the axis is
+    /// dropped.
     ///
     /// **Edges.** All −∞ gives −∞ with a zero gradient; any NaN gives NaN; +∞ gives +∞.
     ///

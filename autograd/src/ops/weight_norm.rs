@@ -1,4 +1,5 @@
-//! Weight normalisation: a weight's direction and its length as parameters of their own (Salimans and Kingma 2016).
+//! Weight normalisation: a weight's direction and its length as parameters of their own (Salimans
+//! and Kingma 2016).
 
 use rung_kernels::{AxisExtent, DType, Error, Result, Shape, ViewMut};
 use smallvec::smallvec;
@@ -103,7 +104,8 @@ impl Operation for WeightNorm {
 }
 
 impl Tensor {
-    /// This weight with each channel's vector scaled to the length that `gain` says (Salimans and Kingma 2016).
+    /// This weight with each channel's vector scaled to the length that `gain` says (Salimans and
+    /// Kingma 2016).
     ///
     /// `w = gain[c] · v/‖v‖`, the norm over all axes but `channel_axis`. With `n = ‖v‖`:
     /// `grad_gain = ⟨grad_w, v⟩/n`, `grad_v = gain/n · (grad_w − grad_gain · v/n)`.

@@ -25,16 +25,18 @@ impl Default for AdamOptions {
     }
 }
 
-/// Adam: steps of about the learning rate in each coordinate, from running means of the gradient and of its square.
+/// Adam: steps of about the learning rate in each coordinate, from running means of the gradient
+/// and of its square.
 ///
 /// m ← β₁m + (1−β₁)g;  v ← β₂v + (1−β₂)g²
 /// θ ← θ − η · √(1−β₂ᵗ)/(1−β₁ᵗ) · m/(√v + ε)
 ///
-/// **Where ε stands is a choice, and with ε = 10⁻⁴ a visible one.** Here it is added to the √v that has not been corrected for its
-/// bias: the efficient form at the end of section 2 of the paper, and the form of the ladder's published code. The other form,
-/// m̂/(√v̂ + ε) with both moments corrected, is this one with ε·√(1−β₂ᵗ) in the place of ε: in the first steps √v is still small,
-/// and there ε weighs about thirty times more here. For a first gradient of 10⁻³ at η = 10⁻³ the step is 2.40·10⁻⁴ here and
-/// 9.1·10⁻⁴ there.
+/// **Where ε stands is a choice, and with ε = 10⁻⁴ a visible one.** Here it is added to the √v that
+/// has not been corrected for its bias: the efficient form at the end of section 2 of the paper,
+/// and the form of the ladder's published code. The other form, m̂/(√v̂ + ε) with both moments
+/// corrected, is this one with ε·√(1−β₂ᵗ) in the place of ε: in the first steps √v is still small,
+/// and there ε weighs about thirty times more here. For a first gradient of 10⁻³ at η = 10⁻³ the
+/// step is 2.40·10⁻⁴ here and 9.1·10⁻⁴ there.
 ///
 /// **State.** `first_moment` (m), `second_moment` (v), and the count of steps t.
 #[derive(Debug)]

@@ -5,15 +5,17 @@ use rung_kernels::{Error, Result};
 use super::OptimiserState;
 use crate::parameters::ParameterStore;
 
-/// A running mean of all parameters: smoother than the parameters themselves, and what is evaluated and sampled from in their place.
+/// A running mean of all parameters: smoother than the parameters themselves, and what is evaluated
+/// and sampled from in their place.
 ///
 /// average ← d · average + (1 − d) · value,  d = min(decay, (1 + t)/(10 + t)) at update t,  one pass over the flat buffer
 ///
-/// The smaller weight of the first updates lets the average follow: with a decay of 0.9995 alone it would still be half its first values
-/// after 1,400 updates.
+/// The smaller weight of the first updates lets the average follow: with a decay of 0.9995 alone it
+/// would still be half its first values after 1,400 updates.
 ///
-/// It starts as the values at hand, so it is made when they are initialised in full (after data-dependent initialisation, where there is one):
-/// started from anything else, it would take about 1/(1 − decay) updates, several times over, to forget that.
+/// It starts as the values at hand, so it is made when they are initialised in full (after
+/// data-dependent initialisation, where there is one): started from anything else, it would take
+/// about 1/(1 − decay) updates, several times over, to forget that.
 ///
 /// **State.** `average`, and the count of updates: what a checkpoint saves and restores.
 ///
@@ -85,7 +87,8 @@ impl ParameterAverage {
         store.device().scale_and_add(1.0 - decay, store.values(), decay, average)
     }
 
-    /// Exchanges the average and the parameters, without copying: once for evaluation, and once more to go on.
+    /// Exchanges the average and the parameters, without copying: once for evaluation, and once
+    /// more to go on.
     ///
     /// # Errors
     /// `Argument` if the store is another; `Shared` while a tensor or a tape holds the parameters.
@@ -103,7 +106,8 @@ impl ParameterAverage {
         self.is_swapped_in
     }
 
-    /// The average and the count of updates; while swapped in, the parameters in the place of the average.
+    /// The average and the count of updates; while swapped in, the parameters in the place of the
+    /// average.
     #[must_use]
     pub const fn state(&self) -> &OptimiserState {
         &self.state

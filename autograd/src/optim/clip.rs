@@ -11,8 +11,9 @@ use crate::tensor::Tensor;
 /// n = √Σ gᵢ²  over all parameters
 /// gᵢ ← clamp(gᵢ · min(n, norm_limit)/(n + 10⁻⁷), ±element_limit)
 ///
-/// The norm is a scalar on the device: reading it is left to whoever shows it, so that a step need not wait. A limit of infinity
-/// does nothing; the ladder's published code has 4 and 0.9. A NaN or an infinity in any gradient shows in the norm.
+/// The norm is a scalar on the device: reading it is left to whoever shows it, so that a step need
+/// not wait. A limit of infinity does nothing; the ladder's published code has 4 and 0.9. A NaN or
+/// an infinity in any gradient shows in the norm.
 ///
 /// # Errors
 /// `Argument` if a limit is not positive; `Shared` while a tensor or a tape holds the parameters.

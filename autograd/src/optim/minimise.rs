@@ -26,8 +26,9 @@ impl StepSize {
     }
 }
 
-/// Moves the parameters once against the gradient of `loss`, which was recorded on `tape`: clears the gradients, computes them, clips
-/// them where there is a limit, and lets the optimiser step. What trains, measures or tests a training goes through here.
+/// Moves the parameters once against the gradient of `loss`, which was recorded on `tape`: clears
+/// the gradients, computes them, clips them where there is a limit, and lets the optimiser step.
+/// What trains, measures or tests a training goes through here.
 ///
 /// # Errors
 /// As [`Tape::backward_into`] and [`Optimiser::step_clipped`].

@@ -1,11 +1,14 @@
 //! Optimisers: what turns gradients into better parameters.
 //!
-//! All parameters of a model lie in one flat buffer, their gradients in a second, and each moment of an optimiser in one more of the
-//! same length. A step is therefore one pass (one kernel launch) whatever the number of parameters, and allocates nothing.
+//! All parameters of a model lie in one flat buffer, their gradients in a second, and each moment
+//! of an optimiser in one more of the same length. A step is therefore one pass (one kernel launch)
+//! whatever the number of parameters, and allocates nothing.
 //!
-//! [`minimise`] is one step of training, from a recorded loss to moved parameters. [`Optimiser`] is the trait; [`Adam`], [`Adamax`] and [`Sgd`] implement it. [`clip_gradients`] goes between backward and the step
-//! ([`Optimiser::step_clipped`] does both), a [`Schedule`] gives the learning rate of an epoch, and a [`ParameterAverage`] follows the
-//! parameters for evaluation. `state.rs` holds the moments, which a checkpoint saves and restores.
+//! [`minimise`] is one step of training, from a recorded loss to moved parameters. [`Optimiser`] is
+//! the trait; [`Adam`], [`Adamax`] and [`Sgd`] implement it. [`clip_gradients`] goes between
+//! backward and the step ([`Optimiser::step_clipped`] does both), a [`Schedule`] gives the learning
+//! rate of an epoch, and a [`ParameterAverage`] follows the parameters for evaluation. `state.rs`
+//! holds the moments, which a checkpoint saves and restores.
 //!
 //! # Example
 //! ```
@@ -55,14 +58,16 @@ pub trait Optimiser: std::fmt::Debug {
     /// The name a configuration and a checkpoint use: `adam`, `adamax`, `sgd`.
     fn name(&self) -> &'static str;
 
-    /// Moves every parameter once. A parameter that got no gradient since they were cleared has the gradient zero: its moments decay.
+    /// Moves every parameter once. A parameter that got no gradient since they were cleared has the
+    /// gradient zero: its moments decay.
     ///
     /// # Errors
     /// `Shared` while a tensor or a tape holds the parameters; `Argument` if the store is not the one the optimiser was made for
     /// (another number of elements, dtype or device).
     fn step(&mut self, store: &mut ParameterStore, learning_rate: f64) -> Result<()>;
 
-    /// [`clip_gradients`], then [`Optimiser::step`]: in one pass where the optimiser can, which leaves the gradients as they were.
+    /// [`clip_gradients`], then [`Optimiser::step`]: in one pass where the optimiser can, which
+    /// leaves the gradients as they were.
     ///
     /// # Errors
     /// As both.

@@ -2,7 +2,8 @@
 
 use std::f64::consts::PI;
 
-/// How the learning rate of an epoch follows from the base rate. Epochs are counted from 1, and the first has the base rate.
+/// How the learning rate of an epoch follows from the base rate. Epochs are counted from 1, and the
+/// first has the base rate.
 ///
 /// | schedule | rate of epoch e of E |
 /// |---|---|

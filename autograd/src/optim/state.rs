@@ -9,9 +9,11 @@ use crate::tensor::sole;
 /// The most moments an optimiser has.
 const MOMENT_ROOM: usize = 2;
 
-/// The memory of an optimiser: a count of steps, and named moments that are each as long as all parameters together.
+/// The memory of an optimiser: a count of steps, and named moments that are each as long as all
+/// parameters together.
 ///
-/// Element i of a moment belongs to element i of the flat parameters, so a checkpoint can cut it up by [`crate::Parameter::range`].
+/// Element i of a moment belongs to element i of the flat parameters, so a checkpoint can cut it up
+/// by [`crate::Parameter::range`].
 #[derive(Debug)]
 pub struct OptimiserState {
     steps: u64,
@@ -63,7 +65,8 @@ impl OptimiserState {
         self.moments[0].1.len()
     }
 
-    /// Copies a moment to the host, whose memory has the same dtype and length. Waits for the device.
+    /// Copies a moment to the host, whose memory has the same dtype and length. Waits for the
+    /// device.
     ///
     /// # Errors
     /// `Argument` if there is no such moment, or the memory does not fit.

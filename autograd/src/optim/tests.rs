@@ -43,7 +43,8 @@ pub(super) fn values_of(store: &ParameterStore, id: ParameterId) -> Vec<f64> {
     store.tensor(id, None).to_f64().unwrap()
 }
 
-/// Compares every element with `reference(t, g, moments, θ)`, which moves one number by the formula.
+/// Compares every element with `reference(t, g, moments, θ)`, which moves one number by the
+/// formula.
 fn follows<O: Optimiser>(
     make: impl Fn(&ParameterStore) -> Result<O>,
     reference: impl Fn(i32, f64, &mut [f64; 2], f64) -> f64,
@@ -104,8 +105,9 @@ fn momentum_follows_its_formula() {
     );
 }
 
-/// Pitfall 24 of the specification. Here, from m = 10⁻⁴ and √v = √10⁻³ · 10⁻³ = 3.162·10⁻⁵, the step is
-/// 10⁻³ · √10⁻³/0.1 · 10⁻⁴/(3.162·10⁻⁵ + 10⁻⁴) = 2.402·10⁻⁴; with both moments corrected it would be 9.1·10⁻⁴.
+/// Pitfall 24 of the specification. Here, from m = 10⁻⁴ and √v = √10⁻³ · 10⁻³ = 3.162·10⁻⁵, the
+/// step is 10⁻³ · √10⁻³/0.1 · 10⁻⁴/(3.162·10⁻⁵ + 10⁻⁴) = 2.402·10⁻⁴; with both moments corrected it
+/// would be 9.1·10⁻⁴.
 #[test]
 fn the_first_step_of_adam_has_the_size_of_the_published_form() {
     let (mut store, [_, second]) = store(DType::F64);

@@ -1,9 +1,10 @@
-//! Activation checkpointing: functions whose inner values are not kept, for backward recomputes them (Chen et al. 2016,
-//! "Training deep nets with sublinear memory cost").
+//! Activation checkpointing: functions whose inner values are not kept, for backward recomputes
+//! them (Chen et al. 2016, "Training deep nets with sublinear memory cost").
 //!
-//! Forward runs the function without a tape and records one node that keeps its inputs. When the walk comes to the node, the function runs
-//! once more on a tape of its own, which is walked at once; what was collected for the inputs moves there and back, so that every sum has the
-//! order, and therefore every gradient the bits, that it has without.
+//! Forward runs the function without a tape and records one node that keeps its inputs. When the
+//! walk comes to the node, the function runs once more on a tape of its own, which is walked at
+//! once; what was collected for the inputs moves there and back, so that every sum has the order,
+//! and therefore every gradient the bits, that it has without.
 
 use std::fmt;
 
@@ -14,7 +15,8 @@ use super::{Arena, NODE_ROOM, Origin, Recorded, SlotId, Tape, Tracked};
 use crate::parameters::ParameterStore;
 use crate::tensor::Tensor;
 
-/// What is recomputed: a function of tensors, and of the parameters it reads from the store with this tape.
+/// What is recomputed: a function of tensors, and of the parameters it reads from the store with
+/// this tape.
 type Function = dyn Fn(&ParameterStore, Option<&Tape>, &[Tensor]) -> Result<Tensor>;
 
 /// The node of such a function.
@@ -38,7 +40,8 @@ impl Tape {
     /// give the same result whenever it is called, and read tensors with gradients from its arguments and the store alone.
     ///
     /// # Errors
-    /// Those of the function; `Argument` if an input is recorded on another tape or belongs to a recording that is over.
+    /// Those of the function; `Argument` if an input is recorded on another tape or belongs to a
+    /// recording that is over.
     pub fn recomputed(
         &self,
         store: &ParameterStore,

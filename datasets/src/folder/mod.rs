@@ -4,9 +4,10 @@
 //! `validation` (`valid`, `val`), in any case, with either of these inside. Without a test folder a tenth of the training pictures is drawn for
 //! testing, by a permutation that depends on [`Options::seed`] alone. Pictures are taken in the order of their names.
 //!
-//! This file decides the one form of all pictures and says what it decided; `tree.rs` finds the pictures, `picture.rs` reads one.
-//! Nothing is lost unsaid: pictures are turned upright by their EXIF orientation, transparent ones are laid on a [`Background`], those
-//! of another size are brought to one with their aspect kept ([`Fit`]), 16-bit ones keep their levels as real numbers.
+//! This file decides the one form of all pictures and says what it decided; `tree.rs` finds the
+//! pictures, `picture.rs` reads one. Nothing is lost unsaid: pictures are turned upright by their
+//! EXIF orientation, transparent ones are laid on a [`Background`], those of another size are
+//! brought to one with their aspect kept ([`Fit`]), 16-bit ones keep their levels as real numbers.
 
 mod picture;
 mod tree;
@@ -32,8 +33,8 @@ const USUAL_BITS: [u32; 5] = [8, 10, 12, 14, 16];
 /// Opens a folder of pictures as a data set.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Mismatch`] for a folder with no picture, or a picture that cannot be decoded; [`Error::Argument`] for a size that
-/// is 0 or above 1024.
+/// [`Error::Io`]; [`Error::Mismatch`] for a folder with no picture, or a picture that cannot be
+/// decoded; [`Error::Argument`] for a size that is 0 or above 1024.
 pub fn open(folder: &Path, options: &Options) -> Result<Dataset> {
     let Tree { train, validation, test, mut notes } = tree::read(folder, options.test_only)?;
     let held_out = validation.iter().flatten().chain(test.iter().flatten());
@@ -150,7 +151,8 @@ fn common_form(
     Ok(form)
 }
 
-/// The height and width of every image: what was asked for, the pictures' own, the commonest one, or the median.
+/// The height and width of every image: what was asked for, the pictures' own, the commonest one,
+/// or the median.
 fn common_size(
     headers: &[Header],
     asked: Option<(usize, usize)>,
@@ -199,7 +201,8 @@ fn common_size(
     Ok(size)
 }
 
-/// The pixels of all pictures: bytes, or real numbers if a picture has levels that bytes can't hold.
+/// The pixels of all pictures: bytes, or real numbers if a picture has levels that bytes can't
+/// hold.
 fn pixels_of(pictures: Vec<Values>, notes: &mut Vec<String>) -> Pixels {
     let largest = pictures.iter().filter_map(|values| match values {
         Values::Bytes(_) => None,

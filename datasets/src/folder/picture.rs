@@ -143,7 +143,8 @@ fn is_deep(colour: ColorType) -> bool {
     colour.bytes_per_pixel() / colour.channel_count() == 2
 }
 
-/// A picture with an alpha channel as it looks on a background: out = alpha · pixel + (1 − alpha) · background.
+/// A picture with an alpha channel as it looks on a background: out = alpha · pixel + (1 − alpha) ·
+/// background.
 fn over(picture: DynamicImage, background: f32) -> DynamicImage {
     let colour = picture.color();
     if !colour.has_alpha() {
@@ -162,7 +163,8 @@ fn over(picture: DynamicImage, background: f32) -> DynamicImage {
     if is_deep(colour) { flat.into_rgb16().into() } else { flat.into_rgb8().into() }
 }
 
-/// The picture enlarged or reduced with its aspect kept: as large as fits into the form, or as small as fills it, its middle cut out.
+/// The picture enlarged or reduced with its aspect kept: as large as fits into the form, or as
+/// small as fills it, its middle cut out.
 fn resized(picture: DynamicImage, form: &Form) -> DynamicImage {
     let (width, height) = (form.shape.width as u32, form.shape.height as u32);
     match form.fit {
@@ -172,7 +174,8 @@ fn resized(picture: DynamicImage, form: &Form) -> DynamicImage {
     }
 }
 
-/// Interleaved pixels of a picture of (height, width) in the middle of the shape, with `behind` around them; channels first.
+/// Interleaved pixels of a picture of (height, width) in the middle of the shape, with `behind`
+/// around them; channels first.
 fn placed<T: Copy>(
     pixels: &[T],
     (height, width): (usize, usize),

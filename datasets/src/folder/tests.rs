@@ -190,7 +190,8 @@ fn what_lies_beside_the_pictures_hides_nothing_and_is_told() {
     );
 }
 
-/// Opens two equal pictures made by `save`; gives the test picture's shape, pixels and the notes but for the drawing of test pictures.
+/// Opens two equal pictures made by `save`; gives the test picture's shape, pixels and the notes
+/// but for the drawing of test pictures.
 fn opened(options: &Options, save: impl Fn(&Path)) -> (ImageShape, Pixels, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     ["a.png", "b.png"].iter().for_each(|name| save(&folder.path().join(name)));
@@ -303,7 +304,8 @@ fn sixteen_bits_keep_their_levels() {
     );
 }
 
-/// A white disc on black in 16 rows and 8 columns: its height and width must stay equal whatever is done.
+/// A white disc on black in 16 rows and 8 columns: its height and width must stay equal whatever is
+/// done.
 fn disc(path: &Path) {
     let inside = |x: u32, y: u32| (2 * x as i32 - 7).pow(2) + (2 * y as i32 - 15).pow(2) < 36;
     GrayImage::from_fn(8, 16, |x, y| Luma([if inside(x, y) { 255 } else { 0 }]))

@@ -1,4 +1,5 @@
-//! Which files of a folder are the pictures of a data set: its parts, its classes, and what is left out.
+//! Which files of a folder are the pictures of a data set: its parts, its classes, and what is left
+//! out.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,8 @@ const EXTENSIONS: [&str; 3] = ["png", "jpg", "jpeg"];
 const OTHER_PICTURES: [&str; 13] = [
     "bmp", "gif", "webp", "tif", "tiff", "heic", "heif", "avif", "jp2", "ppm", "pgm", "svg", "tga",
 ];
-/// What operating systems leave in folders, in small letters; so is every name that begins with a dot.
+/// What operating systems leave in folders, in small letters; so is every name that begins with a
+/// dot.
 const LEFT_BY_SYSTEMS: [&str; 3] = ["thumbs.db", "desktop.ini", "__macosx"];
 /// Names of left-out files that are told.
 const TOLD: usize = 3;
@@ -52,7 +54,8 @@ impl Part {
 /// Looks through a folder.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Mismatch`] if it has no picture, a part has none, or two folders claim the same part.
+/// [`Error::Io`]; [`Error::Mismatch`] if it has no picture, a part has none, or two folders claim
+/// the same part.
 pub(super) fn read(folder: &Path, test_only: bool) -> Result<Tree> {
     let mut skipped = Skipped::default();
     let (_, folders) = skipped.scan(folder)?;
@@ -99,8 +102,8 @@ fn no_pictures(folder: &Path, skipped: &Skipped) -> Error {
 
 /// The pictures of a folder: those of its class folders, or its own.
 ///
-/// Class folders hold more pictures, or there are several of them: then what lies beside them is stray. One folder with fewer pictures than lie
-/// beside it is itself stray.
+/// Class folders hold more pictures, or there are several of them: then what lies beside them is
+/// stray. One folder with fewer pictures than lie beside it is itself stray.
 fn list(folder: &Path, skipped: &mut Skipped) -> Result<Vec<Picture>> {
     let (own, folders) = skipped.scan(folder)?;
     let (mut classes, mut deeper) = (Vec::new(), Vec::new());
@@ -158,7 +161,8 @@ const KINDS: [&str; 3] = [
 ];
 
 impl Skipped {
-    /// The pictures and the folders in a folder, each in the order of their names. What is neither is remembered.
+    /// The pictures and the folders in a folder, each in the order of their names. What is neither
+    /// is remembered.
     fn scan(&mut self, folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
         let (mut pictures, mut folders) = (Vec::new(), Vec::new());
         let mut files: [Vec<String>; 3] = Default::default();
@@ -226,7 +230,8 @@ impl Skipped {
     }
 }
 
-/// Pictures in a folder and in those within it; links within it are not followed, for they may lead back to it.
+/// Pictures in a folder and in those within it; links within it are not followed, for they may lead
+/// back to it.
 fn pictures_below(folder: &Path) -> Result<usize> {
     let (pictures, folders) = Skipped::default().scan(folder)?;
     let mut count = pictures.len();

@@ -53,7 +53,8 @@ fn every_type_is_read() {
 
 #[test]
 fn half_precision_is_read_exactly() {
-    // Zero, the smallest subnormal number, the smallest normal one, 1, 1/3 rounded, the largest, and what is no number.
+    // Zero, the smallest subnormal number, the smallest normal one, 1, 1/3 rounded, the largest,
+    // and what is no number.
     let bits = [0u16, 1, 0x0400, 0x3c00, 0x3555, 0x7bff, 0xfc00];
     let tiny = 2f32.powi(-24);
     let expected =
@@ -72,7 +73,8 @@ fn half_precision_is_read_exactly() {
 fn elements_in_the_order_of_fortran_are_put_in_that_of_c() {
     let header =
         |shape: &str| format!("{{'descr': '|u1', 'fortran_order': True, 'shape': {shape}, }}\n");
-    // Element (i, j, k) of an array of 2 x 3 x 2 is 100 i + 10 j + k; the first index runs fastest in the file.
+    // Element (i, j, k) of an array of 2 x 3 x 2 is 100 i + 10 j + k; the first index runs fastest
+    // in the file.
     let content: Vec<u8> = (0..2)
         .flat_map(|k| (0..3).flat_map(move |j| (0..2).map(move |i| 100 * i + 10 * j + k)))
         .collect();

@@ -1,4 +1,5 @@
-//! Convolutions: checks in front of the products with patches, and the shapes that are plain products.
+//! Convolutions: checks in front of the products with patches, and the shapes that are plain
+//! products.
 
 use super::gemm::Epilogue;
 use super::typed::{Extent, Float, check, for_float, operands};

@@ -1,4 +1,5 @@
-//! One element at a time: functions of one number and their adjoints, functions of two with broadcasting, and a·x + b·out.
+//! One element at a time: functions of one number and their adjoints, functions of two with
+//! broadcasting, and a·x + b·out.
 
 use super::lanes::{larger, map, smaller, update};
 use super::parallel::{HEAVY, LIGHT, for_each_block};
@@ -176,7 +177,8 @@ fn truth<T: Real>(holds: bool) -> T {
     if holds { T::ONE } else { T::ZERO }
 }
 
-/// Walks a broadcast: the innermost joined axis is a loop over slices or over one repeated element, the others give its start.
+/// Walks a broadcast: the innermost joined axis is a loop over slices or over one repeated element,
+/// the others give its start.
 fn walk<T: Float>(
     walk: &Broadcast,
     left: &[T],

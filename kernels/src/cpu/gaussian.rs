@@ -1,4 +1,5 @@
-//! Log-densities of diagonal Gaussians and their adjoints; heads, samples and merges, KL and log-ratio are in `gaussian/`.
+//! Log-densities of diagonal Gaussians and their adjoints; heads, samples and merges, KL and
+//! log-ratio are in `gaussian/`.
 
 use std::f64::consts::TAU;
 

@@ -1,24 +1,28 @@
-//! Loops over slices that LLVM turns into vector instructions: maps of several arrays to one, and sums with a fixed order.
+//! Loops over slices that LLVM turns into vector instructions: maps of several arrays to one, and
+//! sums with a fixed order.
 
 use std::ops::Range;
 
 use super::real::Real;
 
-/// Running sums of a slice: enough for one 512-bit register of f32, so that a sum is not one long chain of additions.
+/// Running sums of a slice: enough for one 512-bit register of f32, so that a sum is not one long
+/// chain of additions.
 const LANES: usize = 16;
 
 /// Terms computed before they are summed: a kilobyte of f32, which stays in the first-level cache.
 pub(super) const TILE: usize = 256;
 
-/// An array on the stack at the start of a cache line: a 64-byte vector of it then never lies in two lines.
+/// An array on the stack at the start of a cache line: a 64-byte vector of it then never lies in
+/// two lines.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub(super) struct Aligned<A>(pub(super) A);
 
 /// Several arrays of one length that a loop reads side by side.
 ///
-/// Each loop is a function with one parameter for each array: a parameter that is a slice is known to overlap no other, and LLVM
-/// then needs no checks for overlap, which it gives up on when they are many.
+/// Each loop is a function with one parameter for each array: a parameter that is a slice is known
+/// to overlap no other, and LLVM then needs no checks for overlap, which it gives up on when they
+/// are many.
 pub(super) trait Inputs<T, const N: usize>: Copy {
     /// How many elements each array has.
     fn len(self) -> usize;
@@ -201,7 +205,8 @@ impl Iterator for Tiles {
 
 /// Σ_i f([x[0][i], …, x[N−1][i]]): sixteen running sums, added in f64 in a fixed order.
 ///
-/// The terms go through a small buffer, so that the loop that computes them has no other business and vectorises.
+/// The terms go through a small buffer, so that the loop that computes them has no other business
+/// and vectorises.
 #[inline(always)]
 pub(super) fn sum_of<T: Real, const N: usize>(
     x: impl Inputs<T, N>,
@@ -217,10 +222,11 @@ pub(super) fn sum_of<T: Real, const N: usize>(
     total(&lanes)
 }
 
-/// Σ_i (f₀ − ln(1 + f₁)) with [f₀, f₁] = f([x[0][i], …, x[N−1][i]]) and 0 ≤ f₁ ≤ 1: one logarithm for sixteen terms.
+/// Σ_i (f₀ − ln(1 + f₁)) with [f₀, f₁] = f([x[0][i], …, x[N−1][i]]) and 0 ≤ f₁ ≤ 1: one logarithm
+/// for sixteen terms.
 ///
-/// A lane keeps q = Π(1 + f₁) − 1, updated as q + f₁ + q·f₁: it stays accurate where all factors are near 1, and a tile's
-/// sixteen factors a lane make at most 2¹⁶.
+/// A lane keeps q = Π(1 + f₁) − 1, updated as q + f₁ + q·f₁: it stays accurate where all factors
+/// are near 1, and a tile's sixteen factors a lane make at most 2¹⁶.
 #[inline(always)]
 pub(super) fn sum_less_ln_1p<T: Real, const N: usize>(
     x: impl Inputs<T, N>,
@@ -279,7 +285,8 @@ fn fold_into_lanes<T: Real>(x: &[T], lanes: &mut [T; LANES], fold: impl Fn(T, T)
     }
 }
 
-/// The sum of the lanes in f64, in pairs: a chain of sixteen additions would take longer than a row of 64 terms.
+/// The sum of the lanes in f64, in pairs: a chain of sixteen additions would take longer than a row
+/// of 64 terms.
 #[inline(always)]
 fn total<T: Real>(lanes: &[T; LANES]) -> f64 {
     let mut sums = [0.0; LANES];

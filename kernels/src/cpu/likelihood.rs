@@ -144,7 +144,8 @@ mod tests {
         assert_eq!(out, [0.0]);
     }
 
-    /// Where every pixel is nearly certain, the sum is as small as its terms, and they have to keep their digits.
+    /// Where every pixel is nearly certain, the sum is as small as its terms, and they have to keep
+    /// their digits.
     #[test]
     fn nearly_certain_pixels_keep_their_digits() {
         let matrix = Matrix { rows: 1, columns: 784 };

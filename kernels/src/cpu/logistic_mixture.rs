@@ -1,7 +1,8 @@
 //! The likelihood of pixels under mixtures of discretised logistics, and its adjoint.
 //!
-//! A pixel has few numbers of each kind, ten components for instance, which is no length for a vector unit. So pixels are taken [`LANES`] at a time:
-//! a number of each is gathered, and every loop runs over the pixels side by side.
+//! A pixel has few numbers of each kind, ten components for instance, which is no length for a
+//! vector unit. So pixels are taken [`LANES`] at a time: a number of each is gathered, and every
+//! loop runs over the pixels side by side.
 
 mod lanes;
 
@@ -158,7 +159,8 @@ mod tests {
     use super::super::testing::same_on_any_threads;
     use super::*;
 
-    /// One pixel of one channel under one component with this mean and log-scale: ln P and its gradient.
+    /// One pixel of one channel under one component with this mean and log-scale: ln P and its
+    /// gradient.
     fn single(x: f64, mean: f64, log_scale: f64, levels: usize) -> (f64, [f64; 3]) {
         let mixture =
             LogisticMixture { images: 1, repeat: 1, pixels: 1, channels: 1, components: 1, levels };

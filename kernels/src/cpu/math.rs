@@ -1,12 +1,14 @@
 //! The functions of f32 that the primitives apply, written so that loops over them vectorise.
 //!
-//! Each is straight-line code: a range reduction, a polynomial, and selections for the special values. There is no
-//! branch, no call, and no fused multiplication, so that every vector unit gives the same bits. The polynomials of `exp`, `ln`, `tanh`, `sin` and `cos` are
-//! those of Cephes (Moshier, public since 1984). Denormal arguments and results are handled.
+//! Each is straight-line code: a range reduction, a polynomial, and selections for the special
+//! values. There is no branch, no call, and no fused multiplication, so that every vector unit
+//! gives the same bits. The polynomials of `exp`, `ln`, `tanh`, `sin` and `cos` are those of Cephes
+//! (Moshier, public since 1984). Denormal arguments and results are handled.
 //!
-//! Bounds of the error, in units in the last place of the exact value, that `errors_stay_within_the_stated_bounds` asserts
-//! (on a sample; `RUNG_EXHAUSTIVE=1` takes all 2³² arguments). Over every 11th float the largest
-//! error was about a tenth smaller; that of `normal_quad` is from two million samples and the corners:
+//! Bounds of the error, in units in the last place of the exact value, that
+//! `errors_stay_within_the_stated_bounds` asserts (on a sample; `RUNG_EXHAUSTIVE=1` takes all 2³²
+//! arguments). Over every 11th float the largest error was about a tenth smaller; that of
+//! `normal_quad` is from two million samples and the corners:
 //!
 //! | function | ulp | function | ulp | function | ulp |
 //! |---|---|---|---|---|---|
@@ -15,7 +17,8 @@
 //! | `ln` | 0.9 | `softplus` | 2.2 | `normal_quad` | 5 |
 //!
 //! Large angles are reduced exactly, and the left tails of sigmoid and softplus keep their digits.
-//! That reduction looks two numbers up for each element, which makes `sin` and `cos` half as fast as the standard library; no model is made of them.
+//! That reduction looks two numbers up for each element, which makes `sin` and `cos` half as fast
+//! as the standard library; no model is made of them.
 
 use std::f32::consts::{FRAC_PI_2, LOG2_E};
 
@@ -140,7 +143,8 @@ pub(crate) fn ln(x: f32) -> f32 {
 pub(crate) fn ln_1p(x: f32) -> f32 {
     let u = 1.0 + x;
     let (e, m) = split_exponent(u);
-    // What the addition lost, relative to u; without an exponent x itself is the argument and nothing is lost.
+    // What the addition lost, relative to u; without an exponent x itself is the argument and
+    // nothing is lost.
     let lost = if x > 1.0 { 1.0 - (u - x) } else { x - (u - 1.0) };
     let (f, correction) = if e == 0 { (x, 0.0) } else { (m - 1.0, lost / u) };
     let value = ln_special_values(u, ln_of_parts(f, e as f32, correction));
@@ -175,7 +179,8 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
 /// max(x, 0) + ln(1 + e^−|x|).
 #[inline(always)]
 pub(crate) fn softplus(x: f32) -> f32 {
-    // ln(1 + t) = t − s·(t − R(s²)) with s = t/(2 + t) and R the tail of 2·artanh(s)/s: relative accuracy for every t in [0, 1].
+    // ln(1 + t) = t − s·(t − R(s²)) with s = t/(2 + t) and R the tail of 2·artanh(s)/s: relative
+    // accuracy for every t in [0, 1].
     let t = exp(-x.abs());
     let s = t / (2.0 + t);
     let z = s * s;
@@ -204,7 +209,8 @@ fn sin_cos_of_parts(quarter: u32, r: f32) -> (f32, f32) {
 
 /// x = quarter·π/2 + r with |r| ≤ π/4, quarter mod 4: exact for every float.
 ///
-/// x is an integer m of 24 bits times 2ᵉ, so quarter = m·(2ᵉ·2/π mod 4), and the table has that factor in two parts.
+/// x is an integer m of 24 bits times 2ᵉ, so quarter = m·(2ᵉ·2/π mod 4), and the table has that
+/// factor in two parts.
 #[inline(always)]
 fn reduce_angle(x: f32) -> (u32, f32) {
     let bits = x.to_bits();
@@ -252,13 +258,15 @@ static TURNS_HIGH: [f64; 256] = turns_table(0, HIGH_BITS);
 /// The low part.
 static TURNS_LOW: [f64; 256] = turns_table(HIGH_BITS, HIGH_BITS + 60);
 
-/// The bits from..to of each factor, counted from the highest that is kept; NaN for infinities and NaN.
+/// The bits from..to of each factor, counted from the highest that is kept; NaN for infinities and
+/// NaN.
 const fn turns_table(from: usize, to: usize) -> [f64; 256] {
     let mut table = [f64::NAN; 256];
     let mut biased = 0;
     while biased < 255 {
         let e = if biased == 0 { 1 } else { biased } as i32 - 150;
-        // Bit i of 2/π (from 1) has the weight 2^(e − i) here; weights of 4 and more are whole turns.
+        // Bit i of 2/π (from 1) has the weight 2^(e − i) here; weights of 4 and more are whole
+        // turns.
         let dropped = if e > 2 { e as usize - 2 } else { 0 };
         let mut bits = 0u64;
         let mut i = dropped + from;
@@ -291,7 +299,8 @@ fn radius(word: u32) -> f32 {
     let nearest_end = if is_upper { !word } else { word };
     let v = (nearest_end as i32 as f32 + 0.5) * (1.0 / 4_294_967_296.0);
     let (e, m) = split_exponent(v);
-    // 1 − v ≥ ½ is its own mantissa down to √½ and twice that below; either way f comes without cancellation.
+    // 1 − v ≥ ½ is its own mantissa down to √½ and twice that below; either way f comes without
+    // cancellation.
     let (upper_f, upper_e) = if v < 0.292_893_2 { (-v, 0.0) } else { (1.0 - (v + v), -1.0) };
     let (f, e) = if is_upper { (upper_f, upper_e) } else { (m - 1.0, e as f32) };
     (-2.0 * ln_of_parts(f, e, 0.0)).sqrt()

@@ -1,9 +1,11 @@
-//! Batch normalisation of the columns of a matrix, with its activation; the adjoints are in `norm/backward.rs`.
+//! Batch normalisation of the columns of a matrix, with its activation; the adjoints are in
+//! `norm/backward.rs`.
 //!
-//! A task owns a band of whole rows: they lie one after the other in memory, so that hardware fetches them ahead. (A task with some
-//! columns of all rows needs no sums of others, but its pieces of rows lie a matrix row apart: on matrices that come from
-//! memory its passes took 1.4 to 1.6 times as long.) The bands' sums are added in f64, in the order of the bands, so that the order of
-//! every sum is fixed.
+//! A task owns a band of whole rows: they lie one after the other in memory, so that hardware
+//! fetches them ahead. (A task with some columns of all rows needs no sums of others, but its
+//! pieces of rows lie a matrix row apart: on matrices that come from memory its passes took 1.4 to
+//! 1.6 times as long.) The bands' sums are added in f64, in the order of the bands, so that the
+//! order of every sum is fixed.
 
 mod backward;
 mod bands;
@@ -216,10 +218,12 @@ fn fold_scale<'a, T: Float>(
     memory
 }
 
-/// Mean and biased variance, from the deviations from a mean of some rows: Σ(x − p)²/n − (Σ(x − p)/n)².
+/// Mean and biased variance, from the deviations from a mean of some rows: Σ(x − p)²/n − (Σ(x −
+/// p)/n)².
 ///
-/// With p = 0 this loses all digits of a variance that is small beside the mean's square. With the mean p of one band of B it loses
-/// little: rows that lie far from p make the variance itself at least (1 − 1/B)/B of their squared distance.
+/// With p = 0 this loses all digits of a variance that is small beside the mean's square. With the
+/// mean p of one band of B it loses little: rows that lie far from p make the variance itself at
+/// least (1 − 1/B)/B of their squared distance.
 fn moments<T: Float>(bands: Bands, x: &[T], mean: &mut [T], variance: &mut [T]) {
     let columns = mean.len();
     let mut sums = Scratch::take::<T>(bands.sums_len());

@@ -67,7 +67,8 @@ pub(super) fn adam(
         operands!(value, first_moment, second_moment),
     )?;
     for_float!(NAME, (clipping, gradient, value, first_moment, second_moment) => {
-        // Without limits the factor is 1 and the limit infinite, which leaves every gradient as it is.
+        // Without limits the factor is 1 and the limit infinite, which leaves every gradient as it
+        // is.
         let clip = clipping.unwrap_or_else(|| Clip::new(0.0, f64::INFINITY, f64::INFINITY));
         adam_slices(step, clip, gradient, value, first_moment, second_moment);
     });

@@ -1,17 +1,20 @@
 //! The one place (besides the matrix product) that touches rayon: work on disjoint parts of arrays.
 //!
-//! An array is cut at places that depend on its sizes only, never on the number of threads, and every part is computed
-//! alone; so the bits of a result are the same on any number of threads. [`Parts`] are what is cut: slices, rows of a
-//! matrix, columns of a matrix, and tuples of them. The cuts are made by recursive halving with `rayon::join`, which
-//! allocates nothing when called from inside a pool.
+//! An array is cut at places that depend on its sizes only, never on the number of threads, and
+//! every part is computed alone; so the bits of a result are the same on any number of threads.
+//! [`Parts`] are what is cut: slices, rows of a matrix, columns of a matrix, and tuples of them.
+//! The cuts are made by recursive halving with `rayon::join`, which allocates nothing when called
+//! from inside a pool.
 
 use std::marker::PhantomData;
 use std::ops::Range;
 
-/// Work in a block: about 4 µs of streaming, long against the 0.1 µs that an uncontended `rayon::join` costs.
+/// Work in a block: about 4 µs of streaming, long against the 0.1 µs that an uncontended
+/// `rayon::join` costs.
 pub(super) const BLOCK_WORK: usize = 16 * 1024;
 
-/// Up to this much work stays on the calling thread: waking another one costs about as much as is gained.
+/// Up to this much work stays on the calling thread: waking another one costs about as much as is
+/// gained.
 const SERIAL_WORK: usize = 48 * 1024;
 
 /// Work per element of what is bound by memory; the unit of work.
@@ -179,7 +182,8 @@ impl<'a, T> ColumnsMut<'a, T> {
     #[inline(always)]
     pub(super) fn row(&mut self, row: usize) -> &mut [T] {
         assert!(row < self.rows, "bug: row {row} of {}; please report it", self.rows);
-        // SAFETY: the row exists, and of it only this value's own columns are lent, for as long as it is borrowed.
+        // SAFETY: the row exists, and of it only this value's own columns are lent, for as long as
+        // it is borrowed.
         unsafe { std::slice::from_raw_parts_mut(self.first.add(row * self.stride), self.width) }
     }
 }
@@ -188,7 +192,8 @@ impl<T: Send> Parts for ColumnsMut<'_, T> {
     #[inline]
     fn cut(self, units: usize) -> (Self, Self) {
         assert!(units <= self.width, "bug: {units} of {} columns; please report it", self.width);
-        // SAFETY: `units` is at most the width, so the pointer stays inside the row, or one past its end where no column is left.
+        // SAFETY: `units` is at most the width, so the pointer stays inside the row, or one past
+        // its end where no column is left.
         let rest = unsafe { self.first.add(units) };
         (Self { width: units, ..self }, Self { first: rest, width: self.width - units, ..self })
     }
@@ -216,7 +221,8 @@ impl Plan {
     }
 }
 
-/// Runs `body` on blocks of `parts`, each with the range of its units. A block is `BLOCK_WORK` long.
+/// Runs `body` on blocks of `parts`, each with the range of its units. A block is `BLOCK_WORK`
+/// long.
 #[inline]
 pub(super) fn for_each_block<P: Parts>(
     units: usize,
@@ -241,7 +247,8 @@ pub(super) fn for_each_block_of<P: Parts>(
     }
 }
 
-/// The body is behind a pointer, so that this is compiled once for each kind of parts and not once for each loop of the crate.
+/// The body is behind a pointer, so that this is compiled once for each kind of parts and not once
+/// for each loop of the crate.
 fn halve<P: Parts>(
     plan: Plan,
     range: Range<usize>,

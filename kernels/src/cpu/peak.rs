@@ -1,14 +1,16 @@
 //! What the CPU could do: the rates that measured ones are compared with.
 //!
-//! Both run on all threads of the current rayon pool at once, since cores share their clock and their memory. Every call
-//! measures anew: the speed of a machine that is shared drifts within minutes.
+//! Both run on all threads of the current rayon pool at once, since cores share their clock and
+//! their memory. Every call measures anew: the speed of a machine that is shared drifts within
+//! minutes.
 
 use std::hint::black_box;
 use std::time::Instant;
 
 use super::simd::{VectorUnit, vectorised};
 
-/// Sums that grow side by side: two units, each with a latency of four or five cycles, are kept busy by ten vectors.
+/// Sums that grow side by side: two units, each with a latency of four or five cycles, are kept
+/// busy by ten vectors.
 const CHAINS: usize = 10;
 /// Rounds of multiply-adds in a measurement: some milliseconds.
 const ROUNDS: usize = 1 << 19;
@@ -29,7 +31,8 @@ pub fn triad_gb_per_s(len: usize) -> f64 {
     let arrays: Vec<_> = rayon::broadcast(|_| {
         std::sync::Mutex::new((vec![0f32; len], vec![1f32; len], vec![2f32; len]))
     });
-    // Small arrays are gone through several times, so that a measurement takes long enough for the clock.
+    // Small arrays are gone through several times, so that a measurement takes long enough for the
+    // clock.
     let passes = ((4 << 20) / len.max(1)).max(1);
     let seconds = median_s(|| {
         let thread = rayon::current_thread_index().unwrap_or(0) % threads;

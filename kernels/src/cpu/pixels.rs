@@ -63,8 +63,8 @@ impl<T: Real> Pixel<T> for u8 {
         f64::from(self)
     }
 
-    /// word < round(p · 2³² / 255). As 2³² = 255 · 16 843 009 + 1, the right side is p · 16 843 009, plus 1 from p = 128 on;
-    /// it is compared less 1, since for p = 255 it is 2³² itself.
+    /// word < round(p · 2³² / 255). As 2³² = 255 · 16 843 009 + 1, the right side is p · 16 843
+    /// 009, plus 1 from p = 128 on; it is compared less 1, since for p = 255 it is 2³² itself.
     #[inline(always)]
     fn is_drawn(self, word: u32) -> bool {
         let pixel = u32::from(self);

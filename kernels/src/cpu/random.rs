@@ -1,7 +1,8 @@
-//! Random numbers in bulk: the words of an address for a range of elements, and what is made of them.
+//! Random numbers in bulk: the words of an address for a range of elements, and what is made of
+//! them.
 //!
-//! Philox is computed for many counters side by side, so that its integer arithmetic runs in vector registers. Which words an
-//! element gets depends on its index alone.
+//! Philox is computed for many counters side by side, so that its integer arithmetic runs in vector
+//! registers. Which words an element gets depends on its index alone.
 
 use super::lanes::Aligned;
 use super::parallel::{HEAVY, LIGHT, Rows, for_each_block, for_each_block_of, rows};
@@ -17,7 +18,8 @@ const COUNTERS: usize = 64;
 /// Elements served by one batch of counters.
 const BATCH: usize = 4 * COUNTERS;
 
-/// Elements of a task: a whole number of batches, so that only the last one of an array is cut short.
+/// Elements of a task: a whole number of batches, so that only the last one of an array is cut
+/// short.
 const TASK: usize = 16 * BATCH;
 
 /// `COUNTERS` numbers for each of the four places of a counter, of its words, or of a quad of normal numbers.
@@ -54,7 +56,8 @@ fn interleave<T: Copy>(lanes: &[[T; COUNTERS]; 4], out: &mut [T; BATCH]) {
     }
 }
 
-/// Runs `body` with the words of the elements from `first`, batch by batch: (offset from `first`, words).
+/// Runs `body` with the words of the elements from `first`, batch by batch: (offset from `first`,
+/// words).
 #[inline(always)]
 pub(super) fn for_each_word_batch(
     address: &Address,
@@ -198,7 +201,8 @@ fn normal_rows<T: Float>(noise: RowNoise, count: usize, out: &mut [T]) {
     );
 }
 
-/// The normal numbers of `count` rows from `first` on. Rows are short, so that one batch of counters serves several.
+/// The normal numbers of `count` rows from `first` on. Rows are short, so that one batch of
+/// counters serves several.
 #[inline(always)]
 fn normal_rows_of<T: Float>(noise: RowNoise, first: usize, count: usize, out: &mut Rows<&mut [T]>) {
     let blocks = noise.blocks();
@@ -283,7 +287,8 @@ fn drop_out<T: Float>(address: Address, rate: f64, x: &[T], out: &mut [T]) {
     if rate == 1.0 {
         return for_each_block(out.len(), LIGHT, out, |_, out| out.fill(T::ZERO));
     }
-    // word ≥ rate · 2³² is word ≥ its ceiling, which fits 32 bits unless the rate rounds up to 1: then the last word is kept.
+    // word ≥ rate · 2³² is word ≥ its ceiling, which fits 32 bits unless the rate rounds up to 1:
+    // then the last word is kept.
     let first_kept = (rate * WORDS).ceil() as u32;
     let kept_share = T::from_f64(1.0 - rate);
     fill_from_words(
@@ -321,7 +326,8 @@ mod tests {
         }
     }
 
-    /// Whatever part of a matrix of samples is asked for, its rows have the numbers of their examples and samples.
+    /// Whatever part of a matrix of samples is asked for, its rows have the numbers of their
+    /// examples and samples.
     #[test]
     fn rows_have_the_numbers_of_their_example_and_sample_however_they_are_cut() {
         for columns in [1, 2, 4, 7, 64, 300] {

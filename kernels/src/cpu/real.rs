@@ -8,7 +8,8 @@ use crate::rng;
 
 pub use super::simd::{VectorUnit, vectorised_with};
 
-/// A float type with the functions the primitives need. The f32 functions are branch-free, so that loops over them vectorise; see `math.rs`.
+/// A float type with the functions the primitives need. The f32 functions are branch-free, so that
+/// loops over them vectorise; see `math.rs`.
 pub trait Real:
     Copy
     + Send
@@ -66,11 +67,13 @@ pub trait Real:
     fn softplus(self) -> Self;
     /// The uniform sample on (0, 1) of a random word: never 0, never 1.
     fn uniform(word: u32) -> Self;
-    /// The four standard normal samples of four random words: [`rng::normal_quad`], in this type's accuracy.
+    /// The four standard normal samples of four random words: [`rng::normal_quad`], in this type's
+    /// accuracy.
     fn normal_quad(words: [u32; 4]) -> [Self; 4];
 }
 
-/// Functions that the standard library has for both types and that compile to instructions, or to calls nobody needs fast.
+/// Functions that the standard library has for both types and that compile to instructions, or to
+/// calls nobody needs fast.
 macro_rules! common_functions {
     ($float:ty) => {
         const ZERO: Self = 0.0;

@@ -1,6 +1,8 @@
-//! Reductions along an axis, the adjoint of an extremum, the adjoint of a sum, and the sum of squares.
+//! Reductions along an axis, the adjoint of an extremum, the adjoint of a sum, and the sum of
+//! squares.
 //!
-//! Where the axis is the last one a row is summed in lanes; elsewhere neighbouring columns are summed side by side.
+//! Where the axis is the last one a row is summed in lanes; elsewhere neighbouring columns are
+//! summed side by side.
 
 use std::ops::Range;
 
@@ -15,7 +17,8 @@ use crate::{AxisExtent, Reduction, Result, View, ViewMut};
 /// Columns reduced side by side: running values of half a kilobyte.
 pub(super) const STRIP: usize = 128;
 
-/// Rows added in the type itself before the sum goes over to f64, which bounds the rounding of long f32 columns.
+/// Rows added in the type itself before the sum goes over to f64, which bounds the rounding of long
+/// f32 columns.
 pub(super) const ROWS_PER_PARTIAL: usize = 128;
 
 /// Neighbouring columns of one outer index: column `inner` and the `width − 1` after it.
@@ -48,7 +51,8 @@ impl Strip {
     }
 }
 
-/// Runs `body` for the strips that make up the columns from `first` (counted over outer and inner), with their part of `out`.
+/// Runs `body` for the strips that make up the columns from `first` (counted over outer and inner),
+/// with their part of `out`.
 #[inline(always)]
 pub(super) fn for_each_strip<T>(
     extent: AxisExtent,
@@ -66,7 +70,8 @@ pub(super) fn for_each_strip<T>(
     }
 }
 
-/// Runs `body` for blocks of columns, counted over outer and inner; a block is never narrower than a strip can be.
+/// Runs `body` for blocks of columns, counted over outer and inner; a block is never narrower than
+/// a strip can be.
 #[inline]
 pub(super) fn for_each_column_block<P: Parts>(
     extent: AxisExtent,
@@ -360,7 +365,8 @@ mod tests {
                     Reduction::Minimum => column.iter().copied().fold(f64::INFINITY, f64::min),
                 };
                 let expected: Vec<f64> = columns_of(extent, &x).iter().map(of_column).collect();
-                // Partial sums of 128 terms are of the order of 10; long f32 sums of 70,000 terms in lanes of 4,400, of 100.
+                // Partial sums of 128 terms are of the order of 10; long f32 sums of 70,000 terms
+                // in lanes of 4,400, of 100.
                 assert_close(&format!("{reduction:?} of {extent:?}"), &out, &expected, 1e-4);
             }
         }

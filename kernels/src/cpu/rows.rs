@@ -1,4 +1,5 @@
-//! Rows moved about: rectangles, transposition, gathering, repetition. Nothing is computed but one sum, the adjoint of gathering.
+//! Rows moved about: rectangles, transposition, gathering, repetition. Nothing is computed but one
+//! sum, the adjoint of gathering.
 
 use super::lanes::update;
 use super::parallel::{LIGHT, Rows, for_each_block, for_each_block_of, rows};
@@ -9,7 +10,8 @@ use crate::backend::Matrix;
 use crate::shape::Block;
 use crate::{Error, Result, View, ViewMut};
 
-/// Rows and columns that are transposed together: 16 lines of 64 bytes on either side stay in the first-level cache.
+/// Rows and columns that are transposed together: 16 lines of 64 bytes on either side stay in the
+/// first-level cache.
 const TRANSPOSE_TILE: usize = 16;
 
 /// Ranges of rows into which a scattering sum is cut; each task reads all indices.
@@ -154,7 +156,8 @@ pub(super) fn gather_rows_backward(
     Ok(())
 }
 
-/// Each task owns a range of rows of `grad_x` and takes, in their order, the rows of `grad_out` that belong there.
+/// Each task owns a range of rows of `grad_x` and takes, in their order, the rows of `grad_out`
+/// that belong there.
 fn scatter<T: Float>(columns: usize, indices: &[u32], grad_out: &[T], grad_x: &mut [T]) {
     let row_count = grad_x.len() / columns;
     let work = columns + indices.len() * columns / row_count.max(1);

@@ -63,8 +63,8 @@ macro_rules! scalars {
 
 unary_functions!(scalars! {});
 
-// Parts of a function that is one thing above zero and another below, computed side by side: where the exponential stood in a branch, the
-// loop over it did not become vector code.
+// Parts of a function that is one thing above zero and another below, computed side by side: where
+// the exponential stood in a branch, the loop over it did not become vector code.
 
 /// x above zero, else 0.
 #[inline(always)]
@@ -123,7 +123,8 @@ macro_rules! with_scalar {
     };
 }
 
-/// Any function, chosen anew for each number: slow, for loops that aren't worth a copy for every function.
+/// Any function, chosen anew for each number: slow, for loops that aren't worth a copy for every
+/// function.
 #[derive(Clone, Copy)]
 pub(super) struct Any(pub(super) UnaryFunction);
 
@@ -144,7 +145,8 @@ impl<T: Real> Scalar<T> for Any {
     }
 }
 
-/// [`with_scalar`] with a copy of the body for the activations that networks use, and one for all others.
+/// [`with_scalar`] with a copy of the body for the activations that networks use, and one for all
+/// others.
 macro_rules! with_activation {
     ($float:ty, $function:expr, |$f:ident| $body:expr) => {
         $crate::cpu::scalar::with_activation!(

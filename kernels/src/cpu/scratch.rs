@@ -7,15 +7,17 @@ use std::sync::{Mutex, PoisonError};
 #[derive(Clone, Copy)]
 struct Line([f32; 16]);
 
-/// Buffers that nobody is using now. One lock per call of more than a few microseconds; a buffer lies in
-/// no thread's own storage, so which worker happens to call doesn't decide whether memory is asked for.
+/// Buffers that nobody is using now. One lock per call of more than a few microseconds; a buffer
+/// lies in no thread's own storage, so which worker happens to call doesn't decide whether memory
+/// is asked for.
 static FREE: Mutex<Vec<Vec<Line>>> = Mutex::new(Vec::new());
 
 /// A buffer that goes back to the others when it is dropped.
 pub(super) struct Scratch(Vec<Line>);
 
 impl Scratch {
-    /// A buffer of at least `length` numbers of type `T`, of any value: the smallest that is long enough, or the longest, made longer.
+    /// A buffer of at least `length` numbers of type `T`, of any value: the smallest that is long
+    /// enough, or the longest, made longer.
     pub(super) fn take<T: Copy>(length: usize) -> Scratch {
         let lines = lines_of::<T>(length);
         let mut buffer = {
@@ -26,8 +28,8 @@ impl Scratch {
         Scratch(buffer)
     }
 
-    /// Sees to it that `count` tasks at once find such buffers. Which tasks overlap is chance; without this, memory would be asked for
-    /// whenever more of them do than ever before.
+    /// Sees to it that `count` tasks at once find such buffers. Which tasks overlap is chance;
+    /// without this, memory would be asked for whenever more of them do than ever before.
     pub(super) fn reserve<T: Copy>(count: usize, length: usize) {
         let lines = lines_of::<T>(length);
         if lines == 0 {
@@ -51,7 +53,8 @@ impl Scratch {
             length * size_of::<T>() <= self.0.len() * size_of::<Line>(),
             "bug: a scratch buffer is too short"
         );
-        // SAFETY: the lines are initialised, as long as that and aligned for any float, and borrowed as long as the slice lives.
+        // SAFETY: the lines are initialised, as long as that and aligned for any float, and
+        // borrowed as long as the slice lives.
         unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr(), length) }
     }
 }

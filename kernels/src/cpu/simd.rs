@@ -1,13 +1,15 @@
 //! Loops compiled for the widest vector unit of the CPU at hand.
 //!
-//! The program is compiled for the oldest CPU of its kind, and the loops that matter once more for each newer vector unit:
-//! a `#[target_feature]` function around an inlined closure is compiled with that unit's instructions, and which of the
-//! copies runs is decided when the program starts. Nothing here is an intrinsic; LLVM vectorises the plain loops.
+//! The program is compiled for the oldest CPU of its kind, and the loops that matter once more for
+//! each newer vector unit: a `#[target_feature]` function around an inlined closure is compiled
+//! with that unit's instructions, and which of the copies runs is decided when the program starts.
+//! Nothing here is an intrinsic; LLVM vectorises the plain loops.
 //!
-//! All copies give the same bits: Rust never fuses a multiplication with an addition by itself, no sum is reordered, and `math.rs` asks for no
-//! fused operation. LLVM uses 512-bit registers in the AVX-512 copy, because the preference for 256 bits belongs to
-//! CPU models (`target-cpu`) and not to the features enabled here. For arithmetic this is worth 1.6 to 2.2 times
-//! on a Xeon with two 512-bit units; loops bound by memory don't notice.
+//! All copies give the same bits: Rust never fuses a multiplication with an addition by itself, no
+//! sum is reordered, and `math.rs` asks for no fused operation. LLVM uses 512-bit registers in the
+//! AVX-512 copy, because the preference for 256 bits belongs to CPU models (`target-cpu`) and not
+//! to the features enabled here. For arithmetic this is worth 1.6 to 2.2 times on a Xeon with two
+//! 512-bit units; loops bound by memory don't notice.
 
 use std::sync::OnceLock;
 
@@ -49,7 +51,8 @@ impl VectorUnit {
         return self == Self::Baseline;
     }
 
-    /// The unit that [`vectorised`] uses: the widest there is, or the one that `RUNG_VECTOR` names if the CPU has it.
+    /// The unit that [`vectorised`] uses: the widest there is, or the one that `RUNG_VECTOR` names
+    /// if the CPU has it.
     #[must_use]
     pub fn in_use() -> Self {
         static IN_USE: OnceLock<VectorUnit> = OnceLock::new();
@@ -66,8 +69,9 @@ impl VectorUnit {
 
 /// Runs `body` compiled for the widest vector unit of this CPU.
 ///
-/// What is not inlined into `body` is compiled for the baseline. A long closure is not inlined of itself, since it is called
-/// from one place for each unit, so **write the attribute on the closure and on every helper**:
+/// What is not inlined into `body` is compiled for the baseline. A long closure is not inlined of
+/// itself, since it is called from one place for each unit, so **write the attribute on the closure
+/// and on every helper**:
 ///
 /// ```ignore
 /// vectorised(
@@ -76,9 +80,10 @@ impl VectorUnit {
 /// );
 /// ```
 ///
-/// Inside, loop over slices of known equal length (`zip`, `chunks_exact`), keep conditions to values (`if … { a } else { b }` with both
-/// cheap), and call no function of the standard library's mathematics. The dispatch costs a nanosecond: call this once for a block
-/// of rows, inside the parallel loop. A closure passed *into* `body` needs the attribute as well.
+/// Inside, loop over slices of known equal length (`zip`, `chunks_exact`), keep conditions to
+/// values (`if … { a } else { b }` with both cheap), and call no function of the standard library's
+/// mathematics. The dispatch costs a nanosecond: call this once for a block of rows, inside the
+/// parallel loop. A closure passed *into* `body` needs the attribute as well.
 #[inline(always)]
 pub fn vectorised<R>(body: impl FnOnce() -> R) -> R {
     dispatch(VectorUnit::in_use(), body)
@@ -94,7 +99,8 @@ pub fn vectorised_with<R>(unit: VectorUnit, body: impl FnOnce() -> R) -> R {
     dispatch(unit, body)
 }
 
-/// Runs the copy for `unit`, which is available: it comes from [`VectorUnit::in_use`] or was asserted to be.
+/// Runs the copy for `unit`, which is available: it comes from [`VectorUnit::in_use`] or was
+/// asserted to be.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn dispatch<R>(unit: VectorUnit, body: impl FnOnce() -> R) -> R {

@@ -1,7 +1,8 @@
 //! Log-sum-exp and softmax along an axis, with their adjoints.
 //!
-//! Rows (the axis is the last one) are treated one by one. Elsewhere log-sum-exp works on strips of neighbouring columns, and
-//! the others on slabs: all of the axis for one outer index, position by position.
+//! Rows (the axis is the last one) are treated one by one. Elsewhere log-sum-exp works on strips of
+//! neighbouring columns, and the others on slabs: all of the axis for one outer index, position by
+//! position.
 
 use super::lanes::{larger, map, maximum, sum, sum_of, update};
 use super::parallel::{HEAVY, Rows, for_each_block, rows};
@@ -171,7 +172,8 @@ fn weight<T: Real>(x: T, out: T, grad_out: T) -> T {
     if out == T::NEG_INFINITY { T::ZERO } else { value }
 }
 
-/// The four primitives that write as much as they read, seen as one: x (or out) and grad_out in, one array out.
+/// The four primitives that write as much as they read, seen as one: x (or out) and grad_out in,
+/// one array out.
 #[derive(Clone, Copy)]
 enum Variant {
     Softmax,

@@ -1,4 +1,5 @@
-//! What the tests of the primitives share: data, pools of several sizes, comparison with a slow f64 reference.
+//! What the tests of the primitives share: data, pools of several sizes, comparison with a slow f64
+//! reference.
 
 use std::fmt::Debug;
 
@@ -19,7 +20,8 @@ pub(super) fn widened(x: &[f32]) -> Vec<f64> {
     x.iter().map(|&x| f64::from(x)).collect()
 }
 
-/// Runs `compute` on pools of 1, 2 and 4 threads, asserts that the results are equal, and returns one.
+/// Runs `compute` on pools of 1, 2 and 4 threads, asserts that the results are equal, and returns
+/// one.
 pub(super) fn same_on_any_threads<R: PartialEq + Debug + Send>(
     compute: impl Fn() -> R + Sync,
 ) -> R {

@@ -1,4 +1,5 @@
-//! From the views of the contract to typed slices: every check of dtypes and lengths is made here, before anything is written.
+//! From the views of the contract to typed slices: every check of dtypes and lengths is made here,
+//! before anything is written.
 
 use super::gemm::{self, Epilogue};
 use super::optimiser::Clip;
@@ -15,9 +16,11 @@ use crate::{DType, Error, MatmulShape, Result, View, ViewMut};
 
 /// The float types the primitives compute with.
 ///
-/// f64 is for proofs, not for speed: its loops are compiled for the baseline only, which halves the size of the crate's code.
+/// f64 is for proofs, not for speed: its loops are compiled for the baseline only, which halves the
+/// size of the crate's code.
 pub(super) trait Float: Real {
-    /// Runs `body` compiled for the widest vector unit worth it for this type; see [`simd::vectorised`] for what `body` must be.
+    /// Runs `body` compiled for the widest vector unit worth it for this type; see
+    /// [`simd::vectorised`] for what `body` must be.
     fn vectorised<R>(body: impl FnOnce() -> R) -> R;
     /// The elements of a view of this type.
     fn slice(view: View<'_>) -> &[Self];

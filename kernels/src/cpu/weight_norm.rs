@@ -1,7 +1,8 @@
 //! Weight normalisation: each channel of a weight scaled to the length that its gain says.
 //!
-//! A weight is seen as [outer, channels, inner]. Where the channels are the last axis (inner = 1), neighbouring channels are summed side by
-//! side down the rows; elsewhere each channel is made of `outer` runs of `inner` numbers.
+//! A weight is seen as [outer, channels, inner]. Where the channels are the last axis (inner = 1),
+//! neighbouring channels are summed side by side down the rows; elsewhere each channel is made of
+//! `outer` runs of `inner` numbers.
 
 use std::ops::Range;
 
@@ -11,7 +12,8 @@ use super::reduce::{ROWS_PER_PARTIAL, STRIP, Strip};
 use super::typed::{Extent, Float, check, for_float, operands};
 use crate::{AxisExtent, Result, View, ViewMut};
 
-/// Channels that a task takes at least: a cache line of f32, so that no two tasks write to one line of a row.
+/// Channels that a task takes at least: a cache line of f32, so that no two tasks write to one line
+/// of a row.
 const MIN_CHANNELS: usize = 16;
 
 /// `weight_norm`, as declared.

@@ -1,5 +1,6 @@
-//! Compiled programs, and what searches have found, on disk. An entry holds the key it was made for and a checksum, so that neither a collision of names nor damage goes unseen;
-//! whatever is wrong with an entry, it is as if there were none.
+//! Compiled programs, and what searches have found, on disk. An entry holds the key it was made for
+//! and a checksum, so that neither a collision of names nor damage goes unseen; whatever is wrong
+//! with an entry, it is as if there were none.
 
 use std::path::PathBuf;
 use std::{env, fs, process};
@@ -45,7 +46,8 @@ pub(super) fn read(key: &str) -> Option<Vec<u8>> {
     kept
 }
 
-/// Keeps a program; a disk that refuses costs a compilation later and nothing else. Written beside and renamed, so that nobody reads half.
+/// Keeps a program; a disk that refuses costs a compilation later and nothing else. Written beside
+/// and renamed, so that nobody reads half.
 pub(super) fn write(key: &str, binary: &[u8]) {
     let Some(path) = path(key) else { return };
     let Some(folder) = path.parent() else { return };

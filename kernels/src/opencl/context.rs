@@ -14,7 +14,8 @@ use crate::backend::DeviceStatistics;
 use crate::buffer::{Place, Pool, SharedBuffer};
 use crate::{DType, Error, Result};
 
-/// The environment variable that says how many bytes of a device may be used, for a device that is shared.
+/// The environment variable that says how many bytes of a device may be used, for a device that is
+/// shared.
 const MEMORY_VARIABLE: &str = "RUNG_OPENCL_MEMORY";
 
 /// Bytes that may be used of a device's memory.
@@ -43,14 +44,16 @@ pub(super) struct Cut {
     pub(super) row_lanes: usize,
     /// Work-items of a group in kernels that do not share.
     pub(super) group: usize,
-    /// The same in kernels whose grid is a matrix; rows may be narrow. Fixed, since some drivers compile a kernel anew for each size.
+    /// The same in kernels whose grid is a matrix; rows may be narrow. Fixed, since some drivers
+    /// compile a kernel anew for each size.
     pub(super) row_group: usize,
 }
 
 impl Cut {
     const fn new(kind: Kind) -> Self {
         match kind {
-            // Sixteen floats are two registers of AVX2 and one of AVX-512; groups exist only to share the cost of their start.
+            // Sixteen floats are two registers of AVX2 and one of AVX-512; groups exist only to
+            // share the cost of their start.
             Kind::Cpu => Self {
                 vector_bytes: 64,
                 lanes: 1,
@@ -156,7 +159,8 @@ impl Context {
         self.pool.release_free();
     }
 
-    /// Memory from the driver. Drivers hand out more than there is and fail later, so the sum is checked here.
+    /// Memory from the driver. Drivers hand out more than there is and fail later, so the sum is
+    /// checked here.
     fn obtain(&self, bytes: usize) -> Option<Memory> {
         let in_use = self.pool.statistics().bytes;
         if bytes > self.largest_buffer_bytes || in_use.checked_add(bytes)? > self.memory_bytes {
@@ -187,7 +191,8 @@ impl Context {
         core::finish(&self.queue).map_err(|error| self.failed(&error))
     }
 
-    /// The programs, for whoever launches: a kernel's arguments are set and enqueued by one thread at a time.
+    /// The programs, for whoever launches: a kernel's arguments are set and enqueued by one thread
+    /// at a time.
     pub(super) fn programs(&self) -> MutexGuard<'_, Programs> {
         self.programs.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -219,7 +224,8 @@ impl Context {
     }
 }
 
-/// The driver's words without the frame of advice around them: what was called and what it returned, where that is told apart.
+/// The driver's words without the frame of advice around them: what was called and what it
+/// returned, where that is told apart.
 fn essence(text: &str) -> String {
     let after =
         |words: &str| text.lines().find_map(|line| line.trim().strip_prefix(words)).map(str::trim);

@@ -1,4 +1,5 @@
-//! Convolutions as matrix products with patches: of some images at a time, so that the patches fit into a bounded buffer.
+//! Convolutions as matrix products with patches: of some images at a time, so that the patches fit
+//! into a bounded buffer.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use crate::backend::Convolution;
 use crate::check::{Extent, check, common_float, operands};
 use crate::{DType, MatmulShape, Result, SharedBuffer, View, ViewMut};
 
-/// Numbers of the patches' buffer (64 MiB of f32); an image whose patches are more has a larger one.
+/// Numbers of the patches' buffer (64 MiB of f32); an image whose patches are more has a larger
+/// one.
 const PATCHES_LEN: usize = 16 << 20;
 
 /// `conv2d`, as declared.

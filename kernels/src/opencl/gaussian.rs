@@ -1,4 +1,5 @@
-//! What a ladder does with diagonal Gaussians: heads, samples, merges, log-densities and KL, and all adjoints.
+//! What a ladder does with diagonal Gaussians: heads, samples, merges, log-densities and KL, and
+//! all adjoints.
 
 use super::context::Context;
 use super::program::File;

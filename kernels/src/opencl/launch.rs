@@ -25,7 +25,8 @@ enum Argument<'a> {
     Eight(Eight),
 }
 
-/// A kernel on its way to the queue. A wrong argument is remembered and reported by [`Launch::run`], so that calls chain.
+/// A kernel on its way to the queue. A wrong argument is remembered and reported by
+/// [`Launch::run`], so that calls chain.
 pub(super) struct Launch<'a> {
     context: &'a Context,
     operation: &'static str,
@@ -175,7 +176,8 @@ impl<'a> Launch<'a> {
         self
     }
 
-    /// Puts the kernel into the queue: `groups` work-groups of `group` work-items along each dimension. Does not wait.
+    /// Puts the kernel into the queue: `groups` work-groups of `group` work-items along each
+    /// dimension. Does not wait.
     ///
     /// # Errors
     /// `Device` if an array lies elsewhere; `Argument` if a size is too large; `Failed` if the compiler or the driver fails.
@@ -194,8 +196,9 @@ impl<'a> Launch<'a> {
             core::set_kernel_arg(kernel, index as u32, argument.value()).map_err(failed)?;
         }
         let items = std::array::from_fn(|d| groups[d] * group[d]);
-        // SAFETY: arguments match the kernel's declaration in order and type, which the parity tests show for every kernel; each array was
-        // checked to hold what the sizes among the arguments reach, and stays alive: the driver keeps memory that a queued kernel uses.
+        // SAFETY: arguments match the kernel's declaration in order and type, which the parity
+        // tests show for every kernel; each array was checked to hold what the sizes among the
+        // arguments reach, and stays alive: the driver keeps memory that a queued kernel uses.
         unsafe {
             core::enqueue_kernel(
                 &context.queue,
@@ -239,7 +242,8 @@ impl<'a> Launch<'a> {
         self.run([1, rows, parts], [lanes, 1, 1])
     }
 
-    /// Groups of work-items that share columns and walk down the rows, for each of `outer` matrices.
+    /// Groups of work-items that share columns and walk down the rows, for each of `outer`
+    /// matrices.
     pub(super) fn sharing_columns(self, columns: usize, outer: usize) -> Result<()> {
         let cut = self.context.cut;
         let vectors = columns.div_ceil(cut.width(self.dtype));
@@ -256,7 +260,8 @@ impl Argument<'_> {
             Self::First(value) => ArgVal::scalar(value),
             Self::Single(value) => ArgVal::scalar(value),
             Self::Double(value) => ArgVal::scalar(value),
-            // SAFETY: the pointer and the size are those of the value, which lives as long as the result.
+            // SAFETY: the pointer and the size are those of the value, which lives as long as the
+            // result.
             Self::Eight(value) => unsafe {
                 ArgVal::from_raw(size_of::<Eight>(), (&raw const *value).cast(), false)
             },

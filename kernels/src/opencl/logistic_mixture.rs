@@ -1,4 +1,5 @@
-//! The likelihood of pixels under mixtures of discretised logistics: pixel by pixel, then summed over each image.
+//! The likelihood of pixels under mixtures of discretised logistics: pixel by pixel, then summed
+//! over each image.
 
 use std::sync::Arc;
 

@@ -15,13 +15,15 @@ pub(super) enum Mode {
     Accumulate,
 }
 
-/// Blocks of `out` that a work-item of the CPU's kernel computes, the largest first: rows, and columns in vectors.
+/// Blocks of `out` that a work-item of the CPU's kernel computes, the largest first: rows, and
+/// columns in vectors.
 const BLOCKS: [(usize, usize); 2] = [(96, 8), (48, 4)];
 
 /// Work-items of a group along either side of a tile.
 const SIDE: usize = 16;
 
-/// Inner indices of both operands that a tile's group keeps in local memory: STEP of `matmul_tiles.cl`.
+/// Inner indices of both operands that a tile's group keeps in local memory: STEP of
+/// `matmul_tiles.cl`.
 const STEP: usize = 16;
 
 /// Local memory that OpenCL promises of any device with its full profile.
@@ -113,7 +115,8 @@ pub(super) fn run(
     launch.run([columns, rows, 1], group)
 }
 
-/// The kernel for a product: with the largest block or tile that still gives every compute unit enough to do.
+/// The kernel for a product: with the largest block or tile that still gives every compute unit
+/// enough to do.
 pub(super) fn by_size(context: &Context, shape: MatmulShape, dtype: DType) -> File {
     let width = context.cut.width(dtype);
     let count =

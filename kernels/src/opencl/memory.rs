@@ -20,15 +20,17 @@ pub(super) struct Memory {
     device: Arc<str>,
     /// Elements of the buffer that uses it.
     len: usize,
-    /// No u32 in it is this large. Indices come from the host, which sees them on the way; a gather can thus refuse what lies outside
-    /// without waiting for the device.
+    /// No u32 in it is this large. Indices come from the host, which sees them on the way; a gather
+    /// can thus refuse what lies outside without waiting for the device.
     index_bound: AtomicU64,
 }
 
 impl Memory {
-    /// Memory from the driver, or `None` if it has none. No driver gives 0 bytes, so an empty buffer gets a few.
+    /// Memory from the driver, or `None` if it has none. No driver gives 0 bytes, so an empty
+    /// buffer gets a few.
     pub(super) fn new(context: &core::Context, device: &str, bytes: usize) -> Option<Self> {
-        // SAFETY: without host memory there is nothing to outlive; the contents are arbitrary, as the pool says.
+        // SAFETY: without host memory there is nothing to outlive; the contents are arbitrary, as
+        // the pool says.
         let handle = unsafe {
             core::create_buffer::<_, u8>(context, core::MEM_READ_WRITE, bytes.max(64), None)
         }

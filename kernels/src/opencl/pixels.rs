@@ -1,4 +1,5 @@
-//! A batch of images gathered from a data set on the device, and scaled, binarised or dequantised on the way.
+//! A batch of images gathered from a data set on the device, and scaled, binarised or dequantised
+//! on the way.
 
 use super::context::Context;
 use super::program::File;

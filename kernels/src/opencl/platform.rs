@@ -50,7 +50,8 @@ impl Found {
         format!("{}, {} ({})", self.model, self.vendor, self.driver)
     }
 
-    /// The same device with its kernels cut for another kind: how those for GPUs are tested without one.
+    /// The same device with its kernels cut for another kind: how those for GPUs are tested without
+    /// one.
     #[must_use]
     pub fn treated_as(&self, kind: Kind) -> Self {
         Self { kind, ..self.clone() }

@@ -87,7 +87,8 @@ pub(super) fn dropout(
     }
     check(NAME, Extent::Like("out", out.len()), operands!(x))?;
     let (n, dtype) = (out.len(), common_float(NAME, operands!(x, out))?);
-    // word ≥ rate · 2³² is word ≥ its ceiling, which fits 32 bits unless the rate is 1: then the share is 0, and nothing is kept.
+    // word ≥ rate · 2³² is word ≥ its ceiling, which fits 32 bits unless the rate is 1: then the
+    // share is 0, and nothing is kept.
     let first_kept = (rate * WORDS).ceil() as u32;
     let launch =
         context.launch(NAME, dtype, File::Random, "dropout").count(n).eight(words(address));

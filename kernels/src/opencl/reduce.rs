@@ -1,4 +1,5 @@
-//! Reductions. A long sum with few results is cut into parts that are summed by two launches, so that the whole device works on it.
+//! Reductions. A long sum with few results is cut into parts that are summed by two launches, so
+//! that the whole device works on it.
 
 use std::sync::Arc;
 
@@ -8,7 +9,8 @@ use super::program::File;
 use crate::check::{Extent, check, common_float, operands};
 use crate::{AxisExtent, DType, Reduction, Result, View, ViewMut};
 
-/// Elements of a part: enough work for a group, and a fixed number, so that the order of a sum depends on its length alone.
+/// Elements of a part: enough work for a group, and a fixed number, so that the order of a sum
+/// depends on its length alone.
 const PART: usize = 4096;
 
 /// `reduce`, as declared.

@@ -169,8 +169,9 @@ pub(super) fn repeat_rows(
 
 /// Refuses indices of another type, and those not below `count` (if there is one).
 ///
-/// The bound that was seen when they were uploaded settles it without waiting for the device. Only if it does not, which is so for
-/// indices that were computed on the device, and for those that will be refused, they are read back and looked at one by one.
+/// The bound that was seen when they were uploaded settles it without waiting for the device. Only
+/// if it does not, which is so for indices that were computed on the device, and for those that
+/// will be refused, they are read back and looked at one by one.
 pub(super) fn checked_indices(
     context: &Context,
     operation: &'static str,

@@ -1,4 +1,5 @@
-//! On every OpenCL device that is present. Without one these tests say so; `tests/run.sh` installs one. Parity is in the package `tests`.
+//! On every OpenCL device that is present. Without one these tests say so; `tests/run.sh` installs
+//! one. Parity is in the package `tests`.
 
 use super::*;
 use crate::backend::{DataMovement, Elementwise};
@@ -98,8 +99,8 @@ fn a_search_is_used_at_once_and_kept_for_the_next_run() {
     }
 }
 
-/// In C99, which OpenCL C follows, a plain `inline` function has no definition of its own: compilers that do not inline a
-/// call leave an unresolved symbol, as NVIDIA's does.
+/// In C99, which OpenCL C follows, a plain `inline` function has no definition of its own:
+/// compilers that do not inline a call leave an unresolved symbol, as NVIDIA's does.
 #[test]
 fn functions_of_kernel_files_are_static_where_they_are_inline() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/opencl/cl");

@@ -139,7 +139,8 @@ fn not_host(context: &Context, operation: &'static str) -> Error {
 
 fn write<T: ocl::OclPrm>(context: &Context, x: &[T], slice: DeviceSlice<'_>) -> Result<()> {
     let memory = Memory::of(slice).handle();
-    // SAFETY: the call returns when the host's memory was read; the slice was checked to hold as many elements.
+    // SAFETY: the call returns when the host's memory was read; the slice was checked to hold as
+    // many elements.
     unsafe {
         core::enqueue_write_buffer(
             &context.queue,
@@ -156,7 +157,8 @@ fn write<T: ocl::OclPrm>(context: &Context, x: &[T], slice: DeviceSlice<'_>) -> 
 
 fn read<T: ocl::OclPrm>(context: &Context, slice: DeviceSlice<'_>, out: &mut [T]) -> Result<()> {
     let memory = Memory::of(slice).handle();
-    // SAFETY: the call returns when the host's memory was written; the slice was checked to hold as many elements.
+    // SAFETY: the call returns when the host's memory was written; the slice was checked to hold as
+    // many elements.
     unsafe {
         core::enqueue_read_buffer(
             &context.queue,

@@ -1,4 +1,5 @@
-//! Which kernel multiplies a shape fastest on a device: searched when a user asks for it, and kept with the compiled programs.
+//! Which kernel multiplies a shape fastest on a device: searched when a user asks for it, and kept
+//! with the compiled programs.
 //!
 //! Without a search, `matmul.rs` chooses by the size of the result alone.
 
@@ -66,7 +67,8 @@ fn candidates(kind: Kind) -> Vec<File> {
     }
 }
 
-/// A choice as a line of the file that keeps them: rows, columns, inner, transpositions, kernel, its parameters.
+/// A choice as a line of the file that keeps them: rows, columns, inner, transpositions, kernel,
+/// its parameters.
 fn line(shape: &MatmulShape, file: File) -> String {
     let MatmulShape { rows, columns, inner, left_transposed, right_transposed } = shape;
     let (left, right) = (u8::from(*left_transposed), u8::from(*right_transposed));
@@ -97,7 +99,8 @@ fn parse(line: &str) -> Option<(MatmulShape, File)> {
     Some((shape, known.find(|&file| describe(file) == kernel)?))
 }
 
-/// Searches for the fastest kernel of each shape, uses it from now on and keeps it; `seen` hears of each.
+/// Searches for the fastest kernel of each shape, uses it from now on and keeps it; `seen` hears of
+/// each.
 pub(super) fn tune(
     context: &std::sync::Arc<Context>,
     shapes: &[MatmulShape],

@@ -17,7 +17,8 @@ pub struct Array {
 pub struct Expected {
     /// The number by the formula, in f64.
     pub value: f64,
-    /// The error that is allowed, divided by the epsilon of the output's type. 0 asks for the number itself.
+    /// The error that is allowed, divided by the epsilon of the output's type. 0 asks for the
+    /// number itself.
     pub scale: f64,
 }
 
@@ -196,9 +197,11 @@ impl Draw {
     }
 }
 
-/// Lengths of flat arrays: none, one, primes, around a work-group of 256, and enough for several threads.
+/// Lengths of flat arrays: none, one, primes, around a work-group of 256, and enough for several
+/// threads.
 pub(super) const LENGTHS: [usize; 8] = [0, 1, 7, 64, 257, 1031, 4096, 70_001];
 
-/// Rows and columns: none, one, primes, around blocks of 64 columns, several hundred columns, and enough for several threads.
+/// Rows and columns: none, one, primes, around blocks of 64 columns, several hundred columns, and
+/// enough for several threads.
 pub(super) const MATRICES: [(usize, usize); 9] =
     [(0, 5), (1, 1), (3, 7), (5, 64), (2, 257), (67, 131), (1031, 3), (13, 784), (260, 300)];

@@ -1,4 +1,5 @@
-//! Parity cases of the convolutions. The references walk over all pairs of positions, without patches, phases or windows.
+//! Parity cases of the convolutions. The references walk over all pairs of positions, without
+//! patches, phases or windows.
 
 use super::case::{Case, Draw, Expected};
 use crate::backend::Convolution;
@@ -19,12 +20,14 @@ const SIZES: [[usize; 8]; 24] = [
     [2, 16, 16, 4, 10, 16, 16, 1],
     [2, 8, 8, 10, 6, 8, 8, 1],
     [3, 4, 4, 31, 38, 4, 4, 1],
-    // Blocks of the sum within a row of the kernel; several blocks of the weight; several bands of a map.
+    // Blocks of the sum within a row of the kernel; several blocks of the weight; several bands of
+    // a map.
     [1, 6, 5, 110, 18, 3, 5, 1],
     [2, 2, 2, 40, 1100, 3, 3, 1],
     [1, 40, 33, 40, 8, 3, 3, 1],
     [1, 31, 70, 33, 7, 5, 3, 2],
-    // Other sizes: oblong maps and kernels, kernels larger than the map, strides larger than the kernel.
+    // Other sizes: oblong maps and kernels, kernels larger than the map, strides larger than the
+    // kernel.
     [1, 3, 11, 2, 3, 7, 2, 1],
     [2, 11, 3, 3, 2, 2, 7, 3],
     [2, 9, 10, 3, 4, 1, 1, 2],
@@ -64,7 +67,8 @@ fn before(size: usize, kernel: usize, stride: usize) -> usize {
     all as usize / 2
 }
 
-/// Calls `visit` with the first channel's place in the input, in the weight and in the output, for all that meet.
+/// Calls `visit` with the first channel's place in the input, in the weight and in the output, for
+/// all that meet.
 fn for_each_meeting(sizes: &Convolution, mut visit: impl FnMut(usize, usize, usize)) {
     let (&Convolution { in_channels, out_channels, kernel, stride, .. }, input) =
         (sizes, sizes.input);

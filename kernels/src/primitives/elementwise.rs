@@ -100,7 +100,8 @@ pub(super) fn derivative(function: UnaryFunction, saved: f64) -> Expected {
     }
 }
 
-/// Arguments in the domain of `function`, most of ordinary size and some large; kinks and poles are among them.
+/// Arguments in the domain of `function`, most of ordinary size and some large; kinks and poles are
+/// among them.
 fn arguments(draw: &mut Draw, function: UnaryFunction, len: usize) -> Vec<f64> {
     let with_larger = |every: usize, factor: f64, x: Vec<f64>| -> Vec<f64> {
         x.into_iter()
@@ -217,7 +218,8 @@ const BROADCASTS: [(&[usize], &[usize]); 14] = [
     (&[260, 1], &[260, 300]),
 ];
 
-/// Element of an operand that the broadcast reads for element `flat` of the result, by the rule of [`Shape::broadcast`].
+/// Element of an operand that the broadcast reads for element `flat` of the result, by the rule of
+/// [`Shape::broadcast`].
 fn operand_index(flat: usize, out: &Shape, operand: &Shape) -> usize {
     let (mut rest, mut index, mut stride) = (flat, 0, 1);
     for n in 1..=out.rank() {

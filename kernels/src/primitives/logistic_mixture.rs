@@ -1,4 +1,5 @@
-//! Parity cases of the mixture of discretised logistics. The reference takes three logarithms for a probability, and knows nothing of lanes.
+//! Parity cases of the mixture of discretised logistics. The reference takes three logarithms for a
+//! probability, and knows nothing of lanes.
 
 use super::case::{Case, Draw, Expected};
 use super::elementwise::{sigmoid, softplus};
@@ -18,10 +19,12 @@ const SIZES: [[usize; 6]; 9] = [
     [2, 1, 0, 3, 2, 256],
 ];
 
-/// A component's weight in units of epsilon, below which f32 may take it for 0 before a derivative magnifies it.
+/// A component's weight in units of epsilon, below which f32 may take it for 0 before a derivative
+/// magnifies it.
 const VANISHING: f64 = f32::MIN_POSITIVE as f64 / f32::EPSILON as f64;
 
-/// The mixtures, each with data on its levels (the extremes among them), means near the data, and log-scales some of which are clamped.
+/// The mixtures, each with data on its levels (the extremes among them), means near the data, and
+/// log-scales some of which are clamped.
 fn mixtures(draw: &mut Draw) -> Vec<(LogisticMixture, Case)> {
     let mut all = Vec::new();
     for [images, repeat, pixels, channels, components, levels] in SIZES {
@@ -97,7 +100,8 @@ struct Pixel {
     logits: Vec<f64>,
     /// Of each component: the coefficients and the channels.
     components: Vec<([f64; 3], Vec<Channel>)>,
-    /// Of each component: its weight before and after the pixel is seen, and the error of the logarithm of the latter.
+    /// Of each component: its weight before and after the pixel is seen, and the error of the
+    /// logarithm of the latter.
     weights: Vec<(f64, f64, f64)>,
     log_prob: Expected,
 }

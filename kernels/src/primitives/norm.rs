@@ -16,7 +16,8 @@ const ACTIVATIONS: [UnaryFunction; 7] = [
     UnaryFunction::Sigmoid,
 ];
 
-/// Every matrix that has rows, with an activation of the list by turns, and the commonest ones for the largest.
+/// Every matrix that has rows, with an activation of the list by turns, and the commonest ones for
+/// the largest.
 fn norms() -> Vec<BatchNorm> {
     let with = |(rows, columns), activation| BatchNorm {
         matrix: Matrix { rows, columns },
@@ -73,7 +74,8 @@ pub(super) fn column_statistics(draw: &mut Draw) -> Vec<Case> {
     cases
 }
 
-/// The number before the activation: scale · (x − mean)/√(variance + ε) + shift, with the error that the mean and variance bring.
+/// The number before the activation: scale · (x − mean)/√(variance + ε) + shift, with the error
+/// that the mean and variance bring.
 fn pre_activation(
     norm: &BatchNorm,
     x: f64,
@@ -178,7 +180,8 @@ fn normalisation_inputs(draw: &mut Draw, norm: &BatchNorm) -> [Vec<f64>; 5] {
     for (i, x) in x.iter_mut().enumerate() {
         let c = i % columns;
         let deviation = (variance[c] + norm.epsilon).sqrt();
-        // A derivative that jumps at 0 is not compared there: what rounding decides is not a mistake.
+        // A derivative that jumps at 0 is not compared there: what rounding decides is not a
+        // mistake.
         let pre_activation = scale[c] * (*x - mean[c]) / deviation + shift[c];
         if pre_activation.abs() < 1e-2 {
             *x += 0.1 * deviation / scale[c];
@@ -255,7 +258,8 @@ pub(super) fn matmul_normalise(draw: &mut Draw) -> Vec<Case> {
     cases
 }
 
-/// grad_x, grad_scale, grad_shift by the formulas of the contract; the inputs are x, the four vectors and grad_out.
+/// grad_x, grad_scale, grad_shift by the formulas of the contract; the inputs are x, the four
+/// vectors and grad_out.
 fn backward(norm: &BatchNorm, statistics_are_constant: bool, x: &[Vec<f64>]) -> Vec<Vec<Expected>> {
     let Matrix { rows, columns } = norm.matrix;
     let n = rows as f64;
@@ -282,7 +286,8 @@ fn backward(norm: &BatchNorm, statistics_are_constant: bool, x: &[Vec<f64>]) -> 
                 DerivativeNeeds::Output => value(norm.activation, a.value).value,
                 DerivativeNeeds::Input | DerivativeNeeds::Nothing => a.value,
             };
-            // The derivatives themselves are not steeper than 1, and have an error of 8 ε where they come from a rounded value.
+            // The derivatives themselves are not steeper than 1, and have an error of 8 ε where
+            // they come from a rounded value.
             let (derivative, grad) = (derivative(norm.activation, saved), x[5][i]);
             let is_step = matches!(
                 norm.activation,

@@ -1,4 +1,5 @@
-//! Parity cases of the random numbers: the words are identical everywhere, the floats within a bound of the f64 formula.
+//! Parity cases of the random numbers: the words are identical everywhere, the floats within a
+//! bound of the f64 formula.
 
 use super::case::{Case, Draw, Expected, LENGTHS};
 use crate::backend::RowNoise;
@@ -40,7 +41,8 @@ pub(super) fn fill_normal(draw: &mut Draw) -> Vec<Case> {
     cases
 }
 
-/// Where the angle is near a multiple of π/2, the error is absolute: that of the angle (4 ε) times the radius (at most 6.8).
+/// Where the angle is near a multiple of π/2, the error is absolute: that of the angle (4 ε) times
+/// the radius (at most 6.8).
 fn normal(address: &Address, element: usize) -> Expected {
     let value = normal_at(address, element);
     Expected { value, scale: 8.0 * value.abs() + 28.0 }

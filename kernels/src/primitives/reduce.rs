@@ -3,7 +3,8 @@
 use super::case::{Case, Draw, Expected, LENGTHS};
 use crate::{AxisExtent, Reduction};
 
-/// Sums along rows, down columns, in the middle; long axes and short; `true` where the axis is empty.
+/// Sums along rows, down columns, in the middle; long axes and short; `true` where the axis is
+/// empty.
 const EXTENTS: [([usize; 3], bool); 15] = [
     ([1, 1, 1], false),
     ([0, 3, 2], false),
@@ -170,7 +171,8 @@ pub(super) fn sum_of_squares(draw: &mut Draw) -> Vec<Case> {
                 .float(draw.normal(len))
                 .output(1)
                 .call(|device, x, out| device.sum_of_squares(x[0], out[0].reborrow()))
-                // Summed in f64: an f32 shows little more than its own rounding, however long the sum.
+                // Summed in f64: an f32 shows little more than its own rounding, however long the
+                // sum.
                 .expect(|x, _| {
                     vec![vec![Expected::ulps(
                         compensated_sum(x[0].iter().map(|x| x * x)),

@@ -1,9 +1,10 @@
 //! Counter-based random numbers: the n-th number of a stream is a function, not a state.
 //!
-//! [`Philox`] maps a key and a 128-bit counter to four random words. The key is the seed of a run; the counter holds the
-//! address of the number: which stream (purpose and layer), which step of training, which element. Any thread, and any
-//! device, can therefore compute any number alone, and a resumed run needs no generator state but its step.
-//! Start with `philox.rs` (integers); `normal.rs` turns the words into floats; `registry.rs` says whose stream and steps are which.
+//! [`Philox`] maps a key and a 128-bit counter to four random words. The key is the seed of a run;
+//! the counter holds the address of the number: which stream (purpose and layer), which step of
+//! training, which element. Any thread, and any device, can therefore compute any number alone, and
+//! a resumed run needs no generator state but its step. Start with `philox.rs` (integers);
+//! `normal.rs` turns the words into floats; `registry.rs` says whose stream and steps are which.
 
 mod normal;
 mod philox;

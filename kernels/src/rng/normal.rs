@@ -15,7 +15,8 @@ pub fn uniform_at(address: &Address, element: usize) -> f64 {
     uniform_from_word(address.word(element))
 }
 
-/// The four standard normal samples made of four words (Box and Muller 1958): two pairs, each a radius and an angle.
+/// The four standard normal samples made of four words (Box and Muller 1958): two pairs, each a
+/// radius and an angle.
 ///
 /// `out[0] = √(−2 ln u[0]) · cos 2π u[1]`, `out[1] = √(−2 ln u[0]) · sin 2π u[1]`; likewise
 /// `out[2]`, `out[3]` from `u[2]`, `u[3]`.
@@ -47,7 +48,8 @@ mod tests {
         assert!(uniform_from_word(u32::MAX) < 1.0);
     }
 
-    /// Mean 0, variance 1, skewness 0, kurtosis 3: each within five standard errors of 40,000 draws.
+    /// Mean 0, variance 1, skewness 0, kurtosis 3: each within five standard errors of 40,000
+    /// draws.
     #[test]
     fn normals_have_the_moments_of_a_standard_normal() {
         const COUNT: usize = 40_000;

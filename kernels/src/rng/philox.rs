@@ -1,4 +1,5 @@
-//! Philox 4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
+//! Philox 4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC
+//! 2011).
 
 use std::convert::Infallible;
 
@@ -29,9 +30,11 @@ pub fn philox4x32(key: [u32; 2], counter: [u32; 4]) -> [u32; 4] {
     [c0, c1, c2, c3]
 }
 
-/// Where a block of random numbers lives: the seed of the run, the stream within it, the step of training.
+/// Where a block of random numbers lives: the seed of the run, the stream within it, the step of
+/// training.
 ///
-/// Element `e` of the block takes word `e mod 4` of the counter `[e div 4, stream, step low, step high]`.
+/// Element `e` of the block takes word `e mod 4` of the counter
+/// `[e div 4, stream, step low, step high]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Address {
     /// The seed of the run: the 64-bit key.
@@ -138,7 +141,8 @@ mod tests {
     use super::*;
     use rand::{Rng, RngExt};
 
-    /// Known answers published with the authors' Random123 library (kat_vectors, philox4x32 with 10 rounds).
+    /// Known answers published with the authors' Random123 library (kat_vectors, philox4x32 with 10
+    /// rounds).
     #[test]
     fn philox_gives_the_published_words() {
         assert_eq!(

@@ -1,15 +1,18 @@
-//! Whose random numbers lie where: every stream and every range of steps, declared here and nowhere else.
+//! Whose random numbers lie where: every stream and every range of steps, declared here and nowhere
+//! else.
 //!
-//! An [`Address`](super::Address) is a seed, a stream and a step. The stream says what its numbers are
-//! for ([`Stream`]), the step in which work they are drawn ([`Phase`]). No two streams overlap, and no
-//! two phases, so no number is ever used for two purposes: noise that is taken to be independent is.
-//! The numbers of training must not change, or a seeded training ends with other parameters.
+//! An [`Address`](super::Address) is a seed, a stream and a step. The stream says what its numbers
+//! are for ([`Stream`]), the step in which work they are drawn ([`Phase`]). No two streams overlap,
+//! and no two phases, so no number is ever used for two purposes: noise that is taken to be
+//! independent is. The numbers of training must not change, or a seeded training ends with other
+//! parameters.
 
 use std::ops::RangeInclusive;
 
 use crate::{Error, Result};
 
-/// Declares one axis of the registry: an enum, and the range of numbers that each of its variants has.
+/// Declares one axis of the registry: an enum, and the range of numbers that each of its variants
+/// has.
 macro_rules! registry {
     (
         $(#[$about:meta])*
@@ -65,8 +68,8 @@ registry! {
         DrawnPixel = 0x2000, 1;
         /// Pixels that a benchmark makes up.
         BenchmarkPixel = 0x2100, 1;
-        /// The noise of a latent group that is drawn from p, by the position of the group, from 1. A
-        /// layer that was drawn from q on the bottom-up pass and then is skipped is drawn anew.
+        /// The noise of a latent group that is drawn from p, by the position of the group, from 1.
+        /// A layer that was drawn from q on the bottom-up pass and then is skipped is drawn anew.
         PriorLatent = 0x3000, 0x1000;
         /// The units that are dropped, by the number of the layer.
         Dropout = 0x0010_0000, 0x0010_0000;
@@ -84,7 +87,8 @@ registry! {
         DequantiseValidation = 0xDA7A_0012, 1;
         /// The uniform noise added to test bytes.
         DequantiseTest = 0xDA7A_0013, 1;
-        /// The order of the training images in an epoch. Order 0, which no epoch has, chooses the images whose labels are known.
+        /// The order of the training images in an epoch. Order 0, which no epoch has, chooses the
+        /// images whose labels are known.
         Shuffle = 0xDA7A_0021, 1;
         /// Which images of a folder are for testing.
         Split = 0xDA7A_0022, 1;
@@ -99,8 +103,8 @@ registry! {
 const IMAGES: u64 = 1 << 32;
 
 registry! {
-    /// The work that random numbers are drawn in. The streams of data are not part of any: their steps
-    /// count epochs or images.
+    /// The work that random numbers are drawn in. The streams of data are not part of any: their
+    /// steps count epochs or images.
     Phase of u64 {
         /// Training, by its step.
         Training = 0, 1 << 48;

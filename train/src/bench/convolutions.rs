@@ -21,8 +21,9 @@ pub struct Kernel {
 
 const FORMS: [&str; 3] = ["convolution", "its input gradient", "weight gradient"];
 
-/// The convolutions of a deterministic bottom-up pass without second inputs, the most work first: the top-down pass has the same with their
-/// first and second form exchanged where it enlarges maps.
+/// The convolutions of a deterministic bottom-up pass without second inputs, the most work first:
+/// the top-down pass has the same with their first and second form exchanged where it enlarges
+/// maps.
 pub fn kernels(config: &BivaConfig, rows: usize) -> Vec<Kernel> {
     let mut kernels: Vec<Kernel> = Vec::new();
     let mut map = config.image;

@@ -82,7 +82,8 @@ pub fn run(subject: &Subject, device: &Device, console: &Console) -> Result<()> 
     ))
 }
 
-/// The products of a training step: for each weight the forward one, the weight's gradient, and the input's but for the pixels.
+/// The products of a training step: for each weight the forward one, the weight's gradient, and the
+/// input's but for the pixels.
 fn products(list: &rung_autograd::ParameterList, rows: usize) -> Vec<Product> {
     let mut products: Vec<Product> = Vec::new();
     for parameter in list.parameters() {
@@ -113,7 +114,8 @@ fn products(list: &rung_autograd::ParameterList, rows: usize) -> Vec<Product> {
     products
 }
 
-/// Presets whose products are searched for: their models share their sizes with those of all others on images of 28 x 28 pixels.
+/// Presets whose products are searched for: their models share their sizes with those of all others
+/// on images of 28 x 28 pixels.
 const SEARCHED: [&str; 3] = ["mnist-ladder-5", "mnist-vae-bn-wu-5", "mnist-vae-bn-wu-1"];
 
 /// Every product of the steps of these presets, once, and the forward ones of an evaluation.

@@ -1,7 +1,9 @@
-//! What `rung bench` measures: a training step and its profile, an evaluation, the kernels, the CPU's peak, and steps on demand.
+//! What `rung bench` measures: a training step and its profile, an evaluation, the kernels, the
+//! CPU's peak, and steps on demand.
 //!
-//! The images are random pixels made here, so that nothing needs files; they go the way of a training run all the same: copied to the
-//! device as bytes, gathered and binarised there, batch by batch.
+//! The images are random pixels made here, so that nothing needs files; they go the way of a
+//! training run all the same: copied to the device as bytes, gathered and binarised there, batch by
+//! batch.
 
 pub mod convolutions;
 pub mod evaluate;

@@ -6,7 +6,8 @@ use serde_json::json;
 use crate::error::{Context, Result};
 use crate::progress::Console;
 
-/// Numbers in each of the triad's arrays: 128 KiB for all three, which the second-level cache holds, and 96 MiB a thread, which none does.
+/// Numbers in each of the triad's arrays: 128 KiB for all three, which the second-level cache
+/// holds, and 96 MiB a thread, which none does.
 const TRIAD_SIZES: [(&str, usize); 2] = [("cache", 10 << 10), ("memory", 8 << 20)];
 
 /// The peak rates of a number of threads.

@@ -11,7 +11,8 @@ use super::peak::Peak;
 use crate::error::Result;
 use crate::progress::Console;
 
-/// Products narrower than this on some side are listed apart: they live from latency, not from the multiply-add units.
+/// Products narrower than this on some side are listed apart: they live from latency, not from the
+/// multiply-add units.
 const WIDE: usize = 64;
 
 /// What several calls of a primitive amount to.
@@ -31,7 +32,8 @@ pub(super) struct Shown<'a> {
     pub(super) console: &'a Console,
 }
 
-/// Does `work` `times` times with the profile on, and prints a line for each primitive and direction, the longest first.
+/// Does `work` `times` times with the profile on, and prints a line for each primitive and
+/// direction, the longest first.
 ///
 /// # Errors
 /// If the device fails.
@@ -88,7 +90,8 @@ fn lines(records: &[(Call, Record)]) -> Vec<((String, &'static str), Line)> {
     lines.into_iter().collect()
 }
 
-/// A product's transpositions say what it is for: a layer multiplies x·w, and backward gives x'·g and g·w'.
+/// A product's transpositions say what it is for: a layer multiplies x·w, and backward gives x'·g
+/// and g·w'.
 fn name_and_pass(call: &Call) -> (String, &'static str) {
     let Some(shape) = call.matmul else {
         return match call.primitive.strip_suffix("_backward") {

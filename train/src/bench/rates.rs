@@ -1,4 +1,5 @@
-//! What a device can do at most that matters here: multiply large matrices, and read and write memory.
+//! What a device can do at most that matters here: multiply large matrices, and read and write
+//! memory.
 
 use rung_autograd::rng::Address;
 use rung_autograd::{DType, Device, Tensor};

@@ -13,7 +13,8 @@ use crate::engine::spin_wait::SpinWait;
 use crate::error::{Context, Error, Result};
 use crate::progress::Console;
 
-/// Answers with the times of training steps or, given what to evaluate, of evaluations of one image.
+/// Answers with the times of training steps or, given what to evaluate, of evaluations of one
+/// image.
 ///
 /// # Errors
 /// If the device fails, or a line is no number.
@@ -35,7 +36,8 @@ pub fn run(
     })
 }
 
-/// Says `{"ready": …, "params": N}` once warm; then answers each line with a number of repetitions with `{"ms": […], "loss": L}`.
+/// Says `{"ready": …, "params": N}` once warm; then answers each line with a number of repetitions
+/// with `{"ms": […], "loss": L}`.
 fn serve(
     subject: &Subject,
     device: &Device,

@@ -12,7 +12,8 @@ use crate::progress::Console;
 /// Steps before the first that is timed: buffers are allocated and caches filled in them.
 pub const WARM_UP_STEPS: u32 = 5;
 
-/// Times `steps` steps and prints the spread, with what went to the device and came from it; then, if asked to, as many with a profile.
+/// Times `steps` steps and prints the spread, with what went to the device and came from it; then,
+/// if asked to, as many with a profile.
 ///
 /// # Errors
 /// If the device fails.

@@ -42,7 +42,8 @@ pub struct AnomalyArgs {
     /// Samples an image inside the logarithm of each bound
     #[arg(long, value_name = "K", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub importance_samples: u32,
-    /// Rows computed at once (images times samples); less takes less memory [default: 1000, fewer for large feature maps]
+    /// Rows computed at once (images times samples); less takes less memory
+    /// [default: 1000, fewer for large feature maps]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub rows: Option<u32>,
     /// Seed of the samples
@@ -65,7 +66,8 @@ struct Scored {
 /// Scores, prints, and writes the CSV file; with `--against` also what the report shows.
 ///
 /// # Errors
-/// If the run or the data cannot be opened, the device fails, a file cannot be written, or the user interrupts.
+/// If the run or the data cannot be opened, the device fails, a file cannot be written, or the user
+/// interrupts.
 pub fn run(arguments: &AnomalyArgs, console: &Console) -> Result<()> {
     let interrupt = Interrupt::install()?;
     let folder = RunFolder::open(&arguments.run.run)?;
@@ -107,7 +109,8 @@ pub fn run(arguments: &AnomalyArgs, console: &Console) -> Result<()> {
     console.result(&path.display().to_string())
 }
 
-/// What was found, the means of a single data set under the names that they have in a comparison, and how it was found.
+/// What was found, the means of a single data set under the names that they have in a comparison,
+/// and how it was found.
 fn json(
     arguments: &AnomalyArgs,
     scored: &[Scored],

@@ -22,7 +22,8 @@ pub struct DevicesArgs {
     /// Measure each device: GFLOP/s of a large matrix product, GB/s of a pass over memory
     #[arg(long)]
     pub measure: bool,
-    /// Search for the fastest matrix products of the presets' models on each OpenCL device, and keep them in the cache folder: a minute or two
+    /// Search for the fastest matrix products of the presets' models on each OpenCL device, and
+    /// keep them in the cache folder: a minute or two
     #[arg(long)]
     pub tune: bool,
 }

@@ -33,7 +33,8 @@ pub struct EvaluateArgs {
     /// Images to measure, from the first; 0 for all
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub count: usize,
-    /// Rows computed at once (images times samples); less takes less memory [default: 1000, fewer for large feature maps]
+    /// Rows computed at once (images times samples); less takes less memory
+    /// [default: 1000, fewer for large feature maps]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub rows: Option<u32>,
     /// Seed of the samples

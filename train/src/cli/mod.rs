@@ -77,43 +77,47 @@ pub struct Global {
 pub enum Command {
     /// Train a model, or go on with a run
     ///
-    /// Without arguments it trains the five-layer ladder on the built-in glyphs. A configuration is put
-    /// together from the defaults, then the preset, then the --config files, then flags and --set; the
-    /// run's folder keeps it in full as config.toml.
+    /// Without arguments it trains the five-layer ladder on the built-in glyphs. A configuration is
+    /// put together from the defaults, then the preset, then the --config files, then flags and
+    /// --set; the run's folder keeps it in full as config.toml.
     Train(Box<train::TrainArgs>),
     /// Measure the bound of a trained model on held-out images
     ///
-    /// It reports the one-sample bound and the importance-weighted bound with their standard errors, in
-    /// nats and in bits per dimension, each layer's terms, and the effective sample size.
+    /// It reports the one-sample bound and the importance-weighted bound with their standard
+    /// errors, in nats and in bits per dimension, each layer's terms, and the effective sample
+    /// size.
     Evaluate(evaluate::EvaluateArgs),
     /// Draw new images from a trained model
     ///
-    /// Images are drawn from the top: the prior of the top layer, then each layer given the one above.
-    /// With --layer N, layer N is drawn from the standard normal instead, and those above are not used.
+    /// Images are drawn from the top: the prior of the top layer, then each layer given the one
+    /// above. With --layer N, layer N is drawn from the standard normal instead, and those above
+    /// are not used.
     Sample(sample::SampleArgs),
     /// Draw images beside what the model makes of them
     Reconstruct(reconstruct::ReconstructArgs),
     /// Write the latent variables of images to a file
     ///
-    /// The .npz file holds, for each layer i, the arrays z_i (a sample), mean_i and variance_i of shape
-    /// [images, units], and the labels where the data set has them.
+    /// The .npz file holds, for each layer i, the arrays z_i (a sample), mean_i and variance_i of
+    /// shape [images, units], and the labels where the data set has them.
     Encode(encode::EncodeArgs),
     /// Score how anomalous (out-of-distribution) images are to a trained model
     ///
-    /// For every k it computes the bound of each image with the k lowest layers drawn from the prior, and how
-    /// much the lower layers add. With --against it says how well each score separates two data sets.
+    /// For every k it computes the bound of each image with the k lowest layers drawn from the
+    /// prior, and how much the lower layers add. With --against it says how well each score
+    /// separates two data sets.
     Anomaly(anomaly::AnomalyArgs),
     /// Show a run, or compare several, in one HTML file
     ///
     /// The page needs nothing but a browser: curves, active units, the KL of every unit, samples,
-    /// reconstructions and latents, and for one run an explorer in which the generative network runs. A run
-    /// that is still training, or was stopped, is shown as it stands.
+    /// reconstructions and latents, and for one run an explorer in which the generative network
+    /// runs. A run that is still training, or was stopped, is shown as it stands.
     Report(report::ReportArgs),
     /// Repeat a table or figure of the ladder paper
     ///
-    /// Each of its models is a run of its own in the folder --out: finished ones are not repeated, stopped
-    /// ones are gone on with. At the end there is a table in Markdown and in JSON with the paper's numbers
-    /// beside ours. The names are mnist-figure3, mnist-table1, mnist-table2, omniglot-table3, norb-table3.
+    /// Each of its models is a run of its own in the folder --out: finished ones are not repeated,
+    /// stopped ones are gone on with. At the end there is a table in Markdown and in JSON with the
+    /// paper's numbers beside ours. The names are mnist-figure3, mnist-table1, mnist-table2,
+    /// omniglot-table3, norb-table3.
     Reproduce(reproduce::ReproduceArgs),
     /// Write a model's numbers for other programs
     ///

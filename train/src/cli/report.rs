@@ -55,7 +55,8 @@ pub fn run(arguments: &ReportArgs, console: &Console) -> Result<()> {
     console.result(&out.display().to_string())
 }
 
-/// What the run's newest model shows; in words, why there is nothing to see, such as no checkpoint yet.
+/// What the run's newest model shows; in words, why there is nothing to see, such as no checkpoint
+/// yet.
 fn figures(
     arguments: &ReportArgs,
     run: &RunFolder,

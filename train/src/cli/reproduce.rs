@@ -36,10 +36,12 @@ pub struct ReproduceArgs {
     /// mnist-figure3, mnist-table1, mnist-table2, omniglot-table3 or norb-table3
     #[arg(value_name = "NAME")]
     pub name: String,
-    /// Train for so many epochs, with warm-up and learning-rate steps in proportion [default: the paper's]
+    /// Train for so many epochs, with warm-up and learning-rate steps in proportion
+    /// [default: the paper's]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub epochs: Option<u32>,
-    /// Samples an image inside the logarithm of the bound [default: 5000; 1 where active units are compared]
+    /// Samples an image inside the logarithm of the bound
+    /// [default: 5000; 1 where active units are compared]
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
     pub importance_samples: Option<u32>,
     /// Test images to measure, from the first; 0 for all
@@ -65,7 +67,8 @@ pub struct ReproduceArgs {
 /// Trains and evaluates what is missing, and prints the table.
 ///
 /// # Errors
-/// If there is no such experiment, its data is missing, a run fails, or the user interrupts; what is done is kept.
+/// If there is no such experiment, its data is missing, a run fails, or the user interrupts; what
+/// is done is kept.
 pub fn run(arguments: &ReproduceArgs, console: &Console) -> Result<()> {
     let experiment = experiments::find(&arguments.name)?;
     let wishes = arguments.wishes(experiment.quantity);

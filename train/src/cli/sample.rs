@@ -30,7 +30,8 @@ pub struct SampleArgs {
     /// Layer to draw at: a number, 1 being nearest to the image, or all [default: the top layer]
     #[arg(long, value_name = "N|all")]
     pub layer: Option<LayerChoice>,
-    /// Draw only the layers up to this one anew for each image; the layers above it are drawn once, for all images
+    /// Draw only the layers up to this one anew for each image; the layers above it are drawn once,
+    /// for all images
     #[arg(long, value_name = "N", conflicts_with = "layer")]
     pub vary: Option<usize>,
     /// Images to draw
@@ -55,7 +56,8 @@ pub struct SampleArgs {
     /// Seed of the images
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
-    /// PNG file to write; the layer's number is added with --layer all [default: RUN/pictures/samples.png]
+    /// PNG file to write; the layer's number is added with --layer all
+    /// [default: RUN/pictures/samples.png]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 }

@@ -11,7 +11,8 @@ pub use crate::run::arguments::{
     CheckpointChoice, DataDirArgs, DeviceArgs, ImagesArgs, RunArgs, Split, StatisticsChoice,
 };
 
-/// The file that a result goes to: the one that was asked for, or `name` in `folder`, which is made.
+/// The file that a result goes to: the one that was asked for, or `name` in `folder`, which is
+/// made.
 ///
 /// # Errors
 /// If its folder isn't there or can't be made: before any work is done for it.

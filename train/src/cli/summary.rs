@@ -35,7 +35,8 @@ pub struct Description {
 }
 
 impl Description {
-    /// Describes the model of a configuration for images of this shape; steps of training are run to measure their memory.
+    /// Describes the model of a configuration for images of this shape; steps of training are run
+    /// to measure their memory.
     ///
     /// # Errors
     /// If the configuration makes no model or there is no memory.
@@ -112,7 +113,8 @@ impl Description {
         text + "\n" + &self.memory.text()
     }
 
-    /// The stochastic groups, the top first, with the width of their dense layers or the blocks of their stage.
+    /// The stochastic groups, the top first, with the width of their dense layers or the blocks of
+    /// their stage.
     fn latents(&self) -> String {
         let family = &self.config.family;
         let mut text = format!("\nLATENTS         UNITS    {}\n", family.networks_heading());
@@ -123,7 +125,8 @@ impl Description {
         text
     }
 
-    /// The parameters by the layer they belong to: its name, the weight's shape, and how many there are, gain, normalisation or bias included.
+    /// The parameters by the layer they belong to: its name, the weight's shape, and how many there
+    /// are, gain, normalisation or bias included.
     fn layers(&self) -> Vec<(&str, (String, usize))> {
         let mut layers = Vec::<(&str, (String, usize))>::new();
         for Parameter { name, shape, .. } in &self.parameters {

@@ -62,7 +62,8 @@ pub struct TrainArgs {
     /// Learn to classify too, from so many labelled training images and all the others (BIVA)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub labels: Option<u32>,
-    /// Activation checkpointing: recompute the blocks of BIVA and its relatives in backward, for less memory, more time and the same gradients
+    /// Activation checkpointing: recompute the blocks of BIVA and its relatives in backward, for
+    /// less memory, more time and the same gradients
     #[arg(long)]
     pub checkpoint_activations: bool,
     /// Seed of every random number

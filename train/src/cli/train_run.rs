@@ -60,7 +60,8 @@ struct Job {
 
 /// The folder of a run.
 enum Place {
-    /// To be made once all that can fail before the first step has not: a run that never began takes no folder.
+    /// To be made once all that can fail before the first step has not: a run that never began
+    /// takes no folder.
     New {
         /// Where it was asked to be, if it was.
         folder: Option<PathBuf>,
@@ -96,7 +97,8 @@ struct Begun {
 }
 
 impl Place {
-    /// The training, with what is in the run's folder so far; a new run's folder is made when nothing else can fail.
+    /// The training, with what is in the run's folder so far; a new run's folder is made when
+    /// nothing else can fail.
     fn prepare(
         self,
         config: &Config,
@@ -167,12 +169,13 @@ fn train(job: Job, device: &Device, interrupt: &Interrupt, console: &Console) ->
     Ok(Finished { run, split: images.held_out_split, scores, has_report })
 }
 
-/// Training images below which the statistics of batch normalisation over all of them are refused, and below which they are doubted.
+/// Training images below which the statistics of batch normalisation over all of them are refused,
+/// and below which they are doubted.
 const LEAST_NORMALISED_IMAGES: usize = 8;
 const FEW_NORMALISED_IMAGES: usize = 32;
 
-/// Refuses training images that batch normalisation would divide by the deviation of, where that is 0 or nearly so; says what else is
-/// odd about them.
+/// Refuses training images that batch normalisation would divide by the deviation of, where that is
+/// 0 or nearly so; says what else is odd about them.
 fn check_training_images(config: &Config, train: &DeviceImages, console: &Console) -> Result<()> {
     let (count, has_batch_norm) = (train.count(), config.family.batch_norm_momentum().is_some());
     let without = "train on more images, or without it: --set model.batch_norm_hidden=false --set model.batch_norm_heads=false";
@@ -202,7 +205,8 @@ fn check_training_images(config: &Config, train: &DeviceImages, console: &Consol
     Ok(())
 }
 
-/// Refuses data that is not what it was when the run began, which a run of an early version does not say.
+/// Refuses data that is not what it was when the run began, which a run of an early version does
+/// not say.
 fn check_record(run: &RunFolder, record: &DataRecord) -> Result<()> {
     let difference = run.load_data()?.and_then(|before| before.difference(record));
     difference.map_or(Ok(()), |difference| {
@@ -214,7 +218,8 @@ fn check_record(run: &RunFolder, record: &DataRecord) -> Result<()> {
     })
 }
 
-/// A failure without advice of its own, such as a device that is gone, advises to go on from the last checkpoint, if there is one.
+/// A failure without advice of its own, such as a device that is gone, advises to go on from the
+/// last checkpoint, if there is one.
 fn with_what_is_kept(error: Error, run: &RunFolder) -> Error {
     if error.advice().is_some() || !Checkpoints::new(run.checkpoints()).any() {
         return error;
@@ -225,7 +230,8 @@ fn with_what_is_kept(error: Error, run: &RunFolder) -> Error {
     ))
 }
 
-/// Says what the training takes, and refuses what can't fit. On a device with memory of its own, that memory is for its driver to judge.
+/// Says what the training takes, and refuses what can't fit. On a device with memory of its own,
+/// that memory is for its driver to judge.
 fn check_memory(config: &Config, images: &TrainingImages, console: &Console) -> Result<()> {
     let memory = Memory::measure(config, images.train.shape())?;
     console.info(&memory.text());
@@ -236,7 +242,8 @@ fn check_memory(config: &Config, images: &TrainingImages, console: &Console) -> 
     memory.check(available, config.train.batch_size)
 }
 
-/// Opens the data set, settles what the configuration leaves open about it, and copies its images to the device.
+/// Opens the data set, settles what the configuration leaves open about it, and copies its images
+/// to the device.
 fn training_images(
     config: &mut Config,
     device: &Device,

@@ -1,10 +1,11 @@
 //! A configuration under construction: values are laid on, one layer over the other.
 //!
-//! Every value is checked as it is laid on, so that an error names where it came from: the file, the
-//! preset or the flag. The keys that exist are those of the defaults; there is no second list.
+//! Every value is checked as it is laid on, so that an error names where it came from: the file,
+//! the preset or the flag. The keys that exist are those of the defaults; there is no second list.
 //!
-//! A layer that names its data set (a preset, a file with `data.name`) sets the number of images for that one: where a later layer
-//! names another, they are the defaults again, unless that layer sets them itself. A layer that names none is about any data set.
+//! A layer that names its data set (a preset, a file with `data.name`) sets the number of images
+//! for that one: where a later layer names another, they are the defaults again, unless that layer
+//! sets them itself. A layer that names none is about any data set.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +29,8 @@ const OF_THE_DATA_SET: [&str; 4] =
 pub struct Layers {
     merged: Table,
     config: Config,
-    /// Those of [`OF_THE_DATA_SET`] that a layer set which also names its data set: another data set takes them back.
+    /// Those of [`OF_THE_DATA_SET`] that a layer set which also names its data set: another data
+    /// set takes them back.
     tied: BTreeSet<&'static str>,
 }
 
@@ -122,7 +124,8 @@ impl Layers {
         Ok(())
     }
 
-    /// Starts `[model]` and `[objective]` anew from the defaults of another family, unless both describe their models alike.
+    /// Starts `[model]` and `[objective]` anew from the defaults of another family, unless both
+    /// describe their models alike.
     fn change_family(&mut self, name: &Value) {
         let name = name.as_str().unwrap_or_default();
         let described = |name: &str| Family::NAMES.iter().position(|names| names.contains(&name));

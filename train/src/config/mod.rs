@@ -1,8 +1,9 @@
 //! The complete configuration of a run: every choice that decides its result, with its default.
 //!
 //! A run's `config.toml` is a [`Config`] written out in full, so it repeats the run on its own.
-//! [`sources`] puts one together (defaults < preset < files < flags), [`validate`](Config::validate)
-//! holds the rules. The sections `[model]` and `[objective]` are a [`Family`]'s.
+//! [`sources`] puts one together (defaults < preset < files < flags),
+//! [`validate`](Config::validate) holds the rules. The sections `[model]` and `[objective]` are a
+//! [`Family`]'s.
 
 pub mod layers;
 mod paths;
@@ -38,8 +39,9 @@ pub struct Config {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Binarisation {
-    /// What the data and the observation model ask for: `dynamic` for grey images described by Bernoulli variables, `none` for those
-    /// described by their levels. A run's `config.toml` has what was chosen.
+    /// What the data and the observation model ask for: `dynamic` for grey images described by
+    /// Bernoulli variables, `none` for those described by their levels. A run's `config.toml` has
+    /// what was chosen.
     Auto,
     /// Drawn anew before every epoch; the test set is drawn once.
     Dynamic,
@@ -77,7 +79,8 @@ pub enum ImageFit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Background {
-    /// White behind dark ink, black behind light ink, and beside padded pictures what their edges are nearer to.
+    /// White behind dark ink, black behind light ink, and beside padded pictures what their edges
+    /// are nearer to.
     Auto,
     /// White.
     White,
@@ -123,7 +126,8 @@ pub struct DataConfig {
     pub binarisation: Binarisation,
     /// When noise is added to pixels that were rounded.
     pub dequantisation: Dequantisation,
-    /// Height and width that the pictures of `images:FOLDER` are resized to; 0 for their own, and of several sizes the commonest or the median.
+    /// Height and width that the pictures of `images:FOLDER` are resized to; 0 for their own, and
+    /// of several sizes the commonest or the median.
     pub image_size: usize,
     /// What becomes of pictures of another aspect than the images'.
     pub image_fit: ImageFit,
@@ -155,7 +159,8 @@ impl Default for DataConfig {
 }
 
 impl DataConfig {
-    /// The same treatment of the images of another data set; how many of its own a configuration takes says nothing about those.
+    /// The same treatment of the images of another data set; how many of its own a configuration
+    /// takes says nothing about those.
     #[must_use]
     pub fn for_data_set(&self, name: &str) -> Self {
         if name == self.name {
@@ -176,9 +181,11 @@ pub struct TrainConfig {
     pub batch_size: usize,
     /// The seed of every random number in the run.
     pub seed: u64,
-    /// Share that the exponential moving average of the parameters keeps at each step; the average is what is evaluated. 0 for no average.
+    /// Share that the exponential moving average of the parameters keeps at each step; the average
+    /// is what is evaluated. 0 for no average.
     pub average_decay: f64,
-    /// Activation checkpointing: blocks are recomputed in the backward pass, which takes less memory and more time.
+    /// Activation checkpointing: blocks are recomputed in the backward pass, which takes less
+    /// memory and more time.
     pub checkpoint_activations: bool,
     /// Largest global norm of a gradient; 0 for no limit.
     pub gradient_norm_limit: f64,

@@ -1,4 +1,5 @@
-//! Paths in a configuration, which are those of the machine and not of the folder that a command happens to be run in.
+//! Paths in a configuration, which are those of the machine and not of the folder that a command
+//! happens to be run in.
 
 use std::path::{Path, PathBuf, absolute};
 
@@ -7,7 +8,8 @@ use crate::data::source::DEFAULT_FOLDER;
 use crate::error::{Error, Result};
 
 impl Config {
-    /// The configuration with every path in it absolute: of the data and of the run that the training starts from.
+    /// The configuration with every path in it absolute: of the data and of the run that the
+    /// training starts from.
     ///
     /// # Errors
     /// If the current folder is gone, or a path isn't UTF-8.
@@ -36,8 +38,8 @@ impl DataConfig {
         path("npz").or_else(|| path("images"))
     }
 
-    /// Looks for the data in another folder: a known data set, or a user's own file or folder that is no longer where it was and lies
-    /// there under its own name.
+    /// Looks for the data in another folder: a known data set, or a user's own file or folder that
+    /// is no longer where it was and lies there under its own name.
     pub fn look_in(&mut self, folder: &Path) {
         self.directory = folder.display().to_string();
         let moved = |path: &Path| -> Option<PathBuf> {

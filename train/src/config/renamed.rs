@@ -1,8 +1,10 @@
-//! Keys that had another name once: configurations written by earlier versions are read as what they meant.
+//! Keys that had another name once: configurations written by earlier versions are read as what
+//! they meant.
 
 use toml::{Table, Value};
 
-/// Old dotted keys and what they are called now. A key that ends in a dot stands for all keys of the section.
+/// Old dotted keys and what they are called now. A key that ends in a dot stands for all keys of
+/// the section.
 const RENAMED: &[(&str, &str)] = &[
     ("staged.classes", "objective.classes"),
     ("staged.", "model."),
@@ -27,8 +29,8 @@ pub(super) fn current(key: &str) -> String {
     key.into()
 }
 
-/// Whether a file is a whole configuration of an earlier version, which spelled out the keys of every family: then those that the
-/// model does not have said nothing.
+/// Whether a file is a whole configuration of an earlier version, which spelled out the keys of
+/// every family: then those that the model does not have said nothing.
 pub(super) fn spells_out_every_family(file: &Table) -> bool {
     file.get("staged").is_some_and(Value::is_table)
         && file.get("model").and_then(|model| model.get("latent_sizes")).is_some()

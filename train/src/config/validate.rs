@@ -8,8 +8,9 @@ use crate::tasks::Pixels;
 const MOST_EPOCHS: u64 = 1_000_000_000;
 /// More images than any step sees.
 const LARGEST_BATCH: usize = 1_000_000;
-/// Images that a batch needs for batch normalisation: over two or three the deviations of some units are near 0, and the running
-/// statistics of a few layers then miss those of the next batch by orders of magnitude.
+/// Images that a batch needs for batch normalisation: over two or three the deviations of some
+/// units are near 0, and the running statistics of a few layers then miss those of the next batch
+/// by orders of magnitude.
 const LEAST_NORMALISED_BATCH: usize = 4;
 
 impl Config {
@@ -28,7 +29,8 @@ impl Config {
             true,
             "needs a model with blocks to recompute: set model.family to biva, staged_lvae or staged_vae",
         )?;
-        // Samples of one image do not count: they are the same to every layer below the first latent one.
+        // Samples of one image do not count: they are the same to every layer below the first
+        // latent one.
         rule(
             self.train.batch_size >= LEAST_NORMALISED_BATCH
                 || self.family.batch_norm_momentum().is_none(),

@@ -10,7 +10,8 @@ use crate::data::treatment::Measure;
 use crate::error::{Context, Error, Result};
 use crate::tasks;
 
-/// One split of a data set on a device. Batches are gathered, and binarised or dequantised, where they lie.
+/// One split of a data set on a device. Batches are gathered, and binarised or dequantised, where
+/// they lie.
 #[derive(Debug)]
 pub struct DeviceImages {
     pixels: Tensor,
@@ -98,7 +99,8 @@ impl DeviceImages {
         self.pixels.shape().sizes()[0]
     }
 
-    /// How many images the split has: more than [`DeviceImages::count`] where the configuration has a limit.
+    /// How many images the split has: more than [`DeviceImages::count`] where the configuration has
+    /// a limit.
     pub const fn in_split(&self) -> usize {
         self.in_split
     }
@@ -108,8 +110,8 @@ impl DeviceImages {
         self.all_equal
     }
 
-    /// Whether a model sees the same in every image: [`DeviceImages::all_equal`], and no noise of binarisation or dequantisation tells them
-    /// apart.
+    /// Whether a model sees the same in every image: [`DeviceImages::all_equal`], and no noise of
+    /// binarisation or dequantisation tells them apart.
     ///
     /// # Errors
     /// As [`DeviceImages::batch`].
@@ -168,7 +170,8 @@ impl DeviceImages {
         self.labels.as_deref()
     }
 
-    /// ln |∂x/∂pixel| of a whole image: what a density of dequantised images gains, in nats, when it is one of bytes. 0 without noise.
+    /// ln |∂x/∂pixel| of a whole image: what a density of dequantised images gains, in nats, when
+    /// it is one of bytes. 0 without noise.
     pub fn log_volume(&self) -> f64 {
         match self.map(0) {
             PixelMap::Dequantise(_, unit) => self.shape.values() as f64 * unit.ln(),

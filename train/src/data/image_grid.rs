@@ -76,7 +76,8 @@ impl Images {
         Ok(Self { shape: [2 * count, channels, height, width], pixels })
     }
 
-    /// The images in rows of `columns`, or of fewer where they are too wide for so many, with a thin gap between them, each pixel `scale` wide and high.
+    /// The images in rows of `columns`, or of fewer where they are too wide for so many, with a
+    /// thin gap between them, each pixel `scale` wide and high.
     ///
     /// Values outside 0..1 are cut off, and those that are no numbers are black.
     ///
@@ -110,7 +111,8 @@ impl Images {
         Ok(Picture { width: wide, height: high, rgb })
     }
 
-    /// The colour of one pixel of the grid: of an image, of the gap, or of the empty end of the last row.
+    /// The colour of one pixel of the grid: of an image, of the gap, or of the empty end of the
+    /// last row.
     fn grid_pixel(&self, columns: usize, x: usize, y: usize) -> [u8; 3] {
         let [count, channels, height, width] = self.shape;
         let (column, x) = (x / (width + GAP), x % (width + GAP));

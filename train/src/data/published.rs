@@ -5,8 +5,8 @@ use rung_datasets::ImageShape;
 use crate::config::DataConfig;
 use crate::error::{Error, Result};
 
-/// The shape of an image of the configured data set, where its name alone tells: for what is computed without any data, such as the size
-/// of a preset's model.
+/// The shape of an image of the configured data set, where its name alone tells: for what is
+/// computed without any data, such as the size of a preset's model.
 ///
 /// # Errors
 /// If the data set is no published one: only its files know their shape.

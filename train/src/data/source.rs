@@ -21,8 +21,8 @@ pub fn open(config: &DataConfig, console: &Console) -> Result<Dataset> {
     open_part(config, None, false, console)
 }
 
-/// As [`open`], with the pictures of a folder brought to `shape` if there is one; with `test_only` the files of the test part are enough, and there
-/// are no other images.
+/// As [`open`], with the pictures of a folder brought to `shape` if there is one; with `test_only`
+/// the files of the test part are enough, and there are no other images.
 ///
 /// # Errors
 /// As [`open`].
@@ -75,7 +75,8 @@ pub fn folder(configured: &str) -> PathBuf {
     PathBuf::from(if configured.is_empty() { DEFAULT_FOLDER } else { configured })
 }
 
-/// One split of a data set on a device, as a configuration wants it; says so where a limit leaves some of its images out.
+/// One split of a data set on a device, as a configuration wants it; says so where a limit leaves
+/// some of its images out.
 ///
 /// # Errors
 /// If there is no such split or the device has no memory.

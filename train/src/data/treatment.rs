@@ -1,8 +1,10 @@
-//! What is done to pixels before a model sees them, and what the number that the model gives them is.
+//! What is done to pixels before a model sees them, and what the number that the model gives them
+//! is.
 //!
-//! A data set says what its values are ([`ValueRange`]), a configuration what it wants done to them and which distribution describes them.
-//! [`settle`] decides what a configuration leaves open, [`explain`] says what happens and refuses what makes no sense, and [`Measure`] is what
-//! a bound of log p(x) then bounds. There is no second place that decides any of these.
+//! A data set says what its values are ([`ValueRange`]), a configuration what it wants done to them
+//! and which distribution describes them. [`settle`] decides what a configuration leaves open,
+//! [`explain`] says what happens and refuses what makes no sense, and [`Measure`] is what a bound
+//! of log p(x) then bounds. There is no second place that decides any of these.
 
 use rung_datasets::{DataRecord, ImageShape, ValueRange};
 use serde::{Deserialize, Serialize};
@@ -15,14 +17,18 @@ use crate::tasks::Pixels;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Measure {
-    /// A probability of images whose pixels have so many values and no others: a likelihood, which bits per dimension compare.
+    /// A probability of images whose pixels have so many values and no others: a likelihood, which
+    /// bits per dimension compare.
     #[default]
     Probability,
-    /// A density of real-valued images: a likelihood in nats, of which bits per dimension say nothing.
+    /// A density of real-valued images: a likelihood in nats, of which bits per dimension say
+    /// nothing.
     Density,
-    /// Bernoulli probabilities to the power of grey levels: a cross-entropy, which sums to 1 over nothing.
+    /// Bernoulli probabilities to the power of grey levels: a cross-entropy, which sums to 1 over
+    /// nothing.
     CrossEntropy,
-    /// A density of pixels with so many values and no others, which grows without bound as it is concentrated on them.
+    /// A density of pixels with so many values and no others, which grows without bound as it is
+    /// concentrated on them.
     UnboundedDensity,
 }
 
@@ -81,7 +87,8 @@ impl Measure {
     }
 }
 
-/// What is done to grey images: what the configuration says, or what `auto` stands for with its observation model.
+/// What is done to grey images: what the configuration says, or what `auto` stands for with its
+/// observation model.
 #[must_use]
 pub fn binarisation(config: &Config) -> Binarisation {
     match (config.data.binarisation, config.family.pixels().0) {
@@ -91,9 +98,9 @@ pub fn binarisation(config: &Config) -> Binarisation {
     }
 }
 
-/// Decides what a configuration leaves open about its data set: how many classes there are, and `data.binarisation = auto`, and with
-/// it the observation model of colour images.
-/// Gives what was decided that a user may not expect.
+/// Decides what a configuration leaves open about its data set: how many classes there are, and
+/// `data.binarisation = auto`, and with it the observation model of colour images. Gives what was
+/// decided that a user may not expect.
 ///
 /// # Errors
 /// If there is no clear choice; the settings to choose by are named.
@@ -128,7 +135,8 @@ pub fn settle(config: &mut Config, record: &DataRecord) -> Result<Option<String>
     .with_advice(advice))
 }
 
-/// What is done to the pixels of a data set before a model sees them, and what their bounds are if that is not what a reader expects: one line each.
+/// What is done to the pixels of a data set before a model sees them, and what their bounds are if
+/// that is not what a reader expects: one line each.
 ///
 /// # Errors
 /// If the observation model cannot describe such values.
@@ -203,10 +211,12 @@ pub fn explain(
     Ok(lines)
 }
 
-/// Refuses images that are of another kind than those a model was trained on, where its observation model can't tell.
+/// Refuses images that are of another kind than those a model was trained on, where its observation
+/// model can't tell.
 ///
 /// # Errors
-/// If one of the two has real values and the other bytes, for a Gaussian model, whose densities are then of different things.
+/// If one of the two has real values and the other bytes, for a Gaussian model, whose densities are
+/// then of different things.
 pub fn check_alike(
     config: &Config,
     trained_on: &DataRecord,

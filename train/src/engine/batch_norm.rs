@@ -10,7 +10,8 @@ use crate::model::Model;
 /// Images that pass through a layer at once: their widest hidden layer stays in the CPU's cache.
 const CHUNK: usize = 1000;
 
-/// The statistics of every layer when all training images pass as one batch with one sample each, as the authors' program does.
+/// The statistics of every layer when all training images pass as one batch with one sample each,
+/// as the authors' program does.
 ///
 /// Exact for the current parameters; the images go through in chunks ([`WholeData`]), layer after
 /// layer, in smaller ones on a device that lacks the memory.

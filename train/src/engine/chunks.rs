@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use crate::error::Result;
 
-/// Does `work` for the parts of `0..total` in order, `at_once` each; `false` if `stop` said so before
-/// the end.
+/// Does `work` for the parts of `0..total` in order, `at_once` each; `false` if `stop` said so
+/// before the end.
 ///
 /// A part that the device has no memory for is tried again with half as much, down to one; `work`
 /// must therefore leave nothing behind when it fails.

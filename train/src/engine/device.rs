@@ -6,12 +6,14 @@ use rung_kernels::opencl::{self, Found, Kind, OpenCl};
 
 use crate::error::{Advise, Context, Error, Result};
 
-/// A limit for a machine that is shared with others, as `RUNG_OPENCL_MEMORY` is on its other devices.
+/// A limit for a machine that is shared with others, as `RUNG_OPENCL_MEMORY` is on its other
+/// devices.
 const CPU_MEMORY: &str = "RUNG_CPU_MEMORY";
 
 /// Runs `work` with a device, on a pool of `threads` threads (0 for one a core).
 ///
-/// The work itself is a task of the pool, so that the primitives split it without waking a thread from outside.
+/// The work itself is a task of the pool, so that the primitives split it without waking a thread
+/// from outside.
 ///
 /// # Errors
 /// If there is no such device, threads cannot be started, or what `work` returns.
@@ -26,12 +28,14 @@ pub fn with_device<R: Send>(
     pool.install(|| work(device))
 }
 
-/// The device of a name: `cpu`, one that [`devices`] lists, or `auto` for the first GPU there is, else the processor.
+/// The device of a name: `cpu`, one that [`devices`] lists, or `auto` for the first GPU there is,
+/// else the processor.
 ///
 /// # Errors
 /// If there is no such device, or its driver cannot open it.
 pub fn open(name: &str) -> Result<Device> {
-    // Who computes on the CPU has no use for drivers: to ask for them loads their compilers, some 60 MB.
+    // Who computes on the CPU has no use for drivers: to ask for them loads their compilers, some
+    // 60 MB.
     if name == "cpu" {
         return cpu();
     }

@@ -25,8 +25,8 @@ pub struct Ending {
 }
 
 impl Training<'_> {
-    /// Collects the exact statistics, stores them in the newest checkpoint, evaluates the held-out images and writes the
-    /// pictures and the report.
+    /// Collects the exact statistics, stores them in the newest checkpoint, evaluates the held-out
+    /// images and writes the pictures and the report.
     ///
     /// # Errors
     /// If the device has no memory or a file cannot be written.

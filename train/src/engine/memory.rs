@@ -25,8 +25,9 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// The memory of a configuration's training on images of this shape. That of a step is measured on random pixels: of hierarchical convolutional VAEs,
-    /// whose steps are long, with batches of one and two images, from which that of a whole batch follows, every image taking the same.
+    /// The memory of a configuration's training on images of this shape. That of a step is measured
+    /// on random pixels: of hierarchical convolutional VAEs, whose steps are long, with batches of
+    /// one and two images, from which that of a whole batch follows, every image taking the same.
     ///
     /// # Errors
     /// If the configuration makes no model or there is no memory.
@@ -108,7 +109,8 @@ fn used_bytes(config: &Config, shape: ImageShape, batch: usize) -> Result<usize>
     Ok(device.statistics().pool.bytes - workload.images.count() * shape.values())
 }
 
-/// Bytes that this machine's programs can still have without others being slowed down, where the system says it.
+/// Bytes that this machine's programs can still have without others being slowed down, where the
+/// system says it.
 pub fn available() -> Option<usize> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;

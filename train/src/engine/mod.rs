@@ -1,4 +1,5 @@
-//! The engine: what trains, whatever is trained. What that is, is a [`Task`](crate::tasks::Task); nothing here knows which.
+//! The engine: what trains, whatever is trained. What that is, is a [`Task`](crate::tasks::Task);
+//! nothing here knows which.
 //!
 //! `prepared.rs` is what a training begins or goes on with, `trainer.rs` one step, `terms.rs` what the steps report, summed on the
 //! device, `training.rs` the loop over epochs with its checkpoints and metrics, `records.rs` what it writes down, `previews.rs` the

@@ -11,7 +11,8 @@ use crate::run::checkpoint::CheckpointData;
 
 /// Name of the sums of the epoch so far, in a checkpoint written in the middle of one.
 pub(super) const EPOCH_SUMS: &str = "training.epoch_sums";
-/// The best score so far, in a checkpoint's metadata, and its name before there were other scores than bounds.
+/// The best score so far, in a checkpoint's metadata, and its name before there were other scores
+/// than bounds.
 pub(super) const BEST_SCORE: &str = "best_score";
 const BEST_BOUND: &str = "best_bound_nats";
 
@@ -34,8 +35,8 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// A training that starts at step 0: from the parameters that `model` has where the configuration says from which, else from fresh
-    /// ones.
+    /// A training that starts at step 0: from the parameters that `model` has where the
+    /// configuration says from which, else from fresh ones.
     ///
     /// # Errors
     /// If the device has no memory, or there are no labels where the configuration wants some.

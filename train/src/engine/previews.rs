@@ -8,8 +8,8 @@ use crate::tasks::PictureSizes;
 const SIZES: PictureSizes = PictureSizes { samples: 64, pairs: 32, columns: 8, scale: 2 };
 
 impl Training<'_> {
-    /// Writes the task's pictures as events of the current step, drawn with the running statistics and always from the same noise, so
-    /// that TensorBoard shows how the same images change.
+    /// Writes the task's pictures as events of the current step, drawn with the running statistics
+    /// and always from the same noise, so that TensorBoard shows how the same images change.
     ///
     /// # Errors
     /// If the device has no memory or the events can't be written.

@@ -9,7 +9,8 @@ use crate::run::metrics::{MetricsWriter, Record, unix_s};
 use crate::run::tensorboard::EventWriter;
 use crate::tasks::{Measures, On, Scores};
 
-/// The line of `starts.jsonl`: when, where and with what a run begins or goes on, and with what changes of its configuration.
+/// The line of `starts.jsonl`: when, where and with what a run begins or goes on, and with what
+/// changes of its configuration.
 pub(super) fn start_record(
     step: u64,
     parameters: usize,

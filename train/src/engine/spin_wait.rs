@@ -8,14 +8,16 @@ use rung_autograd::Device;
 
 /// Pauses between two looks for a task: about half a microsecond.
 const PAUSES: usize = 20;
-/// Looks in vain after which a thread offers its core to other programs each time: some tens of microseconds.
+/// Looks in vain after which a thread offers its core to other programs each time: some tens of
+/// microseconds.
 const LOOKS_BEFORE_YIELDING: usize = 100;
 
 /// While it lives, the other threads of the current pool don't sleep between two tasks.
 ///
-/// A training step has hundreds of pieces of work for all threads, and between them short ones for one. A thread of rayon's sleeps after
-/// some tens of microseconds without a task, and the system takes long to wake it, on a virtual processor whose host is busy
-/// longer than the work takes: with two threads a fifth of a step. So they look for tasks until this is dropped, and leave
+/// A training step has hundreds of pieces of work for all threads, and between them short ones for
+/// one. A thread of rayon's sleeps after some tens of microseconds without a task, and the system
+/// takes long to wake it, on a virtual processor whose host is busy longer than the work takes:
+/// with two threads a fifth of a step. So they look for tasks until this is dropped, and leave
 /// their core to any other program that wants it.
 #[must_use = "threads go back to sleep when it is dropped"]
 pub struct SpinWait(Arc<AtomicBool>);
@@ -38,7 +40,8 @@ impl SpinWait {
                     look_for_tasks(&is_over);
                 }
             });
-            // A thread that took a task of the caller's first would start to look inside of it, and never finish it.
+            // A thread that took a task of the caller's first would start to look inside of it, and
+            // never finish it.
             while looking.load(Ordering::Acquire) < others {
                 std::thread::yield_now();
             }
@@ -93,8 +96,8 @@ mod tests {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
         pool.install(|| {
             let is_taken = AtomicBool::new(false);
-            // The scope ends only if the other thread doesn't begin to look for tasks while it waits for the second half of its own,
-            // which the caller takes once it is free.
+            // The scope ends only if the other thread doesn't begin to look for tasks while it
+            // waits for the second half of its own, which the caller takes once it is free.
             let _spin_wait = rayon::scope(|scope| {
                 scope.spawn(|_| {
                     is_taken.store(true, Ordering::Release);

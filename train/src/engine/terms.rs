@@ -1,4 +1,5 @@
-//! The terms of the loss summed over steps, on the device; read back only when a line is to be shown.
+//! The terms of the loss summed over steps, on the device; read back only when a line is to be
+//! shown.
 
 use rung_autograd::{DType, Device, Shape, Tensor};
 

@@ -73,7 +73,8 @@ impl Trainer {
         schedule.rate(size.learning_rate, epoch as usize, *epochs as usize)
     }
 
-    /// Does `work` with the parameters that the model is used with: their average, where there is one.
+    /// Does `work` with the parameters that the model is used with: their average, where there is
+    /// one.
     ///
     /// # Errors
     /// What `work` returns.

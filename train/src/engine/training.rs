@@ -25,8 +25,8 @@ use crate::run::metrics::{self, MetricsWriter};
 use crate::run::tensorboard::EventWriter;
 use crate::tasks::{At, Loss, On, Request, Scores};
 
-/// Held-out images that every epoch is judged by: enough to tell an active unit from a dead one, for under a hundredth of the time of an
-/// epoch of MNIST.
+/// Held-out images that every epoch is judged by: enough to tell an active unit from a dead one,
+/// for under a hundredth of the time of an epoch of MNIST.
 const QUICK_IMAGES: usize = 1000;
 
 /// A held-out score behind that of training by more than this part of it is explained.
@@ -34,7 +34,8 @@ const FAR_BEHIND: f64 = 0.1;
 /// Batches of fewer images than this are named as a cause where a training breaks down.
 const SMALL_BATCH: usize = 8;
 
-/// Steps after which the loss is looked at on a device that works on its own: to look is to wait for it.
+/// Steps after which the loss is looked at on a device that works on its own: to look is to wait
+/// for it.
 const CHECK_EVERY_STEPS: u64 = 50;
 
 /// How training ended.
@@ -73,7 +74,8 @@ struct NewConfig {
     remark: Option<String>,
 }
 
-/// What a new number of epochs makes untrue of the past: a schedule that ends with the training had other learning rates so far.
+/// What a new number of epochs makes untrue of the past: a schedule that ends with the training had
+/// other learning rates so far.
 fn remark_on_schedule(
     config: &Config,
     changes: &[Change],
@@ -125,8 +127,8 @@ impl TrainingImages {
 }
 
 impl<'a> Training<'a> {
-    /// A run that goes on from where `prepared` stands, with its files open. `changes` are those of its configuration, which are written
-    /// with the next checkpoint.
+    /// A run that goes on from where `prepared` stands, with its files open. `changes` are those of
+    /// its configuration, which are written with the next checkpoint.
     ///
     /// # Errors
     /// If the run's files cannot be written.
@@ -244,8 +246,9 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// Whether this step's loss is looked at: always where that costs nothing; elsewhere now and then, and before an epoch's end is written down.
-    /// Parameters that are no longer finite stay so, so that a later look sees what an earlier one missed.
+    /// Whether this step's loss is looked at: always where that costs nothing; elsewhere now and
+    /// then, and before an epoch's end is written down. Parameters that are no longer finite stay
+    /// so, so that a later look sees what an earlier one missed.
     fn is_check_due(&self, per_epoch: u64) -> bool {
         let next = self.step + 1;
         self.device().name() == "cpu"
@@ -287,7 +290,8 @@ impl<'a> Training<'a> {
         Error::new(format!("step {}: {what}", self.step + 1)).with_advice(advice)
     }
 
-    /// Refuses to keep a model that its last step has ruined, which the loss before that step could not show.
+    /// Refuses to keep a model that its last step has ruined, which the loss before that step could
+    /// not show.
     fn check_sound(&self) -> Result<()> {
         let images = &self.images.held_out;
         let count = images.count().min(self.config.train.batch_size);
@@ -343,8 +347,8 @@ impl<'a> Training<'a> {
         Ok(note)
     }
 
-    /// Says, once, why a held-out score far behind that of training is no reason to worry, where running statistics of batch
-    /// normalisation are behind it.
+    /// Says, once, why a held-out score far behind that of training is no reason to worry, where
+    /// running statistics of batch normalisation are behind it.
     fn explain_lag(&mut self, epoch: u64, trained: f64, held_out: f64) {
         let score = self.trainer.model.task.score();
         let has_statistics = self.trainer.model.statistics.iter().next().is_some();
@@ -362,7 +366,8 @@ impl<'a> Training<'a> {
         ));
     }
 
-    /// The score of the first `count` held-out images, with the running statistics and the EMA of the parameters, if there is one.
+    /// The score of the first `count` held-out images, with the running statistics and the EMA of
+    /// the parameters, if there is one.
     fn evaluate_held_out(&mut self, count: usize) -> Result<Box<dyn Scores>> {
         let images = &self.images.held_out;
         let rows = self.trainer.model.rows_at_once();
@@ -394,8 +399,8 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// Makes `data` the run's last checkpoint; a configuration that is another since it went on takes its place first, so that no
-    /// checkpoint is beyond the end of the configuration.
+    /// Makes `data` the run's last checkpoint; a configuration that is another since it went on
+    /// takes its place first, so that no checkpoint is beyond the end of the configuration.
     pub(super) fn save_last(&mut self, data: &CheckpointData) -> Result<()> {
         if let Some(NewConfig { remark }) = &self.new_config {
             self.run.save_changed_config(self.config, remark.as_deref())?;

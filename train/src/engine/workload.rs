@@ -1,4 +1,5 @@
-//! A training on random pixels, without files: what `rung bench` times, and what the memory of a training is measured by.
+//! A training on random pixels, without files: what `rung bench` times, and what the memory of a
+//! training is measured by.
 
 use rung_autograd::rng::{Address, Stream};
 use rung_autograd::{DType, Device, Tensor};
@@ -79,8 +80,8 @@ impl Workload {
         })
     }
 
-    /// One step as training does it: gathers and binarises a batch, moves the parameters, sums the terms; and waits until it is done. The loss
-    /// stays on the device.
+    /// One step as training does it: gathers and binarises a batch, moves the parameters, sums the
+    /// terms; and waits until it is done. The loss stays on the device.
     ///
     /// # Errors
     /// If the device fails.
@@ -115,7 +116,8 @@ fn order(device: &Device, seed: u64, epoch: u64, count: usize) -> Result<Tensor>
         .context("copying the order of the images")
 }
 
-/// Random images in the shape of the preset's: white with the share of ink and black for Bernoulli models, any byte for Gaussian ones.
+/// Random images in the shape of the preset's: white with the share of ink and black for Bernoulli
+/// models, any byte for Gaussian ones.
 fn random_images(
     config: &Config,
     shape: ImageShape,

@@ -1,4 +1,5 @@
-//! A model on a device: its architecture, parameters and statistics, made from a configuration or a checkpoint.
+//! A model on a device: its architecture, parameters and statistics, made from a configuration or a
+//! checkpoint.
 
 pub mod snapshot;
 
@@ -22,7 +23,8 @@ pub const IMAGE_SHAPE: &str = "image_shape";
 /// More values than any image has that a model is trained on.
 const MOST_VALUES: usize = 1 << 24;
 
-/// A batch of fewer images says too little for data-dependent initialisation, which then looks at so many.
+/// A batch of fewer images says too little for data-dependent initialisation, which then looks at
+/// so many.
 const FEW_INITIAL_IMAGES: usize = 16;
 const ENOUGH_INITIAL_IMAGES: usize = 64;
 
@@ -63,8 +65,8 @@ impl Model {
         Ok(Self { family, shape, task, store, statistics })
     }
 
-    /// Sets the scale of the layers that have data-dependent initialisation from the first batch of the training, or the first 64 images
-    /// where a batch has fewer than 16.
+    /// Sets the scale of the layers that have data-dependent initialisation from the first batch of
+    /// the training, or the first 64 images where a batch has fewer than 16.
     ///
     /// # Errors
     /// If the device has no memory.
@@ -86,13 +88,15 @@ impl Model {
         Ok(())
     }
 
-    /// The shape of the images that the model of a checkpoint was made for, which the checkpoints of early versions do not say.
+    /// The shape of the images that the model of a checkpoint was made for, which the checkpoints
+    /// of early versions do not say.
     pub fn shape_in(data: &CheckpointData) -> Option<ImageShape> {
         data.metadata.get(IMAGE_SHAPE).and_then(|text| parse_shape(text))
     }
 
-    /// Images times samples that an evaluation computes at once where nobody says otherwise: enough to keep a device busy, and few enough
-    /// that the largest feature maps of stages stay below some 8 MB each.
+    /// Images times samples that an evaluation computes at once where nobody says otherwise: enough
+    /// to keep a device busy, and few enough that the largest feature maps of stages stay below
+    /// some 8 MB each.
     pub fn rows_at_once(&self) -> usize {
         (LARGEST_MAP / self.family.largest_map(self.shape)).clamp(1, DEFAULT_ROWS as usize)
     }
@@ -122,8 +126,9 @@ impl Model {
         })
     }
 
-    /// Such a pass through some images of a part of the data set, which begins with their sample `first_sample`. Its noise is addressed by
-    /// image and sample: what it gives does not depend on the images and samples beside.
+    /// Such a pass through some images of a part of the data set, which begins with their sample
+    /// `first_sample`. Its noise is addressed by image and sample: what it gives does not depend on
+    /// the images and samples beside.
     ///
     /// # Errors
     /// If there are more images than a phase has noise for.

@@ -40,8 +40,8 @@ impl Model {
         save_statistics(&self.statistics, STATISTICS, data)
     }
 
-    /// Replaces the parameters and the running statistics by those that a checkpoint's model is used with: the averaged parameters, where
-    /// it has them.
+    /// Replaces the parameters and the running statistics by those that a checkpoint's model is
+    /// used with: the averaged parameters, where it has them.
     ///
     /// # Errors
     /// As [`Model::load`].
@@ -135,7 +135,8 @@ pub fn save_average(
     insert_parts(store, &download(store.element_count(), store.dtype(), read)?, AVERAGE, data)
 }
 
-/// Restores the average of the parameters from a checkpoint; it has been updated as often as the optimiser has stepped.
+/// Restores the average of the parameters from a checkpoint; it has been updated as often as the
+/// optimiser has stepped.
 ///
 /// # Errors
 /// If the checkpoint has none, or that of another model.
@@ -213,7 +214,8 @@ fn upload_state(
     }
 }
 
-/// Adds a flat buffer to a checkpoint, cut into the parameters it has numbers for, each under prefix + parameter name.
+/// Adds a flat buffer to a checkpoint, cut into the parameters it has numbers for, each under
+/// prefix + parameter name.
 fn insert_parts(
     store: &ParameterStore,
     values: &Host,

@@ -118,7 +118,8 @@ const LVAE: &str = "lvae";
 const LATENT_SIZES: [&str; 5] = ["64", "32", "16", "8", "4"];
 const HIDDEN_SIZES: [&str; 5] = ["512", "256", "128", "64", "32"];
 
-/// Test L_5000 in nats by the number of stochastic layers, 1 to 5; empty where there is only a curve.
+/// Test L_5000 in nats by the number of stochastic layers, 1 to 5; empty where there is only a
+/// curve.
 #[rustfmt::skip]
 const BOUNDS: [(&str, &str, [&str; 5]); 15] = [
     ("mnist",    "vae",       ["",        "",        "",        "",        ""]),

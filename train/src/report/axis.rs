@@ -11,14 +11,16 @@ pub struct Scale {
 }
 
 impl Scale {
-    /// Values from `values.0` to `values.1` lie from `places.0` to `places.1`. Equal values are given a span of their own.
+    /// Values from `values.0` to `values.1` lie from `places.0` to `places.1`. Equal values are
+    /// given a span of their own.
     pub fn new(values: (f64, f64), places: (f64, f64)) -> Self {
         let (low, high) = values;
         let values = if high > low { values } else { (low - 0.5, low + 0.5) };
         Self { values, places, logarithmic: false }
     }
 
-    /// The same with equal room for equal ratios; values below the least lie on it. Both ends must be above 0.
+    /// The same with equal room for equal ratios; values below the least lie on it. Both ends must
+    /// be above 0.
     pub fn logarithmic(values: (f64, f64), places: (f64, f64)) -> Self {
         Self { values, places, logarithmic: true }
     }
@@ -38,7 +40,8 @@ impl Scale {
         self.values
     }
 
-    /// About `count` round numbers within the values, with as many decimals as their distance asks for; powers of ten if it is logarithmic.
+    /// About `count` round numbers within the values, with as many decimals as their distance asks
+    /// for; powers of ten if it is logarithmic.
     pub fn ticks(&self, count: usize) -> Vec<(f64, String)> {
         let (low, high) = self.values;
         if self.logarithmic {

@@ -1,9 +1,12 @@
-//! The generative network, small enough to travel in a page and exact enough to draw the program's own images.
+//! The generative network, small enough to travel in a page and exact enough to draw the program's
+//! own images.
 //!
-//! Batch normalisation with frozen statistics is linear, so it is folded into the weights: each dense layer is y = φ(x W + b). Each column
-//! of W is stored as 16-bit integers and one scale. Half-precision floats would take as much room, but their step near the largest weight
-//! of a column is 2⁻¹¹ of it, where that of the integers is 2⁻¹⁵: over five layers the difference is that between a visible and an
-//! invisible error of a pixel. The page itself measures what is left, against images that the program has drawn.
+//! Batch normalisation with frozen statistics is linear, so it is folded into the weights: each
+//! dense layer is y = φ(x W + b). Each column of W is stored as 16-bit integers and one scale.
+//! Half-precision floats would take as much room, but their step near the largest weight of a
+//! column is 2⁻¹¹ of it, where that of the integers is 2⁻¹⁵: over five layers the difference is
+//! that between a visible and an invisible error of a pixel. The page itself measures what is left,
+//! against images that the program has drawn.
 
 use std::io::Write;
 
@@ -56,7 +59,8 @@ struct Folded {
 }
 
 impl Explorer {
-    /// The generative network of a hierarchy with noise, drawn images and codes; `config` is what the model was made from.
+    /// The generative network of a hierarchy with noise, drawn images and codes; `config` is what
+    /// the model was made from.
     ///
     /// # Errors
     /// If the device fails or a tensor is missing.
@@ -123,7 +127,8 @@ impl Explorer {
     }
 }
 
-/// The noise that the first images of `rung sample` are made from: for each layer, z_1 first, [image, unit].
+/// The noise that the first images of `rung sample` are made from: for each layer, z_1 first,
+/// [image, unit].
 fn noise(shown: &ShownModel<'_>, depth: usize) -> Result<Vec<f32>> {
     let pass = shown.model.frozen_pass(
         shown.statistics,
@@ -162,7 +167,8 @@ impl Source<'_> {
         Ok(json!(sizes))
     }
 
-    /// W and b of a dense layer, with γ (a − mean)/√(variance + ε) + β folded in where it is normalised.
+    /// W and b of a dense layer, with γ (a − mean)/√(variance + ε) + β folded in where it is
+    /// normalised.
     fn folded(&self, name: &str, epsilon: f64) -> Result<Folded> {
         let tensor = |part: &str| -> Result<&TensorData> {
             let name = format!("{name}.{part}");
@@ -196,7 +202,8 @@ impl Source<'_> {
 }
 
 impl Folded {
-    /// Little-endian: the columns' scales and the biases as 32-bit floats, then the weights as 16-bit integers, row by row.
+    /// Little-endian: the columns' scales and the biases as 32-bit floats, then the weights as
+    /// 16-bit integers, row by row.
     fn append(&self, bytes: &mut Vec<u8>) {
         let column = |at: usize| self.weight.iter().skip(at).step_by(self.outputs);
         let scales: Vec<f32> = (0..self.outputs)

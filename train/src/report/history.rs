@@ -145,13 +145,16 @@ impl EvaluationLine {
 }
 
 impl Epoch {
-    /// log q − log p of every unit of every layer in nats, z_1 first, if it was measured in this epoch.
+    /// log q − log p of every unit of every layer in nats, z_1 first, if it was measured in this
+    /// epoch.
     pub fn kl_per_unit(&self) -> Option<&[Vec<Option<f64>>]> {
         let all = [&self.held_out_kl_per_unit_nats, &self.quick_kl_per_unit_nats];
         all.into_iter().find(|layers| !layers.is_empty()).map(Vec::as_slice)
     }
 
-    /// Units of each group with a KL above [`ACTIVE_NATS`](crate::tasks::latent::evaluation::ACTIVE_NATS), if it was measured in this epoch.
+    /// Units of each group with a KL above
+    /// [`ACTIVE_NATS`](crate::tasks::latent::evaluation::ACTIVE_NATS), if it was measured in this
+    /// epoch.
     pub fn active_units(&self) -> Option<Vec<usize>> {
         let active =
             |units: &Vec<Option<f64>>| units.iter().flatten().filter(|&&kl| is_active(kl)).count();
@@ -191,7 +194,8 @@ impl History {
         })
     }
 
-    /// The name of a group on a chart: `z₂`, with an arrow for the direction of its inference where its layer has two.
+    /// The name of a group on a chart: `z₂`, with an arrow for the direction of its inference where
+    /// its layer has two.
     pub fn group_name(&self, index: usize) -> String {
         let Some(group) = self.groups.get(index) else { return String::new() };
         format!("z{}{}", subscript(group.layer as u64), group.arrow())
@@ -203,7 +207,8 @@ impl History {
         values.iter().enumerate().map(pair).collect::<Vec<_>>().join(", ")
     }
 
-    /// The data set and how its pixels were treated: bounds of runs that differ in it can't be compared.
+    /// The data set and how its pixels were treated: bounds of runs that differ in it can't be
+    /// compared.
     pub fn data(&self) -> String {
         let DataConfig { name, binarisation, dequantisation, .. } = &self.config.data;
         let treatment = match (binarisation, dequantisation) {
@@ -261,7 +266,8 @@ impl History {
         self.epochs.iter().rev().find_map(Epoch::active_units)
     }
 
-    /// The first quantity of the family's curves on held-out images, by the newest evaluation: its name, and the value with its unit.
+    /// The first quantity of the family's curves on held-out images, by the newest evaluation: its
+    /// name, and the value with its unit.
     pub fn last_score(&self) -> Option<(&'static str, String)> {
         let curve = *self.config.family.curves().first()?;
         let evaluated = self
@@ -284,7 +290,8 @@ impl History {
         Some((curve.title, format!("{:.2} {}", curve.drawn(value), curve.unit)))
     }
 
-    /// The evaluation of the newest model that says most: the most images, then the most importance samples, then the newest.
+    /// The evaluation of the newest model that says most: the most images, then the most importance
+    /// samples, then the newest.
     pub fn best_evaluation(&self) -> Option<&EvaluationLine> {
         let step = self.evaluations.iter().map(|line| line.step).max()?;
         let newest =
@@ -293,7 +300,8 @@ impl History {
             .max_by_key(|line| (line.importance_samples > 1, line.images, line.importance_samples))
     }
 
-    /// The newest one-sample bound of all held-out images: of an evaluation after training, else of the last epoch that had one.
+    /// The newest one-sample bound of all held-out images: of an evaluation after training, else of
+    /// the last epoch that had one.
     pub fn last_bound_1(&self) -> Option<f64> {
         let step = self.epochs.iter().rev().find(|epoch| epoch.held_out_bound_1_nats.is_some());
         let evaluated = self
@@ -340,7 +348,8 @@ impl<'a> DataGroup<'a> {
     }
 }
 
-/// The runs by data set, in the order in which the data sets come: bounds are drawn in one chart only where they can be compared.
+/// The runs by data set, in the order in which the data sets come: bounds are drawn in one chart
+/// only where they can be compared.
 pub fn data_groups<'a>(histories: &[&'a History]) -> Vec<DataGroup<'a>> {
     let mut groups: Vec<DataGroup<'a>> = Vec::new();
     for (place, &history) in histories.iter().enumerate() {

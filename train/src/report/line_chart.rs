@@ -1,4 +1,5 @@
-//! A chart of lines over a common axis, with a legend and values under the pointer: what most charts of the report are.
+//! A chart of lines over a common axis, with a legend and values under the pointer: what most
+//! charts of the report are.
 
 use serde_json::json;
 
@@ -56,7 +57,8 @@ pub struct LineChart {
     pub series: Vec<Series>,
     /// Horizontal values at which alone there are ticks; empty for round numbers.
     pub x_values: Vec<f64>,
-    /// The epoch in which the warm-up ends, if there is one: a wedge as high as the weight of the latent terms.
+    /// The epoch in which the warm-up ends, if there is one: a wedge as high as the weight of the
+    /// latent terms.
     pub warmup_end: Option<f64>,
     /// What the vertical axis shows.
     pub span: Span,
@@ -69,7 +71,8 @@ pub enum Span {
     All,
     /// From 0 to the largest value.
     FromZero,
-    /// The values after the first tenth of the horizontal axis; the early ones, which are far off in training, may lie outside.
+    /// The values after the first tenth of the horizontal axis; the early ones, which are far off
+    /// in training, may lie outside.
     Settled,
     /// Equal ratios from this value up; what is less lies on the axis.
     Logarithmic(f64),

@@ -1,8 +1,9 @@
 //! `report.html`: a run, or several, in one page that needs nothing but a browser.
 //!
-//! [`History`] is what a run has recorded, [`ModelFigures`] what its model shows; each file of `charts/` makes one figure of them, and
-//! [`page`] puts the figures together. Everything is in the file: style, scripts, pictures and, for one run, the generative network that
-//! the explorer draws with. Start with [`page`], then any chart.
+//! [`History`] is what a run has recorded, [`ModelFigures`] what its model shows; each file of
+//! `charts/` makes one figure of them, and [`page`] puts the figures together. Everything is in the
+//! file: style, scripts, pictures and, for one run, the generative network that the explorer draws
+//! with. Start with [`page`], then any chart.
 
 pub mod axis;
 pub mod base64;

@@ -1,4 +1,5 @@
-//! What a trained model shows of itself: samples, reconstructions, its latents, and the generative network to play with.
+//! What a trained model shows of itself: samples, reconstructions, its latents, and the generative
+//! network to play with.
 
 use rung_datasets::ImageShape;
 use rung_models::{LatentSource, Statistics};
@@ -16,7 +17,8 @@ use crate::tasks::latent::pictures::{self, Drawing};
 const SAMPLES: usize = 64;
 /// Originals with their reconstructions.
 const RECONSTRUCTIONS: usize = 30;
-/// Held-out images whose latents are looked at: enough for clusters to be seen, few enough for a small file.
+/// Held-out images whose latents are looked at: enough for clusters to be seen, few enough for a
+/// small file.
 const LATENTS: usize = 2000;
 /// The seed of everything drawn: that of `rung sample` and `rung encode` when nobody says another.
 pub const SEED: u64 = 1;

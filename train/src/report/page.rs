@@ -388,7 +388,8 @@ mod tests {
         move |config| config.data.name = name.into()
     }
 
-    /// Bounds of two data sets, or of one that is binarised in two ways, say nothing about each other.
+    /// Bounds of two data sets, or of one that is binarised in two ways, say nothing about each
+    /// other.
     #[test]
     fn bounds_of_different_data_are_never_in_one_chart() {
         let folder = tempfile::tempdir().unwrap();

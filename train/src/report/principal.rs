@@ -1,11 +1,14 @@
-//! The two directions in which points vary most: principal component analysis by subspace iteration.
+//! The two directions in which points vary most: principal component analysis by subspace
+//! iteration.
 //!
-//! A map of latents has thousands of units, so their covariance is never written out: a block of directions is multiplied by the points and
-//! back (Halko, Martinsson and Tropp 2011, section 4.5), and the small eigenproblem within the block is solved by Jacobi rotations.
+//! A map of latents has thousands of units, so their covariance is never written out: a block of
+//! directions is multiplied by the points and back (Halko, Martinsson and Tropp 2011, section 4.5),
+//! and the small eigenproblem within the block is solved by Jacobi rotations.
 
 /// Directions that are followed at once; the more, the faster the first two settle.
 const BLOCK: usize = 8;
-/// Products with the covariance at most. Two components that are so alike that they have not settled then may be turned in their plane.
+/// Products with the covariance at most. Two components that are so alike that they have not
+/// settled then may be turned in their plane.
 const ITERATIONS: usize = 60;
 /// Relative change of the two largest variances at which they have settled.
 const SETTLED: f64 = 1e-12;
@@ -22,7 +25,8 @@ pub struct Principal {
 /// A row for each point or unit, a column for each direction of the block.
 type Block = Vec<[f64; BLOCK]>;
 
-/// The components of `rows` of `units` numbers each. A layer of one unit has a second coordinate of 0.
+/// The components of `rows` of `units` numbers each. A layer of one unit has a second coordinate of
+/// 0.
 pub fn principal(rows: &[f32], units: usize) -> Principal {
     let rows = centred(rows, units);
     let total: f64 = rows.iter().flatten().map(|x| x * x).sum();
@@ -61,7 +65,8 @@ fn centred(rows: &[f32], units: usize) -> Vec<Vec<f64>> {
     rows.map(|row| row.iter().zip(&mean).map(|(&x, mean)| f64::from(x) - mean).collect()).collect()
 }
 
-/// Where the iteration starts: all of the space if it is small, otherwise waves, which have a part in any direction but contrived ones.
+/// Where the iteration starts: all of the space if it is small, otherwise waves, which have a part
+/// in any direction but contrived ones.
 fn start(unit: usize, column: usize, units: usize) -> f64 {
     if units <= BLOCK {
         f64::from(unit == column)
@@ -93,7 +98,8 @@ fn weighted_sum<'a>(terms: impl Iterator<Item = (f64, &'a [f64; BLOCK])>) -> [f6
     })
 }
 
-/// Gram and Schmidt, twice, as once is not exact enough; a column that the others explain becomes 0.
+/// Gram and Schmidt, twice, as once is not exact enough; a column that the others explain becomes
+/// 0.
 fn orthonormalise(directions: &mut Block) {
     for column in 0..BLOCK {
         let norm = |directions: &Block| {
@@ -208,7 +214,8 @@ mod tests {
         );
     }
 
-    /// A line and a square wave in 300 dimensions, beside noise: more units than the block has directions, and than there are points.
+    /// A line and a square wave in 300 dimensions, beside noise: more units than the block has
+    /// directions, and than there are points.
     #[test]
     fn two_components_are_found_among_many_units() {
         let (units, points) = (300, 40);

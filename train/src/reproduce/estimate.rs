@@ -1,4 +1,5 @@
-//! How long a run will take, from a few steps and a small evaluation of its own model on this machine.
+//! How long a run will take, from a few steps and a small evaluation of its own model on this
+//! machine.
 
 use std::time::Instant;
 

@@ -1,4 +1,5 @@
-//! What the paper's tables and figures report (Sønderby et al. 2016, the preprint; specification section 13).
+//! What the paper's tables and figures report (Sønderby et al. 2016, the preprint; specification
+//! section 13).
 
 use crate::error::{Error, Result};
 use rung_datasets::nearest::did_you_mean;

@@ -114,7 +114,8 @@ impl Planned {
     }
 }
 
-/// Gives a configuration `epochs` epochs, with warm-up and the steps of the learning rate in proportion.
+/// Gives a configuration `epochs` epochs, with warm-up and the steps of the learning rate in
+/// proportion.
 fn scale(config: &mut Config, epochs: u64) {
     let before = config.train.epochs;
     // Rounded, but what was there at all stays there.
@@ -153,7 +154,8 @@ fn stage(folder: &Path, wanted: &Config, wishes: &Wishes) -> Result<Stage> {
     }
     Ok(match (history.is_finished(), evaluation(&history, wishes)) {
         (true, Some(_)) => Stage::Done,
-        // A run that died between its last epoch and its result is resumed, which brings the result.
+        // A run that died between its last epoch and its result is resumed, which brings the
+        // result.
         (true, None) if !history.evaluations.is_empty() => Stage::Trained,
         _ => Stage::Stopped(history.epochs_done().min(wanted.train.epochs)),
     })
@@ -164,7 +166,8 @@ fn same(a: &Config, b: &Config) -> bool {
     let bare = |config: &Config| {
         let mut config = config.clone();
         config.data.directory.clear();
-        // A plan leaves open what its run has settled, and published images have a size of their own.
+        // A plan leaves open what its run has settled, and published images have a size of their
+        // own.
         config.data.binarisation = treatment::binarisation(&config);
         config.data.image_size = 0;
         config.train.device.clear();

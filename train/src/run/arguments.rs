@@ -1,4 +1,5 @@
-//! How the user names a run, its checkpoint, the images to look at and where to compute: arguments that most commands share.
+//! How the user names a run, its checkpoint, the images to look at and where to compute: arguments
+//! that most commands share.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -16,7 +17,8 @@ pub struct DataDirArgs {
 /// What computes.
 #[derive(Debug, Clone, Default, Args)]
 pub struct DeviceArgs {
-    /// Device to compute on: cpu, a name that rung devices lists (opencl:0), or auto for a GPU if there is one
+    /// Device to compute on: cpu, a name that rung devices lists (opencl:0), or auto for a GPU if
+    /// there is one
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
     /// CPU threads; 0 for one a core
@@ -59,7 +61,8 @@ pub enum Split {
     Train,
     /// Images held out to choose the best checkpoint by.
     Validation,
-    /// Images that the model was not trained on; where there are no validation images, the best checkpoint is chosen by them.
+    /// Images that the model was not trained on; where there are no validation images, the best
+    /// checkpoint is chosen by them.
     Test,
 }
 
@@ -70,7 +73,8 @@ pub enum StatisticsChoice {
     Auto,
     /// Of all training images: from the checkpoint of a finished run, else recomputed now.
     Exact,
-    /// What the checkpoint has: exact ones of a finished run, else the running averages; nothing is recomputed.
+    /// What the checkpoint has: exact ones of a finished run, else the running averages; nothing is
+    /// recomputed.
     Stored,
     /// The running averages of training.
     Running,
@@ -81,7 +85,8 @@ pub enum StatisticsChoice {
 pub enum CheckpointChoice {
     /// The newest.
     Last,
-    /// The one with the best bound of the validation images, or of the test images where there are none.
+    /// The one with the best bound of the validation images, or of the test images where there are
+    /// none.
     Best,
     /// The one before the newest.
     Previous,

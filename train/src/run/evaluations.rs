@@ -1,4 +1,5 @@
-//! What was measured of a trained model on a set of images: printed, and kept in the run's `evaluations.jsonl`.
+//! What was measured of a trained model on a set of images: printed, and kept in the run's
+//! `evaluations.jsonl`.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -43,15 +44,18 @@ pub struct Subject {
     pub checkpoint: PathBuf,
     /// Steps of training the model has had.
     pub step: u64,
-    /// The part of the data set whose score the checkpoint was chosen by, if it is the best of its run.
+    /// The part of the data set whose score the checkpoint was chosen by, if it is the best of its
+    /// run.
     pub chosen_on: Option<String>,
-    /// What batch normalisation used: `exact` or `running` statistics; none where the model has no batch normalisation.
+    /// What batch normalisation used: `exact` or `running` statistics; none where the model has no
+    /// batch normalisation.
     pub statistics: Option<&'static str>,
 }
 
 /// Evaluates a run's model, with a line of progress, and keeps the result in the run.
 ///
-/// A run that can't be written to (someone else's, or on a medium that is read-only) is measured all the same, with a warning.
+/// A run that can't be written to (someone else's, or on a medium that is read-only) is measured
+/// all the same, with a warning.
 ///
 /// # Errors
 /// If the device fails, a score is no finite number, or the user interrupts.

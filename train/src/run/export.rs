@@ -1,7 +1,9 @@
-//! A model's numbers for other programs: parameters and the statistics of batch normalisation, and what is needed to read them.
+//! A model's numbers for other programs: parameters and the statistics of batch normalisation, and
+//! what is needed to read them.
 //!
-//! A checkpoint is already a safetensors file; an export leaves out what only training needs (the optimiser's moments, sums of the epoch),
-//! has one kind of statistics instead of up to two, and says in the file what the model is.
+//! A checkpoint is already a safetensors file; an export leaves out what only training needs (the
+//! optimiser's moments, sums of the epoch), has one kind of statistics instead of up to two, and
+//! says in the file what the model is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -29,8 +31,8 @@ pub struct Export {
 }
 
 impl Export {
-    /// The model of a checkpoint as it is used: with exact statistics if it has them, else the running averages, and with the averaged
-    /// parameters if it has them.
+    /// The model of a checkpoint as it is used: with exact statistics if it has them, else the
+    /// running averages, and with the averaged parameters if it has them.
     ///
     /// # Errors
     /// If the configuration can't be written down.
@@ -83,7 +85,8 @@ impl Export {
         CheckpointData { tensors: self.tensors, metadata: self.metadata }.save(path)
     }
 
-    /// Writes a NumPy archive: an array for each tensor; `metadata` is one object of JSON as UTF-8 bytes.
+    /// Writes a NumPy archive: an array for each tensor; `metadata` is one object of JSON as UTF-8
+    /// bytes.
     ///
     /// # Errors
     /// If it can't be written.

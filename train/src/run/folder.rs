@@ -23,7 +23,8 @@ pub struct RunFolder {
     path: PathBuf,
 }
 
-/// The right to write to a run, held by one process; given back when dropped or when the process ends.
+/// The right to write to a run, held by one process; given back when dropped or when the process
+/// ends.
 #[derive(Debug)]
 pub struct RunLock {
     _file: File,
@@ -126,8 +127,8 @@ impl RunFolder {
         atomic_file::write(&self.config(), |out| out.write_all(text.as_bytes()))
     }
 
-    /// Writes the `config.toml` of a run that goes on with another one. `remark` says what of the past it does not tell; it is kept, with
-    /// those of earlier changes, above the configuration.
+    /// Writes the `config.toml` of a run that goes on with another one. `remark` says what of the
+    /// past it does not tell; it is kept, with those of earlier changes, above the configuration.
     ///
     /// # Errors
     /// If it can't be read or written.

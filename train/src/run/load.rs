@@ -1,4 +1,5 @@
-//! A run opened for use: its configuration, a model with the numbers of a checkpoint, and the statistics it normalises with.
+//! A run opened for use: its configuration, a model with the numbers of a checkpoint, and the
+//! statistics it normalises with.
 //!
 //! Every command that uses a trained model comes through [`with_run`] or [`with_images`].
 
@@ -157,7 +158,8 @@ pub fn load_checkpoint(run: &RunFolder, choice: &CheckpointChoice) -> Result<Loa
     }
 }
 
-/// The shape of the images that a run is about: as its data set was found to be when the training began.
+/// The shape of the images that a run is about: as its data set was found to be when the training
+/// began.
 ///
 /// # Errors
 /// If neither the run nor its newest checkpoint nor the data set's name says it.
@@ -207,7 +209,8 @@ impl<'a> LoadedRun<'a> {
         })
     }
 
-    /// Replaces the running statistics by exact ones, unless others are wanted: the checkpoint's, or collected ones.
+    /// Replaces the running statistics by exact ones, unless others are wanted: the checkpoint's,
+    /// or collected ones.
     fn choose_statistics(&mut self, data: &CheckpointData, choice: StatisticsChoice) -> Result<()> {
         if choice == StatisticsChoice::Running
             || self.statistics_from == StatisticsSource::NoneNeeded
@@ -246,7 +249,8 @@ impl<'a> LoadedRun<'a> {
     /// Images of the run's data set, treated as in training, on the device.
     ///
     /// # Errors
-    /// If the data set isn't there, has no such part, or its images are of another size than the model's.
+    /// If the data set isn't there, has no such part, or its images are of another size than the
+    /// model's.
     pub fn images(&mut self, split: Split) -> Result<DeviceImages> {
         let dataset = match self.dataset.take() {
             Some(dataset) => dataset,
@@ -292,14 +296,15 @@ impl<'a> LoadedRun<'a> {
         if has_validation { Split::Validation } else { Split::Test }
     }
 
-    /// The part of the data set whose bound the checkpoint was chosen by, if it is the run's best one.
+    /// The part of the data set whose bound the checkpoint was chosen by, if it is the run's best
+    /// one.
     pub fn chosen_on(&self) -> Option<rung_datasets::Split> {
         let best = Checkpoints::new(self.run.checkpoints()).best();
         (self.checkpoint == best).then(|| self.held_out_split().into())
     }
 
-    /// Opens a data set for the run's model, and says what is done to it: its pictures are brought to the shape of the model's images, and its
-    /// bytes are scaled as the training images were.
+    /// Opens a data set for the run's model, and says what is done to it: its pictures are brought
+    /// to the shape of the model's images, and its bytes are scaled as the training images were.
     ///
     /// # Errors
     /// If it isn't there, or its values are none that the model can describe.

@@ -64,7 +64,8 @@ impl MetricsWriter {
     }
 }
 
-/// Appends one line to a file whose lines are never taken back, such as the evaluations of a run. A half-written last line is cut off.
+/// Appends one line to a file whose lines are never taken back, such as the evaluations of a run. A
+/// half-written last line is cut off.
 ///
 /// # Errors
 /// If the file can't be read or written, or has a line that isn't a record.

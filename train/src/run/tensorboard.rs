@@ -1,7 +1,7 @@
 //! Event files that TensorBoard opens: scalars, histograms and pictures.
 //!
-//! An event file is a sequence of records (the framing of TensorFlow's TFRecord), and each record is
-//! an `Event` message of protocol buffers. Both are small enough to be written by hand:
+//! An event file is a sequence of records (the framing of TensorFlow's TFRecord), and each record
+//! is an `Event` message of protocol buffers. Both are small enough to be written by hand:
 //!
 //! record = length (u64) · masked CRC-32C of the length · data · masked CRC-32C of the data
 //!
@@ -28,7 +28,8 @@ pub struct EventWriter {
 }
 
 impl EventWriter {
-    /// Starts a new event file in `folder` for a run that goes on after `step`; a new run has step 0.
+    /// Starts a new event file in `folder` for a run that goes on after `step`; a new run has step
+    /// 0.
     ///
     /// TensorBoard reads all files of a folder together, and forgets what earlier files say of
     /// later steps than the one that this file starts from, be it 0.
@@ -218,7 +219,8 @@ mod tests {
 
     #[test]
     fn masked_checksum_agrees_with_a_known_file() {
-        // CRC-32C of "123456789" is 0xe3069283 (RFC 3720); rotated right by 15 and shifted by the mask.
+        // CRC-32C of "123456789" is 0xe3069283 (RFC 3720); rotated right by 15 and shifted by the
+        // mask.
         let expected = 0xe306_9283u32.rotate_right(15).wrapping_add(0xa282_ead8);
         assert_eq!(masked_crc(b"123456789"), expected);
     }

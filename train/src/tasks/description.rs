@@ -55,12 +55,14 @@ pub trait Description: Debug {
     /// What the pixels must be, with the name of the observation.
     fn pixels(&self) -> (Pixels, &'static str);
 
-    /// Describes pixels by the 256 levels of a byte from now on, if the family can; says whether it can.
+    /// Describes pixels by the 256 levels of a byte from now on, if the family can; says whether it
+    /// can.
     fn describe_levels(&mut self) -> bool {
         false
     }
 
-    /// The task of training a model for images of this shape, whose parameters and statistics are added to the lists.
+    /// The task of training a model for images of this shape, whose parameters and statistics are
+    /// added to the lists.
     ///
     /// # Errors
     /// If the description makes no model of such images.
@@ -87,7 +89,8 @@ pub trait Description: Debug {
         let _ = classes;
     }
 
-    /// The quantities that the report draws over the epochs; families with a bound have charts of their own.
+    /// The quantities that the report draws over the epochs; families with a bound have charts of
+    /// their own.
     fn curves(&self) -> Vec<Curve> {
         Vec::new()
     }
@@ -97,12 +100,14 @@ pub trait Description: Debug {
         None
     }
 
-    /// The weight of the newest batch in the running statistics of batch normalisation; `None` without batch normalisation.
+    /// The weight of the newest batch in the running statistics of batch normalisation; `None`
+    /// without batch normalisation.
     fn batch_norm_momentum(&self) -> Option<f64> {
         None
     }
 
-    /// The deviation that layers have after data-dependent initialisation; `None` for families without it.
+    /// The deviation that layers have after data-dependent initialisation; `None` for families
+    /// without it.
     fn initial_sigma(&self) -> Option<f64> {
         None
     }
@@ -115,7 +120,8 @@ pub trait Description: Debug {
     /// Whether each layer can be drawn from the standard normal, without those above it.
     fn draws_layers_alone(&self) -> bool;
 
-    /// What this description has not tried yet of what usually keeps layers from collapsing, the likeliest first.
+    /// What this description has not tried yet of what usually keeps layers from collapsing, the
+    /// likeliest first.
     fn remedies(&self) -> Vec<&'static str>;
 
     /// The networks of a stochastic layer, counted from 1, in a few words.
@@ -124,7 +130,8 @@ pub trait Description: Debug {
     /// What [`Description::layer_networks`] lists.
     fn networks_heading(&self) -> &'static str;
 
-    /// The hierarchy of dense layers that the report's explorer can run in a browser, if the model is one.
+    /// The hierarchy of dense layers that the report's explorer can run in a browser, if the model
+    /// is one.
     fn explorable(&self) -> Option<&HierarchyConfig> {
         None
     }

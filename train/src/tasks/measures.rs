@@ -1,4 +1,5 @@
-//! Measured quantities by name: what is said of an epoch or of an evaluation, as a line of JSON and as events of TensorBoard.
+//! Measured quantities by name: what is said of an epoch or of an evaluation, as a line of JSON and
+//! as events of TensorBoard.
 
 use serde_json::{Value, json};
 
@@ -9,7 +10,8 @@ use crate::run::tensorboard::EventWriter;
 /// Significant digits of a unit's number in a quick evaluation: more than its sampling error has.
 const QUICK_DIGITS: usize = 4;
 
-/// The numbers with `digits` significant ones: what a file keeps of a quantity that is written for every unit.
+/// The numbers with `digits` significant ones: what a file keeps of a quantity that is written for
+/// every unit.
 pub(super) fn rounded(values: &[Vec<f64>], digits: usize) -> Vec<Vec<f64>> {
     let round =
         |&value: &f64| format!("{value:.*e}", digits.saturating_sub(1)).parse().unwrap_or(value);
@@ -42,7 +44,8 @@ pub struct Measure {
     pub place: Place,
 }
 
-/// Where a quantity is shown. Few images do not tell every quantity well enough to stand in one curve with what all of them tell.
+/// Where a quantity is shown. Few images do not tell every quantity well enough to stand in one
+/// curve with what all of them tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     /// In lines and events.
@@ -211,7 +214,8 @@ impl Quantity {
             Self::Count(count) => json!(count),
             Self::PerPart(numbers) => json!(numbers),
             Self::CountPerPart(counts) => json!(counts),
-            // More digits than the sampling error leaves would fill the file: the numbers are many, and written after every epoch.
+            // More digits than the sampling error leaves would fill the file: the numbers are many,
+            // and written after every epoch.
             Self::PerUnit(units) if on == On::Quick => json!(rounded(units, QUICK_DIGITS)),
             Self::PerUnit(units) => json!(units),
         }

@@ -1,8 +1,8 @@
 //! The families of models that can be trained, and what is trained of each: the registry.
 //!
-//! A family is one folder in `rung-models` (its description, construction and passes), one file here (its keys, rules and task),
-//! its presets, and one line of `families!`. Everything else of the program knows a family by
-//! [`Description`] alone.
+//! A family is one folder in `rung-models` (its description, construction and passes), one file
+//! here (its keys, rules and task), its presets, and one line of `families!`. Everything else of
+//! the program knows a family by [`Description`] alone.
 
 mod biva;
 mod classifier;

@@ -1,5 +1,6 @@
-//! What is trained, as the engine knows it: the loss of a batch with its named terms, an evaluation, and the score that decides which
-//! checkpoint is the best. No more is known of it by the loop, the checkpoints, the metrics, the events and the progress.
+//! What is trained, as the engine knows it: the loss of a batch with its named terms, an
+//! evaluation, and the score that decides which checkpoint is the best. No more is known of it by
+//! the loop, the checkpoints, the metrics, the events and the progress.
 
 use std::fmt::Debug;
 
@@ -28,7 +29,8 @@ pub struct At {
 pub struct Batch {
     /// The images: [batch, values].
     pub x: Tensor,
-    /// Their classes, a row each with 1 at the class and 0 elsewhere, where the task learns from them: [batch, classes].
+    /// Their classes, a row each with 1 at the class and 0 elsewhere, where the task learns from
+    /// them: [batch, classes].
     pub class: Option<Tensor>,
     /// Images of known class beside those of the batch.
     pub labelled: Option<LabelledBatch>,
@@ -118,7 +120,8 @@ pub trait Scores: Debug + Send {
     /// What `evaluations.jsonl` and `--json` say of it.
     fn record(&self, elapsed_s: f64) -> Record;
 
-    /// What `rung evaluate` prints of it: lines before and after the one that says what was evaluated.
+    /// What `rung evaluate` prints of it: lines before and after the one that says what was
+    /// evaluated.
     fn text(&self, elapsed_s: f64) -> [String; 2];
 
     /// What a finished training prints of it; `split` is the part of the data set.
@@ -155,7 +158,8 @@ pub trait Task: Debug {
     /// The score that decides which checkpoint is the best.
     fn score(&self) -> Score;
 
-    /// What the first lines of a training say of the model and of the protocol, in a few words each.
+    /// What the first lines of a training say of the model and of the protocol, in a few words
+    /// each.
     fn announcement(&self) -> [String; 2];
 
     /// Makes ready to train on these images with batches of this size.
@@ -179,7 +183,8 @@ pub trait Task: Debug {
     /// If the device fails.
     fn loss(&self, pass: &mut Pass<'_>, batch: &Batch, at: At) -> Result<Loss>;
 
-    /// The loss of the first `count` images in a pass that leaves no trace, whose terms are all finite if the model is sound.
+    /// The loss of the first `count` images in a pass that leaves no trace, whose terms are all
+    /// finite if the model is sound.
     ///
     /// # Errors
     /// If the device fails.
@@ -207,7 +212,8 @@ pub trait Task: Debug {
         statistics: &mut Statistics,
     ) -> rung_autograd::Result<()>;
 
-    /// Evaluates a model on images; `progress` hears how many are done, and what is known so far in a few words. `None` if `stop` said so.
+    /// Evaluates a model on images; `progress` hears how many are done, and what is known so far in
+    /// a few words. `None` if `stop` said so.
     ///
     /// # Errors
     /// If the device fails, or a score is not a finite number.
@@ -234,7 +240,8 @@ pub trait Task: Debug {
         sizes: PictureSizes,
     ) -> Result<Vec<(&'static str, Picture)>>;
 
-    /// What the report shows of the model beside its pictures and latents: figures by the section that they stand in.
+    /// What the report shows of the model beside its pictures and latents: figures by the section
+    /// that they stand in.
     ///
     /// # Errors
     /// If the device has no memory.
@@ -248,7 +255,8 @@ pub trait Task: Debug {
         Ok(Vec::new())
     }
 
-    /// The model as one of latent variables, if it is one: what can be sampled, encoded, reconstructed and told from other images.
+    /// The model as one of latent variables, if it is one: what can be sampled, encoded,
+    /// reconstructed and told from other images.
     fn latent(&self) -> Option<&dyn LatentModel> {
         None
     }

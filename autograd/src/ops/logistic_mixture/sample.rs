@@ -1,4 +1,5 @@
-//! Samples of a mixture of logistic distributions, made of other operations: generation is no training loop.
+//! Samples of a mixture of logistic distributions, made of other operations: generation is no
+//! training loop.
 
 use rung_kernels::backend::LogisticMixture;
 use rung_kernels::rng::Address;
@@ -8,11 +9,13 @@ use super::super::shape::concat;
 use super::components_of;
 use crate::tensor::Tensor;
 
-/// What uniform numbers keep from 0 and 1, so that no sample lies more than 11.5 scales from its mean.
+/// What uniform numbers keep from 0 and 1, so that no sample lies more than 11.5 scales from its
+/// mean.
 const MARGIN: f64 = 1e-5;
 
 impl Tensor {
-    /// A sample of the mixture of logistic distributions with these parameters; see [`Tensor::logistic_mixture_log_prob`] for them.
+    /// A sample of the mixture of logistic distributions with these parameters; see
+    /// [`Tensor::logistic_mixture_log_prob`] for them.
     ///
     /// A component is drawn (Gumbel-max), then colour after colour from its logistic distribution, the mean pulled by the colours drawn before:
     /// x_c = clamp(μ_c + e^s·(ln u − ln(1 − u)), ±1). The sample is not rounded to levels, and not differentiated.
@@ -48,7 +51,8 @@ impl Tensor {
                 |channel: usize, kind: usize| chosen.slice(1, 1 + channel * group + kind, 1);
             let mut mean = number(channel, 0)?;
             for (earlier, colour) in colours.iter().enumerate() {
-                // Red pulls green by red's coefficient; red and green pull blue by green's and blue's.
+                // Red pulls green by red's coefficient; red and green pull blue by green's and
+                // blue's.
                 let coefficient = number(channel - 1 + earlier, 2)?.tanh()?;
                 mean = mean.add(&coefficient.mul(colour)?)?;
             }
@@ -63,7 +67,8 @@ impl Tensor {
     }
 }
 
-/// Of numbers [count, kind, component], the first kind being logits, those of one component each: [count, kind].
+/// Of numbers [count, kind, component], the first kind being logits, those of one component each:
+/// [count, kind].
 fn choose(kinds: &Tensor, uniform: &Tensor) -> Result<Tensor> {
     let &[count, all, components] = kinds.shape.sizes() else {
         return Err(Error::argument(

@@ -1,4 +1,5 @@
-//! What a ladder does with Gaussians unit by unit: heads that make them, samples drawn from them, two merged into one.
+//! What a ladder does with Gaussians unit by unit: heads that make them, samples drawn from them,
+//! two merged into one.
 
 use super::row_of;
 use crate::backend::{GaussianGradient, GaussianView, Matrix};

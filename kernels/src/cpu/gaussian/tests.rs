@@ -1,4 +1,5 @@
-//! Gaussian primitives against f64: values by the formulas of the contract, adjoints by differences of those values.
+//! Gaussian primitives against f64: values by the formulas of the contract, adjoints by differences
+//! of those values.
 
 use super::super::testing::{assert_close, normals, positives, same_on_any_threads, widened};
 use super::*;

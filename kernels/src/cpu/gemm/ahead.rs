@@ -5,10 +5,11 @@ use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
 /// Numbers in a cache line.
 const LINE: usize = 16;
 
-/// The cache lines of a part of an operand, which are fetched to the second-level cache a few at a time.
+/// The cache lines of a part of an operand, which are fetched to the second-level cache a few at a
+/// time.
 ///
-/// The part consists of runs of numbers that lie side by side, a matrix row apart: what hardware fetches ahead ends, for nothing, behind
-/// each run.
+/// The part consists of runs of numbers that lie side by side, a matrix row apart: what hardware
+/// fetches ahead ends, for nothing, behind each run.
 pub(super) struct Ahead {
     run: *const f32,
     runs_left: usize,

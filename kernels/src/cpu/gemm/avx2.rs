@@ -1,6 +1,8 @@
-//! Tiles of 6 x 16 in AVX2 with fused multiply-add; the same plan as [`super::avx512`], which is explained more fully.
+//! Tiles of 6 x 16 in AVX2 with fused multiply-add; the same plan as [`super::avx512`], which is
+//! explained more fully.
 //!
-//! Of the 16 registers, 12 hold the sums of the tile, 2 a row of the right panel and 1 a number of the left one.
+//! Of the 16 registers, 12 hold the sums of the tile, 2 a row of the right panel and 1 a number of
+//! the left one.
 
 use super::kernel::{GROUP, MicroKernel, Strip, Tile, Write};
 use std::arch::x86_64::*;
@@ -10,10 +12,12 @@ pub(super) struct Avx2;
 
 const LANES: usize = 8;
 const ROWS: usize = 6;
-/// Steps between two jumps. A core whose units are shared with a busy neighbour gets half of its instructions through, and then each
-/// one counts that is no multiply-add: with every step a loop of its own, this kernel lost a quarter to MKL's there, and nothing alone.
+/// Steps between two jumps. A core whose units are shared with a busy neighbour gets half of its
+/// instructions through, and then each one counts that is no multiply-add: with every step a loop
+/// of its own, this kernel lost a quarter to MKL's there, and nothing alone.
 const UNROLL: usize = 4;
-/// Steps by which a strip that is copied is fetched ahead: the lines of a step lie a matrix row from the last ones, too far to be foreseen.
+/// Steps by which a strip that is copied is fetched ahead: the lines of a step lie a matrix row
+/// from the last ones, too far to be foreseen.
 const COPY_AHEAD: usize = 8;
 /// Steps by which a packed left panel is fetched ahead of its use.
 const PREFETCH_STEPS: usize = 32;
@@ -23,8 +27,8 @@ impl MicroKernel for Avx2 {
     const ROWS: usize = ROWS;
     /// A masked load takes a second instruction here, in the innermost loop.
     const LOADS_PARTS_OF_VECTORS: bool = false;
-    /// A right panel of 16 columns is 16 KiB: it stays in the first-level cache, for a tile of 6 rows reads it too fast
-    /// for the second level.
+    /// A right panel of 16 columns is 16 KiB: it stays in the first-level cache, for a tile of 6
+    /// rows reads it too fast for the second level.
     const MAX_INNER: usize = 256;
 
     unsafe fn multiply_tile(tile: &Tile) {
@@ -69,14 +73,15 @@ fn first_lanes(count: usize) -> __m256i {
     _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
 }
 
-/// A tile of `R` rows and `V` vectors, the last of them masked; `SIDE_BY_SIDE` if the rows of a step are.
+/// A tile of `R` rows and `V` vectors, the last of them masked; `SIDE_BY_SIDE` if the rows of a
+/// step are.
 #[target_feature(enable = "avx2,fma")]
 unsafe fn multiply<const R: usize, const V: usize, const SIDE_BY_SIDE: bool>(tile: &Tile) {
     let mut sums = [[_mm256_setzero_ps(); V]; R];
     let (mut right, mut ahead) = (tile.right, tile.ahead);
     let row = if SIDE_BY_SIDE { 1 } else { tile.left_row };
-    // SAFETY: the caller promises that rows, columns and steps of the tile lie in the buffers; masked lanes
-    // aren't touched, and a prefetch may point anywhere.
+    // SAFETY: the caller promises that rows, columns and steps of the tile lie in the buffers;
+    // masked lanes aren't touched, and a prefetch may point anywhere.
     unsafe {
         for r in 0..R {
             _mm_prefetch::<_MM_HINT_T0>(tile.out.wrapping_add(r * tile.out_row).cast());
@@ -154,11 +159,13 @@ impl Vector {
         }
     }
 
-    /// The same for the lanes of a mask only: at the right border, for a masked store takes tens of cycles on AMD's CPUs.
+    /// The same for the lanes of a mask only: at the right border, for a masked store takes tens of
+    /// cycles on AMD's CPUs.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
     unsafe fn write_lanes(self, lanes: __m256i, sum: __m256, write: Write) {
-        // SAFETY: the caller promises that these lanes lie in the buffers; the others aren't touched.
+        // SAFETY: the caller promises that these lanes lie in the buffers; the others aren't
+        // touched.
         unsafe {
             let value = match write {
                 Write::Set => sum,
@@ -206,10 +213,12 @@ unsafe fn transpose_strip(strip: &Strip) {
         for start in (0..whole).step_by(LANES) {
             let mut block = [_mm256_setzero_ps(); LANES];
             for (lane, vector) in block.iter_mut().enumerate() {
-                // Lanes that don't exist repeat the last one: a fixed number of loads stays in registers.
+                // Lanes that don't exist repeat the last one: a fixed number of loads stays in
+                // registers.
                 let lane = lane.min(strip.lanes - 1);
                 *vector = _mm256_loadu_ps(strip.source.add(lane * strip.lane_stride + start));
-                // A strip's lanes are short runs, a matrix row apart: those of the next one are too far to be foreseen.
+                // A strip's lanes are short runs, a matrix row apart: those of the next one are too
+                // far to be foreseen.
                 let next_strip =
                     strip.source.wrapping_add((LANES + lane) * strip.lane_stride + start);
                 _mm_prefetch::<_MM_HINT_T0>(next_strip.cast());

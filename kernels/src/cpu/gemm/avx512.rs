@@ -1,7 +1,8 @@
 //! Tiles of 14 x 32 in AVX-512.
 //!
-//! Of the 32 registers, 28 hold the sums of the tile, 2 a row of the right panel and 1 a number of the left one.
-//! A step of the sum is 28 multiply-adds, two per cycle, and 16 loads, of which two fit into a cycle as well.
+//! Of the 32 registers, 28 hold the sums of the tile, 2 a row of the right panel and 1 a number of
+//! the left one. A step of the sum is 28 multiply-adds, two per cycle, and 16 loads, of which two
+//! fit into a cycle as well.
 
 use super::kernel::{GROUP, MicroKernel, Strip, Tile, Write};
 use std::arch::x86_64::*;
@@ -11,15 +12,17 @@ pub(super) struct Avx512;
 
 const LANES: usize = 16;
 const ROWS: usize = 14;
-/// Steps by which a packed left panel is fetched ahead of its use: it comes from the second-level cache.
+/// Steps by which a packed left panel is fetched ahead of its use: it comes from the second-level
+/// cache.
 const PREFETCH_STEPS: usize = 16;
 
 impl MicroKernel for Avx512 {
     const LANES: usize = LANES;
     const ROWS: usize = ROWS;
     const LOADS_PARTS_OF_VECTORS: bool = true;
-    /// A tile is then 32 KiB packed and a right panel 64 KiB. Both come from the second-level cache, fast enough for
-    /// tiles of 14 rows, and `out` is visited once for sums of up to this length.
+    /// A tile is then 32 KiB packed and a right panel 64 KiB. Both come from the second-level
+    /// cache, fast enough for tiles of 14 rows, and `out` is visited once for sums of up to this
+    /// length.
     const MAX_INNER: usize = 512;
 
     unsafe fn multiply_tile(tile: &Tile) {
@@ -64,16 +67,17 @@ fn first_lanes(count: usize) -> __mmask16 {
     ((1u32 << count) - 1) as __mmask16
 }
 
-/// A tile of `R` rows and `V` vectors, the last of them masked. `SIDE_BY_SIDE`: the rows of a step lie next to each
-/// other, as in a packed panel or a transposed matrix; else they are `left_row` apart.
+/// A tile of `R` rows and `V` vectors, the last of them masked. `SIDE_BY_SIDE`: the rows of a step
+/// lie next to each other, as in a packed panel or a transposed matrix; else they are `left_row`
+/// apart.
 #[target_feature(enable = "avx512f")]
 unsafe fn multiply<const R: usize, const V: usize, const SIDE_BY_SIDE: bool>(tile: &Tile) {
     let mask = first_lanes(tile.columns - (V - 1) * LANES);
     let mut sums = [[_mm512_setzero_ps(); V]; R];
     let (mut right, mut ahead) = (tile.right, tile.ahead);
     let row = if SIDE_BY_SIDE { 1 } else { tile.left_row };
-    // SAFETY: the caller promises that rows, columns and steps of the tile lie in the buffers; masked lanes
-    // aren't touched, and a prefetch may point anywhere.
+    // SAFETY: the caller promises that rows, columns and steps of the tile lie in the buffers;
+    // masked lanes aren't touched, and a prefetch may point anywhere.
     unsafe {
         for r in 0..R {
             for v in 0..V {
@@ -154,7 +158,8 @@ unsafe fn transpose_strip(strip: &Strip) {
         for start in (0..whole).step_by(LANES) {
             let mut block = [_mm512_setzero_ps(); LANES];
             for (lane, vector) in block.iter_mut().enumerate() {
-                // Lanes that don't exist repeat the last one: a fixed number of loads stays in registers.
+                // Lanes that don't exist repeat the last one: a fixed number of loads stays in
+                // registers.
                 let lane = lane.min(strip.lanes - 1);
                 *vector = _mm512_loadu_ps(strip.source.add(lane * strip.lane_stride + start));
             }
@@ -189,7 +194,8 @@ fn transpose(rows: [__m512; LANES]) -> [__m512; LANES] {
         blocks[g + 2] = _mm512_shuffle_ps::<0x44>(high_01, high_23);
         blocks[g + 3] = _mm512_shuffle_ps::<0xee>(high_01, high_23);
     }
-    // Vector 4g + c now holds column 4q + c of the rows 4g to 4g + 3 in its quarter q: gather the quarters.
+    // Vector 4g + c now holds column 4q + c of the rows 4g to 4g + 3 in its quarter q: gather the
+    // quarters.
     let mut columns = blocks;
     for c in 0..4 {
         let even_01 = _mm512_shuffle_f32x4::<0x88>(blocks[c], blocks[4 + c]);

@@ -1,8 +1,10 @@
-//! The product with a binary left matrix, as binarised pixels are: sums from tables in place of multiplications.
+//! The product with a binary left matrix, as binarised pixels are: sums from tables in place of
+//! multiplications.
 //!
-//! An element of such a product is the sum of some of the numbers in a column of `right`. Four numbers have 16 subsets. The sums
-//! of all of them are written into a table, once for all rows of `left`; then a row adds the sum that its four bits ask for:
-//! one addition in place of four multiply-adds.
+//! An element of such a product is the sum of some of the numbers in a column of `right`. Four
+//! numbers have 16 subsets. The sums of all of them are written into a table, once for all rows of
+//! `left`; then a row adds the sum that its four bits ask for: one addition in place of four
+//! multiply-adds.
 //!
 //! ```text
 //!      four terms of left        of right          table                    row i of out
@@ -14,16 +16,18 @@
 //!                                └──────┘     1111: w0 + w1 + w2 + w3
 //! ```
 //!
-//! Each `w` is a line of 32 numbers, a row of a panel of 32 columns. The tables of 32 terms for a panel take 16 KiB, half of a
-//! first-level cache, and their bits in a row of `left` are one word. So the loops are, from the outermost: panels of columns;
-//! blocks of rows; blocks of 32 terms, for which the tables are filled; rows, each with eight additions of a line. The sums of a
-//! panel lie side by side, since in `out` they are a matrix row apart and would evict each other.
+//! Each `w` is a line of 32 numbers, a row of a panel of 32 columns. The tables of 32 terms for a
+//! panel take 16 KiB, half of a first-level cache, and their bits in a row of `left` are one word.
+//! So the loops are, from the outermost: panels of columns; blocks of rows; blocks of 32 terms, for
+//! which the tables are filled; rows, each with eight additions of a line. The sums of a panel lie
+//! side by side, since in `out` they are a matrix row apart and would evict each other.
 //!
-//! At a batch of 256 this takes half the time of the other engines' product, for the pixels' product in forward and for the
-//! gradient of its weight in backward: together a sixth of the multiply-adds of a step.
+//! At a batch of 256 this takes half the time of the other engines' product, for the pixels'
+//! product in forward and for the gradient of its weight in backward: together a sixth of the
+//! multiply-adds of a step.
 //!
-//! The method is that of Arlazarov, Dinic, Kronrod and Faradzhev, *On economical construction of the transitive closure of an
-//! oriented graph* (1970), known as the method of the four Russians.
+//! The method is that of Arlazarov, Dinic, Kronrod and Faradzhev, *On economical construction of
+//! the transitive closure of an oriented graph* (1970), known as the method of the four Russians.
 
 use std::ops::Range;
 
@@ -54,7 +58,8 @@ const MIN_COLUMNS: usize = 2 * LANES;
 
 type Line<T> = [T; LANES];
 
-/// The product, if the left matrix is all zeros and ones and the sizes are worth tables; if not, nothing is written.
+/// The product, if the left matrix is all zeros and ones and the sizes are worth tables; if not,
+/// nothing is written.
 ///
 /// All sizes are positive and the slices have the lengths of `shape`.
 pub(super) fn multiply_if_binary<T: Element>(
@@ -95,7 +100,8 @@ fn is_zero_or_one<T: Element>(x: &T) -> bool {
     (*x == T::ZERO) | (*x == T::ONE)
 }
 
-/// The bits of a matrix stored `[rows, inner]`, as words `[block, row]`; false if it has other numbers.
+/// The bits of a matrix stored `[rows, inner]`, as words `[block, row]`; false if it has other
+/// numbers.
 #[inline(always)]
 fn pack_rows<T: Element>(inner: usize, left: &[T], words: &mut [u32]) -> bool {
     let rows = left.len() / inner;
@@ -196,8 +202,8 @@ fn pad<T: Element>(range: &Range<usize>, columns: usize, right: &[T], padded: &m
     }
 }
 
-/// The sums of all subsets of each group of terms, which lie `stride` numbers apart. What is not in a subset is added times zero, so
-/// that infinities and NaNs show as in any product.
+/// The sums of all subsets of each group of terms, which lie `stride` numbers apart. What is not in
+/// a subset is added times zero, so that infinities and NaNs show as in any product.
 #[inline(always)]
 fn fill_tables<T: Element>(terms: &[T], stride: usize, tables: &mut [Line<T>]) {
     for (group, table) in tables.chunks_exact_mut(SUBSETS).enumerate() {

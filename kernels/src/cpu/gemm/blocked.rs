@@ -49,8 +49,9 @@ pub(super) unsafe fn multiply<K: MicroKernel>(
     });
 }
 
-/// An operand in memory: element (i, p) lies at `start + i · across + p · along`, where `i` counts the rows of
-/// the left matrix or the columns of the right one and `p` the terms of the sum. One of the strides is 1.
+/// An operand in memory: element (i, p) lies at `start + i · across + p · along`, where `i` counts
+/// the rows of the left matrix or the columns of the right one and `p` the terms of the sum. One of
+/// the strides is 1.
 #[derive(Clone, Copy)]
 struct Operand {
     start: Shared<f32>,
@@ -63,7 +64,8 @@ impl Operand {
         self.start.get().wrapping_add(i * self.across + p * self.along)
     }
 
-    /// What is packed of `count` rows or columns from the `first` on, to be fetched during so many tiles.
+    /// What is packed of `count` rows or columns from the `first` on, to be fetched during so many
+    /// tiles.
     fn ahead(&self, first: usize, count: usize, block: Block, tiles: usize) -> Ahead {
         if count == 0 {
             return Ahead::NOTHING;
@@ -148,8 +150,9 @@ impl<K: MicroKernel> Product<'_, K> {
                 let (row, rows) = piece(part.rows.len(), plan.row_blocks, row_block);
                 (part.rows.start + row, rows)
             };
-            // Loops 4 and 3: blocks of the sum, one after the other, so that panels fit the inner caches; row blocks. They are
-            // counted together, because what the next one packs of the left matrix is fetched meanwhile.
+            // Loops 4 and 3: blocks of the sum, one after the other, so that panels fit the inner
+            // caches; row blocks. They are counted together, because what the next one packs of the
+            // left matrix is fetched meanwhile.
             for at in 0..plan.inner_blocks * plan.row_blocks {
                 let (block, rows) = (block_of(at / plan.row_blocks), rows_of(at % plan.row_blocks));
                 let next = at + 1;
@@ -160,7 +163,8 @@ impl<K: MicroKernel> Product<'_, K> {
                 } else {
                     Ahead::NOTHING
                 };
-                // SAFETY: the rows and the block lie in the part, and the first row block packs the panels.
+                // SAFETY: the rows and the block lie in the part, and the first row block packs the
+                // panels.
                 unsafe {
                     self.multiply_rows(&workspace, block, rows, at % plan.row_blocks == 0, ahead)
                 };
@@ -177,7 +181,8 @@ impl<K: MicroKernel> Product<'_, K> {
     /// Packs the panel of a block that begins at `column`.
     ///
     /// # Safety
-    /// The CPU has the instructions; the panel lies in `block`, which lies in the shape and, packed, in the workspace.
+    /// The CPU has the instructions; the panel lies in `block`, which lies in the shape and,
+    /// packed, in the workspace.
     unsafe fn pack_panel(&self, workspace: &Workspace, block: Block, column: usize) {
         let panel = workspace.packed_right.wrapping_add(column * block.inner);
         let columns = (block.columns - column).min(K::COLUMNS);
@@ -190,12 +195,13 @@ impl<K: MicroKernel> Product<'_, K> {
         unsafe { pack_in_groups::<K>(strips) };
     }
 
-    /// Computes the tiles of a row block, the `rows` from the `first_row` on. The first row block of a block packs the block's panels, each
-    /// just before its use, and fetches what the next one is packed from. `left_ahead` is fetched on the way.
+    /// Computes the tiles of a row block, the `rows` from the `first_row` on. The first row block
+    /// of a block packs the block's panels, each just before its use, and fetches what the next one
+    /// is packed from. `left_ahead` is fetched on the way.
     ///
     /// # Safety
-    /// The CPU has the instructions; block and rows lie in the shape; the block is packed if it is to be, or this is its
-    /// first row block; nobody else writes to these elements of `out`.
+    /// The CPU has the instructions; block and rows lie in the shape; the block is packed if it is
+    /// to be, or this is its first row block; nobody else writes to these elements of `out`.
     unsafe fn multiply_rows(
         &self,
         workspace: &Workspace,
@@ -216,7 +222,8 @@ impl<K: MicroKernel> Product<'_, K> {
             // SAFETY: strips lie in the left matrix and in the workspace.
             unsafe { pack_in_groups::<K>(strips) };
         }
-        // Loop 2: panels of the right block; one stays in the nearest caches while the tiles of loop 1 use it.
+        // Loop 2: panels of the right block; one stays in the nearest caches while the tiles of
+        // loop 1 use it.
         for column in (0..block.columns).step_by(K::COLUMNS) {
             let mut right_ahead = Ahead::NOTHING;
             if plan.pack_right && is_first {
@@ -231,7 +238,8 @@ impl<K: MicroKernel> Product<'_, K> {
             } else {
                 (self.right.at(block.first_column + column, block.first_inner), self.right.along)
             };
-            // The next packed panel is in an outer cache: each tile has its share of it fetched to the second level.
+            // The next packed panel is in an outer cache: each tile has its share of it fetched to
+            // the second level.
             let ahead_step = if plan.pack_right { K::COLUMNS.div_ceil(tiles) } else { 0 };
             let ahead = right.wrapping_add(K::COLUMNS * block.inner);
             // Loop 1: tiles of the row block.
@@ -266,7 +274,8 @@ impl<K: MicroKernel> Product<'_, K> {
                 };
                 right_ahead.fetch_some();
                 left_ahead.fetch_some();
-                // SAFETY: the tile lies in the matrices or their packed blocks, and in this task's part of `out`.
+                // SAFETY: the tile lies in the matrices or their packed blocks, and in this task's
+                // part of `out`.
                 unsafe { K::multiply_tile(&tile) };
             }
         }
@@ -304,7 +313,8 @@ impl<K: MicroKernel> Product<'_, K> {
 /// Hands the strips to the kernel, a group at a time.
 ///
 /// # Safety
-/// As for [`MicroKernel::pack_strips`], for every strip; they agree in what a group has to agree in.
+/// As for [`MicroKernel::pack_strips`], for every strip; they agree in what a group has to agree
+/// in.
 pub(super) unsafe fn pack_in_groups<K: MicroKernel>(mut strips: impl Iterator<Item = Strip>) {
     while let Some(first) = strips.next() {
         let mut group = [first; GROUP];

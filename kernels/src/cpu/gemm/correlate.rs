@@ -1,7 +1,9 @@
-//! The loops of a product with patches around a micro-kernel; the chapter at the head of [`super::correlation`] says how.
+//! The loops of a product with patches around a micro-kernel; the chapter at the head of
+//! [`super::correlation`] says how.
 //!
-//! From the outermost to the innermost: blocks of the weight, which are packed; bands of the map, which are copied with their padding;
-//! blocks of the sum; panels of the weight; rows of positions; tiles.
+//! From the outermost to the innermost: blocks of the weight, which are packed; bands of the map,
+//! which are copied with their padding; blocks of the sum; panels of the weight; rows of positions;
+//! tiles.
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -13,11 +15,13 @@ use super::kernel::{MicroKernel, Strip, Tile, Write};
 use super::plan::task_count;
 use super::split::{Part, Shared, piece};
 
-/// Numbers of a packed block of the weight: 1 MiB. Smaller blocks would have bands of the map copied more often.
+/// Numbers of a packed block of the weight: 1 MiB. Smaller blocks would have bands of the map
+/// copied more often.
 const WEIGHT_LEN: usize = 256 << 10;
 /// Columns of such a block, so that even a single block of the sum fits.
 const MAX_COLUMNS: usize = 1024;
-/// Numbers of a copied band: 128 KiB, a quarter of the second-level cache, or what one row of positions needs.
+/// Numbers of a copied band: 128 KiB, a quarter of the second-level cache, or what one row of
+/// positions needs.
 const BAND_LEN: usize = 32 << 10;
 
 /// out = patches · weight (+ bias), for a map of results that is not empty.
@@ -43,7 +47,8 @@ pub(super) unsafe fn correlate<K: MicroKernel>(
     let whole = Part { rows: 0..shape.batch * shape.rows.count, columns: 0..shape.results };
     Scratch::reserve::<f32>(tasks.min(rayon::current_num_threads()), job.most_scratch(&whole));
     whole.divide(tasks, [1, K::COLUMNS], &|part| {
-        // SAFETY: the parts are disjoint and lie in the map of results; the CPU has the instructions.
+        // SAFETY: the parts are disjoint and lie in the map of results; the CPU has the
+        // instructions.
         unsafe { job.compute(part) }
     });
 }
@@ -67,7 +72,8 @@ struct Block {
     len: usize,
 }
 
-/// How the terms are cut into blocks of at most `max` terms, or of a part of a kernel row: by the shape alone.
+/// How the terms are cut into blocks of at most `max` terms, or of a part of a kernel row: by the
+/// shape alone.
 #[derive(Clone, Copy, Debug)]
 struct Blocks {
     rows: usize,
@@ -134,7 +140,8 @@ impl<K: MicroKernel> Job<'_, K> {
                 let offsets: &dyn Fn(usize) -> usize =
                     &|index| (index - start) * blocks.largest() * panels;
                 for index in some.clone() {
-                    // SAFETY: the packed blocks lie one after the other in the scratch, none longer than the largest.
+                    // SAFETY: the packed blocks lie one after the other in the scratch, none longer
+                    // than the largest.
                     unsafe {
                         self.pack(blocks.get(index), &columns, packed.wrapping_add(offsets(index)))
                     };
@@ -144,7 +151,8 @@ impl<K: MicroKernel> Job<'_, K> {
                     unsafe { self.copy(&band, copied) };
                     for index in some.clone() {
                         let right = packed.wrapping_add(offsets(index));
-                        // SAFETY: the block is packed and the band copied; its positions lie in the part.
+                        // SAFETY: the block is packed and the band copied; its positions lie in the
+                        // part.
                         unsafe { self.multiply(blocks.get(index), right, &columns, &band, copied) };
                     }
                 }
@@ -271,7 +279,8 @@ impl<K: MicroKernel> Job<'_, K> {
             * self.pitch()
     }
 
-    /// Copies the rows that a band reads, with zeros for what lies to the left and the right of the map.
+    /// Copies the rows that a band reads, with zeros for what lies to the left and the right of the
+    /// map.
     ///
     /// # Safety
     /// There is room for the band.
@@ -302,7 +311,8 @@ impl<K: MicroKernel> Job<'_, K> {
     /// Adds a block of terms to the results of a band.
     ///
     /// # Safety
-    /// The CPU has the instructions; the block is packed and the band copied; nobody else touches these results.
+    /// The CPU has the instructions; the block is packed and the band copied; nobody else touches
+    /// these results.
     unsafe fn multiply(
         &self,
         block: Block,

@@ -1,11 +1,14 @@
-//! The adjoint of a convolution in its weight: for each tap, the product of the shifted map with the adjoint of the results, summed over positions.
+//! The adjoint of a convolution in its weight: for each tap, the product of the shifted map with
+//! the adjoint of the results, summed over positions.
 //!
-//! Channels of the map are the rows of a tile, channels of the results its columns, and the terms of a sum are positions: a row of them is
-//! a segment. Both operands are packed, a band of positions at a time: the map in strips of channels, with its padding, so that every tap reads the
-//! same strips from another position on.
+//! Channels of the map are the rows of a tile, channels of the results its columns, and the terms
+//! of a sum are positions: a row of them is a segment. Both operands are packed, a band of
+//! positions at a time: the map in strips of channels, with its padding, so that every tap reads
+//! the same strips from another position on.
 //!
-//! Images are summed in groups, each into a weight of its own, and the groups are added in order: how many there are depends on the sizes
-//! alone, so that the bits don't depend on the number of threads.
+//! Images are summed in groups, each into a weight of its own, and the groups are added in order:
+//! how many there are depends on the sizes alone, so that the bits don't depend on the number of
+//! threads.
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -51,7 +54,8 @@ pub(super) unsafe fn correlate_weight<K: MicroKernel>(
             work / groups / taps,
             rows(weight, row_len),
             |taps, part| {
-                // SAFETY: the part has the weights of these rows of the kernel; the CPU has the instructions.
+                // SAFETY: the part has the weights of these rows of the kernel; the CPU has the
+                // instructions.
                 unsafe { job.sum(image..image + images, taps, part.slice) }
             },
         );
@@ -281,7 +285,8 @@ impl<K: MicroKernel> Job<'_, K> {
                         out_row: results,
                         write: Write::Add,
                     };
-                    // SAFETY: rows and taps exist, so the strips reach them; the tile lies in these rows' weights.
+                    // SAFETY: rows and taps exist, so the strips reach them; the tile lies in these
+                    // rows' weights.
                     unsafe { K::multiply_tile(&tile) };
                 }
             }

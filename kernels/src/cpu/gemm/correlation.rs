@@ -1,11 +1,14 @@
-//! Products with the patches of a map: what a convolution and its adjoints are, behind the same door as the plain product.
+//! Products with the patches of a map: what a convolution and its adjoints are, behind the same
+//! door as the plain product.
 //!
 //! # A convolution is a matrix product
-//! Each output position multiplies its patch of the map, `taps · channels` numbers, with one matrix, the weight. Written out, the patches of
-//! all positions are a matrix with a row for each position (*im2col*), in which every number of the map occurs once for each tap: 25 times
-//! for a kernel of 5 × 5. The engine never writes it. Its micro-kernel asks of the left operand only that the rows of a tile lie a
-//! fixed distance apart, and in a map they do: neighbouring positions of one row are `step · channels` numbers apart.
-//! The terms of a sum lie side by side as well, as long as the taps stay in one row of the kernel:
+//! Each output position multiplies its patch of the map, `taps · channels` numbers, with one
+//! matrix, the weight. Written out, the patches of all positions are a matrix with a row for each
+//! position (*im2col*), in which every number of the map occurs once for each tap: 25 times for a
+//! kernel of 5 × 5. The engine never writes it. Its micro-kernel asks of the left operand only that
+//! the rows of a tile lie a fixed distance apart, and in a map they do: neighbouring positions of
+//! one row are `step · channels` numbers apart. The terms of a sum lie side by side as well, as
+//! long as the taps stay in one row of the kernel:
 //!
 //! ```text
 //!   a row of the map, C channels a position:      │ 0 │ 0 │ x0 │ x1 │ x2 │ x3 │ …      (zeros: padding)
@@ -13,12 +16,15 @@
 //!   position 1 reads the same, C numbers on           └────────────────────┘
 //! ```
 //!
-//! So a kernel row is one *segment* of `5·C` terms, the next is the next row of the map, and a tile is the product of positions of one row of the map
-//! with a panel of the weight, segment after segment. Rows of the kernel that lie outside of the map are left out; columns
-//! that do are zeros, for which rows are copied with their padding, a band of the map at a time. That copy is a few hundredths of the work.
+//! So a kernel row is one *segment* of `5·C` terms, the next is the next row of the map, and a tile
+//! is the product of positions of one row of the map with a panel of the weight, segment after
+//! segment. Rows of the kernel that lie outside of the map are left out; columns that do are zeros,
+//! for which rows are copied with their padding, a band of the map at a time. That copy is a few
+//! hundredths of the work.
 //!
-//! The adjoint in the map, with a stride of s, is s² such convolutions, one for each remainder of the positions (*phase*): `Window` has
-//! the algebra. The adjoint in the weight is a product that sums over positions: `correlate_weight.rs`.
+//! The adjoint in the map, with a stride of s, is s² such convolutions, one for each remainder of
+//! the positions (*phase*): `Window` has the algebra. The adjoint in the weight is a product that
+//! sums over positions: `correlate_weight.rs`.
 
 #[cfg(test)]
 mod tests;
@@ -130,7 +136,8 @@ impl Correlation {
 /// A convolution of `x`: [`crate::backend::Convolutions::conv2d`] for slices of the right lengths.
 ///
 /// **Accuracy.** As [`super::matmul`]. The bits don't depend on the number of threads.
-/// **Workspace.** For each thread a block of the weight and a band of the map: 1 MiB and 128 KiB, or what one row of positions needs.
+/// **Workspace.** For each thread a block of the weight and a band of the map: 1 MiB and 128 KiB,
+/// or what one row of positions needs.
 pub(in crate::cpu) fn convolve<T: Element>(
     convolution: &Convolution,
     x: &[T],
@@ -187,8 +194,9 @@ pub(super) fn convolve_transposed_with<T: Element>(
 
 /// The adjoint of [`convolve`] in the weight.
 ///
-/// **Accuracy.** Within 4·√n·ε·Σ|terms| for the n positions. The bits don't depend on the number of threads.
-/// **Workspace.** Partial sums of up to 4 MiB in all, and for each thread the packed rows of up to a block of positions.
+/// **Accuracy.** Within 4·√n·ε·Σ|terms| for the n positions. The bits don't depend on the number of
+/// threads. **Workspace.** Partial sums of up to 4 MiB in all, and for each thread the packed rows
+/// of up to a block of positions.
 pub(in crate::cpu) fn correlate_weight<T: Element>(
     convolution: &Convolution,
     x: &[T],

@@ -1,4 +1,5 @@
-//! What the float types have to offer; private, so that nobody else can be a [`super::MatmulElement`].
+//! What the float types have to offer; private, so that nobody else can be a
+//! [`super::MatmulElement`].
 
 use super::correlation::Correlation;
 use super::{Engine, Epilogue, MatmulShape, patches, portable};
@@ -24,8 +25,8 @@ pub trait Element:
     /// out = alpha·left·right + beta·out by `matrixmultiply`; strides are (row, column) in elements.
     ///
     /// # Safety
-    /// Every index that the sizes and strides reach must lie in its matrix, and `out` must not be read or
-    /// written by anyone else meanwhile.
+    /// Every index that the sizes and strides reach must lie in its matrix, and `out` must not be
+    /// read or written by anyone else meanwhile.
     #[allow(missing_docs)]
     unsafe fn portable_gemm(
         size: [usize; 3],
@@ -56,7 +57,8 @@ pub trait Element:
         out: &mut [Self],
     );
 
-    /// The product of the patches, transposed, with the adjoint of the results, for arrays that are not empty.
+    /// The product of the patches, transposed, with the adjoint of the results, for arrays that are
+    /// not empty.
     #[allow(private_interfaces, reason = "nobody outside can implement or call it")]
     fn correlate_weight(
         engine: Engine,
@@ -138,7 +140,8 @@ impl Element for f32 {
     ) {
         match engine {
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: the CPU has the engine's instructions, as the door has made sure, and the slices their lengths.
+            // SAFETY: the CPU has the engine's instructions, as the door has made sure, and the
+            // slices their lengths.
             Engine::Avx512 => unsafe {
                 correlate::correlate::<avx512::Avx512>(shape, source, weight, bias, out)
             },

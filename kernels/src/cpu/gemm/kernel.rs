@@ -11,8 +11,8 @@ pub(super) enum Write {
     SetWithBias(*const f32),
 }
 
-/// One tile of the output: `rows` x `columns` sums of `segments` x `inner` terms. A matrix product has one segment; a sum over a patch of
-/// a map has one for each row of the patch.
+/// One tile of the output: `rows` x `columns` sums of `segments` x `inner` terms. A matrix product
+/// has one segment; a sum over a patch of a map has one for each row of the patch.
 ///
 /// sum[r, c] = Σ_s Σ_p left[r · left_row + s · left_segment + p · left_step] · right[c + (s · inner + p) · right_step]
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +27,8 @@ pub(super) struct Tile {
     pub(super) left_segment: usize,
     pub(super) right: *const f32,
     pub(super) right_step: usize,
-    /// What the next tiles read and is still far away: fetched on the way, `ahead_step` numbers per step of the sum.
+    /// What the next tiles read and is still far away: fetched on the way, `ahead_step` numbers per
+    /// step of the sum.
     pub(super) ahead: *const f32,
     pub(super) ahead_step: usize,
     pub(super) out: *mut f32,
@@ -51,8 +52,8 @@ pub(super) struct Strip {
     pub(super) packed_step: usize,
 }
 
-/// Strips that are packed at once: together they read runs of several cache lines where the lanes of a step lie
-/// side by side, which the CPU foresees, instead of one line per row of the matrix.
+/// Strips that are packed at once: together they read runs of several cache lines where the lanes
+/// of a step lie side by side, which the CPU foresees, instead of one line per row of the matrix.
 pub(super) const GROUP: usize = 8;
 
 /// The part of the engine that is written for one instruction set.
@@ -71,14 +72,16 @@ pub(super) trait MicroKernel {
     /// Computes a tile with `1 <= rows <= ROWS` and `1 <= columns <= COLUMNS`.
     ///
     /// # Safety
-    /// The CPU has the instructions; every index of the formula lies in its buffer; nobody else touches
-    /// the tile of `out` meanwhile.
+    /// The CPU has the instructions; every index of the formula lies in its buffer; nobody else
+    /// touches the tile of `out` meanwhile.
     unsafe fn multiply_tile(tile: &Tile);
 
-    /// Packs up to [`GROUP`] strips of one operand, which agree in all but the source, the lanes and the target.
+    /// Packs up to [`GROUP`] strips of one operand, which agree in all but the source, the lanes
+    /// and the target.
     ///
     /// # Safety
-    /// The CPU has the instructions; `1 <= lanes <= LANES`; every index of the formula lies in its buffer
-    /// (all `LANES` lanes of the packed form); nobody else touches the packed strips meanwhile.
+    /// The CPU has the instructions; `1 <= lanes <= LANES`; every index of the formula lies in its
+    /// buffer (all `LANES` lanes of the packed form); nobody else touches the packed strips
+    /// meanwhile.
     unsafe fn pack_strips(strips: &[Strip]);
 }

@@ -1,9 +1,10 @@
 //! The matrix product: one door, several engines.
 //!
-//! [`matmul`] is the function that everything in Rung multiplies matrices with. The engine behind it is chosen when
-//! the program runs. `portable` (the crate `matrixmultiply`) is always there and is the reference in the tests. On x86
-//! CPUs two faster ones for `f32` share one set of loops and differ in their innermost part. A left matrix of zeros and
-//! ones, such as binarised pixels, takes a way of its own on every CPU, without multiplications: `binary.rs`.
+//! [`matmul`] is the function that everything in Rung multiplies matrices with. The engine behind
+//! it is chosen when the program runs. `portable` (the crate `matrixmultiply`) is always there and
+//! is the reference in the tests. On x86 CPUs two faster ones for `f32` share one set of loops and
+//! differ in their innermost part. A left matrix of zeros and ones, such as binarised pixels, takes
+//! a way of its own on every CPU, without multiplications: `binary.rs`.
 //!
 //! # Why three nested loops are not enough
 //!
@@ -11,8 +12,9 @@
 //! does 32 multiply-adds in a cycle, but it loads two vectors of 16 numbers, and main memory gives it about one number.
 //! So a number, once loaded, has to be used many times while it is near: first in the registers, then in each cache.
 //!
-//! **Registers: a tile.** The innermost loop (the micro-kernel) computes a tile of 14 x 32 sums, all of them in registers.
-//! A step `p` loads 32 numbers of `right` and 14 of `left` and does 448 multiply-adds with them:
+//! **Registers: a tile.** The innermost loop (the micro-kernel) computes a tile of 14 x 32 sums,
+//! all of them in registers. A step `p` loads 32 numbers of `right` and 14 of `left` and does 448
+//! multiply-adds with them:
 //!
 //! ```text
 //!                     right[p, 32 columns]       two vectors
@@ -25,7 +27,8 @@
 //!         └─┘         └────────┴────────┘
 //! ```
 //!
-//! **Caches: blocks.** Five loops around it choose what is near. From the outermost to the innermost:
+//! **Caches: blocks.** Five loops around it choose what is near. From the outermost to the
+//! innermost:
 //!
 //! ```text
 //!  loop 5: columns of `out`, 2048 at a time ┐  a block of `right`, packed, lies in the outer caches
@@ -46,17 +49,20 @@
 //!  L: a block of loop 3.   P: a panel of loop 2.   t: the tiles that L and P give.
 //! ```
 //!
-//! Loop 4 lies outside loop 3 so that a block of `right` is packed once and read by all rows. Loop 2 lies outside loop 1
-//! so that a panel, the larger piece, is brought near once and used by all tiles of the row block.
+//! Loop 4 lies outside loop 3 so that a block of `right` is packed once and read by all rows. Loop
+//! 2 lies outside loop 1 so that a panel, the larger piece, is brought near once and used by all
+//! tiles of the row block.
 //!
-//! **Packing.** A block is copied into the order in which the innermost loop reads it: for each step the 32 numbers of a
-//! panel (or the rows of a tile) side by side, step after step. Then every load is whole, aligned and foreseen by the
-//! CPU, and the four transposition forms differ in the packing alone. Packing costs a pass over the operand, so an
-//! operand that is used a few times only is read where it lies; `plan.rs` says when. A panel is packed just before its first use, and
-//! while the tiles of a panel are multiplied, what the next one and the next row block are packed from is fetched: `ahead.rs`.
+//! **Packing.** A block is copied into the order in which the innermost loop reads it: for each
+//! step the 32 numbers of a panel (or the rows of a tile) side by side, step after step. Then every
+//! load is whole, aligned and foreseen by the CPU, and the four transposition forms differ in the
+//! packing alone. Packing costs a pass over the operand, so an operand that is used a few times
+//! only is read where it lies; `plan.rs` says when. A panel is packed just before its first use,
+//! and while the tiles of a panel are multiplied, what the next one and the next row block are
+//! packed from is fetched: `ahead.rs`.
 //!
-//! **Edges.** There is a micro-kernel for each number of rows, so 128 rows are tiles of 13 and 12, none of them mostly
-//! empty; at the right border the second vector is left out or masked.
+//! **Edges.** There is a micro-kernel for each number of rows, so 128 rows are tiles of 13 and 12,
+//! none of them mostly empty; at the right border the second vector is left out or masked.
 //!
 //! # Threads and bits
 //!
@@ -203,8 +209,8 @@ pub fn engine_name() -> &'static str {
 ///
 /// **Edges.** `inner == 0` makes every sum zero; without rows or columns nothing is written.
 /// **Accuracy.** Within 4·√inner·ε·Σ|terms|. The bits don't depend on the number of threads.
-/// **Cost.** 2·rows·columns·inner operations on the threads of the current rayon pool; no allocation once
-/// the packing buffers have grown to the largest product.
+/// **Cost.** 2·rows·columns·inner operations on the threads of the current rayon pool; no
+/// allocation once the packing buffers have grown to the largest product.
 pub fn matmul<T: MatmulElement>(
     shape: MatmulShape,
     left: &[T],
@@ -218,7 +224,8 @@ pub fn matmul<T: MatmulElement>(
     }
 }
 
-/// [`matmul`] by a given engine, whatever the left matrix holds (for tests and benchmarks); `f64` is always computed by the portable one.
+/// [`matmul`] by a given engine, whatever the left matrix holds (for tests and benchmarks); `f64`
+/// is always computed by the portable one.
 ///
 /// # Panics
 /// If the CPU lacks the engine's instructions.

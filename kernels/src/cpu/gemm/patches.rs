@@ -1,4 +1,5 @@
-//! Products with patches for CPUs without an engine of their own, and in f64: blocks of patches are written out and multiplied.
+//! Products with patches for CPUs without an engine of their own, and in f64: blocks of patches are
+//! written out and multiplied.
 
 use super::super::parallel::{for_each_block_of, rows};
 use super::super::scratch::Scratch;
@@ -13,7 +14,8 @@ const MIN_MULTIPLY_ADDS_PER_TASK: usize = 1 << 20;
 
 /// out = patches · weight (+ bias).
 ///
-/// The weight is first brought into the order of a patch, which is a copy of it; then each task works with a block of patches and of results.
+/// The weight is first brought into the order of a patch, which is a copy of it; then each task
+/// works with a block of patches and of results.
 pub(super) fn correlate<T: Element>(
     shape: &Correlation,
     source: &[T],
@@ -164,7 +166,8 @@ fn multiply<T: Element>(
         "bug: a short slice"
     );
     let (left_row, left_inner) = if left_transposed { (1, rows) } else { (inner, 1) };
-    // SAFETY: the slices are long enough for the sizes, as was just asserted, and `out` is borrowed for writing.
+    // SAFETY: the slices are long enough for the sizes, as was just asserted, and `out` is borrowed
+    // for writing.
     unsafe {
         T::portable_gemm(
             [rows, columns, inner],

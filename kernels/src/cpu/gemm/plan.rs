@@ -6,19 +6,24 @@ use super::split::Part;
 
 /// Columns per block of the right matrix: up to 4 MiB packed, a part of the third-level cache.
 const MAX_COLUMNS: usize = 2048;
-/// Rows per block of the left matrix: 8 tiles of 14, 256 KiB packed, a quarter of the second-level cache.
-/// More rows would read the right block from the third-level cache less often, but leave it less room in the second.
+/// Rows per block of the left matrix: 8 tiles of 14, 256 KiB packed, a quarter of the second-level
+/// cache. More rows would read the right block from the third-level cache less often, but leave it
+/// less room in the second.
 const MAX_ROWS: usize = 112;
-/// Multiply-adds of a task below which another thread, asleep, does not pay for its wake-up: about 8 µs of one thread.
+/// Multiply-adds of a task below which another thread, asleep, does not pay for its wake-up: about
+/// 8 µs of one thread.
 const MIN_MULTIPLY_ADDS_PER_TASK: usize = 1 << 19;
-/// Multiply-adds of a task that make it worth to have more tasks than threads: some milliseconds. Then a core that is slower
-/// than the others, because it shares its units with a neighbour, leaves tasks to them.
+/// Multiply-adds of a task that make it worth to have more tasks than threads: some milliseconds.
+/// Then a core that is slower than the others, because it shares its units with a neighbour, leaves
+/// tasks to them.
 const AMPLE_MULTIPLY_ADDS_PER_TASK: usize = 1 << 27;
 /// Tasks for each thread where there is ample work.
 const MAX_TASKS_PER_THREAD: usize = 4;
-/// Panels up to which the left matrix is read where it lies, because packing costs more than so few uses gain.
+/// Panels up to which the left matrix is read where it lies, because packing costs more than so few
+/// uses gain.
 const MAX_PANELS_OF_UNPACKED_LEFT: usize = 4;
-/// The same for a transposed one: its steps are a matrix row apart, each on a memory page of its own.
+/// The same for a transposed one: its steps are a matrix row apart, each on a memory page of its
+/// own.
 const MAX_PANELS_OF_UNPACKED_TRANSPOSED_LEFT: usize = 2;
 /// Bytes up to which the right matrix stays in the first-level cache (32 KiB) without being packed.
 const MAX_BYTES_OF_UNPACKED_RIGHT: usize = 16 << 10;

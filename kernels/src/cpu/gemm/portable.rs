@@ -7,7 +7,8 @@ use super::{Epilogue, Finished, MatmulShape};
 
 /// Multiply-adds below which a second thread doesn't pay for being woken.
 const MIN_MULTIPLY_ADDS_PER_TASK: usize = 1 << 20;
-/// Parts are cut at multiples of these rows and columns, so that none is so narrow that packing outweighs it.
+/// Parts are cut at multiples of these rows and columns, so that none is so narrow that packing
+/// outweighs it.
 const TILE: [usize; 2] = [32, 32];
 
 pub(super) fn multiply<T: Element>(

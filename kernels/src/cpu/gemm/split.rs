@@ -1,4 +1,5 @@
-//! Cutting a product into parts for the threads of the current rayon pool, and the pointer that lets them share one output.
+//! Cutting a product into parts for the threads of the current rayon pool, and the pointer that
+//! lets them share one output.
 
 use std::ops::Range;
 
@@ -16,13 +17,15 @@ impl Part {
         Part { rows: 0..shape.rows, columns: 0..shape.columns }
     }
 
-    /// Runs `compute` on `tasks` disjoint parts that cover this one and begin at borders of tiles of [rows, columns], or on fewer
-    /// where it is too small.
+    /// Runs `compute` on `tasks` disjoint parts that cover this one and begin at borders of tiles
+    /// of [rows, columns], or on fewer where it is too small.
     ///
-    /// The longer side is cut: a task packs its rows of the left matrix and its columns of the right one for itself, and
-    /// squares have the least of both for their area. Packing in common would save that work, but then every thread waits for
-    /// the slowest twice, and reads what another core has just written; on two cores that cost a fifth of the speed.
-    /// Halving by `join` allocates nothing inside a worker, unlike `spawn`, and idle workers steal the larger halves.
+    /// The longer side is cut: a task packs its rows of the left matrix and its columns of the
+    /// right one for itself, and squares have the least of both for their area. Packing in common
+    /// would save that work, but then every thread waits for the slowest twice, and reads what
+    /// another core has just written; on two cores that cost a fifth of the speed. Halving by
+    /// `join` allocates nothing inside a worker, unlike `spawn`, and idle workers steal the larger
+    /// halves.
     pub(super) fn divide(self, tasks: usize, tile: [usize; 2], compute: &(impl Fn(Part) + Sync)) {
         let first_tasks = tasks.div_ceil(2);
         let Some((first, rest)) = (tasks > 1).then(|| self.cut(first_tasks, tasks, tile)).flatten()
@@ -35,7 +38,8 @@ impl Part {
         );
     }
 
-    /// The first `share / of` and the rest, cut at the border of a tile; nothing if there is only one.
+    /// The first `share / of` and the rest, cut at the border of a tile; nothing if there is only
+    /// one.
     fn cut(
         &self,
         share: usize,
@@ -62,7 +66,8 @@ impl Part {
     }
 }
 
-/// The `index`-th of `parts` nearly equal pieces of `0..length`, as (start, size): sizes differ by one at most.
+/// The `index`-th of `parts` nearly equal pieces of `0..length`, as (start, size): sizes differ by
+/// one at most.
 pub(super) fn piece(length: usize, parts: usize, index: usize) -> (usize, usize) {
     let (size, longer) = (length / parts, length % parts);
     (index * size + index.min(longer), size + usize::from(index < longer))
@@ -72,7 +77,8 @@ pub(super) fn piece(length: usize, parts: usize, index: usize) -> (usize, usize)
 #[derive(Clone, Copy)]
 pub(super) struct Shared<T>(*mut T);
 
-// SAFETY: the pointer is plain data; whoever dereferences it promises that tasks touch disjoint elements.
+// SAFETY: the pointer is plain data; whoever dereferences it promises that tasks touch disjoint
+// elements.
 unsafe impl<T: Send> Send for Shared<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Sync for Shared<T> {}

@@ -1,4 +1,5 @@
-//! Every way to a product against a plain sum in f64, and against itself on other numbers of threads.
+//! Every way to a product against a plain sum in f64, and against itself on other numbers of
+//! threads.
 
 use super::*;
 use proptest::prelude::*;
@@ -141,7 +142,8 @@ fn every_form(rows: usize, columns: usize, inner: usize) -> impl Iterator<Item =
     })
 }
 
-/// Sizes at which an off-by-one shows: 0, 1, primes, and the neighbours of register, panel and block sizes.
+/// Sizes at which an off-by-one shows: 0, 1, primes, and the neighbours of register, panel and
+/// block sizes.
 const SIDES: [usize; 24] =
     [0, 1, 2, 3, 5, 7, 8, 11, 13, 14, 15, 16, 17, 29, 31, 32, 33, 48, 49, 64, 65, 97, 129, 131];
 /// The same for the length of the sums; the last ones need several blocks.
@@ -256,7 +258,8 @@ fn tables_of_more_rows_than_a_block_match() {
     }
 }
 
-/// Infinities and NaNs meet rows of the left matrix, or 32 terms of one, that have no one, whose sums are left out where all is finite.
+/// Infinities and NaNs meet rows of the left matrix, or 32 terms of one, that have no one, whose
+/// sums are left out where all is finite.
 #[test]
 fn infinities_and_nans_pass_through_tables_as_through_multiplications() {
     let shape = MatmulShape::plain(40, 64, 70);

@@ -53,7 +53,8 @@ impl<'a, T: Float> Tile<'a, T> {
         every(self.parameters, self.mixture.parameters_per_pixel(), component)
     }
 
-    /// Where a component's number of a channel lies among a pixel's parameters: mean 0, log-scale 1, raw coefficient 2.
+    /// Where a component's number of a channel lies among a pixel's parameters: mean 0, log-scale
+    /// 1, raw coefficient 2.
     #[inline(always)]
     fn place(&self, channel: usize, kind: usize, component: usize) -> usize {
         (1 + channel * self.mixture.group() + kind) * self.mixture.components + component
@@ -162,7 +163,8 @@ impl<'a, T: Float> Tile<'a, T> {
             spread(&grad_log_scale, out, stride, self.place(channel, 1, component));
         }
         if self.mixture.channels == 3 {
-            // The coefficients of red's, green's and blue's group: which mean they pull, by which colour.
+            // The coefficients of red's, green's and blue's group: which mean they pull, by which
+            // colour.
             for (channel, (pulled, by)) in [(1, 0), (2, 0), (2, 1)].into_iter().enumerate() {
                 let grad_raw = lanes(
                     [&grad_means[pulled], &coefficients[channel], &self.x[by]],
@@ -175,7 +177,8 @@ impl<'a, T: Float> Tile<'a, T> {
     }
 }
 
-/// The bin of a value under one logistic distribution, from A = S(x − μ + h) down to B = S(x − μ − h), with S = 1/scale.
+/// The bin of a value under one logistic distribution, from A = S(x − μ + h) down to B = S(x − μ −
+/// h), with S = 1/scale.
 struct Bin<T> {
     above: T,
     below: T,
@@ -206,7 +209,8 @@ impl<T: Float> Bin<T> {
         }
     }
 
-    /// ln(1 − e^−width) − softplus(−A) − softplus(B), with the three logarithms as one; at the extremes the parts of the missing end are left out.
+    /// ln(1 − e^−width) − softplus(−A) − softplus(B), with the three logarithms as one; at the
+    /// extremes the parts of the missing end are left out.
     #[inline(always)]
     fn log_prob(&self) -> T {
         let (above, below) = (self.above, self.below);
@@ -241,7 +245,8 @@ impl<T: Float> Bin<T> {
     }
 }
 
-/// ln Σ exp of terms that come one by one, for each pixel: the largest so far, and the sum relative to it.
+/// ln Σ exp of terms that come one by one, for each pixel: the largest so far, and the sum relative
+/// to it.
 pub(super) struct Running<T> {
     largest: Lanes<T>,
     sum: Lanes<T>,

@@ -81,7 +81,8 @@ fn errors_stay_within_the_stated_bounds() {
         );
     }
 }
-/// The reference rounds 2πu to f64, which costs it 10⁻¹⁴ of absolute accuracy where the sine is nearly 0.
+/// The reference rounds 2πu to f64, which costs it 10⁻¹⁴ of absolute accuracy where the sine is
+/// nearly 0.
 #[test]
 fn normals_agree_with_the_f64_reference() {
     let words: Vec<u32> = (0..64)

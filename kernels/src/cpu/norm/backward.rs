@@ -110,7 +110,8 @@ fn backward_slices<T: Float>(
     finish_adjoint(bands, x, [vectors.mean, folded, slope, offset], grad_x);
 }
 
-/// Σ g·(x − mean) and Σ g of each column, band by band; leaves g = grad_out · activation′ in `grad_x`.
+/// Σ g·(x − mean) and Σ g of each column, band by band; leaves g = grad_out · activation′ in
+/// `grad_x`.
 fn adjoint_sums<T: Float>(
     bands: Bands,
     norm: &BatchNorm,
@@ -175,8 +176,8 @@ fn add_adjoints_of_row<T: Float>(
     }
 }
 
-/// From g to grad_x: folded · (g − offset − (x − mean) · slope), which is
-/// scale/√(variance + ε) · (g − grad_shift/n − x̂·grad_scale/n), or without the last two for constant statistics.
+/// From g to grad_x: folded · (g − offset − (x − mean) · slope), which is scale/√(variance + ε) ·
+/// (g − grad_shift/n − x̂·grad_scale/n), or without the last two for constant statistics.
 fn finish_adjoint<T: Float>(
     bands: Bands,
     x: &[T],

@@ -7,7 +7,8 @@ use super::super::parallel::{BLOCK_WORK, Parts, Rows, for_each_block_of, rows};
 use super::super::typed::Float;
 use crate::backend::Matrix;
 
-/// Rows of a band. Fewer would make much of adding up the bands, more would round more: a band's sums are in the type itself.
+/// Rows of a band. Fewer would make much of adding up the bands, more would round more: a band's
+/// sums are in the type itself.
 const MIN_ROWS: usize = 32;
 const MAX_ROWS: usize = 128;
 /// Sums that a band has for each column.

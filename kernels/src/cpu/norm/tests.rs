@@ -15,7 +15,8 @@ const ACTIVATIONS: [UnaryFunction; 6] = [
 
 const SIZES: [(usize, usize); 6] = [(1, 1), (2, 63), (131, 64), (257, 65), (300, 331), (5, 0)];
 
-/// Inputs with a mean of 3 and a spread of 1, so that a variance computed in one pass would lose digits.
+/// Inputs with a mean of 3 and a spread of 1, so that a variance computed in one pass would lose
+/// digits.
 struct Case {
     norm: BatchNorm,
     x: Vec<f32>,

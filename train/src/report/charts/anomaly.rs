@@ -1,4 +1,5 @@
-//! How the scores of in-distribution and out-of-distribution images lie: a histogram for each score.
+//! How the scores of in-distribution and out-of-distribution images lie: a histogram for each
+//! score.
 
 use crate::report::axis::{Frame, Scale, label};
 use crate::report::figure::Figure;

@@ -7,9 +7,11 @@ use crate::report::figure::Figure;
 use crate::report::history::{DataGroup, History};
 use crate::report::line_chart::{LineChart, Series, Span, Stroke};
 
-/// The bound of each run on one data set against its number of layers, a line for each kind of model; `None` with fewer than two depths.
+/// The bound of each run on one data set against its number of layers, a line for each kind of
+/// model; `None` with fewer than two depths.
 ///
-/// They are compared by the same bound: L_K of the largest K that every run was evaluated with, else L_1.
+/// They are compared by the same bound: L_K of the largest K that every run was evaluated with,
+/// else L_1.
 pub fn figure(group: &DataGroup<'_>) -> Option<Figure> {
     let histories = group.histories();
     let common = common_samples(&histories);

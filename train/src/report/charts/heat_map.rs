@@ -12,9 +12,11 @@ use crate::tasks::latent::evaluation::ACTIVE_NATS;
 const COLUMNS: usize = 120;
 /// Rows that a map has at most: of a map of latents several units share one, with their mean.
 const ROWS: usize = 128;
-/// Shades between an inactive unit and the most informative one; the style sheet has a colour for each.
+/// Shades between an inactive unit and the most informative one; the style sheet has a colour for
+/// each.
 const SHADES: usize = 9;
-/// The KL that the darkest shade begins at, in nats: units of the published models have up to about 4.
+/// The KL that the darkest shade begins at, in nats: units of the published models have up to about
+/// 4.
 const DARKEST_NATS: f64 = 3.0;
 const WIDTH: f64 = 480.0;
 const LEFT: f64 = 62.0;
@@ -29,7 +31,8 @@ struct LayerMap {
     units: usize,
     /// How many share a row; the last row may have fewer.
     units_in_row: usize,
-    /// Mean KL by row and column, units sorted by their last KL, the largest first. What was not measured is missing.
+    /// Mean KL by row and column, units sorted by their last KL, the largest first. What was not
+    /// measured is missing.
     rows: Vec<Vec<Option<f64>>>,
 }
 
@@ -216,7 +219,8 @@ mod tests {
         assert_eq!((map.columns.len(), map.columns[0]), (120, (1, 2)));
         assert_eq!(map.rows[0][0], Some(1.5));
         assert_eq!((map.rows[1][0], map.rows[2][0]), (Some(0.001), None));
-        // The inactive unit is one blank rectangle over all columns; the one that was not measured is not drawn.
+        // The inactive unit is one blank rectangle over all columns; the one that was not measured
+        // is not drawn.
         assert_eq!(map.cells(0, 1.0, 1.0).matches('M').count(), 1);
     }
 

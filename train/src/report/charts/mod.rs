@@ -1,5 +1,5 @@
-//! The charts of a report, one file each. Each makes a [`Figure`](super::figure::Figure) from a run's history or figures, or none where
-//! what it needs has not been measured.
+//! The charts of a report, one file each. Each makes a [`Figure`](super::figure::Figure) from a
+//! run's history or figures, or none where what it needs has not been measured.
 
 pub mod active_units;
 pub mod anomaly;

@@ -43,8 +43,8 @@ fn all_groups<'a>(runs: &[NormalKl<'a>]) -> Vec<(&'a Group, String)> {
     groups
 }
 
-/// A cluster of bars for each group of latent units, a bar for each run; `data` is what the runs have in common where several are
-/// compared.
+/// A cluster of bars for each group of latent units, a bar for each run; `data` is what the runs
+/// have in common where several are compared.
 pub fn figure(runs: &[NormalKl<'_>], data: Option<&str>) -> Option<Figure> {
     let groups = all_groups(runs);
     groups.first()?;
@@ -125,7 +125,8 @@ mod tests {
         }
     }
 
-    /// A ladder's z₂ stands beside no bottom-up group of another model's first layer, though both are second in their rows.
+    /// A ladder's z₂ stands beside no bottom-up group of another model's first layer, though both
+    /// are second in their rows.
     #[test]
     fn bars_stand_together_by_group_and_not_by_place() {
         let ladder = history(&[(1, ""), (2, ""), (3, "")]);

@@ -1,4 +1,5 @@
-//! The latents of each layer on the plane of their two principal components, coloured by class (figure 7 of the paper).
+//! The latents of each layer on the plane of their two principal components, coloured by class
+//! (figure 7 of the paper).
 
 use crate::report::axis::label;
 use crate::report::figure::Figure;
@@ -127,7 +128,8 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
     values.get(values.len() / 2).copied()
 }
 
-/// Moves what would overlap apart, a little at a time, so that each number stays as near to its place as it can.
+/// Moves what would overlap apart, a little at a time, so that each number stays as near to its
+/// place as it can.
 fn spread(places: &mut [[f64; 2]]) {
     for _ in 0..100 {
         let mut is_free = true;

@@ -100,15 +100,16 @@ impl Checkpoints {
         files.filter(|path| *path == self.best() || is_numbered(path)).collect()
     }
 
-    /// Reads the newest checkpoint that is whole: where there is neither a last nor a previous one, that of the most steps among the best
-    /// and the numbered ones.
+    /// Reads the newest checkpoint that is whole: where there is neither a last nor a previous one,
+    /// that of the most steps among the best and the numbered ones.
     ///
     /// # Errors
     /// If there is none.
     pub fn load_latest(&self) -> Result<Loaded> {
         let mut warnings = Vec::new();
         let last = self.last();
-        // The temporary file counts only where it is complete: then it is newer than the previous one.
+        // The temporary file counts only where it is complete: then it is newer than the previous
+        // one.
         for path in [last.clone(), atomic_file::temporary_name(&last), self.previous()] {
             if !path.exists() {
                 continue;
@@ -132,7 +133,8 @@ impl Checkpoints {
             let data = CheckpointData::load(&path).ok()?;
             Some((data.steps("step").ok()?, path, data))
         });
-        // A damaged one is a reason to stop and look: what is older by more than one may be older by far.
+        // A damaged one is a reason to stop and look: what is older by more than one may be older
+        // by far.
         if let Some((step, path, data)) =
             older.max_by_key(|(step, ..)| *step).filter(|_| warnings.is_empty())
         {

@@ -1,7 +1,8 @@
 //! The wire format of protocol buffers, as far as event files need it.
 //!
 //! A message is a sequence of fields; a field is its key (number · 8 + wire type) and its value.
-//! Wire types: 0 variable-length integer, 1 eight bytes, 2 a length and so many bytes, 5 four bytes.
+//! Wire types: 0 variable-length integer, 1 eight bytes, 2 a length and so many bytes, 5 four
+//! bytes.
 
 /// A message under construction.
 #[derive(Debug, Default)]

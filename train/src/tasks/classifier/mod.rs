@@ -1,4 +1,5 @@
-//! Classifiers of images without latent variables: trained on the labels of all images, judged by their error rate (`judged.rs`).
+//! Classifiers of images without latent variables: trained on the labels of all images, judged by
+//! their error rate (`judged.rs`).
 
 mod judged;
 
@@ -152,7 +153,8 @@ struct ClassifierTask {
     network: ImageClassifier,
     objective: ClassificationConfig,
     terms: Vec<String>,
-    /// The class of each training image, a row each with 1 at the class and 0 elsewhere, on the device.
+    /// The class of each training image, a row each with 1 at the class and 0 elsewhere, on the
+    /// device.
     classes: Option<Tensor>,
 }
 
@@ -209,7 +211,8 @@ impl Task for ClassifierTask {
         Score {
             name: "error rate",
             key: "error_rate",
-            // An error in training that is lower is no lag of the statistics: the images were learned.
+            // An error in training that is lower is no lag of the statistics: the images were
+            // learned.
             training_key: None,
             unit: "share of images",
             direction: Direction::Down,

@@ -1,4 +1,5 @@
-//! The bounds of a trained model on a set of images (specification section 11), streamed so that memory does not grow with K.
+//! The bounds of a trained model on a set of images (specification section 11), streamed so that
+//! memory does not grow with K.
 //!
 //! Batch normalisation has frozen statistics, so every image's bound is independent of the images beside it, and chunks of importance
 //! samples can be joined exactly: with m the largest log weight so far and s = Σ exp(log w − m), a chunk updates both, and at the end
@@ -45,7 +46,8 @@ impl Display for Estimate {
 pub struct Evaluation {
     /// Images that were used.
     pub images: usize,
-    /// The one-sample bound L_1, the mean over the K samples of each image: log p(x|z_1) − Σ KL, plus log p(y) with classes.
+    /// The one-sample bound L_1, the mean over the K samples of each image: log p(x|z_1) − Σ KL,
+    /// plus log p(y) with classes.
     pub bound_1: Estimate,
     /// The importance-weighted bound L_K.
     pub bound_k: Estimate,
@@ -63,8 +65,8 @@ pub struct Evaluation {
     pub log_p: Vec<f64>,
     /// Mean log q − log p of every unit of every layer.
     pub kl_per_unit: Vec<Vec<f64>>,
-    /// Share of the images whose most likely class is not theirs, by the mean of q(y|x, z) over the K samples, where the model and the
-    /// images have classes.
+    /// Share of the images whose most likely class is not theirs, by the mean of q(y|x, z) over the
+    /// K samples, where the model and the images have classes.
     pub error_rate: Option<f64>,
 }
 
@@ -79,7 +81,8 @@ impl Evaluation {
 /// A unit is active if its KL exceeds this many nats (specification section 12).
 pub const ACTIVE_NATS: f64 = 0.01;
 
-/// Estimates the bounds; `progress` hears how many images are done and the mean L_K so far. `None` if `stop` said so.
+/// Estimates the bounds; `progress` hears how many images are done and the mean L_K so far. `None`
+/// if `stop` said so.
 ///
 /// # Errors
 /// If the device fails, or a bound is not a finite number.
@@ -94,7 +97,8 @@ pub fn evaluate(
 ) -> Result<Option<Evaluation>> {
     let count = request.images.min(images.count());
     let _spin_wait = SpinWait::on(model.store.device());
-    // Buffers of a training step, and at the end those of the evaluation, have sizes that nothing else asks for.
+    // Buffers of a training step, and at the end those of the evaluation, have sizes that nothing
+    // else asks for.
     model.store.device().release_free();
     let mut sums = Sums::new(network);
     let (mut rows, mut start) = (request.rows, 0);
@@ -155,7 +159,8 @@ struct Chunks<'a> {
 }
 
 impl Chunks<'_> {
-    /// The weights and the terms of all samples of each image. What doesn't depend on a sample is computed once.
+    /// The weights and the terms of all samples of each image. What doesn't depend on a sample is
+    /// computed once.
     fn evaluate(
         &self,
         samples: usize,
@@ -444,7 +449,8 @@ mod tests {
         weights
     }
 
-    /// Specification section 17: log-mean-exp(−90, −88.5, −93) = −89.388158, softmax 0.180784, 0.810216, 0.009001.
+    /// Specification section 17: log-mean-exp(−90, −88.5, −93) = −89.388158, softmax 0.180784,
+    /// 0.810216, 0.009001.
     #[test]
     fn streaming_in_any_chunks_gives_the_bound() {
         for chunks in [
@@ -504,7 +510,8 @@ mod tests {
         );
     }
 
-    /// What is computed once per image and in chunks is what the objective computes at once, with the same noise.
+    /// What is computed once per image and in chunks is what the objective computes at once, with
+    /// the same noise.
     #[test]
     fn an_evaluation_is_the_bound_of_the_objective() {
         let device = rung_autograd::Device::cpu();

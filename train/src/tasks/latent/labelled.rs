@@ -29,8 +29,9 @@ pub(super) struct LabelledImages {
 }
 
 impl LabelledImages {
-    /// Chooses `wanted` images by the classes of all training images, for steps on batches of `batch_size` others. Classes that no image is
-    /// of, such as class 0 where they are counted from 1, take no share.
+    /// Chooses `wanted` images by the classes of all training images, for steps on batches of
+    /// `batch_size` others. Classes that no image is of, such as class 0 where they are counted
+    /// from 1, take no share.
     ///
     /// # Errors
     /// If there are no labels, too few of a class, or a class that the model has not.
@@ -111,9 +112,10 @@ impl LabelledImages {
 
     /// Which of the labelled images a step sees.
     ///
-    /// The steps cut an endless row of permutations of all of them, a fresh one for each pass, and a batch may lie across the end of a
-    /// pass: after any number of steps each image was seen as often as any other, or once more. A function of seed and step alone, so
-    /// that a resumed run goes on with the same ones.
+    /// The steps cut an endless row of permutations of all of them, a fresh one for each pass, and
+    /// a batch may lie across the end of a pass: after any number of steps each image was seen as
+    /// often as any other, or once more. A function of seed and step alone, so that a resumed run
+    /// goes on with the same ones.
     fn rows(&self, step: u64) -> Vec<u32> {
         let all = self.indices.len() as u128;
         let first = u128::from(step) * self.batch as u128;

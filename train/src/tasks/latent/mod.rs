@@ -1,4 +1,5 @@
-//! Latent-variable models as a task: trained on a bound of the likelihood, with labels for some images where the model has classes.
+//! Latent-variable models as a task: trained on a bound of the likelihood, with labels for some
+//! images where the model has classes.
 //!
 //! `settings.rs` is what `[objective]` holds, `labelled.rs` chooses the images of known class, `evaluation.rs` estimates the bounds and
 //! `scores.rs` says them; `encoding.rs`, `pictures.rs` and `anomaly/` are what such a model is used for.

@@ -51,7 +51,8 @@ pub fn samples(
     images(&pixels.context(doing)?, model.shape)
 }
 
-/// The first `count` images, each beside the mean image of one posterior sample; fewer at once on a device that lacks the memory.
+/// The first `count` images, each beside the mean image of one posterior sample; fewer at once on a
+/// device that lacks the memory.
 ///
 /// # Errors
 /// If the device has no memory for one image at a time.

@@ -50,7 +50,8 @@ impl BoundScores {
         }
     }
 
-    /// −log₂ of the probability of a value, from a bound in nats an image; none where the bound is not of a probability.
+    /// −log₂ of the probability of a value, from a bound in nats an image; none where the bound is
+    /// not of a probability.
     fn bits_per_dim(&self, nats: f64) -> Option<f64> {
         self.measure.has_bits().then(|| -(nats + self.log_volume) / (self.values as f64 * LN_2))
     }

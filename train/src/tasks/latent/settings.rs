@@ -65,7 +65,8 @@ impl BoundSettings {
         }
     }
 
-    /// The weight of the latent terms in an epoch, counted from 1: min((epoch − 1)/N_t, 1) (specification section 7.4).
+    /// The weight of the latent terms in an epoch, counted from 1: min((epoch − 1)/N_t, 1)
+    /// (specification section 7.4).
     pub fn warmup(&self, epoch: u64) -> f64 {
         match self.warmup_epochs {
             0 => 1.0,

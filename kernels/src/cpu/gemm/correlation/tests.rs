@@ -1,4 +1,5 @@
-//! Every engine against the portable one in f64 (which the parity cases compare with plain sums), and against itself on other numbers of threads.
+//! Every engine against the portable one in f64 (which the parity cases compare with plain sums),
+//! and against itself on other numbers of threads.
 
 use proptest::prelude::*;
 
@@ -73,7 +74,8 @@ fn engines_agree_with_f64_on_the_sizes_of_models() {
     }
 }
 
-/// More images than groups of the weight's gradient, more terms and columns than a block of the weight has, more rows than a band.
+/// More images than groups of the weight's gradient, more terms and columns than a block of the
+/// weight has, more rows than a band.
 #[test]
 fn engines_agree_with_f64_where_blocks_end() {
     check(&square(37, 5, [3, 4], 3, 1));

@@ -1,7 +1,8 @@
 //! The area under the receiver operating characteristic.
 
-/// The chance that an out-of-distribution image has a higher score than an own one, ties counting one half (the Mann-Whitney statistic over the number
-/// of pairs). 0.5 separates nothing, 1 everything. `None` if a set is empty or a score is not a number.
+/// The chance that an out-of-distribution image has a higher score than an own one, ties counting
+/// one half (the Mann-Whitney statistic over the number of pairs). 0.5 separates nothing, 1
+/// everything. `None` if a set is empty or a score is not a number.
 pub fn auroc(own: &[f64], foreign: &[f64]) -> Option<f64> {
     if own.is_empty() || foreign.is_empty() || own.iter().chain(foreign).any(|score| score.is_nan())
     {

@@ -1,4 +1,5 @@
-//! Anomaly scores of images: how well a model explains them from its upper layers alone (Maaløe 2019; Havtorn 2021).
+//! Anomaly scores of images: how well a model explains them from its upper layers alone (Maaløe
+//! 2019; Havtorn 2021).
 //!
 //! L^{>k} is the bound with the k lowest layers drawn from the prior instead of the posterior: what the layers above k know of an image.
 //! The plain bound, k = 0, often favours out-of-distribution images that are simple; that of the upper layers less so. The likelihood ratio

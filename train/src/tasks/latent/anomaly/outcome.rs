@@ -11,7 +11,8 @@ use crate::tasks::latent::anomaly::{ImageBounds, auroc};
 
 /// Bars of a histogram.
 const BARS: usize = 60;
-/// Share of the scores at either end that the histogram's axis may leave out, so that a few anomalous images do not squeeze the rest.
+/// Share of the scores at either end that the histogram's axis may leave out, so that a few
+/// anomalous images do not squeeze the rest.
 const TAIL: f64 = 0.005;
 
 /// Two sets of images under one model.
@@ -40,7 +41,8 @@ pub struct Outcome {
 pub struct Separation {
     /// Lowest layers that are drawn from the prior.
     pub k: usize,
-    /// Area under the receiver operating characteristic, an out-of-distribution image being the positive.
+    /// Area under the receiver operating characteristic, an out-of-distribution image being the
+    /// positive.
     pub auroc: f64,
     /// Mean score of the own images, in nats.
     pub own_mean_nats: f64,

@@ -47,7 +47,8 @@ impl ImageBounds {
     }
 }
 
-/// The bounds of the first images of a set; `progress` hears how many images are done. `None` if `stop` said so.
+/// The bounds of the first images of a set; `progress` hears how many images are done. `None` if
+/// `stop` said so.
 ///
 /// # Errors
 /// If the device fails.
