@@ -62,6 +62,9 @@ fn read_request(stream: &TcpStream) -> std::io::Result<(String, Option<usize>)> 
     Ok((path, range))
 }
 
+/// Answers the one request of a connection. Every answer says that the connection ends with it: a
+/// client that kept it for its next request would find it reset, or not, as the threads happen to
+/// run.
 fn answer(mut stream: TcpStream, content: &[u8], log: &Mutex<Vec<String>>) -> std::io::Result<()> {
     let (path, range) = read_request(&stream)?;
     log.lock().unwrap().push(format!("{path} {range:?}"));
@@ -78,7 +81,10 @@ fn answer(mut stream: TcpStream, content: &[u8], log: &Mutex<Vec<String>>) -> st
     let start = range.filter(|_| !matches!(manner, Manner::NoRanges)).unwrap_or(0);
     match manner {
         Manner::NotFound => {
-            return write!(stream, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+            return write!(
+                stream,
+                "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            );
         }
         Manner::Endless => {
             write!(stream, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")?;
@@ -90,7 +96,7 @@ fn answer(mut stream: TcpStream, content: &[u8], log: &Mutex<Vec<String>>) -> st
         _ if start > content.len() => {
             return write!(
                 stream,
-                "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\n\r\n"
+                "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
             );
         }
         _ if start > 0 => {
