@@ -395,10 +395,13 @@ mod tests {
             set_error("model.latent_sizes=[64, 'a']"),
             "--set: model.latent_sizes = [64, \"a\"]: must be a list of whole numbers, such as [64, 32]"
         );
-        assert_eq!(
-            set_error("model.family=vea"),
-            "--set: model.family = \"vea\": unknown value `vea`, expected one of `vae`, `ladder`, `lvae`, \
-             `staged_vae`, `staged_lvae`, `biva`"
+        // The list goes on with every family that is registered.
+        let family = set_error("model.family=vea");
+        assert!(
+            family.starts_with(
+                "--set: model.family = \"vea\": unknown value `vea`, expected one of `vae`, `ladder`, "
+            ),
+            "{family}"
         );
         assert_eq!(set_error("train=3"), "--set: unknown key train");
         assert_eq!(set_error("train.epochs"), "--set train.epochs: expected key=value");
