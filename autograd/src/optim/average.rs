@@ -48,7 +48,7 @@ pub struct ParameterAverage {
 const NAME: &str = "parameter average";
 
 impl ParameterAverage {
-    /// The average of the parameters of `store`, which starts as their present values.
+    /// The EMA of the parameters of `store`, which starts as their present values.
     ///
     /// # Errors
     /// `Argument` unless 0 ≤ decay < 1; if the device has no memory.

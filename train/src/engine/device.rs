@@ -29,7 +29,7 @@ pub fn with_device<R: Send>(
 }
 
 /// The device of a name: `cpu`, one that [`devices`] lists, or `auto` for the first GPU there is,
-/// else the processor.
+/// else the CPU.
 ///
 /// # Errors
 /// If there is no such device, or its driver cannot open it.

@@ -18,7 +18,7 @@ pub struct Memory {
     pub parameters: usize,
     /// The optimiser's moments.
     pub optimiser: usize,
-    /// The average of the parameters, if there is one.
+    /// The EMA of the parameters, if there is one.
     pub average: usize,
     /// Everything else that one step needs: activations, noise, what the backward pass keeps.
     pub step: usize,

@@ -16,7 +16,7 @@ const LOOKS_BEFORE_YIELDING: usize = 100;
 ///
 /// A training step has hundreds of pieces of work for all threads, and between them short ones for
 /// one. A thread of rayon's sleeps after some tens of microseconds without a task, and the system
-/// takes long to wake it, on a virtual processor whose host is busy longer than the work takes:
+/// takes long to wake it, on a virtual CPU whose host is busy longer than the work takes:
 /// with two threads a fifth of a step. So they look for tasks until this is dropped, and leave
 /// their core to any other program that wants it.
 #[must_use = "threads go back to sleep when it is dropped"]

@@ -50,7 +50,7 @@ impl Trainer {
         let train = &config.train;
         let average = (train.average_decay > 0.0)
             .then(|| ParameterAverage::new(&model.store, train.average_decay));
-        let average = average.transpose().context("allocating the average of the parameters")?;
+        let average = average.transpose().context("allocating the EMA of the parameters")?;
         let limit = |value: f64| if value > 0.0 { value } else { f64::INFINITY };
         let settings = Settings {
             seed: train.seed,

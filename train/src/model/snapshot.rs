@@ -122,7 +122,7 @@ fn load_statistics(
     Ok(())
 }
 
-/// Adds the average of the parameters to a checkpoint.
+/// Adds the EMA of the parameters to a checkpoint.
 ///
 /// # Errors
 /// If the device fails.
@@ -135,7 +135,7 @@ pub fn save_average(
     insert_parts(store, &download(store.element_count(), store.dtype(), read)?, AVERAGE, data)
 }
 
-/// Restores the average of the parameters from a checkpoint; it has been updated as often as the
+/// Restores the EMA of the parameters from a checkpoint; it has been updated as often as the
 /// optimiser has stepped.
 ///
 /// # Errors
