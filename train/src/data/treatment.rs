@@ -100,30 +100,38 @@ pub fn binarisation(config: &Config) -> Binarisation {
 
 /// Decides what a configuration leaves open about its data set: how many classes there are, and
 /// `data.binarisation = auto`, and with it the observation model of colour images. Gives what was
-/// decided that a user may not expect.
+/// decided that a user may not expect, a line each.
 ///
 /// # Errors
 /// If there is no clear choice; the settings to choose by are named.
-pub fn settle(config: &mut Config, record: &DataRecord) -> Result<Option<String>> {
-    if !record.class_names.is_empty() {
-        config.family.settle_classes(record.class_names.len());
+pub fn settle(config: &mut Config, record: &DataRecord) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    let classes = record.class_names.len();
+    if classes > 0
+        && let Some(configured) = config.family.settle_classes(classes)
+    {
+        lines.push(format!(
+            "{} has {classes} classes: objective.classes = {classes}, where {configured} were configured",
+            record.name
+        ));
     }
     if config.data.binarisation != Binarisation::Auto {
-        return Ok(None);
+        return Ok(lines);
     }
     let is_bernoulli = config.family.pixels().0 == Pixels::Binary;
     config.data.binarisation = binarisation(config);
     let is_coloured = record.shape.channels > 1 && record.values != ValueRange::Binary;
     if !is_bernoulli || !is_coloured || !record.values.is_intensity() {
-        return Ok(None);
+        return Ok(lines);
     }
     if record.values == ValueRange::Bytes && config.family.describe_levels() {
         config.data.binarisation = Binarisation::None;
-        return Ok(Some(
+        lines.push(
             "colour images in bytes: described by a mixture of discretised logistics (model.observation = logistic_mixture; \
              data.binarisation = dynamic would draw each colour black or white instead)"
                 .into(),
-        ));
+        );
+        return Ok(lines);
     }
     let advice = "choose one: --set model.observation=gaussian --set data.dequantisation=once describes the colours; \
                   --set data.binarisation=dynamic draws each of them 0 or 1; a convolutional family, such as that of --preset \
@@ -300,7 +308,7 @@ mod tests {
     #[test]
     fn grey_levels_are_binarised_aloud_and_black_and_white_in_silence() {
         let mut config = Config::default();
-        assert_eq!(settle(&mut config, &record(1, ValueRange::Bytes)).unwrap(), None);
+        assert!(settle(&mut config, &record(1, ValueRange::Bytes)).unwrap().is_empty());
         assert_eq!(config.data.binarisation, Binarisation::Dynamic);
         assert!(
             lines(&config, ValueRange::Bytes)[0]
@@ -323,17 +331,32 @@ mod tests {
         assert!(refused.advice().unwrap().contains("--set data.binarisation=dynamic"));
         let mut staged = Config { family: Family::Biva(Biva::default()), ..Config::default() };
         assert!(
-            settle(&mut staged, &record(3, ValueRange::Bytes))
-                .unwrap()
-                .unwrap()
+            settle(&mut staged, &record(3, ValueRange::Bytes)).unwrap()[0]
                 .contains("logistic_mixture")
         );
         assert_eq!(staged.family, levels());
         assert_eq!(staged.data.binarisation, Binarisation::None);
         let mut asked = config(Pixels::Binary, Binarisation::Dynamic, Dequantisation::None);
-        assert_eq!(settle(&mut asked, &record(3, ValueRange::Bytes)).unwrap(), None);
+        assert!(settle(&mut asked, &record(3, ValueRange::Bytes)).unwrap().is_empty());
         let line = explain(&asked, "a", ImageShape::new(3, 8, 8), ValueRange::Bytes).unwrap();
         assert!(line[0].starts_with("binarised: each colour of a pixel is drawn"));
+    }
+
+    #[test]
+    fn classes_are_the_data_sets_and_another_number_is_not_dropped_in_silence() {
+        let mut record = record(1, ValueRange::Binary);
+        record.class_names = ["a", "b", "c"].map(String::from).to_vec();
+        let mut biva = Biva::default();
+        biva.objective.label.labels = 6;
+        for (classes, lines) in [
+            (3, vec![]),
+            (7, vec!["npz:a.npz has 3 classes: objective.classes = 3, where 7 were configured"]),
+        ] {
+            biva.objective.label.classes = classes;
+            let mut config = Config { family: Family::Biva(biva.clone()), ..Config::default() };
+            assert_eq!(settle(&mut config, &record).unwrap(), lines);
+            assert_eq!(config.family.labels().unwrap().classes, 3);
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! BIVA and its relatives, with classification from few labels.
 
+use std::mem;
+
 use rung_autograd::ParameterList;
 use rung_datasets::ImageShape;
 use rung_models::biva::{BlockConfig, Paths, StageConfig, StageObservation};
@@ -119,8 +121,10 @@ impl Description for Biva {
         self.objective.bound.warmup_epochs = epochs;
     }
 
-    fn settle_classes(&mut self, classes: usize) {
-        self.objective.label.classes = classes;
+    fn settle_classes(&mut self, classes: usize) -> Option<usize> {
+        let label = &mut self.objective.label;
+        let configured = mem::replace(&mut label.classes, classes);
+        (label.labels > 0 && configured != classes).then_some(configured)
     }
 
     fn labels(&self) -> Option<&LabelSettings> {

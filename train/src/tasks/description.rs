@@ -84,9 +84,11 @@ pub trait Description: Debug {
     /// Sets the epochs of warm-up, where there is one.
     fn set_warmup_epochs(&mut self, epochs: u64);
 
-    /// Takes the number of classes from the data set, where the model has classes.
-    fn settle_classes(&mut self, classes: usize) {
+    /// Takes the number of classes from the data set, where the model has classes; gives the number
+    /// that was configured, if it was another.
+    fn settle_classes(&mut self, classes: usize) -> Option<usize> {
         let _ = classes;
+        None
     }
 
     /// The quantities that the report draws over the epochs; families with a bound have charts of

@@ -3,6 +3,8 @@
 
 mod judged;
 
+use std::mem;
+
 use rung_autograd::{DType, ParameterList, ParameterStore, PixelMap, Tensor};
 use rung_datasets::ImageShape;
 use rung_models::classifier::{ClassificationConfig, ImageClassifier, classification};
@@ -100,8 +102,9 @@ impl Description for Classifier {
         }))
     }
 
-    fn settle_classes(&mut self, classes: usize) {
-        self.objective.classes = classes;
+    fn settle_classes(&mut self, classes: usize) -> Option<usize> {
+        let configured = mem::replace(&mut self.objective.classes, classes);
+        (configured != classes).then_some(configured)
     }
 
     fn curves(&self) -> Vec<Curve> {
