@@ -1,10 +1,8 @@
-//! The convolutions of a hierarchical convolutional VAE for `rung bench kernels`.
+//! The convolutions of a model for `rung bench kernels`.
 
 use rung_autograd::rng::Address;
 use rung_autograd::{DType, Device, Tensor};
 use rung_kernels::backend::Convolution;
-use rung_models::BivaConfig;
-use rung_models::MapShape;
 use serde_json::json;
 
 use super::Timing;
@@ -15,43 +13,25 @@ use crate::error::{Context, Result};
 pub struct Kernel {
     form: &'static str,
     convolution: Convolution,
-    /// Blocks in one bottom-up pass that have it.
+    /// How often one bottom-up pass computes it.
     count: usize,
 }
 
 const FORMS: [&str; 3] = ["convolution", "its input gradient", "weight gradient"];
 
-/// The convolutions of a deterministic bottom-up pass without second inputs, the most work first:
-/// the top-down pass has the same with their first and second form exchanged where it enlarges
-/// maps.
-pub fn kernels(config: &BivaConfig, rows: usize) -> Vec<Kernel> {
+/// The convolutions of a bottom-up pass in their three forms, each once, the most work first.
+pub fn kernels(convolutions: &[Convolution]) -> Vec<Kernel> {
     let mut kernels: Vec<Kernel> = Vec::new();
-    let mut map = config.image;
-    for block in config.stages.iter().flat_map(|stage| &stage.blocks) {
-        let MapShape { height, width, channels } = map;
-        for (in_channels, out_channels, stride) in
-            [(channels, block.channels, 1), (block.channels, 2 * block.channels, block.stride)]
-        {
-            let kernel = [block.kernel; 2];
-            let convolution = Convolution {
-                batch: rows,
-                input: [height, width],
-                in_channels,
-                out_channels,
-                kernel,
-                stride,
-            };
-            for form in FORMS {
-                match kernels
-                    .iter_mut()
-                    .find(|kernel| kernel.form == form && kernel.convolution == convolution)
-                {
-                    Some(kernel) => kernel.count += 1,
-                    None => kernels.push(Kernel { form, convolution, count: 1 }),
-                }
+    for &convolution in convolutions {
+        for form in FORMS {
+            match kernels
+                .iter_mut()
+                .find(|kernel| kernel.form == form && kernel.convolution == convolution)
+            {
+                Some(kernel) => kernel.count += 1,
+                None => kernels.push(Kernel { form, convolution, count: 1 }),
             }
         }
-        map = map.shrunk(block.stride).with_channels(block.channels);
     }
     kernels.sort_by_key(|kernel| (kernel.form, std::cmp::Reverse(kernel.flop() as u64)));
     kernels
@@ -118,7 +98,7 @@ impl Kernel {
         let sizes =
             format!("{height}x{width}, {in_channels} to {out_channels}, {side}x{side} by {stride}");
         format!(
-            "{form:<18} {sizes:<30} {count:>3} on a way {gflop_per_s:>8.1} GFLOP/s {median:>9.4} ms ({min:.4} to {max:.4})"
+            "{form:<18} {sizes:<30} {count:>3} in a pass {gflop_per_s:>8.1} GFLOP/s {median:>9.4} ms ({min:.4} to {max:.4})"
         )
     }
 }
@@ -128,14 +108,13 @@ mod tests {
     use super::*;
     use crate::config::sources::{Sources, layered};
     use crate::data::published_shape;
-    use crate::tasks::Family;
 
     #[test]
-    fn the_convolutions_are_those_of_the_way_up() {
+    fn the_convolutions_are_those_of_the_bottom_up_pass() {
         let config =
             layered(&Sources { preset: Some("biva-mnist-small"), ..Sources::default() }).unwrap();
-        let Family::Biva(biva) = &config.family else { panic!("{config:?}") };
-        let kernels = kernels(&biva.config(published_shape(&config.data).unwrap()), 48);
+        let shape = published_shape(&config.data).unwrap();
+        let kernels = kernels(&config.family.convolutions(shape, 48));
         assert_eq!(kernels.iter().map(|kernel| kernel.count).sum::<usize>(), 3 * 2 * 6);
         let largest = &kernels[0];
         let expected = Convolution {

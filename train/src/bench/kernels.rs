@@ -1,7 +1,8 @@
-//! `rung bench kernels`: the primitives at the sizes that a model has, in GFLOP/s and GB/s; of BIVA and its relatives, products and convolutions.
+//! `rung bench kernels`: the primitives at the sizes that a model has, in GFLOP/s and GB/s; products
+//! and convolutions alone where the model has convolutions.
 
 use rung_autograd::rng::Address;
-use rung_autograd::{DType, Device, Shape, Tensor};
+use rung_autograd::{DType, Device, ParameterList, Shape, Tensor};
 use rung_kernels::MatmulShape;
 use serde_json::json;
 
@@ -14,7 +15,6 @@ use crate::engine::spin_wait::SpinWait;
 use crate::error::{Context, Result};
 use crate::model::{FIRST_WEIGHT, groups, parameter_list};
 use crate::progress::Console;
-use crate::tasks::Family;
 use crate::tasks::latent::evaluation::DEFAULT_ROWS;
 
 /// A primitive is repeated until this much time was measured …
@@ -50,8 +50,9 @@ pub fn run(subject: &Subject, device: &Device, console: &Console) -> Result<()> 
         ms += timing.median * product.count as f64;
         console.result(&product.line(&timing, subject.json))?;
     }
-    if let Family::Biva(biva) = &config.family {
-        for kernel in convolutions::kernels(&biva.config(shape), rows) {
+    let convolutions = config.family.convolutions(shape, rows);
+    if !convolutions.is_empty() {
+        for kernel in convolutions::kernels(&convolutions) {
             console.result(&kernel.line(&kernel.time(device)?, subject.json))?;
         }
         return Ok(());
@@ -59,12 +60,7 @@ pub fn run(subject: &Subject, device: &Device, console: &Console) -> Result<()> 
     let sizes = Sizes {
         rows,
         data: shape.values(),
-        hidden: match &config.family {
-            Family::Hierarchy(hierarchy) => {
-                hierarchy.model.hidden_sizes.iter().copied().max().unwrap_or(1)
-            }
-            _ => 1,
-        },
+        hidden: widest_layer(&list, shape.values()),
         latent: groups(config, shape)?.first().map_or(1, |group| group.units),
         parameters: list.element_count(),
     };
@@ -82,9 +78,18 @@ pub fn run(subject: &Subject, device: &Device, console: &Console) -> Result<()> 
     ))
 }
 
+/// Units of the widest layer that a weight reads, but for the pixels.
+fn widest_layer(list: &ParameterList, pixels: usize) -> usize {
+    let inputs = list.parameters().iter().filter_map(|parameter| match *parameter.shape.sizes() {
+        [inputs, _] if inputs != pixels => Some(inputs),
+        _ => None,
+    });
+    inputs.max().unwrap_or(1)
+}
+
 /// The products of a training step: for each weight the forward one, the weight's gradient, and the
 /// input's but for the pixels.
-fn products(list: &rung_autograd::ParameterList, rows: usize) -> Vec<Product> {
+fn products(list: &ParameterList, rows: usize) -> Vec<Product> {
     let mut products: Vec<Product> = Vec::new();
     for parameter in list.parameters() {
         let &[inputs, outputs] = parameter.shape.sizes() else { continue };

@@ -4,9 +4,10 @@ use std::mem;
 
 use rung_autograd::ParameterList;
 use rung_datasets::ImageShape;
+use rung_kernels::backend::Convolution;
 use rung_models::biva::{BlockConfig, Paths, StageConfig, StageObservation};
 use rung_models::rules::{BrokenRule, rule};
-use rung_models::{BivaConfig, StatisticsList};
+use rung_models::{BivaConfig, MapShape, StatisticsList};
 use serde::{Deserialize, Serialize};
 
 use super::description::{Pixels, map_shape};
@@ -160,6 +161,30 @@ impl Description for Biva {
 
     fn networks_heading(&self) -> &'static str {
         "BLOCKS"
+    }
+
+    /// Those of deterministic blocks without second inputs: the top-down pass has the same with
+    /// the forward form and the input's gradient exchanged where it enlarges maps.
+    fn convolutions(&self, shape: ImageShape, rows: usize) -> Vec<Convolution> {
+        let config = self.config(shape);
+        let mut map = config.image;
+        let mut convolutions = Vec::new();
+        for block in config.stages.iter().flat_map(|stage| &stage.blocks) {
+            let MapShape { height, width, channels } = map;
+            convolutions.extend(
+                [(channels, block.channels, 1), (block.channels, 2 * block.channels, block.stride)]
+                    .map(|(in_channels, out_channels, stride)| Convolution {
+                        batch: rows,
+                        input: [height, width],
+                        in_channels,
+                        out_channels,
+                        kernel: [block.kernel; 2],
+                        stride,
+                    }),
+            );
+            map = map.shrunk(block.stride).with_channels(block.channels);
+        }
+        convolutions
     }
 
     fn largest_map(&self, shape: ImageShape) -> usize {

@@ -4,6 +4,7 @@ use std::fmt::Debug;
 
 use rung_autograd::ParameterList;
 use rung_datasets::ImageShape;
+use rung_kernels::backend::Convolution;
 use rung_models::rules::BrokenRule;
 use rung_models::{HierarchyConfig, MapShape, StatisticsList};
 
@@ -136,6 +137,13 @@ pub trait Description: Debug {
     /// is one.
     fn explorable(&self) -> Option<&HierarchyConfig> {
         None
+    }
+
+    /// The convolutions of one bottom-up pass over so many images of this shape, for benchmarks;
+    /// empty for a model whose work is not in convolutions.
+    fn convolutions(&self, shape: ImageShape, rows: usize) -> Vec<Convolution> {
+        let _ = (shape, rows);
+        Vec::new()
     }
 
     /// Numbers that the largest feature map of an image of this shape has.
