@@ -258,7 +258,12 @@ fn a_run_that_began_from_another_goes_on_without_it() {
     let (first, second) = (Run::new(), Run::new());
     rung(&first.train(1, &[])).exits(0);
     let from = first.path.display().to_string();
-    rung(&second.train(1, &["--init-from", &from])).exits(0);
+    fs::rename(first.last(), first.file("checkpoints/previous.safetensors")).unwrap();
+    let said = rung(&second.train(1, &["--init-from", &from])).exits(0);
+    assert!(
+        said.err.contains("warning: ") && said.err.contains("previous.safetensors"),
+        "{said:?}"
+    );
     fs::remove_dir_all(&first.path).unwrap();
     rung(&second.resume(2)).exits(0);
     assert_eq!(second.metrics().len(), 2);

@@ -108,7 +108,7 @@ impl Place {
     ) -> Result<Begun> {
         let fresh = |mut model: Model| {
             if !config.train.init_from.is_empty() {
-                model.load_for_use(&checkpoint_of(&config.train.init_from)?)?;
+                model.load_for_use(&checkpoint_of(&config.train.init_from, console)?)?;
             }
             Prepared::fresh(config, model, images)
         };
@@ -267,12 +267,14 @@ fn training_images(
 }
 
 /// The parameters that `--init-from` names: a run's newest checkpoint, or a file.
-fn checkpoint_of(path: &str) -> Result<CheckpointData> {
+fn checkpoint_of(path: &str, console: &Console) -> Result<CheckpointData> {
     let path = Path::new(path);
-    if path.is_dir() {
-        return Ok(Checkpoints::new(RunFolder::open(path)?.checkpoints()).load_latest()?.data);
+    if !path.is_dir() {
+        return CheckpointData::load(path);
     }
-    CheckpointData::load(path)
+    let loaded = Checkpoints::new(RunFolder::open(path)?.checkpoints()).load_latest()?;
+    loaded.warnings.iter().for_each(|warning| console.warn(warning));
+    Ok(loaded.data)
 }
 
 /// What will happen, before it does.
