@@ -526,8 +526,10 @@ fn a_mixture_of_logistics_models_colour_images() {
     let x = subject.images(3);
     let sampled = subject.model.infer(&mut subject.pass(), &x, 2).unwrap();
     assert_eq!(sampled.p_x.log_prob(&x).unwrap().shape().sizes(), [6]);
-    for picture in [sampled.p_x.mean().unwrap(), sampled.p_x.sample(Address::new(1, 2, 3)).unwrap()]
-    {
+    for picture in [
+        sampled.p_x.mean().unwrap(),
+        sampled.p_x.sample(Address::new(1, 2, 3), &mut |_, _| ()).unwrap(),
+    ] {
         assert_eq!(picture.shape().sizes(), [6, 48]);
         assert!(picture.to_f64().unwrap().iter().all(|value| (0.0..=1.0).contains(value)));
     }

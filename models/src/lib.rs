@@ -40,6 +40,7 @@
 //! | `hierarchy/generative.rs`, `hierarchy/observation.rs` | p(z_i \| z_{i+1}) and p(x \| z_1) |
 //! | `hierarchy/config.rs`, `hierarchy/model.rs` | the architecture as data, and as a whole |
 //! | `biva/` | BIVA and its relatives: hierarchical convolutional VAEs of gated blocks |
+//! | `autoregressive/` | p(x\|z) in which each pixel is predicted from those before it, for any family with maps |
 //! | `objective.rs` | evidence lower bound (ELBO), importance-weighted bound, warm-up, free bits |
 //! | `classifier/` | classifiers of images, convolutional or fully connected, and their objective |
 //! | `labelled.rs`, `semi_supervised.rs` | latent-variable models with classes, and what they learn from few labels by |
@@ -50,6 +51,7 @@
 //! # What was left out
 //! Files, clocks, terminals and data sets: those are the program's.
 
+pub mod autoregressive;
 pub mod biva;
 pub mod classifier;
 pub mod distributions;
@@ -75,7 +77,7 @@ pub use latent::{
     Group, Latent, LatentModel, LatentSource, Posterior, Sampled, SampledClass, WholeData,
 };
 pub use map_shape::MapShape;
-pub use observation::ObservationParameters;
+pub use observation::{ObservationParameters, PixelObservation};
 pub use pass::{InitialValue, Initialisation, Mode, Pass};
 pub use rung_autograd::ops::Activation;
 pub use rung_autograd::{Error, Result};

@@ -4,7 +4,9 @@ use rung_autograd::ops::Gaussian;
 use rung_autograd::rng::Address;
 use rung_autograd::{Error, Result, Tensor};
 
+use crate::autoregressive::Autoregressive;
 use crate::distributions::Bernoulli;
+use crate::map_shape::MapShape;
 
 /// Levels of a value that a mixture of logistics is a distribution over.
 const LEVELS: usize = 256;
@@ -18,6 +20,17 @@ pub enum ObservationParameters {
     Gaussian(Gaussian),
     /// Discretised logistics at each position.
     LogisticMixture(LogisticMixture),
+    /// Either of Bernoulli and logistics, each pixel given those before it.
+    Autoregressive(Autoregressive),
+}
+
+/// How the pixels of an image are distributed, position by position, given a map of parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PixelObservation {
+    /// The shape of an image.
+    pub image: MapShape,
+    /// Components of a mixture of logistics over 256 levels; `None` for Bernoulli pixels.
+    pub components: Option<usize>,
 }
 
 /// A mixture of logistics at each position, discretised to 256 levels (Salimans 2017; specification
@@ -40,26 +53,53 @@ impl ObservationParameters {
             Self::Bernoulli(logits) => logits.bernoulli_log_prob(x),
             Self::Gaussian(p_x) => p_x.log_prob(x),
             Self::LogisticMixture(p_x) => p_x.log_prob(x),
+            Self::Autoregressive(p_x) => p_x.log_prob(x),
         }
     }
 
-    /// The mean image of each row: what pictures show.
+    /// The mean image of each row.
     ///
     /// # Errors
-    /// If the device has no memory.
+    /// `Argument` if it has no closed form, as that of an autoregressive p(x|z); if the device has
+    /// no memory.
     pub fn mean(&self) -> Result<Tensor> {
         match self {
             Self::Bernoulli(logits) => logits.sigmoid(),
             Self::Gaussian(p_x) => Ok(p_x.mean.clone()),
             Self::LogisticMixture(p_x) => p_x.mean(),
+            Self::Autoregressive(_) => Err(Error::argument(
+                "mean",
+                "the mean image of an autoregressive p(x|z) has no closed form: draw images from it",
+            )),
         }
     }
 
-    /// An image drawn from each row.
+    /// What a picture shows of each row: the mean image, or one that is drawn where the mean has no
+    /// closed form; `progress` as in [`ObservationParameters::sample`].
     ///
     /// # Errors
     /// If the device has no memory.
-    pub fn sample(&self, address: Address) -> Result<Tensor> {
+    pub fn picture(
+        &self,
+        address: Address,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Tensor> {
+        match self {
+            Self::Autoregressive(p_x) => p_x.sample(address, progress),
+            _ => self.mean(),
+        }
+    }
+
+    /// An image drawn from each row. Where that is done pixel by pixel, `progress` hears how many
+    /// positions are done, and of how many.
+    ///
+    /// # Errors
+    /// If the device has no memory.
+    pub fn sample(
+        &self,
+        address: Address,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Tensor> {
         match self {
             Self::Bernoulli(logits) => Bernoulli { logits: logits.clone() }.sample(address),
             Self::Gaussian(p_x) => {
@@ -67,7 +107,56 @@ impl ObservationParameters {
                 p_x.sample_with(&Tensor::normal(mean.device(), mean.dtype(), address, shape)?)
             }
             Self::LogisticMixture(p_x) => p_x.sample(address),
+            Self::Autoregressive(p_x) => p_x.sample(address, progress),
         }
+    }
+}
+
+impl PixelObservation {
+    /// Parameters of a position.
+    #[must_use]
+    pub fn parameters(&self) -> usize {
+        let channels = self.image.channels;
+        let mixture = |components| LogisticMixture::parameters(components, channels);
+        self.components.map_or(channels, mixture)
+    }
+
+    /// The distribution of images from their parameters, [rows, height, width, parameters of a
+    /// position].
+    ///
+    /// # Errors
+    /// `Shape` if the map has another size.
+    pub fn distribution(&self, map: &Tensor) -> Result<ObservationParameters> {
+        let MapShape { height, width, channels } = self.image;
+        let (rows, positions) = (map.shape().sizes()[0], height * width);
+        let parameters = map.reshape([rows, positions, self.parameters()])?;
+        if self.components.is_some() {
+            let mixture = LogisticMixture { parameters, channels };
+            return Ok(ObservationParameters::LogisticMixture(mixture));
+        }
+        let is_planar = channels == 1 || positions == 1;
+        let planes = if is_planar { parameters } else { parameters.transpose()? };
+        Ok(ObservationParameters::Bernoulli(planes.reshape([rows, channels * positions])?))
+    }
+
+    /// Uniform numbers that a draw of one position takes.
+    pub(crate) fn noise_per_position(&self) -> usize {
+        self.components.unwrap_or(0) + self.image.channels
+    }
+
+    /// One position drawn from its parameters [rows, parameters] with uniform numbers
+    /// [rows, `noise_per_position`]: on the host, [rows, channels] in [0, 1], a mixture's values
+    /// being rounded to its levels.
+    pub(crate) fn draw(&self, parameters: &Tensor, uniform: &Tensor) -> Result<Vec<f64>> {
+        if self.components.is_none() {
+            return uniform.less(&parameters.sigmoid()?)?.to_f64();
+        }
+        let (rows, channels) = (parameters.shape().sizes()[0], self.image.channels);
+        let mixture = parameters.reshape([rows, 1, self.parameters()])?;
+        let steps = (LEVELS - 1) as f64;
+        let level = |x: f64| ((0.5 * x + 0.5) * steps).round() / steps;
+        let drawn = mixture.logistic_mixture_sample_with(channels, uniform)?;
+        Ok(drawn.to_f64()?.into_iter().map(level).collect())
     }
 }
 

@@ -28,7 +28,8 @@ fn sample(run: &Path, picture: &Path) -> Result<()> {
     with_run(&arguments, &DataDirArgs::default(), &console, |loaded| {
         let layer = loaded.model.latent()?.depth();
         let source = LatentSource::StandardNormal { layer, count: COUNT };
-        let images = samples(&loaded.model, &loaded.statistics, &source, 1, Drawing::Mean)?;
+        let images =
+            samples(&loaded.model, &loaded.statistics, &source, 1, Drawing::Mean, &mut |_, _| ())?;
         images.grid(COLUMNS, 2)?.save(picture)
     })
 }

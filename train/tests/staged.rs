@@ -94,6 +94,40 @@ fn assert_cut_at_will(run: &str) {
     assert!((sum - number(&whole, "bound_1_nats")).abs() < 1e-6, "{sum}: {whole}");
 }
 
+/// Pixels that are predicted from those before them: bounds do not depend on the cut, samples are
+/// draws and the same for one seed, and whoever asked for their means is told.
+#[test]
+fn an_autoregressive_model_is_evaluated_and_drawn_pixel_by_pixel() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    train(&path, "1", &["model.autoregressive_layers=2", "model.autoregressive_channels=4"]);
+    let run = path.display().to_string();
+    assert_cut_at_will(&run);
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let said = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_rung")).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let drawn = "pixels are drawn, one after another";
+    let sample = |name: &str, more: &[&str]| {
+        let out = file(name);
+        let words = ["sample", &run, "--count", "3", "--scale", "1", "--out", &out];
+        said(&[&words[..], more].concat())
+    };
+    let told = sample("a.png", &[]);
+    assert!(told.contains(drawn) && told.contains("drawing 784/784 pixels"), "{told}");
+    assert!(!sample("b.png", &["--draw-pixels"]).contains(drawn), "what was asked for");
+    sample("c.png", &["--seed", "2"]);
+    let bytes = |name: &str| fs::read(file(name)).unwrap();
+    assert_eq!(bytes("a.png"), bytes("b.png"));
+    assert_ne!(bytes("a.png"), bytes("c.png"));
+    assert!(said(&["reconstruct", &run, "--count", "3", "--out", &file("d.png")]).contains(drawn));
+    let page = fs::read_to_string(path.join("report.html")).unwrap();
+    assert!(page.contains("Draws from an autoregressive p(x|z)"), "the caption of the samples");
+    assert!(page.contains("a draw from the autoregressive p(x|z)"), "that of reconstructions");
+}
+
 #[test]
 fn a_run_is_described_evaluated_and_drawn() {
     let info = json(&says(&["info", run(), "--json"]));

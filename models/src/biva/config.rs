@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::stage::{BlockConfig, LatentConfig, StageConfig};
+use crate::autoregressive::AutoregressiveConfig;
 use crate::map_shape::MapShape;
+use crate::observation::PixelObservation;
 use crate::rules::{BrokenRule, dropout_rate, positive, rule};
 
 /// Which passes of inference are stochastic. In a file it is the family.
@@ -57,6 +59,13 @@ pub struct BivaConfig {
     pub observation: StageObservation,
     /// Components of the mixture where `observation` is `logistic_mixture`.
     pub mixture_components: usize,
+    /// Layers of the masked network that predicts each pixel from those before it and the latents;
+    /// 0 for pixels that are independent given the latents.
+    pub autoregressive_layers: usize,
+    /// Channels of each of these layers.
+    pub autoregressive_channels: usize,
+    /// Side of the square of pixels that the first of these layers sees the earlier half of; odd.
+    pub autoregressive_kernel: usize,
     /// How a head's second output r becomes a variance σ².
     pub log_variance: LogVariance,
     /// Dropout rate of the blocks of the bottom-up pass.
@@ -87,6 +96,9 @@ impl Default for BivaConfig {
             skips: true,
             observation: StageObservation::Bernoulli,
             mixture_components: 10,
+            autoregressive_layers: 0,
+            autoregressive_channels: 32,
+            autoregressive_kernel: 5,
             log_variance: LogVariance::Softplus,
             inference_dropout: 0.0,
             generative_dropout: 0.0,
@@ -208,6 +220,22 @@ impl BivaConfig {
         (self.observation == StageObservation::LogisticMixture).then_some(self.mixture_components)
     }
 
+    /// How the pixels are distributed.
+    #[must_use]
+    pub fn pixels(&self) -> PixelObservation {
+        PixelObservation { image: self.image, components: self.mixture() }
+    }
+
+    /// The network that predicts each pixel from those before it, if there is one.
+    #[must_use]
+    pub fn autoregressive(&self) -> Option<AutoregressiveConfig> {
+        (self.autoregressive_layers > 0).then_some(AutoregressiveConfig {
+            layers: self.autoregressive_layers,
+            channels: self.autoregressive_channels,
+            kernel: self.autoregressive_kernel,
+        })
+    }
+
     /// Stages, L.
     #[must_use]
     pub fn depth(&self) -> usize {
@@ -263,6 +291,15 @@ impl BivaConfig {
             components,
             "must be 1 to 100",
         )?;
+        if let Some(autoregressive) = self.autoregressive() {
+            autoregressive.check()?;
+            rule(
+                !self.flat_images,
+                "autoregressive_layers",
+                autoregressive.layers,
+                "needs images with positions: flat_images = false",
+            )?;
+        }
         dropout_rate("inference_dropout", self.inference_dropout)?;
         dropout_rate("generative_dropout", self.generative_dropout)?;
         positive("initial_sigma", self.initial_sigma)?;

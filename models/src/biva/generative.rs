@@ -11,9 +11,10 @@ use super::block::{Direction, ELU, GatedBlock, GatedBlockConfig};
 use super::config::{BivaConfig, Paths};
 use super::head::{GroupHead, Projection};
 use super::stage::{BlockConfig, StageConfig};
+use crate::autoregressive::AutoregressiveHead;
 use crate::layers::{Builder, Product, WeightNormed};
 use crate::map_shape::MapShape;
-use crate::observation::{LogisticMixture, ObservationParameters};
+use crate::observation::{ObservationParameters, PixelObservation};
 use crate::pass::Pass;
 
 /// The networks of the top-down pass.
@@ -22,9 +23,9 @@ pub(super) struct Generative {
     /// Nearest to the data first; the top-down pass begins with the last.
     stages: Vec<Stage>,
     output: WeightNormed,
-    /// Components of the mixture, where the observation is one.
-    mixture: Option<usize>,
-    image: MapShape,
+    pixels: PixelObservation,
+    /// What predicts each pixel from those before it, if the model has it.
+    autoregressive: Option<AutoregressiveHead>,
     skips: bool,
 }
 
@@ -96,14 +97,14 @@ impl Generative {
         }
         stages.reverse();
         let features = above.last().map_or(config.image.channels, |map| map.channels);
-        let image_channels = config.image.channels;
-        let mixture = config.mixture();
-        let channels = mixture.map_or(image_channels, |components| {
-            LogisticMixture::parameters(components, image_channels)
-        });
+        let pixels = config.pixels();
         let pointwise = Product::Convolution { kernel: 1, stride: 1 };
-        let output = WeightNormed::new(&mut builder.at("x"), pointwise, features, channels);
-        Self { stages, output, mixture, image: config.image, skips: config.skips }
+        let output =
+            WeightNormed::new(&mut builder.at("x"), pointwise, features, pixels.parameters());
+        let autoregressive = config.autoregressive().map(|config| {
+            AutoregressiveHead::new(&mut builder.at("autoregressive"), &config, pixels, features)
+        });
+        Self { stages, output, pixels, autoregressive, skips: config.skips }
     }
 
     /// Goes down through one stage, given the samples of its groups and the class, if the model has
@@ -149,18 +150,13 @@ impl Generative {
                 "bug: the top-down pass has not begun; please report it",
             ));
         };
-        let out = self.output.forward(pass, &g.activate(ELU)?)?;
-        let rows = out.shape().sizes()[0];
-        let (positions, channels) = (self.image.height * self.image.width, self.image.channels);
-        match self.mixture {
-            None => {
-                let logits = planar(&out.reshape([rows, positions, channels])?)?;
-                Ok(ObservationParameters::Bernoulli(logits))
-            }
-            Some(components) => {
-                let width = LogisticMixture::parameters(components, channels);
-                let parameters = out.reshape([rows, positions, width])?;
-                Ok(ObservationParameters::LogisticMixture(LogisticMixture { parameters, channels }))
+        let features = g.activate(ELU)?;
+        let parameters = self.output.forward(pass, &features)?;
+        match &self.autoregressive {
+            None => self.pixels.distribution(&parameters),
+            Some(head) => {
+                let p_x = head.forward(pass, &features, &parameters)?;
+                Ok(ObservationParameters::Autoregressive(p_x))
             }
         }
     }
@@ -264,17 +260,4 @@ impl Heads {
         }
         Ok(distributions)
     }
-}
-
-/// [rows, positions, channels] as rows of planes, [rows, channels · positions]: the order of an
-/// image in memory.
-pub(super) fn planar(x: &Tensor) -> Result<Tensor> {
-    let &[rows, positions, channels] = x.shape().sizes() else {
-        return Err(rung_autograd::Error::argument(
-            "planar",
-            "bug: not [rows, positions, channels]; please report it",
-        ));
-    };
-    let turned = if positions == 1 || channels == 1 { x.clone() } else { x.transpose()? };
-    turned.reshape([rows, channels * positions])
 }

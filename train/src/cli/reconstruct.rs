@@ -56,6 +56,9 @@ pub fn run(arguments: &ReconstructArgs, console: &Console) -> Result<()> {
     let path = output_file(arguments.out.as_deref(), &run.pictures(), "reconstructions.png")?;
     with_images(&arguments.run, &arguments.images, console, |loaded, data| {
         let count = (arguments.count as usize).min(data.count());
+        if !loaded.model.family.has_mean_image() {
+            console.info(pictures::PIXELS_ARE_DRAWN);
+        }
         let images = pictures::reconstructions(
             &loaded.model,
             &loaded.statistics,

@@ -42,7 +42,7 @@ pub struct SampleArgs {
         value_parser = clap::value_parser!(u32).range(1..=10_000)
     )]
     pub count: u32,
-    /// Draw pixels, instead of showing their means
+    /// Draw pixels, instead of showing their means; autoregressive models always draw them
     #[arg(long)]
     pub draw_pixels: bool,
     /// Width and height of a pixel in the picture
@@ -97,13 +97,28 @@ fn draw(
 ) -> Result<()> {
     let (count, scale) = (arguments.count as usize, arguments.scale as usize);
     let drawing = if arguments.draw_pixels { Drawing::Sample } else { Drawing::Mean };
+    if drawing == Drawing::Mean && !loaded.model.family.has_mean_image() {
+        console.info(pictures::PIXELS_ARE_DRAWN);
+    }
     for layer in layers {
         let source = match arguments.vary {
             Some(layer) => LatentSource::SharedAbove { layer, count },
             None => LatentSource::StandardNormal { layer, count },
         };
-        let images =
-            pictures::samples(&loaded.model, &loaded.statistics, &source, arguments.seed, drawing)?;
+        let mut progress = None;
+        let images = pictures::samples(
+            &loaded.model,
+            &loaded.statistics,
+            &source,
+            arguments.seed,
+            drawing,
+            &mut |done, total| {
+                let total = total as u64;
+                progress
+                    .get_or_insert_with(|| console.progress("drawing", "pixels", 0, total))
+                    .update(done as u64, "");
+            },
+        )?;
         let path = match arguments.layer {
             Some(LayerChoice::All) => numbered(out, layer),
             _ => out.to_path_buf(),

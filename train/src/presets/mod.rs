@@ -26,8 +26,10 @@ const FIRST_FILES: &[(&str, &str)] = embed!["glyphs-ladder-5"];
 const LAST_FILES: &[(&str, &str)] = embed![
     "biva-mnist-dense",
     "biva-mnist-small",
+    "biva-mnist-small-ar",
     "biva-mnist",
     "biva-cifar-small",
+    "biva-cifar-small-ar",
     "biva-cifar10",
     "mnist-classifier",
     "glyphs-classifier"

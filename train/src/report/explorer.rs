@@ -98,7 +98,8 @@ impl Explorer {
             }
         };
         let source = LatentSource::StandardNormal { layer: depth, count: DRAWN };
-        let drawn = pictures::samples(model, statistics, &source, SEED, Drawing::Mean)?;
+        let drawn =
+            pictures::samples(model, statistics, &source, SEED, Drawing::Mean, &mut |_, _| ())?;
         let count = images.map_or(0, |images| CODES.min(images.count()));
         let originals = match images {
             Some(images) => {

@@ -87,9 +87,16 @@ impl ModelFigures {
             false => LatentSource::SharedAbove { layer, count: SAMPLES },
         };
         let grid = |layer| {
-            pictures::samples(model, statistics, &source(layer), SEED, Drawing::Mean)?
-                .grid(8, 1)?
-                .png()
+            pictures::samples(
+                model,
+                statistics,
+                &source(layer),
+                SEED,
+                Drawing::Mean,
+                &mut |_, _| (),
+            )?
+            .grid(8, 1)?
+            .png()
         };
         let samples = (1..=depth).map(grid).collect::<Result<_>>()?;
         let latents = images.map(|images| latents(shown, images)).transpose()?.unwrap_or_default();

@@ -88,7 +88,7 @@ fn portrait_sections(history: &History, figures: &ModelFigures) -> String {
     }
     page += &section(
         "Images",
-        [pictures::samples(figures, history), pictures::reconstructions(figures)],
+        [pictures::samples(figures, history), pictures::reconstructions(figures, history)],
     );
     page += &section("Latents", [pca::figure(figures, history)]);
     let images = figures
@@ -131,7 +131,7 @@ fn comparison(subjects: &[Subject]) -> String {
             Ok(figures) => drawn.extend([
                 pictures::samples(figures, history),
                 pca::figure(figures, history),
-                pictures::reconstructions(figures),
+                pictures::reconstructions(figures, history),
             ]),
             Err(reason) => {
                 note = format!("<p class=\"note\">No pictures of the model: {}</p>", escape(reason))

@@ -144,6 +144,10 @@ impl Description for Biva {
         false
     }
 
+    fn has_mean_image(&self) -> bool {
+        self.model.autoregressive().is_none()
+    }
+
     fn remedies(&self) -> Vec<&'static str> {
         match self.objective.bound.free_bits_nats > 0.0 {
             true => Vec::new(),
@@ -188,8 +192,9 @@ impl Description for Biva {
     }
 
     fn largest_map(&self, shape: ImageShape) -> usize {
-        let widest =
-            self.model.stages.iter().map(|stage| stage.blocks[0].channels).max().unwrap_or(1);
+        let stages = self.model.stages.iter().map(|stage| stage.blocks[0].channels);
+        let layers = self.model.autoregressive().map(|autoregressive| autoregressive.channels);
+        let widest = stages.chain(layers).max().unwrap_or(1);
         self.config(shape).image.with_channels(widest).units()
     }
 }

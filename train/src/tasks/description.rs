@@ -123,6 +123,11 @@ pub trait Description: Debug {
     /// Whether each layer can be drawn from the standard normal, without those above it.
     fn draws_layers_alone(&self) -> bool;
 
+    /// Whether the mean image of p(x|z) has a closed form; pictures show draws where it has none.
+    fn has_mean_image(&self) -> bool {
+        true
+    }
+
     /// What this description has not tried yet of what usually keeps layers from collapsing, the
     /// likeliest first.
     fn remedies(&self) -> Vec<&'static str>;

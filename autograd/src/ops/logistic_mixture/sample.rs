@@ -9,6 +9,8 @@ use super::super::shape::concat;
 use super::components_of;
 use crate::tensor::Tensor;
 
+const NAME: &str = "logistic_mixture_sample";
+
 /// What uniform numbers keep from 0 and 1, so that no sample lies more than 11.5 scales from its
 /// mean.
 const MARGIN: f64 = 1e-5;
@@ -28,20 +30,27 @@ impl Tensor {
     /// # Errors
     /// `Shape` if the numbers of a pixel do not fit the channels.
     pub fn logistic_mixture_sample(&self, channels: usize, address: Address) -> Result<Self> {
-        let refused = |rule| {
-            Err(Error::shape("logistic_mixture_sample", rule, &[("parameters", self.shape)]))
-        };
-        let &[images, pixels, numbers] = self.shape.sizes() else {
-            return refused("parameters must be [images, pixels, numbers]");
-        };
-        let Some(components) = components_of(numbers, channels) else {
-            return refused(
-                "a pixel of 1 channel takes 3 numbers for each component, one of 3 channels 10",
-            );
-        };
-        let count = images * pixels;
+        let Mixtures { count, components, .. } = self.mixtures(channels)?;
         let noise =
             Self::uniform(&self.device, self.dtype(), address, [count, components + channels])?;
+        self.logistic_mixture_sample_with(channels, &noise)
+    }
+
+    /// The sample that these uniform numbers on (0, 1) make; see
+    /// [`Tensor::logistic_mixture_sample`].
+    ///
+    /// | tensor | shape |
+    /// |---|---|
+    /// | `noise` | `[images · pixels, n + channels]`: n choose the component, one is each channel's |
+    ///
+    /// # Errors
+    /// `Shape` if the numbers of a pixel do not fit the channels, or the noise does not fit.
+    pub fn logistic_mixture_sample_with(&self, channels: usize, noise: &Self) -> Result<Self> {
+        let Mixtures { images, pixels, count, numbers, components } = self.mixtures(channels)?;
+        if noise.shape.sizes() != [count, components + channels] {
+            let rule = format!("the noise must be [{count}, {}]", components + channels);
+            return Err(Error::shape(NAME, rule, &[("noise", noise.shape)]));
+        }
         let kinds = self.detach().reshape([count, numbers / components, components])?;
         let chosen = choose(&kinds, &noise.slice(1, 0, components)?)?;
         let mut colours: Vec<Self> = Vec::with_capacity(channels);
@@ -65,6 +74,30 @@ impl Tensor {
         }
         concat(&colours.iter().collect::<Vec<_>>(), 1)?.reshape([images, pixels, channels])
     }
+
+    fn mixtures(&self, channels: usize) -> Result<Mixtures> {
+        let refused = |rule| Err(Error::shape(NAME, rule, &[("parameters", self.shape)]));
+        let &[images, pixels, numbers] = self.shape.sizes() else {
+            return refused("parameters must be [images, pixels, numbers]");
+        };
+        let Some(components) = components_of(numbers, channels) else {
+            return refused(
+                "a pixel of 1 channel takes 3 numbers for each component, one of 3 channels 10",
+            );
+        };
+        Ok(Mixtures { images, pixels, count: images * pixels, numbers, components })
+    }
+}
+
+/// The sizes of mixtures at pixels.
+struct Mixtures {
+    images: usize,
+    pixels: usize,
+    /// All pixels.
+    count: usize,
+    /// Parameters of a pixel.
+    numbers: usize,
+    components: usize,
 }
 
 /// Of numbers [count, kind, component], the first kind being logits, those of one component each:

@@ -48,15 +48,17 @@ fn varied_samples(figures: &ModelFigures, history: &History) -> Option<Figure> {
     (!figures.samples.is_empty()).then(|| Figure {
         title: "Samples that share their upper layers".into(),
         body: format!("<div class=\"panels small\">{panels}</div>"),
-        caption: "Means of p(x|z). The first panel has samples of the model; in each of the others the layers above are one draw, the same in \
-                  all images. What still varies is what the lower layers decide."
-            .into(),
+        caption: format!(
+            "{} p(x|z). The first panel has samples of the model; in each of the others the layers above are one draw, the same in \
+             all images. What still varies is what the lower layers decide.",
+            if has_mean_image(history) { "Means of" } else { "Draws from an autoregressive" }
+        ),
         class: "wide",
     })
 }
 
 /// Originals beside their reconstructions.
-pub fn reconstructions(figures: &ModelFigures) -> Option<Figure> {
+pub fn reconstructions(figures: &ModelFigures, history: &History) -> Option<Figure> {
     let png = figures.reconstructions.as_ref()?;
     Some(Figure {
         title: "Images and their reconstructions".into(),
@@ -64,8 +66,15 @@ pub fn reconstructions(figures: &ModelFigures) -> Option<Figure> {
             "<img class=\"pixels\" alt=\"Pairs of images: an original on the left, its reconstruction on the right\" src=\"{}\">",
             png_address(png)
         ),
-        caption: "Pairs: a held-out image on the left; on the right the mean of p(x|z) for one sample of its latents."
-            .into(),
+        caption: format!(
+            "Pairs: a held-out image on the left; on the right {} p(x|z) for one sample of its latents.",
+            if has_mean_image(history) { "the mean of" } else { "a draw from the autoregressive" }
+        ),
         class: "wide",
     })
+}
+
+/// Whether pictures show the mean of p(x|z), and not a draw.
+fn has_mean_image(history: &History) -> bool {
+    history.config.family.has_mean_image()
 }

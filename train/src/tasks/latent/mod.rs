@@ -213,7 +213,8 @@ impl Task for LatentTask {
     ) -> Result<Vec<(&'static str, Picture)>> {
         let PictureSizes { samples, pairs, columns, scale } = sizes;
         let source = LatentSource::StandardNormal { layer: self.network.depth(), count: samples };
-        let drawn = pictures::samples(model, statistics, &source, seed, Drawing::Mean)?;
+        let drawn =
+            pictures::samples(model, statistics, &source, seed, Drawing::Mean, &mut |_, _| ())?;
         let pairs =
             pictures::reconstructions(model, statistics, images, pairs.min(images.count()), seed)?;
         Ok(vec![

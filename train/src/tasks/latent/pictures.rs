@@ -14,18 +14,22 @@ use crate::model::Model;
 /// What of p(x|z) is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drawing {
-    /// Its mean.
+    /// Its mean; a draw where the mean has no closed form.
     Mean,
     /// A draw from it.
     Sample,
 }
+
+/// Said where a picture of the mean of p(x|z) was to be drawn that has no closed form.
+pub const PIXELS_ARE_DRAWN: &str = "pixels are drawn, one after another: an autoregressive p(x|z) has no mean image in closed form";
 
 /// Columns of a grid of `count` images: about a square.
 pub fn columns_for(count: usize) -> usize {
     (count as f64).sqrt().ceil().max(1.0) as usize
 }
 
-/// Images from the generative model: the means of p(x|z), or draws from it.
+/// Images from the generative model: the means of p(x|z), or draws from it. Where pixels are drawn
+/// one after another, `progress` hears how many are done, and of how many.
 ///
 /// # Errors
 /// If there is no such layer or the device has no memory.
@@ -35,6 +39,7 @@ pub fn samples(
     source: &LatentSource,
     seed: u64,
     drawing: Drawing,
+    progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Images> {
     let doing = "drawing samples";
     let (LatentSource::StandardNormal { layer, .. }
@@ -42,17 +47,16 @@ pub fn samples(
     | LatentSource::Given { layer, .. }) = *source;
     let mut pass = model.frozen_pass(statistics, seed, Phase::Sample.nth(layer).context(doing)?);
     let p_x = model.latent()?.generate(&mut pass, source).context(doing)?;
+    let noise = Address::new(seed, Stream::DrawnPixel.first(), Phase::Sample.first());
     let pixels = match drawing {
-        Drawing::Mean => p_x.mean(),
-        Drawing::Sample => {
-            p_x.sample(Address::new(seed, Stream::DrawnPixel.first(), Phase::Sample.first()))
-        }
+        Drawing::Mean => p_x.picture(noise, progress),
+        Drawing::Sample => p_x.sample(noise, progress),
     };
     images(&pixels.context(doing)?, model.shape)
 }
 
-/// The first `count` images, each beside the mean image of one posterior sample; fewer at once on a
-/// device that lacks the memory.
+/// The first `count` images, each beside the mean image of p(x|z) for one posterior sample, or a
+/// draw where the mean has no closed form; fewer at once on a device that lacks the memory.
 ///
 /// # Errors
 /// If the device has no memory for one image at a time.
@@ -76,7 +80,10 @@ pub fn reconstructions(
                 .image_pass(statistics, (seed, Phase::Reconstruction), &part, 0)
                 .context(doing)?;
             let sampled = model.latent()?.infer(&mut pass, &x, 1).context(doing)?;
-            let reconstructions = images(&sampled.p_x.mean().context(doing)?, shape)?;
+            let step = Phase::Reconstruction.nth(part.start).context(doing)?;
+            let noise = Address::new(seed, Stream::DrawnPixel.first(), step);
+            let picture = sampled.p_x.picture(noise, &mut |_, _| ()).context(doing)?;
+            let reconstructions = images(&picture, shape)?;
             let originals =
                 images(&data.intensities(part.start, part.len()).context(doing)?, shape)?;
             pixels.extend(originals.side_by_side(&reconstructions)?.pixels());
