@@ -213,3 +213,86 @@ fn a_reproduction_says_what_it_takes_before_it_begins() {
         ["reproduce", "mnist-table2", "--epochs", "1", "--out", folder, "--data-dir", "/nowhere"];
     assert!(rung(&missing).exits(1).err.contains("rung data fetch mnist"));
 }
+
+/// Writes MNIST as `rung data` expects it, with these many training and test images of noise.
+fn write_noise_as_mnist(folder: &Path, counts: [u32; 2]) {
+    fs::create_dir_all(folder).unwrap();
+    let words = |words: &[u32]| words.iter().flat_map(|w| w.to_be_bytes()).collect::<Vec<u8>>();
+    for (part, count) in ["train", "t10k"].into_iter().zip(counts) {
+        let pixels = (0..count * 784).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8);
+        let images: Vec<u8> = words(&[0x803, count, 28, 28]).into_iter().chain(pixels).collect();
+        fs::write(folder.join(format!("{part}-images-idx3-ubyte")), images).unwrap();
+        let classes = (0..count).map(|i| (i % 10) as u8);
+        let labels: Vec<u8> = words(&[0x801, count]).into_iter().chain(classes).collect();
+        fs::write(folder.join(format!("{part}-labels-idx1-ubyte")), labels).unwrap();
+    }
+}
+
+/// Two runs at once: they stop at a checkpoint when the time is up, which is no failure, and go on
+/// when the command is given again; and short ones are done, both of them with their rows.
+#[test]
+fn a_reproduction_takes_the_time_that_it_is_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let [data, out] = ["data", "runs"].map(|name| folder.path().join(name));
+    write_noise_as_mnist(&data.join("mnist"), [256, 16]);
+    let common = ["reproduce", "mnist-table2", "--jobs", "2", "--importance-samples", "2"];
+    let places = ["--data-dir", data.to_str().unwrap(), "--out", out.to_str().unwrap()];
+    let reproduce = |more: &[&str]| rung(&[&common[..], &places[..], more].concat()).exits(0);
+    let rows = || -> Vec<(String, u64)> {
+        let text = fs::read_to_string(out.join("mnist-table2.json")).unwrap();
+        let table: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let row = |row: &serde_json::Value| {
+            (row["state"].as_str().unwrap().to_string(), row["epochs_done"].as_u64().unwrap())
+        };
+        table["rows"].as_array().unwrap().iter().map(row).collect()
+    };
+    let long = ["--epochs", "1000000", "--for", "1s"];
+    let said = reproduce(&long);
+    assert!(said.out.contains("the time is up; the same command goes on"), "{said:?}");
+    assert!(said.err.contains("the work stops at ") && said.err.contains(", in 1s"), "{said:?}");
+    let first = rows();
+    for (state, epochs) in &first[..2] {
+        assert!(*epochs > 0 && *state == format!("in training, epoch {epochs}"), "{first:?}");
+        assert!(said.out.contains(&format!("| {state} |")), "{said:?}");
+    }
+    for row in &first[2..] {
+        assert_eq!(*row, ("not begun".to_string(), 0));
+    }
+    let name = "mnist-vae-5-1000000-epochs: ";
+    assert!(said.err.contains(&format!("{name}1 of 4: ")), "whose lines they are: {said:?}");
+    reproduce(&long);
+    let second = rows();
+    assert!(second[0].1 > first[0].1 && second[1].1 > first[1].1, "{first:?}, then {second:?}");
+    let said = reproduce(&["--epochs", "1"]);
+    assert!(!said.out.contains("the time is up"), "{said:?}");
+    assert_eq!(rows(), vec![("done".to_string(), 1); 4]);
+}
+
+#[test]
+fn a_training_takes_the_time_that_it_is_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let run = run.to_str().unwrap();
+    let small = ["data.train_images=64", "data.test_images=16", "model.hidden_sizes=[8,8,8,8,8]"];
+    let sets: Vec<&str> = small.iter().flat_map(|pair| ["--set", pair]).collect();
+    let new = ["train", "--epochs", "1000000", "--batch-size", "32", "--for", "1s", "--out", run];
+    let step = || -> u64 {
+        let info: serde_json::Value =
+            serde_json::from_str(&rung(&["info", run, "--json"]).exits(0).out).unwrap();
+        info["step"].as_u64().unwrap()
+    };
+    let said = rung(&[&new[..], &sets].concat()).exits(0);
+    let advice =
+        format!("the time is up; the work is kept in {run}; go on with: rung train --resume");
+    assert!(said.out.contains(&advice), "{said:?}");
+    let first = step();
+    rung(&["train", "--resume", run, "--for", "1s"]).exits(0);
+    assert!(first > 0 && step() > first);
+    for (wrong, why) in [
+        (["--for", "soon"], "soon is no time: give hours, minutes or seconds"),
+        (["--until", "25:00"], "25:00 is no time of the day"),
+    ] {
+        let said = rung(&[&["train", "--resume", run][..], &wrong].concat()).exits(2);
+        assert!(said.err.contains(why), "{said:?}");
+    }
+}

@@ -44,6 +44,8 @@ pub struct Console {
     quiet: bool,
     colour: bool,
     pace: Duration,
+    /// Whose lines they are, where several kinds of work go on at once; empty for the program's.
+    speaker: String,
     bar: Mutex<Option<ProgressBar>>,
     sink: Mutex<Box<dyn Write + Send>>,
 }
@@ -101,7 +103,17 @@ impl Console {
         pace: Duration,
         sink: Box<dyn Write + Send>,
     ) -> Self {
-        Self { style, quiet, colour, pace, bar: Mutex::new(None), sink: Mutex::new(sink) }
+        let (speaker, bar, sink) = (String::new(), Mutex::new(None), Mutex::new(sink));
+        Self { style, quiet, colour, pace, speaker, bar, sink }
+    }
+
+    /// A console for one of several kinds of work that go on at once: its lines begin with the
+    /// name, in JSON they have it as `run`, and there is no progress bar for them to fight over.
+    #[must_use]
+    pub fn of(&self, name: &str) -> Self {
+        let style = if self.style == Style::Bar { Style::Lines } else { self.style };
+        let console = Self::with(style, self.quiet, self.colour, self.pace, Box::new(io::stderr()));
+        Self { speaker: name.into(), ..console }
     }
 
     /// Says what happens; `--quiet` leaves it out.
@@ -204,12 +216,20 @@ impl Console {
     }
 
     fn write_json(&self, value: &Value) {
-        self.write_line(&value.to_string());
+        let mut value = value.clone();
+        if let (Value::Object(object), false) = (&mut value, self.speaker.is_empty()) {
+            object.insert("run".into(), json!(self.speaker));
+        }
+        self.write(&format!("{value}\n"));
     }
 
-    /// One whole line. A stderr that has gone away is no reason to stop the work.
     fn write_line(&self, line: &str) {
-        let text = format!("{line}\n");
+        let gap = if self.speaker.is_empty() { "" } else { ": " };
+        self.write(&format!("{}{gap}{line}\n", self.speaker));
+    }
+
+    /// Whole lines. A stderr that has gone away is no reason to stop the work.
+    fn write(&self, text: &str) {
         let write = || {
             let mut sink = lock(&self.sink);
             let _ = sink.write_all(text.as_bytes());
@@ -396,6 +416,38 @@ mod tests {
         assert_eq!(lines[1]["train_bound_nats"], -90.1);
         assert_eq!(lines[4]["level"], "error");
         assert_eq!(lines[4]["advice"], "mend it");
+    }
+
+    #[test]
+    fn lines_of_work_beside_other_work_have_its_name() {
+        let speak = |style| {
+            said(style, false, Duration::ZERO, |console| {
+                let named = Console {
+                    speaker: "a run".into(),
+                    ..Console::with(
+                        style,
+                        false,
+                        false,
+                        Duration::ZERO,
+                        std::mem::replace(&mut *lock(&console.sink), Box::new(io::sink())),
+                    )
+                };
+                named.warn("look out");
+                work(&named);
+            })
+        };
+        let text = speak(Style::Lines);
+        assert!(
+            text.starts_with("a run: warning: look out\na run: training 1/3 epochs, "),
+            "{text}"
+        );
+        let json: Value = serde_json::from_str(speak(Style::Json).lines().next().unwrap()).unwrap();
+        assert_eq!(
+            (json["run"].as_str(), json["level"].as_str()),
+            (Some("a run"), Some("warning"))
+        );
+        let console = Console::with(Style::Bar, false, false, PACE, Box::new(io::sink()));
+        assert_eq!(console.of("a run").style, Style::Lines);
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod reproduce;
 pub mod sample;
 pub mod shared;
 pub mod summary;
+pub mod time;
 pub mod train;
 pub mod train_run;
 

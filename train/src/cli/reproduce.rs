@@ -1,12 +1,14 @@
 //! `rung reproduce`: a table or figure of the ladder paper, from its runs to the comparison.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use clap::Args;
 
 use super::shared::{
     CheckpointChoice, DataDirArgs, DeviceArgs, ImagesArgs, RunArgs, Split, StatisticsChoice,
 };
+use super::time::TimeArgs;
 use super::train::TrainArgs;
 use super::train_run;
 use crate::engine::device::with_device;
@@ -16,6 +18,7 @@ use crate::progress::{Console, duration};
 use crate::reproduce::estimate::Estimate;
 use crate::reproduce::experiments::{self, Quantity};
 use crate::reproduce::plan::Wishes;
+use crate::reproduce::queue::Queue;
 use crate::reproduce::table::{Row, Table};
 use crate::reproduce::{Experiment, Plan, Planned, Stage};
 use crate::run::atomic_file;
@@ -31,7 +34,8 @@ const PAPER_SAMPLES: u32 = 5000;
 #[derive(Debug, Args)]
 #[command(before_help = "Most people want:\n  \
         rung reproduce mnist-figure3 --dry-run       what it takes, and how long\n  \
-        rung reproduce mnist-figure3 --epochs 100    all its models, 1/20 as long")]
+        rung reproduce mnist-figure3 --epochs 100    all its models, 1/20 as long\n  \
+        rung reproduce mnist-table2 --for 2h         as the paper, in parts: give it again")]
 pub struct ReproduceArgs {
     /// mnist-figure3, mnist-table1, mnist-table2, omniglot-table3 or norb-table3
     #[arg(value_name = "NAME")]
@@ -53,6 +57,12 @@ pub struct ReproduceArgs {
     /// Folder of the runs and the tables
     #[arg(long, value_name = "DIR", default_value = "runs/reproduce")]
     pub out: PathBuf,
+    /// Runs to work on at once, each with its share of the CPU's cores unless --threads is given
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub jobs: u32,
+    /// When to stop.
+    #[command(flatten)]
+    pub time: TimeArgs,
     /// Say what would be done and how long it would take, from a few measured steps of each model
     #[arg(long)]
     pub dry_run: bool,
@@ -64,7 +74,8 @@ pub struct ReproduceArgs {
     pub device: DeviceArgs,
 }
 
-/// Trains and evaluates what is missing, and prints the table.
+/// Trains and evaluates what is missing, and prints the table; once the time is up, the table as
+/// far as it is done.
 ///
 /// # Errors
 /// If there is no such experiment, its data is missing, a run fails, or the user interrupts; what
@@ -76,29 +87,70 @@ pub fn run(arguments: &ReproduceArgs, console: &Console) -> Result<()> {
     if arguments.dry_run {
         return describe(arguments, &plan, &wishes, console);
     }
-    let interrupt = Interrupt::install()?;
-    let count = plan.runs.len();
-    for (index, planned) in plan.runs.iter().enumerate() {
-        console.info(&format!(
-            "{} of {count}: {}, {}",
-            index + 1,
-            planned.folder.display(),
-            words(planned)
-        ));
-        if matches!(planned.stage, Stage::New | Stage::Stopped(_)) {
-            train_run::run_quietly(&arguments.training(planned)?, &interrupt, console)
-                .map_err(to_be_repeated)?;
-        }
-        if planned.stage != Stage::Done && Row::of(planned, &wishes)?.evaluation.is_none() {
-            arguments.evaluate(planned, &wishes, &interrupt, console).map_err(to_be_repeated)?;
-        }
+    let interrupt = arguments.time.interrupt(console)?;
+    let work = Work { arguments, plan: &plan, wishes: &wishes, interrupt: &interrupt, console };
+    let jobs = (arguments.jobs as usize).min(plan.runs.len());
+    let written = Mutex::new(());
+    let outcome = Queue::new(plan.order()).work(jobs, |run| {
+        work.bring(run)?;
         // After each run, so that what is done can be looked at while the others train.
-        write(&table(&plan, &wishes)?, experiment, &arguments.out)?;
-    }
+        let _one_at_a_time = written.lock();
+        write(&table(&plan, &wishes)?, experiment, &arguments.out).map(drop)
+    });
+    outcome.map_err(to_be_repeated)?;
     let table = table(&plan, &wishes)?;
     let path = write(&table, experiment, &arguments.out)?;
     console.result(&table.markdown())?;
+    if interrupt.is_out_of_time() {
+        console.result("the time is up; the same command goes on where it stopped")?;
+    }
     console.result(&format!("written to {} and .json beside it", path.display()))
+}
+
+/// What the runs of a plan have in common.
+struct Work<'a> {
+    arguments: &'a ReproduceArgs,
+    plan: &'a Plan,
+    wishes: &'a Wishes,
+    interrupt: &'a Interrupt,
+    console: &'a Console,
+}
+
+impl Work<'_> {
+    /// Trains and evaluates a run, as far as that is missing and there is time.
+    fn bring(&self, run: usize) -> Result<()> {
+        let (planned, interrupt) = (&self.plan.runs[run], self.interrupt);
+        if interrupt.is_out_of_time() {
+            return Ok(());
+        }
+        let of_several;
+        let console = match self.arguments.jobs {
+            1 => self.console,
+            _ => {
+                of_several = self.console.of(&planned.name());
+                &of_several
+            }
+        };
+        let (number, count) = (run + 1, self.plan.runs.len());
+        let folder = planned.folder.display();
+        console.info(&format!("{number} of {count}: {folder}, {}", words(planned)));
+        let outcome = self.missing(planned, console);
+        match outcome {
+            Err(error) if error.is_interrupted() && interrupt.is_out_of_time() => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    fn missing(&self, planned: &Planned, console: &Console) -> Result<()> {
+        if matches!(planned.stage, Stage::New | Stage::Stopped(_)) {
+            let training = self.arguments.training(planned)?;
+            train_run::run_quietly(&training, self.interrupt, console)?;
+        }
+        if planned.stage != Stage::Done && Row::of(planned, self.wishes)?.evaluation.is_none() {
+            self.arguments.evaluate(planned, self.wishes, self.interrupt, console)?;
+        }
+        Ok(())
+    }
 }
 
 /// Whoever stopped the work goes on with all of it, not with the one run that was at hand.
@@ -122,10 +174,18 @@ impl ReproduceArgs {
         }
     }
 
+    /// Where a run computes: several at once share the cores.
+    fn device_of_a_job(&self) -> DeviceArgs {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = u32::try_from(cores).map_or(1, |cores| (cores / self.jobs).max(1));
+        let threads = self.device.threads.or((self.jobs > 1).then_some(share));
+        DeviceArgs { threads, ..self.device.clone() }
+    }
+
     /// The command line that trains a run, or goes on with it.
     fn training(&self, planned: &Planned) -> Result<TrainArgs> {
         let common = TrainArgs {
-            device: self.device.clone(),
+            device: self.device_of_a_job(),
             data_dir: self.data_dir.clone(),
             ..TrainArgs::default()
         };
@@ -160,7 +220,7 @@ impl ReproduceArgs {
             run: planned.folder.clone(),
             checkpoint: CheckpointChoice::Last,
             statistics: StatisticsChoice::Exact,
-            device: self.device.clone(),
+            device: self.device_of_a_job(),
         };
         let images = ImagesArgs { split: Split::Test, data_dir: self.data_dir.clone() };
         with_images(&run, &images, console, |loaded, images| {
@@ -231,7 +291,7 @@ fn describe(
     }
     console.result("RUN                                                STEP       TRAINING   EVALUATION  STATE")?;
     for (planned, estimate) in plan.runs.iter().zip(&estimates) {
-        let name = planned.folder.file_name().unwrap_or_default().to_string_lossy();
+        let name = planned.name();
         let step = if estimate.step_s > 0.0 {
             format!("{:.1} ms", estimate.step_s * 1e3)
         } else {

@@ -6,6 +6,7 @@ use clap::Args;
 use toml::Value;
 
 use super::shared::{DataDirArgs, DeviceArgs};
+use super::time::TimeArgs;
 use crate::config::Config;
 use crate::config::layers::Layers;
 use crate::config::sources::{Sources, layered};
@@ -72,6 +73,9 @@ pub struct TrainArgs {
     /// Start from the parameters of a finished run or a checkpoint file
     #[arg(long, value_name = "RUN")]
     pub init_from: Option<PathBuf>,
+    /// When to stop.
+    #[command(flatten)]
+    pub time: TimeArgs,
 }
 
 impl TrainArgs {

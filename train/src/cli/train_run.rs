@@ -27,8 +27,14 @@ use crate::tasks::{Score, Scores};
 /// If the configuration is wrong, the data is missing, or the run fails or is interrupted.
 pub fn run(arguments: &TrainArgs, console: &Console) -> Result<()> {
     let job = Job::new(arguments)?;
-    let interrupt = Interrupt::install()?;
-    report(&finish(job, &interrupt, console)?, console)
+    let interrupt = arguments.time.interrupt(console)?;
+    match finish(job, &interrupt, console) {
+        Err(error) if error.is_interrupted() && interrupt.is_out_of_time() => {
+            let advice = error.advice().unwrap_or_default();
+            console.result(&format!("{}; {advice}", error.cause()))
+        }
+        finished => report(&finished?, console),
+    }
 }
 
 /// Trains without a word on standard output: a step of a larger work.
@@ -159,7 +165,8 @@ fn train(job: Job, device: &Device, interrupt: &Interrupt, console: &Console) ->
         == Outcome::Interrupted
     {
         return Err(Error::interrupted(format!(
-            "stopped as asked; the work is kept in {}",
+            "{}; the work is kept in {}",
+            interrupt.reason(),
             run.path().display()
         ))
         .with_advice(format!("go on with: rung train --resume {}", run.path().display())));

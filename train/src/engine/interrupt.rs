@@ -1,15 +1,19 @@
-//! Ctrl-C: the first asks the run to stop after its step, the second ends the process at once.
+//! Why work stops before its end: Ctrl-C, of which the first asks the run to stop after its step
+//! and the second ends the process at once, or time that is up.
 
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use crate::error::{Context, Result};
 
-/// Whether the user (or the system, with SIGTERM) has asked the program to stop.
+/// Whether to stop: because the user (or the system, with SIGTERM) has asked for it, or because the
+/// time that the user gave is up.
 #[derive(Debug, Clone, Default)]
 pub struct Interrupt {
     requested: Arc<AtomicBool>,
+    deadline: Option<Instant>,
 }
 
 impl Interrupt {
@@ -29,8 +33,28 @@ impl Interrupt {
         Ok(this)
     }
 
+    /// The same, which from this moment on asks to stop too.
+    #[must_use]
+    pub fn with_deadline(self, deadline: Option<Instant>) -> Self {
+        Self { deadline, ..self }
+    }
+
     /// Whether to stop; looked at after each step.
     pub fn requested(&self) -> bool {
+        self.is_asked() || self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    /// Whether nobody but the clock has asked to stop.
+    pub fn is_out_of_time(&self) -> bool {
+        self.requested() && !self.is_asked()
+    }
+
+    /// Why work stopped, in words.
+    pub fn reason(&self) -> &'static str {
+        if self.is_out_of_time() { "the time is up" } else { "stopped as asked" }
+    }
+
+    fn is_asked(&self) -> bool {
         self.requested.load(Ordering::Relaxed)
     }
 
@@ -51,6 +75,22 @@ mod tests {
         assert!(!interrupt.request());
         assert!(interrupt.requested());
         assert!(interrupt.request());
+    }
+
+    #[test]
+    fn time_that_is_up_is_told_from_a_wish() {
+        let far = Instant::now() + std::time::Duration::from_secs(3600);
+        let early = Interrupt::default().with_deadline(Some(far));
+        assert!(!early.requested() && !early.is_out_of_time());
+        let late = Interrupt::default().with_deadline(Some(Instant::now()));
+        assert!(late.requested() && late.is_out_of_time());
+        assert_eq!(late.reason(), "the time is up");
+        late.request();
+        assert!(
+            late.requested() && !late.is_out_of_time(),
+            "the user asked, whatever the clock says"
+        );
+        assert_eq!(late.reason(), "stopped as asked");
     }
 
     #[test]

@@ -76,6 +76,12 @@ impl Plan {
             .collect::<Result<_>>()?;
         Ok(Self { experiment, runs })
     }
+
+    /// For each run, the one that it starts from, if it does from one.
+    pub fn order(&self) -> Vec<Option<usize>> {
+        let place = |preset| self.runs.iter().position(|run| run.entry.preset == preset);
+        self.runs.iter().map(|run| run.entry.starts_from.and_then(place)).collect()
+    }
 }
 
 impl Planned {
@@ -100,6 +106,11 @@ impl Planned {
             Stage::Stopped(done) => self.config.train.epochs.saturating_sub(done),
             Stage::Trained | Stage::Done => 0,
         }
+    }
+
+    /// The last part of its folder's path.
+    pub fn name(&self) -> String {
+        self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
     /// What the run has recorded, if it has begun.
@@ -224,6 +235,8 @@ mod tests {
             (0, 10)
         );
         assert_eq!(Path::new(&tuned.config.train.init_from), base.folder);
+        let order = plan.order();
+        assert_eq!((order[0], order[1], order[5], order[6]), (None, Some(0), None, Some(5)));
         let paper =
             Plan::new(find("mnist-table1").unwrap(), &wishes("runs".as_ref(), None)).unwrap();
         assert_eq!(paper.runs[5].config.family.warmup_epochs(), 200);

@@ -47,6 +47,15 @@ impl Row {
         })
     }
 
+    /// How far a run without a result is, in a few words.
+    fn state(&self) -> String {
+        match (self.epochs, self.planned.config.train.epochs) {
+            (0, _) => "not begun".into(),
+            (done, all) if done < all => format!("in training, epoch {done}"),
+            _ => "to be evaluated".into(),
+        }
+    }
+
     /// Ours less the paper's, in nats.
     fn difference(&self) -> Option<f64> {
         match self.planned.entry.paper {
@@ -137,7 +146,7 @@ impl Table {
             row.planned.entry.model.into(),
             row.planned.entry.variant.into(),
             paper,
-            ours.unwrap_or_else(missing),
+            ours.unwrap_or_else(|| row.state()),
             difference.unwrap_or_else(missing),
             line.map_or_else(missing, |line| label(line.bound_1_nats, self.decimals())),
             format!("{} of {}", row.epochs, row.planned.config.train.epochs),
@@ -168,6 +177,7 @@ impl Table {
                 "bound_1_nats": line.map(|line| line.bound_1_nats),
                 "active_units": line.map(|line| &line.active_units),
                 "images": line.map(|line| line.images),
+                "state": if line.is_some() { "done".into() } else { row.state() },
                 "epochs_done": row.epochs, "epochs": row.planned.config.train.epochs,
                 "warmup_epochs": row.planned.config.family.warmup_epochs(), "training_s": row.training_s,
             })
@@ -213,11 +223,26 @@ mod tests {
         let text = table("mnist-figure3").markdown();
         let row = "| probabilistic ladder + BN + WU | 64-32-16-8-4 | −81.87 | −82.50 ± 0.10 | −0.63 | −88.50 | 100 of 100 | 11m 40s |";
         assert!(text.contains(row), "{text}");
-        assert!(text.contains("| VAE | 64 | plot only | – | – | – | 0 of 100 | – |"), "{text}");
+        let new = "| VAE | 64 | plot only | not begun | – | – | 0 of 100 | – |";
+        assert!(text.contains(new), "{text}");
         assert!(
             text.contains("Trained for 100 epochs") && text.contains("the paper trains for 2000."),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_run_without_a_result_says_how_far_it_is() {
+        let mut table = table("mnist-table2");
+        let row = table.rows.last_mut().unwrap();
+        (row.evaluation, row.epochs, row.training_s) = (None, 37, 90.0);
+        let text = table.markdown();
+        assert!(text.contains("| in training, epoch 37 | – | – | 37 of 100 | 1m 30s |"), "{text}");
+        table.rows.last_mut().unwrap().epochs = 100;
+        let text = table.markdown();
+        assert!(text.contains("| to be evaluated | – | – | 100 of 100 | 1m 30s |"), "{text}");
+        assert_eq!(table.json()["rows"][3]["state"], "to be evaluated");
+        assert_eq!(table.json()["rows"][0]["state"], "not begun");
     }
 
     #[test]
