@@ -223,6 +223,20 @@ impl Tensor {
         Ok(host)
     }
 
+    /// The indices or labels, on the host, row-major. Waits for the device.
+    ///
+    /// # Errors
+    /// `DType` if they are not u32; if the device fails.
+    pub fn to_u32(&self) -> Result<Vec<u32>> {
+        if self.dtype() != DType::U32 {
+            let (rule, dtypes) = ("x must be u32", vec![("x", self.dtype())]);
+            return Err(Error::DType { operation: "to_u32", rule, dtypes });
+        }
+        let mut host = vec![0; self.shape.element_count()];
+        self.device.download(self.view(), ViewMut::U32(&mut host))?;
+        Ok(host)
+    }
+
     /// The one element of a scalar (or of any tensor with one element). Waits for the device.
     ///
     /// # Errors
@@ -264,8 +278,7 @@ impl Tensor {
                 Self::from_u8(device, &host, self.shape)
             }
             DType::U32 => {
-                let mut host = vec![0; self.shape.element_count()];
-                self.device.download(self.view(), ViewMut::U32(&mut host))?;
+                let host = self.to_u32()?;
                 Self::from_u32(device, &host, self.shape)
             }
             DType::F32 => Self::from_f32(device, &self.to_f32()?, self.shape),

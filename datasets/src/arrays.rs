@@ -72,21 +72,26 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Dataset> {
     if !unused.is_empty() {
         notes.push(format!("arrays of the file that are not used: {}", unused.join(", ")));
     }
-    let labels: Vec<Option<Vec<i64>>> = parts
+    // One part alone may have no class but 0 and 1.
+    let are_several =
+        parts.iter().filter_map(|(_, labels)| *labels).any(|(_, labels)| is_several(labels));
+    let labels: Vec<Option<Classes>> = parts
         .iter()
-        .map(|(_, labels)| {
-            labels.map(|(name, array)| labels_of(path, name, array, &mut notes)).transpose()
-        })
+        .map(|(_, labels)| labels.map(|labels| labels_of(path, labels, are_several, &mut notes)))
+        .map(Option::transpose)
         .collect::<Result<_>>()?;
-    let classes = labels.iter().flatten().flatten().max().map_or(0, |most| most + 1);
+    let classes = labels.iter().flatten().flat_map(|labels| &labels.values);
+    let classes = classes.max().map_or(0, |most| most + 1);
+    check_positions(path, &parts, &labels)?;
     let classes: Vec<String> = (0..classes).map(|class| class.to_string()).collect();
     let values: Vec<(&str, &NpyValues)> =
         parts.iter().map(|((name, array), _)| (name.as_str(), &array.values)).collect();
     let mut images = Vec::new();
     for ((part, pixels), labels) in parts.iter().zip(range::pixels(path, &values)?).zip(labels) {
-        let labels = labels.map(|labels| Labels {
-            values: labels.into_iter().map(|label| label as u32).collect(),
-            class_names: classes.clone(),
+        let labels = labels.map(|labels| {
+            let Classes { values, positions } = labels;
+            let values = values.into_iter().map(|label| label as u32).collect();
+            Labels { positions, ..Labels::new(values, classes.clone()) }
         });
         images.push(images_of(path, part.0, pixels, labels, &mut notes)?);
     }
@@ -142,35 +147,57 @@ pub(crate) fn split_for_testing(
     Ok((images.select(&sorted(train)), images.select(&sorted(test))))
 }
 
-/// The classes of one part: whole numbers, one for each image, or one-hot rows.
+/// The labels of one part, as they stand in the file.
+struct Classes {
+    values: Vec<i64>,
+    /// Labels of each image.
+    positions: usize,
+}
+
+/// Refuses parts whose images have not the same number of labels each.
+fn check_positions(
+    path: &Path,
+    parts: &[(&Named, Option<&Named>)],
+    labels: &[Option<Classes>],
+) -> Result<()> {
+    let named = parts.iter().zip(labels);
+    let mut named = named.filter_map(|((_, array), labels)| Some(((*array)?, labels.as_ref()?)));
+    let Some((_, first)) = named.next() else { return Ok(()) };
+    match named.find(|(_, labels)| labels.positions != first.positions) {
+        None => Ok(()),
+        Some(((name, _), labels)) => Err(Error::mismatch(
+            path,
+            format!("labels '{name}'"),
+            format!("{} for each image, as in the first part", first.positions),
+            labels.positions,
+        )),
+    }
+}
+
+/// The classes of one part: whole numbers, one for each image or several in a row, or one-hot rows.
 fn labels_of(
     path: &Path,
-    name: &str,
-    array: &NpyArray,
+    (name, array): &Named,
+    are_several: bool,
     notes: &mut Vec<String>,
-) -> Result<Vec<i64>> {
+) -> Result<Classes> {
+    let mut positions = 1;
     let labels = match array.shape[..] {
+        [_, digits] if digits > 1 && are_several => {
+            positions = digits;
+            notes.push(format!("labels '{name}': {digits} for each image, in the order of a row"));
+            whole(path, name, &array.values)?
+        }
         [_, classes] if classes > 1 => {
             let labels = one_hot(path, name, &array.values, classes)?;
             let note = format!("labels '{name}': one-hot over {classes} classes");
             notes.push(note);
             labels
         }
-        _ => match &array.values {
-            NpyValues::U8(values) => values.iter().map(|&value| i64::from(value)).collect(),
-            NpyValues::I64(values) => values.clone(),
-            _ => {
-                return Err(Error::mismatch(
-                    path,
-                    format!("type of '{name}'"),
-                    "whole numbers",
-                    "real numbers",
-                ));
-            }
-        },
+        _ => whole(path, name, &array.values)?,
     };
     match labels.iter().position(|label| !(0..MOST_CLASSES).contains(label)) {
-        None => Ok(labels),
+        None => Ok(Classes { values: labels, positions }),
         Some(position) => {
             let what = format!("element {position} of '{name}'");
             Err(Error::mismatch(
@@ -179,6 +206,28 @@ fn labels_of(
                 format!("a class from 0 to {}", MOST_CLASSES - 1),
                 labels[position],
             ))
+        }
+    }
+}
+
+/// Whether rows of labels are the classes of several positions: whole numbers of which some are
+/// neither 0 nor 1, as those of a one-hot row are.
+fn is_several(labels: &NpyArray) -> bool {
+    match &labels.values {
+        _ if !matches!(labels.shape[..], [_, digits] if digits > 1) => false,
+        NpyValues::U8(values) => values.iter().any(|&value| value > 1),
+        NpyValues::I64(values) => values.iter().any(|&value| !(0..=1).contains(&value)),
+        NpyValues::F32(_) | NpyValues::F64(_) => false,
+    }
+}
+
+/// Labels that are whole numbers by their type.
+fn whole(path: &Path, name: &str, values: &NpyValues) -> Result<Vec<i64>> {
+    match values {
+        NpyValues::U8(values) => Ok(values.iter().map(|&value| i64::from(value)).collect()),
+        NpyValues::I64(values) => Ok(values.clone()),
+        NpyValues::F32(_) | NpyValues::F64(_) => {
+            Err(Error::mismatch(path, format!("type of '{name}'"), "whole numbers", "real numbers"))
         }
     }
 }
@@ -220,6 +269,7 @@ fn images_of(
         pixels = match pixels {
             Pixels::U8(values) => Pixels::U8(channels_first(&values, shape)),
             Pixels::F32(values) => Pixels::F32(channels_first(&values, shape)),
+            drawn @ Pixels::Drawn(_) => drawn,
         };
     }
     Images::new(shape, pixels, labels)
@@ -339,6 +389,28 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn rows_of_whole_numbers_are_the_labels_of_several_digits() {
+        let images = || array(&[2, 2, 2], NpyValues::U8(vec![200; 8]));
+        let labels =
+            |labels: &[i64], shape: &[usize]| array(shape, NpyValues::I64(labels.to_vec()));
+        let with = |train: NpyArray, test: NpyArray| {
+            opened(&[("train", images()), ("y_train", train), ("test", images()), ("y_test", test)])
+        };
+        let two = labels(&[7, 0, 1, 1], &[2, 2]);
+        let dataset = with(two.clone(), labels(&[0, 1, 1, 0], &[2, 2])).unwrap();
+        assert_eq!(dataset.test.labels().unwrap().values, [0, 1, 1, 0]);
+        assert_eq!(dataset.notes[0], "labels 'y_train': 2 for each image, in the order of a row");
+        let read = dataset.train.labels().unwrap();
+        assert_eq!((&read.values[..], read.positions, read.classes()), (&[7, 0, 1, 1][..], 2, 8));
+        let error = with(two, labels(&[3, 4], &[2])).unwrap_err().to_string();
+        assert!(
+            error.contains("'y_test': expected 2 for each image, as in the first part, found 1")
+        );
+        let negative = with(labels(&[7, -1, 1, 1], &[2, 2]), labels(&[3, 4, 1, 1], &[2, 2]));
+        assert!(negative.unwrap_err().to_string().contains("element 1 of 'y_train'"));
     }
 
     #[test]

@@ -130,11 +130,7 @@ impl Records {
     fn into_images(mut self) -> Result<Images> {
         self.pixels.shrink_to_fit();
         let class_names = CLASS_NAMES.map(String::from).to_vec();
-        Images::new(
-            SHAPE,
-            Pixels::U8(self.pixels),
-            Some(Labels { values: self.labels, class_names }),
-        )
+        Images::new(SHAPE, Pixels::U8(self.pixels), Some(Labels::new(self.labels, class_names)))
     }
 }
 

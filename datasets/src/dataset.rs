@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Binarisation, Error, GlyphCounts, Images, Result, ValueRange};
+use crate::{Binarisation, Error, GlyphCounts, Images, Result, Sequences, ValueRange};
 
 /// Which part of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,7 +42,7 @@ pub struct Dataset {
     /// What the values of the pixels are, over training and test images together.
     pub values: ValueRange,
     /// What dequantisation divides by to reach about `[0, 1]`: the largest training byte plus 1
-    /// (the most that byte plus noise can be), or 1 for real pixels.
+    /// (the most that byte plus noise can be), 256 for drawn ones, or 1 for real pixels.
     pub scale: f32,
     /// What a report on this data must say: a part is missing, both cameras were used, the set was
     /// rebuilt.
@@ -164,7 +164,7 @@ impl Dataset {
 fn white_ones(train: Images, test: Images) -> Result<(Images, Images)> {
     let highest = |images: &Images| match images.pixels() {
         crate::Pixels::U8(bytes) => bytes.iter().copied().max().unwrap_or(0),
-        crate::Pixels::F32(_) => u8::MAX,
+        crate::Pixels::F32(_) | crate::Pixels::Drawn(_) => u8::MAX,
     };
     match (highest(&train), highest(&test)) {
         (0 | 1, 0 | 1) => Ok((train.with_white_ones(), test.with_white_ones())),
@@ -185,6 +185,7 @@ fn scale_of(images: &Images) -> f32 {
     match images.pixels() {
         crate::Pixels::U8(bytes) => f32::from(bytes.iter().copied().max().unwrap_or(255)) + 1.0,
         crate::Pixels::F32(_) => 1.0,
+        crate::Pixels::Drawn(_) => 256.0,
     }
 }
 
@@ -247,6 +248,8 @@ pub struct Options {
     pub colour: Colour,
     /// How many glyphs to draw for each split.
     pub glyphs: GlyphCounts,
+    /// What cluttered sequences are made of.
+    pub sequences: Sequences,
 }
 
 #[cfg(test)]

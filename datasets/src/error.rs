@@ -65,8 +65,8 @@ pub enum Error {
         remedy: String,
     },
 
-    /// No data set has this name, and it is no `npz:FILE` or `images:FOLDER` either.
-    #[error("no data set is called '{name}'{}; known: {}, npz:FILE, images:FOLDER",
+    /// No data set has this name, and it is no `npz:FILE`, `images:FOLDER` or `sequences:NAME` either.
+    #[error("no data set is called '{name}'{}; known: {}, npz:FILE, images:FOLDER, sequences:NAME",
         nearest.as_ref().map(|n| format!(" (did you mean '{n}'?)")).unwrap_or_default(), known.join(", "))]
     UnknownName {
         /// What was asked for.

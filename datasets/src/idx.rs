@@ -80,10 +80,10 @@ pub fn read_labelled(images: &Path, labels: &Path, class_names: &[&str]) -> Resu
         let expected = format!("a class below {}", class_names.len());
         return Err(Error::mismatch(labels, what, expected, classes.values[position]));
     }
-    let labels = Labels {
-        values: classes.values.into_iter().map(u32::from).collect(),
-        class_names: class_names.iter().map(|&name| name.to_string()).collect(),
-    };
+    let labels = Labels::new(
+        classes.values.into_iter().map(u32::from).collect(),
+        class_names.iter().map(|&name| name.to_string()).collect(),
+    );
     Images::new(ImageShape::new(1, height, width), Pixels::U8(pixels.values), Some(labels))
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::checksum::hexadecimal;
+use crate::sequences::Canvases;
 use crate::{Error, Result};
 
 /// The size of one image, in the order of its memory: `[channels, height, width]`, row-major.
@@ -49,6 +50,8 @@ pub enum Pixels {
     U8(Vec<u8>),
     /// Real values; for image data, intensities in `[0, 1]`.
     F32(Vec<f32>),
+    /// Bytes that are not in memory: each image is drawn when it is asked for.
+    Drawn(Canvases),
 }
 
 impl Pixels {
@@ -58,6 +61,7 @@ impl Pixels {
         match self {
             Self::U8(values) => values.len(),
             Self::F32(values) => values.len(),
+            Self::Drawn(canvases) => canvases.count() * canvases.shape().values(),
         }
     }
 
@@ -86,28 +90,60 @@ impl Pixels {
     }
 }
 
-/// The class of every image.
+/// The class of every image, or those of the digits on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Labels {
-    /// One class for each image, below `class_names.len()`.
+    /// `positions` classes for each image, one image after the other; each below
+    /// `class_names.len()`.
     pub values: Vec<u32>,
+    /// Labels of an image: 1, or as many as a sequence has digits, which are labelled from left to
+    /// right.
+    pub positions: usize,
     /// The classes by name; their number is the number of classes.
     pub class_names: Vec<String>,
 }
 
 impl Labels {
+    /// One class for each image.
+    #[must_use]
+    pub fn new(values: Vec<u32>, class_names: Vec<String>) -> Self {
+        Self { values, positions: 1, class_names }
+    }
+
     /// How many classes there are.
     #[must_use]
     pub fn classes(&self) -> usize {
         self.class_names.len()
     }
 
-    /// Refuses labels that are not one for each of `count` images, or that have no class.
+    /// The same labels of the chosen images, in the order given.
+    fn select(&self, indices: &[u32]) -> Self {
+        let rows = indices.iter().map(|&index| index as usize * self.positions);
+        let values = rows.flat_map(|first| &self.values[first..][..self.positions]).copied();
+        Self { values: values.collect(), ..self.with_no_values() }
+    }
+
+    /// Keeps those of the first `count` images and gives the others.
+    fn split_off(&mut self, count: usize) -> Self {
+        let rest = self.values.split_off(count * self.positions);
+        Self { values: rest, ..self.with_no_values() }
+    }
+
+    fn with_no_values(&self) -> Self {
+        let (values, class_names) = (Vec::new(), self.class_names.clone());
+        Self { values, positions: self.positions, class_names }
+    }
+
+    /// Refuses labels that are not as many for each of `count` images, or that have no class.
     fn check(&self, count: usize) -> Result<()> {
-        if self.values.len() != count {
+        if self.positions == 0 || self.positions.checked_mul(count) != Some(self.values.len()) {
+            let each = match self.positions {
+                1 => "one".to_string(),
+                positions => positions.to_string(),
+            };
             return refuse(
                 "labels",
-                format!("one for each of {count} images"),
+                format!("{each} for each of {count} images"),
                 self.values.len().to_string(),
             );
         }
@@ -116,6 +152,14 @@ impl Labels {
             refuse("labels", format!("a class below {}", self.classes()), label.to_string())
         })
     }
+}
+
+/// Values of the images that [`Images::pieces`] gives at a time.
+const PIECE_VALUES: usize = 1 << 22;
+
+/// The numbers of a run of images, of which there are no more than a `u32` can number.
+fn numbers(images: Range<usize>) -> Vec<u32> {
+    images.map(|image| image as u32).collect()
 }
 
 fn refuse<T>(what: &'static str, expected: String, found: String) -> Result<T> {
@@ -195,11 +239,16 @@ impl Images {
     #[must_use]
     pub fn sha256(&self) -> String {
         let mut state = Sha256::new();
-        let format = if matches!(self.pixels, Pixels::U8(_)) { "u8" } else { "f32" };
+        let format = match self.pixels {
+            Pixels::U8(_) => "u8",
+            Pixels::F32(_) => "f32",
+            Pixels::Drawn(_) => "drawn",
+        };
         state.update(format!("{format} {}x{}\0", self.count, self.shape));
         match &self.pixels {
             Pixels::U8(bytes) => state.update(bytes),
             Pixels::F32(reals) => reals.iter().for_each(|real| state.update(real.to_le_bytes())),
+            Pixels::Drawn(canvases) => canvases.identify(&mut state),
         }
         let labels = self.labels.iter().flat_map(|labels| &labels.values);
         labels.for_each(|label| state.update(label.to_le_bytes()));
@@ -236,6 +285,28 @@ impl Images {
         &self.pixels
     }
 
+    /// The same images, a bounded number at a time and in order, in memory each time.
+    pub fn pieces(&self) -> impl Iterator<Item = Self> {
+        let at_once = (PIECE_VALUES / self.values_per_image()).max(1);
+        (0..self.count)
+            .step_by(at_once)
+            .map(move |first| self.select(&numbers(first..self.count.min(first + at_once))))
+    }
+
+    /// The pixels alone, if they are bytes in memory.
+    #[must_use]
+    pub fn into_bytes(self) -> Option<Vec<u8>> {
+        match self.pixels {
+            Pixels::U8(bytes) => Some(bytes),
+            Pixels::F32(_) | Pixels::Drawn(_) => None,
+        }
+    }
+
+    /// The pixels alone.
+    pub(crate) fn into_pixels(self) -> Pixels {
+        self.pixels
+    }
+
     /// The classes, if known.
     #[must_use]
     pub fn labels(&self) -> Option<&Labels> {
@@ -254,6 +325,10 @@ impl Images {
         match &self.pixels {
             Pixels::U8(bytes) => bytes[range].iter().map(|&byte| f32::from(byte) / 255.0).collect(),
             Pixels::F32(reals) => reals[range].to_vec(),
+            Pixels::Drawn(canvases) => {
+                let drawn = canvases.draw(&numbers(images));
+                drawn.into_iter().map(|byte| f32::from(byte) / 255.0).collect()
+            }
         }
     }
 
@@ -265,6 +340,13 @@ impl Images {
                 bytes.iter().map(|&byte| u64::from(byte)).sum::<u64>() as f64 / 255.0
             }
             Pixels::F32(reals) => reals.iter().map(|&real| f64::from(real)).sum(),
+            Pixels::Drawn(canvases) => {
+                let ink = |image: usize| -> f64 {
+                    let drawn = canvases.draw(&numbers(image..image + 1));
+                    drawn.into_iter().map(|byte| f64::from(byte) / 255.0).sum()
+                };
+                (0..self.count).map(ink).sum()
+            }
         };
         sum / self.pixels.len().max(1) as f64
     }
@@ -284,11 +366,9 @@ impl Images {
             Pixels::F32(reals) => {
                 Pixels::F32(indices.iter().flat_map(|&i| &reals[rows(i)]).copied().collect())
             }
+            Pixels::Drawn(canvases) => Pixels::U8(canvases.draw(indices)),
         };
-        let labels = self.labels.as_ref().map(|labels| Labels {
-            values: indices.iter().map(|&i| labels.values[i as usize]).collect(),
-            class_names: labels.class_names.clone(),
-        });
+        let labels = self.labels.as_ref().map(|labels| labels.select(indices));
         Self { shape: self.shape, count: indices.len(), pixels, labels }
     }
 
@@ -301,11 +381,9 @@ impl Images {
         let pixels = match &mut self.pixels {
             Pixels::U8(bytes) => Pixels::U8(bytes.split_off(values)),
             Pixels::F32(reals) => Pixels::F32(reals.split_off(values)),
+            Pixels::Drawn(canvases) => Pixels::Drawn(canvases.split_off(count)),
         };
-        let labels = self.labels.as_mut().map(|labels| Labels {
-            values: labels.values.split_off(count),
-            class_names: labels.class_names.clone(),
-        });
+        let labels = self.labels.as_mut().map(|labels| labels.split_off(count));
         let rest = Self { shape: self.shape, count: self.count - count, pixels, labels };
         self.count = count;
         (self, rest)
@@ -317,7 +395,7 @@ mod tests {
     use super::*;
 
     fn four() -> Images {
-        let labels = Labels { values: vec![0, 1, 0, 1], class_names: vec!["a".into(), "b".into()] };
+        let labels = Labels::new(vec![0, 1, 0, 1], vec!["a".into(), "b".into()]);
         Images::new(ImageShape::new(1, 1, 2), Pixels::U8((0..8).collect()), Some(labels)).unwrap()
     }
 
@@ -329,7 +407,7 @@ mod tests {
             message(Images::new(shape, Pixels::U8(vec![0; 5]), None)),
             "pixels: expected a multiple of 4 values, found 5"
         );
-        let labels = |values: Vec<u32>| Some(Labels { values, class_names: vec!["only".into()] });
+        let labels = |values: Vec<u32>| Some(Labels::new(values, vec!["only".into()]));
         assert_eq!(
             message(Images::new(shape, Pixels::U8(vec![0; 4]), labels(vec![0, 0]))),
             "labels: expected one for each of 1 images, found 2"

@@ -8,9 +8,9 @@
 //! files lie: a download was cut, a header claims more than there is.
 //!
 //! # The idea
-//! One door, [`open`], takes a name (`mnist`), a file (`npz:FILE`) or a folder (`images:FOLDER`)
-//! and gives a [`Dataset`]: [`Images`] for each [`Split`], upright, as bytes where the source has
-//! bytes. Readers believe nothing: a size is compared with the file before memory is asked for, and
+//! One door, [`open`], takes a name (`mnist`), a file (`npz:FILE`), a folder (`images:FOLDER`) or
+//! what sequences are made of (`sequences:mnist`), and gives a [`Dataset`]: [`Images`] for each
+//! [`Split`], upright, as bytes where the source has bytes. Readers believe nothing: a size is compared with the file before memory is asked for, and
 //! an error names the file, the byte, what was expected and what was found. Everything random
 //! (binarisation, order, splits, the built-in glyphs) is a function of a seed through the
 //! counter-based generator of [`rung_kernels::rng`], so it is the same for any number of threads,
@@ -40,6 +40,7 @@
 //! | `fetch.rs`, `checksum.rs` | mirrors, resumed downloads, checksums |
 //! | `binarise.rs`, `batch.rs` | the random choices, defined to the bit |
 //! | `glyphs/` | digits the program writes itself, for a first run without a download |
+//! | `sequences/` | cluttered sequences of the digits of another data set, each drawn when it is asked for |
 //!
 //! # What was left out, and why
 //! - **Augmentation** (flips, crops): the experiments reproduced here use none.
@@ -67,6 +68,7 @@ pub mod npz;
 mod range;
 mod record;
 pub mod registry;
+pub mod sequences;
 mod source;
 
 pub use binarise::Binarisation;
@@ -79,3 +81,4 @@ pub use images::{ImageShape, Images, Labels, Pixels};
 pub use range::ValueRange;
 pub use record::{DataRecord, SplitChecksums, SplitSizes};
 pub use registry::open;
+pub use sequences::Sequences;

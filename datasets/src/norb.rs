@@ -54,7 +54,7 @@ pub fn read(pictures: &Path, categories: &Path) -> Result<Images> {
     Images::new(
         ImageShape::new(1, SIDE, SIDE),
         Pixels::U8(pixels),
-        Some(Labels { values, class_names }),
+        Some(Labels::new(values, class_names)),
     )
 }
 

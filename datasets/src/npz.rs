@@ -179,6 +179,30 @@ impl NpzWriter {
         }
     }
 
+    /// Adds an array of bytes that come piece by piece, so that they need not all be in memory.
+    ///
+    /// # Errors
+    /// As [`add_f32`](Self::add_f32).
+    pub fn add_bytes(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        pieces: impl Iterator<Item = Vec<u8>>,
+    ) -> Result<()> {
+        let expected = shape.iter().product::<usize>();
+        self.begin(name, shape, "|u1", expected)?;
+        let mut written = 0;
+        for piece in pieces {
+            written += piece.len();
+            self.zip.write_all(&piece).map_err(Error::io("write", &self.path))?;
+        }
+        if written == expected {
+            return Ok(());
+        }
+        let (expected, found) = (format!("{expected} for {shape:?}"), written.to_string());
+        Err(Error::Argument { what: "bytes of an array", expected, found })
+    }
+
     fn add_rows<const N: usize>(
         &mut self,
         name: &str,
@@ -186,6 +210,26 @@ impl NpzWriter {
         description: &str,
         count: usize,
         elements: impl Iterator<Item = [u8; N]>,
+    ) -> Result<()> {
+        self.begin(name, shape, description, count)?;
+        let mut chunk = Vec::new();
+        for element in elements {
+            chunk.extend(element);
+            if chunk.len() >= 1 << 16 {
+                self.zip.write_all(&chunk).map_err(Error::io("write", &self.path))?;
+                chunk.clear();
+            }
+        }
+        self.zip.write_all(&chunk).map_err(Error::io("write", &self.path))
+    }
+
+    /// Begins the array of this name and writes its header.
+    fn begin(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        description: &str,
+        count: usize,
     ) -> Result<()> {
         if name.is_empty() || self.names.iter().any(|used| used == name) {
             let expected = "one that is not empty and not used before".into();
@@ -202,15 +246,7 @@ impl NpzWriter {
         self.names.push(name.to_string());
         let refused = |error: zip::result::ZipError| Error::io("write", &self.path)(error.into());
         self.zip.start_file(format!("{name}.npy"), options).map_err(refused)?;
-        let mut chunk = header;
-        for element in elements {
-            chunk.extend(element);
-            if chunk.len() >= 1 << 16 {
-                self.zip.write_all(&chunk).map_err(Error::io("write", &self.path))?;
-                chunk.clear();
-            }
-        }
-        self.zip.write_all(&chunk).map_err(Error::io("write", &self.path))
+        self.zip.write_all(&header).map_err(Error::io("write", &self.path))
     }
 
     /// Completes the file, makes sure it is on the disk, and puts it under its name.
@@ -294,6 +330,21 @@ mod tests {
         writer.add_f32("z", &[1], &[1.0]).unwrap();
         drop(writer);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn bytes_may_come_piece_by_piece() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.npz");
+        let mut writer = NpzWriter::create(&path).unwrap();
+        writer.add_bytes("x", &[2, 2], [vec![1, 2, 3], vec![], vec![4]].into_iter()).unwrap();
+        let few = writer.add_bytes("y", &[3], [vec![1, 2]].into_iter()).unwrap_err().to_string();
+        assert_eq!(few, "bytes of an array: expected 3 for [3], found 2");
+        let mut writer = NpzWriter::create(&path).unwrap();
+        writer.add_bytes("x", &[2, 2], [vec![1, 2, 3], vec![4]].into_iter()).unwrap();
+        writer.finish().unwrap();
+        let expected = NpyArray { shape: vec![2, 2], values: NpyValues::U8(vec![1, 2, 3, 4]) };
+        assert_eq!(read(&path).unwrap(), [("x".to_string(), expected)]);
     }
 
     #[test]

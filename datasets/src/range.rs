@@ -40,7 +40,7 @@ impl ValueRange {
     pub fn of(pixels: &Pixels) -> Self {
         match pixels {
             Pixels::U8(bytes) if bytes.iter().all(|&byte| byte == 0 || byte == 255) => Self::Binary,
-            Pixels::U8(_) => Self::Bytes,
+            Pixels::U8(_) | Pixels::Drawn(_) => Self::Bytes,
             Pixels::F32(reals) if reals.iter().all(|&real| real == 0.0 || real == 1.0) => {
                 Self::Binary
             }

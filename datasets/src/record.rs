@@ -19,10 +19,23 @@ pub struct DataRecord {
     pub scale: f32,
     /// The classes by name, in the order of the labels; none if there are no labels.
     pub class_names: Vec<String>,
+    /// See [`Labels::positions`](crate::Labels::positions); 1 if there are no labels.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub positions: usize,
     /// How many images each part has.
     pub images: SplitSizes,
     /// What the images of each part are.
     pub sha256: SplitChecksums,
+}
+
+const fn one() -> usize {
+    1
+}
+
+/// One label an image is what a record that says nothing stands for.
+#[allow(clippy::trivially_copy_pass_by_ref)] // the signature is serde's
+const fn is_one(positions: &usize) -> bool {
+    *positions == 1
 }
 
 /// How many images the parts of a data set have.
@@ -63,6 +76,7 @@ impl DataRecord {
             values: dataset.values,
             scale: dataset.scale,
             class_names: labels.map_or_else(Vec::new, |labels| labels.class_names.clone()),
+            positions: labels.map_or(1, |labels| labels.positions),
             images: SplitSizes {
                 train: dataset.train.count(),
                 validation: dataset.validation.as_ref().map_or(0, Images::count),
@@ -90,6 +104,7 @@ impl DataRecord {
                 record.values.to_string(),
                 sizes(record.images),
                 format!("{} classes ({})", record.class_names.len(), record.class_names.join(", ")),
+                format!("{} labels an image", record.positions),
                 format!("a scale of {}", record.scale),
             ]
         };
@@ -125,8 +140,7 @@ mod tests {
     use crate::{Binarisation, Labels, Pixels};
 
     fn dataset(pixels: Vec<u8>) -> Dataset {
-        let labels =
-            Labels { values: vec![1; pixels.len()], class_names: vec!["cat".into(), "dog".into()] };
+        let labels = Labels::new(vec![1; pixels.len()], vec!["cat".into(), "dog".into()]);
         let images =
             Images::new(ImageShape::new(1, 1, 1), Pixels::U8(pixels), Some(labels)).unwrap();
         Dataset::new("pets", images.clone(), images, Binarisation::None).unwrap()
@@ -170,7 +184,7 @@ mod tests {
             difference.starts_with("its train images or their labels are others (SHA-256 "),
             "{difference}"
         );
-        let labels = Labels { values: vec![1, 0], class_names: vec!["cat".into(), "dog".into()] };
+        let labels = Labels::new(vec![1, 0], vec!["cat".into(), "dog".into()]);
         let images =
             Images::new(ImageShape::new(1, 1, 1), Pixels::U8(vec![0, 7]), Some(labels)).unwrap();
         let relabelled = Dataset { test: images, ..dataset(vec![0, 7]) };

@@ -253,6 +253,7 @@ fn grey_if_all_are(
     let grey = match &pixels {
         Pixels::U8(bytes) => first_planes(bytes, shape).map(Pixels::U8),
         Pixels::F32(reals) => first_planes(reals, shape).map(Pixels::F32),
+        Pixels::Drawn(_) => None,
     };
     match grey {
         Some(grey) => {
@@ -272,7 +273,7 @@ fn labels(pictures: &[Picture], classes: &[String]) -> Option<Labels> {
         classes.binary_search(class).ok().map(|index| index as u32)
     };
     let values: Option<Vec<u32>> = pictures.iter().map(position).collect();
-    values.map(|values| Labels { values, class_names: classes.to_vec() })
+    values.map(|values| Labels::new(values, classes.to_vec()))
 }
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ pub fn images(seed: u64, start: u64, count: u32) -> Result<Images> {
     Images::new(
         ImageShape::new(1, SIDE, SIDE),
         Pixels::U8(pixels),
-        Some(Labels { values, class_names }),
+        Some(Labels::new(values, class_names)),
     )
 }
 
@@ -104,7 +104,7 @@ mod tests {
     fn bytes(images: &Images) -> &[u8] {
         match images.pixels() {
             Pixels::U8(bytes) => bytes,
-            Pixels::F32(_) => panic!("glyphs are bytes"),
+            _ => panic!("glyphs are bytes"),
         }
     }
 

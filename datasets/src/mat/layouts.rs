@@ -61,6 +61,7 @@ fn upright(mut pixels: Pixels) -> Pixels {
     match &mut pixels {
         Pixels::U8(bytes) => turn(bytes),
         Pixels::F32(reals) => turn(reals),
+        Pixels::Drawn(_) => {}
     }
     pixels
 }
@@ -99,7 +100,7 @@ fn one_hot(
             None => return Err(wrong(format!("no single 1 in column {position}"))),
         }
     }
-    Ok(Some(Labels { values, class_names: alphabet_names(path, classes) }))
+    Ok(Some(Labels::new(values, alphabet_names(path, classes))))
 }
 
 /// The names in `alphabets.txt` beside the file if they are as many as the classes, else numbers.
@@ -153,5 +154,5 @@ pub fn svhn(path: &Path) -> Result<Images> {
     }
     let class_names = (0..10).map(|digit| digit.to_string()).collect();
     let shape = ImageShape::new(SVHN_CHANNELS, SVHN_SIDE, SVHN_SIDE);
-    Images::new(shape, Pixels::U8(upright), Some(Labels { values, class_names }))
+    Images::new(shape, Pixels::U8(upright), Some(Labels::new(values, class_names)))
 }

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use crate::nearest::nearest;
 use crate::{Binarisation, Checksum, Dataset, Error, ImageShape, Images, Options, Result};
-use crate::{arrays, cifar, folder, glyphs, idx, mat, norb};
+use crate::{arrays, cifar, folder, glyphs, idx, mat, norb, sequences};
 
 pub use known::KNOWN;
 pub use locate::{FileReport, Found, Outcome, Presence, Status, locate, status, verify};
@@ -125,7 +125,8 @@ pub fn find(name: &str) -> Result<&'static Known> {
     })
 }
 
-/// Opens a data set: a known name, `npz:FILE` or `images:FOLDER`. Never touches the network.
+/// Opens a data set: a known name, `npz:FILE`, `images:FOLDER`, or `sequences:NAME` of any of
+/// these. Never touches the network.
 ///
 /// A known set is looked for in `data_dir/NAME`, in the folders other programs keep it in, and in
 /// `data_dir` itself, plain or gzip.
@@ -147,6 +148,7 @@ pub fn open(name_or_spec: &str, data_dir: &Path, options: &Options) -> Result<Da
     let dataset = match name_or_spec.split_once(':') {
         Some(("npz", file)) => arrays::open(Path::new(file), options)?,
         Some(("images", path)) => folder::open(Path::new(path), options)?,
+        Some((sequences::SCHEME, of)) => sequences::open(of, data_dir, options)?,
         _ => open_known(find(name_or_spec)?, data_dir, options)?,
     };
     if options.test_only { Ok(dataset) } else { dataset.set_validation_aside(options.validation) }

@@ -96,6 +96,10 @@ registry! {
         ShuffleLabelled = 0xDA7A_0023, 1;
         /// The hand that draws the glyphs.
         Glyph = 0xDA7A_0031, 1;
+        /// The layout of a cluttered sequence: which images lie on the canvas, and where.
+        Sequence = 0xDA7A_0041, 1;
+        /// The patches that clutter sequences: the image that each is cut from, and where.
+        SequencePatch = 0xDA7A_0042, 1;
     }
 }
 

@@ -7,6 +7,7 @@ use rung_datasets::npz::NpzWriter;
 use rung_models::Group;
 
 use super::shared::{ImagesArgs, RunArgs, output_file};
+use crate::data::DeviceImages;
 use crate::engine::interrupt::Interrupt;
 use crate::error::{Error, Result};
 use crate::progress::Console;
@@ -61,7 +62,7 @@ pub fn run(arguments: &EncodeArgs, console: &Console) -> Result<()> {
         drop(progress);
         let layers =
             layers.ok_or_else(|| Error::interrupted("stopped as asked; nothing was written"))?;
-        write(&path, &loaded.model.latent()?.groups(), &layers, images.labels(), count, console)
+        write(&path, &loaded.model.latent()?.groups(), &layers, &images, count, console)
     })
 }
 
@@ -69,7 +70,7 @@ fn write(
     path: &Path,
     groups: &[Group],
     layers: &[LayerLatents],
-    labels: Option<&[u32]>,
+    images: &DeviceImages,
     count: usize,
     console: &Console,
 ) -> Result<()> {
@@ -84,9 +85,11 @@ fn write(
             arrays.push(format!("{name} [{count}, {}]", layer.units));
         }
     }
-    if let Some(labels) = labels {
-        writer.add_u32("labels", &[count], &labels[..count]).map_err(refused)?;
-        arrays.push(format!("labels [{count}]"));
+    if let Some(labels) = images.labels() {
+        let positions = images.positions();
+        let shape = if positions == 1 { vec![count] } else { vec![count, positions] };
+        writer.add_u32("labels", &shape, &labels[..count * positions]).map_err(refused)?;
+        arrays.push(format!("labels {shape:?}"));
     }
     writer.finish().map_err(refused)?;
     console.info(&format!("arrays: {}", arrays.join(", ")));

@@ -14,6 +14,7 @@ mod validate;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use rung_datasets::{Sequences, sequences};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -118,7 +119,8 @@ pub enum ScheduleName {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
-    /// A data set's name (`rung data list`), `npz:FILE` or `images:FOLDER`.
+    /// A data set's name (`rung data list`), `npz:FILE`, `images:FOLDER`, or `sequences:NAME`:
+    /// cluttered sequences of the digits of any of these.
     pub name: String,
     /// Where data sets lie; empty for the default place.
     pub directory: String,
@@ -133,16 +135,27 @@ pub struct DataConfig {
     pub image_fit: ImageFit,
     /// What lies behind transparent pixels and beside padded pictures.
     pub background: Background,
-    /// Training images to use; 0 for all (the glyphs then have 10,000).
+    /// Height and width of the canvas of `sequences:NAME`, before pooling.
+    pub sequence_canvas: usize,
+    /// Digits on it, from left to right.
+    pub sequence_digits: usize,
+    /// Patches on it that are cut from other digits.
+    pub sequence_distractors: usize,
+    /// Side of the squares of pixels whose mean is one pixel of the image; 1 for no pooling.
+    pub sequence_pooling: usize,
+    /// Seed of what lies where.
+    pub sequence_seed: u64,
+    /// Training images to use; 0 for all (the glyphs then have 10,000, sequences 60,000).
     pub train_images: usize,
     /// Training images held out to choose the best checkpoint by; 0 for none.
     pub validation_images: usize,
-    /// Test images to use; 0 for all (the glyphs then have 2,000).
+    /// Test images to use; 0 for all (the glyphs then have 2,000, sequences 10,000).
     pub test_images: usize,
 }
 
 impl Default for DataConfig {
     fn default() -> Self {
+        let sequences = Sequences::default();
         Self {
             name: "glyphs".into(),
             directory: String::new(),
@@ -151,6 +164,11 @@ impl Default for DataConfig {
             image_size: 0,
             image_fit: ImageFit::Pad,
             background: Background::Auto,
+            sequence_canvas: sequences.canvas,
+            sequence_digits: sequences.digits,
+            sequence_distractors: sequences.distractors,
+            sequence_pooling: sequences.pooling,
+            sequence_seed: sequences.seed,
             train_images: 0,
             validation_images: 0,
             test_images: 0,
@@ -159,6 +177,28 @@ impl Default for DataConfig {
 }
 
 impl DataConfig {
+    /// What sequences are made of.
+    #[must_use]
+    pub fn sequences(&self) -> Sequences {
+        let defaults = Sequences::default();
+        let count = |configured: usize, default| if configured == 0 { default } else { configured };
+        Sequences {
+            canvas: self.sequence_canvas,
+            digits: self.sequence_digits,
+            distractors: self.sequence_distractors,
+            pooling: self.sequence_pooling,
+            seed: self.sequence_seed,
+            train: count(self.train_images, defaults.train),
+            validation: self.validation_images,
+            test: count(self.test_images, defaults.test),
+        }
+    }
+
+    /// The name of the data set whose digits the sequences have, if the images are sequences.
+    pub fn sequences_of(&self) -> Option<&str> {
+        self.name.strip_prefix(sequences::SCHEME)?.strip_prefix(':')
+    }
+
     /// The same treatment of the images of another data set; how many of its own a configuration
     /// takes says nothing about those.
     #[must_use]
@@ -414,7 +454,7 @@ mod tests {
     fn every_default_is_spelled_out_and_no_key_of_another_family() {
         let text = Config::default().to_toml().unwrap();
         let keys = text.lines().filter(|line| line.contains(" = ")).count();
-        assert_eq!(keys, 1 + 13 + 5 + 10 + 13 + 10, "{text}");
+        assert_eq!(keys, 1 + 13 + 5 + 15 + 13 + 10, "{text}");
         let biva = Config { family: Family::named("biva").unwrap(), ..Config::default() }
             .to_toml()
             .unwrap();

@@ -7,6 +7,9 @@ use super::{Config, DataConfig};
 use crate::data::source::DEFAULT_FOLDER;
 use crate::error::{Error, Result};
 
+/// What stands before the path of a user's own images.
+const OWN_SCHEMES: [&str; 4] = ["npz", "images", "sequences:npz", "sequences:images"];
+
 impl Config {
     /// The configuration with every path in it absolute: of the data and of the run that the
     /// training starts from.
@@ -17,7 +20,7 @@ impl Config {
         let data = &mut self.data;
         if let Some((scheme, path)) = data.own_path() {
             data.name = format!("{scheme}:{}", absolute_text(path)?);
-        } else if data.directory.is_empty() && data.name != DataConfig::default().name {
+        } else if data.directory.is_empty() && !data.is_built_in() {
             data.directory = DEFAULT_FOLDER.into();
         }
         for path in [&mut self.data.directory, &mut self.train.init_from] {
@@ -30,12 +33,17 @@ impl Config {
 }
 
 impl DataConfig {
-    /// The file or folder of a user's own images, after `npz` or `images`.
+    /// Whether the program draws the images without any file.
+    fn is_built_in(&self) -> bool {
+        self.sequences_of().unwrap_or(&self.name) == Self::default().name
+    }
+
+    /// The file or folder of a user's own images, after the scheme that is before its colon.
     fn own_path(&self) -> Option<(&'static str, &Path)> {
         let path = |scheme: &'static str| {
             Some((scheme, Path::new(self.name.strip_prefix(scheme)?.strip_prefix(':')?)))
         };
-        path("npz").or_else(|| path("images"))
+        OWN_SCHEMES.into_iter().find_map(path)
     }
 
     /// Looks for the data in another folder: a known data set, or a user's own file or folder that
@@ -84,7 +92,12 @@ mod tests {
             (with("mnist", "").directory, with("mnist", "").name),
             (here("data"), "mnist".into())
         );
-        assert_eq!(with("glyphs", "").directory, "", "drawn, not read");
+        for drawn in ["glyphs", "sequences:glyphs"] {
+            assert_eq!(with(drawn, "").directory, "", "drawn, not read");
+        }
+        assert_eq!(with("sequences:mnist", "").directory, here("data"));
+        let own = with("sequences:npz:a.npz", "").name;
+        assert_eq!(own, format!("sequences:npz:{}", here("a.npz")));
         let mut config = Config::default();
         config.train.init_from = "runs/a".into();
         assert_eq!(config.with_absolute_paths().unwrap().train.init_from, here("runs/a"));

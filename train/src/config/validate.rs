@@ -1,11 +1,15 @@
 //! The rules of a configuration. A broken one names the key, its value and the rule.
 
-use super::{Binarisation, Config, Dequantisation, OptimiserConfig, TrainConfig};
+use rung_datasets::Sequences;
+
+use super::{Binarisation, Config, DataConfig, Dequantisation, OptimiserConfig, TrainConfig};
 use crate::error::{Error, Result};
 use crate::tasks::Pixels;
 
 /// More epochs than any training makes, and few enough that their steps can be counted.
 const MOST_EPOCHS: u64 = 1_000_000_000;
+/// More images than any data set has, and few enough that all parts together can be numbered.
+const MOST_IMAGES: usize = 1_000_000_000;
 /// More images than any step sees.
 const LARGEST_BATCH: usize = 1_000_000;
 /// Images that a batch needs for batch normalisation: over two or three the deviations of some
@@ -50,6 +54,14 @@ impl Config {
         )?;
         let size_rule = "must be 1 to 1024, or 0 for the pictures' own size";
         rule(data.image_size <= 1024, "data.image_size", data.image_size, size_rule)?;
+        for (key, count) in [
+            ("data.train_images", data.train_images),
+            ("data.validation_images", data.validation_images),
+            ("data.test_images", data.test_images),
+        ] {
+            rule(count <= MOST_IMAGES, key, count, "must be 0 to 1000000000")?;
+        }
+        data.validate_sequences()?;
         let (pixels, observation) = self.family.pixels();
         rule(
             matches!(pixels, Pixels::Binary | Pixels::Any)
@@ -66,6 +78,48 @@ impl Config {
             format!("{:?}", data.dequantisation).to_lowercase(),
             "must be none unless model.observation is gaussian, the one that is a density",
         )
+    }
+}
+
+impl DataConfig {
+    /// Checks what sequences are made of, which is there for every data set.
+    fn validate_sequences(&self) -> Result<()> {
+        let within = |key, value, (least, most): (usize, usize)| {
+            let allowed = format!("must be {least} to {most}");
+            rule((least..=most).contains(&value), key, value, &allowed)
+        };
+        let canvas = self.sequence_canvas;
+        within("data.sequence_canvas", canvas, (16, Sequences::LARGEST_CANVAS))?;
+        within("data.sequence_digits", self.sequence_digits, (1, Sequences::MOST_DIGITS))?;
+        within(
+            "data.sequence_distractors",
+            self.sequence_distractors,
+            (0, Sequences::MOST_DISTRACTORS),
+        )?;
+        let pooling = self.sequence_pooling;
+        rule(
+            pooling > 0 && canvas.is_multiple_of(pooling),
+            "data.sequence_pooling",
+            pooling,
+            &format!("must divide data.sequence_canvas = {canvas}"),
+        )?;
+        rule(
+            i64::try_from(self.sequence_seed).is_ok(),
+            "data.sequence_seed",
+            self.sequence_seed,
+            "must be below 2^63, the largest whole number a TOML file holds",
+        )?;
+        if self.sequences_of().is_none() {
+            return Ok(());
+        }
+        for (key, count) in [
+            ("data.train_images", self.train_images),
+            ("data.validation_images", self.validation_images),
+            ("data.test_images", self.test_images),
+        ] {
+            within(key, count, (0, Sequences::MOST_EXAMPLES))?;
+        }
+        Ok(())
     }
 }
 
@@ -211,6 +265,15 @@ mod tests {
             "model.variance_floor=-1",
             "data.name=",
             "data.image_size=1025",
+            "data.train_images=4294967360",
+            "data.validation_images=4294967295",
+            "data.test_images=9000000000000000000",
+            "data.sequence_canvas=8",
+            "data.sequence_canvas=1025",
+            "data.sequence_digits=0",
+            "data.sequence_distractors=1001",
+            "data.sequence_pooling=0",
+            "data.sequence_pooling=3",
             "data.dequantisation=once",
             "objective.free_bits_nats=-1",
             "train.average_decay=1",

@@ -3,6 +3,7 @@
 use rung_autograd::rng::Address;
 use rung_autograd::{DType, Device, PixelMap, Tensor};
 use rung_datasets::binarise::dequantise_address;
+use rung_datasets::sequences::Canvases;
 use rung_datasets::{Binarisation, Dataset, ImageShape, Images, Pixels, Split, ValueRange};
 
 use crate::config::{self, DataConfig, Dequantisation};
@@ -10,16 +11,23 @@ use crate::data::treatment::Measure;
 use crate::error::{Context, Error, Result};
 use crate::tasks;
 
+/// Images that are drawn when they are asked for are drawn once and kept on the device where all of
+/// them take no more bytes than this, else anew for every batch.
+const MOST_KEPT_BYTES: usize = 256 << 20;
+
 /// One split of a data set on a device. Batches are gathered, and binarised or dequantised, where
 /// they lie.
 #[derive(Debug)]
 pub struct DeviceImages {
-    pixels: Tensor,
+    pixels: Stored,
+    device: Device,
+    count: usize,
     /// Images that the split has, of which those on the device are the first.
     in_split: usize,
     /// Whether each has the pixels of the first.
     all_equal: bool,
     labels: Option<Vec<u32>>,
+    positions: usize,
     shape: ImageShape,
     values: ValueRange,
     split: Split,
@@ -28,6 +36,15 @@ pub struct DeviceImages {
     asked: (config::Binarisation, Dequantisation),
     seed: u64,
     dtype: DType,
+}
+
+/// Where the pixels of images are.
+#[derive(Debug)]
+enum Stored {
+    /// On the device: [images, values].
+    OnDevice(Tensor),
+    /// Nowhere: a batch is drawn on the host and copied.
+    Drawn(Canvases),
 }
 
 /// What is done to pixels before a model sees them.
@@ -45,7 +62,8 @@ impl DeviceImages {
     /// Copies the first `count` images of a split (0 for all) to a device.
     ///
     /// # Errors
-    /// If the data set has no such split, or the device has no memory.
+    /// If the data set has no such split, the device has no memory, or noise is wanted on images
+    /// that are drawn anew for every batch.
     pub fn new(
         dataset: &Dataset,
         split: Split,
@@ -64,26 +82,39 @@ impl DeviceImages {
         let asked = (config.binarisation, config.dequantisation);
         let (shape, used) = (images.shape(), count * images.values_per_image());
         let values = shape.values();
-        let all_equal = match images.pixels() {
-            Pixels::U8(bytes) => {
-                bytes[..used].chunks_exact(values).all(|image| *image == bytes[..values])
+        let bytes = |bytes: &[u8]| -> rung_autograd::Result<(Stored, bool)> {
+            let all_equal = bytes.chunks_exact(values).all(|image| *image == bytes[..values]);
+            let pixels = Tensor::from_u8(device, bytes, [count, values])?;
+            Ok((Stored::OnDevice(pixels), all_equal))
+        };
+        let stored = match images.pixels() {
+            Pixels::U8(all) => bytes(&all[..used]),
+            Pixels::F32(all) => {
+                let reals = &all[..used];
+                let all_equal = reals.chunks_exact(values).all(|image| *image == reals[..values]);
+                Tensor::from_f32(device, reals, [count, values])
+                    .and_then(|pixels| pixels.to_dtype(dtype))
+                    .map(|pixels| (Stored::OnDevice(pixels), all_equal))
             }
-            Pixels::F32(reals) => {
-                reals[..used].chunks_exact(values).all(|image| *image == reals[..values])
+            Pixels::Drawn(canvases) if used <= MOST_KEPT_BYTES => {
+                bytes(&canvases.draw(&(0..count as u32).collect::<Vec<_>>()))
+            }
+            Pixels::Drawn(canvases) => {
+                let first = canvases.draw(&[0]);
+                let all_equal = (1..count as u32).all(|image| canvases.draw(&[image]) == first);
+                Ok((Stored::Drawn(canvases.clone()), all_equal))
             }
         };
-        let pixels = match images.pixels() {
-            Pixels::U8(bytes) => Tensor::from_u8(device, &bytes[..used], [count, shape.values()]),
-            Pixels::F32(reals) => Tensor::from_f32(device, &reals[..used], [count, shape.values()])
-                .and_then(|pixels| pixels.to_dtype(dtype)),
-        };
-        let pixels = pixels.context("copying the images to the device")?;
-        let labels = images.labels().map(|labels| labels.values[..count].to_vec());
-        Ok(Self {
+        let (pixels, all_equal) = stored.context("copying the images to the device")?;
+        let labels = images.labels();
+        let images = Self {
             pixels,
+            device: device.clone(),
+            count,
             in_split: all,
             all_equal,
-            labels,
+            labels: labels.map(|labels| labels.values[..count * labels.positions].to_vec()),
+            positions: labels.map_or(1, |labels| labels.positions),
             shape,
             values: dataset.values,
             split,
@@ -91,12 +122,29 @@ impl DeviceImages {
             asked,
             seed,
             dtype,
-        })
+        };
+        // The noise of a pixel is addressed by its place in the data set, which a drawn batch is
+        // not in.
+        if images.is_drawn_anew() && images.pixel_seed().is_some() {
+            return Err(Error::new(format!(
+                "{count} images of {shape} are drawn anew for every batch, and get no noise"
+            ))
+            .with_advice(
+                "set data.binarisation = none or threshold, and data.dequantisation = none; or take images of 256 MB or less in all: \
+                 fewer of them, a smaller canvas or more pooling",
+            ));
+        }
+        Ok(images)
+    }
+
+    /// Whether every batch is drawn anew, since all images together take too much memory.
+    pub const fn is_drawn_anew(&self) -> bool {
+        matches!(self.pixels, Stored::Drawn(_))
     }
 
     /// How many images there are.
-    pub fn count(&self) -> usize {
-        self.pixels.shape().sizes()[0]
+    pub const fn count(&self) -> usize {
+        self.count
     }
 
     /// How many images the split has: more than [`DeviceImages::count`] where the configuration has
@@ -130,8 +178,8 @@ impl DeviceImages {
     }
 
     /// Where they lie.
-    pub fn device(&self) -> &Device {
-        self.pixels.device()
+    pub const fn device(&self) -> &Device {
+        &self.device
     }
 
     /// The shape of one image.
@@ -165,9 +213,20 @@ impl DeviceImages {
             .then_some(self.seed)
     }
 
-    /// The class of each image, if the data set has them.
+    /// The classes of the images, if the data set has them: [`DeviceImages::positions`] for each,
+    /// one image after the other.
     pub fn labels(&self) -> Option<&[u32]> {
         self.labels.as_deref()
+    }
+
+    /// Labels of an image: as many as the digits of a sequence, else 1.
+    pub const fn positions(&self) -> usize {
+        self.positions
+    }
+
+    /// The class of each image, if it has one and no more.
+    pub fn single_labels(&self) -> Option<&[u32]> {
+        self.labels().filter(|_| self.positions == 1)
     }
 
     /// ln |∂x/∂pixel| of a whole image: what a density of dequantised images gains, in nats, when
@@ -227,13 +286,27 @@ impl DeviceImages {
     }
 
     fn gather(&self, map: PixelMap, indices: &Tensor) -> rung_autograd::Result<Tensor> {
-        self.pixels.gather_pixels(map, indices, self.dtype)
+        match &self.pixels {
+            Stored::OnDevice(pixels) => pixels.gather_pixels(map, indices, self.dtype),
+            Stored::Drawn(canvases) => {
+                let numbers = indices.to_u32()?;
+                if let Some(number) = numbers.iter().find(|&&number| number as usize >= self.count)
+                {
+                    let rule = format!("there is no image {number}: there are {}", self.count);
+                    return Err(rung_autograd::Error::argument("batch", rule));
+                }
+                let (images, values) = (numbers.len(), self.shape.values());
+                let drawn =
+                    Tensor::from_u8(&self.device, &canvases.draw(&numbers), [images, values])?;
+                drawn.gather_pixels(map, &self.indices(0, images)?, self.dtype)
+            }
+        }
     }
 }
 
 impl Treatment {
     fn new(config: &DataConfig, images: &Images, scale: f32) -> Self {
-        let is_bytes = matches!(images.pixels(), Pixels::U8(_));
+        let is_bytes = !matches!(images.pixels(), Pixels::F32(_));
         Self {
             binarisation: match config.binarisation {
                 config::Binarisation::Auto | config::Binarisation::Dynamic => {
@@ -248,5 +321,58 @@ impl Treatment {
             unit: if is_bytes { 1.0 / 255.0 } else { 1.0 },
             dequantised_unit: 1.0 / f64::from(scale),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rung_datasets::{GlyphCounts, Options, Sequences};
+
+    fn sequences(train: usize) -> Dataset {
+        let glyphs = GlyphCounts { train: 30, validation: 10, test: 10 };
+        let sequences = Sequences { train, test: 4, ..Sequences::default() };
+        let options = Options { glyphs, sequences, ..Options::default() };
+        rung_datasets::open("sequences:glyphs", ".".as_ref(), &options).unwrap()
+    }
+
+    fn images(dataset: &Dataset, binarisation: config::Binarisation) -> Result<DeviceImages> {
+        let config = DataConfig { binarisation, ..DataConfig::default() };
+        DeviceImages::new(dataset, Split::Train, 0, &config, 1, &Device::cpu(), DType::F32)
+    }
+
+    #[test]
+    fn a_batch_drawn_anew_is_the_one_that_would_have_been_kept() {
+        let none = config::Binarisation::None;
+        let (few, many) = (sequences(20), sequences(30_000));
+        let (kept, drawn) = (images(&few, none).unwrap(), images(&many, none).unwrap());
+        assert!(!kept.is_drawn_anew() && drawn.is_drawn_anew());
+        assert_eq!((drawn.count(), drawn.positions(), kept.all_equal()), (30_000, 3, false));
+        assert_eq!(drawn.labels().unwrap()[..60], *kept.labels().unwrap());
+        assert!(drawn.single_labels().is_none() && !drawn.look_all_equal().unwrap());
+        let indices = Tensor::from_u32(&Device::cpu(), &[19, 3, 3, 0], [4]).unwrap();
+        let batch = |images: &DeviceImages| images.batch(&indices, 1).unwrap().to_f32().unwrap();
+        assert_eq!(batch(&drawn), batch(&kept));
+        let pixels = |images: &DeviceImages| images.intensities(5, 2).unwrap().to_f32().unwrap();
+        assert_eq!(pixels(&drawn), pixels(&kept));
+        let bytes = |pixels: &[f32]| -> Vec<u8> {
+            pixels.iter().map(|pixel| (255.0 * pixel).round() as u8).collect()
+        };
+        assert_eq!(bytes(&pixels(&drawn)[..10_000]), few.train.select(&[5]).into_bytes().unwrap());
+        let error = drawn.range(29_999, 2, 1).unwrap_err().to_string();
+        assert_eq!(error, "batch: there is no image 30000: there are 30000");
+    }
+
+    #[test]
+    fn noise_is_refused_where_images_are_drawn_anew() {
+        let (few, many) = (sequences(20), sequences(30_000));
+        let refused = images(&many, config::Binarisation::Dynamic).unwrap_err();
+        assert!(
+            refused.cause().starts_with("30000 images of 1x100x100 are drawn anew"),
+            "{refused}"
+        );
+        assert!(refused.advice().unwrap().contains("data.binarisation = none or threshold"));
+        assert!(images(&few, config::Binarisation::Dynamic).is_ok());
+        assert!(images(&many, config::Binarisation::Threshold).is_ok());
     }
 }

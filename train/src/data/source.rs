@@ -32,9 +32,6 @@ pub fn open_part(
     test_only: bool,
     console: &Console,
 ) -> Result<Dataset> {
-    let defaults = GlyphCounts::default();
-    let count =
-        |configured: usize, default: u32| if configured == 0 { default } else { configured as u32 };
     let options = Options {
         validation: config.validation_images,
         size: match (shape, config.image_size) {
@@ -57,17 +54,33 @@ pub fn open_part(
             Some(_) => Colour::Rgb,
         },
         test_only,
-        glyphs: GlyphCounts {
-            train: count(config.train_images, defaults.train) + config.validation_images as u32,
-            validation: 0,
-            test: count(config.test_images, defaults.test),
-        },
+        glyphs: glyph_counts(config)?,
+        sequences: config.sequences(),
         ..Options::default()
     };
     let dataset = rung_datasets::open(&config.name, &folder(&config.directory), &options)
         .map_err(Error::from_source)?;
     dataset.notes.iter().for_each(|note| console.info(note));
     Ok(dataset)
+}
+
+/// How many glyphs there are to be: as many as the configuration wants images, but for sequences,
+/// whose number says nothing of how many glyphs they are made of.
+fn glyph_counts(config: &DataConfig) -> Result<GlyphCounts> {
+    let defaults = GlyphCounts::default();
+    if config.sequences_of().is_some() {
+        return Ok(defaults);
+    }
+    let count = |configured: usize, default: u32, more: usize| {
+        let count = if configured == 0 { default as usize } else { configured };
+        let count = count.checked_add(more).and_then(|count| u32::try_from(count).ok());
+        count.ok_or_else(|| Error::new(format!("{configured} images can't be numbered")))
+    };
+    Ok(GlyphCounts {
+        train: count(config.train_images, defaults.train, config.validation_images)?,
+        validation: 0,
+        test: count(config.test_images, defaults.test, 0)?,
+    })
 }
 
 /// The folder of data sets: the configured one, or the default.
@@ -97,6 +110,13 @@ pub fn on_device(
         .context(format!("loading {}", dataset.name))?;
     if let Some(note) = limit_note(key, limit, split, &images) {
         console.info(&note);
+    }
+    if images.is_drawn_anew() {
+        let megabytes = images.count() as f64 * images.shape().values() as f64 / 1e6;
+        console.info(&format!(
+            "the {split} images are drawn anew for every batch: all {} of them would take {megabytes:.0} MB",
+            images.count()
+        ));
     }
     Ok(images)
 }

@@ -98,9 +98,9 @@ pub fn binarisation(config: &Config) -> Binarisation {
     }
 }
 
-/// Decides what a configuration leaves open about its data set: how many classes there are, and
-/// `data.binarisation = auto`, and with it the observation model of colour images. Gives what was
-/// decided that a user may not expect, a line each.
+/// Decides what a configuration leaves open about its data set: how many classes there are, how
+/// many labels an image has, and `data.binarisation = auto`, and with it the observation model of
+/// colour images. Gives what was decided that a user may not expect, a line each.
 ///
 /// # Errors
 /// If there is no clear choice; the settings to choose by are named.
@@ -114,6 +114,17 @@ pub fn settle(config: &mut Config, record: &DataRecord) -> Result<Vec<String>> {
             "{} has {classes} classes: objective.classes = {classes}, where {configured} were configured",
             record.name
         ));
+    }
+    if classes > 0 {
+        let configured = config.family.positions();
+        config.family.settle_positions(record.positions);
+        let positions = config.family.positions();
+        if positions != configured {
+            lines.push(format!(
+                "{} has {positions} labels an image: a model of as many positions, where {configured} were configured",
+                record.name
+            ));
+        }
     }
     if config.data.binarisation != Binarisation::Auto {
         return Ok(lines);
@@ -268,6 +279,7 @@ mod tests {
             values,
             scale: 256.0,
             class_names: Vec::new(),
+            positions: 1,
             images: SplitSizes { train: 9, validation: 0, test: 1 },
             sha256: SplitChecksums {
                 train: String::new(),

@@ -144,10 +144,13 @@ fn random_images(
     pixels.truncate(values);
     // Of these images any may be of any class.
     let classes = config.family.labels().map_or(1, |labels| labels.classes) as u32;
-    let labels = (0..count as u32).map(|index| index % classes).collect();
-    let class_names = (0..classes).map(|class| class.to_string()).collect();
-    let dataset = dataset(shape, pixels, Labels { values: labels, class_names })
-        .map_err(Error::from_source)?;
+    let positions = config.family.positions();
+    let labels = Labels {
+        values: (0..(count * positions) as u32).map(|index| index % classes).collect(),
+        positions,
+        class_names: (0..classes).map(|class| class.to_string()).collect(),
+    };
+    let dataset = dataset(shape, pixels, labels).map_err(Error::from_source)?;
     let mut config = config.clone();
     treatment::settle(&mut config, &DataRecord::of(&dataset))?;
     DeviceImages::new(

@@ -105,8 +105,9 @@ impl ModelFigures {
             pictures::reconstructions(model, statistics, images, count, SEED)?.grid(12, 1)?.png()
         };
         let plane = |layer: &LayerLatents| principal(&layer.z, layer.units);
-        let labels = images
-            .and_then(|images| Some(images.labels()?[..LATENTS.min(images.count())].to_vec()));
+        let labels = images.and_then(|images| {
+            Some(images.single_labels()?[..LATENTS.min(images.count())].to_vec())
+        });
         let subjects = Subjects { shown, latents: &latents };
         Ok(Self {
             samples,

@@ -92,6 +92,17 @@ pub trait Description: Debug {
         None
     }
 
+    /// Labels of an image that the model learns from: more than one where it reads a sequence.
+    fn positions(&self) -> usize {
+        1
+    }
+
+    /// Takes the number of labels of an image from the data set, where the model has as many
+    /// positions as that.
+    fn settle_positions(&mut self, positions: usize) {
+        let _ = positions;
+    }
+
     /// The quantities that the report draws over the epochs; families with a bound have charts of
     /// their own.
     fn curves(&self) -> Vec<Curve> {

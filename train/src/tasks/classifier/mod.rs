@@ -199,6 +199,12 @@ impl ClassifierTask {
 
 /// The labels of some images.
 fn labels(images: &DeviceImages) -> Result<&[u32]> {
+    if images.positions() > 1 {
+        let positions = images.positions();
+        return Err(Error::new(format!(
+            "a classifier tells one class of an image, and these have {positions} labels each"
+        )));
+    }
     images.labels().ok_or_else(|| {
         Error::new("a classifier learns from labels, and the images of the data set have none")
             .with_advice("rung data list tells which data sets have labels; docs/data.md how your own get them")

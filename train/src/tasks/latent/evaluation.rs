@@ -110,7 +110,7 @@ pub fn evaluate(
             .range(start, size, 0)
             .map_err(|error| Error::caused("gathering images", error))
             .and_then(|x| {
-                let labels = images.labels().map(|labels| &labels[part.clone()]);
+                let labels = images.single_labels().map(|labels| &labels[part.clone()]);
                 let chunks = Chunks {
                     network,
                     model,

@@ -43,7 +43,9 @@ impl LabelledImages {
         dtype: DType,
     ) -> Result<Self> {
         let labels = labels.ok_or_else(|| {
-            Error::new("labels are wanted, and the images of the data set have none")
+            Error::new(
+                "labels are wanted, and the images of the data set have none, or several each",
+            )
         })?;
         if let Some(label) = labels.iter().find(|&&label| label as usize >= classes) {
             return Err(Error::new(format!(

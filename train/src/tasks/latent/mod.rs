@@ -103,7 +103,7 @@ impl Task for LatentTask {
         self.labelled = match labels {
             0 => None,
             wanted => Some(LabelledImages::choose(
-                images.labels(),
+                images.single_labels(),
                 (wanted, classes),
                 seed,
                 batch_size,
