@@ -1,17 +1,22 @@
-//! `rung data`: which data sets are here, fetching and checking them.
+//! `rung data`: which data sets are here, fetching and checking them, and writing one to a file.
 
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use rung_datasets::npz::NpzWriter;
 use rung_datasets::registry::{self, FileReport, Outcome, Presence, Status};
+use rung_datasets::{ImageShape, Images, Pixels, Split};
 use serde_json::{Value, json};
 
-use super::shared::DataDirArgs;
+use super::shared::{DataDirArgs, output_file};
+use crate::config::layers::Layers;
+use crate::config::{Config, DataConfig};
 use crate::data::source;
+use crate::engine::interrupt::Interrupt;
 use crate::error::{Error, Result};
 use crate::progress::{Console, Progress};
 
-/// List, download and check data sets.
+/// List, download, check and write data sets.
 #[derive(Debug, Args)]
 #[command(before_help = "Most people want:\n  \
         rung data list             every data set, and whether it is here\n  \
@@ -49,6 +54,25 @@ pub enum DataAction {
         #[command(flatten)]
         data_dir: DataDirArgs,
     },
+    /// Write a data set to a file of NumPy arrays, for use elsewhere: x_train [N, C, H, W] and
+    /// y_train [N], or [N, T] where an image has T labels, and so for validation and test
+    #[command(
+        before_help = "Most people want:\n  rung data write sequences:mnist --out a.npz   cluttered sequences\n  rung data write glyphs --out a.npz            images of one digit each"
+    )]
+    Write {
+        /// Name of the data set, npz:FILE, images:FOLDER or sequences:NAME
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// File to write
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Set a key of [data], such as data.train_images=1000 (repeatable)
+        #[arg(long = "set", value_name = "KEY=VALUE")]
+        sets: Vec<String>,
+        /// Where data sets lie.
+        #[command(flatten)]
+        data_dir: DataDirArgs,
+    },
     /// Check the files of a data set against their published checksums
     #[command(
         before_help = "Most people want:\n  rung data verify mnist                       in the default folder\n  rung data verify mnist --data-dir data       in a folder of your own"
@@ -71,6 +95,9 @@ pub fn run(arguments: &DataArgs, console: &Console) -> Result<()> {
     match &arguments.action {
         DataAction::List { data_dir, json } => list(&folder(data_dir), *json, console),
         DataAction::Fetch { name, data_dir } => fetch(name, &folder(data_dir), console),
+        DataAction::Write { name, out, sets, data_dir } => {
+            write(&configured(name, sets, data_dir)?, out, console)
+        }
         DataAction::Verify { name, data_dir } => verify(name, &folder(data_dir), console),
     }
 }
@@ -93,7 +120,8 @@ fn list(folder: &Path, json: bool, console: &Console) -> Result<()> {
         console.result(&format!("{name:<17} {images:<23} {size:<9} {here:<21} {}", known.home))?;
     }
     console.info(&format!(
-        "looked in {}; your own data: --dataset npz:FILE or --dataset images:FOLDER",
+        "looked in {}; your own data: --dataset npz:FILE or --dataset images:FOLDER; \
+         cluttered sequences of any of them: --dataset sequences:NAME",
         folder.display()
     ));
     Ok(())
@@ -168,6 +196,73 @@ fn fetch(name: &str, folder: &Path, console: &Console) -> Result<()> {
         console.info(&format!("{name} is in place already"));
     }
     fetched.iter().try_for_each(|path| console.result(&path.display().to_string()))
+}
+
+/// What a configuration of this data set says of it.
+fn configured(name: &str, sets: &[String], data_dir: &DataDirArgs) -> Result<DataConfig> {
+    let mut layers = Layers::new(&Config::default())?;
+    layers.assign("NAME", "data.name", toml::Value::String(name.into()))?;
+    for pair in sets {
+        if !pair.trim_start().starts_with("data.") {
+            return Err(Error::new(format!("--set {pair}: not a key of [data]"))
+                .with_advice("for example: --set data.sequence_digits=1")
+                .as_usage());
+        }
+        layers.set(pair).map_err(Error::as_usage)?;
+    }
+    let mut data = layers.finish().map_err(Error::as_usage)?.data;
+    if let Some(folder) = &data_dir.data_dir {
+        data.look_in(folder);
+    }
+    Ok(data)
+}
+
+/// Writes the images and labels of every part, those that are drawn a few at a time.
+fn write(config: &DataConfig, out: &Path, console: &Console) -> Result<()> {
+    let path = output_file(Some(out), Path::new("."), "")?;
+    let dataset = source::open(config, console)?;
+    let parts = [Split::Train, Split::Validation, Split::Test];
+    let parts = parts.into_iter().filter_map(|split| Some((split, dataset.split(split)?)));
+    let parts: Vec<(Split, &Images)> = parts.filter(|(_, images)| !images.is_empty()).collect();
+    let total: usize = parts.iter().map(|(_, images)| images.count()).sum();
+    let interrupt = Interrupt::install()?;
+    let mut progress = console.progress("writing", "images", 0, total as u64);
+    let mut writer = NpzWriter::create(&path).map_err(failed)?;
+    let (mut done, mut arrays) = (0, Vec::new());
+    for (split, images) in parts {
+        let ImageShape { channels, height, width } = images.shape();
+        let (name, shape) = (format!("x_{split}"), [images.count(), channels, height, width]);
+        let written = match images.pixels() {
+            Pixels::F32(reals) => writer.add_f32(&name, &shape, reals),
+            Pixels::U8(_) | Pixels::Drawn(_) => {
+                let pieces = images.pieces().take_while(|_| !interrupt.requested());
+                let bytes = pieces.filter_map(|piece| {
+                    done += piece.count() as u64;
+                    progress.update(done, "");
+                    piece.into_bytes()
+                });
+                writer.add_bytes(&name, &shape, bytes)
+            }
+        };
+        if interrupt.requested() {
+            return Err(Error::interrupted("stopped as asked; nothing was written"));
+        }
+        written.map_err(failed)?;
+        arrays.push(format!("{name} {shape:?}"));
+        if let Some(labels) = images.labels() {
+            let name = format!("y_{split}");
+            let shape = match labels.positions {
+                1 => vec![images.count()],
+                positions => vec![images.count(), positions],
+            };
+            writer.add_u32(&name, &shape, &labels.values).map_err(failed)?;
+            arrays.push(format!("{name} {shape:?}"));
+        }
+    }
+    writer.finish().map_err(failed)?;
+    drop(progress);
+    console.info(&format!("arrays: {}", arrays.join(", ")));
+    console.result(&path.display().to_string())
 }
 
 fn verify(name: &str, folder: &Path, console: &Console) -> Result<()> {
