@@ -38,7 +38,7 @@
 //! | `ops/binary.rs` | an operation in full: start here |
 //! | `op.rs` | what an operation declares, and how it runs |
 //! | `tape.rs`, `adjoint.rs` | the recording and the walk |
-//! | `tensor.rs`, `parameters.rs` | values |
+//! | `tensor.rs`, `parameters.rs`, `orthogonal.rs` | values, and what parameters start from |
 //! | `gradcheck.rs` | the tester's door |
 //! | `../examples/` | linear regression on the tape; an operation of one's own with its gradient proven |
 //! | `optim/` | Adam, Adamax, gradient descent, clipping, schedules |
@@ -52,6 +52,7 @@ pub mod gradcheck;
 mod op;
 pub mod ops;
 pub mod optim;
+mod orthogonal;
 mod parameters;
 mod tape;
 mod tensor;

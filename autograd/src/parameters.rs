@@ -10,6 +10,7 @@ use rung_kernels::{
     DType, Device, Error, Result, Shape, SharedBuffer, UnaryFunction, View, ViewMut,
 };
 
+use crate::orthogonal::orthonormalise;
 use crate::tape::Tape;
 use crate::tensor::{Tensor, sole};
 
@@ -47,6 +48,12 @@ pub enum Initialiser {
         first: f64,
         /// Value of the second half.
         second: f64,
+    },
+    /// Orthonormal times a gain (Saxe, McClelland and Ganguli 2014): the columns, or, of a matrix
+    /// wider than high, the rows. The last axis is the columns, all others are the rows.
+    Orthogonal {
+        /// The norm of each column or row.
+        gain: f64,
     },
 }
 
@@ -140,6 +147,7 @@ impl ParameterList {
             ));
         }
         let mut store = ParameterStore {
+            networks: networks(&self.parameters),
             values: device.allocate(dtype, self.len)?,
             gradients: device.allocate(dtype, self.len)?,
             has_gradient: vec![false; self.parameters.len()],
@@ -154,11 +162,24 @@ impl ParameterList {
     }
 }
 
+/// See [`ParameterStore::networks`].
+fn networks(parameters: &[Parameter]) -> Vec<Range<usize>> {
+    let network =
+        |parameter: &Parameter| parameter.name.split('.').next().unwrap_or_default().to_string();
+    let neighbours = parameters.chunk_by(|left, right| network(left) == network(right));
+    let range = |chunk: &[Parameter]| {
+        let (first, last) = (chunk.first()?, chunk.last()?);
+        Some(first.range().start..last.range().end)
+    };
+    neighbours.filter_map(range).collect()
+}
+
 /// All parameters of a model and their gradients, on one device.
 #[derive(Debug)]
 pub struct ParameterStore {
     device: Device,
     parameters: Vec<Parameter>,
+    networks: Vec<Range<usize>>,
     values: SharedBuffer,
     gradients: SharedBuffer,
     /// Whether a parameter's range of `gradients` has been written since
@@ -200,6 +221,13 @@ impl ParameterStore {
     #[must_use]
     pub fn parameter(&self, id: ParameterId) -> &Parameter {
         &self.parameters[id.0]
+    }
+
+    /// The elements of each network in the flat buffers: neighbouring parameters whose paths begin
+    /// with the same name, such as `generative`, are one network's.
+    #[must_use]
+    pub fn networks(&self) -> &[Range<usize>] {
+        &self.networks
     }
 
     /// The parameter called `name`.
@@ -332,6 +360,12 @@ impl ParameterStore {
                 let middle = range.start + range.len() / 2;
                 device.fill(first, sole(&mut self.values).range(range.start..middle))?;
                 return device.fill(second, sole(&mut self.values).range(middle..range.end));
+            }
+            Initialiser::Orthogonal { gain } => {
+                let mut matrix = Tensor::normal(&device, dtype, address, shape)?.to_f64()?;
+                let (rows, columns) = shape.as_matrix();
+                orthonormalise(&mut matrix, rows, columns);
+                (Tensor::from_values(&device, dtype, &matrix, shape)?, gain, 0.0)
             }
             Initialiser::Normal { sigma } => {
                 (Tensor::normal(&device, dtype, address, shape)?, sigma, 0.0)
