@@ -63,7 +63,7 @@ impl Trainer {
         let mode = Mode::Batch(&mut self.statistics, 0.1);
         let mut pass = Pass::new(&self.store, Some(&self.tape), mode, SEED, step as u64);
         let bound = bound(&self.hierarchy, &mut pass, &x, objective)?;
-        let size = StepSize { learning_rate: 1e-3, norm_limit: 4.0, element_limit: 0.9 };
+        let size = StepSize { norm_limit: 4.0, element_limit: 0.9, ..StepSize::unlimited(1e-3) };
         minimise(&bound.loss, &self.tape, &mut self.store, &mut self.adam, &size)?;
         Ok(bound.loss)
     }

@@ -77,6 +77,10 @@ impl Optimiser for Adam {
         self.step_with(store, learning_rate, Some(clipping))
     }
 
+    fn set_beta_1(&mut self, beta_1: f64) {
+        self.options.beta_1 = beta_1;
+    }
+
     fn state(&self) -> &OptimiserState {
         &self.state
     }

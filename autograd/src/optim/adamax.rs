@@ -69,6 +69,10 @@ impl Optimiser for Adamax {
         device.adamax(step, gradient.as_view(), value, first_moment, infinity_norm)
     }
 
+    fn set_beta_1(&mut self, beta_1: f64) {
+        self.options.beta_1 = beta_1;
+    }
+
     fn state(&self) -> &OptimiserState {
         &self.state
     }

@@ -35,6 +35,32 @@ pub fn clip_gradients(
     })
 }
 
+/// Limits as [`clip_gradients`] does, with the norm of each network
+/// ([`ParameterStore::networks`]) in the place of that of all gradients: so the gradient of one
+/// network, however large, leaves the steps of another as they are.
+///
+/// # Errors
+/// As [`clip_gradients`].
+pub fn clip_networks(
+    store: &mut ParameterStore,
+    norm_limit: f64,
+    element_limit: f64,
+) -> Result<()> {
+    check_limits(norm_limit, element_limit)?;
+    let (device, dtype) = (store.device().clone(), store.dtype());
+    for index in 0..store.networks().len() {
+        let range = store.networks()[index].clone();
+        let (gradient, _) = store.gradients_and_values()?;
+        let mut gradient = gradient.range(range);
+        let squared_norm = Tensor::build(&device, dtype, Shape::SCALAR, |out| {
+            device.sum_of_squares(gradient.as_view(), out)
+        })?;
+        let clipping = Clipping { squared_norm: squared_norm.view(), norm_limit, element_limit };
+        device.clip_gradient(clipping, gradient.reborrow())?;
+    }
+    Ok(())
+}
+
 /// Σ gᵢ² over all parameters: a scalar on the device.
 pub(super) fn squared_norm(store: &mut ParameterStore) -> Result<Tensor> {
     let (device, dtype) = (store.device().clone(), store.dtype());

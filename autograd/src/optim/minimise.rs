@@ -2,7 +2,7 @@
 
 use rung_kernels::Result;
 
-use super::Optimiser;
+use super::{Optimiser, clip_networks};
 use crate::parameters::ParameterStore;
 use crate::tape::Tape;
 use crate::tensor::Tensor;
@@ -14,20 +14,32 @@ pub struct StepSize {
     pub learning_rate: f64,
     /// Largest global norm of the gradient; infinite for no limit.
     pub norm_limit: f64,
+    /// Whether the norm is that of each network's gradient ([`clip_networks`]) in place of that of
+    /// all.
+    pub norm_of_networks: bool,
     /// Largest magnitude of a gradient's element, after the norm's limit; infinite for no limit.
     pub element_limit: f64,
+    /// c of the penalty c · Σ θᵢ² that the loss is taken to have beside what it says; 0 for none.
+    pub l2_penalty: f64,
 }
 
 impl StepSize {
     /// A step without limits of the gradient.
     #[must_use]
     pub const fn unlimited(learning_rate: f64) -> Self {
-        Self { learning_rate, norm_limit: f64::INFINITY, element_limit: f64::INFINITY }
+        Self {
+            learning_rate,
+            norm_limit: f64::INFINITY,
+            norm_of_networks: false,
+            element_limit: f64::INFINITY,
+            l2_penalty: 0.0,
+        }
     }
 }
 
 /// Moves the parameters once against the gradient of `loss`, which was recorded on `tape`: clears
-/// the gradients, computes them, clips them where there is a limit, and lets the optimiser step.
+/// the gradients, computes them, adds that of the penalty, clips where there is a limit, and lets
+/// the optimiser step.
 /// What trains, measures or tests a training goes through here.
 ///
 /// # Errors
@@ -39,12 +51,25 @@ pub fn minimise(
     optimiser: &mut dyn Optimiser,
     size: &StepSize,
 ) -> Result<()> {
-    let StepSize { learning_rate, norm_limit, element_limit } = *size;
+    let StepSize { learning_rate, norm_limit, norm_of_networks, element_limit, l2_penalty } = *size;
     store.clear_gradients();
     tape.backward_into(&[loss], store)?;
-    if norm_limit.is_finite() || element_limit.is_finite() {
+    if l2_penalty > 0.0 {
+        add_penalty(store, l2_penalty)?;
+    }
+    if norm_of_networks {
+        clip_networks(store, norm_limit, element_limit)?;
+        optimiser.step(store, learning_rate)
+    } else if norm_limit.is_finite() || element_limit.is_finite() {
         optimiser.step_clipped(store, learning_rate, norm_limit, element_limit)
     } else {
         optimiser.step(store, learning_rate)
     }
+}
+
+/// Adds the gradient of penalty · Σ θᵢ², 2 · penalty · θ.
+fn add_penalty(store: &mut ParameterStore, penalty: f64) -> Result<()> {
+    let device = store.device().clone();
+    let (gradient, value) = store.gradients_and_values()?;
+    device.scale_and_add(2.0 * penalty, value.as_view(), 1.0, gradient)
 }

@@ -6,8 +6,8 @@
 //!
 //! [`minimise`] is one step of training, from a recorded loss to moved parameters. [`Optimiser`] is
 //! the trait; [`Adam`], [`Adamax`] and [`Sgd`] implement it. [`clip_gradients`] goes between
-//! backward and the step ([`Optimiser::step_clipped`] does both), a [`Schedule`] gives the learning
-//! rate of an epoch, and a [`ParameterAverage`] follows the parameters for evaluation. `state.rs`
+//! backward and the step ([`Optimiser::step_clipped`] does both; [`clip_networks`] limits the norm of
+//! each network alone), a [`Schedule`] gives the learning rate of an epoch, and a [`ParameterAverage`] follows the parameters for evaluation. `state.rs`
 //! holds the moments, which a checkpoint saves and restores.
 //!
 //! # Example
@@ -43,9 +43,9 @@ mod tests;
 pub use adam::{Adam, AdamOptions};
 pub use adamax::{Adamax, AdamaxOptions};
 pub use average::ParameterAverage;
-pub use clip::clip_gradients;
+pub use clip::{clip_gradients, clip_networks};
 pub use minimise::{StepSize, minimise};
-pub use schedule::Schedule;
+pub use schedule::{Schedule, final_decay};
 pub use sgd::Sgd;
 pub use state::OptimiserState;
 
@@ -80,6 +80,13 @@ pub trait Optimiser: std::fmt::Debug {
     ) -> Result<()> {
         clip_gradients(store, norm_limit, element_limit)?;
         self.step(store, learning_rate)
+    }
+
+    /// Sets the decay of the first moment for the steps to come, where the rule has one. Corrections
+    /// of its bias take this value for that of all steps before, of which after some dozen steps
+    /// nothing is left to correct.
+    fn set_beta_1(&mut self, beta_1: f64) {
+        let _ = beta_1;
     }
 
     /// What the optimiser remembers between steps.

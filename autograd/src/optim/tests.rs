@@ -331,3 +331,97 @@ fn schedules_follow_their_formulas() {
     assert!(Schedule::Cosine { final_factor: 0.0 }.rate(1.0, 10, 10) > 0.0);
     assert!(Schedule::Cosine { final_factor: 0.0 }.rate(1.0, 11, 10) < 1e-15);
 }
+
+#[test]
+fn milestones_and_the_final_decay_have_their_rates() {
+    let schedule = Schedule::Milestones { factor: 0.5, epochs: vec![5, 15, 30] };
+    let rates = [1, 5, 6, 15, 16, 31, 300].map(|epoch| schedule.rate(1.0, epoch, 300));
+    assert_eq!(rates, [1.0, 1.0, 0.5, 0.5, 0.25, 0.125, 0.125]);
+    assert_eq!(schedule.passed(16), 2);
+    assert_eq!(Schedule::Constant.passed(16), 0);
+    let decays = [1, 6, 7, 8, 10, 11].map(|epoch| final_decay(4, epoch, 10));
+    assert_eq!(decays, [1.0, 1.0, 0.8, 0.6, 0.2, 0.0]);
+    assert_eq!([1, 10].map(|epoch| final_decay(0, epoch, 10)), [1.0, 1.0]);
+}
+
+/// From the second step on with another β₁, as the formula has it.
+#[test]
+fn beta_1_can_change_between_steps() {
+    let options = AdamOptions { beta_1: 0.8, beta_2: 0.99, epsilon: 1e-3 };
+    let (mut store, [first, _]) = store(DType::F64);
+    let mut adam = Adam::new(&store, options).unwrap();
+    let mut expected = values_of(&store, first);
+    let mut moments = vec![[0.0; 2]; COUNT];
+    for step in 1..=STEPS {
+        let beta_1 = if step == 1 { 0.8 } else { 0.875 };
+        adam.set_beta_1(beta_1);
+        let (gradient, t) = (gradient_of_step(step), step as i32);
+        give_gradient(&mut store, first, &gradient);
+        adam.step(&mut store, RATE).unwrap();
+        for ((value, g), [m, v]) in expected.iter_mut().zip(gradient).zip(&mut moments) {
+            *m = beta_1 * *m + (1.0 - beta_1) * g;
+            *v = 0.99 * *v + 0.01 * g * g;
+            let correction = (1.0 - 0.99f64.powi(t)).sqrt() / (1.0 - beta_1.powi(t));
+            *value -= RATE * correction * *m / (v.sqrt() + 1e-3);
+        }
+    }
+    for (found, expected) in values_of(&store, first).iter().zip(&expected) {
+        assert!((found - expected).abs() <= 1e-13, "{found} against {expected}");
+    }
+}
+
+/// Σ c · x over the parameters of two networks, by name.
+fn linear_loss(store: &ParameterStore, tape: &Tape, slopes: [f64; 3]) -> Tensor {
+    let term = |(id, slope): (ParameterId, f64)| {
+        store.tensor(id, Some(tape)).sum_all().unwrap().scale(slope).unwrap()
+    };
+    let mut terms = store.ids().zip(slopes).map(term);
+    let first = terms.next().unwrap();
+    terms.fold(first, |sum, term| sum.add(&term).unwrap())
+}
+
+#[test]
+fn networks_are_clipped_each_by_its_own_norm_and_the_penalty_is_part_of_the_gradient() {
+    let mut list = ParameterList::new();
+    for name in ["inference.a", "inference.b", "generative.a"] {
+        list.add(name, [4], Initialiser::Constant(0.5));
+    }
+    let mut store = list.build(&Device::cpu(), DType::F64, Address::new(1, 0, 0)).unwrap();
+    assert_eq!(store.networks(), [0..8, 8..12]);
+    let size = StepSize {
+        norm_limit: 2.0,
+        norm_of_networks: true,
+        l2_penalty: 0.25,
+        ..StepSize::unlimited(1.0)
+    };
+    let mut sgd = Sgd::new(&store, 0.0).unwrap();
+    let tape = Tape::new();
+    let loss = linear_loss(&store, &tape, [3.0, -0.5, 0.1]);
+    minimise(&loss, &tape, &mut store, &mut sgd, &size).unwrap();
+    drop(loss);
+    // The penalty adds 2 · 0.25 · 0.5 to every element of the gradient.
+    let inference = (4.0 * (3.25f64.powi(2) + 0.25f64.powi(2))).sqrt();
+    let scale = 2.0 / (inference + 1e-7);
+    let generative = (4.0 * 0.35f64.powi(2)).sqrt();
+    let expected =
+        [0.5 - 3.25 * scale, 0.5 + 0.25 * scale, 0.5 - 0.35 * generative / (generative + 1e-7)];
+    for (id, expected) in store.ids().collect::<Vec<_>>().into_iter().zip(expected) {
+        for found in values_of(&store, id) {
+            assert!((found - expected).abs() < 1e-12, "{found} against {expected}");
+        }
+    }
+}
+
+#[test]
+fn an_orthogonal_parameter_has_orthogonal_columns_of_its_gain() {
+    let mut list = ParameterList::new();
+    list.add("kernel", [3, 3, 2, 4], Initialiser::Orthogonal { gain: 1.1 });
+    let store = list.build(&Device::cpu(), DType::F64, Address::new(1, 0, 0)).unwrap();
+    let id = store.ids().next().unwrap();
+    let matrix = store.tensor(id, None).reshape([18, 4]).unwrap();
+    let products = matrix.transpose().unwrap().matmul(&matrix).unwrap().to_f64().unwrap();
+    for (at, found) in products.iter().enumerate() {
+        let expected = if at % 5 == 0 { 1.21 } else { 0.0 };
+        assert!((found - expected).abs() < 1e-12, "element {at}: {found}");
+    }
+}

@@ -109,6 +109,8 @@ pub enum ScheduleName {
     Constant,
     /// Times `schedule_factor` after every `schedule_every_epochs` epochs.
     Step,
+    /// Times `schedule_factor` at the end of each of `schedule_milestones`.
+    Milestones,
     /// The same decay, a little after every epoch.
     Exponential,
     /// Half a cosine wave down to `schedule_final_factor` at the last epoch.
@@ -229,6 +231,8 @@ pub struct TrainConfig {
     pub checkpoint_activations: bool,
     /// Largest global norm of a gradient; 0 for no limit.
     pub gradient_norm_limit: f64,
+    /// The norm's limit is for the gradients of each network, inference and generative, alone.
+    pub gradient_norm_of_networks: bool,
     /// Largest magnitude of a gradient's element, after the norm's limit; 0 for no limit.
     pub gradient_element_limit: f64,
     /// Epochs between checkpoints.
@@ -254,6 +258,7 @@ impl Default for TrainConfig {
             average_decay: 0.0,
             checkpoint_activations: false,
             gradient_norm_limit: 4.0,
+            gradient_norm_of_networks: false,
             gradient_element_limit: 0.9,
             checkpoint_every_epochs: 1,
             keep_every_epochs: 0,
@@ -275,18 +280,28 @@ pub struct OptimiserConfig {
     pub learning_rate: f64,
     /// Decay of the first moment (adam, adamax).
     pub beta_1: f64,
+    /// What `beta_1` goes halfway to at each of `schedule_milestones`; 0 for no change.
+    pub beta_1_limit: f64,
     /// Decay of the second moment (adam, adamax).
     pub beta_2: f64,
     /// Added to the root of the second moment (adam, adamax).
     pub epsilon: f64,
     /// Momentum (sgd).
     pub momentum: f64,
+    /// c of a penalty c · Σ θ² on all parameters, beside the objective; 0 for none.
+    pub l2_penalty: f64,
     /// How the learning rate changes over the epochs.
     pub schedule: ScheduleName,
-    /// Factor of the learning rate every `schedule_every_epochs` epochs (step, exponential).
+    /// Factor of the learning rate every `schedule_every_epochs` epochs (step, exponential), or at
+    /// the end of each milestone.
     pub schedule_factor: f64,
     /// See `schedule_factor`.
     pub schedule_every_epochs: u64,
+    /// Epochs at whose ends the learning rate falls (milestones).
+    pub schedule_milestones: Vec<u64>,
+    /// Last epochs over which the learning rate of any schedule falls linearly, to 0 after the
+    /// last; 0 for none.
+    pub final_decay_epochs: u64,
     /// Share of the learning rate that is left at the last epoch (cosine).
     pub schedule_final_factor: f64,
 }
@@ -297,12 +312,16 @@ impl Default for OptimiserConfig {
             name: OptimiserName::Adam,
             learning_rate: 0.001,
             beta_1: 0.9,
+            beta_1_limit: 0.0,
             beta_2: 0.999,
             epsilon: 1e-4,
             momentum: 0.9,
+            l2_penalty: 0.0,
             schedule: ScheduleName::Constant,
             schedule_factor: 0.75,
             schedule_every_epochs: 200,
+            schedule_milestones: Vec::new(),
+            final_decay_epochs: 0,
             schedule_final_factor: 0.0,
         }
     }
@@ -454,7 +473,7 @@ mod tests {
     fn every_default_is_spelled_out_and_no_key_of_another_family() {
         let text = Config::default().to_toml().unwrap();
         let keys = text.lines().filter(|line| line.contains(" = ")).count();
-        assert_eq!(keys, 1 + 13 + 5 + 15 + 13 + 10, "{text}");
+        assert_eq!(keys, 1 + 13 + 5 + 15 + 14 + 14, "{text}");
         let biva = Config { family: Family::named("biva").unwrap(), ..Config::default() }
             .to_toml()
             .unwrap();

@@ -2,7 +2,9 @@
 
 use rung_datasets::Sequences;
 
-use super::{Binarisation, Config, DataConfig, Dequantisation, OptimiserConfig, TrainConfig};
+use super::{
+    Binarisation, Config, DataConfig, Dequantisation, OptimiserConfig, ScheduleName, TrainConfig,
+};
 use crate::error::{Error, Result};
 use crate::tasks::Pixels;
 
@@ -168,12 +170,40 @@ impl OptimiserConfig {
         positive("optimiser.epsilon", self.epsilon)?;
         for (key, value) in [
             ("optimiser.beta_1", self.beta_1),
+            ("optimiser.beta_1_limit", self.beta_1_limit),
             ("optimiser.beta_2", self.beta_2),
             ("optimiser.momentum", self.momentum),
         ] {
             let valid = (0.0..1.0).contains(&value);
             rule(valid, key, value, "must be at least 0 and below 1")?;
         }
+        let penalty = self.l2_penalty;
+        rule(
+            penalty >= 0.0 && penalty.is_finite(),
+            "optimiser.l2_penalty",
+            penalty,
+            "must be 0 or more",
+        )?;
+        let milestones = &self.schedule_milestones;
+        let is_rising = milestones.windows(2).all(|pair| pair[0] < pair[1]);
+        rule(
+            is_rising && milestones.first().is_none_or(|&first| first > 0),
+            "optimiser.schedule_milestones",
+            format!("{milestones:?}"),
+            "must be epochs from 1, each later than the one before",
+        )?;
+        rule(
+            (self.schedule == ScheduleName::Milestones) != milestones.is_empty(),
+            "optimiser.schedule_milestones",
+            format!("{milestones:?}"),
+            "must be given with optimiser.schedule = milestones, and not without",
+        )?;
+        rule(
+            self.beta_1_limit == 0.0 || self.schedule == ScheduleName::Milestones,
+            "optimiser.beta_1_limit",
+            self.beta_1_limit,
+            "needs optimiser.schedule = milestones, at which beta_1 changes",
+        )?;
         rule(
             self.schedule_factor > 0.0 && self.schedule_factor <= 1.0,
             "optimiser.schedule_factor",
@@ -289,6 +319,10 @@ mod tests {
             "train.device=",
             "optimiser.epsilon=0",
             "optimiser.beta_1=1",
+            "optimiser.beta_1_limit=1",
+            "optimiser.beta_1_limit=0.95",
+            "optimiser.l2_penalty=-1",
+            "optimiser.schedule_milestones=[5]",
             "optimiser.schedule_factor=1.5",
             "optimiser.schedule_every_epochs=0",
             "optimiser.schedule_final_factor=2",

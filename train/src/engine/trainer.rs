@@ -3,7 +3,7 @@
 use rung_autograd::Tape;
 use rung_autograd::optim::{
     Adam, AdamOptions, Adamax, AdamaxOptions, Optimiser, ParameterAverage, Schedule, Sgd, StepSize,
-    minimise,
+    final_decay, minimise,
 };
 use rung_models::{Mode, Pass};
 
@@ -36,6 +36,10 @@ struct Settings {
     /// With the learning rate before any schedule.
     size: StepSize,
     schedule: Schedule,
+    final_decay_epochs: u64,
+    /// The decay of the first moment before any milestone, and what it goes halfway to at each; 0
+    /// for no change.
+    beta_1: (f64, f64),
     epochs: u64,
     checkpoint_activations: bool,
 }
@@ -58,9 +62,13 @@ impl Trainer {
             size: StepSize {
                 learning_rate: config.optimiser.learning_rate,
                 norm_limit: limit(train.gradient_norm_limit),
+                norm_of_networks: train.gradient_norm_of_networks,
                 element_limit: limit(train.gradient_element_limit),
+                l2_penalty: config.optimiser.l2_penalty,
             },
             schedule: schedule(&config.optimiser),
+            final_decay_epochs: config.optimiser.final_decay_epochs,
+            beta_1: (config.optimiser.beta_1, config.optimiser.beta_1_limit),
             epochs: train.epochs,
             checkpoint_activations: train.checkpoint_activations,
         };
@@ -69,8 +77,17 @@ impl Trainer {
 
     /// The learning rate in an epoch, counted from 1.
     pub fn learning_rate(&self, epoch: u64) -> f64 {
-        let Settings { schedule, size, epochs, .. } = &self.settings;
-        schedule.rate(size.learning_rate, epoch as usize, *epochs as usize)
+        let Settings { schedule, size, epochs, final_decay_epochs, .. } = &self.settings;
+        let (epoch, epochs) = (epoch as usize, *epochs as usize);
+        let rate = schedule.rate(size.learning_rate, epoch, epochs);
+        rate * final_decay(*final_decay_epochs as usize, epoch, epochs)
+    }
+
+    /// The decay of the first moment in an epoch, counted from 1, where it changes.
+    fn beta_1(&self, epoch: u64) -> Option<f64> {
+        let (first, limit) = self.settings.beta_1;
+        let passed = self.settings.schedule.passed(epoch as usize);
+        (limit > 0.0).then(|| limit - (limit - first) * 0.5_f64.powf(passed as f64))
     }
 
     /// Does `work` with the parameters that the model is used with: their average, where there is
@@ -104,6 +121,9 @@ impl Trainer {
     /// If the device fails.
     pub fn step(&mut self, batch: &Batch, at: At) -> Result<Loss> {
         let size = StepSize { learning_rate: self.learning_rate(at.epoch), ..self.settings.size };
+        if let Some(beta_1) = self.beta_1(at.epoch) {
+            self.optimiser.set_beta_1(beta_1);
+        }
         let Model { task, store, statistics, .. } = &mut self.model;
         let mode = Mode::Batch(statistics, self.settings.momentum);
         let mut pass = Pass::new(store, Some(&self.tape), mode, self.settings.seed, at.step)
@@ -137,6 +157,10 @@ fn schedule(config: &OptimiserConfig) -> Schedule {
     match config.schedule {
         ScheduleName::Constant => Schedule::Constant,
         ScheduleName::Step => Schedule::StepDecay { factor, every: every as usize },
+        ScheduleName::Milestones => Schedule::Milestones {
+            factor,
+            epochs: config.schedule_milestones.iter().map(|&epoch| epoch as usize).collect(),
+        },
         ScheduleName::Exponential => {
             Schedule::Exponential { factor: factor.powf(1.0 / every.max(1) as f64) }
         }

@@ -83,13 +83,18 @@ fn remark_on_schedule(
     per_epoch: u64,
 ) -> Option<String> {
     let change = changes.iter().find(|change| change.key == "train.epochs")?;
-    if config.optimiser.schedule != ScheduleName::Cosine || step == 0 {
+    let ends_with_training = match config.optimiser.schedule {
+        ScheduleName::Cosine => "a cosine",
+        _ if config.optimiser.final_decay_epochs > 0 => "a decay",
+        _ => return None,
+    };
+    if step == 0 {
         return None;
     }
     let before =
         change.from.as_ref().map_or_else(|| "another number of".into(), ToString::to_string);
     Some(format!(
-        "the learning rates of the first {} epochs were those of a cosine over {before} epochs, not over {}: config.toml alone \
+        "the learning rates of the first {} epochs were those of {ends_with_training} over {before} epochs, not over {}: config.toml alone \
          does not repeat this run",
         step.div_ceil(per_epoch),
         change.to
