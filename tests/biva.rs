@@ -171,6 +171,7 @@ fn choices(config: fn(Paths, bool) -> BivaConfig) -> impl Strategy<Value = Choic
                 importance_samples: k,
                 analytic_kl: analytic_kl && k == 1,
                 free_bits_nats: if k == 1 { free_bits_nats } else { 0.0 },
+                squared_kl: false,
             },
             images,
             seed,

@@ -9,6 +9,7 @@
 //! log w. β is the warm-up factor (Sønderby 2016, eq. 22): below 1 it is a training objective, no
 //! bound.
 
+use rung_autograd::ops::Gaussian;
 use rung_autograd::{Error, Result, Tensor};
 
 use crate::latent::{Latent, LatentModel, Sampled};
@@ -29,6 +30,10 @@ pub struct ObjectiveConfig {
     /// Free bits λ in nats: in each row a group's KL below λ counts as λ, with no gradient (Kingma
     /// 2016, for each example as in Maaløe 2019). 0 for none. With it the loss is no bound.
     pub free_bits_nats: f64,
+    /// Below β = 1, the loss has (1 − β) Σ KL² too, over the closed-form KL of every unit (Bachman
+    /// 2016): many small ones cost little and a large one much, so that the latent units share what
+    /// there is to say. Needs [`ObjectiveConfig::analytic_kl`], for all groups.
+    pub squared_kl: bool,
 }
 
 impl Default for ObjectiveConfig {
@@ -39,6 +44,7 @@ impl Default for ObjectiveConfig {
             importance_samples: 1,
             analytic_kl: false,
             free_bits_nats: 0.0,
+            squared_kl: false,
         }
     }
 }
@@ -79,6 +85,7 @@ pub fn bound(
         importance_samples,
         analytic_kl,
         free_bits_nats,
+        squared_kl,
     } = *config;
     if monte_carlo_samples == 0 || importance_samples == 0 {
         return Err(Error::argument("bound", "at least one sample is needed"));
@@ -95,17 +102,33 @@ pub fn bound(
             "free bits are for one importance sample: they break the bound of more",
         ));
     }
+    if squared_kl && !analytic_kl {
+        return Err(Error::argument("bound", "the squared KL is a closed form: set analytic_kl"));
+    }
     let sampled = model.infer(pass, x, config.samples())?;
     let log_p_x = sampled.p_x.log_prob(x)?;
     let mut kl = Vec::with_capacity(sampled.latents.len());
+    let mut squares = Vec::new();
     for (index, latent) in sampled.latents.iter().enumerate() {
-        kl.push(if analytic_kl && model.has_analytic_kl(index) {
+        let is_analytic = analytic_kl && model.has_analytic_kl(index);
+        kl.push(if squared_kl && beta < 1.0 {
+            if !is_analytic {
+                let rule = "the squared KL needs a model whose groups all have a closed form";
+                return Err(Error::argument("bound", rule));
+            }
+            let per_unit = latent.kl_per_unit()?;
+            squares.push(per_unit.square()?.sum(1)?);
+            per_unit.sum(1)?
+        } else if is_analytic {
             latent.kl()?
         } else {
             latent.log_ratio()?
         });
     }
-    let log_weights = sampled.assemble_log_weights(&log_p_x, &kl, beta, free_bits_nats)?;
+    let mut log_weights = sampled.assemble_log_weights(&log_p_x, &kl, beta, free_bits_nats)?;
+    if !squares.is_empty() {
+        log_weights = log_weights.add_scaled(beta - 1.0, &squares)?;
+    }
     for kl in &mut kl {
         *kl = kl.detach().mean_all()?;
     }
@@ -181,6 +204,24 @@ impl Latent {
         match &self.p {
             Some(p) => self.q.kl(p),
             None => self.q.kl_to_standard_normal(),
+        }
+    }
+
+    /// KL(q‖p) of every unit of each row in closed form, given the samples above, [row, units]:
+    ///
+    /// ½ (ln v_p − ln v_q + (v_q + (m_q − m_p)²)/v_p − 1).
+    ///
+    /// # Errors
+    /// If the device has no memory.
+    pub fn kl_per_unit(&self) -> Result<Tensor> {
+        let Gaussian { mean, variance } = &self.q;
+        let log_variance = variance.log()?;
+        match &self.p {
+            None => variance.add(&mean.square()?)?.sub(&log_variance)?.affine(0.5, -0.5),
+            Some(p) => {
+                let spread = variance.add(&mean.sub(&p.mean)?.square()?)?.div(&p.variance)?;
+                spread.add(&p.variance.log()?)?.sub(&log_variance)?.affine(0.5, -0.5)
+            }
         }
     }
 

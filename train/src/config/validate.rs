@@ -323,6 +323,8 @@ mod tests {
             "optimiser.beta_1_limit=0.95",
             "optimiser.l2_penalty=-1",
             "optimiser.schedule_milestones=[5]",
+            "objective.warmup_start=2",
+            "objective.squared_kl=true",
             "optimiser.schedule_factor=1.5",
             "optimiser.schedule_every_epochs=0",
             "optimiser.schedule_final_factor=2",

@@ -13,6 +13,11 @@ const MOST_SAMPLES: usize = 1_000_000;
 pub struct BoundSettings {
     /// Epochs over which the weight of the latent terms rises from 0 to 1; 0 for no warm-up.
     pub warmup_epochs: u64,
+    /// The weight that the warm-up starts from.
+    pub warmup_start: f64,
+    /// The warm-up takes from the KL what it gives to the squared KL of every unit; see
+    /// [`ObjectiveConfig::squared_kl`].
+    pub squared_kl: bool,
     /// Independent samples of the bound that are averaged.
     pub monte_carlo_samples: usize,
     /// Samples inside the logarithm of the importance-weighted bound.
@@ -39,6 +44,8 @@ impl Default for BoundSettings {
     fn default() -> Self {
         Self {
             warmup_epochs: 200,
+            warmup_start: 0.0,
+            squared_kl: false,
             monte_carlo_samples: 1,
             importance_samples: 1,
             analytic_kl: false,
@@ -62,16 +69,18 @@ impl BoundSettings {
             importance_samples: self.importance_samples,
             analytic_kl: self.analytic_kl,
             free_bits_nats: self.free_bits_nats,
+            squared_kl: self.squared_kl,
         }
     }
 
-    /// The weight of the latent terms in an epoch, counted from 1: min((epoch − 1)/N_t, 1)
-    /// (specification section 7.4).
+    /// The weight of the latent terms in an epoch, counted from 1: s + (1 − s) · min((epoch −
+    /// 1)/N_t, 1), s being where it starts (specification section 7.4).
     pub fn warmup(&self, epoch: u64) -> f64 {
-        match self.warmup_epochs {
+        let risen = match self.warmup_epochs {
             0 => 1.0,
             epochs => ((epoch - 1) as f64 / epochs as f64).min(1.0),
-        }
+        };
+        self.warmup_start + (1.0 - self.warmup_start) * risen
     }
 
     /// Samples of the latents that a step draws for each image.
@@ -95,6 +104,14 @@ impl BoundSettings {
             "analytic_kl",
             true,
             "needs objective.importance_samples = 1: the importance-weighted bound has no closed form",
+        )?;
+        let start = self.warmup_start;
+        rule((0.0..=1.0).contains(&start), "warmup_start", start, "must be 0 to 1")?;
+        rule(
+            !self.squared_kl || self.analytic_kl,
+            "squared_kl",
+            true,
+            "needs objective.analytic_kl = true: it is of the closed form",
         )?;
         let free = self.free_bits_nats;
         let valid = free >= 0.0 && free.is_finite();
