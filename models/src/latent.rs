@@ -144,6 +144,21 @@ pub(crate) fn layer_out_of_range(layer: usize, depth: usize) -> Error {
     Error::argument("generate", format!("layer {layer} is not one of the model's 1 to {depth}"))
 }
 
+/// Refuses to start sampling at another layer than the top, in a model whose layers are conditioned
+/// on all above them.
+pub(crate) fn starts_at_top(layer: usize, depth: usize) -> Result<()> {
+    match layer {
+        layer if layer == depth => Ok(()),
+        layer if layer == 0 || layer > depth => Err(layer_out_of_range(layer, depth)),
+        _ => {
+            let rule = format!(
+                "every layer is conditioned on all above it: sampling starts at the top, {depth}"
+            );
+            Err(Error::argument("generate", rule))
+        }
+    }
+}
+
 /// A deep latent-variable model p(z) p(x|z) with an inference model q(z|x).
 pub trait LatentModel: Debug {
     /// Elements of one example.

@@ -59,3 +59,15 @@ impl MapShape {
         channels_last.reshape([rows, height, width, channels])
     }
 }
+
+/// Each map `times` times in a row.
+pub(crate) fn repeat_maps(maps: &Tensor, times: usize) -> Result<Tensor> {
+    let &[rows, height, width, channels] = maps.shape().sizes() else {
+        return Err(Error::argument("repeat_maps", "bug: not a feature map; please report it"));
+    };
+    if times == 1 {
+        return Ok(maps.clone());
+    }
+    let flat = maps.reshape([rows, height * width * channels])?.repeat_rows(times)?;
+    flat.reshape([rows * times, height, width, channels])
+}

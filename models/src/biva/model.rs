@@ -8,10 +8,11 @@ use super::generative::{Descent, Generative, StageDistributions};
 use super::inference::{Inference, StageFeatures};
 use crate::labelled::{ClassSampled, Classifier};
 use crate::latent::{
-    Group, Latent, LatentModel, LatentSource, Posterior, Sampled, SampledClass, layer_out_of_range,
-    no_layer_left,
+    Group, Latent, LatentModel, LatentSource, Posterior, Sampled, SampledClass, no_layer_left,
+    starts_at_top,
 };
 use crate::layers::Builder;
+use crate::map_shape::repeat_maps;
 use crate::observation::ObservationParameters;
 use crate::pass::Pass;
 use crate::semi_supervised::for_every_class;
@@ -265,7 +266,7 @@ impl Posterior for BivaPosterior<'_> {
         if skipped_layers >= model.config.depth() {
             return Err(no_layer_left(skipped_layers, model.config.depth()));
         }
-        let x = if samples == 1 { images.clone() } else { repeated(images, samples)? };
+        let x = repeat_maps(images, samples)?;
         let mut stages = model.ascend(pass, &x)?;
         let log_q = model.inference.class_log_probs(pass, &stages)?;
         let class = log_q.as_ref().map(likeliest_class).transpose()?;
@@ -312,19 +313,9 @@ impl LatentModel for Biva {
             let groups = self.groups();
             pass.prior_noise(groups.len(), Shape::from([rows, groups[groups.len() - 1].units]))
         };
-        let is_top = |layer: usize| match layer {
-            layer if layer == depth => Ok(()),
-            layer if layer == 0 || layer > depth => Err(layer_out_of_range(layer, depth)),
-            _ => {
-                let rule = format!(
-                    "every layer is conditioned on all above it: sampling starts at the top, {depth}"
-                );
-                Err(Error::argument("generate", rule))
-            }
-        };
         let (z, source) = match source {
             LatentSource::StandardNormal { layer, count } => {
-                is_top(*layer)?;
+                starts_at_top(*layer, depth)?;
                 (top(pass, *count)?, From::Prior { shared_above: depth })
             }
             LatentSource::SharedAbove { layer, count } if *layer < depth => {
@@ -334,7 +325,7 @@ impl LatentModel for Biva {
                 (top(pass, *count)?, From::Prior { shared_above: depth })
             }
             LatentSource::Given { layer, z } => {
-                is_top(*layer)?;
+                starts_at_top(*layer, depth)?;
                 (z.clone(), From::Prior { shared_above: depth })
             }
         };
@@ -411,13 +402,4 @@ fn sample_posterior(pass: &Pass<'_>, group: usize, q: &Gaussian) -> Result<Tenso
 
 fn no_classes() -> Error {
     Error::argument("classify", "the model has no classes")
-}
-
-/// Each map `times` times in a row.
-fn repeated(maps: &Tensor, times: usize) -> Result<Tensor> {
-    let &[rows, height, width, channels] = maps.shape().sizes() else {
-        return Err(Error::argument("biva", "bug: not a feature map; please report it"));
-    };
-    let flat = maps.reshape([rows, height * width * channels])?.repeat_rows(times)?;
-    flat.reshape([rows * times, height, width, channels])
 }

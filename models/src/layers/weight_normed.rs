@@ -3,7 +3,7 @@
 
 use rung_autograd::{Initialiser, ParameterId, Result, Tensor};
 
-use super::Builder;
+use super::{Builder, Product};
 use crate::pass::{InitialValue, Pass};
 
 /// Standard deviation of the directions' initial elements.
@@ -19,29 +19,6 @@ const FEW_ROWS: usize = 16;
 /// A layer whose variance is below this share of its mean square does not vary: what is left is
 /// rounding.
 const ROUNDING_SHARE: f64 = 1e-8;
-
-/// What the weight is applied as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Product {
-    /// Rows times a matrix: [rows, inputs] gives [rows, outputs].
-    Dense,
-    /// A convolution with SAME padding: [rows, height, width, inputs] gives [rows, ⌈height/stride⌉,
-    /// ⌈width/stride⌉, outputs].
-    Convolution {
-        /// Side of the square kernel.
-        kernel: usize,
-        /// Distance of the positions it is applied at.
-        stride: usize,
-    },
-    /// The adjoint of a convolution: [rows, height, width, inputs] gives [rows, height · stride,
-    /// width · stride, outputs].
-    Transposed {
-        /// Side of the square kernel.
-        kernel: usize,
-        /// By how much it enlarges.
-        stride: usize,
-    },
-}
 
 /// y = x ∗ w + b with w_o = g_o · V_o/‖V_o‖ for each output channel o; the norm is over all other
 /// axes.
@@ -60,15 +37,8 @@ impl WeightNormed {
     #[must_use]
     pub fn new(builder: &mut Builder<'_>, product: Product, inputs: usize, outputs: usize) -> Self {
         let initialiser = Initialiser::Normal { sigma: DIRECTION_SIGMA };
-        let direction = match product {
-            Product::Dense => builder.parameter("direction", [inputs, outputs], initialiser),
-            Product::Convolution { kernel, .. } => {
-                builder.parameter("direction", [kernel, kernel, inputs, outputs], initialiser)
-            }
-            Product::Transposed { kernel, .. } => {
-                builder.parameter("direction", [kernel, kernel, outputs, inputs], initialiser)
-            }
-        };
+        let direction =
+            builder.parameter("direction", product.weight_shape(inputs, outputs), initialiser);
         let gain = builder.parameter("gain", [outputs], Initialiser::Constant(1.0));
         let bias = builder.parameter("bias", [outputs], Initialiser::Constant(0.0));
         Self { product, outputs, direction, gain, bias }
@@ -85,7 +55,7 @@ impl WeightNormed {
             return self.initialise(pass, x, output_sigma);
         }
         let weight = self.weight(pass, &pass.parameter(self.gain))?;
-        self.apply(x, &weight, Some(&pass.parameter(self.bias)))
+        self.product.apply(x, &weight, Some(&pass.parameter(self.bias)))
     }
 
     /// A number that no other layer of the model has.
@@ -94,27 +64,15 @@ impl WeightNormed {
     }
 
     fn weight(&self, pass: &Pass<'_>, gain: &Tensor) -> Result<Tensor> {
-        let channel_axis = match self.product {
-            Product::Dense => 1,
-            Product::Convolution { .. } => 3,
-            Product::Transposed { .. } => 2,
-        };
-        pass.parameter(self.direction).weight_norm(gain, channel_axis)
-    }
-
-    fn apply(&self, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
-        match self.product {
-            Product::Dense => x.linear(weight, bias),
-            Product::Convolution { stride, .. } => x.conv2d(weight, bias, stride),
-            Product::Transposed { stride, .. } => x.conv_transpose2d(weight, bias, stride),
-        }
+        let direction = pass.parameter(self.direction);
+        direction.weight_norm(gain, self.product.output_axis())
     }
 
     /// Sets gain and bias so that every channel of the output has mean 0 and this standard
     /// deviation over the rows and positions, as far as these vary: see [`missing_variance`].
     fn initialise(&self, pass: &mut Pass<'_>, x: &Tensor, output_sigma: f64) -> Result<Tensor> {
         let ones = Tensor::full(x.device(), x.dtype(), 1.0, [self.outputs])?;
-        let raw = self.apply(x, &self.weight(pass, &ones)?, None)?;
+        let raw = self.product.apply(x, &self.weight(pass, &ones)?, None)?;
         let rows = raw.reshape([raw.shape().element_count() / self.outputs, self.outputs])?;
         let mean = rows.mean(0)?;
         let variance = rows.sub(&mean)?.square()?.mean(0)?;
