@@ -41,6 +41,7 @@
 //! | `hierarchy/config.rs`, `hierarchy/model.rs` | the architecture as data, and as a whole |
 //! | `biva/` | BIVA and its relatives: hierarchical convolutional VAEs of gated blocks |
 //! | `autoregressive/` | p(x\|z) in which each pixel is predicted from those before it, for any family with maps |
+//! | `matnet/` | MatNet: a deterministic path from every latent layer to the data |
 //! | `objective.rs` | evidence lower bound (ELBO), importance-weighted bound, warm-up, free bits |
 //! | `classifier/` | classifiers of images, convolutional or fully connected, and their objective |
 //! | `labelled.rs`, `semi_supervised.rs` | latent-variable models with classes, and what they learn from few labels by |
@@ -61,6 +62,7 @@ mod labelled;
 mod latent;
 pub mod layers;
 mod map_shape;
+pub mod matnet;
 pub mod objective;
 mod observation;
 mod pass;
@@ -77,6 +79,7 @@ pub use latent::{
     Group, Latent, LatentModel, LatentSource, Posterior, Sampled, SampledClass, WholeData,
 };
 pub use map_shape::MapShape;
+pub use matnet::{MatNet, MatNetConfig};
 pub use observation::{ObservationParameters, PixelObservation};
 pub use pass::{InitialValue, Initialisation, Mode, Pass};
 pub use rung_autograd::ops::Activation;
