@@ -31,6 +31,13 @@ const LAST_FILES: &[(&str, &str)] = embed![
     "biva-cifar-small",
     "biva-cifar-small-ar",
     "biva-cifar10",
+    "mnist-matnet-dense",
+    "mnist-matnet-small",
+    "mnist-matnet",
+    "mnist-matnet-gru",
+    "mnist-matnet-dense-512",
+    "omniglot-matnet",
+    "cifar10-matnet",
     "mnist-classifier",
     "glyphs-classifier"
 ];
@@ -116,6 +123,35 @@ mod tests {
                 "{name}"
             );
             assert_eq!(config.optimiser.name, OptimiserName::Adamax, "{name}");
+        }
+    }
+
+    /// Counted from the equations, module by module: a convolution of 3 x 3 from i channels to o has
+    /// 9io + o parameters, a dense layer io + o. Of `mnist-matnet`: TD and IM each 10 residual
+    /// modules, BU 10, and what leads in, out and between.
+    #[test]
+    fn matnets_have_the_parameters_that_the_equations_say() {
+        let (conv, dense) = (|i: usize, o: usize| 9 * i * o + o, |i: usize, o: usize| i * o + o);
+        let from_top = dense(32, 128) + dense(128, 49 * 64);
+        let td = 10 * (conv(4 + 64, 64) + conv(64, 64)) + conv(64, 64) + conv(64, 32) + conv(32, 1);
+        let merge = 10 * (conv(3 * 64, 64) + conv(64, 64) + conv(64, 2 * 4)) + conv(64, 64);
+        let bu = conv(1, 32) + conv(32, 64) + conv(64, 64) + 10 * 2 * conv(64, 64);
+        let bu = bu + dense(49 * 64, 128) + dense(128, 2 * 32);
+        let of_mnist = from_top + td + 1 + from_top + merge + bu;
+        for (name, count) in [
+            ("mnist-matnet", of_mnist),
+            ("mnist-matnet", 4_397_842),
+            ("mnist-matnet-gru", 10_552_754),
+            ("mnist-matnet-small", 224_046),
+            ("mnist-matnet-dense", 1_430_609),
+            ("mnist-matnet-dense-512", 14_115_153),
+            ("omniglot-matnet", 12_656_250),
+            ("cifar10-matnet", 21_984_601),
+        ] {
+            let config = preset(name);
+            let shape = crate::data::published_shape(&config.data).unwrap();
+            let list = crate::model::parameter_list(&config, shape).unwrap();
+            assert_eq!(list.element_count(), count, "{name}");
         }
     }
 

@@ -9,6 +9,7 @@ mod classifier;
 mod description;
 mod hierarchy;
 pub mod latent;
+mod matnet;
 mod measures;
 mod task;
 
@@ -17,6 +18,7 @@ pub use classifier::Classifier;
 pub use description::{Curve, Description, Pixels};
 pub use hierarchy::Hierarchy;
 pub use latent::{BoundSettings, LabelSettings};
+pub use matnet::MatNet;
 pub use measures::{Measures, On, Quantity};
 pub use task::{At, Batch, Direction, Loss, Panel, PictureSizes, Request, Score, Scores, Task};
 
@@ -97,6 +99,8 @@ families! {
     Hierarchy,
     /// Gated blocks: BIVA and its relatives.
     Biva,
+    /// Deterministic paths from every latent layer: MatNet.
+    MatNet,
     /// Classifiers without latent variables.
     Classifier,
 }

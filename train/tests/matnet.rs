@@ -1,0 +1,99 @@
+//! MatNet from training to its report: a tiny one, with maps, on a few glyphs.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// Two resolutions with a latent layer each, and the top.
+const TINY: [&str; 15] = [
+    "model.family=matnet",
+    "model.blocks=[{channels=4,latent_channels=1,layers=1,stride=4},{channels=4,latent_channels=1,layers=1}]",
+    "model.top_units=3",
+    "model.top_hidden=8",
+    "objective.warmup_epochs=2",
+    "objective.analytic_kl=true",
+    "objective.squared_kl=true",
+    "train.batch_size=32",
+    "train.threads=1",
+    "train.gradient_norm_of_networks=true",
+    "data.train_images=96",
+    "data.test_images=40",
+    "optimiser.l2_penalty=1e-5",
+    "optimiser.beta_1_limit=0.95",
+    "optimiser.schedule=milestones",
+];
+
+fn rung(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_rung"))
+        .args(arguments)
+        .arg("--quiet")
+        .stdin(Stdio::null())
+        .env_remove("RUNG_DATA")
+        .output()
+        .expect("the program starts")
+}
+
+fn says(arguments: &[&str]) -> String {
+    let output = rung(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn train(run: &Path, epochs: &str, more: &[&str]) {
+    let run = run.display().to_string();
+    let sets = TINY.iter().chain(more).flat_map(|pair| ["--set", pair]);
+    says(&["train", "--epochs", epochs, "--out", &run].into_iter().chain(sets).collect::<Vec<_>>());
+}
+
+fn metrics(run: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_matnet_is_trained_evaluated_used_and_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    train(&run, "3", &["optimiser.schedule_milestones=[1,2]", "optimiser.final_decay_epochs=1"]);
+    let rates: Vec<f64> =
+        metrics(&run).iter().map(|line| line["learning_rate"].as_f64().unwrap()).collect();
+    for (rate, expected) in rates.iter().zip([1e-3, 0.75e-3, 0.5 * 0.5625e-3]) {
+        assert!((rate - expected).abs() < 1e-15, "milestones, then the final decay: {rates:?}");
+    }
+    let warmup: Vec<f64> =
+        metrics(&run).iter().map(|line| line["warmup"].as_f64().unwrap()).collect();
+    assert_eq!(warmup, [0.0, 0.5, 1.0]);
+
+    let path = run.to_str().unwrap();
+    let arguments = ["evaluate", path, "--json", "--importance-samples", "5"];
+    let evaluated: Value = serde_json::from_str(&says(&arguments)).unwrap();
+    assert_eq!(evaluated["groups"], serde_json::json!(["z_1", "z_2", "z_3"]));
+    let nats = |key: &str| evaluated[key].as_f64().unwrap();
+    assert!(nats("bound_k_nats") > nats("bound_1_nats"), "{evaluated}");
+
+    let out = folder.path().join("out").display().to_string();
+    says(&["sample", path, "--vary", "1", "--count", "4", "--out", &format!("{out}.png")]);
+    says(&["encode", path, "--count", "8", "--out", &format!("{out}.npz")]);
+    says(&["reconstruct", path, "--count", "4", "--out", &format!("{out}-2.png")]);
+    says(&["anomaly", path, "--against", "glyphs", "--count", "8"]);
+    let info = says(&["info", path]);
+    assert!(info.contains("MatNet") && info.contains("4 channels"), "{info}");
+    let report = std::fs::read_to_string(run.join("report.html")).unwrap();
+    assert!(report.contains("z₃") && report.contains("Samples that share their upper layers"));
+}
+
+/// What depends on the epoch alone, the decay of the first moment too, is what it was before the
+/// interruption.
+#[test]
+fn an_interrupted_matnet_ends_in_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let [whole, parts] = ["whole", "parts"].map(|name| folder.path().join(name));
+    let milestones = ["optimiser.schedule_milestones=[1,2]"];
+    train(&whole, "3", &milestones);
+    train(&parts, "1", &milestones);
+    says(&["train", "--resume", parts.to_str().unwrap(), "--epochs", "3"]);
+    let last = |run: &Path| metrics(run)[2]["held_out_bound_1_nats"].clone();
+    assert!(last(&whole).is_f64());
+    assert_eq!(last(&whole), last(&parts));
+}
