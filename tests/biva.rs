@@ -514,6 +514,34 @@ fn samples_can_share_their_upper_layers() {
     }
 }
 
+/// T scales what is drawn from p, group by group: 1 is the model, 0 its mean, and the sample of the
+/// top is proportional to it. Samples from q know nothing of it.
+#[test]
+fn temperatures_scale_the_deviations_of_the_prior() {
+    let subject = Subject::new(dense(Paths::Bidirectional, true), 12);
+    let source = LatentSource::StandardNormal { layer: 3, count: 3 };
+    let rows = |temperatures: &[f64]| -> Vec<Vec<f64>> {
+        let mut pass = subject.pass().with_temperatures(temperatures);
+        let mean = subject.model.generate(&mut pass, &source).unwrap().mean().unwrap();
+        mean.to_f64().unwrap().chunks(5).map(<[f64]>::to_vec).collect()
+    };
+    let model = rows(&[]);
+    assert_eq!(rows(&[1.0; 5]), model);
+    let cold = rows(&[0.0; 5]);
+    assert!(cold[0] == cold[1] && cold[1] == cold[2] && model[0] != model[1]);
+    // Five groups: the lower ones at their means leave what z_3 decides.
+    let top = rows(&[0.0, 0.0, 0.0, 0.0, 1.0]);
+    assert!(top[0] != top[1] && top != model);
+    let noise = |temperatures: &[f64]| {
+        let pass = subject.pass().with_temperatures(temperatures);
+        let [p, q] = [pass.prior_noise(2, [2, 3].into()), pass.posterior_noise(2, [2, 3].into())];
+        [p, q].map(|noise| noise.unwrap().to_f64().unwrap())
+    };
+    let ([p, q], [scaled, same]) = (noise(&[1.0, 1.0]), noise(&[9.0, 0.5]));
+    assert_eq!(scaled, p.iter().map(|x| 0.5 * x).collect::<Vec<_>>());
+    assert_eq!(same, q);
+}
+
 /// A colour model: planes on the outside, positions within.
 #[test]
 fn a_mixture_of_logistics_models_colour_images() {

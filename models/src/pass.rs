@@ -60,6 +60,8 @@ pub struct Pass<'a> {
     seed: u64,
     step: u64,
     images: Option<ImageNoise>,
+    /// Temperature of each group's prior, in the order of the groups; empty for 1 everywhere.
+    temperatures: &'a [f64],
     drops_units: bool,
     recomputes: bool,
 }
@@ -83,7 +85,17 @@ impl<'a> Pass<'a> {
         step: u64,
     ) -> Self {
         let drops_units = matches!(mode, Mode::Batch(..) | Mode::Initialise(_));
-        Self { store, tape, mode, seed, step, images: None, drops_units, recomputes: false }
+        Self {
+            store,
+            tape,
+            mode,
+            seed,
+            step,
+            images: None,
+            temperatures: &[],
+            drops_units,
+            recomputes: false,
+        }
     }
 
     /// The same pass, whose latent noise is addressed by image and sample instead of by the row:
@@ -93,6 +105,14 @@ impl<'a> Pass<'a> {
     #[must_use]
     pub fn of_images(self, images: usize, first_sample: usize) -> Self {
         Self { images: Some(ImageNoise { images, first_sample }), ..self }
+    }
+
+    /// The same pass, whose samples from p have standard deviations scaled by these factors, one for
+    /// each group (1 is nearest to the data, and the first); groups beyond the list keep theirs. A
+    /// factor of 0 gives the mean. Samples from q are left alone.
+    #[must_use]
+    pub fn with_temperatures(self, temperatures: &'a [f64]) -> Self {
+        Self { temperatures, ..self }
     }
 
     /// The same pass, whose blocks are recomputed in backward (activation checkpointing), if this
@@ -126,10 +146,8 @@ impl<'a> Pass<'a> {
         };
         tape.recomputed(self.store, inputs, move |store, tape, inputs| {
             let mode = Mode::BatchOnly;
-            block(
-                &mut Pass { store, tape, mode, seed, step, images, drops_units, recomputes: false },
-                inputs,
-            )
+            let pass = Pass::new(store, tape, mode, seed, step);
+            block(&mut Pass { images, drops_units, ..pass }, inputs)
         })
     }
 
@@ -149,12 +167,16 @@ impl<'a> Pass<'a> {
     }
 
     /// The same where it is drawn from p: independent of what the bottom-up pass drew for the
-    /// group.
+    /// group, and scaled by the group's temperature.
     ///
     /// # Errors
     /// As [`Pass::posterior_noise`].
     pub fn prior_noise(&self, group: usize, shape: Shape) -> Result<Tensor> {
-        self.latent_noise(Stream::PriorLatent, group, shape)
+        let noise = self.latent_noise(Stream::PriorLatent, group, shape)?;
+        match group.checked_sub(1).and_then(|index| self.temperatures.get(index)) {
+            Some(&temperature) if temperature != 1.0 => noise.scale(temperature),
+            _ => Ok(noise),
+        }
     }
 
     fn latent_noise(&self, stream: Stream, group: usize, shape: Shape) -> Result<Tensor> {

@@ -9,7 +9,7 @@ use rung::error::Result;
 use rung::progress::{ColorChoice, Console, LogFormat};
 use rung::run::arguments::{CheckpointChoice, DataDirArgs, DeviceArgs, RunArgs, StatisticsChoice};
 use rung::run::load::with_run;
-use rung::tasks::latent::pictures::{Drawing, samples};
+use rung::tasks::latent::pictures::{Wanted, samples};
 use rung_models::LatentSource;
 
 /// Images of the picture, and its columns.
@@ -28,8 +28,8 @@ fn sample(run: &Path, picture: &Path) -> Result<()> {
     with_run(&arguments, &DataDirArgs::default(), &console, |loaded| {
         let layer = loaded.model.latent()?.depth();
         let source = LatentSource::StandardNormal { layer, count: COUNT };
-        let images =
-            samples(&loaded.model, &loaded.statistics, &source, 1, Drawing::Mean, &mut |_, _| ())?;
+        let wanted = Wanted::means(source, 1);
+        let images = samples(&loaded.model, &loaded.statistics, &wanted, &mut |_, _| ())?;
         images.grid(COLUMNS, 2)?.save(picture)
     })
 }

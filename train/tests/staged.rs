@@ -149,6 +149,21 @@ fn a_run_is_described_evaluated_and_drawn() {
     says(&["reconstruct", run(), "--count", "4", "--out", &file("c.png")]);
     says(&["encode", run(), "--count", "4", "--out", &file("d.npz")]);
     assert_ne!(fs::read(file("a.png")).unwrap(), fs::read(file("b.png")).unwrap());
+    let cold = |temperature: &str, name: &str| {
+        let words = ["sample", run(), "--count", "4", "--out", &file(name), "--temperature"];
+        says(&[&words[..], &[temperature]].concat());
+        fs::read(file(name)).unwrap()
+    };
+    assert_eq!(cold("1", "f.png"), fs::read(file("a.png")).unwrap());
+    assert_eq!(cold("0.5", "g.png"), cold("0.5,0.5", "h.png"));
+    assert_ne!(cold("0.5,1", "g.png"), cold("0.5", "h.png"));
+    for (wrong, why) in
+        [("1,1,1", "has 3 values: the model has 2 layers"), ("-1", "no temperature")]
+    {
+        let wrong = format!("--temperature={wrong}");
+        let error = fails(&["sample", run(), &wrong, "--out", &file("i.png")]);
+        assert!(error.contains(why), "{error}");
+    }
     let error = fails(&["sample", run(), "--layer", "1", "--out", &file("e.png")]);
     assert!(error.contains("sampling starts at the top, 2"), "{error}");
     let page = fs::read_to_string(Path::new(run()).join("report.html")).unwrap();

@@ -12,14 +12,15 @@ use crate::model::{groups, no_latents};
 use crate::progress::Console;
 use crate::run::folder::RunFolder;
 use crate::run::load::{LoadedRun, image_shape, with_run};
-use crate::tasks::latent::pictures::{self, Drawing, columns_for};
+use crate::tasks::latent::pictures::{self, Drawing, Wanted, columns_for};
 
 /// Draw new images from a trained model.
 #[derive(Debug, Args)]
 #[command(before_help = "Most people want:\n  \
         rung sample runs/ladder                a grid of 100 new images\n  \
         rung sample runs/ladder --layer all    a grid for each layer (figure 6b)\n  \
-        rung sample runs/biva --vary 2         what the layers up to the second decide")]
+        rung sample runs/biva --vary 2         what the layers up to the second decide\n  \
+        rung sample runs/biva --temperature 0.7  nearer to what the model finds likely")]
 pub struct SampleArgs {
     /// The model.
     #[command(flatten)]
@@ -42,6 +43,10 @@ pub struct SampleArgs {
         value_parser = clap::value_parser!(u32).range(1..=10_000)
     )]
     pub count: u32,
+    /// Factor of the standard deviations that latents are drawn with, for all layers or, as a list
+    /// such as 0.7,0.9,1, for each, that nearest to the image first; pixels are not concerned
+    #[arg(long, value_name = "T", value_delimiter = ',', default_value = "1", value_parser = temperature)]
+    pub temperature: Vec<f64>,
     /// Draw pixels, instead of showing their means; autoregressive models always draw them
     #[arg(long)]
     pub draw_pixels: bool,
@@ -82,9 +87,20 @@ pub fn run(arguments: &SampleArgs, console: &Console) -> Result<()> {
             .with_advice("1 is nearest to the image; without --layer, images come from the top"));
         }
     };
+    let temperatures = match arguments.temperature[..] {
+        [one] => vec![one; depth],
+        ref each if each.len() == depth => each.to_vec(),
+        ref each => {
+            return Err(Error::usage(format!(
+                "--temperature has {} values: the model has {depth} layers",
+                each.len()
+            ))
+            .with_advice("give one value for all layers, or one for each"));
+        }
+    };
     let out = output_file(arguments.out.as_deref(), &run.pictures(), "samples.png")?;
     with_run(&arguments.run, &arguments.data_dir, console, |loaded| {
-        draw(arguments, &loaded, layers, &out, console)
+        draw(arguments, &loaded, layers, &temperatures, &out, console)
     })
 }
 
@@ -92,6 +108,7 @@ fn draw(
     arguments: &SampleArgs,
     loaded: &LoadedRun<'_>,
     layers: RangeInclusive<usize>,
+    temperatures: &[f64],
     out: &Path,
     console: &Console,
 ) -> Result<()> {
@@ -109,9 +126,7 @@ fn draw(
         let images = pictures::samples(
             &loaded.model,
             &loaded.statistics,
-            &source,
-            arguments.seed,
-            drawing,
+            &Wanted { source, seed: arguments.seed, drawing, temperatures },
             &mut |done, total| {
                 let total = total as u64;
                 progress
@@ -127,6 +142,11 @@ fn draw(
         console.result(&path.display().to_string())?;
     }
     Ok(())
+}
+
+fn temperature(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|&t: &f64| t >= 0.0 && t.is_finite());
+    number.ok_or_else(|| format!("{text} is no temperature: give a number of 0 or more"))
 }
 
 /// `samples.png` becomes `samples-3.png`.

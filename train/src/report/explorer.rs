@@ -24,7 +24,7 @@ use super::model_figures::{SEED, ShownModel};
 use crate::error::{Context, Error, Result};
 use crate::run::checkpoint::{CheckpointData, TensorData};
 use crate::tasks::latent::encoding::LayerLatents;
-use crate::tasks::latent::pictures::{self, Drawing};
+use crate::tasks::latent::pictures::{self, Wanted};
 
 /// Images of `rung sample` that the page starts from and is measured by.
 const DRAWN: usize = 8;
@@ -98,8 +98,8 @@ impl Explorer {
             }
         };
         let source = LatentSource::StandardNormal { layer: depth, count: DRAWN };
-        let drawn =
-            pictures::samples(model, statistics, &source, SEED, Drawing::Mean, &mut |_, _| ())?;
+        let wanted = Wanted::means(source, SEED);
+        let drawn = pictures::samples(model, statistics, &wanted, &mut |_, _| ())?;
         let count = images.map_or(0, |images| CODES.min(images.count()));
         let originals = match images {
             Some(images) => {

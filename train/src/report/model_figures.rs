@@ -11,7 +11,7 @@ use crate::report::explorer::{Explorer, Subjects};
 use crate::report::principal::{Principal, principal};
 use crate::tasks::Panel;
 use crate::tasks::latent::encoding::{LayerLatents, encode};
-use crate::tasks::latent::pictures::{self, Drawing};
+use crate::tasks::latent::pictures::{self, Wanted};
 
 /// Images in the grid of each layer's samples, 8 by 8.
 const SAMPLES: usize = 64;
@@ -87,16 +87,9 @@ impl ModelFigures {
             false => LatentSource::SharedAbove { layer, count: SAMPLES },
         };
         let grid = |layer| {
-            pictures::samples(
-                model,
-                statistics,
-                &source(layer),
-                SEED,
-                Drawing::Mean,
-                &mut |_, _| (),
-            )?
-            .grid(8, 1)?
-            .png()
+            let wanted = Wanted::means(source(layer), SEED);
+            let drawn = pictures::samples(model, statistics, &wanted, &mut |_, _| ())?;
+            drawn.grid(8, 1)?.png()
         };
         let samples = (1..=depth).map(grid).collect::<Result<_>>()?;
         let latents = images.map(|images| latents(shown, images)).transpose()?.unwrap_or_default();

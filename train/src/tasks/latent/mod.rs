@@ -23,7 +23,7 @@ use rung_models::{Group, LatentModel, LatentSource, Pass, Statistics, WholeData}
 use self::evaluation::evaluate;
 use self::groups::{brief, named};
 use self::labelled::LabelledImages;
-use self::pictures::Drawing;
+use self::pictures::Wanted;
 use self::scores::BoundScores;
 use crate::data::DeviceImages;
 use crate::data::image_grid::Picture;
@@ -214,7 +214,7 @@ impl Task for LatentTask {
         let PictureSizes { samples, pairs, columns, scale } = sizes;
         let source = LatentSource::StandardNormal { layer: self.network.depth(), count: samples };
         let drawn =
-            pictures::samples(model, statistics, &source, seed, Drawing::Mean, &mut |_, _| ())?;
+            pictures::samples(model, statistics, &Wanted::means(source, seed), &mut |_, _| ())?;
         let pairs =
             pictures::reconstructions(model, statistics, images, pairs.min(images.count()), seed)?;
         Ok(vec![

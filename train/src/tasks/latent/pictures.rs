@@ -3,7 +3,7 @@
 use rung_autograd::Tensor;
 use rung_autograd::rng::{Address, Phase, Stream};
 use rung_datasets::ImageShape;
-use rung_models::{LatentSource, Statistics};
+use rung_models::{Group, LatentSource, Statistics};
 
 use crate::data::DeviceImages;
 use crate::data::image_grid::Images;
@@ -28,25 +28,50 @@ pub fn columns_for(count: usize) -> usize {
     (count as f64).sqrt().ceil().max(1.0) as usize
 }
 
-/// Images from the generative model: the means of p(x|z), or draws from it. Where pixels are drawn
-/// one after another, `progress` hears how many are done, and of how many.
+/// What samples of the generative model are to be.
+#[derive(Debug, Clone)]
+pub struct Wanted<'a> {
+    /// Where they start.
+    pub source: LatentSource,
+    /// Their seed.
+    pub seed: u64,
+    /// What of p(x|z) is shown.
+    pub drawing: Drawing,
+    /// Factor of the standard deviations of each layer's prior, z_1 first; layers beyond the list
+    /// keep theirs.
+    pub temperatures: &'a [f64],
+}
+
+impl Wanted<'_> {
+    /// The means of p(x|z) for latents from here, as the model has them.
+    pub fn means(source: LatentSource, seed: u64) -> Self {
+        Self { source, seed, drawing: Drawing::Mean, temperatures: &[] }
+    }
+}
+
+/// Images from the generative model. Where pixels are drawn one after another, `progress` hears how
+/// many are done, and of how many.
 ///
 /// # Errors
 /// If there is no such layer or the device has no memory.
 pub fn samples(
     model: &Model,
     statistics: &Statistics,
-    source: &LatentSource,
-    seed: u64,
-    drawing: Drawing,
+    wanted: &Wanted<'_>,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Images> {
     let doing = "drawing samples";
+    let &Wanted { ref source, seed, drawing, temperatures } = wanted;
     let (LatentSource::StandardNormal { layer, .. }
     | LatentSource::SharedAbove { layer, .. }
     | LatentSource::Given { layer, .. }) = *source;
-    let mut pass = model.frozen_pass(statistics, seed, Phase::Sample.nth(layer).context(doing)?);
-    let p_x = model.latent()?.generate(&mut pass, source).context(doing)?;
+    let network = model.latent()?;
+    let of_group = |group: Group| temperatures.get(group.layer - 1).copied().unwrap_or(1.0);
+    let temperatures: Vec<f64> = network.groups().into_iter().map(of_group).collect();
+    let mut pass = model
+        .frozen_pass(statistics, seed, Phase::Sample.nth(layer).context(doing)?)
+        .with_temperatures(&temperatures);
+    let p_x = network.generate(&mut pass, source).context(doing)?;
     let noise = Address::new(seed, Stream::DrawnPixel.first(), Phase::Sample.first());
     let pixels = match drawing {
         Drawing::Mean => p_x.picture(noise, progress),
