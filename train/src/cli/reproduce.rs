@@ -1,4 +1,4 @@
-//! `rung reproduce`: a table or figure of the ladder paper, from its runs to the comparison.
+//! `rung reproduce`: a table or figure of a paper, from its runs to the comparison.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -194,16 +194,20 @@ impl ReproduceArgs {
         }
         let config = &planned.config;
         let number = |value: u64| u32::try_from(value).context("reading the number of epochs");
+        // Where there is none, there may be no such key either.
+        let warmup_epochs = Some(config.family.warmup_epochs()).filter(|&epochs| epochs > 0);
+        let mut set = planned.entry.sets();
+        set.push(format!(
+            "optimiser.schedule_every_epochs={}",
+            config.optimiser.schedule_every_epochs
+        ));
         Ok(TrainArgs {
             preset: Some(planned.entry.preset.into()),
             out: Some(planned.folder.clone()),
             epochs: Some(number(config.train.epochs)?),
-            warmup_epochs: Some(number(config.family.warmup_epochs())?),
+            warmup_epochs: warmup_epochs.map(number).transpose()?,
             seed: Some(self.seed),
-            set: vec![format!(
-                "optimiser.schedule_every_epochs={}",
-                config.optimiser.schedule_every_epochs
-            )],
+            set,
             init_from: planned.entry.starts_from.map(|_| PathBuf::from(&config.train.init_from)),
             ..common
         })

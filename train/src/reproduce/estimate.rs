@@ -7,6 +7,7 @@ use rung_autograd::Device;
 
 use super::plan::{Planned, Stage, Wishes};
 use crate::bench::{Timing, timed_ms};
+use crate::config::DataConfig;
 use crate::engine::Workload;
 use crate::error::{Error, Result};
 use crate::tasks::Request;
@@ -43,11 +44,7 @@ impl Estimate {
             return Ok(Self { step_s: 0.0, training_s: 0.0, evaluation_s: 0.0 });
         }
         let config = &planned.config;
-        let known = rung_datasets::registry::find(&config.data.name).map_err(Error::from_source)?;
-        // NORB counts stereo pairs, of which both images are used.
-        let per_example = if known.name == "norb" { 2 } else { 1 };
-        let (train, test) =
-            ((known.train_count * per_example) as u64, (known.test_count * per_example) as u64);
+        let (train, test) = image_counts(&config.data)?;
         let mut workload = Workload::new(config, device)?;
         let steps = planned.epochs_left() * (train / config.train.batch_size as u64);
         let step_s = if steps > 0 { step_s(&mut workload)? } else { 0.0 };
@@ -64,6 +61,22 @@ impl Estimate {
         };
         Ok(Self { step_s, training_s: step_s * steps as f64, evaluation_s })
     }
+}
+
+/// Training and test images that a configuration takes of its data set.
+fn image_counts(data: &DataConfig) -> Result<(u64, u64)> {
+    if data.sequences_of().is_some() {
+        let sequences = data.sequences();
+        return Ok((sequences.train as u64, sequences.test as u64));
+    }
+    let known = rung_datasets::registry::find(&data.name).map_err(Error::from_source)?;
+    // NORB counts stereo pairs, of which both images are used.
+    let per_example = if known.name == "norb" { 2 } else { 1 };
+    let limited = |all: usize, limit: usize| {
+        let all = all * per_example;
+        if limit == 0 { all as u64 } else { limit.min(all) as u64 }
+    };
+    Ok((limited(known.train_count, data.train_images), limited(known.test_count, data.test_images)))
 }
 
 /// The median time of a step.

@@ -1,5 +1,5 @@
-//! What the paper's tables and figures report (Sønderby et al. 2016, the preprint; specification
-//! section 13).
+//! What the papers' tables and figures report: of the ladder paper (Sønderby et al. 2016, the
+//! preprint; specification section 13) and of those of the other families.
 
 use crate::error::{Error, Result};
 use rung_datasets::nearest::did_you_mean;
@@ -15,6 +15,8 @@ pub struct Experiment {
     pub dataset: &'static str,
     /// What is compared.
     pub quantity: Quantity,
+    /// What the variants of a model differ in.
+    pub varied: &'static str,
     /// Its numbers, in the paper's order.
     pub entries: &'static [Entry],
 }
@@ -26,6 +28,18 @@ pub enum Quantity {
     Bound,
     /// Active units of each layer, z_1 first.
     ActiveUnits,
+    /// Test error rate, in %.
+    ErrorRate,
+}
+
+impl Quantity {
+    /// A measured value in the unit of the table: a share is shown in %.
+    pub const fn drawn(self, value: f64) -> f64 {
+        match self {
+            Self::Bound | Self::ActiveUnits => value,
+            Self::ErrorRate => 100.0 * value,
+        }
+    }
 }
 
 /// One number of a table, or one row of active units.
@@ -33,6 +47,8 @@ pub enum Quantity {
 pub struct Entry {
     /// The preset that gives it.
     pub preset: &'static str,
+    /// What is another than in the preset: a key and its value.
+    pub change: Option<(&'static str, &'static str)>,
     /// The kind of model, as the paper calls it.
     pub model: &'static str,
     /// The layers' sizes, or how it is fine-tuned.
@@ -48,6 +64,8 @@ pub struct Entry {
 pub enum Paper {
     /// A number.
     Nats(f64),
+    /// An error rate.
+    Percent(f64),
     /// Active units, z_1 first.
     Units([usize; 5]),
     /// A point in a plot, with no number in the text.
@@ -62,7 +80,11 @@ const LADDER: &str = "probabilistic ladder + BN + WU";
 const SIZES: [&str; 5] = ["64", "64-32", "64-32-16", "64-32-16-8", "64-32-16-8-4"];
 
 const fn entry(preset: &'static str, model: &'static str, depth: usize, paper: Paper) -> Entry {
-    Entry { preset, model, variant: SIZES[depth - 1], paper, starts_from: None }
+    Entry { variant: SIZES[depth - 1], ..plain(preset, model, paper) }
+}
+
+const fn plain(preset: &'static str, model: &'static str, paper: Paper) -> Entry {
+    Entry { preset, change: None, model, variant: "", paper, starts_from: None }
 }
 
 const fn tuned(
@@ -72,7 +94,7 @@ const fn tuned(
     variant: &'static str,
     nats: f64,
 ) -> Entry {
-    Entry { preset, model, variant, paper: Paper::Nats(nats), starts_from: Some(from) }
+    Entry { variant, starts_from: Some(from), ..plain(preset, model, Paper::Nats(nats)) }
 }
 
 /// The nineteen models of a data set, from one layer to five; the ladder begins at two.
@@ -125,6 +147,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
         title: "MNIST test bound against the number of layers (figure 3)",
         dataset: "mnist",
         quantity: Quantity::Bound,
+        varied: "layers",
         entries: grid!("mnist", PLOTTED, PLOTTED, FIGURE_3_WU, FIGURE_3_LADDER),
     },
     Experiment {
@@ -132,6 +155,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
         title: "MNIST, five layers, fine-tuned (table 1)",
         dataset: "mnist",
         quantity: Quantity::Bound,
+        varied: "layers",
         entries: &[
             Entry {
                 variant: "no fine-tuning",
@@ -204,6 +228,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
         title: "MNIST, active units of five layers (table 2)",
         dataset: "mnist",
         quantity: Quantity::ActiveUnits,
+        varied: "layers",
         entries: &[
             entry("mnist-vae-5", VAE, 5, Paper::Units([20, 1, 0, 0, 0])),
             entry("mnist-vae-bn-5", BN, 5, Paper::Units([20, 9, 3, 3, 2])),
@@ -216,6 +241,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
         title: "OMNIGLOT test bound (table 3)",
         dataset: "omniglot",
         quantity: Quantity::Bound,
+        varied: "layers",
         entries: grid!(
             "omniglot",
             nats([-114.45, -112.60, -112.13, -112.49, -112.10]),
@@ -229,6 +255,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
         title: "NORB test bound (table 3)",
         dataset: "norb",
         quantity: Quantity::Bound,
+        varied: "layers",
         entries: grid!(
             "norb",
             nats([2630.8, 2830.8, 2757.5, 2832.0, 3064.1]),

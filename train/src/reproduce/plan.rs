@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::experiments::{Entry, Experiment};
+use super::experiments::{Entry, Experiment, Quantity};
+use super::measured::Measured;
 use crate::config::Config;
 use crate::config::sources::{Sources, layered};
 use crate::data::treatment;
 use crate::error::{Error, Result};
 use crate::report::History;
-use crate::report::history::EvaluationLine;
 use crate::run::folder::RunFolder;
 
 /// What is asked for on the command line.
@@ -40,6 +40,8 @@ pub struct Plan {
 pub struct Planned {
     /// What it is for.
     pub entry: &'static Entry,
+    /// What is to be measured of it.
+    pub quantity: Quantity,
     /// Its whole configuration.
     pub config: Config,
     /// Its folder.
@@ -72,7 +74,7 @@ impl Plan {
         let runs = experiment
             .entries
             .iter()
-            .map(|entry| Planned::new(entry, wishes))
+            .map(|entry| Planned::new(experiment.quantity, entry, wishes))
             .collect::<Result<_>>()?;
         Ok(Self { experiment, runs })
     }
@@ -85,8 +87,10 @@ impl Plan {
 }
 
 impl Planned {
-    fn new(entry: &'static Entry, wishes: &Wishes) -> Result<Self> {
-        let mut config = layered(&Sources { preset: Some(entry.preset), ..Sources::default() })?;
+    fn new(quantity: Quantity, entry: &'static Entry, wishes: &Wishes) -> Result<Self> {
+        let sets = entry.sets();
+        let sources = Sources { preset: Some(entry.preset), sets: &sets, ..Sources::default() };
+        let mut config = layered(&sources)?;
         let paper_epochs = config.train.epochs;
         scale(&mut config, wishes.epochs.unwrap_or(paper_epochs));
         config.train.seed = wishes.seed;
@@ -94,9 +98,9 @@ impl Planned {
             config.train.init_from =
                 folder(&wishes.out, from, &config, paper_epochs).display().to_string();
         }
-        let folder = folder(&wishes.out, entry.preset, &config, paper_epochs);
-        let stage = stage(&folder, &config, wishes)?;
-        Ok(Self { entry, config, folder, paper_epochs, stage })
+        let folder = folder(&wishes.out, &entry.name(), &config, paper_epochs);
+        let stage = stage(quantity, &folder, &config, wishes)?;
+        Ok(Self { entry, quantity, config, folder, paper_epochs, stage })
     }
 
     /// Epochs that are still to be trained.
@@ -139,9 +143,25 @@ fn scale(config: &mut Config, epochs: u64) {
     config.train.epochs = epochs;
 }
 
-/// The folder of a run: its preset's name, and what of it is not the paper's.
-fn folder(out: &Path, preset: &str, config: &Config, paper_epochs: u64) -> PathBuf {
-    let mut name = preset.to_string();
+impl Entry {
+    /// What its change is as a pair of `--set`.
+    pub fn sets(&self) -> Vec<String> {
+        self.change.iter().map(|(key, value)| format!("{key}={value}")).collect()
+    }
+
+    /// The name of its preset, and its change, if there is one.
+    fn name(&self) -> String {
+        let change = self.change.map(|(key, value)| (key.rsplit('.').next().unwrap_or(key), value));
+        change.map_or_else(
+            || self.preset.to_string(),
+            |(key, value)| format!("{}-{}-{value}", self.preset, key.replace('_', "-")),
+        )
+    }
+}
+
+/// The folder of a run: its entry's name, and what of it is not the paper's.
+fn folder(out: &Path, name: &str, config: &Config, paper_epochs: u64) -> PathBuf {
+    let mut name = name.to_string();
     if config.train.epochs != paper_epochs {
         name += &format!("-{}-epochs", config.train.epochs);
     }
@@ -151,7 +171,7 @@ fn folder(out: &Path, preset: &str, config: &Config, paper_epochs: u64) -> PathB
     out.join(name)
 }
 
-fn stage(folder: &Path, wanted: &Config, wishes: &Wishes) -> Result<Stage> {
+fn stage(quantity: Quantity, folder: &Path, wanted: &Config, wishes: &Wishes) -> Result<Stage> {
     if !folder.join("config.toml").is_file() {
         return Ok(Stage::New);
     }
@@ -163,11 +183,12 @@ fn stage(folder: &Path, wanted: &Config, wishes: &Wishes) -> Result<Stage> {
         ))
         .with_advice("move it away, or choose another folder with --out"));
     }
-    Ok(match (history.is_finished(), evaluation(&history, wishes)) {
+    let has_result = !(history.evaluations.is_empty() && history.scores.is_empty());
+    Ok(match (history.is_finished(), Measured::of(quantity, &history, wishes)) {
         (true, Some(_)) => Stage::Done,
         // A run that died between its last epoch and its result is resumed, which brings the
         // result.
-        (true, None) if !history.evaluations.is_empty() => Stage::Trained,
+        (true, None) if has_result => Stage::Trained,
         _ => Stage::Stopped(history.epochs_done().min(wanted.train.epochs)),
     })
 }
@@ -193,27 +214,10 @@ fn same(a: &Config, b: &Config) -> bool {
     bare(a) == bare(b)
 }
 
-/// The evaluation of the finished model that is asked for, if it was made.
-pub fn evaluation<'a>(history: &'a History, wishes: &Wishes) -> Option<&'a EvaluationLine> {
-    let step = history.epochs.last()?.step;
-    let fits = |line: &&EvaluationLine| {
-        let enough = if wishes.count == 0 {
-            line.is_whole_split()
-        } else {
-            line.images >= wishes.count || line.is_whole_split()
-        };
-        line.step == step
-            && line.split == "test"
-            && line.importance_samples == wishes.importance_samples
-            && enough
-    };
-    history.evaluations.iter().rev().find(fits)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reproduce::experiments::find;
+    use crate::reproduce::experiments::{EXPERIMENTS, find};
 
     fn wishes(out: &Path, epochs: Option<u64>) -> Wishes {
         Wishes { epochs, out: out.into(), importance_samples: 5000, count: 0, seed: 1 }
@@ -241,6 +245,14 @@ mod tests {
             Plan::new(find("mnist-table1").unwrap(), &wishes("runs".as_ref(), None)).unwrap();
         assert_eq!(paper.runs[5].config.family.warmup_epochs(), 200);
         assert!(paper.runs.iter().all(|run| run.stage == Stage::New));
+    }
+
+    #[test]
+    fn a_change_of_a_preset_is_part_of_its_runs_name() {
+        let entry =
+            Entry { change: Some(("model.hidden_sizes", "[32]")), ..EXPERIMENTS[0].entries[0] };
+        assert_eq!(entry.sets(), ["model.hidden_sizes=[32]"]);
+        assert_eq!(entry.name(), "mnist-vae-1-hidden-sizes-[32]");
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use super::experiments::{Experiment, Paper, Quantity};
-use super::plan::{Planned, Wishes, evaluation};
+use super::measured::Measured;
+use super::plan::{Planned, Wishes};
 use crate::error::Result;
 use crate::progress::duration;
 use crate::report::axis::label;
-use crate::report::history::EvaluationLine;
 use crate::report::page::estimate;
 
 /// A line of the table.
@@ -16,7 +16,7 @@ pub struct Row {
     /// The run.
     pub planned: Planned,
     /// Its evaluation; none while it isn't finished.
-    pub evaluation: Option<EvaluationLine>,
+    pub evaluation: Option<Measured>,
     /// Epochs done.
     pub epochs: u64,
     /// The time of its training steps, in seconds.
@@ -41,7 +41,8 @@ impl Row {
         let finished = history.as_ref().filter(|history| history.is_finished());
         Ok(Self {
             planned: planned.clone(),
-            evaluation: finished.and_then(|history| evaluation(history, wishes)).cloned(),
+            evaluation: finished
+                .and_then(|history| Measured::of(planned.quantity, history, wishes)),
             epochs: history.as_ref().map_or(0, |history| history.epochs_done()),
             training_s: history.as_ref().map_or(0.0, |history| history.training_s()),
         })
@@ -56,10 +57,11 @@ impl Row {
         }
     }
 
-    /// Ours less the paper's, in nats.
+    /// Ours less the paper's, in nats or %.
     fn difference(&self) -> Option<f64> {
+        let ours = self.planned.quantity.drawn(self.evaluation.as_ref()?.value);
         match self.planned.entry.paper {
-            Paper::Nats(nats) => Some(self.evaluation.as_ref()?.bound_k_nats - nats),
+            Paper::Nats(paper) | Paper::Percent(paper) => Some(ours - paper),
             Paper::Units(_) | Paper::Plotted => None,
         }
     }
@@ -76,10 +78,16 @@ impl Table {
         let ours = match self.experiment.quantity {
             Quantity::Bound => format!("L_{}, nats", self.wishes.importance_samples),
             Quantity::ActiveUnits => "active units, z_1 first".into(),
+            Quantity::ErrorRate => "test error, %".into(),
+        };
+        let beside = match self.experiment.quantity {
+            Quantity::Bound | Quantity::ActiveUnits => "L_1, nats",
+            Quantity::ErrorRate => "images with an error, %",
         };
         let mut text = format!("# {}\n\n{}\n\n", self.experiment.title, self.conditions());
         text += &format!(
-            "| model | layers | paper | ours ({ours}) | difference | L_1, nats | epochs | training time |\n"
+            "| model | {} | paper | ours ({ours}) | difference | {beside} | epochs | training time |\n",
+            self.experiment.varied
         );
         text += "|---|---|---|---|---|---|---|---|\n";
         for row in &self.rows {
@@ -96,9 +104,14 @@ impl Table {
         } else {
             format!("the first {count} test images")
         };
-        let mut text = format!(
-            "Test bounds are in nats per image, L_{importance_samples} on {images}, seed {seed}."
-        );
+        let mut text = match self.experiment.quantity {
+            Quantity::Bound | Quantity::ActiveUnits => format!(
+                "Test bounds are in nats per image, L_{importance_samples} on {images}, seed {seed}."
+            ),
+            Quantity::ErrorRate => {
+                format!("Test error rates are in % with standard errors, on {images}, seed {seed}.")
+            }
+        };
         match epochs {
             None => text += " Epochs and schedule are the paper's.",
             Some(epochs) => {
@@ -121,14 +134,16 @@ impl Table {
         let units =
             |units: &[usize]| units.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
         let paper = match row.planned.entry.paper {
-            Paper::Nats(nats) => label(nats, self.decimals()),
+            Paper::Nats(number) | Paper::Percent(number) => label(number, self.decimals()),
             Paper::Units(counts) => units(&counts),
             Paper::Plotted => "plot only".into(),
         };
         let line = row.evaluation.as_ref();
         let ours = match self.experiment.quantity {
-            Quantity::Bound => line
-                .map(|line| estimate(line.bound_k_nats, line.standard_error_nats, self.decimals())),
+            quantity @ (Quantity::Bound | Quantity::ErrorRate) => line.map(|line| {
+                let spread = line.standard_error.map(|error| quantity.drawn(error));
+                estimate(quantity.drawn(line.value), spread, self.decimals())
+            }),
             Quantity::ActiveUnits => line.map(|line| units(&line.active_units)),
         };
         let signed = |nats: f64| {
@@ -148,7 +163,9 @@ impl Table {
             paper,
             ours.unwrap_or_else(|| row.state()),
             difference.unwrap_or_else(missing),
-            line.map_or_else(missing, |line| label(line.bound_1_nats, self.decimals())),
+            line.and_then(|line| line.beside).map_or_else(missing, |beside| {
+                label(self.experiment.quantity.drawn(beside), self.decimals())
+            }),
             format!("{} of {}", row.epochs, row.planned.config.train.epochs),
             if row.epochs == 0 { missing() } else { duration(row.training_s) },
         ]
@@ -163,24 +180,40 @@ impl Table {
     pub fn json(&self) -> Value {
         let row = |row: &Row| {
             let (entry, line) = (row.planned.entry, row.evaluation.as_ref());
-            let (nats, units) = match entry.paper {
-                Paper::Nats(nats) => (Some(nats), None),
+            let (number, units) = match entry.paper {
+                Paper::Nats(number) | Paper::Percent(number) => (Some(number), None),
                 Paper::Units(units) => (None, Some(units)),
                 Paper::Plotted => (None, None),
             };
-            json!({
+            let value = line.map(|line| line.value);
+            let standard_error = line.and_then(|line| line.standard_error);
+            let beside = line.and_then(|line| line.beside);
+            let mut object = match row.planned.quantity {
+                Quantity::Bound | Quantity::ActiveUnits => json!({
+                    "paper_bound_nats": number, "paper_active_units": units,
+                    "bound_k_nats": value, "standard_error_nats": standard_error,
+                    "difference_nats": row.difference(), "bound_1_nats": beside,
+                    "active_units": line.map(|line| &line.active_units),
+                }),
+                Quantity::ErrorRate => json!({
+                    "paper_error_rate": number.map(|percent| percent / 100.0), "error_rate": value,
+                    "error_rate_standard_error": standard_error,
+                    "difference": row.difference().map(|percent| percent / 100.0),
+                    "sequence_error_rate": beside,
+                }),
+            };
+            let common = json!({
                 "preset": entry.preset, "model": entry.model, "variant": entry.variant, "run": row.planned.folder.display().to_string(),
-                "paper_bound_nats": nats, "paper_active_units": units, "paper_epochs": row.planned.paper_epochs,
-                "bound_k_nats": line.map(|line| line.bound_k_nats),
-                "standard_error_nats": line.and_then(|line| line.standard_error_nats),
-                "difference_nats": row.difference(),
-                "bound_1_nats": line.map(|line| line.bound_1_nats),
-                "active_units": line.map(|line| &line.active_units),
+                "paper_epochs": row.planned.paper_epochs,
                 "images": line.map(|line| line.images),
                 "state": if line.is_some() { "done".into() } else { row.state() },
                 "epochs_done": row.epochs, "epochs": row.planned.config.train.epochs,
                 "warmup_epochs": row.planned.config.family.warmup_epochs(), "training_s": row.training_s,
-            })
+            });
+            if let (Value::Object(object), Value::Object(common)) = (&mut object, common) {
+                object.extend(common);
+            }
+            object
         };
         json!({
             "experiment": self.experiment.name, "title": self.experiment.title,
@@ -193,16 +226,24 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reproduce::{Plan, experiments::find};
+    use crate::reproduce::Plan;
+    use crate::reproduce::experiments::{Entry, find};
 
-    fn line() -> EvaluationLine {
-        let text = r#"{"step":9,"bound_1_nats":-88.5,"bound_1_standard_error_nats":0.2,"bound_k_nats":-82.5,"standard_error_nats":0.1,
-            "importance_samples":5000,"images":10000,"images_in_split":10000,"split":"test","active_units":[40,20,9,3,2]}"#;
-        serde_json::from_str(text).unwrap()
+    fn bounds() -> Measured {
+        Measured {
+            value: -82.5,
+            standard_error: Some(0.1),
+            beside: Some(-88.5),
+            active_units: vec![40, 20, 9, 3, 2],
+            images: 10_000,
+        }
     }
 
     fn table(name: &str) -> Table {
-        let experiment = find(name).unwrap();
+        table_of(find(name).unwrap(), bounds())
+    }
+
+    fn table_of(experiment: &'static Experiment, measured: Measured) -> Table {
         let wishes = Wishes {
             epochs: Some(100),
             out: "nowhere".into(),
@@ -214,7 +255,7 @@ mod tests {
         let mut rows: Vec<Row> =
             plan.runs.iter().map(|planned| Row::of(planned, &wishes).unwrap()).collect();
         let last = rows.last_mut().unwrap();
-        (last.evaluation, last.epochs, last.training_s) = (Some(line()), 100, 700.0);
+        (last.evaluation, last.epochs, last.training_s) = (Some(measured), 100, 700.0);
         Table::new(experiment, wishes, rows)
     }
 
@@ -229,6 +270,40 @@ mod tests {
             text.contains("Trained for 100 epochs") && text.contains("the paper trains for 2000."),
             "{text}"
         );
+    }
+
+    #[test]
+    fn error_rates_are_compared_in_percent() {
+        static CLASSIFIER: Experiment = Experiment {
+            name: "test",
+            title: "Test",
+            dataset: "glyphs",
+            quantity: Quantity::ErrorRate,
+            varied: "hidden units",
+            entries: &[Entry {
+                preset: "glyphs-classifier",
+                change: Some(("model.hidden_sizes", "[32]")),
+                model: "classifier",
+                variant: "32",
+                paper: Paper::Percent(1.5),
+                starts_from: None,
+            }],
+        };
+        let measured =
+            Measured { value: 0.02, standard_error: Some(0.001), beside: Some(0.0575), ..bounds() };
+        let table = table_of(&CLASSIFIER, measured);
+        let text = table.markdown();
+        let head = "| model | hidden units | paper | ours (test error, %) | difference | images with an error, % |";
+        assert!(text.contains(head), "{text}");
+        let row = "| classifier | 32 | 1.50 | 2.00 ± 0.10 | +0.50 | 5.75 | 100 of 100 | 11m 40s |";
+        assert!(text.contains(row), "{text}");
+        let json = &table.json()["rows"][0];
+        assert_eq!(
+            (json["error_rate"].as_f64(), json["paper_error_rate"].as_f64()),
+            (Some(0.02), Some(0.015))
+        );
+        let run = json["run"].as_str().unwrap();
+        assert!(run.ends_with("glyphs-classifier-hidden-sizes-[32]-100-epochs"), "{run}");
     }
 
     #[test]
