@@ -8,6 +8,7 @@ use proptest::prelude::{Strategy, any};
 use proptest::sample::select;
 use reference::{Found, Reference};
 use rung_autograd::gradcheck::{Options, gradcheck_parameters};
+use rung_autograd::ops::Gaussian;
 use rung_autograd::rng::Address;
 use rung_autograd::{DType, Device, ParameterList, ParameterStore, Shape, Tape, Tensor};
 use rung_models::biva::StageObservation;
@@ -15,8 +16,8 @@ use rung_models::layers::Nonlinearity;
 use rung_models::matnet::{LayerPrior, MatNetBlock, Module};
 use rung_models::objective::{ObjectiveConfig, bound};
 use rung_models::{
-    LatentModel, LatentSource, MapShape, MatNet, MatNetConfig, Mode, ObservationParameters, Pass,
-    StatisticsList,
+    GaussianMixture, LatentModel, LatentSource, MapShape, MatNet, MatNetConfig, MixtureKl, Mode,
+    ObservationParameters, Pass, StatisticsList,
 };
 use rung_tests::{case_count, property};
 
@@ -224,10 +225,18 @@ fn the_loss_has_the_kl_of_every_unit_squared() {
 
 #[test]
 fn gradients_of_the_objectives_match_differences() {
-    property(case_count(8), (choices(), any::<bool>()), |((config, count, seed), squared_kl)| {
+    property(case_count(8), (choices(), any::<bool>(), any::<bool>()), |case| {
+        let ((config, count, seed), squared_kl, has_mixture) = case;
         let description = format!("{config:?}, squared {squared_kl}");
         // Without a kink, so that differences are accurate.
-        let config = MatNetConfig { nonlinearity: Nonlinearity::Tanh, ..config };
+        let config = MatNetConfig {
+            nonlinearity: Nonlinearity::Tanh,
+            top_components: if has_mixture { 3 } else { 0 },
+            top_shared_units: 1,
+            top_kl: if squared_kl { MixtureKl::Mixture } else { MixtureKl::MonteCarlo },
+            top_entropy_penalty: 0.4,
+            ..config
+        };
         let Subject { model, mut store, seed } = Subject::new(config, seed);
         let x = normal(store.device(), seed, 4, 0, Shape::from([count, model.data_size()]))
             .sigmoid()
@@ -464,4 +473,92 @@ fn descriptions_that_make_no_model_are_refused() {
         let said = refused(config);
         assert!(said.contains(message), "{said} for {message}");
     }
+}
+
+/// A mixture with these means and log-variances, [component, units], and a Gaussian of one row.
+fn mixture(kl: MixtureKl, means: &[f64], log_variances: &[f64], units: usize) -> GaussianMixture {
+    let device = Device::cpu();
+    let components = means.len() / units;
+    let matrix = |values| Tensor::from_f64(&device, values, [components, units]).unwrap();
+    let (means, log_variances) = (matrix(means), matrix(log_variances));
+    GaussianMixture { means, log_variances, kl, entropy_penalty: 0.0 }
+}
+
+fn row(of: &GaussianMixture, values: &[f64]) -> Tensor {
+    Tensor::from_f64(of.means.device(), values, [1, values.len()]).unwrap()
+}
+
+/// One component with m = v = 0 is N(0, I) (specification, section 11).
+#[test]
+fn a_mixture_of_one_standard_normal_is_the_standard_normal() {
+    for kl in [MixtureKl::MonteCarlo, MixtureKl::Mixture, MixtureKl::Nearest] {
+        let p = mixture(kl, &[0.0; 3], &[0.0; 3], 3);
+        let q = Gaussian { mean: row(&p, &[0.3, -1.2, 2.0]), variance: row(&p, &[0.5, 1.5, 0.1]) };
+        let z = row(&p, &[0.7, -0.4, 1.9]);
+        let expected = match kl {
+            MixtureKl::MonteCarlo => q.log_ratio(None, &z),
+            MixtureKl::Mixture | MixtureKl::Nearest => q.kl_to_standard_normal(),
+        };
+        let found = p.kl(&q, &z).unwrap().to_f64().unwrap()[0];
+        near("the KL", found, expected.unwrap().to_f64().unwrap()[0]).unwrap();
+        let entropy = p.assignment_entropy(&z).unwrap().to_f64().unwrap()[0];
+        near("the entropy of one component", entropy, 0.0).unwrap();
+    }
+}
+
+/// KL ≤ `mixture` ≤ `nearest`, the first by quadrature over one unit.
+#[test]
+fn the_closed_forms_of_a_mixture_bound_its_kl_from_above() {
+    let (means, log_variances) = ([-1.0, 0.5, 2.0], [-0.7, 0.2, -1.5]);
+    let log_normal = |z: f64, mean: f64, log_variance: f64| {
+        let scaled = (z - mean).powi(2) / log_variance.exp();
+        -0.5 * (std::f64::consts::TAU.ln() + log_variance + scaled)
+    };
+    for (mean, variance) in [(0.0, 1.0), (-1.0, 0.5_f64), (1.9, 0.05), (0.4, 3.0)] {
+        let log_p = |z: f64| {
+            let sum: f64 =
+                means.iter().zip(log_variances).map(|(&m, v)| log_normal(z, m, v).exp()).sum();
+            (sum / 3.0).ln()
+        };
+        let (steps, width) = (20_000, 16.0 * variance.sqrt());
+        let integrand = |step: i32| {
+            let z = mean + width * (f64::from(step) / f64::from(steps) - 0.5);
+            let log_q = log_normal(z, mean, variance.ln());
+            log_q.exp() * (log_q - log_p(z)) * width / f64::from(steps)
+        };
+        let exact: f64 = (0..=steps).map(integrand).sum();
+        let of = |kl| {
+            let p = mixture(kl, &means, &log_variances, 1);
+            let q = Gaussian { mean: row(&p, &[mean]), variance: row(&p, &[variance]) };
+            let log_p_found = p.log_prob(&row(&p, &[0.3])).unwrap().to_f64().unwrap()[0];
+            near("ln p", log_p_found, log_p(0.3)).unwrap();
+            p.kl(&q, &q.mean).unwrap().to_f64().unwrap()[0]
+        };
+        let (joint, nearest) = (of(MixtureKl::Mixture), of(MixtureKl::Nearest));
+        assert!(exact <= joint + 1e-9 && joint <= nearest + 1e-12, "{exact} {joint} {nearest}");
+        assert!(nearest <= joint + 3f64.ln() + 1e-12, "{joint} {nearest}");
+    }
+}
+
+/// With the components far apart, each sample is recognised as its component's, and images of all
+/// of them are made; the shared units are those of N(0, I).
+#[test]
+fn samples_of_components_are_theirs() {
+    let config = MatNetConfig { top_components: 4, top_shared_units: 1, ..small(Module::Residual) };
+    let Subject { model, mut store, seed } = Subject::new(config, 7);
+    let means = store.find("generative.top.prior.means").unwrap();
+    store.set(means, &[40.0, 0.0, 0.0, 40.0, -40.0, 0.0, 0.0, -40.0]).unwrap();
+    let pass = Pass::new(&store, None, Mode::BatchOnly, seed, 0);
+    let clusters = model.clusters().unwrap();
+    let z = clusters.sample(&pass, 3).unwrap();
+    assert_eq!(z.shape().sizes(), [12, 3]);
+    let log_r = clusters.log_responsibilities(&pass, &z).unwrap().to_f64().unwrap();
+    for (row, log_r) in log_r.chunks(4).enumerate() {
+        assert!(log_r[row / 3] > -1e-9, "row {row}: {log_r:?}");
+    }
+    assert!(z.to_f64().unwrap().chunks(3).all(|z| z[0].abs() < 6.0), "the shared unit");
+    let mut pass = Pass::new(&store, None, Mode::BatchOnly, seed, 0);
+    let source = LatentSource::StandardNormal { layer: model.depth(), count: 5 };
+    assert_eq!(model.generate(&mut pass, &source).unwrap().mean().unwrap().shape().sizes()[0], 5);
+    assert!(Subject::new(small(Module::Residual), 7).model.clusters().is_none());
 }

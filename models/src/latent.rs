@@ -11,6 +11,7 @@ use rung_autograd::ops::Gaussian;
 use rung_autograd::{Error, ParameterStore, Result, Tensor};
 
 use crate::labelled::Classifier;
+use crate::mixture_prior::GaussianMixture;
 use crate::observation::ObservationParameters;
 use crate::pass::Pass;
 use crate::statistics::Statistics;
@@ -58,14 +59,32 @@ impl Group {
     }
 }
 
+/// The prior of a group, given the samples above.
+#[derive(Clone, Debug)]
+pub enum Prior {
+    /// N(0, I), such as that of a top layer.
+    StandardNormal,
+    /// A Gaussian for each row.
+    Gaussian(Gaussian),
+    /// A mixture, the same for all rows.
+    Mixture(GaussianMixture),
+}
+
+impl From<Option<Gaussian>> for Prior {
+    /// `None` is N(0, I).
+    fn from(p: Option<Gaussian>) -> Self {
+        p.map_or(Self::StandardNormal, Self::Gaussian)
+    }
+}
+
 /// One stochastic group, for each row: a sample, and the two distributions the bound compares at
 /// it.
 #[derive(Clone, Debug)]
 pub struct Latent {
     /// The distribution the sample was drawn from: q(z_i | ·).
     pub q: Gaussian,
-    /// The prior of the group given the samples above; `None` is the standard normal of the top.
-    pub p: Option<Gaussian>,
+    /// The prior of the group given the samples above.
+    pub p: Prior,
     /// The sample, [row, units].
     pub z: Tensor,
 }
@@ -95,7 +114,8 @@ pub struct SampledClass {
 /// Where sampling from the generative model starts.
 #[derive(Clone, Debug)]
 pub enum LatentSource {
-    /// z_i ~ N(0, I) at this layer (1 is nearest to the data), then ancestral samples below it; the
+    /// z_i ~ N(0, I) at this layer (1 is nearest to the data), or its prior where that is a mixture,
+    /// then ancestral samples below it; the
     /// top layer gives samples of the model.
     StandardNormal {
         /// The layer i.
@@ -209,6 +229,11 @@ pub trait LatentModel: Debug {
         Ok(())
     }
 
+    /// The components of the top layer's prior, if that is a mixture.
+    fn clusters(&self) -> Option<&dyn Clusters> {
+        None
+    }
+
     /// What the model can do with classes, if it has any.
     fn classifier(&self) -> Option<&dyn Classifier> {
         None
@@ -226,6 +251,25 @@ pub trait LatentModel: Debug {
     fn infer(&self, pass: &mut Pass<'_>, x: &Tensor, samples: usize) -> Result<Sampled> {
         self.infer_bottom_up(pass, x)?.sample(pass, samples)
     }
+}
+
+/// The components of a top layer's prior: classes that no label named.
+pub trait Clusters: Debug {
+    /// How many there are, K.
+    fn count(&self) -> usize;
+
+    /// `each` samples of the top layer from every component, those of the first before those of the
+    /// second: [count · each, units].
+    ///
+    /// # Errors
+    /// If the device has no memory.
+    fn sample(&self, pass: &Pass<'_>, each: usize) -> Result<Tensor>;
+
+    /// ln r(k|z) of samples of the top layer, [row, component].
+    ///
+    /// # Errors
+    /// `Shape` unless `z` is [row, units of the top].
+    fn log_responsibilities(&self, pass: &Pass<'_>, z: &Tensor) -> Result<Tensor>;
 }
 
 /// q(z|x) of some images: what [`LatentModel::infer_bottom_up`] found of them, to draw samples from

@@ -44,6 +44,7 @@
 //! | `matnet/` | MatNet: a deterministic path from every latent layer to the data |
 //! | `objective.rs` | evidence lower bound (ELBO), importance-weighted bound, warm-up, free bits |
 //! | `classifier/` | classifiers of images, convolutional or fully connected, and their objective |
+//! | `mixture_prior.rs` | a mixture of Gaussians at the top: classes without labels |
 //! | `labelled.rs`, `semi_supervised.rs` | latent-variable models with classes, and what they learn from few labels by |
 //! | `layers/`, `distributions.rs` | what they are made of |
 //! | `pass.rs`, `statistics.rs`, `initialise.rs` | one pass through a model; batch-norm statistics; data-dependent initialisation |
@@ -63,6 +64,7 @@ mod latent;
 pub mod layers;
 mod map_shape;
 pub mod matnet;
+mod mixture_prior;
 pub mod objective;
 mod observation;
 mod pass;
@@ -76,10 +78,12 @@ pub use hierarchy::{Hierarchy, HierarchyConfig};
 pub use initialise::initialise;
 pub use labelled::{ClassSampled, Classifier};
 pub use latent::{
-    Group, Latent, LatentModel, LatentSource, Posterior, Sampled, SampledClass, WholeData,
+    Clusters, Group, Latent, LatentModel, LatentSource, Posterior, Prior, Sampled, SampledClass,
+    WholeData,
 };
 pub use map_shape::MapShape;
 pub use matnet::{MatNet, MatNetConfig};
+pub use mixture_prior::{GaussianMixture, MixtureKl};
 pub use observation::{ObservationParameters, PixelObservation};
 pub use pass::{InitialValue, Initialisation, Mode, Pass};
 pub use rung_autograd::ops::Activation;

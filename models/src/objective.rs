@@ -12,7 +12,7 @@
 use rung_autograd::ops::Gaussian;
 use rung_autograd::{Error, Result, Tensor};
 
-use crate::latent::{Latent, LatentModel, Sampled};
+use crate::latent::{Latent, LatentModel, Prior, Sampled};
 use crate::pass::Pass;
 
 /// How the objective is estimated.
@@ -60,7 +60,8 @@ impl ObjectiveConfig {
 /// A bound and its terms: scalars on the device, means over the batch, in nats per example.
 #[derive(Clone, Debug)]
 pub struct Bound {
-    /// −L_{M,K} with the warm-up factor: what training minimises.
+    /// −L_{M,K} with the warm-up factor, and the entropy penalty of a mixture prior where there is
+    /// one: what training minimises.
     pub loss: Tensor,
     /// Mean of log p(x|z_1).
     pub log_p_x: Tensor,
@@ -118,7 +119,10 @@ pub fn bound(
             }
             let per_unit = latent.kl_per_unit()?;
             squares.push(per_unit.square()?.sum(1)?);
-            per_unit.sum(1)?
+            match &latent.p {
+                Prior::Mixture(p) => p.kl(&latent.q, &latent.z)?,
+                Prior::StandardNormal | Prior::Gaussian(_) => per_unit.sum(1)?,
+            }
         } else if is_analytic {
             latent.kl()?
         } else {
@@ -132,7 +136,15 @@ pub fn bound(
     for kl in &mut kl {
         *kl = kl.detach().mean_all()?;
     }
-    let loss = importance_bound(&log_weights, importance_samples)?.mean_all()?.neg()?;
+    let mut loss = importance_bound(&log_weights, importance_samples)?.mean_all()?.neg()?;
+    for latent in &sampled.latents {
+        if let Prior::Mixture(p) = &latent.p
+            && p.entropy_penalty > 0.0
+        {
+            let entropy = p.assignment_entropy(&latent.z)?.mean_all()?;
+            loss = loss.add(&entropy.scale(p.entropy_penalty)?)?;
+        }
+    }
     Ok(Bound { loss, log_p_x: log_p_x.detach().mean_all()?, kl })
 }
 
@@ -193,23 +205,31 @@ impl Latent {
     /// # Errors
     /// If the device has no memory.
     pub fn log_ratio(&self) -> Result<Tensor> {
-        self.q.log_ratio(self.p.as_ref(), &self.z)
+        match &self.p {
+            Prior::StandardNormal => self.q.log_ratio(None, &self.z),
+            Prior::Gaussian(p) => self.q.log_ratio(Some(p), &self.z),
+            Prior::Mixture(p) => p.log_ratio(&self.q, &self.z),
+        }
     }
 
-    /// KL(q‖p) of each row in closed form, given the samples above.
+    /// KL(q‖p) of each row in closed form, given the samples above; of a mixture what
+    /// [`MixtureKl`](crate::MixtureKl) says.
     ///
     /// # Errors
     /// If the device has no memory.
     pub fn kl(&self) -> Result<Tensor> {
         match &self.p {
-            Some(p) => self.q.kl(p),
-            None => self.q.kl_to_standard_normal(),
+            Prior::StandardNormal => self.q.kl_to_standard_normal(),
+            Prior::Gaussian(p) => self.q.kl(p),
+            Prior::Mixture(p) => p.kl(&self.q, &self.z),
         }
     }
 
     /// KL(q‖p) of every unit of each row in closed form, given the samples above, [row, units]:
     ///
-    /// ½ (ln v_p − ln v_q + (v_q + (m_q − m_p)²)/v_p − 1).
+    /// ½ (ln v_p − ln v_q + (v_q + (m_q − m_p)²)/v_p − 1);
+    ///
+    /// of a mixture, the mean over its components, the nearer ones weighing more.
     ///
     /// # Errors
     /// If the device has no memory.
@@ -217,8 +237,11 @@ impl Latent {
         let Gaussian { mean, variance } = &self.q;
         let log_variance = variance.log()?;
         match &self.p {
-            None => variance.add(&mean.square()?)?.sub(&log_variance)?.affine(0.5, -0.5),
-            Some(p) => {
+            Prior::Mixture(p) => p.kl_per_unit(&self.q),
+            Prior::StandardNormal => {
+                variance.add(&mean.square()?)?.sub(&log_variance)?.affine(0.5, -0.5)
+            }
+            Prior::Gaussian(p) => {
                 let spread = variance.add(&mean.sub(&p.mean)?.square()?)?.div(&p.variance)?;
                 spread.add(&p.variance.log()?)?.sub(&log_variance)?.affine(0.5, -0.5)
             }
@@ -226,7 +249,7 @@ impl Latent {
     }
 
     /// log q and log p at the sample for every unit, averaged over the rows: `[units]` each,
-    /// in nats.
+    /// in nats; of a mixture, the marginal density of each unit.
     ///
     /// A unit is called active if their difference exceeds 0.01 (specification section 12).
     ///
@@ -234,14 +257,17 @@ impl Latent {
     /// If the device has no memory.
     pub fn log_densities_per_unit(&self) -> Result<[Tensor; 2]> {
         let q = log_variance_and_distance(&self.z, &self.q.mean, &self.q.variance)?;
-        let p = match &self.p {
-            Some(p) => log_variance_and_distance(&self.z, &p.mean, &p.variance)?,
-            None => self.z.square()?,
-        };
         // What is the same for all rows is done once for each unit, to the means.
         let log_density =
             |sum: &Tensor| sum.mean(0)?.affine(-0.5, -0.5 * std::f64::consts::TAU.ln());
-        Ok([log_density(&q)?, log_density(&p)?])
+        let log_p = match &self.p {
+            Prior::StandardNormal => log_density(&self.z.square()?)?,
+            Prior::Gaussian(p) => {
+                log_density(&log_variance_and_distance(&self.z, &p.mean, &p.variance)?)?
+            }
+            Prior::Mixture(p) => p.log_marginals(&self.z)?.mean(0)?,
+        };
+        Ok([log_density(&q)?, log_p])
     }
 }
 

@@ -6,7 +6,8 @@ use rung_models::objective::{ObjectiveConfig, bound};
 use rung_models::semi_supervised::{Labelled, SemiSupervisedConfig, semi_supervised_bound};
 use rung_models::{
     ClassSampled, Classifier, Group, Latent, LatentModel, LatentSource, Mode,
-    ObservationParameters, Pass, Posterior, Sampled, SampledClass, Statistics, StatisticsList,
+    ObservationParameters, Pass, Posterior, Prior, Sampled, SampledClass, Statistics,
+    StatisticsList,
 };
 
 use super::*;
@@ -66,7 +67,7 @@ impl Posterior for OneLayerPosterior {
         let q = self.0.repeat_rows(samples)?;
         let z = q.sample_with(&pass.posterior_noise(1, *q.mean.shape())?)?;
         let p_x = ObservationParameters::Gaussian(Toy::likelihood(z.device(), &z)?);
-        Ok(Sampled { latents: vec![Latent { q, p: None, z }], p_x, class: None })
+        Ok(Sampled { latents: vec![Latent { q, p: Prior::StandardNormal, z }], p_x, class: None })
     }
 }
 

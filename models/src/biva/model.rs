@@ -8,8 +8,8 @@ use super::generative::{Descent, Generative, StageDistributions};
 use super::inference::{Inference, StageFeatures};
 use crate::labelled::{ClassSampled, Classifier};
 use crate::latent::{
-    Group, Latent, LatentModel, LatentSource, Posterior, Sampled, SampledClass, no_layer_left,
-    starts_at_top,
+    Group, Latent, LatentModel, LatentSource, Posterior, Prior, Sampled, SampledClass,
+    no_layer_left, starts_at_top,
 };
 use crate::layers::Builder;
 use crate::map_shape::repeat_maps;
@@ -131,7 +131,7 @@ impl Biva {
                 Some(found) => found,
                 None => (p.clone(), self.sample_prior(pass, first, &p, is_shared)?),
             };
-            latents.bottom_up = Some(Latent { q, p: Some(p), z });
+            latents.bottom_up = Some(Latent { q, p: Prior::Gaussian(p), z });
         }
         if let Some(p) = p_top_down {
             let position = first + usize::from(latents.bottom_up.is_some());
@@ -142,7 +142,7 @@ impl Biva {
                 }
                 None => (p.clone(), self.sample_prior(pass, position, &p, is_shared)?),
             };
-            latents.top_down = Some(Latent { q, p: Some(p), z });
+            latents.top_down = Some(Latent { q, p: Prior::Gaussian(p), z });
         }
         Ok(latents)
     }
@@ -191,7 +191,7 @@ impl Biva {
         let kept = stages.into_iter().skip(skipped_layers);
         let mut latents: Vec<Latent> =
             kept.flat_map(|stage| stage.bottom_up.into_iter().chain(stage.top_down)).collect();
-        latents.push(Latent { q, p: None, z });
+        latents.push(Latent { q, p: Prior::StandardNormal, z });
         let log_p = || -(self.config.classes as f64).ln();
         let class = class.map(|_| SampledClass { log_p: log_p(), log_q: None });
         Ok(Sampled { latents, p_x, class })

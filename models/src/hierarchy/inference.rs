@@ -6,7 +6,7 @@ use rung_autograd::{Result, Tensor};
 
 use super::config::{HierarchyConfig, Inference};
 use super::generative::{GaussianNetwork, Generative};
-use crate::latent::Latent;
+use crate::latent::{Latent, Prior};
 use crate::layers::Builder;
 use crate::pass::Pass;
 
@@ -101,10 +101,11 @@ impl InferenceNetworks {
                 Some(below) => network.forward(pass, &below.z)?,
             };
             let z = sample_posterior(pass, index, &q)?;
-            latents.push(Latent { q, p: None, z });
+            latents.push(Latent { q, p: Prior::StandardNormal, z });
         }
         for index in 1..latents.len() {
-            latents[index - 1].p = Some(generative.prior(pass, index - 1, &latents[index].z)?);
+            let p = generative.prior(pass, index - 1, &latents[index].z)?;
+            latents[index - 1].p = Prior::Gaussian(p);
         }
         Ok(latents)
     }
@@ -123,7 +124,7 @@ impl InferenceNetworks {
         for index in (0..self.up.len()).rev() {
             let from_below = messages[index].repeat_rows(samples)?;
             let (q, p) = match latents.last() {
-                None => (from_below, None),
+                None => (from_below, Prior::StandardNormal),
                 Some(Latent { z: z_above, .. }) => {
                     let p = generative.prior(pass, index, z_above)?;
                     let q = if shares_generative {
@@ -131,7 +132,7 @@ impl InferenceNetworks {
                     } else {
                         merge(&from_below, &self.down[index].forward(pass, z_above)?)?
                     };
-                    (q, Some(p))
+                    (q, Prior::Gaussian(p))
                 }
             };
             let z = sample_posterior(pass, index, &q)?;

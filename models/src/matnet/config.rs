@@ -8,6 +8,7 @@ use crate::autoregressive::AutoregressiveConfig;
 use crate::biva::StageObservation;
 use crate::layers::{Nonlinearity, Product};
 use crate::map_shape::MapShape;
+use crate::mixture_prior::{MixtureKl, MixturePriorConfig};
 use crate::observation::PixelObservation;
 use crate::rules::{BrokenRule, LARGEST_KERNEL, LARGEST_LAYER, positive, rule};
 
@@ -99,6 +100,15 @@ pub struct MatNetConfig {
     pub deterministic_paths: bool,
     /// Units of the top layer, a vector.
     pub top_units: usize,
+    /// Components of a mixture of Gaussians as the prior of the top; 0 for the standard normal.
+    pub top_components: usize,
+    /// The first so many units of the top are the same in every component: N(0, I).
+    pub top_shared_units: usize,
+    /// What stands for the KL of the top where its prior is a mixture.
+    pub top_kl: MixtureKl,
+    /// Weight, in the loss, of the entropy of r(k|z) of the top's sample: above 0, each image is to
+    /// be of one component.
+    pub top_entropy_penalty: f64,
     /// Units of the dense layer between the top's vector and the maps.
     pub top_hidden: usize,
     /// Channels of the map between the pixels and the first block; 0 for none.
@@ -131,6 +141,10 @@ impl Default for MatNetConfig {
             prior: LayerPrior::StandardNormal,
             deterministic_paths: true,
             top_units: 32,
+            top_components: 0,
+            top_shared_units: 0,
+            top_kl: MixtureKl::MonteCarlo,
+            top_entropy_penalty: 0.0,
             top_hidden: 128,
             image_channels: 0,
             nonlinearity: Nonlinearity::LeakyRelu,
@@ -161,6 +175,17 @@ impl MatNetConfig {
             (true, true) => "fully connected MatNet",
             (true, false) => "MatNet",
         }
+    }
+
+    /// The mixture that is the prior of the top, if it is one.
+    pub(super) fn mixture_prior(&self) -> Option<MixturePriorConfig> {
+        (self.top_components > 0).then_some(MixturePriorConfig {
+            components: self.top_components,
+            units: self.top_units,
+            shared: self.top_shared_units,
+            kl: self.top_kl,
+            entropy_penalty: self.top_entropy_penalty,
+        })
     }
 
     /// Latent layers, L.
@@ -268,6 +293,17 @@ impl MatNetConfig {
         for (key, units) in [("top_units", self.top_units), ("top_hidden", self.top_hidden)] {
             rule((1..=LARGEST_LAYER).contains(&units), key, units, "must be 1 to 65536")?;
         }
+        let (components, penalty) = (self.top_components, self.top_entropy_penalty);
+        rule(components <= 10_000, "top_components", components, "must be at most 10000")?;
+        let (shared, units) = (self.top_shared_units, self.top_units);
+        rule(
+            shared < units,
+            "top_shared_units",
+            shared,
+            format!("must be below top_units = {units}"),
+        )?;
+        let valid = penalty >= 0.0 && penalty.is_finite();
+        rule(valid, "top_entropy_penalty", penalty, "must be 0 or more")?;
         let channels = self.image_channels;
         rule(channels <= LARGEST_LAYER, "image_channels", channels, "must be at most 65536")?;
         let components = self.mixture_components;

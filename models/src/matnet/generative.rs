@@ -8,6 +8,7 @@ use super::transition::{CHANNELS, Transition};
 use crate::autoregressive::AutoregressiveHead;
 use crate::layers::{Builder, Linear, Product};
 use crate::map_shape::MapShape;
+use crate::mixture_prior::MixturePrior;
 use crate::observation::{ObservationParameters, PixelObservation};
 use crate::pass::Pass;
 
@@ -23,6 +24,8 @@ pub(super) struct Generative {
     /// From the map between the first block and the pixels, where there is one.
     image: Option<Linear>,
     scale: ParameterId,
+    /// The prior of the top, where it is a mixture.
+    top_prior: Option<MixturePrior>,
     activation: Activation,
     pixels: PixelObservation,
     autoregressive: Option<AutoregressiveHead>,
@@ -93,6 +96,9 @@ impl Generative {
     pub(super) fn new(builder: &mut Builder<'_>, config: &MatNetConfig) -> Self {
         let mut builder = builder.at("generative");
         let scale = builder.parameter("scale", [1], Initialiser::Constant(config.initial_scale));
+        let top_prior = config
+            .mixture_prior()
+            .map(|mixture| MixturePrior::new(&mut builder.at("top").at("prior"), mixture));
         let top = Top::new(&mut builder, config);
         let mut blocks = Vec::with_capacity(config.blocks.len());
         for index in (0..config.blocks.len()).rev() {
@@ -112,6 +118,7 @@ impl Generative {
             blocks,
             image,
             scale,
+            top_prior,
             activation: config.activation(),
             pixels: config.pixels(),
             autoregressive,
@@ -121,6 +128,11 @@ impl Generative {
     /// s, which multiplies every mean and log-variance.
     pub(super) fn scale(&self, pass: &Pass<'_>) -> Tensor {
         pass.parameter(self.scale)
+    }
+
+    /// p of the top, where it is a mixture.
+    pub(super) const fn top_prior(&self) -> Option<&MixturePrior> {
+        self.top_prior.as_ref()
     }
 
     /// The first state, from the sample of the top.

@@ -1,16 +1,18 @@
 //! A MatNet as a whole: the three chains, the samples, and sampling from the prior.
 
 use rung_autograd::ops::Gaussian;
-use rung_autograd::{ParameterList, Result, Shape, Tensor};
+use rung_autograd::{Error, ParameterList, Result, Shape, Tensor};
 
 use super::config::MatNetConfig;
 use super::generative::Generative;
 use super::inference::{BottomUp, Inference};
 use crate::biva::StageObservation;
 use crate::latent::{
-    Group, Latent, LatentModel, LatentSource, Posterior, Sampled, no_layer_left, starts_at_top,
+    Clusters, Group, Latent, LatentModel, LatentSource, Posterior, Prior, Sampled, no_layer_left,
+    starts_at_top,
 };
 use crate::layers::Builder;
+use crate::mixture_prior::{GaussianMixture, MixturePrior};
 use crate::observation::ObservationParameters;
 use crate::pass::Pass;
 use crate::statistics::StatisticsList;
@@ -65,6 +67,17 @@ impl MatNet {
         }
     }
 
+    /// Samples of the top from its prior.
+    fn sample_top(&self, pass: &Pass<'_>, rows: usize) -> Result<Tensor> {
+        let depth = self.config.depth();
+        let noise = pass.prior_noise(depth, Shape::from([rows, self.config.top_units]))?;
+        let Some(prior) = self.generative.top_prior() else { return Ok(noise) };
+        let mixture = prior.mixture(pass)?;
+        // The position above the top is no group's.
+        let choice = pass.prior_noise(depth + 1, mixture.choice_shape(rows))?;
+        mixture.sample_of(&mixture.uniform_components(&choice)?, &noise)
+    }
+
     /// From z_L down to the data. Gives the latents of the layers below the top, nearest to the data
     /// first, and p(x|z).
     fn descend(
@@ -94,7 +107,7 @@ impl MatNet {
                             self.inference.merge(pass, place, &state, bottom_up, above, &scale)?;
                         merged = Some(next);
                         let z = sample_posterior(pass, number, &q)?;
-                        Latent { q, p, z }
+                        Latent { q, p: p.into(), z }
                     }
                     _ => {
                         let shape = Shape::from([rows, self.config.latent_map(block).units()]);
@@ -104,7 +117,7 @@ impl MatNet {
                         };
                         let is_shared = matches!(source, From::Prior { shared_above } if number > *shared_above);
                         let z = sample_prior(pass, number, &p_or_standard, is_shared)?;
-                        Latent { q: p_or_standard, p, z }
+                        Latent { q: p_or_standard, p: p.into(), z }
                     }
                 };
                 state = self.generative.advance(pass, place, &state, &latent.z)?;
@@ -168,7 +181,11 @@ impl Posterior for MatNetPosterior<'_> {
         let source = From::Posterior { bottom_up: &bottom_up, skipped_layers };
         let (mut latents, p_x) = model.descend(pass, &z, &source)?;
         latents.drain(..skipped_layers);
-        latents.push(Latent { q, p: None, z });
+        let p = match model.generative.top_prior() {
+            None => Prior::StandardNormal,
+            Some(prior) => Prior::Mixture(prior.mixture(pass)?),
+        };
+        latents.push(Latent { q, p, z });
         Ok(Sampled { latents, p_x, class: None })
     }
 }
@@ -202,9 +219,7 @@ impl LatentModel for MatNet {
         source: &LatentSource,
     ) -> Result<ObservationParameters> {
         let depth = self.config.depth();
-        let top = |pass: &Pass<'_>, rows: usize| {
-            pass.prior_noise(depth, Shape::from([rows, self.config.top_units]))
-        };
+        let top = |pass: &Pass<'_>, rows: usize| self.sample_top(pass, rows);
         let (z, source) = match source {
             LatentSource::StandardNormal { layer, count } => {
                 starts_at_top(*layer, depth)?;
@@ -224,8 +239,39 @@ impl LatentModel for MatNet {
         Ok(self.descend(pass, &z, &source)?.1)
     }
 
+    fn clusters(&self) -> Option<&dyn Clusters> {
+        self.generative.top_prior().is_some().then_some(self)
+    }
+
     /// Of all groups: every q and p is given samples from above alone.
     fn has_analytic_kl(&self, _group: usize) -> bool {
         true
+    }
+}
+
+impl Clusters for MatNet {
+    fn count(&self) -> usize {
+        self.generative.top_prior().map_or(0, MixturePrior::components)
+    }
+
+    fn sample(&self, pass: &Pass<'_>, each: usize) -> Result<Tensor> {
+        let components: Vec<u32> =
+            (0..self.count() as u32).flat_map(|k| std::iter::repeat_n(k, each)).collect();
+        let shape = Shape::from([components.len(), self.config.top_units]);
+        let noise = pass.prior_noise(self.config.depth(), shape)?;
+        self.mixture(pass)?.sample_of(&components, &noise)
+    }
+
+    fn log_responsibilities(&self, pass: &Pass<'_>, z: &Tensor) -> Result<Tensor> {
+        self.mixture(pass)?.log_responsibilities(z)
+    }
+}
+
+impl MatNet {
+    fn mixture(&self, pass: &Pass<'_>) -> Result<GaussianMixture> {
+        match self.generative.top_prior() {
+            Some(prior) => prior.mixture(pass),
+            None => Err(Error::argument("clusters", "the prior of the top is no mixture")),
+        }
     }
 }
