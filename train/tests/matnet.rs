@@ -97,3 +97,38 @@ fn an_interrupted_matnet_ends_in_the_same_bits() {
     assert!(last(&whole).is_f64());
     assert_eq!(last(&whole), last(&parts));
 }
+
+#[test]
+fn the_components_of_a_mixture_are_shown_and_judged() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    train(
+        &run,
+        "1",
+        &[
+            "model.top_components=3",
+            "model.top_entropy_penalty=0.4",
+            "model.top_kl=mixture",
+            "optimiser.schedule_milestones=[1]",
+        ],
+    );
+    let path = run.to_str().unwrap();
+    let found: Value = serde_json::from_str(&says(&["clusters", path, "--json"])).unwrap();
+    let accuracy = found["unsupervised_accuracy"].as_f64().unwrap();
+    assert!((0.0..=1.0).contains(&accuracy), "{found}");
+    let counts = found["train_images_per_component_and_class"].as_array().unwrap();
+    let count =
+        |row: &Value| row.as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).sum::<u64>();
+    assert_eq!((counts.len(), counts.iter().map(count).sum::<u64>()), (3, 96));
+    assert!(run.join("pictures/clusters.png").is_file());
+    let text = says(&["clusters", path, "--count", "20"]);
+    assert!(text.contains("of 20 test images"), "{text}");
+    let report = std::fs::read_to_string(run.join("report.html")).unwrap();
+    assert!(report.contains("Samples of each component"));
+
+    let plain = folder.path().join("plain");
+    train(&plain, "1", &["optimiser.schedule_milestones=[1]"]);
+    let output = rung(&["clusters", plain.to_str().unwrap()]);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && error.contains("is no mixture"), "{error}");
+}

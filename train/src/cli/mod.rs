@@ -5,6 +5,7 @@
 
 pub mod anomaly;
 pub mod bench;
+pub mod clusters;
 pub mod completions;
 pub mod data;
 pub mod devices;
@@ -101,6 +102,12 @@ pub enum Command {
     /// The .npz file holds, for each layer i, the arrays z_i (a sample), mean_i and variance_i of
     /// shape [images, units], and the labels where the data set has them.
     Encode(encode::EncodeArgs),
+    /// Show the components of a mixture prior as classes, without having seen a label
+    ///
+    /// Each image is of the component that its top latents are likeliest from. A component is named
+    /// by the commonest class of its training images, which the test images then judge. The picture
+    /// has a row of samples for each component.
+    Clusters(clusters::ClustersArgs),
     /// Score how anomalous (out-of-distribution) images are to a trained model
     ///
     /// For every k it computes the bound of each image with the k lowest layers drawn from the

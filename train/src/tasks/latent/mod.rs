@@ -5,6 +5,7 @@
 //! `scores.rs` says them; `encoding.rs`, `pictures.rs` and `anomaly/` are what such a model is used for.
 
 pub mod anomaly;
+pub mod clusters;
 pub mod encoding;
 pub mod evaluation;
 pub mod groups;
@@ -29,10 +30,15 @@ use crate::data::DeviceImages;
 use crate::data::image_grid::Picture;
 use crate::error::{Context, Error, Result};
 use crate::model::Model;
+use crate::report::Figure;
+use crate::report::base64::png_address;
 use crate::tasks::measures::{Measures, Part, Place, Quantity};
 use crate::tasks::task::{
-    At, Batch, Direction, LabelledBatch, Loss, PictureSizes, Request, Score, Scores, Task,
+    At, Batch, Direction, LabelledBatch, Loss, Panel, PictureSizes, Request, Score, Scores, Task,
 };
+
+/// Images of each component of a mixture prior in the report.
+const SAMPLES_OF_COMPONENT: usize = 10;
 
 /// A latent-variable model and the bound that it is trained on.
 #[derive(Debug)]
@@ -221,6 +227,30 @@ impl Task for LatentTask {
             ("samples", drawn.grid(columns, scale)?),
             ("reconstructions", pairs.grid(columns, scale)?),
         ])
+    }
+
+    /// Samples of each component, where the prior of the top is a mixture.
+    fn panels(
+        &self,
+        model: &Model,
+        statistics: &Statistics,
+        _images: &DeviceImages,
+    ) -> Result<Vec<Panel>> {
+        let Some(clusters) = self.network.clusters() else { return Ok(Vec::new()) };
+        let samples = clusters::samples(model, statistics, SAMPLES_OF_COMPONENT, 1)?;
+        let address = png_address(&samples.grid(SAMPLES_OF_COMPONENT, 2)?.png()?);
+        let figure = Figure {
+            title: "Samples of each component".into(),
+            body: format!(
+                "<img class=\"pixels\" alt=\"{} rows of images, one for each component of the prior\" src=\"{address}\">",
+                clusters.count()
+            ),
+            caption: "A row for each component of the mixture that is the prior of the top layer. Where components are classes, \
+                      a row shows images of one; rung clusters says how far they are."
+                .into(),
+            class: "wide",
+        };
+        Ok(vec![Panel { section: "Components", figure }])
     }
 
     fn latent(&self) -> Option<&dyn LatentModel> {

@@ -119,7 +119,7 @@ pub fn reconstructions(
 }
 
 /// Rows of values in about [0, 1] as images.
-fn images(values: &Tensor, shape: ImageShape) -> Result<Images> {
+pub(super) fn images(values: &Tensor, shape: ImageShape) -> Result<Images> {
     let &[count, size] = values.shape().sizes() else {
         return Err(Error::new("bug: images that are no matrix; please report it"));
     };
