@@ -1,6 +1,6 @@
 //! `npz:FILE`: a data set from anybody's arrays, found by the names people give them.
 //!
-//! | part | images | labels (whole numbers from 0 or one-hot, optional) |
+//! | part | images | labels (whole numbers from 0, −1 for none, or one-hot; optional) |
 //! |------|--------|--------|
 //! | train | `train`, `x_train`, `train_images` | `y_train`, `train_labels` |
 //! | validation | `validation`, `valid`, `val`, `x_validation`, `x_valid`, `x_val` | `y_validation`, `y_valid`, `y_val`, `validation_labels` |
@@ -33,6 +33,8 @@ const KNOWN: [&[&str]; 8] =
     [TRAIN, TRAIN_LABELS, VALIDATION, VALIDATION_LABELS, TEST, TEST_LABELS, ALL, ALL_LABELS];
 /// One image in this many is set aside for testing where a source has no test part.
 const TEST_SHARE: usize = 10;
+/// What an image without a label has in place of one.
+const NO_LABEL: i64 = -1;
 /// More classes than this, and a label is not a class but a mistake.
 const MOST_CLASSES: i64 = 1 << 16;
 
@@ -90,7 +92,8 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Dataset> {
     for ((part, pixels), labels) in parts.iter().zip(range::pixels(path, &values)?).zip(labels) {
         let labels = labels.map(|labels| {
             let Classes { values, positions } = labels;
-            let values = values.into_iter().map(|label| label as u32).collect();
+            let known = |label| if label == NO_LABEL { Labels::UNKNOWN } else { label as u32 };
+            let values = values.into_iter().map(known).collect();
             Labels { positions, ..Labels::new(values, classes.clone()) }
         });
         images.push(images_of(path, part.0, pixels, labels, &mut notes)?);
@@ -196,14 +199,21 @@ fn labels_of(
         }
         _ => whole(path, name, &array.values)?,
     };
-    match labels.iter().position(|label| !(0..MOST_CLASSES).contains(label)) {
+    let without = labels.iter().filter(|&&label| label == NO_LABEL).count();
+    if without > 0 && positions == 1 {
+        let all = labels.len();
+        notes.push(format!("labels '{name}': {without} of {all} are none ({NO_LABEL})"));
+    }
+    // Several labels of an image are known together.
+    let lowest = if positions == 1 { NO_LABEL } else { 0 };
+    match labels.iter().position(|label| !(lowest..MOST_CLASSES).contains(label)) {
         None => Ok(Classes { values: labels, positions }),
         Some(position) => {
             let what = format!("element {position} of '{name}'");
             Err(Error::mismatch(
                 path,
                 what,
-                format!("a class from 0 to {}", MOST_CLASSES - 1),
+                format!("a class from 0 to {}, or {NO_LABEL} for none", MOST_CLASSES - 1),
                 labels[position],
             ))
         }
@@ -371,6 +381,20 @@ mod tests {
     }
 
     #[test]
+    fn images_may_have_no_label() {
+        let dataset = opened(&[
+            ("x_train", array(&[3, 4], NpyValues::U8(vec![7; 12]))),
+            ("y_train", array(&[3], NpyValues::I64(vec![1, -1, 0]))),
+            ("x_test", array(&[1, 4], NpyValues::U8(vec![7; 4]))),
+        ])
+        .unwrap();
+        let labels = dataset.train.labels().unwrap();
+        assert_eq!((labels.values.as_slice(), labels.classes()), (&[1, Labels::UNKNOWN, 0][..], 2));
+        let note = "labels 'y_train': 1 of 3 are none (-1)";
+        assert!(dataset.notes.iter().any(|found| found == note), "{:?}", dataset.notes);
+    }
+
+    #[test]
     fn one_hot_labels_are_classes_and_several_ones_are_refused() {
         let with = |labels: &[f32]| {
             opened(&[
@@ -466,7 +490,7 @@ mod tests {
         let labels = |values| array(&[2], values);
         let with = |labels| message(&[("images", bytes(&[2, 4])), ("labels", labels)]);
         assert!(with(labels(NpyValues::F32(vec![0.0, 1.0]))).contains("whole numbers"));
-        assert!(with(labels(NpyValues::I64(vec![0, -1]))).contains("element 1 of 'labels'"));
+        assert!(with(labels(NpyValues::I64(vec![0, -2]))).contains("element 1 of 'labels'"));
         assert!(
             with(array(&[3], NpyValues::U8(vec![0; 3])))
                 .contains("labels: expected one for each of 2")

@@ -90,11 +90,11 @@ impl Pixels {
     }
 }
 
-/// The class of every image, or those of the digits on it.
+/// The class of every image, or those of the digits on it, as far as they are known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Labels {
     /// `positions` classes for each image, one image after the other; each below
-    /// `class_names.len()`.
+    /// `class_names.len()`, or [`Labels::UNKNOWN`].
     pub values: Vec<u32>,
     /// Labels of an image: 1, or as many as a sequence has digits, which are labelled from left to
     /// right.
@@ -104,6 +104,9 @@ pub struct Labels {
 }
 
 impl Labels {
+    /// What stands for the class of an image without a label.
+    pub const UNKNOWN: u32 = u32::MAX;
+
     /// One class for each image.
     #[must_use]
     pub fn new(values: Vec<u32>, class_names: Vec<String>) -> Self {
@@ -147,7 +150,8 @@ impl Labels {
                 self.values.len().to_string(),
             );
         }
-        let wild = self.values.iter().find(|&&label| label as usize >= self.classes());
+        let is_wild = |label: u32| label != Self::UNKNOWN && label as usize >= self.classes();
+        let wild = self.values.iter().find(|&&label| is_wild(label));
         wild.map_or(Ok(()), |label| {
             refuse("labels", format!("a class below {}", self.classes()), label.to_string())
         })

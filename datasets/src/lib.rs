@@ -61,6 +61,7 @@ pub mod glyphs;
 pub mod idx;
 mod images;
 pub mod mat;
+pub mod moons;
 pub mod nearest;
 pub mod norb;
 pub mod npy;

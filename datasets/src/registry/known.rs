@@ -6,7 +6,7 @@
 //! checksums agree. Where none is known it says `None`.
 
 use super::{Checksum, Download, Format, Known, KnownFile, Role};
-use crate::{Binarisation, ImageShape, cifar, norb};
+use crate::{Binarisation, ImageShape, cifar, moons, norb};
 
 use Checksum::{Md5, Sha256};
 
@@ -71,6 +71,23 @@ pub const KNOWN: &[Known] = &[
         test_count: 2_000,
         class_names: DIGITS,
         binarisation: Binarisation::PerEpoch,
+        files: &[],
+        mirrors: &[],
+        home: "drawn by the program",
+        credit: "none needed",
+        licence: "that of the program",
+        notes: &[],
+    },
+    Known {
+        name: "half-moons",
+        title: "Half-moons (points in the plane, six labels)",
+        folders: &[],
+        format: Format::Moons,
+        shape: moons::SHAPE,
+        train_count: 10_000,
+        test_count: 2_000,
+        class_names: moons::CLASS_NAMES,
+        binarisation: Binarisation::None,
         files: &[],
         mirrors: &[],
         home: "drawn by the program",

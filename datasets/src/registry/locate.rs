@@ -153,7 +153,7 @@ pub fn status(data_dir: &Path) -> Vec<Status> {
 }
 
 fn status_of(known: &'static Known, data_dir: &Path) -> Status {
-    if known.format == Format::Glyphs {
+    if matches!(known.format, Format::Glyphs | Format::Moons) {
         return Status { known, presence: Presence::BuiltIn, folder: None, bytes: 0 };
     }
     let best = fullest(known, data_dir);

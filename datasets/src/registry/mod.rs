@@ -12,8 +12,10 @@ mod tests;
 use std::path::Path;
 
 use crate::nearest::nearest;
-use crate::{Binarisation, Checksum, Dataset, Error, ImageShape, Images, Options, Result};
-use crate::{arrays, cifar, folder, glyphs, idx, mat, norb, sequences};
+use crate::{
+    Binarisation, Checksum, Dataset, Error, GlyphCounts, ImageShape, Images, Options, Result,
+};
+use crate::{arrays, cifar, folder, glyphs, idx, mat, moons, norb, sequences};
 
 pub use known::KNOWN;
 pub use locate::{FileReport, Found, Outcome, Presence, Status, locate, status, verify};
@@ -62,6 +64,8 @@ pub struct Download {
 pub enum Format {
     /// Drawn by the program.
     Glyphs,
+    /// Points that the program draws.
+    Moons,
     /// Four IDX files.
     Idx,
     /// `chardata.mat`.
@@ -155,8 +159,11 @@ pub fn open(name_or_spec: &str, data_dir: &Path, options: &Options) -> Result<Da
 }
 
 fn open_known(known: &'static Known, data_dir: &Path, options: &Options) -> Result<Dataset> {
-    if known.format == Format::Glyphs {
-        return glyphs::dataset(options.seed, options.glyphs);
+    let GlyphCounts { train, test, .. } = options.glyphs;
+    match known.format {
+        Format::Glyphs => return glyphs::dataset(options.seed, options.glyphs),
+        Format::Moons => return moons::dataset(options.seed, train, test),
+        _ => {}
     }
     let found = locate(known, data_dir, options.test_only)?;
     let nothing = || Images::new(known.shape, crate::Pixels::U8(Vec::new()), None);
@@ -168,7 +175,7 @@ fn open_known(known: &'static Known, data_dir: &Path, options: &Options) -> Resu
         Ok((train?, test?))
     };
     let (train, test) = match known.format {
-        Format::Glyphs => return glyphs::dataset(options.seed, options.glyphs),
+        Format::Glyphs | Format::Moons => (nothing()?, nothing()?),
         Format::Idx => both(&|part| read_idx(known, &found, part, data_dir))?,
         Format::Omniglot => mat::omniglot(found.path("chardata.mat")?)?,
         Format::Norb => both(&|part| {

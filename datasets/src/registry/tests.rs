@@ -35,7 +35,7 @@ fn names_are_found_and_near_misses_named() {
     let message = find("mnits").unwrap_err().to_string();
     assert!(
         message.starts_with(
-            "no data set is called 'mnits' (did you mean 'mnist'?); known: glyphs, mnist"
+            "no data set is called 'mnits' (did you mean 'mnist'?); known: glyphs, half-moons, mnist"
         ),
         "{message}"
     );

@@ -96,6 +96,8 @@ registry! {
         ShuffleLabelled = 0xDA7A_0023, 1;
         /// The hand that draws the glyphs.
         Glyph = 0xDA7A_0031, 1;
+        /// The noise of the half-moons' points.
+        Moon = 0xDA7A_0032, 1;
         /// The layout of a cluttered sequence: which images lie on the canvas, and where.
         Sequence = 0xDA7A_0041, 1;
         /// The patches that clutter sequences: the image that each is cut from, and where.
