@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use std::ops::Range;
 
 use rung_autograd::ops::Gaussian;
-use rung_autograd::{Error, ParameterStore, Result, Tensor};
+use rung_autograd::{Error, ParameterId, ParameterStore, Result, Tensor};
 
 use crate::labelled::Classifier;
 use crate::mixture_prior::GaussianMixture;
@@ -24,6 +24,8 @@ pub struct Group {
     pub layer: usize,
     /// What tells it from the layer's other group; empty if there is none.
     pub role: &'static str,
+    /// Its name where the family's papers have one of its own, such as `a`; else it is z_i.
+    pub own_name: Option<&'static str>,
     /// Its units: those of all positions, if it is a map.
     pub units: usize,
 }
@@ -32,20 +34,26 @@ impl Group {
     /// `z_2`; with the direction of its inference where the layer has two groups: `z_2 bottom-up`.
     #[must_use]
     pub fn name(&self) -> String {
-        format!("z_{} {}", self.layer, self.role).trim_end().to_string()
+        format!("{} {}", self.letter(), self.role).trim_end().to_string()
     }
 
     /// The name where there is little room: `z_2`, or `z_2↑` and `z_2↓` for the bottom-up and the
     /// top-down group of a layer.
     #[must_use]
     pub fn symbol(&self) -> String {
-        format!("z_{}{}", self.layer, self.arrow())
+        format!("{}{}", self.letter(), self.arrow())
     }
 
-    /// The name as a part of a key or a tag: `2`, or `2_bottom_up` where the layer has two groups.
+    fn letter(&self) -> String {
+        self.own_name.map_or_else(|| format!("z_{}", self.layer), str::to_string)
+    }
+
+    /// The name as a part of a key or a tag: `2`, or `2_bottom_up` where the layer has two groups,
+    /// or a name of its own.
     #[must_use]
     pub fn key(&self) -> String {
-        format!("{}_{}", self.layer, self.role.replace('-', "_")).trim_end_matches('_').to_string()
+        let layer = self.own_name.map_or_else(|| self.layer.to_string(), str::to_string);
+        format!("{layer}_{}", self.role.replace('-', "_")).trim_end_matches('_').to_string()
     }
 
     /// The direction of its inference where its layer has two groups, else nothing.
@@ -138,6 +146,16 @@ pub enum LatentSource {
         /// One row for each sample.
         z: Tensor,
     },
+}
+
+impl LatentSource {
+    /// How many samples there will be.
+    pub(crate) fn count(&self) -> usize {
+        match self {
+            Self::StandardNormal { count, .. } | Self::SharedAbove { count, .. } => *count,
+            Self::Given { z, .. } => z.shape().sizes().first().copied().unwrap_or(0),
+        }
+    }
 }
 
 /// A data set as a model sees it.
@@ -239,6 +257,11 @@ pub trait LatentModel: Debug {
         None
     }
 
+    /// The weight matrices that a prior of the weights is over; none for families without one.
+    fn weights(&self) -> Vec<ParameterId> {
+        Vec::new()
+    }
+
     /// Stochastic layers, L.
     fn depth(&self) -> usize {
         self.groups().last().map_or(0, |group| group.layer)
@@ -304,10 +327,12 @@ mod tests {
 
     #[test]
     fn a_group_has_a_name_for_each_place() {
-        let names = |layer, role| {
-            let group = Group { layer, role, units: 3 };
+        let of = |layer, role, own_name| {
+            let group = Group { layer, role, own_name, units: 3 };
             [group.name(), group.symbol(), group.key()]
         };
+        let names = |layer, role| of(layer, role, None);
+        assert_eq!(of(1, "", Some("a")), ["a", "a", "a"]);
         assert_eq!(names(2, ""), ["z_2", "z_2", "2"]);
         assert_eq!(names(12, "bottom-up"), ["z_12 bottom-up", "z_12↑", "12_bottom_up"]);
         assert_eq!(names(1, "top-down"), ["z_1 top-down", "z_1↓", "1_top_down"]);

@@ -42,10 +42,12 @@
 //! | `biva/` | BIVA and its relatives: hierarchical convolutional VAEs of gated blocks |
 //! | `autoregressive/` | p(x\|z) in which each pixel is predicted from those before it, for any family with maps |
 //! | `matnet/` | MatNet: a deterministic path from every latent layer to the data |
+//! | `auxiliary/` | ADGM, SDGM and M2: an auxiliary variable beside z, for learning from few labels |
 //! | `objective.rs` | evidence lower bound (ELBO), importance-weighted bound, warm-up, free bits |
 //! | `classifier/` | classifiers of images, convolutional or fully connected, and their objective |
 //! | `mixture_prior.rs` | a mixture of Gaussians at the top: classes without labels |
 //! | `labelled.rs`, `semi_supervised.rs` | latent-variable models with classes, and what they learn from few labels by |
+//! | `weight_prior.rs` | a prior of the weights |
 //! | `layers/`, `distributions.rs` | what they are made of |
 //! | `pass.rs`, `statistics.rs`, `initialise.rs` | one pass through a model; batch-norm statistics; data-dependent initialisation |
 //! | `hierarchy/whole_data.rs` | batch-norm statistics over a whole data set, in chunks |
@@ -54,6 +56,7 @@
 //! Files, clocks, terminals and data sets: those are the program's.
 
 pub mod autoregressive;
+pub mod auxiliary;
 pub mod biva;
 pub mod classifier;
 pub mod distributions;
@@ -71,12 +74,14 @@ mod pass;
 pub mod rules;
 pub mod semi_supervised;
 mod statistics;
+mod weight_prior;
 
+pub use auxiliary::{AuxiliaryConfig, AuxiliaryModel};
 pub use biva::{Biva, BivaConfig};
 pub use classifier::{ClassifierConfig, ImageClassifier};
 pub use hierarchy::{Hierarchy, HierarchyConfig};
 pub use initialise::initialise;
-pub use labelled::{ClassSampled, Classifier};
+pub use labelled::{ClassTerms, Classifier, Labelled};
 pub use latent::{
     Clusters, Group, Latent, LatentModel, LatentSource, Posterior, Prior, Sampled, SampledClass,
     WholeData,
@@ -89,3 +94,4 @@ pub use pass::{InitialValue, Initialisation, Mode, Pass};
 pub use rung_autograd::ops::Activation;
 pub use rung_autograd::{Error, Result};
 pub use statistics::{Statistics, StatisticsId, StatisticsList};
+pub use weight_prior::weight_energy;

@@ -68,6 +68,17 @@ pub struct Bound {
     /// Mean KL of each stochastic group, nearest to the data first: log q − log p at the sample, or
     /// in closed form.
     pub kl: Vec<Tensor>,
+    /// What is said of the classes, where some images have labels.
+    pub classes: Option<ClassMeans>,
+}
+
+/// Means over the images of a batch of which some have labels: scalars on the device, in nats.
+#[derive(Clone, Debug)]
+pub struct ClassMeans {
+    /// Mean of −log q(y|x, z) at the class of the labelled images.
+    pub cross_entropy: Tensor,
+    /// Mean entropy of q(y|x, z) over the images without a label, or over all if every one has it.
+    pub entropy: Tensor,
 }
 
 /// The objective for a batch `x` [batch, `data_size`].
@@ -145,7 +156,7 @@ pub fn bound(
             loss = loss.add(&entropy.scale(p.entropy_penalty)?)?;
         }
     }
-    Ok(Bound { loss, log_p_x: log_p_x.detach().mean_all()?, kl })
+    Ok(Bound { loss, log_p_x: log_p_x.detach().mean_all()?, kl, classes: None })
 }
 
 /// ln (1/K) Σ_k w_k over groups of `importance_samples` neighbouring rows of log weights.
@@ -163,9 +174,29 @@ pub fn importance_bound(log_weights: &Tensor, importance_samples: usize) -> Resu
         .shift(-(importance_samples as f64).ln())
 }
 
+/// The log weight of each row: log p(x|z) + log p(y) − β Σ_i max(KL_i, λ), the second where there
+/// is a class, with the warm-up factor β and free bits λ in nats.
+pub(crate) fn assemble_log_weights(
+    log_p_x: &Tensor,
+    kl: &[Tensor],
+    log_p_class: Option<f64>,
+    beta: f64,
+    free_bits_nats: f64,
+) -> Result<Tensor> {
+    let sum = if free_bits_nats > 0.0 {
+        let clamped = kl.iter().map(|kl| kl.clamp(free_bits_nats, f64::INFINITY));
+        log_p_x.add_scaled(-beta, &clamped.collect::<Result<Vec<_>>>()?)?
+    } else {
+        log_p_x.add_scaled(-beta, kl)?
+    };
+    match log_p_class {
+        None => Ok(sum),
+        Some(log_p) => sum.shift(log_p),
+    }
+}
+
 impl Sampled {
-    /// The log weight of each row: log p(x|z) + log p(y) − β Σ_i max(KL_i, λ), the second where
-    /// there is a class, with the warm-up factor β and free bits λ in nats.
+    /// [`assemble_log_weights`] of these samples.
     pub(crate) fn assemble_log_weights(
         &self,
         log_p_x: &Tensor,
@@ -173,16 +204,8 @@ impl Sampled {
         beta: f64,
         free_bits_nats: f64,
     ) -> Result<Tensor> {
-        let sum = if free_bits_nats > 0.0 {
-            let clamped = kl.iter().map(|kl| kl.clamp(free_bits_nats, f64::INFINITY));
-            log_p_x.add_scaled(-beta, &clamped.collect::<Result<Vec<_>>>()?)?
-        } else {
-            log_p_x.add_scaled(-beta, kl)?
-        };
-        match &self.class {
-            None => Ok(sum),
-            Some(class) => sum.shift(class.log_p),
-        }
+        let log_p_class = self.class.as_ref().map(|class| class.log_p);
+        assemble_log_weights(log_p_x, kl, log_p_class, beta, free_bits_nats)
     }
 
     /// log q(z_i|·) − log p(z_i|·) of each group at its sample, nearest to the data first.

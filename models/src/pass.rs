@@ -64,6 +64,7 @@ pub struct Pass<'a> {
     temperatures: &'a [f64],
     drops_units: bool,
     recomputes: bool,
+    averages: bool,
 }
 
 /// Latent noise that is addressed by image and sample.
@@ -95,6 +96,7 @@ impl<'a> Pass<'a> {
             temperatures: &[],
             drops_units,
             recomputes: false,
+            averages: true,
         }
     }
 
@@ -149,6 +151,15 @@ impl<'a> Pass<'a> {
             let pass = Pass::new(store, tape, mode, seed, step);
             block(&mut Pass { images, drops_units, ..pass }, inputs)
         })
+    }
+
+    /// Does `work`, in which the running statistics move as the mode says if `averages`, and else
+    /// stay as they are: rows that are not how the data are leave no trace.
+    pub(crate) fn averaging<R>(&mut self, averages: bool, work: impl FnOnce(&mut Self) -> R) -> R {
+        let before = std::mem::replace(&mut self.averages, averages);
+        let result = work(self);
+        self.averages = before;
+        result
     }
 
     /// A parameter's value.
@@ -233,6 +244,7 @@ impl<'a> Pass<'a> {
     pub(crate) fn statistics(&mut self, id: StatisticsId) -> LayerStatistics<'_> {
         match &mut self.mode {
             Mode::Frozen(statistics) => LayerStatistics::Frozen(statistics.get(id)),
+            Mode::Batch(..) if !self.averages => LayerStatistics::Batch,
             Mode::Batch(statistics, weight) => {
                 LayerStatistics::BatchAveraged(statistics.get_mut(id), *weight)
             }

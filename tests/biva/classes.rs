@@ -1,7 +1,8 @@
 //! Models with classes: the objective of learning from few labels, and the bound without a label.
 
 use rung_autograd::gradcheck::{Options, gradcheck_parameters};
-use rung_models::semi_supervised::{Labelled, SemiSupervisedConfig, semi_supervised_bound};
+use rung_models::Labelled;
+use rung_models::semi_supervised::{SemiSupervisedConfig, semi_supervised_bound};
 
 use super::*;
 
@@ -19,7 +20,14 @@ fn one_hot(device: &Device, classes: &[usize]) -> Tensor {
 }
 
 fn weights(labelled_share: f64, classification_weight: f64) -> SemiSupervisedConfig {
-    SemiSupervisedConfig { beta: 0.7, free_bits_nats: 0.2, labelled_share, classification_weight }
+    SemiSupervisedConfig {
+        beta: 0.7,
+        free_bits_nats: 0.2,
+        samples: 1,
+        labelled_weight: labelled_share,
+        unlabelled_weight: 1.0 - labelled_share,
+        classification_weight,
+    }
 }
 
 #[test]
@@ -32,8 +40,14 @@ fn gradients_of_the_semi_supervised_objective_match_differences() {
         let loss = |store: &ParameterStore, tape: Option<&Tape>| {
             let mut pass = Pass::new(store, tape, Mode::Frozen(&statistics), 21, STEP);
             let labelled = Labelled { x: &known, class: &class };
-            Ok(semi_supervised_bound(&model, &mut pass, labelled, &unknown, &weights(0.3, 0.5))?
-                .loss)
+            Ok(semi_supervised_bound(
+                &model,
+                &mut pass,
+                labelled,
+                Some(&unknown),
+                &weights(0.3, 0.5),
+            )?
+            .loss)
         };
         gradcheck_parameters(&mut store, loss, &Options { seed: 21, ..Options::default() })
             .unwrap();
@@ -48,13 +62,10 @@ fn the_objective_is_the_expectation_over_the_classes() {
     let device = subject.store.device();
     let class = one_hot(device, &[1, 2]);
     let x = rung_autograd::ops::concat(&[&known, &unknown], 0).unwrap();
-    let found = subject
-        .model
-        .classifier()
-        .unwrap()
-        .sample_for_classes(&mut subject.pass(), &x, &class)
-        .unwrap();
-    let log_q = found.class_log_probs.to_f64().unwrap();
+    let labelled = Labelled { x: &known, class: &class };
+    let (log_q, sampled) =
+        subject.model.sample_for_classes(&mut subject.pass(), labelled, Some(&unknown)).unwrap();
+    let log_q = log_q.to_f64().unwrap();
     for row in log_q.chunks(CLASSES) {
         assert!((row.iter().map(|value| value.exp()).sum::<f64>() - 1.0).abs() < 1e-12);
     }
@@ -66,9 +77,8 @@ fn the_objective_is_the_expectation_over_the_classes() {
         .flat_map(|&image| values[image * size..(image + 1) * size].to_vec())
         .collect();
     let rows = Tensor::from_f64(device, &rows, [images.len(), size]).unwrap();
-    let log_p_x = found.sampled.p_x.log_prob(&rows).unwrap().to_f64().unwrap();
-    let ratios: Vec<Vec<f64>> = found
-        .sampled
+    let log_p_x = sampled.p_x.log_prob(&rows).unwrap().to_f64().unwrap();
+    let ratios: Vec<Vec<f64>> = sampled
         .latents
         .iter()
         .map(|latent| latent.log_ratio().unwrap().to_f64().unwrap())
@@ -91,7 +101,7 @@ fn the_objective_is_the_expectation_over_the_classes() {
         &subject.model,
         &mut subject.pass(),
         labelled,
-        &unknown,
+        Some(&unknown),
         &weights(0.3, 0.5),
     )
     .unwrap();
@@ -121,7 +131,7 @@ fn a_step_copies_nothing_to_the_device() {
             &subject.model,
             &mut subject.pass(),
             labelled,
-            &unknown,
+            Some(&unknown),
             &weights(0.3, 0.5),
         )
         .unwrap();
@@ -139,14 +149,11 @@ fn the_class_changes_what_is_conditioned_on_it() {
     let x = subject.images(1);
     let of = |class: usize| {
         let class = one_hot(subject.store.device(), &[class]);
-        let found = subject
-            .model
-            .classifier()
-            .unwrap()
-            .sample_for_classes(&mut subject.pass(), &x, &class)
-            .unwrap();
-        let means = found.sampled.latents.iter().map(|latent| latent.q.mean.to_f64().unwrap());
-        (means.collect::<Vec<_>>(), found.sampled.p_x.log_prob(&x).unwrap().to_f64().unwrap())
+        let labelled = Labelled { x: &x, class: &class };
+        let (_, sampled) =
+            subject.model.sample_for_classes(&mut subject.pass(), labelled, None).unwrap();
+        let means = sampled.latents.iter().map(|latent| latent.q.mean.to_f64().unwrap());
+        (means.collect::<Vec<_>>(), sampled.p_x.log_prob(&x).unwrap().to_f64().unwrap())
     };
     let ((first, p_first), (second, p_second)) = (of(0), of(1));
     for (group, (first, second)) in subject.model.groups().iter().zip(first.iter().zip(&second)) {

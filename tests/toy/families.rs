@@ -1,13 +1,13 @@
 //! Families that `rung-models` has never heard of: its objectives take any type that has the
 //! traits.
 
+use rung_autograd::ops::concat;
 use rung_autograd::{Error, ParameterList, ParameterStore};
 use rung_models::objective::{ObjectiveConfig, bound};
-use rung_models::semi_supervised::{Labelled, SemiSupervisedConfig, semi_supervised_bound};
+use rung_models::semi_supervised::{SemiSupervisedConfig, semi_supervised_bound};
 use rung_models::{
-    ClassSampled, Classifier, Group, Latent, LatentModel, LatentSource, Mode,
-    ObservationParameters, Pass, Posterior, Prior, Sampled, SampledClass, Statistics,
-    StatisticsList,
+    ClassTerms, Classifier, Group, Labelled, Latent, LatentModel, LatentSource, Mode,
+    ObservationParameters, Pass, Posterior, Prior, Sampled, Statistics, StatisticsList,
 };
 
 use super::*;
@@ -26,7 +26,7 @@ impl LatentModel for OneLayer {
     }
 
     fn groups(&self) -> Vec<Group> {
-        vec![Group { layer: 1, role: "", units: 2 }]
+        vec![Group { layer: 1, role: "", own_name: None, units: 2 }]
     }
 
     fn infer_bottom_up<'a>(
@@ -124,24 +124,40 @@ impl Classifier for Mixture {
         LOGITS.len()
     }
 
-    fn sample_for_classes(
+    fn class_terms(
+        &self,
+        pass: &mut Pass<'_>,
+        labelled: Labelled<'_>,
+        others: Option<&Tensor>,
+        samples: usize,
+    ) -> Result<ClassTerms> {
+        let x = labelled.x.repeat_rows(samples)?;
+        let logits = Tensor::from_f64(x.device(), LOGITS.as_flattened(), [3, 2])?;
+        let class = labelled.class.repeat_rows(samples)?;
+        let mut log_p_x = class.matmul(&logits)?.bernoulli_log_prob(&x)?;
+        let mut class_log_probs = self.class_log_probs(pass, &x, 1)?;
+        if let Some(others) = others {
+            let others = others.repeat_rows(samples)?;
+            log_p_x = concat(&[&log_p_x, &Self::log_p_x(&others)?], 0)?;
+            let log_q = self.class_log_probs(pass, &others, 1)?;
+            class_log_probs = concat(&[&class_log_probs, &log_q], 0)?;
+        }
+        Ok(ClassTerms { class_log_probs, log_p_x, kl: Vec::new(), log_p_class: log_p_class() })
+    }
+
+    fn class_log_probs(&self, _pass: &mut Pass<'_>, x: &Tensor, samples: usize) -> Result<Tensor> {
+        let x = x.repeat_rows(samples)?;
+        Self::log_p_x(&x)?.reshape([x.shape().sizes()[0], 3])?.log_softmax(1)
+    }
+
+    fn generate_of(
         &self,
         _pass: &mut Pass<'_>,
-        x: &Tensor,
+        _source: &LatentSource,
         class: &Tensor,
-    ) -> Result<ClassSampled> {
-        let [images, labelled] = [x, class].map(|tensor| tensor.shape().sizes()[0]);
-        let class_log_probs = Self::log_p_x(x)?.reshape([images, 3])?.log_softmax(1)?;
-        let logits = Tensor::from_f64(x.device(), LOGITS.as_flattened(), [1, 6])?;
-        let every_class =
-            logits.repeat_rows(images - labelled)?.reshape([3 * (images - labelled), 2])?;
-        let given = class.matmul(&logits.reshape([3, 2])?)?;
-        let p_x = ObservationParameters::Bernoulli(rung_autograd::ops::concat(
-            &[&given, &every_class],
-            0,
-        )?);
-        let class = Some(SampledClass { log_p: log_p_class(), log_q: None });
-        Ok(ClassSampled { class_log_probs, sampled: Sampled { latents: Vec::new(), p_x, class } })
+    ) -> Result<ObservationParameters> {
+        let logits = Tensor::from_f64(class.device(), LOGITS.as_flattened(), [3, 2])?;
+        class.matmul(&logits).map(ObservationParameters::Bernoulli)
     }
 }
 
@@ -166,12 +182,15 @@ fn a_classifier_without_latent_variables_learns_from_few_labels() {
     let config = SemiSupervisedConfig {
         beta: 1.0,
         free_bits_nats: 0.0,
-        labelled_share: 0.25,
+        samples: 1,
+        labelled_weight: 0.25,
+        unlabelled_weight: 0.75,
         classification_weight: 0.5,
     };
     let labelled = Labelled { x: &known, class: &class };
     let mut pass = Pass::new(&store, None, Mode::Frozen(&statistics), 3, 0);
-    let found = semi_supervised_bound(&Mixture, &mut pass, labelled, &unknown, &config).unwrap();
+    let found =
+        semi_supervised_bound(&Mixture, &mut pass, labelled, Some(&unknown), &config).unwrap();
     let expected = -(0.25 * with_label + 0.75 * without_label + 0.5 * classified);
     let loss = found.loss.to_scalar().unwrap();
     assert!((loss - expected).abs() < 1e-12, "{loss}, not {expected}");

@@ -6,7 +6,9 @@ use rung_autograd::{Error, ParameterList, Result, Shape, Tensor};
 use super::config::{BivaConfig, Paths, StageObservation};
 use super::generative::{Descent, Generative, StageDistributions};
 use super::inference::{Inference, StageFeatures};
-use crate::labelled::{ClassSampled, Classifier};
+use crate::labelled::{
+    ClassTerms, Classifier, Labelled, check_classes, classes_in_turn, likeliest_class,
+};
 use crate::latent::{
     Group, Latent, LatentModel, LatentSource, Posterior, Prior, Sampled, SampledClass,
     no_layer_left, starts_at_top,
@@ -15,7 +17,6 @@ use crate::layers::Builder;
 use crate::map_shape::repeat_maps;
 use crate::observation::ObservationParameters;
 use crate::pass::Pass;
-use crate::semi_supervised::for_every_class;
 use crate::statistics::StatisticsList;
 
 /// A model of the family of the [module](super).
@@ -156,24 +157,15 @@ impl Biva {
     }
 
     /// For each row of `like` 1 at the next class in turn and 0 elsewhere; `None` without classes.
-    ///
-    /// It is made on the device, as steps copy nothing to it: the unit matrix, read row after row,
-    /// has as many zeros between two ones as it has rows.
     fn classes_in_turn(&self, like: &Tensor) -> Result<Option<Tensor>> {
         let (rows, classes) = (like.shape().sizes()[0], self.config.classes);
-        if classes == 0 {
-            return Ok(None);
-        }
-        let filled = |value, count| Tensor::full(like.device(), like.dtype(), value, [1, count]);
-        let period = concat(&[&filled(1.0, 1)?, &filled(0.0, classes)?], 1)?;
-        let ones = period.repeat_rows(classes)?.reshape([classes * (classes + 1)])?;
-        let unit_matrix = ones.slice(0, 0, classes * classes)?.reshape([1, classes * classes])?;
-        let times = rows.div_ceil(classes);
-        unit_matrix
-            .repeat_rows(times)?
-            .reshape([times * classes, classes])?
-            .slice(0, 0, rows)
-            .map(Some)
+        let in_turn = || classes_in_turn(like.device(), like.dtype(), rows, classes);
+        (classes > 0).then(in_turn).transpose()
+    }
+
+    /// log p(y) in nats: all classes are as likely.
+    fn log_p_class(&self) -> f64 {
+        -(self.config.classes as f64).ln()
     }
 
     /// Samples of z_L and the top-down groups given what the bottom-up pass found and the class.
@@ -192,8 +184,7 @@ impl Biva {
         let mut latents: Vec<Latent> =
             kept.flat_map(|stage| stage.bottom_up.into_iter().chain(stage.top_down)).collect();
         latents.push(Latent { q, p: Prior::StandardNormal, z });
-        let log_p = || -(self.config.classes as f64).ln();
-        let class = class.map(|_| SampledClass { log_p: log_p(), log_q: None });
+        let class = class.map(|_| SampledClass { log_p: self.log_p_class(), log_q: None });
         Ok(Sampled { latents, p_x, class })
     }
 
@@ -244,6 +235,77 @@ impl Biva {
         latents.reverse();
         Ok((latents, self.generative.observe(pass, descent)?))
     }
+
+    /// Samples from the generative model, of these classes or of every class in turn.
+    fn generate_with(
+        &self,
+        pass: &mut Pass<'_>,
+        source: &LatentSource,
+        class: Option<&Tensor>,
+    ) -> Result<ObservationParameters> {
+        let depth = self.config.depth();
+        let top = |pass: &Pass<'_>, rows: usize| {
+            let groups = self.groups();
+            pass.prior_noise(groups.len(), Shape::from([rows, groups[groups.len() - 1].units]))
+        };
+        let (z, source) = match source {
+            LatentSource::StandardNormal { layer, count } => {
+                starts_at_top(*layer, depth)?;
+                (top(pass, *count)?, From::Prior { shared_above: depth })
+            }
+            LatentSource::SharedAbove { layer, count } if *layer < depth => {
+                (top(pass, 1)?.repeat_rows(*count)?, From::Prior { shared_above: *layer })
+            }
+            LatentSource::SharedAbove { count, .. } => {
+                (top(pass, *count)?, From::Prior { shared_above: depth })
+            }
+            LatentSource::Given { layer, z } => {
+                starts_at_top(*layer, depth)?;
+                (z.clone(), From::Prior { shared_above: depth })
+            }
+        };
+        let class = match class {
+            Some(class) => Some(class.clone()),
+            None => self.classes_in_turn(&z)?,
+        };
+        Ok(self.descend(pass, &z, class.as_ref(), source)?.1)
+    }
+
+    /// One sample of the latents given a class, with log q(y|x, z) of every image: of labelled
+    /// images given theirs, then of the others, if there are any, for every class in turn, row =
+    /// image · classes + class.
+    ///
+    /// # Errors
+    /// `Shape` if the sizes do not fit.
+    pub fn sample_for_classes(
+        &self,
+        pass: &mut Pass<'_>,
+        labelled: Labelled<'_>,
+        others: Option<&Tensor>,
+    ) -> Result<(Tensor, Sampled)> {
+        let (classes, known) = (self.config.classes, labelled.x.shape().sizes()[0]);
+        check_classes("sample_for_classes", labelled.class, known, classes)?;
+        let x = match others {
+            Some(others) => concat(&[labelled.x, others], 0)?,
+            None => labelled.x.clone(),
+        };
+        let stages = self.ascend(pass, &self.maps(&x)?)?;
+        let class_log_probs =
+            self.inference.class_log_probs(pass, &stages)?.ok_or_else(no_classes)?;
+        let change = |rows: &Tensor| for_every_class(rows, known, classes);
+        let mut stages =
+            stages.into_iter().map(|stage| stage.with_rows(change)).collect::<Result<Vec<_>>>()?;
+        let class = match others.map(|others| others.shape().sizes()[0]) {
+            Some(others @ 1..) => {
+                let (device, dtype) = (x.device(), x.dtype());
+                let in_turn = classes_in_turn(device, dtype, others * classes, classes)?;
+                concat(&[labelled.class, &in_turn], 0)?
+            }
+            _ => labelled.class.clone(),
+        };
+        let sampled = self.sample_given(pass, &mut stages, Some(&class), 0)?;
+        Ok((class_log_probs, sampled))
+    }
 }
 
 /// q(z|x) of some images. Samples are drawn from the first layer on, so that nothing of the
@@ -287,9 +349,14 @@ impl LatentModel for Biva {
         for (index, (stage, &map)) in self.config.stages.iter().zip(&maps).enumerate() {
             let (layer, units) = (index + 1, stage.latent.units(map));
             if self.config.paths == Paths::Bidirectional && layer < self.config.depth() {
-                groups.extend(["bottom-up", "top-down"].map(|role| Group { layer, role, units }));
+                groups.extend(["bottom-up", "top-down"].map(|role| Group {
+                    layer,
+                    role,
+                    own_name: None,
+                    units,
+                }));
             } else {
-                groups.push(Group { layer, role: "", units });
+                groups.push(Group { layer, role: "", own_name: None, units });
             }
         }
         groups
@@ -308,29 +375,7 @@ impl LatentModel for Biva {
         pass: &mut Pass<'_>,
         source: &LatentSource,
     ) -> Result<ObservationParameters> {
-        let depth = self.config.depth();
-        let top = |pass: &Pass<'_>, rows: usize| {
-            let groups = self.groups();
-            pass.prior_noise(groups.len(), Shape::from([rows, groups[groups.len() - 1].units]))
-        };
-        let (z, source) = match source {
-            LatentSource::StandardNormal { layer, count } => {
-                starts_at_top(*layer, depth)?;
-                (top(pass, *count)?, From::Prior { shared_above: depth })
-            }
-            LatentSource::SharedAbove { layer, count } if *layer < depth => {
-                (top(pass, 1)?.repeat_rows(*count)?, From::Prior { shared_above: *layer })
-            }
-            LatentSource::SharedAbove { count, .. } => {
-                (top(pass, *count)?, From::Prior { shared_above: depth })
-            }
-            LatentSource::Given { layer, z } => {
-                starts_at_top(*layer, depth)?;
-                (z.clone(), From::Prior { shared_above: depth })
-            }
-        };
-        let class = self.classes_in_turn(&z)?;
-        Ok(self.descend(pass, &z, class.as_ref(), source)?.1)
+        self.generate_with(pass, source, None)
     }
 
     fn classifier(&self) -> Option<&dyn Classifier> {
@@ -352,47 +397,56 @@ impl Classifier for Biva {
         self.config.classes
     }
 
-    fn sample_for_classes(
+    fn class_terms(
         &self,
         pass: &mut Pass<'_>,
-        x: &Tensor,
+        labelled: Labelled<'_>,
+        others: Option<&Tensor>,
+        samples: usize,
+    ) -> Result<ClassTerms> {
+        let x = labelled.x.repeat_rows(samples)?;
+        let class = labelled.class.repeat_rows(samples)?;
+        let others = others.map(|others| others.repeat_rows(samples)).transpose()?;
+        let labelled = Labelled { x: &x, class: &class };
+        let (class_log_probs, sampled) =
+            self.sample_for_classes(pass, labelled, others.as_ref())?;
+        let all = match &others {
+            Some(others) => concat(&[&x, others], 0)?,
+            None => x.clone(),
+        };
+        let images = for_every_class(&all, x.shape().sizes()[0], self.config.classes)?;
+        Ok(ClassTerms {
+            class_log_probs,
+            log_p_x: sampled.p_x.log_prob(&images)?,
+            kl: sampled.log_ratios()?,
+            log_p_class: self.log_p_class(),
+        })
+    }
+
+    fn class_log_probs(&self, pass: &mut Pass<'_>, x: &Tensor, samples: usize) -> Result<Tensor> {
+        let stages = self.ascend(pass, &self.maps(&x.repeat_rows(samples)?)?)?;
+        self.inference.class_log_probs(pass, &stages)?.ok_or_else(no_classes)
+    }
+
+    fn generate_of(
+        &self,
+        pass: &mut Pass<'_>,
+        source: &LatentSource,
         class: &Tensor,
-    ) -> Result<ClassSampled> {
-        let (classes, images) = (self.config.classes, x.shape().sizes()[0]);
-        let labelled = match *class.shape().sizes() {
-            [labelled, of] if of == classes && labelled <= images => labelled,
-            _ => {
-                let rule = format!("the classes of labelled images must be [labelled, {classes}]");
-                return Err(Error::shape(
-                    "sample_for_classes",
-                    rule,
-                    &[("class", *class.shape()), ("x", *x.shape())],
-                ));
-            }
-        };
-        let stages = self.ascend(pass, &self.maps(x)?)?;
-        let class_log_probs =
-            self.inference.class_log_probs(pass, &stages)?.ok_or_else(no_classes)?;
-        let change = |rows: &Tensor| for_every_class(rows, labelled, classes);
-        let mut stages =
-            stages.into_iter().map(|stage| stage.with_rows(change)).collect::<Result<Vec<_>>>()?;
-        let others =
-            Tensor::zeros(class.device(), class.dtype(), [(images - labelled) * classes, classes])?;
-        let class = match self.classes_in_turn(&others)? {
-            Some(in_turn) if images > labelled => concat(&[class, &in_turn], 0)?,
-            _ => class.clone(),
-        };
-        let sampled = self.sample_given(pass, &mut stages, Some(&class), 0)?;
-        Ok(ClassSampled { class_log_probs, sampled })
+    ) -> Result<ObservationParameters> {
+        check_classes("generate", class, source.count(), self.config.classes)?;
+        self.generate_with(pass, source, Some(class))
     }
 }
 
-/// For each row, 1 at the class with the largest log q(y|x, z) and 0 elsewhere. As this class is a
-/// function of what is sampled in the bottom-up pass, log p(x, y, z) − log q(z|x, y) with it bounds
-/// log p(x) from below.
-fn likeliest_class(log_q: &Tensor) -> Result<Tensor> {
-    let (log_q, rows) = (log_q.detach(), log_q.shape().sizes()[0]);
-    log_q.less(&log_q.max(1)?.reshape([rows, 1])?)?.affine(-1.0, 1.0)
+/// The first `labelled` rows, then every other one `classes` times in a row.
+fn for_every_class(x: &Tensor, labelled: usize, classes: usize) -> Result<Tensor> {
+    let shape = *x.shape();
+    let rows = shape.sizes()[0];
+    let flat = x.reshape([rows, shape.element_count() / rows.max(1)])?;
+    let others = flat.slice(0, labelled, rows - labelled)?.repeat_rows(classes)?;
+    let all = concat(&[&flat.slice(0, 0, labelled)?, &others], 0)?;
+    all.reshape(shape.with_axis(0, labelled + (rows - labelled) * classes))
 }
 
 /// A sample of the group at this position from its q.

@@ -100,7 +100,7 @@ impl LatentModel for Hierarchy {
     }
 
     fn groups(&self) -> Vec<Group> {
-        let group = |(index, &units)| Group { layer: index + 1, role: "", units };
+        let group = |(index, &units)| Group { layer: index + 1, role: "", own_name: None, units };
         self.config.latent_sizes.iter().enumerate().map(group).collect()
     }
 

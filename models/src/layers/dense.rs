@@ -48,6 +48,11 @@ impl Dense {
         self.affine.statistics()
     }
 
+    /// The weight.
+    pub(crate) const fn weight(&self) -> ParameterId {
+        self.weight
+    }
+
     /// A number that no other layer of the model has.
     pub(crate) const fn index(&self) -> usize {
         self.weight.index()

@@ -13,6 +13,7 @@ mod linear;
 mod mlp;
 mod nonlinearity;
 mod product;
+mod summed;
 mod weight_normed;
 
 pub use affine::NormConfig;
@@ -24,4 +25,5 @@ pub use linear::Linear;
 pub use mlp::Mlp;
 pub use nonlinearity::Nonlinearity;
 pub use product::Product;
+pub use summed::SummedDense;
 pub use weight_normed::WeightNormed;

@@ -200,7 +200,7 @@ impl LatentModel for MatNet {
         let units = blocks.flat_map(|(index, block)| {
             std::iter::repeat_n(self.config.latent_map(index).units(), block.layers)
         });
-        let group = |(units, layer)| Group { layer, role: "", units };
+        let group = |(units, layer)| Group { layer, role: "", own_name: None, units };
         units.chain([self.config.top_units]).zip(1..).map(group).collect()
     }
 

@@ -40,7 +40,10 @@ impl Evaluations {
         let workload = Workload::new(&subject.config, device)?;
         let Size { importance_samples, rows } = size;
         let images = images.clamp(1, workload.images.count());
-        let request = Request { importance_samples, images, rows, seed: subject.config.train.seed };
+        let request = Request {
+            importance_samples,
+            ..Request::once(images, rows, subject.config.train.seed)
+        };
         Ok(Self { workload, request })
     }
 

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use rung_datasets::Labels;
+use rung_datasets::npy::{NpyArray, NpyValues};
 use rung_datasets::npz::NpzWriter;
 use rung_models::Group;
 
@@ -13,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::progress::Console;
 use crate::run::folder::RunFolder;
 use crate::run::load::with_images;
-use crate::tasks::latent::encoding::{LayerLatents, encode};
+use crate::tasks::latent::encoding::{Encoded, encode};
 
 /// Write the latent variables of images to a file.
 #[derive(Debug, Args)]
@@ -51,7 +53,7 @@ pub fn run(arguments: &EncodeArgs, console: &Console) -> Result<()> {
         let count =
             if arguments.count == 0 { images.count() } else { arguments.count.min(images.count()) };
         let mut progress = console.progress("encoding", "images", 0, count as u64);
-        let layers = encode(
+        let encoded = encode(
             &loaded.model,
             &loaded.statistics,
             &images,
@@ -60,35 +62,49 @@ pub fn run(arguments: &EncodeArgs, console: &Console) -> Result<()> {
             |done| progress.update(done as u64, ""),
         )?;
         drop(progress);
-        let layers =
-            layers.ok_or_else(|| Error::interrupted("stopped as asked; nothing was written"))?;
-        write(&path, &loaded.model.latent()?.groups(), &layers, &images, count, console)
+        let encoded =
+            encoded.ok_or_else(|| Error::interrupted("stopped as asked; nothing was written"))?;
+        write(&path, &loaded.model.latent()?.groups(), &encoded, &images, count, console)
     })
 }
 
 fn write(
     path: &Path,
     groups: &[Group],
-    layers: &[LayerLatents],
+    encoded: &Encoded,
     images: &DeviceImages,
     count: usize,
     console: &Console,
 ) -> Result<()> {
     let mut writer = NpzWriter::create(path).map_err(refused)?;
     let mut arrays = Vec::new();
-    for (index, layer) in layers.iter().enumerate() {
-        for (name, values) in
-            [("z", &layer.z), ("mean", &layer.mean), ("variance", &layer.variance)]
-        {
-            let name = format!("{name}_{}", groups[index].key());
+    for (group, layer) in groups.iter().zip(&encoded.layers) {
+        let key = group.key();
+        let sample = group.own_name.map_or_else(|| format!("z_{key}"), str::to_string);
+        for (name, values) in [
+            (sample, &layer.z),
+            (format!("mean_{key}"), &layer.mean),
+            (format!("variance_{key}"), &layer.variance),
+        ] {
             writer.add_f32(&name, &[count, layer.units], values).map_err(refused)?;
             arrays.push(format!("{name} [{count}, {}]", layer.units));
         }
     }
+    if let Some(classes) = encoded.class_probs.len().checked_div(count).filter(|&n| n > 0) {
+        writer.add_f32("class_probs", &[count, classes], &encoded.class_probs).map_err(refused)?;
+        arrays.push(format!("class_probs [{count}, {classes}]"));
+    }
     if let Some(labels) = images.labels() {
         let positions = images.positions();
         let shape = if positions == 1 { vec![count] } else { vec![count, positions] };
-        writer.add_u32("labels", &shape, &labels[..count * positions]).map_err(refused)?;
+        let labels = &labels[..count * positions];
+        if labels.contains(&Labels::UNKNOWN) {
+            let value = |&label: &u32| if label == Labels::UNKNOWN { -1 } else { i64::from(label) };
+            let values = NpyValues::I64(labels.iter().map(value).collect());
+            writer.add("labels", &NpyArray { shape: shape.clone(), values }).map_err(refused)?;
+        } else {
+            writer.add_u32("labels", &shape, labels).map_err(refused)?;
+        }
         arrays.push(format!("labels {shape:?}"));
     }
     writer.finish().map_err(refused)?;

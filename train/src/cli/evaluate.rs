@@ -30,6 +30,14 @@ pub struct EvaluateArgs {
         value_parser = clap::value_parser!(u32).range(1..)
     )]
     pub importance_samples: u32,
+    /// Samples that an image's class probabilities are averaged over, for models with classes
+    #[arg(
+        long,
+        value_name = "M",
+        default_value_t = Request::MANY_CLASS_SAMPLES as u32,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub class_samples: u32,
     /// Images to measure, from the first; 0 for all
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub count: usize,
@@ -54,6 +62,7 @@ pub fn run(arguments: &EvaluateArgs, console: &Console) -> Result<()> {
     let evaluated = with_images(&arguments.run, &arguments.images, console, |loaded, images| {
         let request = Request {
             importance_samples: arguments.importance_samples as usize,
+            class_samples: arguments.class_samples as usize,
             images: if arguments.count == 0 {
                 images.count()
             } else {

@@ -235,9 +235,8 @@ impl ReproduceArgs {
             };
             let request = Request {
                 importance_samples: wishes.importance_samples as usize,
-                images: count,
-                rows: DEFAULT_ROWS as usize,
-                seed: wishes.seed,
+                class_samples: Request::MANY_CLASS_SAMPLES,
+                ..Request::once(count, DEFAULT_ROWS as usize, wishes.seed)
             };
             measure(&loaded, &images, request, interrupt, console).map(drop)
         })

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use rung_models::LatentSource;
 
-use super::shared::{DataDirArgs, LayerChoice, RunArgs, output_file};
+use super::shared::{ClassChoice, DataDirArgs, LayerChoice, RunArgs, output_file};
 use crate::error::{Error, Result};
 use crate::model::{groups, no_latents};
 use crate::progress::Console;
@@ -20,7 +20,8 @@ use crate::tasks::latent::pictures::{self, Drawing, Wanted, columns_for};
         rung sample runs/ladder                a grid of 100 new images\n  \
         rung sample runs/ladder --layer all    a grid for each layer (figure 6b)\n  \
         rung sample runs/biva --vary 2         what the layers up to the second decide\n  \
-        rung sample runs/biva --temperature 0.7  nearer to what the model finds likely")]
+        rung sample runs/biva --temperature 0.7  nearer to what the model finds likely\n  \
+        rung sample runs/sdgm --class all --count 10   ten styles in every class")]
 pub struct SampleArgs {
     /// The model.
     #[command(flatten)]
@@ -35,7 +36,11 @@ pub struct SampleArgs {
     /// for all images
     #[arg(long, value_name = "N", conflicts_with = "layer")]
     pub vary: Option<usize>,
-    /// Images to draw
+    /// Draw images of this class (from 0), or a row of every class with one z for each row; for
+    /// models with classes
+    #[arg(long, value_name = "N|all", conflicts_with_all = ["layer", "vary"])]
+    pub class: Option<ClassChoice>,
+    /// Images to draw; with --class all, rows
     #[arg(
         long,
         value_name = "N",
@@ -100,6 +105,9 @@ pub fn run(arguments: &SampleArgs, console: &Console) -> Result<()> {
     };
     let out = output_file(arguments.out.as_deref(), &run.pictures(), "samples.png")?;
     with_run(&arguments.run, &arguments.data_dir, console, |loaded| {
+        if let Some(class) = arguments.class {
+            return draw_class(arguments, &loaded, class, &temperatures, &out, console);
+        }
         draw(arguments, &loaded, layers, &temperatures, &out, console)
     })
 }
@@ -142,6 +150,34 @@ fn draw(
         console.result(&path.display().to_string())?;
     }
     Ok(())
+}
+
+/// Images of one class, or of every class with a style for each row.
+fn draw_class(
+    arguments: &SampleArgs,
+    loaded: &LoadedRun<'_>,
+    class: ClassChoice,
+    temperatures: &[f64],
+    out: &Path,
+    console: &Console,
+) -> Result<()> {
+    let (count, scale) = (arguments.count as usize, arguments.scale as usize);
+    let drawing = if arguments.draw_pixels { Drawing::Sample } else { Drawing::Mean };
+    let (images, columns) = pictures::samples_of_classes(
+        &loaded.model,
+        &loaded.statistics,
+        (
+            count,
+            match class {
+                ClassChoice::One(class) => Some(class),
+                ClassChoice::All => None,
+            },
+        ),
+        (arguments.seed, drawing, temperatures),
+        &mut |_, _| (),
+    )?;
+    images.grid(columns, scale)?.save(out)?;
+    console.result(&out.display().to_string())
 }
 
 fn temperature(text: &str) -> Result<f64, String> {

@@ -54,6 +54,38 @@ impl FromStr for LayerChoice {
     }
 }
 
+/// Which classes to draw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClassChoice {
+    /// One class.
+    One(usize),
+    /// Each class in turn.
+    All,
+}
+
+impl FromStr for ClassChoice {
+    type Err = BadClass;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "all" => Ok(Self::All),
+            _ => text.parse().map(Self::One).map_err(|_| BadClass),
+        }
+    }
+}
+
+/// What was said is not a class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BadClass;
+
+impl fmt::Display for BadClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("expected a class's number, counted from 0, or all")
+    }
+}
+
+impl std::error::Error for BadClass {}
+
 /// What was said is not a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BadLayer;

@@ -4,7 +4,7 @@ use rung_autograd::rng::Address;
 use rung_autograd::{DType, Device, PixelMap, Tensor};
 use rung_datasets::binarise::dequantise_address;
 use rung_datasets::sequences::Canvases;
-use rung_datasets::{Binarisation, Dataset, ImageShape, Images, Pixels, Split, ValueRange};
+use rung_datasets::{Binarisation, Dataset, ImageShape, Images, Labels, Pixels, Split, ValueRange};
 
 use crate::config::{self, DataConfig, Dequantisation};
 use crate::data::treatment::Measure;
@@ -107,13 +107,16 @@ impl DeviceImages {
         };
         let (pixels, all_equal) = stored.context("copying the images to the device")?;
         let labels = images.labels();
+        let known = |labels: &Vec<u32>| labels.iter().any(|&label| label != Labels::UNKNOWN);
         let images = Self {
             pixels,
             device: device.clone(),
             count,
             in_split: all,
             all_equal,
-            labels: labels.map(|labels| labels.values[..count * labels.positions].to_vec()),
+            labels: labels
+                .map(|labels| labels.values[..count * labels.positions].to_vec())
+                .filter(known),
             positions: labels.map_or(1, |labels| labels.positions),
             shape,
             values: dataset.values,
@@ -214,7 +217,7 @@ impl DeviceImages {
     }
 
     /// The classes of the images, if the data set has them: [`DeviceImages::positions`] for each,
-    /// one image after the other.
+    /// one image after the other, [`Labels::UNKNOWN`] where it is not known; `None` where none is.
     pub fn labels(&self) -> Option<&[u32]> {
         self.labels.as_deref()
     }
@@ -270,6 +273,19 @@ impl DeviceImages {
     /// As [`DeviceImages::batch`].
     pub fn range(&self, start: usize, count: usize, epoch: u64) -> rung_autograd::Result<Tensor> {
         self.batch(&self.indices(start, count)?, epoch)
+    }
+
+    /// The images `start..start + count` as a model sees them on average: where it sees a new draw
+    /// of each pixel every epoch, the probabilities that it is drawn by; else as
+    /// [`DeviceImages::range`] gives them.
+    ///
+    /// # Errors
+    /// As [`DeviceImages::batch`].
+    pub fn expected(&self, start: usize, count: usize) -> rung_autograd::Result<Tensor> {
+        match self.binarisation() {
+            Binarisation::PerEpoch => self.intensities(start, count),
+            _ => self.range(start, count, 0),
+        }
     }
 
     /// The images `start..start + count` as intensities in [0, 1], for pictures.

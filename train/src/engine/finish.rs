@@ -44,12 +44,9 @@ impl Training<'_> {
         drop(data);
         let model = &self.trainer.model;
         let images = &self.images.held_out;
-        let request = Request {
-            importance_samples: 1,
-            images: images.count(),
-            rows: model.rows_at_once(),
-            seed: self.config.train.seed,
-        };
+        let (rows, seed) = (model.rows_at_once(), self.config.train.seed);
+        let class_samples = Request::MANY_CLASS_SAMPLES;
+        let request = Request { class_samples, ..Request::once(images.count(), rows, seed) };
         let started = Instant::now();
         let scores = model.evaluate(&exact, images, request)?;
         let subject = evaluations::Subject {

@@ -147,6 +147,9 @@ impl<'a> Training<'a> {
     ) -> Result<Self> {
         let Prepared { trainer, terms, step, best } = prepared;
         let store = &trainer.model.store;
+        if let Some(chosen) = trainer.model.task.chosen() {
+            run.keep_chosen(&chosen)?;
+        }
         let record =
             start_record(step, store.element_count(), &store.device().description(), changes);
         metrics::append(&run.starts(), &record)?;
@@ -376,8 +379,7 @@ impl<'a> Training<'a> {
     fn evaluate_held_out(&mut self, count: usize) -> Result<Box<dyn Scores>> {
         let images = &self.images.held_out;
         let rows = self.trainer.model.rows_at_once();
-        let request =
-            Request { importance_samples: 1, images: count, rows, seed: self.config.train.seed };
+        let request = Request::once(count, rows, self.config.train.seed);
         self.trainer.with_average(|model| model.evaluate(&model.statistics, images, request))
     }
 

@@ -39,6 +39,10 @@ const LAST_FILES: &[(&str, &str)] = embed![
     "mnist-matnet-dense-512",
     "omniglot-matnet",
     "cifar10-matnet",
+    "mnist-adgm-100",
+    "mnist-sdgm-100",
+    "mnist-m2-100",
+    "moons-sdgm",
     "mnist-classifier",
     "glyphs-classifier"
 ];

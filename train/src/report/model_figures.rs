@@ -121,7 +121,7 @@ impl ModelFigures {
 fn latents(shown: &ShownModel<'_>, images: &DeviceImages) -> Result<Vec<LayerLatents>> {
     let wanted = (LATENTS.min(images.count()), SEED);
     let latents = encode(shown.model, shown.statistics, images, wanted, || false, |_| ())?;
-    Ok(latents.unwrap_or_default())
+    Ok(latents.unwrap_or_default().layers)
 }
 
 /// Mean over images of Σ_j ½ (m² + v − ln v − 1), in nats (specification section 7.3).

@@ -94,7 +94,7 @@ fn step_s(workload: &mut Workload) -> Result<f64> {
 fn sample_s(workload: &Workload, seed: u64) -> Result<f64> {
     let rows = DEFAULT_ROWS as usize;
     let model = &workload.trainer.model;
-    let request = Request { importance_samples: 4 * rows, images: 1, rows, seed };
+    let request = Request { importance_samples: 4 * rows, ..Request::once(1, rows, seed) };
     let (_, ms) = timed_ms(|| model.evaluate(&model.statistics, &workload.images, request))?;
     Ok(ms / 1e3 / (4 * rows) as f64)
 }

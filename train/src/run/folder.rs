@@ -118,6 +118,32 @@ impl RunFolder {
         Ok(RunLock { _file: file })
     }
 
+    /// Keeps what a training chose in `chosen.json`, or, where the run has one, makes sure that it
+    /// chose the same again.
+    ///
+    /// # Errors
+    /// If it chose something else, or the file can't be read or written.
+    pub fn keep_chosen(&self, chosen: &serde_json::Value) -> Result<()> {
+        let path = self.path.join("chosen.json");
+        match fs::read(&path) {
+            Ok(text) => {
+                let before: Option<serde_json::Value> = serde_json::from_slice(&text).ok();
+                if before.as_ref() == Some(chosen) {
+                    return Ok(());
+                }
+                Err(Error::new(format!(
+                    "the training would go on with other images than {} says",
+                    path.display()
+                ))
+                .with_advice("the labels, the seed and the data set of a run stay what they are"))
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                atomic_file::write(&path, |out| writeln!(out, "{chosen}"))
+            }
+            Err(error) => Err(Error::io("read", &path, &error)),
+        }
+    }
+
     /// Writes `config.toml`.
     ///
     /// # Errors

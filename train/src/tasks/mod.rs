@@ -4,15 +4,18 @@
 //! here (its keys, rules and task), its presets, and one line of `families!`. Everything else of
 //! the program knows a family by [`Description`] alone.
 
+mod auxiliary;
 mod biva;
 mod classifier;
 mod description;
 mod hierarchy;
+mod judged;
 pub mod latent;
 mod matnet;
 mod measures;
 mod task;
 
+pub use auxiliary::Auxiliary;
 pub use biva::Biva;
 pub use classifier::Classifier;
 pub use description::{Curve, Description, Pixels};
@@ -101,6 +104,8 @@ families! {
     Biva,
     /// Deterministic paths from every latent layer: MatNet.
     MatNet,
+    /// ADGM, SDGM and M2, for learning from few labels.
+    Auxiliary,
     /// Classifiers without latent variables.
     Classifier,
 }

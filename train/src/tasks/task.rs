@@ -95,12 +95,29 @@ pub enum Direction {
 pub struct Request {
     /// Importance samples an image, K, or whatever the task averages over.
     pub importance_samples: usize,
+    /// Samples that the probabilities of an image's classes are averaged over, where they depend on
+    /// what is sampled.
+    pub class_samples: usize,
     /// Images to use, from the first.
     pub images: usize,
     /// Rows computed at once: images times samples.
     pub rows: usize,
     /// Seed of the samples.
     pub seed: u64,
+}
+
+impl Request {
+    /// Samples of the class probabilities in a training's own evaluations, few and many
+    /// (specification A, section 7).
+    pub const FEW_CLASS_SAMPLES: usize = 5;
+    /// The same for results.
+    pub const MANY_CLASS_SAMPLES: usize = 100;
+
+    /// One importance sample of each image, and few of its class: a look at a training.
+    pub const fn once(images: usize, rows: usize, seed: u64) -> Self {
+        let class_samples = Self::FEW_CLASS_SAMPLES;
+        Self { importance_samples: 1, class_samples, images, rows, seed }
+    }
 }
 
 /// The result of an evaluation.
@@ -169,6 +186,12 @@ pub trait Task: Debug {
     fn prepare(&mut self, images: &DeviceImages, seed: u64, batch_size: usize) -> Result<()> {
         let _ = (images, seed, batch_size);
         Ok(())
+    }
+
+    /// What [`Task::prepare`] chose that a result depends on, such as the images whose labels are
+    /// known: a run keeps it in `chosen.json`.
+    fn chosen(&self) -> Option<serde_json::Value> {
+        None
     }
 
     /// The images of these numbers as a step sees them.

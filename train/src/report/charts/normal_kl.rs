@@ -112,7 +112,12 @@ mod tests {
     use crate::config::Config;
 
     fn history(groups: &[(usize, &'static str)]) -> History {
-        let group = |&(layer, role): &(usize, &'static str)| Group { layer, role, units: 1 };
+        let group = |&(layer, role): &(usize, &'static str)| Group {
+            layer,
+            role,
+            own_name: None,
+            units: 1,
+        };
         History {
             name: format!("run of {}", groups.len()),
             config: Config::default(),

@@ -1,6 +1,8 @@
 //! The latents of each layer on the plane of their two principal components, coloured by class
 //! (figure 7 of the paper).
 
+use rung_datasets::Labels;
+
 use crate::report::axis::label;
 use crate::report::figure::Figure;
 use crate::report::history::History;
@@ -23,8 +25,10 @@ pub fn figure(figures: &ModelFigures, history: &History) -> Option<Figure> {
     let (planes, labels) = (&figures.planes, figures.labels.as_deref());
     let first = planes.first()?;
     let count = first.points.len();
-    let classes =
-        labels.map_or(0, |labels| labels.iter().take(count).max().map_or(0, |&most| most + 1));
+    let known = |labels: &[u32]| {
+        labels.iter().take(count).copied().filter(|&label| label != Labels::UNKNOWN).max()
+    };
+    let classes = labels.and_then(known).map_or(0, |most| most + 1);
     let panels: String = planes
         .iter()
         .enumerate()

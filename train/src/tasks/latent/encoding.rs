@@ -26,6 +26,15 @@ pub struct LayerLatents {
     pub variance: Vec<f32>,
 }
 
+/// What `rung encode` finds of images.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Encoded {
+    /// Each layer, z_1 first.
+    pub layers: Vec<LayerLatents>,
+    /// q(y|x, ·) at the samples, [images, classes]; empty without classes.
+    pub class_probs: Vec<f32>,
+}
+
 /// The latents of the first `count` images, z_1 first; `progress` hears how many are done. `None` if
 /// `stop` said so.
 ///
@@ -38,37 +47,51 @@ pub fn encode(
     (count, seed): (usize, u64),
     stop: impl Fn() -> bool,
     mut progress: impl FnMut(usize),
-) -> Result<Option<Vec<LayerLatents>>> {
+) -> Result<Option<Encoded>> {
     let layer = |group: &Group| LayerLatents { units: group.units, ..LayerLatents::default() };
     let network = model.latent()?;
-    let mut layers: Vec<LayerLatents> = network.groups().iter().map(layer).collect();
+    let layers = network.groups().iter().map(layer).collect();
+    let mut encoded = Encoded { layers, class_probs: Vec::new() };
     let all_done = in_chunks(count, BATCH, stop, |part| {
-        let batch = batch((network, model), statistics, images, part.clone(), seed)
-            .context("encoding images")?;
-        for (layer, [z, mean, variance]) in layers.iter_mut().zip(batch) {
+        let Batch { layers, class_probs } =
+            batch((network, model), statistics, images, part.clone(), seed)
+                .context("encoding images")?;
+        for (layer, [z, mean, variance]) in encoded.layers.iter_mut().zip(layers) {
             layer.z.extend(z);
             layer.mean.extend(mean);
             layer.variance.extend(variance);
         }
+        encoded.class_probs.extend(class_probs);
         progress(part.end);
         Ok(())
     })?;
-    Ok(all_done.then_some(layers))
+    Ok(all_done.then_some(encoded))
 }
 
-/// Sample, mean and variance of each layer for some images, [images, units].
+/// What is found of some images.
+struct Batch {
+    /// Sample, mean and variance of each layer, [images, units].
+    layers: Vec<[Vec<f32>; 3]>,
+    /// [images, classes].
+    class_probs: Vec<f32>,
+}
+
+/// The latents of some images, and the probabilities of their classes.
 fn batch(
     (network, model): (&dyn LatentModel, &Model),
     statistics: &Statistics,
     images: &DeviceImages,
     part: Range<usize>,
     seed: u64,
-) -> rung_autograd::Result<Vec<[Vec<f32>; 3]>> {
+) -> rung_autograd::Result<Batch> {
     let x = images.range(part.start, part.len(), 0)?;
     let mut pass = model.image_pass(statistics, (seed, Phase::Encoding), &part, 0)?;
     let sampled = network.infer(&mut pass, &x, 1)?;
     let read = |latent: &Latent| {
         Ok([latent.z.to_f32()?, latent.q.mean.to_f32()?, latent.q.variance.to_f32()?])
     };
-    sampled.latents.iter().map(read).collect()
+    let log_q = sampled.class.as_ref().and_then(|class| class.log_q.as_ref());
+    let class_probs = log_q.map_or(Ok(Vec::new()), |log_q| log_q.exp()?.to_f32())?;
+    let layers = sampled.latents.iter().map(read).collect::<rung_autograd::Result<_>>()?;
+    Ok(Batch { layers, class_probs })
 }

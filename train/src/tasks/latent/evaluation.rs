@@ -65,9 +65,6 @@ pub struct Evaluation {
     pub log_p: Vec<f64>,
     /// Mean log q − log p of every unit of every layer.
     pub kl_per_unit: Vec<Vec<f64>>,
-    /// Share of the images whose most likely class is not theirs, by the mean of q(y|x, z) over the
-    /// K samples, where the model and the images have classes.
-    pub error_rate: Option<f64>,
 }
 
 impl Evaluation {
@@ -110,16 +107,8 @@ pub fn evaluate(
             .range(start, size, 0)
             .map_err(|error| Error::caused("gathering images", error))
             .and_then(|x| {
-                let labels = images.single_labels().map(|labels| &labels[part.clone()]);
-                let chunks = Chunks {
-                    network,
-                    model,
-                    statistics,
-                    images: part,
-                    x: &x,
-                    labels,
-                    seed: request.seed,
-                };
+                let chunks =
+                    Chunks { network, model, statistics, images: part, x: &x, seed: request.seed };
                 chunks.evaluate(request.importance_samples, samples_at_once, stop)
             });
         match evaluated {
@@ -154,7 +143,6 @@ struct Chunks<'a> {
     /// Which images they are.
     images: Range<usize>,
     x: &'a Tensor,
-    labels: Option<&'a [u32]>,
     seed: u64,
 }
 
@@ -188,7 +176,6 @@ impl Chunks<'_> {
             let sampled = pass(done).and_then(|mut pass| posterior.sample(&mut pass, count));
             sampled.and_then(|sampled| batch.add(&sampled, self.x, count)).map_err(failed)?;
         }
-        batch.classify(self.labels);
         Ok(Some(batch))
     }
 }
@@ -198,21 +185,12 @@ struct Batch {
     weights: Vec<LogWeights>,
     terms: TermSums,
     log_p_class: Option<f64>,
-    /// Σ q(y|x, z) over the samples, class by class for each image; empty without classes.
-    class_probs: Vec<f64>,
-    wrong: Option<usize>,
 }
 
 impl Batch {
     fn new(network: &dyn LatentModel, images: usize) -> Self {
         let weights = vec![LogWeights::default(); images];
-        Self {
-            weights,
-            terms: TermSums::new(network),
-            log_p_class: None,
-            class_probs: Vec::new(),
-            wrong: None,
-        }
+        Self { weights, terms: TermSums::new(network), log_p_class: None }
     }
 
     /// Adds `count` samples of each image. All that is read comes in one copy from the device.
@@ -222,9 +200,6 @@ impl Batch {
         for latent in &sampled.latents {
             let [log_q, log_p] = latent.log_densities_per_unit()?;
             parts.extend([latent.log_ratio()?, log_q, log_p]);
-        }
-        if let Some(log_probs) = sampled.class.as_ref().and_then(|class| class.log_q.as_ref()) {
-            parts.push(log_probs.reshape([log_probs.shape().element_count()])?);
         }
         let values = end_to_end(parts)?;
         let (log_p_x, mut rest) = values.split_at(rows);
@@ -253,40 +228,7 @@ impl Batch {
         for (image, chunk) in self.weights.iter_mut().zip(log_weights.chunks_exact(count)) {
             image.add(chunk);
         }
-        self.add_classes(rest, rows, count);
         Ok(())
-    }
-
-    /// Adds log q(y|x, z) of rows that are `count` samples of each image.
-    fn add_classes(&mut self, log_probs: &[f64], rows: usize, count: usize) {
-        let classes = log_probs.len() / rows.max(1);
-        if classes == 0 {
-            return;
-        }
-        self.class_probs.resize(self.weights.len() * classes, 0.0);
-        let of_images =
-            self.class_probs.chunks_exact_mut(classes).zip(log_probs.chunks_exact(count * classes));
-        for (sums, rows) in of_images {
-            for row in rows.chunks_exact(classes) {
-                sums.iter_mut().zip(row).for_each(|(sum, log_prob)| *sum += log_prob.exp());
-            }
-        }
-    }
-
-    /// Counts the images whose most likely class is not their label.
-    fn classify(&mut self, labels: Option<&[u32]>) {
-        let (Some(labels), classes) = (labels, self.class_probs.len() / self.weights.len().max(1))
-        else {
-            return;
-        };
-        if classes > 0 {
-            let likeliest =
-                |probs: &[f64]| (0..classes).max_by(|&a, &b| probs[a].total_cmp(&probs[b]));
-            let images = self.class_probs.chunks_exact(classes).zip(labels);
-            self.wrong = Some(
-                images.filter(|(probs, label)| likeliest(probs) != Some(**label as usize)).count(),
-            );
-        }
     }
 }
 
@@ -372,7 +314,6 @@ struct Sums {
     sum_of_bounds: f64,
     terms: TermSums,
     log_p_class: Option<f64>,
-    wrong: Option<usize>,
 }
 
 impl Sums {
@@ -382,7 +323,6 @@ impl Sums {
             sum_of_bounds: 0.0,
             terms: TermSums::new(network),
             log_p_class: None,
-            wrong: None,
         }
     }
 
@@ -392,7 +332,6 @@ impl Sums {
         self.weights.append(&mut batch.weights);
         self.terms.each_mut().zip(batch.terms.each_mut()).for_each(|(sum, term)| *sum += *term);
         self.log_p_class = batch.log_p_class;
-        self.wrong = batch.wrong.map(|wrong| wrong + self.wrong.unwrap_or(0));
     }
 
     fn bound_so_far(&self) -> f64 {
@@ -420,7 +359,6 @@ impl Sums {
             log_q,
             kl,
             kl_per_unit,
-            error_rate: self.wrong.map(|wrong| wrong as f64 / n),
         }
     }
 }
@@ -501,7 +439,6 @@ mod tests {
                 "{found} is not {expected}"
             );
         }
-        assert_eq!(found.error_rate, expected.error_rate);
         let sum = found.log_p_x + found.log_p_class.unwrap_or(0.0) - found.kl.iter().sum::<f64>();
         assert!(
             (found.bound_1.mean - sum).abs() < 1e-9,
@@ -525,7 +462,7 @@ mod tests {
                 .unwrap();
         let model = Model::new(&config, images.shape(), &device, DType::F64).unwrap();
         let network = model.latent().unwrap();
-        let request = Request { importance_samples: 6, images: 5, rows: 30, seed: 3 };
+        let request = Request { importance_samples: 6, ..Request::once(5, 30, 3) };
         let with = |rows: usize| {
             evaluate(
                 network,

@@ -9,10 +9,10 @@ pub fn named<T: Display>(groups: &[Group], values: impl IntoIterator<Item = T>) 
     joined(groups, values, ", ")
 }
 
-/// As [`named`], for a narrow place: where every layer has one group, the values alone, that of z_1
-/// first.
+/// As [`named`], for a narrow place: where every layer has one group z_i, the values alone, that of
+/// z_1 first.
 pub fn brief<T: Display>(groups: &[Group], values: impl IntoIterator<Item = T>) -> String {
-    if groups.iter().any(|group| !group.role.is_empty()) {
+    if groups.iter().any(|group| !group.role.is_empty() || group.own_name.is_some()) {
         return joined(groups, values, " ");
     }
     values.into_iter().map(|value| value.to_string()).collect::<Vec<_>>().join(" ")
@@ -29,7 +29,7 @@ mod tests {
 
     #[test]
     fn a_value_can_be_told_from_that_of_the_layers_other_group() {
-        let group = |(layer, role)| Group { layer, role, units: 1 };
+        let group = |(layer, role)| Group { layer, role, own_name: None, units: 1 };
         let biva: Vec<Group> = [(1, "bottom-up"), (1, "top-down"), (2, "")].map(group).into();
         assert_eq!(named(&biva, ["1.5", "0.2", "3"]), "z_1↑ 1.5, z_1↓ 0.2, z_2 3");
         assert_eq!(brief(&biva, [7, 8, 9]), "z_1↑ 7 z_1↓ 8 z_2 9");

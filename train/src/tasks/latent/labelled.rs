@@ -4,11 +4,16 @@ use std::collections::BTreeSet;
 
 use rung_autograd::rng::{Address, Stream};
 use rung_autograd::{DType, Tensor};
+use rung_datasets::Labels;
 use rung_datasets::batch::{shuffled, shuffled_at};
 
 use crate::data::DeviceImages;
 use crate::error::{Context, Error, Result};
 use crate::tasks::task::LabelledBatch;
+
+/// Where the draws of labelled images' pixels begin: after those of any epoch. They are seen every
+/// few steps, so that draws once an epoch would be learned by heart.
+const FIRST_DRAW: u64 = 1 << 40;
 
 /// Labelled images: as many of each class, chosen by the run's seed.
 #[derive(Debug)]
@@ -31,7 +36,7 @@ pub(super) struct LabelledImages {
 impl LabelledImages {
     /// Chooses `wanted` images by the classes of all training images, for steps on batches of
     /// `batch_size` others. Classes that no image is of, such as class 0 where they are counted
-    /// from 1, take no share.
+    /// from 1, take no share; images whose class is not known are never chosen.
     ///
     /// # Errors
     /// If there are no labels, too few of a class, or a class that the model has not.
@@ -47,13 +52,14 @@ impl LabelledImages {
                 "labels are wanted, and the images of the data set have none, or several each",
             )
         })?;
-        if let Some(label) = labels.iter().find(|&&label| label as usize >= classes) {
+        let known = || labels.iter().copied().filter(|&label| label != Labels::UNKNOWN);
+        if let Some(label) = known().find(|&label| label as usize >= classes) {
             return Err(Error::new(format!(
                 "an image is of class {label}, and objective.classes is {classes}"
             ))
             .with_advice("set objective.classes to the number of classes that the data set has"));
         }
-        let present: BTreeSet<u32> = labels.iter().copied().collect();
+        let present: BTreeSet<u32> = known().collect();
         let present: Vec<usize> = present.into_iter().map(|class| class as usize).collect();
         let mut room = vec![0; classes];
         for (place, &class) in present.iter().enumerate() {
@@ -61,7 +67,7 @@ impl LabelledImages {
         }
         let mut chosen = Vec::with_capacity(wanted);
         for index in shuffled(seed, 0, labels.len() as u32) {
-            let left = &mut room[labels[index as usize] as usize];
+            let Some(left) = room.get_mut(labels[index as usize] as usize) else { continue };
             if *left > 0 {
                 *left -= 1;
                 chosen.push(index);
@@ -85,16 +91,16 @@ impl LabelledImages {
         })
     }
 
-    /// Those of a step, as the model sees them in `epoch`: as many as fit into a batch.
+    /// Which images they are, and their classes.
+    pub(super) fn chosen(&self) -> serde_json::Value {
+        serde_json::json!({ "labelled_images": self.indices, "labels": self.labels })
+    }
+
+    /// Those of a step, their pixels drawn for it alone: as many as fit into a batch.
     ///
     /// # Errors
     /// If the device has no memory.
-    pub(super) fn batch(
-        &self,
-        images: &DeviceImages,
-        epoch: u64,
-        step: u64,
-    ) -> Result<LabelledBatch> {
+    pub(super) fn batch(&self, images: &DeviceImages, step: u64) -> Result<LabelledBatch> {
         let doing = "gathering labelled images";
         let (rows, device) = (self.rows(step), images.device());
         let indices: Vec<u32> = rows.iter().map(|&row| self.indices[row as usize]).collect();
@@ -106,7 +112,7 @@ impl LabelledImages {
             .and_then(|ones| ones.to_dtype(self.dtype));
         let indices = Tensor::from_u32(device, &indices, [rows.len()]).context(doing)?;
         Ok(LabelledBatch {
-            x: images.batch(&indices, epoch).context(doing)?,
+            x: images.batch(&indices, FIRST_DRAW + step).context(doing)?,
             class: class.context(doing)?,
             share: self.share,
         })
@@ -155,6 +161,16 @@ mod tests {
         for (index, label) in chosen.indices.iter().zip(&chosen.labels) {
             assert_eq!(labels[*index as usize], *label);
         }
+    }
+
+    #[test]
+    fn images_without_a_label_are_never_chosen() {
+        let labels: Vec<u32> =
+            (0..30).map(|index| if index % 3 == 0 { index % 2 } else { Labels::UNKNOWN }).collect();
+        let chosen = choose(Some(&labels), 10, 2, 4).unwrap();
+        assert!(chosen.indices.iter().all(|index| index % 3 == 0));
+        assert_eq!(chosen.labels.iter().filter(|&&label| label == 0).count(), 5);
+        assert!(choose(Some(&labels), 12, 2, 4).is_err(), "ten have a label");
     }
 
     #[test]

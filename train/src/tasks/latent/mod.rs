@@ -1,10 +1,12 @@
 //! Latent-variable models as a task: trained on a bound of the likelihood, with labels for some
 //! images where the model has classes.
 //!
-//! `settings.rs` is what `[objective]` holds, `labelled.rs` chooses the images of known class, `evaluation.rs` estimates the bounds and
-//! `scores.rs` says them; `encoding.rs`, `pictures.rs` and `anomaly/` are what such a model is used for.
+//! `settings.rs` is what `[objective]` holds, `labelled.rs` chooses the images of known class, `classes.rs` judges how images are
+//! classified, `evaluation.rs` estimates the bounds and `scores.rs` says them; `encoding.rs`, `pictures.rs` and `anomaly/` are what such a model is used for.
 
 pub mod anomaly;
+mod boundary;
+mod classes;
 pub mod clusters;
 pub mod encoding;
 pub mod evaluation;
@@ -14,13 +16,17 @@ pub mod pictures;
 mod scores;
 mod settings;
 
+pub(super) use settings::Weighing;
 pub use settings::{BoundSettings, LabelSettings};
 
 use rung_autograd::{ParameterStore, Tensor};
 use rung_models::objective::{Bound, ObjectiveConfig, bound};
-use rung_models::semi_supervised::{Labelled, SemiSupervisedConfig, semi_supervised_bound};
-use rung_models::{Group, LatentModel, LatentSource, Pass, Statistics, WholeData};
+use rung_models::semi_supervised::{SemiSupervisedConfig, semi_supervised_bound};
+use rung_models::{
+    Group, Labelled, LatentModel, LatentSource, Pass, Statistics, WholeData, weight_energy,
+};
 
+use self::classes::judge;
 use self::evaluation::evaluate;
 use self::groups::{brief, named};
 use self::labelled::LabelledImages;
@@ -40,15 +46,23 @@ use crate::tasks::task::{
 /// Images of each component of a mixture prior in the report.
 const SAMPLES_OF_COMPONENT: usize = 10;
 
+/// Images whose analogies the report shows.
+const ANALOGIES: usize = 10;
+
 /// A latent-variable model and the bound that it is trained on.
 #[derive(Debug)]
 pub(super) struct LatentTask {
     network: Box<dyn LatentModel>,
     bound: BoundSettings,
     labels: LabelSettings,
+    weighing: Weighing,
+    /// Precision of the prior of the weights; 0 for none.
+    weight_precision: f64,
     labelled: Option<LabelledImages>,
+    /// Images that are trained on.
+    images: usize,
     groups: Vec<Group>,
-    /// log p(x|z), then the KL of each group.
+    /// log p(x|z), then the KL of each group; with labels then what is said of the classes.
     terms: Vec<String>,
 }
 
@@ -61,12 +75,106 @@ impl LatentTask {
     ) -> Self {
         let groups = network.groups();
         let kl = groups.iter().map(|group| format!("the KL of {}", group.name()));
-        let terms = std::iter::once("log p(x|z)".to_string()).chain(kl).collect();
-        Self { network, bound, labels, labelled: None, groups, terms }
+        let classes = ["the cross-entropy of the labels", "the entropy of the class"];
+        let classes = classes.map(str::to_string).into_iter().filter(|_| labels.labels > 0);
+        let terms = std::iter::once("log p(x|z)".to_string()).chain(kl).chain(classes).collect();
+        let (weighing, weight_precision, images) = (Weighing::ByShare, 0.0, 0);
+        let labelled = None;
+        Self { network, bound, labels, weighing, weight_precision, labelled, images, groups, terms }
+    }
+
+    /// The same task, whose steps weigh labelled and other images in this way.
+    pub(super) fn weighing(self, weighing: Weighing) -> Self {
+        Self { weighing, ..self }
+    }
+
+    /// The same task with the prior N(0, 1/precision) of every weight; 0 for none.
+    pub(super) fn with_weight_prior(self, weight_precision: f64) -> Self {
+        Self { weight_precision, ..self }
+    }
+
+    /// The loss with what the prior of the weights costs each image: (precision/images) · ½ Σ W².
+    fn with_prior(&self, pass: &Pass<'_>, loss: Loss) -> rung_autograd::Result<Loss> {
+        if self.weight_precision == 0.0 {
+            return Ok(loss);
+        }
+        let Some(energy) = weight_energy(pass, &self.network.weights())? else { return Ok(loss) };
+        let share = self.weight_precision / self.images.max(1) as f64;
+        Ok(Loss { loss: loss.loss.add(&energy.scale(share)?)?, ..loss })
+    }
+
+    /// How held-out images are classified, and what they would be in other classes, where the model
+    /// has classes.
+    fn class_panels(
+        &self,
+        model: &Model,
+        statistics: &Statistics,
+        images: &DeviceImages,
+    ) -> Result<Vec<Panel>> {
+        let section = "Classes";
+        let mut panels = Vec::new();
+        let (Some(classifier), Some(labels)) = (self.network.classifier(), images.single_labels())
+        else {
+            return Ok(panels);
+        };
+        let request = Request::once(images.count(), model.rows_at_once(), 0);
+        let of = (model, statistics);
+        if let Some(judged) = judge(classifier, of, images, labels, request, &|| false)? {
+            panels.push(Panel { section, figure: judged.confusion_figure() });
+            let mistakes = judged.mistakes_figure(images)?;
+            panels.extend(mistakes.map(|figure| Panel { section, figure }));
+        }
+        if let Some(picture) = boundary::picture(classifier, of, images, labels)? {
+            let address = png_address(&picture.png()?);
+            let figure = Figure {
+                title: "Decision boundary".into(),
+                body: format!("<img class=\"pixels\" alt=\"The plane by class\" src=\"{address}\">"),
+                caption: "The plane in the colours of the classes, as q(y|x) mixes them; held-out points in those of their own.".into(),
+                class: "wide",
+            };
+            panels.push(Panel { section, figure });
+        }
+        let count = ANALOGIES.min(images.count());
+        let analogies = pictures::analogies(model, statistics, images, count, 0)?;
+        if let Some((images, columns)) = analogies {
+            let address = png_address(&images.grid(columns, 2)?.png()?);
+            let figure = Figure {
+                title: "Analogies".into(),
+                body: format!("<img class=\"pixels\" alt=\"Images in every class\" src=\"{address}\">"),
+                caption: "Held-out images, each followed by what it would be in every class, with the latents that are inferred for it: \
+                          the style stays."
+                    .into(),
+                class: "wide",
+            };
+            panels.push(Panel { section, figure });
+        }
+        Ok(panels)
+    }
+
+    /// Samples of each component, where the prior of the top is a mixture.
+    fn component_panel(&self, model: &Model, statistics: &Statistics) -> Result<Option<Panel>> {
+        let Some(clusters) = self.network.clusters() else { return Ok(None) };
+        let samples = clusters::samples(model, statistics, SAMPLES_OF_COMPONENT, 1)?;
+        let address = png_address(&samples.grid(SAMPLES_OF_COMPONENT, 2)?.png()?);
+        let figure = Figure {
+            title: "Samples of each component".into(),
+            body: format!(
+                "<img class=\"pixels\" alt=\"{} rows of images, one for each component of the prior\" src=\"{address}\">",
+                clusters.count()
+            ),
+            caption: "A row for each component of the mixture that is the prior of the top layer. Where components are classes, \
+                      a row shows images of one; rung clusters says how far they are."
+                .into(),
+            class: "wide",
+        };
+        Ok(Some(Panel { section: "Components", figure }))
     }
 
     fn loss_of(bound: Bound) -> Loss {
-        Loss { loss: bound.loss, terms: std::iter::once(bound.log_p_x).chain(bound.kl).collect() }
+        let classes = bound.classes.into_iter();
+        let classes = classes.flat_map(|classes| [classes.cross_entropy, classes.entropy]);
+        let terms = std::iter::once(bound.log_p_x).chain(bound.kl).chain(classes).collect();
+        Loss { loss: bound.loss, terms }
     }
 }
 
@@ -105,6 +213,7 @@ impl Task for LatentTask {
     }
 
     fn prepare(&mut self, images: &DeviceImages, seed: u64, batch_size: usize) -> Result<()> {
+        self.images = images.count();
         let LabelSettings { labels, classes, .. } = self.labels;
         self.labelled = match labels {
             0 => None,
@@ -119,10 +228,13 @@ impl Task for LatentTask {
         Ok(())
     }
 
+    fn chosen(&self) -> Option<serde_json::Value> {
+        self.labelled.as_ref().map(LabelledImages::chosen)
+    }
+
     fn batch(&self, images: &DeviceImages, indices: &Tensor, at: At) -> Result<Batch> {
         let x = images.batch(indices, at.epoch).context("gathering a batch")?;
-        let labelled =
-            self.labelled.as_ref().map(|labelled| labelled.batch(images, at.epoch, at.step));
+        let labelled = self.labelled.as_ref().map(|labelled| labelled.batch(images, at.step));
         Ok(Batch { x, class: None, labelled: labelled.transpose()? })
     }
 
@@ -134,22 +246,23 @@ impl Task for LatentTask {
                 let classifier = self.network.classifier().ok_or_else(|| {
                     Error::new("bug: labels for a model without classes; please report it")
                 })?;
+                let [labelled_weight, unlabelled_weight, classification_weight] =
+                    self.weighing.weights(*share, self.labels.classification_weight);
                 let config = SemiSupervisedConfig {
                     beta: objective.beta,
                     free_bits_nats: objective.free_bits_nats,
-                    labelled_share: *share,
-                    classification_weight: self.labels.classification_weight,
+                    samples: objective.monte_carlo_samples,
+                    labelled_weight,
+                    unlabelled_weight,
+                    classification_weight,
                 };
-                semi_supervised_bound(
-                    classifier,
-                    pass,
-                    Labelled { x: known, class },
-                    &batch.x,
-                    &config,
-                )
+                let others = (unlabelled_weight > 0.0).then_some(&batch.x);
+                let labelled = Labelled { x: known, class };
+                semi_supervised_bound(classifier, pass, labelled, others, &config)
             }
         };
-        Ok(Self::loss_of(bound.context("computing the bound")?))
+        let loss = Self::loss_of(bound.context("computing the bound")?);
+        self.with_prior(pass, loss).context("computing the prior of the weights")
     }
 
     fn probe(&self, pass: &mut Pass<'_>, images: &DeviceImages, count: usize) -> Result<Loss> {
@@ -164,19 +277,21 @@ impl Task for LatentTask {
     }
 
     fn training(&self, means: &[f64]) -> Measures {
+        let (bound, classes) = means.split_at(1 + self.groups.len());
+        let class = |index: usize| classes.get(index).copied().map(Quantity::Number);
         of_groups(&self.groups)
-            .with("bound_nats", Place::Everywhere, Quantity::Number(bound_nats(means)))
-            .with("log_p_x_nats", Place::Everywhere, Quantity::Number(means[0]))
-            .with("kl_nats", Place::Everywhere, Quantity::PerPart(means[1..].to_vec()))
+            .with("bound_nats", Place::Everywhere, Quantity::Number(bound_nats(bound)))
+            .with("log_p_x_nats", Place::Everywhere, Quantity::Number(bound[0]))
+            .with("kl_nats", Place::Everywhere, Quantity::PerPart(bound[1..].to_vec()))
+            .with_some("label_cross_entropy_nats", Place::Everywhere, class(0))
+            .with_some("class_entropy_nats", Place::Everywhere, class(1))
     }
 
     fn brief(&self, means: &[f64]) -> String {
         let short = |&kl: &f64| if kl < 9.95 { format!("{kl:.1}") } else { format!("{kl:.0}") };
-        format!(
-            "bound {:.2}, KL {}",
-            bound_nats(means),
-            brief(&self.groups, means[1..].iter().map(short))
-        )
+        let bound = &means[..=self.groups.len()];
+        let kl = brief(&self.groups, bound[1..].iter().map(short));
+        format!("bound {:.2}, KL {kl}", bound_nats(bound))
     }
 
     fn recompute_statistics(
@@ -203,10 +318,21 @@ impl Task for LatentTask {
             evaluate(&*self.network, model, statistics, images, request, stop, |done, nats| {
                 progress(done, &format!("L_{samples} {nats:.2} nats"));
             })?;
+        let Some(evaluation) = evaluation else { return Ok(None) };
+        let judged = match (self.network.classifier(), images.single_labels()) {
+            (Some(classifier), Some(labels)) => {
+                let of = (model, statistics);
+                let Some(judged) = judge(classifier, of, images, labels, request, stop)? else {
+                    return Ok(None);
+                };
+                Some(judged)
+            }
+            _ => None,
+        };
         let measure = images.measure(model.family.pixels().0);
-        let scores =
-            |evaluation| BoundScores::new(evaluation, &self.groups, request, images, measure);
-        Ok(evaluation.map(|evaluation| Box::new(scores(evaluation)) as Box<dyn Scores>))
+        let measured = (evaluation, judged);
+        let scores = BoundScores::new(measured, &self.groups, request, images, measure);
+        Ok(Some(Box::new(scores)))
     }
 
     fn pictures(
@@ -223,34 +349,28 @@ impl Task for LatentTask {
             pictures::samples(model, statistics, &Wanted::means(source, seed), &mut |_, _| ())?;
         let pairs =
             pictures::reconstructions(model, statistics, images, pairs.min(images.count()), seed)?;
-        Ok(vec![
+        let mut all = vec![
             ("samples", drawn.grid(columns, scale)?),
             ("reconstructions", pairs.grid(columns, scale)?),
-        ])
+        ];
+        let count = columns.min(images.count());
+        if let Some((analogies, columns)) =
+            pictures::analogies(model, statistics, images, count, seed)?
+        {
+            all.push(("analogies", analogies.grid(columns, scale)?));
+        }
+        Ok(all)
     }
 
-    /// Samples of each component, where the prior of the top is a mixture.
     fn panels(
         &self,
         model: &Model,
         statistics: &Statistics,
-        _images: &DeviceImages,
+        images: &DeviceImages,
     ) -> Result<Vec<Panel>> {
-        let Some(clusters) = self.network.clusters() else { return Ok(Vec::new()) };
-        let samples = clusters::samples(model, statistics, SAMPLES_OF_COMPONENT, 1)?;
-        let address = png_address(&samples.grid(SAMPLES_OF_COMPONENT, 2)?.png()?);
-        let figure = Figure {
-            title: "Samples of each component".into(),
-            body: format!(
-                "<img class=\"pixels\" alt=\"{} rows of images, one for each component of the prior\" src=\"{address}\">",
-                clusters.count()
-            ),
-            caption: "A row for each component of the mixture that is the prior of the top layer. Where components are classes, \
-                      a row shows images of one; rung clusters says how far they are."
-                .into(),
-            class: "wide",
-        };
-        Ok(vec![Panel { section: "Components", figure }])
+        let mut panels = self.class_panels(model, statistics, images)?;
+        panels.extend(self.component_panel(model, statistics)?);
+        Ok(panels)
     }
 
     fn latent(&self) -> Option<&dyn LatentModel> {

@@ -1,9 +1,9 @@
 //! Pictures of what a model knows: samples and reconstructions as images.
 
-use rung_autograd::Tensor;
 use rung_autograd::rng::{Address, Phase, Stream};
+use rung_autograd::{Shape, Tensor};
 use rung_datasets::ImageShape;
-use rung_models::{Group, LatentSource, Statistics};
+use rung_models::{Group, LatentModel, LatentSource, ObservationParameters, Statistics};
 
 use crate::data::DeviceImages;
 use crate::data::image_grid::Images;
@@ -66,18 +66,89 @@ pub fn samples(
     | LatentSource::SharedAbove { layer, .. }
     | LatentSource::Given { layer, .. }) = *source;
     let network = model.latent()?;
-    let of_group = |group: Group| temperatures.get(group.layer - 1).copied().unwrap_or(1.0);
-    let temperatures: Vec<f64> = network.groups().into_iter().map(of_group).collect();
+    let temperatures = of_groups(network, temperatures);
     let mut pass = model
         .frozen_pass(statistics, seed, Phase::Sample.nth(layer).context(doing)?)
         .with_temperatures(&temperatures);
     let p_x = network.generate(&mut pass, source).context(doing)?;
+    drawn(model, &p_x, seed, drawing, progress)
+}
+
+/// The temperature of each group, from those of the layers.
+fn of_groups(network: &dyn LatentModel, temperatures: &[f64]) -> Vec<f64> {
+    let of_group = |group: Group| temperatures.get(group.layer - 1).copied().unwrap_or(1.0);
+    network.groups().into_iter().map(of_group).collect()
+}
+
+/// `count` images of one class; or, without one, `count` rows of an image of every class, each row
+/// with one z. Gives the columns of a grid of them too.
+///
+/// # Errors
+/// If the model has no classes or not this one, or the device has no memory.
+pub fn samples_of_classes(
+    model: &Model,
+    statistics: &Statistics,
+    (count, class): (usize, Option<usize>),
+    (seed, drawing, temperatures): (u64, Drawing, &[f64]),
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<(Images, usize)> {
+    let doing = "drawing samples";
+    let network = model.latent()?;
+    let classifier = network.classifier().ok_or_else(|| {
+        Error::new("the model has no classes")
+            .with_advice("a training with --labels N makes one that has")
+    })?;
+    let classes = classifier.classes();
+    let wanted: Vec<usize> = match class {
+        Some(class) if class < classes => vec![class; count],
+        Some(class) => {
+            return Err(Error::usage(format!(
+                "--class {class}: the model has classes 0 to {}",
+                classes - 1
+            )));
+        }
+        None => (0..count).flat_map(|_| 0..classes).collect(),
+    };
+    let (device, dtype) = (model.store.device(), model.store.dtype());
+    let mut ones = vec![0.0; wanted.len() * classes];
+    ones.chunks_exact_mut(classes).zip(&wanted).for_each(|(row, &class)| row[class] = 1.0);
+    let class_rows = Tensor::from_f64(device, &ones, [wanted.len(), classes])
+        .and_then(|rows| rows.to_dtype(dtype))
+        .context(doing)?;
+    let layer = network.depth();
+    let temperatures = of_groups(network, temperatures);
+    let mut pass = model
+        .frozen_pass(statistics, seed, Phase::Sample.nth(layer).context(doing)?)
+        .with_temperatures(&temperatures);
+    let source = match class {
+        Some(_) => LatentSource::StandardNormal { layer, count },
+        None => {
+            let groups = network.groups();
+            let units = groups.last().map_or(0, |group| group.units);
+            let z = pass.prior_noise(groups.len(), Shape::from([count, units]));
+            let z = z.and_then(|z| z.repeat_rows(classes)).context(doing)?;
+            LatentSource::Given { layer, z }
+        }
+    };
+    let p_x = classifier.generate_of(&mut pass, &source, &class_rows).context(doing)?;
+    let columns = class.map_or(classes, |_| columns_for(count));
+    Ok((drawn(model, &p_x, seed, drawing, progress)?, columns))
+}
+
+/// The images of p(x|z): its means, or draws from it.
+fn drawn(
+    model: &Model,
+    p_x: &ObservationParameters,
+    seed: u64,
+    drawing: Drawing,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Images> {
     let noise = Address::new(seed, Stream::DrawnPixel.first(), Phase::Sample.first());
     let pixels = match drawing {
         Drawing::Mean => p_x.picture(noise, progress),
         Drawing::Sample => p_x.sample(noise, progress),
     };
-    images(&pixels.context(doing)?, model.shape)
+    images(&pixels.context("drawing samples")?, model.shape)
 }
 
 /// The first `count` images, each beside the mean image of p(x|z) for one posterior sample, or a
@@ -116,6 +187,41 @@ pub fn reconstructions(
         },
     )?;
     Images::new([2 * count, shape.channels, shape.height, shape.width], pixels)
+}
+
+/// The first `count` images, each followed by what it would be in every class, with the latents
+/// that are inferred for it (the analogies of Kingma et al. 2014): [count · (1 + classes)] images.
+/// `None` for models that can't tell the class from the latents below it.
+///
+/// # Errors
+/// If the device has no memory.
+pub fn analogies(
+    model: &Model,
+    statistics: &Statistics,
+    data: &DeviceImages,
+    count: usize,
+    seed: u64,
+) -> Result<Option<(Images, usize)>> {
+    let doing = "varying the class of images";
+    let Some(classifier) = model.latent()?.classifier() else { return Ok(None) };
+    let (shape, classes) = (data.shape(), classifier.classes());
+    let x = data.expected(0, count).context(doing)?;
+    let mut pass = model
+        .image_pass(statistics, (seed, Phase::Reconstruction), &(0..count), 0)
+        .context(doing)?;
+    let Some(p_x) = classifier.vary_class(&mut pass, &x).context(doing)? else { return Ok(None) };
+    let originals = images(&data.intensities(0, count).context(doing)?, shape)?;
+    let varied = images(&p_x.mean().context(doing)?, shape)?;
+    let size = shape.values();
+    let pixels = originals
+        .pixels()
+        .chunks(size)
+        .zip(varied.pixels().chunks(classes * size))
+        .flat_map(|(own, varied)| own.iter().chain(varied))
+        .copied()
+        .collect();
+    let all = [count * (1 + classes), shape.channels, shape.height, shape.width];
+    Ok(Some((Images::new(all, pixels)?, 1 + classes)))
 }
 
 /// Rows of values in about [0, 1] as images.

@@ -11,6 +11,7 @@ use super::of_groups;
 use crate::data::DeviceImages;
 use crate::data::treatment::Measure;
 use crate::run::metrics::Record;
+use crate::tasks::judged::Judged;
 use crate::tasks::measures::{Measures, Place, Quantity, rounded};
 use crate::tasks::task::{Request, Scores};
 
@@ -21,9 +22,13 @@ const UNIT_DIGITS: usize = 6;
 #[derive(Debug, Clone)]
 pub(super) struct BoundScores {
     evaluation: Evaluation,
+    /// How the images were classified, where the model and the images have classes.
+    judged: Option<Judged>,
     groups: Vec<Group>,
     /// Importance samples of each image, K.
     samples: usize,
+    /// Samples of the class probabilities.
+    class_samples: usize,
     /// Values in an image.
     values: usize,
     /// See [`DeviceImages::log_volume`].
@@ -34,7 +39,7 @@ pub(super) struct BoundScores {
 impl BoundScores {
     /// The scores of an evaluation of these images.
     pub(super) fn new(
-        evaluation: Evaluation,
+        (evaluation, judged): (Evaluation, Option<Judged>),
         groups: &[Group],
         request: Request,
         images: &DeviceImages,
@@ -42,8 +47,10 @@ impl BoundScores {
     ) -> Self {
         Self {
             evaluation,
+            judged,
             groups: groups.to_vec(),
             samples: request.importance_samples,
+            class_samples: request.class_samples,
             values: images.shape().values(),
             log_volume: images.log_volume(),
             measure,
@@ -71,8 +78,7 @@ impl Scores for BoundScores {
     }
 
     fn measures(&self) -> Measures {
-        let Evaluation { images, bound_1, log_p_x, kl, kl_per_unit, error_rate, .. } =
-            &self.evaluation;
+        let Evaluation { images, bound_1, log_p_x, kl, kl_per_unit, .. } = &self.evaluation;
         of_groups(&self.groups)
             .with("images", Place::Line, Quantity::Count(*images))
             .with("bound_1_nats", Place::FullEvents, Quantity::Number(bound_1.mean))
@@ -89,13 +95,17 @@ impl Scores for BoundScores {
                 Place::Bare,
                 Quantity::CountPerPart(self.evaluation.active_units()),
             )
-            .with_some("error_rate", Place::Everywhere, error_rate.map(Quantity::Number))
+            .with_some(
+                "error_rate",
+                Place::Everywhere,
+                self.judged.as_ref().map(|judged| Quantity::Number(judged.error_rate())),
+            )
     }
 
     fn brief(&self) -> String {
         let mut text = format!("{:.2}", self.evaluation.bound_1.mean);
-        if let Some(error) = self.evaluation.error_rate {
-            text += &format!(", error {:.1} %", 100.0 * error);
+        if let Some(judged) = &self.judged {
+            text += &format!(", error {:.1} %", 100.0 * judged.error_rate());
         }
         text + &format!(", active {}", brief(&self.groups, self.evaluation.active_units()))
     }
@@ -129,13 +139,17 @@ impl Scores for BoundScores {
             "kl_nats": self.evaluation.kl,
             "active_units": self.evaluation.active_units(),
             "kl_per_unit_nats": rounded(&self.evaluation.kl_per_unit, UNIT_DIGITS),
-            "error_rate": self.evaluation.error_rate,
             "image_samples_per_s": self.image_samples_per_s(elapsed_s),
         });
-        match record {
-            Value::Object(record) => record,
-            _ => Record::new(),
+        let Value::Object(mut record) = record else { return Record::new() };
+        match &self.judged {
+            Some(judged) => {
+                record.extend(judged.fields());
+                record.insert("class_samples".into(), json!(self.class_samples));
+            }
+            None => drop(record.insert("error_rate".into(), Value::Null)),
         }
+        record
     }
 
     fn text(&self, elapsed_s: f64) -> [String; 2] {
@@ -152,8 +166,12 @@ impl Scores for BoundScores {
         if let Some(why) = self.measure.why_no_likelihood() {
             text += &format!("{why}\n");
         }
-        if let Some(error) = evaluation.error_rate {
-            text += &format!("classification error: {:.2} %\n", 100.0 * error);
+        if let Some(judged) = &self.judged {
+            let (error, samples) = (judged.error_text(), self.class_samples);
+            text += &format!(
+                "classification error: {error}, by the mean of q(y|x, ·) over {samples} samples\n"
+            );
+            text += &judged.most_confused().unwrap_or_default();
         }
         text += &format!(
             "effective sample size: {:.1} of {samples}\n",
@@ -194,10 +212,15 @@ impl Scores for BoundScores {
             Some(why) => ("score", format!(" ({why})")),
         };
         let kl = named(&self.groups, kl.iter().map(|kl| format!("{kl:.2}")));
-        vec![
+        let error = self.judged.as_ref().map(|judged| {
+            let (error, samples) = (judged.error_text(), self.class_samples);
+            format!("{split} error rate: {error}, by the mean of q(y|x, ·) over {samples} samples")
+        });
+        let bounds = [
             format!("{split} {name} L_1: {bound_1} nats per image, {images} images{why}"),
             format!("KL in nats: {kl}"),
             format!("active units: {}", named(&self.groups, self.evaluation.active_units())),
-        ]
+        ];
+        error.into_iter().chain(bounds).collect()
     }
 }

@@ -60,6 +60,35 @@ impl Default for LabelSettings {
     }
 }
 
+/// How the terms of a step that sees labelled and other images are weighed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::tasks) enum Weighing {
+    /// Each bound by the share of its images among all, and the classifier by its weight
+    /// (specification B, section 16).
+    ByShare,
+    /// The mean bounds of the images of either kind by these weights, and the classifier by its own
+    /// weight times images/labels: its α = β · N/N_l (specification A, section 3.1).
+    ByMeans {
+        /// Of the labelled images.
+        labelled: f64,
+        /// Of the others; 0 for none of them.
+        unlabelled: f64,
+    },
+}
+
+impl Weighing {
+    /// The weights, for this share of labelled images among all: of the labelled images' bound, of
+    /// the others', of the classifier.
+    pub(super) fn weights(self, share: f64, classification: f64) -> [f64; 3] {
+        match self {
+            Self::ByShare => [share, 1.0 - share, classification],
+            Self::ByMeans { labelled, unlabelled } => {
+                [labelled, unlabelled, classification * (1.0 - share) / share]
+            }
+        }
+    }
+}
+
 impl BoundSettings {
     /// The objective in an epoch, counted from 1.
     pub fn objective(&self, epoch: u64) -> ObjectiveConfig {
@@ -139,10 +168,10 @@ impl LabelSettings {
             "must be 0 or more",
         )?;
         rule(
-            self.labels == 0 || (bound.samples() == 1 && !bound.analytic_kl),
+            self.labels == 0 || (bound.importance_samples == 1 && !bound.analytic_kl),
             "labels",
             self.labels,
-            "needs one sample and a sampled KL: objective.importance_samples = 1, monte_carlo_samples = 1, analytic_kl = false",
+            "needs a sampled KL of the bound itself: objective.importance_samples = 1, analytic_kl = false",
         )
     }
 }

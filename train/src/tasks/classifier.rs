@@ -1,32 +1,27 @@
 //! Classifiers of images without latent variables: trained on the labels of all images, judged by
 //! their error rate (`judged.rs`).
 
-mod judged;
-
 use std::mem;
 
 use rung_autograd::{DType, ParameterList, ParameterStore, PixelMap, Tensor};
-use rung_datasets::ImageShape;
+use rung_datasets::{ImageShape, Labels};
 use rung_models::classifier::{ClassificationConfig, ImageClassifier, classification};
 use rung_models::rules::{BrokenRule, rule};
 use rung_models::{ClassifierConfig, Pass, Statistics, StatisticsList, WholeData};
 use serde::{Deserialize, Serialize};
 
-use self::judged::{Judged, mistaken_images};
 use crate::data::DeviceImages;
 use crate::data::image_grid::Picture;
 use crate::engine::chunks::in_chunks;
 use crate::error::{Context, Error, Result};
 use crate::model::Model;
 use crate::tasks::description::{Curve, Pixels, map_shape};
+use crate::tasks::judged::{Judged, mistaken_images};
 use crate::tasks::measures::{Measures, Place, Quantity};
 use crate::tasks::task::{
     At, Batch, Direction, Loss, Panel, PictureSizes, Request, Score, Scores, Task,
 };
 use crate::tasks::{Described, Description, in_section};
-
-/// Mistakes that are kept, the worst first.
-const MISTAKES: usize = 60;
 
 /// A classifier and its objective.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -176,6 +171,12 @@ impl ClassifierTask {
         let classes = self.network.config().classes;
         let mut ones = vec![0.0; labels.len() * classes];
         for (row, &label) in ones.chunks_exact_mut(classes).zip(labels) {
+            if label == Labels::UNKNOWN {
+                return Err(Error::new(
+                    "an image has no label, and a classifier learns from those of all images",
+                )
+                .with_advice("learn from the others too: --preset mnist-sdgm-100 shows how"));
+            }
             let place = row.get_mut(label as usize).ok_or_else(|| {
                 Error::new(format!(
                     "an image is of class {label}, and the model has {classes} classes"
@@ -312,7 +313,7 @@ impl Task for ClassifierTask {
         sizes: PictureSizes,
     ) -> Result<Vec<(&'static str, Picture)>> {
         let rows = model.rows_at_once();
-        let request = Request { importance_samples: 1, images: images.count(), rows, seed };
+        let request = Request::once(images.count(), rows, seed);
         let Some(judged) =
             self.judge(model, statistics, images, request, &|| false, &mut |_, _| ())?
         else {
@@ -334,7 +335,7 @@ impl Task for ClassifierTask {
         images: &DeviceImages,
     ) -> Result<Vec<Panel>> {
         let rows = model.rows_at_once();
-        let request = Request { importance_samples: 1, images: images.count(), rows, seed: 0 };
+        let request = Request::once(images.count(), rows, 0);
         let judged = self.judge(model, statistics, images, request, &|| false, &mut |_, _| ())?;
         let Some(judged) = judged else { return Ok(Vec::new()) };
         let mut panels = vec![Panel { section: "Classes", figure: judged.confusion_figure() }];
@@ -367,7 +368,9 @@ impl ClassifierTask {
                 self.network.log_probs(&mut pass, &x).and_then(|log_probs| log_probs.to_f64());
             let log_probs = log_probs.context("classifying images")?;
             for (image, row) in part.clone().zip(log_probs.chunks_exact(classes)) {
-                judged.add(image, labels[image], row);
+                if labels[image] != Labels::UNKNOWN {
+                    judged.add(image, labels[image], row);
+                }
             }
             progress(part.end, &format!("error {:.2} %", 100.0 * judged.error_rate()));
             Ok(())
@@ -378,8 +381,7 @@ impl ClassifierTask {
             )
             .with_advice("look at an older checkpoint, with --checkpoint best or previous"));
         }
-        judged.mistakes.sort_by(|one, other| other.nats.total_cmp(&one.nats));
-        judged.mistakes.truncate(MISTAKES);
+        judged.keep_worst();
         Ok(all_done.then_some(judged))
     }
 }

@@ -38,6 +38,9 @@ pub(super) struct Judged {
     pub(super) mistakes: Vec<Mistake>,
 }
 
+/// Mistakes that are kept, the worst first.
+const MISTAKES: usize = 60;
+
 impl Judged {
     pub(super) fn new(classes: usize) -> Self {
         let confusion = vec![0; classes * classes];
@@ -69,26 +72,59 @@ impl Judged {
         }
     }
 
+    /// Keeps the mistakes that the model was surest of, the worst first.
+    pub(super) fn keep_worst(&mut self) {
+        self.mistakes.sort_by(|one, other| other.nats.total_cmp(&one.nats));
+        self.mistakes.truncate(MISTAKES);
+    }
+
     /// Share of the images whose likeliest class is not theirs.
     pub(super) fn error_rate(&self) -> f64 {
         self.wrong as f64 / self.images.max(1) as f64
     }
 
     /// √(e (1 − e) / n); one image has none.
-    fn standard_error(&self) -> Option<f64> {
+    pub(super) fn standard_error(&self) -> Option<f64> {
         let error = self.error_rate();
         (self.images > 1).then(|| (error * (1.0 - error) / self.images as f64).sqrt())
     }
 
-    fn cross_entropy(&self) -> f64 {
+    pub(super) fn cross_entropy(&self) -> f64 {
         self.cross_entropy_nats / self.images.max(1) as f64
     }
 
-    fn error_text(&self) -> String {
+    pub(super) fn error_text(&self) -> String {
         let spread = self
             .standard_error()
             .map_or_else(String::new, |error| format!(" ± {:.2}", 100.0 * error));
         format!("{:.2}{spread} %", 100.0 * self.error_rate())
+    }
+
+    /// What a record says of it.
+    pub(super) fn fields(&self) -> Record {
+        let confusion: Vec<&[usize]> = self.confusion.chunks_exact(self.classes).collect();
+        let record = json!({
+            "error_rate": self.error_rate(),
+            "error_rate_standard_error": self.standard_error(),
+            "cross_entropy_nats": self.cross_entropy(),
+            "confusion": confusion,
+        });
+        record.as_object().cloned().unwrap_or_default()
+    }
+
+    /// The classes that are taken for others most often: `4 for 9: 12`.
+    pub(super) fn most_confused(&self) -> Option<String> {
+        let mut confused: Vec<(usize, usize, usize)> = (0..self.classes * self.classes)
+            .map(|place| (self.confusion[place], place / self.classes, place % self.classes))
+            .filter(|(count, label, found)| *count > 0 && label != found)
+            .collect();
+        confused.sort_by_key(|&(count, label, found)| (Reverse(count), label, found));
+        let list: Vec<String> = confused
+            .iter()
+            .take(5)
+            .map(|(count, label, found)| format!("{label} for {found}: {count}"))
+            .collect();
+        (!list.is_empty()).then(|| format!("most often taken {}\n", list.join(", ")))
     }
 
     /// A table of which classes are taken for which, the commonest confusions darkest.
@@ -210,15 +246,10 @@ impl Scores for Judged {
     }
 
     fn record(&self, elapsed_s: f64) -> Record {
-        let confusion: Vec<&[usize]> = self.confusion.chunks_exact(self.classes).collect();
-        let record = json!({
-            "error_rate": self.error_rate(),
-            "error_rate_standard_error": self.standard_error(),
-            "cross_entropy_nats": self.cross_entropy(),
-            "confusion": confusion,
-            "images_per_s": self.images as f64 / elapsed_s.max(1e-9),
-        });
-        record.as_object().cloned().unwrap_or_default()
+        let mut record = self.fields();
+        let rate = self.images as f64 / elapsed_s.max(1e-9);
+        record.insert("images_per_s".into(), json!(rate));
+        record
     }
 
     fn text(&self, elapsed_s: f64) -> [String; 2] {
@@ -227,21 +258,7 @@ impl Scores for Judged {
             self.error_text(),
             self.cross_entropy()
         );
-        let mut confused: Vec<(usize, usize, usize)> = (0..self.classes * self.classes)
-            .map(|place| (self.confusion[place], place / self.classes, place % self.classes))
-            .filter(|(count, label, found)| *count > 0 && label != found)
-            .collect();
-        confused.sort_by_key(|&(count, label, found)| (Reverse(count), label, found));
-        let list: Vec<String> = confused
-            .iter()
-            .take(5)
-            .map(|(count, label, found)| format!("{label} for {found}: {count}"))
-            .collect();
-        let confused = if list.is_empty() {
-            String::new()
-        } else {
-            format!("most often taken {}\n", list.join(", "))
-        };
+        let confused = self.most_confused().unwrap_or_default();
         let rate = self.images as f64 / elapsed_s.max(1e-9);
         [scores, format!("{confused}{elapsed_s:.1} s, {rate:.0} images per second")]
     }

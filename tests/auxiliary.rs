@@ -1,0 +1,696 @@
+//! ADGM, SDGM and M2: gradients of their objectives, a second implementation that sums over classes
+//! and samples with loops, the limits in which a bound is known from another one, and statistics of
+//! batch normalisation.
+
+#[path = "auxiliary/reference.rs"]
+mod reference;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use proptest::prelude::{Strategy, any};
+use proptest::sample::select;
+use reference::{Noise, Reference, Rows, Terms};
+use rung_autograd::gradcheck::{Options, gradcheck_parameters};
+use rung_autograd::ops::FrozenStatistics;
+use rung_autograd::rng::Address;
+use rung_autograd::{DType, Device, ParameterList, ParameterStore, Shape, Tape, Tensor};
+use rung_models::auxiliary::AuxiliaryFamily::{self, Adgm, M2, Sdgm};
+use rung_models::hierarchy::Observation;
+use rung_models::layers::Nonlinearity;
+use rung_models::objective::{Bound, ObjectiveConfig, bound};
+use rung_models::semi_supervised::{SemiSupervisedConfig, semi_supervised_bound};
+use rung_models::{
+    AuxiliaryConfig, AuxiliaryModel, Classifier, Labelled, LatentModel, LatentSource, MapShape,
+    Mode, ObservationParameters, Pass, Statistics, StatisticsList, WholeData, weight_energy,
+};
+use rung_tests::{case_count, property};
+
+const CLASSES: usize = 3;
+const STEP: u64 = 5;
+const IMAGE: MapShape = MapShape { height: 2, width: 3, channels: 1 };
+const WEIGHTS: SemiSupervisedConfig = SemiSupervisedConfig {
+    beta: 1.0,
+    free_bits_nats: 0.0,
+    samples: 1,
+    labelled_weight: 0.7,
+    unlabelled_weight: 1.3,
+    classification_weight: 4.0,
+};
+
+/// A model of a few units. Its nonlinearity has no kink, so that differences are accurate.
+fn small(family: AuxiliaryFamily, classes: usize) -> AuxiliaryConfig {
+    let config = AuxiliaryConfig {
+        family,
+        latent_units: 2,
+        auxiliary_units: 3,
+        hidden_sizes: vec![5, 4],
+        nonlinearity: Nonlinearity::Tanh,
+        ..AuxiliaryConfig::default()
+    };
+    config.for_images(IMAGE, classes)
+}
+
+/// The device of every tensor here: two devices would not be one, though both are the CPU.
+fn cpu() -> Device {
+    static CPU: OnceLock<Device> = OnceLock::new();
+    CPU.get_or_init(Device::cpu).clone()
+}
+
+fn normal(seed: u64, stream: u32, number: usize, shape: &[usize]) -> Tensor {
+    let shape = Shape::from_slice(shape).unwrap();
+    let address = Address::new(seed, stream, number as u64);
+    Tensor::normal(&cpu(), DType::F64, address, shape).unwrap()
+}
+
+/// Rows of one 1 each.
+fn one_hot(classes: &[usize], count: usize) -> Tensor {
+    let mut ones = vec![0.0; classes.len() * count];
+    classes.iter().enumerate().for_each(|(row, class)| ones[row * count + class] = 1.0);
+    Tensor::from_f64(&cpu(), &ones, [classes.len(), count]).unwrap()
+}
+
+fn scalar(tensor: &Tensor) -> f64 {
+    tensor.to_scalar().unwrap()
+}
+
+fn rows(tensor: &Tensor) -> Rows {
+    let columns = tensor.shape().last();
+    tensor.to_f64().unwrap().chunks(columns).map(<[f64]>::to_vec).collect()
+}
+
+fn near(what: &str, found: f64, expected: f64) -> Result<(), String> {
+    let close = (found - expected).abs() <= 1e-10 * (1.0 + expected.abs());
+    close.then_some(()).ok_or_else(|| format!("{what} is {found}, expected {expected}"))
+}
+
+/// A model with random numbers in every parameter and statistic.
+struct Subject {
+    model: AuxiliaryModel,
+    store: ParameterStore,
+    statistics: Statistics,
+    seed: u64,
+}
+
+impl Subject {
+    fn new(config: AuxiliaryConfig, seed: u64) -> Self {
+        let (mut parameters, mut statistics) = (ParameterList::new(), StatisticsList::default());
+        let model = AuxiliaryModel::new(config, &mut parameters, &mut statistics).unwrap();
+        let device = cpu();
+        let mut store = parameters.build(&device, DType::F64, Address::new(seed, 0, 0)).unwrap();
+        let mut statistics = statistics.build(&device, DType::F64).unwrap();
+        for (number, id) in store.ids().enumerate() {
+            let noise = normal(seed, 1, number, store.parameter(id).shape.sizes());
+            let values = store.tensor(id, None).add(&noise.scale(0.3).unwrap()).unwrap();
+            store.set(id, &values.to_f64().unwrap()).unwrap();
+        }
+        let layers: Vec<(String, usize)> = statistics
+            .iter()
+            .map(|(name, values)| (name.to_owned(), values.mean.shape().element_count()))
+            .collect();
+        for (number, (name, units)) in layers.iter().enumerate() {
+            let mean = normal(seed, 2, number, &[*units]).scale(0.3).unwrap();
+            let variance = normal(seed, 3, number, &[*units]).square().unwrap().shift(0.3).unwrap();
+            assert!(statistics.set(name, FrozenStatistics { mean, variance }));
+        }
+        Self { model, store, statistics, seed }
+    }
+
+    /// Images of zeros and ones, or of real numbers for a Gaussian.
+    fn images(&self, stream: u32, count: usize) -> Tensor {
+        let values = normal(self.seed, stream, 0, &[count, self.model.data_size()]);
+        match self.model.config().observation {
+            Observation::Gaussian => values,
+            Observation::Bernoulli => {
+                let zero = Tensor::zeros(values.device(), DType::F64, Shape::SCALAR).unwrap();
+                values.greater(&zero).unwrap()
+            }
+        }
+    }
+
+    fn set(&mut self, name: &str, values: &[f64]) {
+        let id = self.store.find(name).unwrap_or_else(|| panic!("no parameter {name}"));
+        self.store.set(id, values).unwrap();
+    }
+
+    /// Sets every element of a parameter.
+    fn fill(&mut self, name: &str, value: f64) {
+        let id = self.store.find(name).unwrap_or_else(|| panic!("no parameter {name}"));
+        let count = self.store.parameter(id).shape.element_count();
+        self.set(name, &vec![value; count]);
+    }
+
+    fn mode(&self, frozen: bool) -> Mode<'_> {
+        if frozen { Mode::Frozen(&self.statistics) } else { Mode::BatchOnly }
+    }
+
+    fn pass(&self, frozen: bool) -> Pass<'_> {
+        Pass::new(&self.store, None, self.mode(frozen), self.seed, STEP)
+    }
+
+    fn reference(&self, frozen: bool) -> Reference {
+        let of_parameter = |id| {
+            let values = self.store.tensor(id, None).to_f64().unwrap();
+            (self.store.parameter(id).name.clone(), values)
+        };
+        let of_layer = |(name, values): (&str, &FrozenStatistics)| {
+            let vectors = [&values.mean, &values.variance].map(|values| values.to_f64().unwrap());
+            (name.to_owned(), vectors)
+        };
+        Reference {
+            config: self.model.config().clone(),
+            parameters: self.store.ids().map(of_parameter).collect(),
+            statistics: frozen.then(|| self.statistics.iter().map(of_layer).collect()),
+        }
+    }
+
+    /// The noise of the groups at these positions, for `count` rows of a and `each` times as many
+    /// of z.
+    fn noise(&self, [a, z]: [usize; 2], count: usize, each: usize) -> Noise {
+        let AuxiliaryConfig { auxiliary_units, latent_units, .. } = *self.model.config();
+        let of = |position: usize, rows_wanted: usize, units: usize| {
+            let shape = Shape::from([rows_wanted, units]);
+            rows(&self.pass(true).posterior_noise(position, shape).unwrap())
+        };
+        Noise { a: of(a, count, auxiliary_units), z: of(z, count * each, latent_units) }
+    }
+
+    /// The positions of a and z: those of other images, then those of labelled ones.
+    fn positions(&self) -> [[usize; 2]; 2] {
+        match self.model.groups().len() {
+            1 => [[1, 1], [2, 2]],
+            _ => [[1, 2], [3, 4]],
+        }
+    }
+
+    /// The second implementation's terms of images without a label.
+    fn unlabelled(&self, x: &Tensor, samples: usize, frozen: bool) -> Terms {
+        let (images, classes) = (rows(x), self.model.classes());
+        let noise = self.noise(self.positions()[0], images.len() * samples, classes);
+        self.reference(frozen).terms(&images, samples, &noise, |_| (0..classes).collect())
+    }
+
+    /// The same of labelled images, with the noise at these positions.
+    fn labelled(
+        &self,
+        (x, class): (&Tensor, &[usize]),
+        samples: usize,
+        frozen: bool,
+        positions: [usize; 2],
+    ) -> Terms {
+        let images = rows(x);
+        let noise = self.noise(positions, images.len() * samples, 1);
+        self.reference(frozen).terms(&images, samples, &noise, |image| vec![class[image]])
+    }
+
+    fn objective(
+        &self,
+        known: (&Tensor, &[usize]),
+        unknown: Option<&Tensor>,
+        config: &SemiSupervisedConfig,
+        frozen: bool,
+    ) -> Bound {
+        let class = one_hot(known.1, self.model.classes());
+        let labelled = Labelled { x: known.0, class: &class };
+        semi_supervised_bound(&self.model, &mut self.pass(frozen), labelled, unknown, config)
+            .unwrap()
+    }
+
+    /// The mean of U over images without a label, as the objective has it.
+    fn mean_unlabelled(&self, x: &Tensor) -> f64 {
+        let known = self.images(7, 1);
+        let config = SemiSupervisedConfig {
+            labelled_weight: 0.0,
+            unlabelled_weight: 1.0,
+            classification_weight: 0.0,
+            ..WEIGHTS
+        };
+        -scalar(&self.objective((&known, &[0]), Some(x), &config, true).loss)
+    }
+}
+
+/// log p(x, y) + log p(·) − log q(·) of one class.
+fn log_weight([log_p_x, kl_a, kl_z]: [f64; 3], classes: usize, beta: f64) -> f64 {
+    log_p_x - beta * (kl_a + kl_z) - (classes as f64).ln()
+}
+
+fn mean(values: impl IntoIterator<Item = f64>) -> f64 {
+    let values: Vec<f64> = values.into_iter().collect();
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// A model, where its statistics come from, and how it is trained.
+#[derive(Clone, Debug)]
+struct Choice {
+    config: AuxiliaryConfig,
+    frozen: bool,
+    samples: usize,
+    beta: f64,
+    has_others: bool,
+    seed: u64,
+}
+
+fn choices() -> impl Strategy<Value = Choice> {
+    let network = (
+        select(vec![Adgm, Sdgm, M2]),
+        select(vec![Observation::Bernoulli, Observation::Gaussian]),
+        select(vec![vec![4], vec![5, 4], vec![3, 4, 3]]),
+        any::<[bool; 2]>(),
+        1..=4usize,
+    );
+    let rest = (
+        any::<bool>(),
+        1..=3usize,
+        select(vec![1.0, 0.6]),
+        (0..5u8).prop_map(|drawn| drawn > 0),
+        any::<u64>().prop_map(|seed| seed >> 8),
+    );
+    (network, rest).prop_map(|(network, (frozen, samples, beta, has_others, seed))| {
+        let (family, observation, hidden_sizes, [reads_image, batch_norm], classes) = network;
+        let config = AuxiliaryConfig {
+            observation,
+            hidden_sizes,
+            auxiliary_reads_image: reads_image,
+            batch_norm,
+            ..small(family, classes)
+        };
+        Choice { config, frozen, samples, beta, has_others, seed }
+    })
+}
+
+/// Three labelled images of these classes.
+fn classes_of(classes: usize) -> [usize; 3] {
+    [0, 1 % classes, classes - 1]
+}
+
+#[test]
+fn gradients_of_the_semi_supervised_objective_match_differences() {
+    property(case_count(16), choices(), |choice| {
+        let description = format!("{choice:?}");
+        let Choice { config, frozen, samples, beta, has_others, seed } = choice;
+        let subject = Subject::new(config, seed);
+        let (known, unknown) = (subject.images(5, 3), subject.images(6, 3));
+        let classes = subject.model.classes();
+        let class = one_hot(&classes_of(classes), classes);
+        let Subject { model, mut store, statistics, .. } = subject;
+        let weights = model.weights();
+        let objective = SemiSupervisedConfig { samples, beta, ..WEIGHTS };
+        let loss = |store: &ParameterStore, tape: Option<&Tape>| {
+            let mode = if frozen { Mode::Frozen(&statistics) } else { Mode::BatchOnly };
+            let mut pass = Pass::new(store, tape, mode, seed, STEP);
+            let labelled = Labelled { x: &known, class: &class };
+            let others = has_others.then_some(&unknown);
+            let bound = semi_supervised_bound(&model, &mut pass, labelled, others, &objective)?;
+            let prior = weight_energy(&pass, &weights)?.expect("a model has weights");
+            bound.loss.add(&prior.scale(0.01)?)
+        };
+        let options = Options { seed, ..Options::default() };
+        let checked = gradcheck_parameters(&mut store, loss, &options);
+        checked.map(drop).map_err(|failure| format!("{description}: {failure}"))
+    });
+}
+
+#[test]
+fn gradients_of_the_bound_without_classes_match_differences() {
+    for (family, observation) in [
+        (Adgm, Observation::Bernoulli),
+        (Sdgm, Observation::Gaussian),
+        (M2, Observation::Bernoulli),
+    ] {
+        let subject = Subject::new(AuxiliaryConfig { observation, ..small(family, 0) }, 31);
+        let x = subject.images(5, 4);
+        let Subject { model, mut store, statistics, seed } = subject;
+        for (importance_samples, analytic_kl) in [(1, false), (1, true), (3, false)] {
+            let objective =
+                ObjectiveConfig { importance_samples, analytic_kl, ..ObjectiveConfig::default() };
+            let loss = |store: &ParameterStore, tape: Option<&Tape>| {
+                let mut pass = Pass::new(store, tape, Mode::Frozen(&statistics), seed, STEP);
+                Ok(bound(&model, &mut pass, &x, &objective)?.loss)
+            };
+            gradcheck_parameters(&mut store, loss, &Options { seed, ..Options::default() })
+                .unwrap();
+        }
+    }
+}
+
+#[test]
+fn the_objective_is_that_of_a_second_implementation() {
+    property(case_count(60), choices(), |choice| {
+        let Choice { config, frozen, samples, beta, has_others, seed } = choice;
+        let subject = Subject::new(config, seed);
+        let classes = subject.model.classes();
+        let (known, unknown) = (subject.images(5, 3), subject.images(6, 4));
+        let class = classes_of(classes);
+        let [_, positions] = subject.positions();
+        let labelled = subject.labelled((&known, &class), samples, frozen, positions);
+        let (mut with_label, mut fit) = (Vec::new(), Vec::new());
+        let mut terms: Vec<(f64, [f64; 3])> = Vec::new();
+        for (row, by_class) in labelled.by_class.iter().enumerate() {
+            with_label.push(log_weight(by_class[0], classes, beta));
+            fit.push(labelled.class_log_probs[row][class[row / samples]]);
+            terms.push((1.0, by_class[0]));
+        }
+        let mut expected = -(WEIGHTS.labelled_weight * mean(with_label)
+            + WEIGHTS.classification_weight * mean(fit.iter().copied()));
+        let mut all_rows = labelled.by_class.len();
+        let mut log_probs = labelled.class_log_probs;
+        if has_others {
+            let others = subject.unlabelled(&unknown, samples, frozen);
+            let mut without_label = Vec::new();
+            for (log_q, by_class) in others.class_log_probs.iter().zip(&others.by_class) {
+                let mut u = 0.0;
+                for (&log_q, &class_terms) in log_q.iter().zip(by_class) {
+                    u += log_q.exp() * (log_weight(class_terms, classes, beta) - log_q);
+                    terms.push((log_q.exp(), class_terms));
+                }
+                without_label.push(u);
+            }
+            expected -= WEIGHTS.unlabelled_weight * mean(without_label);
+            all_rows += others.by_class.len();
+            log_probs = others.class_log_probs;
+        }
+        let objective = SemiSupervisedConfig { samples, beta, ..WEIGHTS };
+        let others = has_others.then_some(&unknown);
+        let found = subject.objective((&known, &class), others, &objective, frozen);
+        near("the loss", scalar(&found.loss), expected)?;
+        let expectation = |term: usize| {
+            terms.iter().map(|(q, terms)| q * terms[term]).sum::<f64>() / all_rows as f64
+        };
+        near("log p(x|z)", scalar(&found.log_p_x), expectation(0))?;
+        let kl: Vec<f64> = found.kl.iter().map(scalar).collect();
+        near("the KL of z", kl[kl.len() - 1], expectation(2))?;
+        if kl.len() > 1 {
+            near("the KL of a", kl[0], expectation(1))?;
+        }
+        let means = found.classes.expect("classes");
+        near("the cross-entropy", scalar(&means.cross_entropy), -mean(fit))?;
+        let entropy = |row: &Vec<f64>| -row.iter().map(|log| log.exp() * log).sum::<f64>();
+        near("the entropy", scalar(&means.entropy), mean(log_probs.iter().map(entropy)))
+    });
+}
+
+/// Specification A, section 11: with one class the estimate for an image without a label is that
+/// of a labelled one, on the same noise.
+#[test]
+fn with_one_class_a_label_says_nothing() {
+    for family in [Adgm, Sdgm, M2] {
+        let subject = Subject::new(small(family, 1), 41);
+        let x = subject.images(5, 4);
+        let [positions, _] = subject.positions();
+        let terms = subject.labelled((&x, &[0; 4]), 1, true, positions);
+        let expected = mean(terms.by_class.iter().map(|row| log_weight(row[0], 1, 1.0)));
+        near("U", subject.mean_unlabelled(&x), expected).unwrap();
+    }
+}
+
+/// Where q(y|a, x) is sure of a class, U is the labelled bound of that class.
+#[test]
+fn a_certain_class_is_as_good_as_a_label() {
+    for family in [Adgm, Sdgm, M2] {
+        let mut subject = Subject::new(small(family, CLASSES), 42);
+        subject.fill("inference.class.head.weight", 0.0);
+        subject.set("inference.class.head.bias", &[-800.0, 800.0, -800.0]);
+        let x = subject.images(5, 4);
+        let terms = subject.unlabelled(&x, 1, true);
+        let expected = mean(terms.by_class.iter().map(|row| log_weight(row[1], CLASSES, 1.0)));
+        near("U", subject.mean_unlabelled(&x), expected).unwrap();
+    }
+}
+
+/// With two classes and a q made by hand, each class meets its own weight: a sum over the wrong
+/// axis would not.
+#[test]
+fn each_class_meets_its_own_probability() {
+    let q = [0.2f64, 0.8];
+    for family in [Adgm, Sdgm, M2] {
+        let mut subject = Subject::new(small(family, 2), 43);
+        subject.fill("inference.class.head.weight", 0.0);
+        subject.set("inference.class.head.bias", &q.map(f64::ln));
+        let x = subject.images(5, 3);
+        let terms = subject.unlabelled(&x, 1, true);
+        let entropy: f64 = q.iter().map(|q| -q * q.ln()).sum();
+        let image = |row: &Vec<[f64; 3]>| {
+            q[0] * log_weight(row[0], 2, 1.0) + q[1] * log_weight(row[1], 2, 1.0) + entropy
+        };
+        near("U", subject.mean_unlabelled(&x), mean(terms.by_class.iter().map(image))).unwrap();
+    }
+}
+
+/// An a that nothing reads and that p describes as q does costs nothing: what is left is M2.
+#[test]
+fn a_decoupled_auxiliary_variable_leaves_the_bound_of_m2() {
+    for family in [Adgm, Sdgm] {
+        let mut subject = Subject::new(small(family, CLASSES), 44);
+        let mut readers = vec!["inference.class", "inference.latent"];
+        if family == Sdgm {
+            readers.push("generative.image");
+        }
+        for reader in readers {
+            subject.fill(&format!("{reader}.hidden.0.weight.auxiliary"), 0.0);
+        }
+        let distribution = [0.3, -0.2, 0.7, -0.5, 0.4, 0.1];
+        for network in ["inference.auxiliary", "generative.auxiliary"] {
+            subject.fill(&format!("{network}.head.weight"), 0.0);
+            subject.set(&format!("{network}.head.bias"), &distribution);
+        }
+        let mut without = Subject::new(small(M2, CLASSES), 45);
+        for id in without.store.ids() {
+            let name = without.store.parameter(id).name.clone();
+            let values = subject.store.tensor(subject.store.find(&name).unwrap(), None);
+            without.set(&name, &values.to_f64().unwrap());
+        }
+        let layers: BTreeMap<String, FrozenStatistics> = subject
+            .statistics
+            .iter()
+            .map(|(name, values)| (name.to_owned(), values.clone()))
+            .collect();
+        for (name, values) in layers {
+            // Those of a's own networks have no counterpart.
+            without.statistics.set(&name, values);
+        }
+        without.seed = subject.seed;
+        let x = subject.images(5, 4);
+        // z has the noise of the model with a.
+        let noise = without.noise([1, 2], 4, CLASSES);
+        let terms = without.reference(true).terms(&rows(&x), 1, &noise, |_| (0..CLASSES).collect());
+        let image = |(row, log_q): (&Vec<[f64; 3]>, &Vec<f64>)| {
+            let class = |(terms, log_q): (&[f64; 3], &f64)| {
+                log_q.exp() * (log_weight(*terms, CLASSES, 1.0) - log_q)
+            };
+            row.iter().zip(log_q).map(class).sum::<f64>()
+        };
+        let expected = mean(terms.by_class.iter().zip(&terms.class_log_probs).map(image));
+        near("U", subject.mean_unlabelled(&x), expected).unwrap();
+    }
+}
+
+/// At the start the Gaussians are near N(0, 1), so that a labelled image of 784 pixels costs
+/// 784 ln 2 + ln 10 nats and some that the random logits add.
+#[test]
+fn the_first_bound_is_that_of_a_coin_for_each_pixel() {
+    for family in [Adgm, Sdgm, M2] {
+        let image = MapShape { height: 28, width: 28, channels: 1 };
+        let config = AuxiliaryConfig { family, ..AuxiliaryConfig::default() };
+        let (mut parameters, mut statistics) = (ParameterList::new(), StatisticsList::default());
+        let config = config.for_images(image, 10);
+        let model = AuxiliaryModel::new(config, &mut parameters, &mut statistics).unwrap();
+        let (device, address) = (cpu(), Address::new(46, 0, 0));
+        let store = parameters.build(&device, DType::F64, address).unwrap();
+        let statistics = statistics.build(&device, DType::F64).unwrap();
+        let subject = Subject { model, store, statistics, seed: 46 };
+        let x = subject.images(5, 20);
+        let class: Vec<usize> = (0..20).map(|image| image % 10).collect();
+        let config =
+            SemiSupervisedConfig { labelled_weight: 1.0, classification_weight: 0.0, ..WEIGHTS };
+        let found = subject.objective((&x, &class), None, &config, false);
+        let bound = -scalar(&found.loss);
+        assert!((-620.0..-545.7).contains(&bound), "{family:?}: {bound}");
+        let kl: f64 = found.kl.iter().map(scalar).sum();
+        assert!(kl.abs() < 0.5, "{family:?}: KL {kl}");
+    }
+}
+
+#[test]
+fn whole_data_statistics_in_chunks_are_those_of_one_batch() {
+    const IMAGES: usize = 17;
+    for (family, classes) in [(Adgm, CLASSES), (Sdgm, CLASSES), (M2, CLASSES), (Adgm, 0), (Sdgm, 0)]
+    {
+        let subject = Subject::new(small(family, classes), 47);
+        let x = subject.images(5, IMAGES);
+        let mut expected = subject.statistics.copied().unwrap();
+        let mode = Mode::Batch(&mut expected, 1.0);
+        let mut pass = Pass::new(&subject.store, None, mode, subject.seed, STEP);
+        subject.model.infer(&mut pass, &x, 1).unwrap();
+        for chunk in [1, 5, 17, 40] {
+            let mut found = subject.statistics.copied().unwrap();
+            let images = |range: Range<usize>| x.slice(0, range.start, range.len());
+            let data = WholeData { images: &images, count: IMAGES, chunk };
+            let noise = (subject.seed, STEP);
+            subject.model.recompute_statistics(&subject.store, &data, noise, &mut found).unwrap();
+            assert_same(&found, &expected, |_| true, &format!("{family:?}, chunks of {chunk}"));
+        }
+    }
+}
+
+/// Compares the statistics of the layers that are asked for.
+fn assert_same(
+    found: &Statistics,
+    expected: &Statistics,
+    is_compared: impl Fn(&str) -> bool,
+    what: &str,
+) {
+    let mut compared = 0;
+    for ((name, found), (_, expected)) in found.iter().zip(expected.iter()) {
+        if !is_compared(name) {
+            continue;
+        }
+        compared += 1;
+        for (found, expected) in
+            [(&found.mean, &expected.mean), (&found.variance, &expected.variance)]
+        {
+            let pairs = found.to_f64().unwrap().into_iter().zip(expected.to_f64().unwrap());
+            for (found, expected) in pairs {
+                near(&format!("{what}: {name}"), found, expected).unwrap();
+            }
+        }
+    }
+    assert!(compared > 0, "{what}");
+}
+
+/// The running statistics of networks that read no class are those of images without a label, of
+/// the others those of labelled images: a row for every class is not how the data are.
+#[test]
+fn running_statistics_come_from_rows_that_are_like_the_data() {
+    for family in [Adgm, Sdgm, M2] {
+        let subject = Subject::new(small(family, CLASSES), 48);
+        let (known, unknown) = (subject.images(5, 6), subject.images(6, 7));
+        let class = one_hot(&[0, 1, 2, 0, 1, 2], CLASSES);
+        let labelled = Labelled { x: &known, class: &class };
+        let after = |others: Option<&Tensor>| {
+            let mut statistics = subject.statistics.copied().unwrap();
+            let mode = Mode::Batch(&mut statistics, 1.0);
+            let mut pass = Pass::new(&subject.store, None, mode, subject.seed, STEP);
+            let model = &subject.model;
+            semi_supervised_bound(model, &mut pass, labelled, others, &WEIGHTS).unwrap();
+            statistics
+        };
+        let both = after(Some(&unknown));
+        let reads_class =
+            |name: &str| name.starts_with("generative") || name.starts_with("inference.latent");
+        assert_same(&both, &after(None), reads_class, "networks with a class");
+        let mut alone = subject.statistics.copied().unwrap();
+        let mode = Mode::Batch(&mut alone, 1.0);
+        let mut pass = Pass::new(&subject.store, None, mode, subject.seed, STEP);
+        subject.model.class_log_probs(&mut pass, &unknown, 1).unwrap();
+        assert_same(&both, &alone, |name| !reads_class(name), "networks without a class");
+    }
+}
+
+fn pixels(p_x: &ObservationParameters) -> Rows {
+    rows(&p_x.mean().unwrap())
+}
+
+#[test]
+fn samples_are_of_the_classes_that_are_asked_for() {
+    for family in [Adgm, Sdgm, M2] {
+        let subject = Subject::new(small(family, CLASSES), 49);
+        let depth = subject.model.depth();
+        let source = LatentSource::StandardNormal { layer: depth, count: 2 * CLASSES };
+        let in_turn = pixels(&subject.model.generate(&mut subject.pass(true), &source).unwrap());
+        let of = |classes: &[usize]| {
+            let class = one_hot(classes, CLASSES);
+            subject.model.generate_of(&mut subject.pass(true), &source, &class)
+        };
+        assert_eq!(pixels(&of(&[0, 1, 2, 0, 1, 2]).unwrap()), in_turn);
+        let ones = pixels(&of(&[1; 6]).unwrap());
+        for row in 0..6 {
+            assert_eq!(ones[row] == in_turn[row], row % CLASSES == 1, "{family:?}, row {row}");
+        }
+        let refused = of(&[1, 2]).unwrap_err().to_string();
+        assert!(refused.contains("must be [6, 3]"), "{refused}");
+        let below = LatentSource::StandardNormal { layer: 1, count: 2 };
+        let drawn = subject.model.generate(&mut subject.pass(true), &below);
+        assert_eq!(drawn.is_ok(), family == M2, "a alone says nothing of an image");
+        // What is shared by all samples, and what varies: a is drawn anew where x comes of it.
+        let varied = LatentSource::SharedAbove { layer: 1, count: 2 };
+        let class = one_hot(&[2, 2], CLASSES);
+        let drawn = subject.model.generate_of(&mut subject.pass(true), &varied, &class).unwrap();
+        let drawn = pixels(&drawn);
+        assert_eq!(drawn[0] == drawn[1], family == Adgm, "{family:?}");
+    }
+}
+
+#[test]
+fn an_image_varied_is_itself_in_its_own_class() {
+    for family in [Adgm, Sdgm, M2] {
+        let subject = Subject::new(small(family, CLASSES), 50);
+        let x = subject.images(5, 4);
+        let varied = subject.model.vary_class(&mut subject.pass(true), &x).unwrap().unwrap();
+        let varied = pixels(&varied);
+        assert_eq!(varied.len(), 4 * CLASSES);
+        let sampled = subject.model.infer(&mut subject.pass(true), &x, 1).unwrap();
+        let log_q = rows(sampled.class.unwrap().log_q.as_ref().unwrap());
+        for (image, own) in pixels(&sampled.p_x).iter().enumerate() {
+            let likeliest =
+                (0..CLASSES).max_by(|&a, &b| log_q[image][a].total_cmp(&log_q[image][b])).unwrap();
+            for class in 0..CLASSES {
+                let row = &varied[image * CLASSES + class];
+                let same = row.iter().zip(own).all(|(a, b)| (a - b).abs() < 1e-12);
+                assert_eq!(same, class == likeliest, "{family:?}, image {image}, class {class}");
+            }
+        }
+    }
+}
+
+/// Without a the bound is over z alone, and no layer is left without z.
+#[test]
+fn a_skipped_auxiliary_variable_is_no_term_of_the_bound() {
+    for family in [Adgm, Sdgm] {
+        let subject = Subject::new(small(family, CLASSES), 51);
+        let x = subject.images(5, 3);
+        let mut pass = subject.pass(true);
+        let posterior = subject.model.infer_bottom_up(&mut pass, &x).unwrap();
+        let whole = posterior.sample_above(&mut pass, 2, 0).unwrap();
+        let skipped = posterior.sample_above(&mut pass, 2, 1).unwrap();
+        assert_eq!((whole.latents.len(), skipped.latents.len()), (2, 1));
+        assert_eq!(rows(&whole.latents[1].z), rows(&skipped.latents[0].z));
+        let same = pixels(&whole.p_x) == pixels(&skipped.p_x);
+        assert_eq!(same, family == Adgm, "the SDGM draws a anew");
+        assert!(posterior.sample_above(&mut pass, 2, 2).is_err());
+    }
+}
+
+#[test]
+fn a_log_variance_stays_within_its_limits() {
+    let observation = Observation::Gaussian;
+    let mut subject = Subject::new(AuxiliaryConfig { observation, ..small(Sdgm, CLASSES) }, 52);
+    subject.set(
+        "generative.image.head.bias",
+        &[0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -90.0, 90.0, -90.0, 90.0, -90.0, 90.0],
+    );
+    let sampled = subject.model.infer(&mut subject.pass(true), &subject.images(5, 2), 1).unwrap();
+    let ObservationParameters::Gaussian(p_x) = sampled.p_x else { panic!("a Gaussian") };
+    let limits = [(-7.0f64).exp(), 7.0f64.exp()];
+    for row in rows(&p_x.variance) {
+        for (pixel, variance) in row.iter().enumerate() {
+            near("the variance", *variance, limits[pixel % 2]).unwrap();
+        }
+    }
+}
+
+#[test]
+fn descriptions_that_make_no_model_are_refused() {
+    for (config, message) in [
+        (AuxiliaryConfig { hidden_sizes: Vec::new(), ..small(Adgm, 2) }, "hidden_sizes = []"),
+        (AuxiliaryConfig { latent_units: 0, ..small(Adgm, 2) }, "latent_units = 0"),
+        (AuxiliaryConfig { head_sigma: 0.0, ..small(Adgm, 2) }, "head_sigma = 0"),
+        (AuxiliaryConfig { log_variance_limit: 99.0, ..small(Adgm, 2) }, "at most 40"),
+        (AuxiliaryConfig { data_size: 0, ..small(Adgm, 2) }, "at least one value"),
+        (small(Adgm, 1001), "classes = 1001"),
+    ] {
+        let (mut parameters, mut statistics) = (ParameterList::new(), StatisticsList::default());
+        let refused = AuxiliaryModel::new(config, &mut parameters, &mut statistics).unwrap_err();
+        assert!(refused.to_string().contains(message), "{refused}");
+    }
+}
