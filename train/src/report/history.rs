@@ -1,5 +1,6 @@
 //! What a run has recorded of itself: its epochs, its starts, and the evaluations of its model.
 
+use rung_datasets::Sequences;
 use rung_models::Group;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -13,6 +14,7 @@ use crate::model::groups;
 use crate::run::folder::RunFolder;
 use crate::run::load::image_shape;
 use crate::run::metrics;
+use crate::tasks::Curve;
 use crate::tasks::latent::anomaly::Outcome;
 
 /// A run as its folder tells it.
@@ -210,7 +212,20 @@ impl History {
     /// The data set and how its pixels were treated: bounds of runs that differ in it can't be
     /// compared.
     pub fn data(&self) -> String {
-        let DataConfig { name, binarisation, dequantisation, .. } = &self.config.data;
+        let data = &self.config.data;
+        let DataConfig { binarisation, dequantisation, .. } = data;
+        let name = match data.sequences_of() {
+            None => data.name.clone(),
+            Some(_) => {
+                let Sequences { canvas, digits, distractors, pooling, .. } = data.sequences();
+                let side = data.sequences().shape().width;
+                let pooled = if pooling == 1 { String::new() } else { format!(" of {canvas}") };
+                format!(
+                    "{}, {digits} digits and {distractors} patches, {side}x{side}{pooled}",
+                    data.name
+                )
+            }
+        };
         let treatment = match (binarisation, dequantisation) {
             (Binarisation::Auto | Binarisation::Dynamic, _) => ", binarised dynamically",
             (Binarisation::Static, _) => ", binarised once",
@@ -269,6 +284,12 @@ impl History {
     /// The first quantity of the family's curves on held-out images, by the newest evaluation: its
     /// name, and the value with its unit.
     pub fn last_score(&self) -> Option<(&'static str, String)> {
+        let (curve, value) = self.last_score_value()?;
+        Some((curve.title, format!("{value:.2} {}", curve.unit)))
+    }
+
+    /// The same as a number in the unit of the curve.
+    pub fn last_score_value(&self) -> Option<(Curve, f64)> {
         let curve = *self.config.family.curves().first()?;
         let evaluated = self
             .scores
@@ -287,7 +308,7 @@ impl History {
             .flatten()
             .or_else(in_epochs)?
             .as_f64()?;
-        Some((curve.title, format!("{:.2} {}", curve.drawn(value), curve.unit)))
+        Some((curve, curve.drawn(value)))
     }
 
     /// The evaluation of the newest model that says most: the most images, then the most importance

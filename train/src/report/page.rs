@@ -4,7 +4,8 @@ use super::axis::label;
 use super::charts::bound::subscript;
 use super::charts::depth::kind;
 use super::charts::{
-    active_units, anomaly, bound, curves, depth, heat_map, normal_kl, overlay, pca, pictures, terms,
+    active_units, anomaly, bound, curves, depth, heat_map, normal_kl, overlay, pca, pictures,
+    swept, terms,
 };
 use super::figure::{Figure, embedded_json, table};
 use super::history::{EvaluationLine, History, data_groups};
@@ -116,6 +117,7 @@ fn comparison(subjects: &[Subject]) -> String {
         curves.extend([
             overlay::figure(&group),
             depth::figure(&group),
+            swept::figure(&group),
             normal_kl::figure(&normal, Some(&group.data)),
         ]);
     }

@@ -109,6 +109,12 @@ pub trait Description: Debug {
         Vec::new()
     }
 
+    /// A number that models of the family are compared over, and what it is in a few words: the
+    /// factor of down-sampling.
+    fn swept(&self) -> Option<(&'static str, f64)> {
+        None
+    }
+
     /// What is learned from labelled images, if the family can.
     fn labels(&self) -> Option<&LabelSettings> {
         None

@@ -11,4 +11,5 @@ pub mod normal_kl;
 pub mod overlay;
 pub mod pca;
 pub mod pictures;
+pub mod swept;
 pub mod terms;
