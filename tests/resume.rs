@@ -16,12 +16,35 @@ const EPOCHS: usize = 30;
 
 /// A run that nothing disturbs, and how long it takes.
 fn undisturbed(epochs: usize) -> (Run, Duration) {
+    undisturbed_with(epochs, &[])
+}
+
+fn undisturbed_with(epochs: usize, more: &[&str]) -> (Run, Duration) {
     let run = Run::new();
-    let arguments = run.train(epochs, &[]);
+    let arguments = run.train(epochs, more);
     program::binary();
     let started = Instant::now();
     rung(&arguments).exits(0);
     (run, started.elapsed())
+}
+
+fn numbered(epoch: usize) -> String {
+    format!("epoch-{epoch:06}.safetensors")
+}
+
+/// The checkpoints of a run that are kept for good, by their names; nothing else may lie beside
+/// them but the last, the previous and the best one.
+fn kept(run: &Run) -> BTreeMap<String, Vec<u8>> {
+    let files = fs::read_dir(run.file("checkpoints")).unwrap().map(|entry| entry.unwrap().path());
+    let mut kept = BTreeMap::new();
+    for path in files {
+        let name = path.file_name().unwrap().to_str().unwrap().to_string();
+        match name.trim_end_matches(".safetensors") {
+            "last" | "previous" | "best" => {}
+            _ => drop(kept.insert(name, fs::read(path).unwrap())),
+        }
+    }
+    kept
 }
 
 fn assert_same(run: &Run, undisturbed: &Run, what: &str) {
@@ -36,7 +59,12 @@ fn assert_same(run: &Run, undisturbed: &Run, what: &str) {
 fn killed_at_random_instants_a_run_ends_in_the_same_bytes() {
     let seed = run_seed();
     println!("RUNG_TEST_SEED={seed}");
-    let (undisturbed, duration) = undisturbed(EPOCHS);
+    // Checkpoints are kept for good at other epochs than those that one is written at anyway.
+    let keep = ["--set", "train.keep_every_epochs=3", "--set", "train.checkpoint_every_epochs=2"];
+    let (undisturbed, duration) = undisturbed_with(EPOCHS, &keep);
+    let kept = kept(&undisturbed);
+    let names: Vec<String> = (3..=EPOCHS).step_by(3).map(numbered).collect();
+    assert!(kept.keys().eq(&names), "{:?}", kept.keys());
     let mut kills = 0;
     for attempt in 0..3 {
         let run = Run::new();
@@ -44,7 +72,7 @@ fn killed_at_random_instants_a_run_ends_in_the_same_bytes() {
             let arguments = if run.file("config.toml").exists() {
                 run.resume(EPOCHS)
             } else {
-                run.train(EPOCHS, &[])
+                run.train(EPOCHS, &keep)
             };
             let mut child = start(&arguments);
             let share = rung_autograd::rng::uniform_at(&Address::new(seed, attempt, 0), kill);
@@ -56,10 +84,14 @@ fn killed_at_random_instants_a_run_ends_in_the_same_bytes() {
         let arguments = if run.file("config.toml").exists() {
             run.resume(EPOCHS)
         } else {
-            run.train(EPOCHS, &[])
+            run.train(EPOCHS, &keep)
         };
         rung(&arguments).exits(0);
         assert_same(&run, &undisturbed, &format!("RUNG_TEST_SEED={seed}, attempt {attempt}"));
+        assert!(
+            self::kept(&run) == kept,
+            "attempt {attempt}: a kept checkpoint is lost or another"
+        );
     }
     assert!(kills >= 5, "only {kills} of 15 kills met a living process: the runs are too short");
 }
@@ -312,6 +344,8 @@ fn numbers_that_are_not_finite_stop_the_run() {
         "{words}"
     );
     assert!(said.err.contains("try a lower --learning-rate"), "{said:?}");
+    assert!(!run.path.exists(), "a run that came to nothing stands in the way of the next");
+    rung(&run.train(1, &[])).exits(0);
 }
 
 /// One step an epoch: the parameters are ruined after the last look at the loss and before the

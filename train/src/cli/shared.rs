@@ -10,12 +10,15 @@ use crate::error::Error;
 pub use crate::run::arguments::{
     CheckpointChoice, DataDirArgs, DeviceArgs, ImagesArgs, RunArgs, Split, StatisticsChoice,
 };
+use crate::run::atomic_file;
+use crate::run::folder::RunFolder;
 
 /// The file that a result goes to: the one that was asked for, or `name` in `folder`, which is
 /// made.
 ///
 /// # Errors
-/// If its folder isn't there or can't be made: before any work is done for it.
+/// If its folder isn't there or can't be made, or what is there is no file of results: before any
+/// work is done for it.
 pub fn output_file(asked: Option<&Path>, folder: &Path, name: &str) -> Result<PathBuf, Error> {
     let Some(path) = asked else {
         fs::create_dir_all(folder).map_err(|error| Error::io("create", folder, &error))?;
@@ -23,9 +26,11 @@ pub fn output_file(asked: Option<&Path>, folder: &Path, name: &str) -> Result<Pa
     };
     let parent =
         path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if path.is_dir() {
-        return Err(Error::new(format!("can't write {}: it is a folder", path.display()))
-            .with_advice("give a file's name"));
+    atomic_file::refuse_special(path)?;
+    if RunFolder::owns(path) {
+        let path = path.display();
+        return Err(Error::new(format!("can't write {path}: a run keeps its own records there"))
+            .with_advice("choose another file with --out"));
     }
     match parent.is_dir() {
         true => Ok(path.to_path_buf()),

@@ -97,7 +97,9 @@ impl Job {
 /// A run whose training can begin.
 struct Begun {
     run: RunFolder,
-    _lock: RunLock,
+    lock: RunLock,
+    /// Whether this process has made the folder.
+    is_new: bool,
     prepared: Prepared,
     changes: Vec<Change>,
 }
@@ -126,7 +128,7 @@ impl Place {
                     None => RunFolder::create_named("runs".as_ref(), &name, config)?,
                 };
                 run.save_data(&images.record)?;
-                Ok(Begun { run, _lock: lock, prepared, changes: Vec::new() })
+                Ok(Begun { run, lock, is_new: true, prepared, changes: Vec::new() })
             }
             Self::Old(run, lock, before) => {
                 check_record(&run, &images.record)?;
@@ -142,7 +144,8 @@ impl Place {
                     ));
                     fresh(model)?
                 };
-                Ok(Begun { run, _lock: lock, prepared, changes: config.changes_from(&before)? })
+                let changes = config.changes_from(&before)?;
+                Ok(Begun { run, lock, is_new: false, prepared, changes })
             }
         }
     }
@@ -158,12 +161,23 @@ fn train(job: Job, device: &Device, interrupt: &Interrupt, console: &Console) ->
         check_memory(config, &images, console)?;
     }
     let model = Model::new(config, images.train.shape(), device, DType::F32)?;
-    let Begun { run, _lock, prepared, changes } = place.prepare(config, model, &images, console)?;
+    let Begun { run, lock, is_new, prepared, changes } =
+        place.prepare(config, model, &images, console)?;
     announce(config, &run, &prepared.trainer.model, &images, device, console);
     let mut training = Training::open(config, &run, console, &images, prepared, &changes)?;
-    if training.run(interrupt).map_err(|error| with_what_is_kept(error, &run))?
-        == Outcome::Interrupted
-    {
+    let outcome = match training.run(interrupt) {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            drop(training);
+            let is_empty = is_new && !Checkpoints::new(run.checkpoints()).any();
+            let error = with_what_is_kept(error, &run);
+            if is_empty {
+                run.discard(lock);
+            }
+            return Err(error);
+        }
+    };
+    if outcome == Outcome::Interrupted {
         return Err(Error::interrupted(format!(
             "{}; the work is kept in {}",
             interrupt.reason(),

@@ -153,6 +153,8 @@ impl<'a> Training<'a> {
         let record =
             start_record(step, store.element_count(), &store.device().description(), changes);
         metrics::append(&run.starts(), &record)?;
+        let checkpoints = Checkpoints::new(run.checkpoints());
+        checkpoints.remove_litter();
         let remark = remark_on_schedule(
             config,
             changes,
@@ -168,7 +170,7 @@ impl<'a> Training<'a> {
             console,
             trainer,
             images,
-            checkpoints: Checkpoints::new(run.checkpoints()),
+            checkpoints,
             metrics: MetricsWriter::open(&run.metrics(), step)?,
             events: EventWriter::create(&run.events(), step)?,
             terms,
@@ -222,6 +224,7 @@ impl<'a> Training<'a> {
             if stopping
                 || epoch == self.config.train.epochs
                 || epoch.is_multiple_of(self.config.train.checkpoint_every_epochs)
+                || self.is_kept(epoch)
             {
                 self.checkpoint()?;
             }
@@ -397,23 +400,37 @@ impl<'a> Training<'a> {
         self.check_sound()?;
         self.metrics.sync()?;
         let data = self.snapshot()?;
-        self.save_last(&data)?;
-        let (per_epoch, keep) = (self.steps_per_epoch()?, self.config.train.keep_every_epochs);
+        let per_epoch = self.steps_per_epoch()?;
         let epoch = self.step / per_epoch;
-        if keep > 0 && self.step.is_multiple_of(per_epoch) && epoch.is_multiple_of(keep) {
+        // Before the last one: a process that is killed between the two goes on from before this
+        // epoch, and comes by here again.
+        if self.step.is_multiple_of(per_epoch) && self.is_kept(epoch) {
+            self.save_new_config()?;
             data.save(&self.checkpoints.numbered(epoch))?;
         }
-        Ok(())
+        self.save_last(&data)
     }
 
-    /// Makes `data` the run's last checkpoint; a configuration that is another since it went on
-    /// takes its place first, so that no checkpoint is beyond the end of the configuration.
+    /// Whether the checkpoint after an epoch is kept for good.
+    fn is_kept(&self, epoch: u64) -> bool {
+        let keep = self.config.train.keep_every_epochs;
+        keep > 0 && epoch.is_multiple_of(keep)
+    }
+
+    /// Makes `data` the run's last checkpoint.
     pub(super) fn save_last(&mut self, data: &CheckpointData) -> Result<()> {
+        self.save_new_config()?;
+        self.checkpoints.save_last(data)
+    }
+
+    /// A configuration that is another since the run went on takes its place before the first
+    /// checkpoint, so that none is beyond the end of the configuration.
+    fn save_new_config(&mut self) -> Result<()> {
         if let Some(NewConfig { remark }) = &self.new_config {
             self.run.save_changed_config(self.config, remark.as_deref())?;
             self.new_config = None;
         }
-        self.checkpoints.save_last(data)
+        Ok(())
     }
 
     /// All that a resumed run needs.

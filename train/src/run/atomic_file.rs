@@ -1,6 +1,7 @@
 //! Files that are either whole or not there: temporary name, sync, rename, sync of the folder.
 //!
 //! A process killed at any instant, or a disk that fills up, leaves the file that was there before.
+//! Nothing but a regular file is ever replaced: a device, a pipe or a symbolic link is refused.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -25,11 +26,35 @@ pub fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>
     commit(path)
 }
 
+/// Refuses to replace what is there if it is no regular file.
+///
+/// # Errors
+/// If it is a folder, a device, a pipe, a socket or a symbolic link.
+pub fn refuse_special(path: &Path) -> Result<()> {
+    // What is not there, or cannot be looked at, is for the writing to find out.
+    let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
+    let kind = metadata.file_type();
+    if kind.is_file() {
+        return Ok(());
+    }
+    let (what, advice) = if kind.is_dir() {
+        ("a folder", "give a file's name")
+    } else if kind.is_symlink() {
+        ("a symbolic link", "give the name of the file that it leads to, or of another")
+    } else {
+        ("a device, a pipe or a socket", "give the name of a file of its own")
+    };
+    let path = path.display();
+    Err(Error::new(format!("can't write {path}: it is {what}, and only files are replaced"))
+        .with_advice(advice))
+}
+
 /// The first half of [`write()`]: the content, synced, under the temporary name.
 ///
 /// # Errors
 /// As [`write()`].
 pub fn stage(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    refuse_special(path)?;
     let temporary = temporary_name(path);
     let written = (|| {
         let mut writer = BufWriter::with_capacity(1 << 20, File::create(&temporary)?);
@@ -95,6 +120,35 @@ mod tests {
         let error = write(&path, |out| out.write_all(b"new")).unwrap_err();
         assert!(error.cause().ends_with("the disk is full"), "{error}");
         assert!(!path.exists());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn what_is_no_regular_file_is_left_as_it_is() {
+        use std::os::unix::fs::{FileTypeExt, symlink};
+        use std::os::unix::net::UnixListener;
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("file"), "kept").unwrap();
+        symlink(at("file"), at("link")).unwrap();
+        symlink(at("nowhere"), at("dangling")).unwrap();
+        fs::create_dir(at("folder")).unwrap();
+        let _socket = UnixListener::bind(at("socket")).unwrap();
+        for (name, what) in [
+            ("link", "a symbolic link"),
+            ("dangling", "a symbolic link"),
+            ("folder", "a folder"),
+            ("socket", "a device, a pipe or a socket"),
+        ] {
+            let error = write(&at(name), |out| out.write_all(b"new")).unwrap_err();
+            let said = format!("{name}: it is {what}, and only files are replaced");
+            assert!(error.cause().ends_with(&said), "{error}");
+        }
+        let error = write(Path::new("/dev/null"), |out| out.write_all(b"new")).unwrap_err();
+        assert!(error.cause().contains("/dev/null: it is a device"), "{error}");
+        assert!(fs::symlink_metadata("/dev/null").unwrap().file_type().is_char_device());
+        assert_eq!(fs::read(at("file")).unwrap(), b"kept");
+        assert!(fs::symlink_metadata(at("link")).unwrap().is_symlink() && !at("nowhere").exists());
     }
 
     #[test]

@@ -17,6 +17,19 @@ const LOCK: &str = "lock";
 /// How a line of `config.toml` begins that says what the configuration does not tell of the past.
 const REMARK: &str = "# Changed: ";
 
+/// What a run knows of itself, which no result may take the place of.
+const OWN_FILES: [&str; 7] = [
+    LOCK,
+    "config.toml",
+    "data.json",
+    "metrics.jsonl",
+    "starts.jsonl",
+    "evaluations.jsonl",
+    "anomaly.json",
+];
+/// Folders of which every file is the run's own.
+const OWN_FOLDERS: [&str; 2] = ["checkpoints", "events"];
+
 /// A run on disk. Reading needs no lock; writing needs a [`RunLock`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunFolder {
@@ -84,6 +97,41 @@ impl RunFolder {
         };
         Err(Error::new(format!("{} {what}", path.display()))
             .with_advice("give the folder that rung train made, such as runs/glyphs-ladder-5-1"))
+    }
+
+    /// Whether `path` is a file by which some run is what it is: its configuration, its records, its
+    /// checkpoints.
+    pub fn owns(path: &Path) -> bool {
+        let parent = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let Ok(parent) = parent.canonicalize() else { return false };
+        let is_run = |folder: &Path| folder.join("config.toml").is_file();
+        let is_own = |name: &std::ffi::OsStr| OWN_FILES.iter().any(|own| name == *own);
+        let is_beside = is_run(&parent) && path.file_name().is_some_and(is_own);
+        let is_inside = parent.ancestors().zip(parent.ancestors().skip(1)).any(|(inner, outer)| {
+            let name = inner.file_name().unwrap_or_default();
+            OWN_FOLDERS.iter().any(|own| name == *own) && is_run(outer)
+        });
+        is_beside || is_inside
+    }
+
+    /// Takes back a run that this process has made and that has come to nothing: its own files, and
+    /// the folder if there is nothing else in it. A file that does not go is no further harm.
+    pub fn discard(self, lock: RunLock) {
+        drop(lock);
+        for folder in OWN_FOLDERS.iter().chain(&["pictures"]) {
+            let folder = self.path.join(folder);
+            for name in names_in(&folder).unwrap_or_default() {
+                let _ = fs::remove_file(folder.join(name));
+            }
+            let _ = fs::remove_dir(folder);
+        }
+        for file in OWN_FILES {
+            let _ = fs::remove_file(self.path.join(file));
+        }
+        let _ = fs::remove_dir(&self.path);
     }
 
     /// Takes the right to write to this run.
@@ -375,6 +423,36 @@ mod tests {
             "{text}"
         );
         assert_eq!(run.load_config().unwrap(), config);
+    }
+
+    #[test]
+    fn a_runs_own_files_are_known_and_results_beside_them_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("run");
+        drop(RunFolder::create(&run, &Config::default()).unwrap());
+        for own in ["config.toml", "metrics.jsonl", "checkpoints/last.safetensors", "events/new"] {
+            assert!(RunFolder::owns(&run.join(own)), "{own}");
+            assert!(RunFolder::owns(&run.join("pictures/..").join(own)), "{own} by another way");
+        }
+        for result in ["report.html", "pictures/samples.png", "latents-test.npz", "new"] {
+            assert!(!RunFolder::owns(&run.join(result)), "{result}");
+        }
+        assert!(!RunFolder::owns(&folder.path().join("config.toml")), "no run is there");
+    }
+
+    #[test]
+    fn a_run_that_came_to_nothing_leaves_no_trace_but_the_files_of_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        let made = || RunFolder::create(&path, &Config::default()).unwrap();
+        let (run, lock) = made();
+        fs::write(run.metrics(), "").unwrap();
+        run.discard(lock);
+        assert!(!path.exists());
+        let (run, lock) = made();
+        fs::write(path.join("thesis.tex"), "").unwrap();
+        run.discard(lock);
+        assert_eq!(names_in(&path).unwrap(), ["thesis.tex"]);
     }
 
     #[test]

@@ -79,6 +79,20 @@ impl Checkpoints {
         atomic_file::commit(&last)
     }
 
+    /// Removes what a process that was killed while it wrote has left, but for a last checkpoint,
+    /// which may be the newest whole one and which the next one replaces.
+    pub fn remove_litter(&self) {
+        let last = atomic_file::temporary_name(&self.last());
+        let files =
+            fs::read_dir(&self.folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        for path in files.filter(|path| *path != last) {
+            if path.to_string_lossy().ends_with(".safetensors.tmp") {
+                // What does not go is overwritten when it is written again.
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+
     /// Whether a checkpoint was ever written, be it damaged by now: then a run does not start over.
     pub fn any(&self) -> bool {
         let interrupted =
@@ -233,6 +247,17 @@ mod tests {
         checkpoints.save_last(&example(3)).unwrap();
         assert_eq!(step(&checkpoints), "3");
         assert!(!temporary.exists());
+    }
+
+    #[test]
+    fn what_a_killed_process_has_left_is_removed() {
+        let (_folder, checkpoints) = with_steps_1_and_2();
+        let left = [checkpoints.best(), checkpoints.numbered(7), checkpoints.last()]
+            .map(|path| atomic_file::temporary_name(&path));
+        left.iter().for_each(|path| fs::write(path, "half").unwrap());
+        checkpoints.remove_litter();
+        assert_eq!(left.map(|path| path.exists()), [false, false, true]);
+        assert_eq!(step(&checkpoints), "2");
     }
 
     #[test]
