@@ -103,6 +103,28 @@ fn convolutions_without_neighbours_are_layers() -> Result<()> {
     Ok(())
 }
 
+/// Without padding, a convolution gives what one with padding gives where no zero is read.
+#[test]
+fn a_convolution_without_padding_is_the_middle_of_the_padded_one() -> Result<()> {
+    for device in all_devices() {
+        for (size, kernel) in [([9, 12], 3), ([7, 7], 5), ([3, 4], 3), ([6, 5], 1)] {
+            let x = normal(&device, DType::F32, 0, [2, size[0], size[1], 4]);
+            let weight = normal(&device, DType::F32, 1, [kernel, kernel, 4, 3]);
+            let bias = normal(&device, DType::F32, 2, [3]);
+            let edge = kernel / 2;
+            let [height, width] = size.map(|size| size - kernel + 1);
+            let padded = x.conv2d(&weight, Some(&bias), 1)?;
+            let middle = padded.slice(1, edge, height)?.slice(2, edge, width)?.to_f64()?;
+            let found = x.conv2d_valid(&weight, Some(&bias), 1)?;
+            assert_eq!(found.shape().sizes(), [2, height, width, 3]);
+            for (found, expected) in found.to_f64()?.into_iter().zip(middle) {
+                assert!((found - expected).abs() < 1e-4, "{}: {found}, {expected}", device.name());
+            }
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn pooling_means_its_windows() -> Result<()> {
     for device in devices() {

@@ -41,7 +41,7 @@
 //! | `tensor.rs`, `parameters.rs`, `orthogonal.rs` | values, and what parameters start from |
 //! | `gradcheck.rs` | the tester's door |
 //! | `../examples/` | linear regression on the tape; an operation of one's own with its gradient proven |
-//! | `optim/` | Adam, Adamax, gradient descent, clipping, schedules |
+//! | `optim/` | Adam, Adamax, RMSprop, gradient descent, clipping, schedules |
 //!
 //! # What was left out
 //! Second derivatives (backward is not itself recorded), views with strides, and graphs that
@@ -60,7 +60,7 @@ mod tensor;
 pub use gradcheck::gradcheck;
 pub use op::{Case, CaseFunction, CaseInput, Declaration, Refused};
 pub use parameters::{Initialiser, Parameter, ParameterId, ParameterList, ParameterStore};
-pub use rung_kernels::backend::{PixelMap, RowNoise};
+pub use rung_kernels::backend::{Convolution, Outside, Padding, PixelMap, RowNoise};
 pub use rung_kernels::rng;
 pub use rung_kernels::{DType, Device, Error, Result, Shape, View, ViewMut};
 pub use tape::{Gradients, Tape};

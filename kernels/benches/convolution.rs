@@ -4,7 +4,7 @@
 //! `cargo bench -p rung-kernels --bench convolution -- "28x28 64>64 k3"` runs one size.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use rung_kernels::backend::Convolution;
+use rung_kernels::backend::{Convolution, Padding};
 use rung_kernels::rng::Address;
 use rung_kernels::{DType, Device, SharedBuffer, ViewMut};
 
@@ -13,7 +13,8 @@ const BATCH: usize = 48;
 /// Height and width, channels in and out, kernel, stride.
 type Case = (usize, [usize; 2], usize, usize);
 
-const CASES: [Case; 10] = [
+/// With SAME padding, and those of stride 1 also without padding.
+const CASES: [Case; 12] = [
     (28, [16, 16], 3, 1),
     (28, [64, 64], 3, 1),
     (28, [64, 128], 3, 1),
@@ -24,6 +25,8 @@ const CASES: [Case; 10] = [
     (14, [64, 128], 3, 1),
     (14, [64, 64], 5, 1),
     (16, [96, 38], 16, 1),
+    (24, [20, 20], 3, 1),
+    (48, [96, 96], 3, 1),
 ];
 
 fn normal(device: &Device, len: usize) -> SharedBuffer {
@@ -38,10 +41,18 @@ fn whole(buffer: &mut SharedBuffer) -> ViewMut<'_> {
 
 fn convolutions(criterion: &mut Criterion) {
     let device = Device::cpu();
-    for (size, [in_channels, out_channels], kernel, stride) in CASES {
-        let (input, kernel) = ([size; 2], [kernel; 2]);
-        let sizes = Convolution { batch: BATCH, input, in_channels, out_channels, kernel, stride };
-        let name = format!("{size}x{size} {in_channels}>{out_channels} k{} s{stride}", kernel[0]);
+    let padded = CASES.map(|case| (case, Padding::Same));
+    let valid = CASES.map(|case| (case, Padding::Valid));
+    let valid = valid.into_iter().filter(|((_, _, _, stride), _)| *stride == 1);
+    for ((size, [in_channels, out_channels], kernel, stride), padding) in
+        padded.into_iter().chain(valid)
+    {
+        let (batch, input, kernel) = (BATCH, [size; 2], [kernel; 2]);
+        let sizes =
+            Convolution { batch, input, in_channels, out_channels, kernel, stride, padding };
+        let around = if padding == Padding::Valid { " valid" } else { "" };
+        let name =
+            format!("{size}x{size} {in_channels}>{out_channels} k{} s{stride}{around}", kernel[0]);
         let [mut x, mut weight, mut y] =
             [sizes.input_matrix(), sizes.weight_matrix(), sizes.output_matrix()]
                 .map(|matrix| normal(&device, matrix.element_count()));

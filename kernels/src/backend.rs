@@ -46,6 +46,7 @@ pub(crate) mod optimiser;
 pub(crate) mod product;
 pub(crate) mod random;
 pub(crate) mod reduction;
+pub(crate) mod spatial;
 
 use std::fmt::Debug;
 
@@ -55,7 +56,7 @@ use crate::view::{View, ViewMut};
 use crate::{DType, Result};
 
 pub use crate::shape::{MatmulShape, Matrix};
-pub use convolution::{Convolution, Convolutions};
+pub use convolution::{Convolution, Convolutions, Padding};
 pub use data_movement::{DataMovement, PixelMap};
 pub use elementwise::Elementwise;
 pub use gaussian::{GaussianGradient, GaussianView, Gaussians};
@@ -64,10 +65,11 @@ pub use logistic_mixture::LogisticMixture;
 pub use normalisation::{
     BatchNorm, BatchNormVectors, BatchStatistics, Normalisation, RunningStatistics,
 };
-pub use optimiser::{AdamStep, AdamaxStep, Clipping, Optimisers};
+pub use optimiser::{AdamStep, AdamaxStep, Clipping, Optimisers, RmsPropStep};
 pub use product::Products;
 pub use random::{RandomNumbers, RowNoise};
 pub use reduction::Reductions;
+pub use spatial::{AffineGrid, Outside, Pool2d, Sampler, Spatial};
 
 /// Gives every declaration to the macro `$consumer`, one trait at a time.
 macro_rules! contract {
@@ -78,6 +80,7 @@ macro_rules! contract {
         $crate::backend::product::product!($consumer!);
         $crate::backend::normalisation::normalisation!($consumer!);
         $crate::backend::convolution::convolution!($consumer!);
+        $crate::backend::spatial::spatial!($consumer!);
         $crate::backend::gaussian::gaussian!($consumer!);
         $crate::backend::likelihood::likelihood!($consumer!);
         $crate::backend::random::random!($consumer!);
@@ -90,8 +93,9 @@ pub(crate) use contract;
 /// All types that declarations name, for the files that expand them.
 pub(crate) mod types {
     pub(crate) use super::{
-        AdamStep, AdamaxStep, BatchNorm, BatchNormVectors, BatchStatistics, Clipping, Convolution,
-        GaussianGradient, GaussianView, LogisticMixture, MatmulShape, Matrix, PixelMap, RowNoise,
+        AdamStep, AdamaxStep, AffineGrid, BatchNorm, BatchNormVectors, BatchStatistics, Clipping,
+        Convolution, GaussianGradient, GaussianView, LogisticMixture, MatmulShape, Matrix,
+        PixelMap, Pool2d, RmsPropStep, RowNoise, Sampler,
     };
     pub(crate) use crate::function::{BinaryFunction, Reduction, UnaryFunction};
     pub(crate) use crate::rng::Address;
@@ -107,6 +111,7 @@ pub trait Backend:
     + Products
     + Normalisation
     + Convolutions
+    + Spatial
     + Gaussians
     + Likelihoods
     + RandomNumbers

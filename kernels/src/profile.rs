@@ -11,8 +11,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::backend::{
-    AdamStep, AdamaxStep, BatchNorm, BatchNormVectors, BatchStatistics, Clipping, Convolution,
-    GaussianGradient, GaussianView, LogisticMixture, Matrix, PixelMap, RowNoise,
+    AdamStep, AdamaxStep, AffineGrid, BatchNorm, BatchNormVectors, BatchStatistics, Clipping,
+    Convolution, GaussianGradient, GaussianView, LogisticMixture, Matrix, PixelMap, Pool2d,
+    RmsPropStep, RowNoise, Sampler,
 };
 use crate::rng::Address;
 use crate::{
@@ -219,7 +220,11 @@ settings!(
     Address,
     RowNoise,
     AdamStep,
-    AdamaxStep
+    AdamaxStep,
+    RmsPropStep,
+    Pool2d,
+    AffineGrid,
+    Sampler
 );
 
 #[cfg(test)]

@@ -26,19 +26,46 @@ pub(crate) struct Window {
     pub(crate) kernel_step: isize,
 }
 
-/// Positions before the first and after the last that SAME padding adds in all: max(0, (⌈n/s⌉ − 1)·s + k − n).
-pub(crate) fn padding(size: usize, kernel: usize, stride: usize) -> usize {
-    (size.div_ceil(stride).saturating_sub(1) * stride + kernel).saturating_sub(size)
+/// What lies around a map that is convolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Padding {
+    /// Zeros, so many that an axis of n positions gives ⌈n/s⌉: P = max(0, (⌈n/s⌉ − 1)·s + k − n), of
+    /// which ⌊P/2⌋ come before the first position (TensorFlow's convention).
+    Same,
+    /// Nothing: the kernel stays within the map, and n positions give ⌊(n − k)/s⌋ + 1, or none where
+    /// the kernel is larger.
+    Valid,
+}
+
+impl Padding {
+    /// Results along an axis of `size` positions.
+    pub(crate) fn results(self, size: usize, kernel: usize, stride: usize) -> usize {
+        match self {
+            Self::Same => size.div_ceil(stride),
+            Self::Valid => size.checked_sub(kernel).map_or(0, |room| room / stride + 1),
+        }
+    }
+
+    /// Zeros before the first position.
+    pub(crate) fn before(self, size: usize, kernel: usize, stride: usize) -> usize {
+        match self {
+            Self::Same => {
+                let reach = size.div_ceil(stride).saturating_sub(1) * stride + kernel;
+                reach.saturating_sub(size) / 2
+            }
+            Self::Valid => 0,
+        }
+    }
 }
 
 impl Window {
-    /// A convolution with SAME padding: half of it, rounded down, comes before the first position (TensorFlow's convention).
-    pub(crate) fn convolution(size: usize, kernel: usize, stride: usize) -> Self {
+    /// A convolution.
+    pub(crate) fn convolution(size: usize, kernel: usize, stride: usize, padding: Padding) -> Self {
         Self {
             source: size,
-            count: size.div_ceil(stride),
+            count: padding.results(size, kernel, stride),
             step: stride,
-            first: -((padding(size, kernel, stride) / 2) as isize),
+            first: -(padding.before(size, kernel, stride) as isize),
             taps: kernel,
             out_first: 0,
             out_step: 1,
@@ -51,12 +78,18 @@ impl Window {
     ///
     /// Output i used input h with tap a where h = i·s + a − before. So a = r + s·j with r = (h + before) mod s, which is the same for all h
     /// of a phase, and i = (h + before − r)/s − j: with the taps in reverse, t = J − 1 − j for the J values of j, i grows with t.
-    pub(crate) fn adjoint(size: usize, kernel: usize, stride: usize, phase: usize) -> Self {
-        let shifted = phase + padding(size, kernel, stride) / 2;
+    pub(crate) fn adjoint(
+        size: usize,
+        kernel: usize,
+        stride: usize,
+        padding: Padding,
+        phase: usize,
+    ) -> Self {
+        let shifted = phase + padding.before(size, kernel, stride);
         let remainder = shifted % stride;
         let taps = kernel.saturating_sub(remainder).div_ceil(stride);
         Self {
-            source: size.div_ceil(stride),
+            source: padding.results(size, kernel, stride),
             count: size.saturating_sub(phase).div_ceil(stride),
             step: 1,
             first: (shifted / stride) as isize - taps as isize + 1,
@@ -122,10 +155,13 @@ mod tests {
     const KERNELS: [usize; 8] = [1, 2, 3, 4, 5, 8, 16, 17];
     const STRIDES: [usize; 4] = [1, 2, 3, 5];
 
-    fn for_each_size(test: impl Fn(usize, usize, usize)) {
+    fn for_each_size(test: impl Fn(usize, usize, usize, Padding)) {
         for size in SIZES {
             for kernel in KERNELS {
-                STRIDES.into_iter().for_each(|stride| test(size, kernel, stride));
+                for stride in STRIDES {
+                    test(size, kernel, stride, Padding::Same);
+                    test(size, kernel, stride, Padding::Valid);
+                }
             }
         }
     }
@@ -147,51 +183,57 @@ mod tests {
 
     #[test]
     fn padding_is_that_of_the_examples() {
-        let before_and_after = |size, kernel, stride| {
-            let padding = padding(size, kernel, stride);
-            (padding / 2, padding - padding / 2)
+        let same = |size, kernel, stride| {
+            let padding = Padding::Same;
+            (padding.before(size, kernel, stride), padding.results(size, kernel, stride))
         };
-        assert_eq!(before_and_after(28, 5, 2), (1, 2));
-        assert_eq!(before_and_after(14, 3, 2), (0, 1));
-        assert_eq!(before_and_after(16, 16, 1), (7, 8));
+        assert_eq!([same(28, 5, 2), same(14, 3, 2), same(16, 16, 1)], [(1, 14), (0, 7), (7, 16)]);
+        let valid = |size, kernel, stride| Padding::Valid.results(size, kernel, stride);
+        assert_eq!(
+            [valid(50, 3, 1), valid(7, 3, 2), valid(8, 3, 2), valid(2, 3, 1)],
+            [48, 3, 3, 0]
+        );
     }
 
     #[test]
     fn every_result_of_a_convolution_reads_the_input_within_its_kernel() {
-        for_each_size(|size, kernel, stride| {
-            let before = padding(size, kernel, stride) / 2;
+        for_each_size(|size, kernel, stride, padding| {
+            let before = padding.before(size, kernel, stride);
             let mut expected = Vec::new();
-            for i in 0..size.div_ceil(stride) {
+            for i in 0..padding.results(size, kernel, stride) {
                 let inside = |a: &usize| (before..before + size).contains(&(i * stride + a));
-                expected
-                    .extend((0..kernel).filter(inside).map(|a| (i, i * stride + a - before, a)));
+                let found = (0..kernel).filter(inside);
+                assert!(padding == Padding::Same || found.clone().count() == kernel);
+                expected.extend(found.map(|a| (i, i * stride + a - before, a)));
             }
             assert_eq!(
-                triples([Window::convolution(size, kernel, stride)]),
+                triples([Window::convolution(size, kernel, stride, padding)]),
                 expected,
-                "{size} {kernel} {stride}"
+                "{size} {kernel} {stride} {padding:?}"
             );
         });
     }
 
     #[test]
     fn the_phases_of_the_adjoint_multiply_what_the_convolution_does() {
-        for_each_size(|size, kernel, stride| {
-            let forward = triples([Window::convolution(size, kernel, stride)]);
+        for_each_size(|size, kernel, stride, padding| {
+            let forward = triples([Window::convolution(size, kernel, stride, padding)]);
             let mut turned: Vec<_> =
                 forward.into_iter().map(|(out, source, a)| (source, out, a)).collect();
             turned.sort_unstable();
-            let phases = (0..stride).map(|phase| Window::adjoint(size, kernel, stride, phase));
-            assert_eq!(triples(phases), turned, "{size} {kernel} {stride}");
+            let phases =
+                (0..stride).map(|phase| Window::adjoint(size, kernel, stride, padding, phase));
+            assert_eq!(triples(phases), turned, "{size} {kernel} {stride} {padding:?}");
         });
     }
 
     #[cfg(target_arch = "x86_64")]
     #[test]
     fn what_exists_is_the_same_by_results_and_by_taps() {
-        for_each_size(|size, kernel, stride| {
-            let phases = (0..stride).map(|phase| Window::adjoint(size, kernel, stride, phase));
-            for window in phases.chain([Window::convolution(size, kernel, stride)]) {
+        for_each_size(|size, kernel, stride, padding| {
+            let phases =
+                (0..stride).map(|phase| Window::adjoint(size, kernel, stride, padding, phase));
+            for window in phases.chain([Window::convolution(size, kernel, stride, padding)]) {
                 let mut sources = Vec::new();
                 for (m, t) in (0..window.count).flat_map(|m| (0..window.taps).map(move |t| (m, t)))
                 {

@@ -1,10 +1,10 @@
-//! Convolutions with SAME padding, and transposed ones: each is the other's adjoint, so that three
-//! primitives serve both.
+//! Convolutions with SAME padding or none, and transposed ones: each is the other's adjoint, so that
+//! three primitives serve both.
 //!
 //! Feature maps are `[batch, height, width, channel]`; a transposed convolution's weight has its
 //! output channels third, as the convolution has whose adjoint it is.
 
-use rung_kernels::backend::Convolution;
+use rung_kernels::backend::{Convolution, Padding};
 use rung_kernels::{AxisExtent, DType, Device, Error, Reduction, Result, Shape, ViewMut};
 use smallvec::smallvec;
 
@@ -17,6 +17,7 @@ use crate::tensor::Tensor;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Conv2d {
     stride: usize,
+    padding: Padding,
 }
 
 /// The adjoint of [`Conv2d`] in x (+ bias): grad_x is the convolution of grad_out, grad_weight sums
@@ -68,8 +69,14 @@ impl Conv2d {
             return refused(&format!("x has {channels} channels, the weight takes {in_channels}"));
         }
         check_stride(self.name(), self.stride, [rows, columns])?;
+        let Self { stride, padding } = *self;
         let (input, kernel) = ([height, width], [rows, columns]);
-        Ok(Convolution { batch, input, in_channels, out_channels, kernel, stride: self.stride })
+        if padding == Padding::Valid && (rows > height || columns > width) {
+            return refused(&format!(
+                "a kernel of {rows} × {columns} does not fit into a map of {height} × {width}"
+            ));
+        }
+        Ok(Convolution { batch, input, in_channels, out_channels, kernel, stride, padding })
     }
 }
 
@@ -127,46 +134,65 @@ impl Operation for Conv2d {
     }
 
     fn declarations() -> Vec<Declaration> {
-        vec![Declaration {
-            name: "conv2d",
-            case: |rng| {
-                convolution_case(
-                    rng,
-                    "conv2d",
-                    |[channels, outputs]| [channels, outputs],
-                    |x, w, b, s| x.conv2d(w, b, s),
-                )
+        vec![
+            Declaration {
+                name: "conv2d",
+                case: |rng| {
+                    convolution_case(
+                        rng,
+                        "conv2d",
+                        |[channels, outputs]| [channels, outputs],
+                        |x, w, b, s| x.conv2d(w, b, s),
+                        |kernel, _| kernel,
+                    )
+                },
+                refused: || {
+                    vec![
+                        Refused {
+                            call: |device| {
+                                call(device, [2, 4, 4, 3], [3, 3, 2, 5], None, 1, Tensor::conv2d)
+                            },
+                            message: "x has 3 channels, the weight takes 2",
+                        },
+                        Refused {
+                            call: |device| {
+                                call(device, [2, 4, 4, 3], [3, 3, 3, 5], Some(3), 1, Tensor::conv2d)
+                            },
+                            message: "bias must be [out]",
+                        },
+                        Refused {
+                            call: |device| {
+                                call(device, [2, 4, 4, 3], [3, 3, 3, 5], None, 0, Tensor::conv2d)
+                            },
+                            message: "the stride is 0",
+                        },
+                        Refused {
+                            call: |device| {
+                                let (x, w) = (zeros(device, [4, 3])?, zeros(device, [3, 3, 3, 5])?);
+                                x.conv2d(&w, None, 1).map(drop)
+                            },
+                            message: "x must be [batch, height, width, in]",
+                        },
+                    ]
+                },
             },
-            refused: || {
-                vec![
-                    Refused {
-                        call: |device| {
-                            call(device, [2, 4, 4, 3], [3, 3, 2, 5], None, 1, Tensor::conv2d)
-                        },
-                        message: "x has 3 channels, the weight takes 2",
-                    },
-                    Refused {
-                        call: |device| {
-                            call(device, [2, 4, 4, 3], [3, 3, 3, 5], Some(3), 1, Tensor::conv2d)
-                        },
-                        message: "bias must be [out]",
-                    },
-                    Refused {
-                        call: |device| {
-                            call(device, [2, 4, 4, 3], [3, 3, 3, 5], None, 0, Tensor::conv2d)
-                        },
-                        message: "the stride is 0",
-                    },
-                    Refused {
-                        call: |device| {
-                            let (x, w) = (zeros(device, [4, 3])?, zeros(device, [3, 3, 3, 5])?);
-                            x.conv2d(&w, None, 1).map(drop)
-                        },
-                        message: "x must be [batch, height, width, in]",
-                    },
-                ]
+            Declaration {
+                name: "conv2d_valid",
+                case: |rng| {
+                    let method: Method = |x, w, b, s| x.conv2d_valid(w, b, s);
+                    convolution_case(rng, "conv2d_valid", |channels| channels, method, usize::min)
+                },
+                refused: || {
+                    let too_large = |device: &Device| {
+                        call(device, [2, 4, 4, 3], [3, 5, 3, 5], None, 1, Tensor::conv2d_valid)
+                    };
+                    vec![Refused {
+                        call: too_large,
+                        message: "3 × 5 does not fit into a map of 4 × 4",
+                    }]
+                },
             },
-        }]
+        ]
     }
 }
 
@@ -197,6 +223,7 @@ impl ConvTranspose2d {
             out_channels,
             kernel: [rows, columns],
             stride: self.stride,
+            padding: Padding::Same,
         })
     }
 }
@@ -241,9 +268,8 @@ impl Operation for ConvTranspose2d {
             name: "conv_transpose2d",
             case: |rng| {
                 let channels_last = |[channels, outputs]: [usize; 2]| [outputs, channels];
-                convolution_case(rng, "conv_transpose2d", channels_last, |x, w, b, s| {
-                    x.conv_transpose2d(w, b, s)
-                })
+                let method: Method = |x, w, b, s| x.conv_transpose2d(w, b, s);
+                convolution_case(rng, "conv_transpose2d", channels_last, method, |kernel, _| kernel)
             },
             refused: || {
                 vec![
@@ -294,13 +320,14 @@ impl Operation for ConvTranspose2d {
 
 type Method = fn(&Tensor, &Tensor, Option<&Tensor>, usize) -> Result<Tensor>;
 
-/// A map, a weight with its channels in the order that `channel_axes` makes of [in, out], and now
-/// and then a bias.
+/// A map, a weight with its channels in the order that `channel_axes` makes of [in, out], whose
+/// sides `fit` makes of those drawn and the map's, and now and then a bias.
 fn convolution_case(
     rng: &mut rung_kernels::rng::Philox,
     name: &'static str,
     channel_axes: fn([usize; 2]) -> [usize; 2],
     method: Method,
+    fit: fn(usize, usize) -> usize,
 ) -> Case {
     use rand::RngExt;
     let (batch, height, width) =
@@ -308,6 +335,7 @@ fn convolution_case(
     let (channels, outputs) = (draw::size(rng).min(5), draw::size(rng).min(5));
     let (rows, columns, stride) =
         (rng.random_range(1..6), rng.random_range(1..6), rng.random_range(1..4));
+    let (rows, columns) = (fit(rows, height), fit(columns, width));
     let [third, fourth] = channel_axes([channels, outputs]);
     let mut inputs = vec![
         draw::uniform(rng, [batch, height, width, channels], -2.0, 2.0),
@@ -366,9 +394,34 @@ impl Tensor {
     /// # Ok::<(), rung_autograd::Error>(())
     /// ```
     pub fn conv2d(&self, weight: &Self, bias: Option<&Self>, stride: usize) -> Result<Self> {
+        self.convolved(Conv2d { stride, padding: Padding::Same }, weight, bias)
+    }
+
+    /// The convolution of [`Tensor::conv2d`] where the whole kernel lies within the map ("valid"):
+    /// an axis of n positions gives ⌊(n − k)/s⌋ + 1.
+    ///
+    /// `out[n, p, q, o] = Σ_{a,b,c} x[n, p·s + a, q·s + b, c] · weight[a, b, c, o] + bias[o]`
+    ///
+    /// # Errors
+    /// As [`Tensor::conv2d`], and `Shape` if the kernel is larger than the map.
+    ///
+    /// # Example
+    /// ```
+    /// # use rung_autograd::{Device, Tensor};
+    /// let cpu = Device::cpu();
+    /// let x = Tensor::from_f64(&cpu, &[1.0, 2.0, 3.0, 4.0], [1, 1, 4, 1])?;
+    /// let weight = Tensor::from_f64(&cpu, &[100.0, 10.0, 1.0], [1, 3, 1, 1])?;
+    /// assert_eq!(x.conv2d_valid(&weight, None, 1)?.to_f64()?, [123.0, 234.0]);
+    /// # Ok::<(), rung_autograd::Error>(())
+    /// ```
+    pub fn conv2d_valid(&self, weight: &Self, bias: Option<&Self>, stride: usize) -> Result<Self> {
+        self.convolved(Conv2d { stride, padding: Padding::Valid }, weight, bias)
+    }
+
+    fn convolved(&self, convolution: Conv2d, weight: &Self, bias: Option<&Self>) -> Result<Self> {
         match bias {
-            Some(bias) => apply_one(Conv2d { stride }, &[self, weight, bias]),
-            None => apply_one(Conv2d { stride }, &[self, weight]),
+            Some(bias) => apply_one(convolution, &[self, weight, bias]),
+            None => apply_one(convolution, &[self, weight]),
         }
     }
 

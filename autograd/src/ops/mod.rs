@@ -28,6 +28,7 @@ mod reduce;
 mod rows;
 mod shape;
 mod softmax;
+mod spatial;
 mod weight_norm;
 
 pub use batch_norm::{BatchNormOutput, FrozenStatistics};
@@ -109,5 +110,8 @@ operations! {
     gate::Gate,
     convolution::Conv2d,
     convolution::ConvTranspose2d,
+    pool::MaxPool,
+    spatial::AffineGrid,
+    spatial::SampleBilinear,
     logistic_mixture::LogisticMixtureLogProb,
 }

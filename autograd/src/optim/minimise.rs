@@ -2,10 +2,20 @@
 
 use rung_kernels::Result;
 
-use super::{Optimiser, clip_networks};
+use super::{Optimiser, clip_gradients, clip_networks};
 use crate::parameters::ParameterStore;
 use crate::tape::Tape;
 use crate::tensor::Tensor;
+
+/// Which limit of the gradient comes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClipOrder {
+    /// The norm's, then each element's: [`clip_gradients`].
+    #[default]
+    NormFirst,
+    /// Each element's, then that of the norm that is left: the recurrent spatial transformer's.
+    ElementsFirst,
+}
 
 /// How far a step goes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,8 +27,10 @@ pub struct StepSize {
     /// Whether the norm is that of each network's gradient ([`clip_networks`]) in place of that of
     /// all.
     pub norm_of_networks: bool,
-    /// Largest magnitude of a gradient's element, after the norm's limit; infinite for no limit.
+    /// Largest magnitude of a gradient's element; infinite for no limit.
     pub element_limit: f64,
+    /// Which of the two comes first.
+    pub clip_order: ClipOrder,
     /// c of the penalty c · Σ θᵢ² that the loss is taken to have beside what it says; 0 for none.
     pub l2_penalty: f64,
 }
@@ -32,6 +44,7 @@ impl StepSize {
             norm_limit: f64::INFINITY,
             norm_of_networks: false,
             element_limit: f64::INFINITY,
+            clip_order: ClipOrder::NormFirst,
             l2_penalty: 0.0,
         }
     }
@@ -51,11 +64,16 @@ pub fn minimise(
     optimiser: &mut dyn Optimiser,
     size: &StepSize,
 ) -> Result<()> {
-    let StepSize { learning_rate, norm_limit, norm_of_networks, element_limit, l2_penalty } = *size;
+    let StepSize { learning_rate, norm_limit, norm_of_networks, .. } = *size;
+    let mut element_limit = size.element_limit;
     store.clear_gradients();
     tape.backward_into(&[loss], store)?;
-    if l2_penalty > 0.0 {
-        add_penalty(store, l2_penalty)?;
+    if size.l2_penalty > 0.0 {
+        add_penalty(store, size.l2_penalty)?;
+    }
+    if size.clip_order == ClipOrder::ElementsFirst && element_limit.is_finite() {
+        clip_gradients(store, f64::INFINITY, element_limit)?;
+        element_limit = f64::INFINITY;
     }
     if norm_of_networks {
         clip_networks(store, norm_limit, element_limit)?;

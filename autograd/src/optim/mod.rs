@@ -5,9 +5,10 @@
 //! whatever the number of parameters, and allocates nothing.
 //!
 //! [`minimise`] is one step of training, from a recorded loss to moved parameters. [`Optimiser`] is
-//! the trait; [`Adam`], [`Adamax`] and [`Sgd`] implement it. [`clip_gradients`] goes between
-//! backward and the step ([`Optimiser::step_clipped`] does both; [`clip_networks`] limits the norm of
-//! each network alone), a [`Schedule`] gives the learning rate of an epoch, and a [`ParameterAverage`] follows the parameters for evaluation. `state.rs`
+//! the trait; [`Adam`], [`Adamax`], [`RmsProp`] and [`Sgd`] implement it. [`clip_gradients`] goes
+//! between backward and the step ([`Optimiser::step_clipped`] does both; [`clip_networks`] limits the
+//! norm of each network alone), a [`Schedule`] gives the learning rate of an epoch, and a
+//! [`ParameterAverage`] follows the parameters for evaluation. `state.rs`
 //! holds the moments, which a checkpoint saves and restores.
 //!
 //! # Example
@@ -34,6 +35,7 @@ mod adamax;
 mod average;
 mod clip;
 mod minimise;
+mod rmsprop;
 mod schedule;
 mod sgd;
 mod state;
@@ -44,7 +46,8 @@ pub use adam::{Adam, AdamOptions};
 pub use adamax::{Adamax, AdamaxOptions};
 pub use average::ParameterAverage;
 pub use clip::{clip_gradients, clip_networks};
-pub use minimise::{StepSize, minimise};
+pub use minimise::{ClipOrder, StepSize, minimise};
+pub use rmsprop::{RmsProp, RmsPropOptions};
 pub use schedule::{Schedule, final_decay};
 pub use sgd::Sgd;
 pub use state::OptimiserState;
@@ -55,7 +58,7 @@ use crate::parameters::ParameterStore;
 
 /// A rule that moves parameters against their gradients.
 pub trait Optimiser: std::fmt::Debug {
-    /// The name a configuration and a checkpoint use: `adam`, `adamax`, `sgd`.
+    /// The name a configuration and a checkpoint use: `adam`, `adamax`, `rmsprop`, `sgd`.
     fn name(&self) -> &'static str;
 
     /// Moves every parameter once. A parameter that got no gradient since they were cleared has the

@@ -19,11 +19,12 @@ pub(super) fn store(dtype: DType) -> (ParameterStore, [ParameterId; 2]) {
     (list.build(&Device::cpu(), dtype, Address::new(11, 0, 0)).unwrap(), [first, second])
 }
 
-fn optimisers(store: &ParameterStore) -> [Box<dyn Optimiser>; 3] {
+fn optimisers(store: &ParameterStore) -> [Box<dyn Optimiser>; 4] {
     [
         Box::new(Adam::new(store, AdamOptions::default()).unwrap()),
         Box::new(Adamax::new(store, AdamaxOptions::default()).unwrap()),
         Box::new(Sgd::new(store, 0.9).unwrap()),
+        Box::new(RmsProp::new(store, RmsPropOptions::default()).unwrap()),
     ]
 }
 
@@ -95,6 +96,18 @@ fn adamax_follows_its_formula() {
 }
 
 #[test]
+fn rmsprop_follows_its_formula() {
+    let options = RmsPropOptions { decay: 0.8, epsilon: 1e-2 };
+    follows(
+        |store| RmsProp::new(store, options),
+        |_, g, [v, _], value| {
+            *v = 0.8 * *v + 0.2 * g * g;
+            value - RATE * g / (*v + 1e-2).sqrt()
+        },
+    );
+}
+
+#[test]
 fn momentum_follows_its_formula() {
     follows(
         |store| Sgd::new(store, 0.7),
@@ -160,7 +173,7 @@ fn read(state: &OptimiserState, name: &str) -> Vec<f32> {
 
 #[test]
 fn a_restored_state_gives_the_same_bits() {
-    for number in 0..3 {
+    for number in 0..4 {
         let run = |interrupted: bool| {
             let (mut store, [first, _]) = store(DType::F32);
             let mut optimiser = optimisers(&store).into_iter().nth(number).unwrap();
@@ -206,7 +219,7 @@ fn a_state_refuses_what_does_not_fit() {
 
 #[test]
 fn a_parameter_without_gradient_stays_where_it_is() {
-    for number in 0..3 {
+    for number in 0..4 {
         let (mut store, [first, second]) = store(DType::F64);
         let mut optimiser = optimisers(&store).into_iter().nth(number).unwrap();
         give_gradient(&mut store, second, &[9.0; 6]);
@@ -220,7 +233,7 @@ fn a_parameter_without_gradient_stays_where_it_is() {
 
 #[test]
 fn a_step_while_a_tensor_holds_the_parameters_is_refused_and_not_counted() {
-    for number in 0..3 {
+    for number in 0..4 {
         let (mut store, [first, _]) = store(DType::F64);
         let mut optimiser = optimisers(&store).into_iter().nth(number).unwrap();
         let held = store.tensor(first, None);
@@ -290,7 +303,7 @@ fn a_clipped_step_is_clipping_and_then_a_step() {
         }
         values_of(&store, first)
     };
-    for which in 0..3 {
+    for which in 0..4 {
         assert_eq!(moved(which, true), moved(which, false));
     }
     let (mut store, _) = store(DType::F64);
@@ -301,6 +314,37 @@ fn a_clipped_step_is_clipping_and_then_a_step() {
             .to_string()
             .contains("must be positive")
     );
+}
+
+/// The norm of what is left of (3, −4, 0.1) after clipping to ±1 is √2.01.
+#[test]
+fn elements_are_clipped_before_the_norm_where_the_order_says_so() {
+    let moved = |clip_order| {
+        let mut list = ParameterList::new();
+        let x = list.add("x", [3], Initialiser::Constant(0.0));
+        let mut store = list.build(&Device::cpu(), DType::F64, Address::new(0, 0, 0)).unwrap();
+        let mut sgd = Sgd::new(&store, 0.0).unwrap();
+        let (tape, slopes) = (Tape::new(), [3.0, -4.0, 0.1]);
+        let slopes = Tensor::from_f64(store.device(), &slopes, [3]).unwrap();
+        let loss = store.tensor(x, Some(&tape)).mul(&slopes).unwrap().sum_all().unwrap();
+        let size = StepSize {
+            norm_limit: 1.0,
+            element_limit: 1.0,
+            clip_order,
+            ..StepSize::unlimited(1.0)
+        };
+        minimise(&loss, &tape, &mut store, &mut sgd, &size).unwrap();
+        values_of(&store, x)
+    };
+    let (left, all) = (2.01f64.sqrt(), 25.01f64.sqrt());
+    for (order, expected) in [
+        (ClipOrder::ElementsFirst, [1.0, -1.0, 0.1].map(|g| -g / left)),
+        (ClipOrder::NormFirst, [3.0, -4.0, 0.1].map(|g| -g / all)),
+    ] {
+        for (found, expected) in moved(order).into_iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-6, "{order:?}: {found} against {expected}");
+        }
+    }
 }
 
 #[test]

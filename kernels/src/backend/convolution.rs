@@ -2,20 +2,20 @@
 
 use crate::shape::{MatmulShape, Matrix};
 use crate::view::{View, ViewMut};
-use crate::window::{Window, padding};
+pub use crate::window::Padding;
+use crate::window::Window;
 use crate::{Error, Result};
 
-/// A two-dimensional convolution with SAME padding, from a larger map to a smaller or equal one,
-/// and thereby also its two adjoints.
+/// A two-dimensional convolution, from a larger map to a smaller or equal one, and thereby also its
+/// two adjoints.
 ///
 /// | array | shape |
 /// |---|---|
 /// | input | `[batch, height, width, in_channels]` |
 /// | weight | `[kernel height, kernel width, in_channels, out_channels]` |
-/// | output | `[batch, ⌈height/stride⌉, ⌈width/stride⌉, out_channels]` |
+/// | output | `[batch, out height, out width, out_channels]` |
 ///
-/// Along an axis of n positions, out = ⌈n/s⌉ and P = max(0, (out − 1)·s + k − n) zeros are added:
-/// ⌊P/2⌋ before, the rest after.
+/// [`Padding`] says how many positions the output has, and which zeros are added for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Convolution {
     /// Images.
@@ -30,19 +30,26 @@ pub struct Convolution {
     pub kernel: [usize; 2],
     /// Input positions from an output to the next, along both axes.
     pub stride: usize,
+    /// What lies around the input.
+    pub padding: Padding,
 }
 
 impl Convolution {
     /// Height and width of the output.
     #[must_use]
     pub fn output(&self) -> [usize; 2] {
-        self.input.map(|size| size.div_ceil(self.stride.max(1)))
+        self.along_axes(Padding::results)
     }
 
     /// Zeros before the first row and the first column.
     #[must_use]
     pub fn padding_before(&self) -> [usize; 2] {
-        [0, 1].map(|axis| padding(self.input[axis], self.kernel[axis], self.stride.max(1)) / 2)
+        self.along_axes(Padding::before)
+    }
+
+    /// What the padding says of each axis; a stride of 0 is refused later.
+    fn along_axes(&self, of: fn(Padding, usize, usize, usize) -> usize) -> [usize; 2] {
+        [0, 1].map(|axis| of(self.padding, self.input[axis], self.kernel[axis], self.stride.max(1)))
     }
 
     /// The input as rows of channels.
@@ -79,14 +86,17 @@ impl Convolution {
     /// weight from this element on.
     pub(crate) fn single_tap(&self) -> Option<usize> {
         let is_pointwise = self.kernel == [1, 1] && self.stride == 1;
+        let is_position = self.input == [1, 1] && self.output() == [1, 1];
         let [row, column] = self.padding_before();
         let tap = row * self.kernel[1] + column;
-        (is_pointwise || self.input == [1, 1]).then_some(tap * self.in_channels * self.out_channels)
+        (is_pointwise || is_position).then_some(tap * self.in_channels * self.out_channels)
     }
 
     /// The walk along rows and along columns.
     pub(crate) fn windows(&self) -> [Window; 2] {
-        [0, 1].map(|axis| Window::convolution(self.input[axis], self.kernel[axis], self.stride))
+        [0, 1].map(|axis| {
+            Window::convolution(self.input[axis], self.kernel[axis], self.stride, self.padding)
+        })
     }
 
     /// Refuses a stride or a kernel of 0, of which nothing could be made.
@@ -112,7 +122,8 @@ macro_rules! convolution {
             trait Convolutions;
 
             /// `out[n, p, q, o] = Σ_{a,b,c} x[n, p·s + a − p₀, q·s + b − q₀, c] ·
-            /// weight[a, b, c, o] + bias[o]`, with zeros outside of x; see [`Convolution`].
+            /// weight[a, b, c, o] + bias[o]`, with zeros outside of x; (p₀, q₀) are the
+            /// zeros that [`Convolution`] has before the first position.
             convolution::conv2d(
                 convolution: Convolution, x: View<'_>, weight: View<'_>, bias: Option<View<'_>>,
                 out: ViewMut<'_>

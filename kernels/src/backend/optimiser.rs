@@ -45,6 +45,19 @@ pub struct AdamaxStep {
     pub epsilon: f64,
 }
 
+/// One step of RMSprop (Tieleman and Hinton 2012), with ε under the root.
+///
+/// `v ← βv + (1−β)g²`, `θ ← θ − η · g/√(v + ε)`
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RmsPropStep {
+    /// η.
+    pub learning_rate: f64,
+    /// Decay β of the mean square.
+    pub decay: f64,
+    /// Added to v under the root.
+    pub epsilon: f64,
+}
+
 /// The declarations of [`Optimisers`], given to the macro `$consumer`; see `backend.rs`.
 macro_rules! optimiser {
     ($consumer:ident!) => {
@@ -66,6 +79,13 @@ macro_rules! optimiser {
             optimiser::adamax(
                 step: AdamaxStep, gradient: View<'_>, value: ViewMut<'_>,
                 first_moment: ViewMut<'_>, infinity_norm: ViewMut<'_>
+            );
+
+            /// See [`RmsPropStep`]; value and mean square are updated in place, as if the gradient
+            /// had been clipped before. The gradient stays as it is.
+            optimiser::rmsprop(
+                step: RmsPropStep, clipping: Option<Clipping<'_>>, gradient: View<'_>,
+                value: ViewMut<'_>, mean_square: ViewMut<'_>
             );
 
             /// Gradient descent with momentum μ: `velocity ← μ·velocity + g`,

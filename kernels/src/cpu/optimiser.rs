@@ -4,7 +4,7 @@ use super::lanes::update;
 use super::parallel::{LIGHT, for_each_block};
 use super::scalar::clamp;
 use super::typed::{Extent, Float, check, for_float, operands};
-use crate::backend::{AdamStep, AdamaxStep, Clipping};
+use crate::backend::{AdamStep, AdamaxStep, Clipping, RmsPropStep};
 use crate::{Result, View, ViewMut};
 
 /// What clipping does to each element of a gradient.
@@ -154,6 +154,52 @@ fn adamax_slices<T: Float>(
     );
 }
 
+/// `rmsprop`, as declared.
+pub(super) fn rmsprop(
+    step: RmsPropStep,
+    clipping: Option<Clipping<'_>>,
+    gradient: View<'_>,
+    value: ViewMut<'_>,
+    mean_square: ViewMut<'_>,
+) -> Result<()> {
+    const NAME: &str = "rmsprop";
+    check(NAME, Extent::Elements(1), operands!(clipping))?;
+    check(NAME, Extent::Like("gradient", gradient.len()), operands!(value, mean_square))?;
+    for_float!(NAME, (clipping, gradient, value, mean_square) => {
+        let clip = clipping.unwrap_or_else(|| Clip::new(0.0, f64::INFINITY, f64::INFINITY));
+        rmsprop_slices(step, clip, gradient, value, mean_square);
+    });
+    Ok(())
+}
+
+fn rmsprop_slices<T: Float>(
+    step: RmsPropStep,
+    clip: Clip<T>,
+    gradient: &[T],
+    value: &mut [T],
+    mean_square: &mut [T],
+) {
+    let (rate, epsilon) = (T::from_f64(step.learning_rate), T::from_f64(step.epsilon));
+    let (keep, add) = (T::from_f64(step.decay), T::from_f64(1.0 - step.decay));
+    for_each_block(
+        gradient.len(),
+        LIGHT,
+        (gradient, value, mean_square),
+        |_, (gradient, value, mean_square)| {
+            T::vectorised(
+                #[inline(always)]
+                || {
+                    for ((&g, value), v) in gradient.iter().zip(value).zip(mean_square) {
+                        let g = clip.of(g);
+                        *v = keep * *v + add * (g * g);
+                        *value = *value - rate * g / (*v + epsilon).sqrt();
+                    }
+                },
+            );
+        },
+    );
+}
+
 /// `sgd`, as declared.
 pub(super) fn sgd(
     learning_rate: f64,
@@ -218,7 +264,8 @@ mod tests {
                 AdamStep { corrected_rate: 0.01, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-8 };
             let adamax_step =
                 AdamaxStep { corrected_rate: 0.01, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-8 };
-            for optimiser in 0..3 {
+            let rmsprop_step = RmsPropStep { learning_rate: 0.01, decay: 0.9, epsilon: 1e-6 };
+            for optimiser in 0..4 {
                 let [new_value, new_m, new_v] = same_on_any_threads(|| {
                     let (mut value, mut m, mut v) = (value.clone(), m.clone(), v.clone());
                     let (g, a, b, c) = (
@@ -230,6 +277,7 @@ mod tests {
                     match optimiser {
                         0 => adam(adam_step, None, g, a, b, c).unwrap(),
                         1 => adamax(adamax_step, g, a, b, c).unwrap(),
+                        2 => rmsprop(rmsprop_step, None, g, a, c).unwrap(),
                         _ => sgd(0.1, 0.9, g, a, b).unwrap(),
                     }
                     [value, m, v]
@@ -245,6 +293,10 @@ mod tests {
                         1 => {
                             let u = (0.999 * v).max(g.abs());
                             (value - 0.01 * decayed / (u + 1e-8), decayed, u)
+                        }
+                        2 => {
+                            let v = 0.9 * v + 0.1 * g * g;
+                            (value - 0.01 * g / (v + 1e-6).sqrt(), m, v)
                         }
                         _ => (value - 0.1 * (0.9 * m + g), 0.9 * m + g, v),
                     };

@@ -44,6 +44,8 @@ pub trait Real:
     fn ln_1p(self) -> Self;
     /// eˣ − 1.
     fn exp_m1(self) -> Self;
+    /// The largest whole number that is not above x.
+    fn floor(self) -> Self;
     /// √x.
     fn sqrt(self) -> Self;
     /// tanh x.
@@ -88,6 +90,11 @@ macro_rules! common_functions {
         #[inline(always)]
         fn to_f64(self) -> f64 {
             self as f64
+        }
+
+        #[inline(always)]
+        fn floor(self) -> Self {
+            <$float>::floor(self)
         }
 
         #[inline(always)]

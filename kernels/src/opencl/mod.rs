@@ -21,6 +21,7 @@ mod launch;
 mod likelihood;
 mod logistic_mixture;
 mod matmul;
+mod max_pool;
 mod memory;
 mod norm;
 mod optimiser;
@@ -30,6 +31,7 @@ mod program;
 mod random;
 mod reduce;
 mod rows;
+mod sampler;
 mod softmax;
 #[cfg(test)]
 mod tests;

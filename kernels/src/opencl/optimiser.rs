@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::program::File;
-use crate::backend::{AdamStep, AdamaxStep, Clipping};
+use crate::backend::{AdamStep, AdamaxStep, Clipping, RmsPropStep};
 use crate::check::{Extent, check, common_float, operands};
 use crate::{Result, View, ViewMut};
 
@@ -37,9 +37,7 @@ pub(super) fn adam(
     check(NAME, Extent::Like("gradient", n), operands!(value, first_moment, second_moment))?;
     let dtype =
         common_float(NAME, operands!(clipping, gradient, value, first_moment, second_moment))?;
-    let (norm_limit, element_limit) = clipping.map_or((f64::INFINITY, f64::INFINITY), |clipping| {
-        (clipping.norm_limit, clipping.element_limit)
-    });
+    let (norm_limit, element_limit) = limits_of(clipping);
     let launch =
         context.launch(NAME, dtype, File::Optimiser, "adam").count(n).real(step.corrected_rate);
     let launch =
@@ -69,6 +67,37 @@ pub(super) fn adamax(
         launch.real(step.beta_1).real(1.0 - step.beta_1).real(step.beta_2).real(step.epsilon);
     let launch = launch.input(gradient);
     launch.output(&mut value).output(&mut first_moment).output(&mut infinity_norm).over(n)
+}
+
+/// `rmsprop`, as declared.
+pub(super) fn rmsprop(
+    context: &Context,
+    step: RmsPropStep,
+    clipping: Option<Clipping<'_>>,
+    gradient: View<'_>,
+    mut value: ViewMut<'_>,
+    mut mean_square: ViewMut<'_>,
+) -> Result<()> {
+    const NAME: &str = "rmsprop";
+    let n = gradient.len();
+    check(NAME, Extent::Elements(1), operands!(clipping))?;
+    check(NAME, Extent::Like("gradient", n), operands!(value, mean_square))?;
+    let dtype = common_float(NAME, operands!(clipping, gradient, value, mean_square))?;
+    let (norm_limit, element_limit) = limits_of(clipping);
+    let launch =
+        context.launch(NAME, dtype, File::Optimiser, NAME).count(n).real(step.learning_rate);
+    let launch = launch.real(step.decay).real(1.0 - step.decay).real(step.epsilon);
+    let launch = launch.wide(norm_limit).real(element_limit);
+    let launch =
+        launch.input_or_null(clipping.map(|clipping| clipping.squared_norm)).input(gradient);
+    launch.output(&mut value).output(&mut mean_square).over(n)
+}
+
+/// The limits of the norm and of each element; infinite where there is no clipping.
+fn limits_of(clipping: Option<Clipping<'_>>) -> (f64, f64) {
+    clipping.map_or((f64::INFINITY, f64::INFINITY), |clipping| {
+        (clipping.norm_limit, clipping.element_limit)
+    })
 }
 
 /// `sgd`, as declared.

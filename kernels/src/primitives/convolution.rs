@@ -2,7 +2,7 @@
 //! patches, phases or windows.
 
 use super::case::{Case, Draw, Expected};
-use crate::backend::Convolution;
+use crate::backend::{Convolution, Padding};
 
 /// [batch, height, width, in channels, out channels, kernel height, kernel width, stride].
 const SIZES: [[usize; 8]; 24] = [
@@ -39,13 +39,19 @@ const SIZES: [[usize; 8]; 24] = [
     [2, 0, 4, 2, 3, 3, 3, 2],
 ];
 
-fn convolutions() -> impl Iterator<Item = Convolution> {
+fn padded() -> impl Iterator<Item = Convolution> {
     SIZES.into_iter().map(
         |[batch, height, width, in_channels, out_channels, kernel_height, kernel_width, stride]| {
             let (input, kernel) = ([height, width], [kernel_height, kernel_width]);
-            Convolution { batch, input, in_channels, out_channels, kernel, stride }
+            let padding = Padding::Same;
+            Convolution { batch, input, in_channels, out_channels, kernel, stride, padding }
         },
     )
+}
+
+/// Those sizes with SAME padding and with none.
+fn convolutions() -> impl Iterator<Item = Convolution> {
+    padded().chain(padded().map(|sizes| Convolution { padding: Padding::Valid, ..sizes }))
 }
 
 fn input_len(sizes: &Convolution) -> usize {
@@ -60,11 +66,15 @@ fn weight_len(sizes: &Convolution) -> usize {
     sizes.weight_matrix().element_count()
 }
 
-/// Zeros before the first position along an axis, as SAME padding defines it.
-fn before(size: usize, kernel: usize, stride: usize) -> usize {
+/// Results along an axis, and zeros before its first position, by the definition of the padding.
+fn results_and_zeros(size: usize, kernel: usize, stride: usize, padding: Padding) -> [usize; 2] {
+    if padding == Padding::Valid {
+        // Where a whole kernel fits.
+        return [(0..size).step_by(stride).filter(|start| start + kernel <= size).count(), 0];
+    }
     let out = size.div_ceil(stride) as isize;
     let all = ((out - 1) * stride as isize + kernel as isize - size as isize).max(0);
-    all as usize / 2
+    [out as usize, all as usize / 2]
 }
 
 /// Calls `visit` with the first channel's place in the input, in the weight and in the output, for
@@ -72,8 +82,9 @@ fn before(size: usize, kernel: usize, stride: usize) -> usize {
 fn for_each_meeting(sizes: &Convolution, mut visit: impl FnMut(usize, usize, usize)) {
     let (&Convolution { in_channels, out_channels, kernel, stride, .. }, input) =
         (sizes, sizes.input);
-    let output = input.map(|size| size.div_ceil(stride));
-    let before = [0, 1].map(|axis| before(input[axis], kernel[axis], stride));
+    let axes =
+        [0, 1].map(|axis| results_and_zeros(input[axis], kernel[axis], stride, sizes.padding));
+    let (output, before) = (axes.map(|[out, _]| out), axes.map(|[_, before]| before));
     for image in 0..sizes.batch {
         for (p, q) in (0..output[0]).flat_map(|p| (0..output[1]).map(move |q| (p, q))) {
             for (a, b) in (0..kernel[0]).flat_map(|a| (0..kernel[1]).map(move |b| (a, b))) {

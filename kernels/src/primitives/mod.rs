@@ -17,12 +17,14 @@ mod gaussian;
 mod likelihood;
 mod logistic_mixture;
 mod matmul;
+mod max_pool;
 mod norm;
 mod optimiser;
 mod pixels;
 mod random;
 mod reduce;
 mod rows;
+mod sampler;
 mod softmax;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Parity cases of the steps of optimisers.
 
 use super::case::{Case, Draw, Expected, LENGTHS};
-use crate::backend::{AdamStep, AdamaxStep, Clipping};
+use crate::backend::{AdamStep, AdamaxStep, Clipping, RmsPropStep};
 
 pub(super) fn clip_gradient(draw: &mut Draw) -> Vec<Case> {
     let mut cases = Vec::new();
@@ -150,6 +150,53 @@ pub(super) fn adamax(draw: &mut Draw) -> Vec<Case> {
                     ]
                 }),
         );
+    }
+    cases
+}
+
+pub(super) fn rmsprop(draw: &mut Draw) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (epsilon, limits) in [(1e-6, None), (1e-2, Some((2.0, 0.01)))] {
+        let step = RmsPropStep { learning_rate: 3e-3, decay: 0.9, epsilon };
+        for len in LENGTHS {
+            let squares = draw.normal(len).into_iter().map(|x| x * x + 1e-6).collect();
+            let gradient = draw.normal(len);
+            let squared_norm = gradient.iter().map(|g| g * g).sum();
+            cases.push(
+                Case::new(format!("{step:?}, limits {limits:?}, length {len}"))
+                    .float(gradient)
+                    .float(vec![squared_norm])
+                    .in_place(draw.normal(len))
+                    .in_place(squares)
+                    .call(move |device, x, out| {
+                        let [value, mean_square] = out else { panic!("bug: two outputs") };
+                        let clipping = limits.map(|(norm_limit, element_limit)| Clipping {
+                            squared_norm: x[1],
+                            norm_limit,
+                            element_limit,
+                        });
+                        let (value, mean_square) = (value.reborrow(), mean_square.reborrow());
+                        device.rmsprop(step, clipping, x[0], value, mean_square)
+                    })
+                    .expect(move |x, out| {
+                        let clip =
+                            |&g: &f64| limits.map_or(g, |limits| clipped(g, x[1][0], limits));
+                        let gradient: Vec<f64> = x[0].iter().map(clip).collect();
+                        let elements = || gradient.iter().zip(&out[0]).zip(&out[1]);
+                        let square = |g: f64, v: f64| moving_average(step.decay, v, g * g);
+                        let value = |g: f64, theta: f64, v: f64| {
+                            let moved =
+                                step.learning_rate * g / (square(g, v).value + epsilon).sqrt();
+                            let scale = 2.0 * theta.abs() + 12.0 * moved.abs();
+                            Expected { value: theta - moved, scale }
+                        };
+                        vec![
+                            elements().map(|((&g, &theta), &v)| value(g, theta, v)).collect(),
+                            elements().map(|((&g, _), &v)| square(g, v)).collect(),
+                        ]
+                    }),
+            );
+        }
     }
     cases
 }

@@ -84,6 +84,7 @@ impl Kernel {
             out_channels,
             kernel: [side, _],
             stride,
+            ..
         } = self.convolution;
         let (Timing { median, min, max }, Self { form, count, .. }) = (*timing, self);
         let gflop_per_s = self.flop() / median / 1e6;
@@ -108,6 +109,7 @@ mod tests {
     use super::*;
     use crate::config::sources::{Sources, layered};
     use crate::data::published_shape;
+    use rung_kernels::backend::Padding;
 
     #[test]
     fn the_convolutions_are_those_of_the_bottom_up_pass() {
@@ -124,6 +126,7 @@ mod tests {
             out_channels: 32,
             kernel: [3, 3],
             stride: 1,
+            padding: Padding::Same,
         };
         assert!(
             kernels.iter().any(|kernel| kernel.convolution == expected),

@@ -97,8 +97,20 @@ pub enum OptimiserName {
     Adam,
     /// Adam with the largest gradient seen in place of the second moment.
     Adamax,
+    /// Gradients divided by the root of a running mean of their squares.
+    Rmsprop,
     /// Gradient descent with momentum.
     Sgd,
+}
+
+/// Which limit of a gradient comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GradientClipOrder {
+    /// That of the norm, then each element's.
+    NormFirst,
+    /// Each element's, then that of the norm that is left.
+    ElementsFirst,
 }
 
 /// How the learning rate changes over the epochs; see [`OptimiserConfig`] for the parameters.
@@ -233,8 +245,10 @@ pub struct TrainConfig {
     pub gradient_norm_limit: f64,
     /// The norm's limit is for the gradients of each network, inference and generative, alone.
     pub gradient_norm_of_networks: bool,
-    /// Largest magnitude of a gradient's element, after the norm's limit; 0 for no limit.
+    /// Largest magnitude of a gradient's element; 0 for no limit.
     pub gradient_element_limit: f64,
+    /// Which of the two limits comes first.
+    pub gradient_clip_order: GradientClipOrder,
     /// Epochs between checkpoints.
     pub checkpoint_every_epochs: u64,
     /// Epochs between checkpoints that are kept for good; 0 for last and best alone.
@@ -260,6 +274,7 @@ impl Default for TrainConfig {
             gradient_norm_limit: 4.0,
             gradient_norm_of_networks: false,
             gradient_element_limit: 0.9,
+            gradient_clip_order: GradientClipOrder::NormFirst,
             checkpoint_every_epochs: 1,
             keep_every_epochs: 0,
             evaluate_every_epochs: 10,
@@ -282,9 +297,10 @@ pub struct OptimiserConfig {
     pub beta_1: f64,
     /// What `beta_1` goes halfway to at each of `schedule_milestones`; 0 for no change.
     pub beta_1_limit: f64,
-    /// Decay of the second moment (adam, adamax).
+    /// Decay of the second moment (adam, adamax), or of the mean square (rmsprop).
     pub beta_2: f64,
-    /// Added to the root of the second moment (adam, adamax).
+    /// Added to the root of the second moment (adam, adamax), or to the mean square under its root
+    /// (rmsprop).
     pub epsilon: f64,
     /// Momentum (sgd).
     pub momentum: f64,
@@ -473,7 +489,7 @@ mod tests {
     fn every_default_is_spelled_out_and_no_key_of_another_family() {
         let text = Config::default().to_toml().unwrap();
         let keys = text.lines().filter(|line| line.contains(" = ")).count();
-        assert_eq!(keys, 1 + 13 + 7 + 15 + 14 + 14, "{text}");
+        assert_eq!(keys, 1 + 13 + 7 + 15 + 15 + 14, "{text}");
         let biva = Config { family: Family::named("biva").unwrap(), ..Config::default() }
             .to_toml()
             .unwrap();

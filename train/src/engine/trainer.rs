@@ -2,12 +2,12 @@
 
 use rung_autograd::Tape;
 use rung_autograd::optim::{
-    Adam, AdamOptions, Adamax, AdamaxOptions, Optimiser, ParameterAverage, Schedule, Sgd, StepSize,
-    final_decay, minimise,
+    Adam, AdamOptions, Adamax, AdamaxOptions, ClipOrder, Optimiser, ParameterAverage, RmsProp,
+    RmsPropOptions, Schedule, Sgd, StepSize, final_decay, minimise,
 };
 use rung_models::{Mode, Pass};
 
-use crate::config::{Config, OptimiserConfig, OptimiserName, ScheduleName};
+use crate::config::{Config, GradientClipOrder, OptimiserConfig, OptimiserName, ScheduleName};
 use crate::error::{Context, Result};
 use crate::model::Model;
 use crate::tasks::{At, Batch, Loss};
@@ -64,6 +64,10 @@ impl Trainer {
                 norm_limit: limit(train.gradient_norm_limit),
                 norm_of_networks: train.gradient_norm_of_networks,
                 element_limit: limit(train.gradient_element_limit),
+                clip_order: match train.gradient_clip_order {
+                    GradientClipOrder::NormFirst => ClipOrder::NormFirst,
+                    GradientClipOrder::ElementsFirst => ClipOrder::ElementsFirst,
+                },
                 l2_penalty: config.optimiser.l2_penalty,
             },
             schedule: schedule(&config.optimiser),
@@ -147,6 +151,9 @@ fn optimiser(model: &Model, config: &OptimiserConfig) -> Result<Box<dyn Optimise
         ),
         OptimiserName::Adamax => Box::new(
             Adamax::new(&model.store, AdamaxOptions { beta_1, beta_2, epsilon }).context(doing)?,
+        ),
+        OptimiserName::Rmsprop => Box::new(
+            RmsProp::new(&model.store, RmsPropOptions { decay: beta_2, epsilon }).context(doing)?,
         ),
         OptimiserName::Sgd => Box::new(Sgd::new(&model.store, momentum).context(doing)?),
     })

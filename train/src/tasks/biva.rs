@@ -4,7 +4,7 @@ use std::mem;
 
 use rung_autograd::ParameterList;
 use rung_datasets::ImageShape;
-use rung_kernels::backend::Convolution;
+use rung_kernels::backend::{Convolution, Padding};
 use rung_models::biva::{BlockConfig, Paths, StageConfig, StageObservation};
 use rung_models::rules::{BrokenRule, rule};
 use rung_models::{BivaConfig, MapShape, StatisticsList};
@@ -184,6 +184,7 @@ impl Description for Biva {
                         out_channels,
                         kernel: [block.kernel; 2],
                         stride,
+                        padding: Padding::Same,
                     }),
             );
             map = map.shrunk(block.stride).with_channels(block.channels);

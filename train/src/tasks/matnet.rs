@@ -2,7 +2,7 @@
 
 use rung_autograd::ParameterList;
 use rung_datasets::ImageShape;
-use rung_kernels::backend::Convolution;
+use rung_kernels::backend::{Convolution, Padding};
 use rung_models::biva::StageObservation;
 use rung_models::matnet::{LayerPrior, MatNetBlock};
 use rung_models::rules::BrokenRule;
@@ -154,6 +154,7 @@ impl Description for MatNet {
                 out_channels: channels,
                 kernel: [kernel; 2],
                 stride,
+                padding: Padding::Same,
             });
             *map = map.shrunk(stride).with_channels(channels);
         };

@@ -82,6 +82,7 @@ impl Correlation {
                 convolution.input[axis],
                 convolution.kernel[axis],
                 convolution.stride,
+                convolution.padding,
                 phase[axis],
             )
         };

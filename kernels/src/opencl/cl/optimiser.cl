@@ -54,6 +54,23 @@ kernel void adamax(const uint n, const REAL rate, const REAL keep_1, const REAL 
     store(load(value + i, left) - rate * m / (u + epsilon), value + i, left);
 }
 
+// v ← βv + (1−β)g²;  θ ← θ − rate·g/√(v + ε), with g clipped as above where there is a squared_norm
+kernel void rmsprop(const uint n, const REAL rate, const REAL keep, const REAL add, const REAL epsilon,
+                    const WIDE norm_limit, const REAL element_limit, MAYBE_IN(squared_norm), IN(gradient), OUT(value),
+                    OUT(mean_square)) {
+    const size_t i = VW * get_global_id(0), left = n - i;
+    if (i >= n)
+        return;
+    GO(gradient), GO(value), GO(mean_square);
+    GO_IF(squared_norm);
+    V g = load(gradient + i, left);
+    if (squared_norm)
+        g = clamped(g * clip_factor((WIDE)squared_norm[0], norm_limit), -element_limit, element_limit);
+    const V v = keep * load(mean_square + i, left) + add * (g * g);
+    store(v, mean_square + i, left);
+    store(load(value + i, left) - rate * g / sqrt(v + epsilon), value + i, left);
+}
+
 // velocity ← μ·velocity + g;  value ← value − rate·velocity
 kernel void sgd(const uint n, const REAL rate, const REAL momentum, IN(gradient), OUT(value), OUT(velocity)) {
     const size_t i = VW * get_global_id(0), left = n - i;

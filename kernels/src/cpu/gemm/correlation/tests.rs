@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::super::super::testing::{normals, same_on_any_threads, widened};
 use super::*;
+use crate::backend::Padding;
 
 /// The three products of one convolution: of a map, of adjoints, and the gradient of the weight.
 fn products<T: Element>(
@@ -60,8 +61,9 @@ fn square(
     kernel: usize,
     stride: usize,
 ) -> Convolution {
-    let [in_channels, out_channels] = channels;
-    Convolution { batch, input: [size; 2], in_channels, out_channels, kernel: [kernel; 2], stride }
+    let ([in_channels, out_channels], padding) = (channels, Padding::Same);
+    let (input, kernel) = ([size; 2], [kernel; 2]);
+    Convolution { batch, input, in_channels, out_channels, kernel, stride, padding }
 }
 
 #[test]
@@ -96,7 +98,10 @@ proptest! {
         channels in [1usize..41, 1usize..41],
         kernel in [1usize..7, 1usize..7],
         stride in 1usize..4,
+        valid: bool,
     ) {
-        check(&Convolution { batch, input, in_channels: channels[0], out_channels: channels[1], kernel, stride });
+        let ([in_channels, out_channels], padding) =
+            (channels, if valid { Padding::Valid } else { Padding::Same });
+        check(&Convolution { batch, input, in_channels, out_channels, kernel, stride, padding });
     }
 }
