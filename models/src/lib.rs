@@ -45,6 +45,7 @@
 //! | `auxiliary/` | ADGM, SDGM and M2: an auxiliary variable beside z, for learning from few labels |
 //! | `objective.rs` | evidence lower bound (ELBO), importance-weighted bound, warm-up, free bits |
 //! | `classifier/` | classifiers of images, convolutional or fully connected, and their objective |
+//! | `spn/` | spatial transformer networks that read sequences of digits |
 //! | `mixture_prior.rs` | a mixture of Gaussians at the top: classes without labels |
 //! | `labelled.rs`, `semi_supervised.rs` | latent-variable models with classes, and what they learn from few labels by |
 //! | `weight_prior.rs` | a prior of the weights |
@@ -73,6 +74,7 @@ mod observation;
 mod pass;
 pub mod rules;
 pub mod semi_supervised;
+pub mod spn;
 mod statistics;
 mod weight_prior;
 
@@ -93,5 +95,6 @@ pub use observation::{ObservationParameters, PixelObservation};
 pub use pass::{InitialValue, Initialisation, Mode, Pass};
 pub use rung_autograd::ops::Activation;
 pub use rung_autograd::{Error, Result};
+pub use spn::{Spn, SpnConfig};
 pub use statistics::{Statistics, StatisticsId, StatisticsList};
 pub use weight_prior::weight_energy;

@@ -32,6 +32,22 @@ impl MapShape {
         Self { height: self.height.div_ceil(stride), width: self.width.div_ceil(stride), ..self }
     }
 
+    /// The map that a convolution with a kernel of this side and no padding makes of it; `None` if
+    /// the kernel does not fit.
+    #[must_use]
+    pub const fn unpadded(self, kernel: usize) -> Option<Self> {
+        if kernel > self.height || kernel > self.width {
+            return None;
+        }
+        Some(Self { height: self.height - kernel + 1, width: self.width - kernel + 1, ..self })
+    }
+
+    /// The map that whole windows of this side, side by side, make of it.
+    #[must_use]
+    pub const fn pooled(self, size: usize) -> Self {
+        Self { height: self.height / size, width: self.width / size, ..self }
+    }
+
     /// The map that a transposed convolution with this stride makes of it.
     #[must_use]
     pub const fn enlarged(self, stride: usize) -> Self {

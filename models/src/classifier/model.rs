@@ -1,7 +1,7 @@
 //! A classifier as a whole: from images to log p(y|x).
 
 use rung_autograd::ops::Activation;
-use rung_autograd::{Initialiser, ParameterList, Result, Shape, Tensor};
+use rung_autograd::{Initialiser, Padding, ParameterList, Result, Shape, Tensor};
 
 use super::config::ClassifierConfig;
 use crate::layers::{Builder, Convolution, ConvolutionConfig, Dense, DenseConfig};
@@ -90,10 +90,18 @@ impl ImageClassifier {
         let mut inputs = config.image.channels;
         for (block, number) in config.convolutions.iter().zip(1..) {
             let (outputs, kernel, stride) = (block.channels, block.kernel, block.stride);
-            let window = kernel * kernel;
+            let (window, padding) = (kernel * kernel, Padding::Same);
             let weight = Initialiser::glorot_normal(window * inputs, window * outputs, gain);
-            let layer =
-                ConvolutionConfig { inputs, outputs, kernel, stride, norm, activation, weight };
+            let layer = ConvolutionConfig {
+                inputs,
+                outputs,
+                kernel,
+                stride,
+                padding,
+                norm,
+                activation,
+                weight,
+            };
             let mut place = builder.at("convolution");
             layers.push(Layer::Convolution(Convolution::new(&mut place.at(number), &layer)));
             inputs = outputs;

@@ -2,7 +2,7 @@
 //! then the activation.
 
 use rung_autograd::ops::Activation;
-use rung_autograd::{Initialiser, ParameterId, Result, Tensor};
+use rung_autograd::{Initialiser, Padding, ParameterId, Result, Tensor};
 
 use super::affine::Affine;
 use super::{Builder, NormConfig};
@@ -20,6 +20,8 @@ pub struct ConvolutionConfig {
     pub kernel: usize,
     /// Distance of the positions it is applied at.
     pub stride: usize,
+    /// What lies around the map.
+    pub padding: Padding,
     /// Batch normalisation of each channel over the rows and positions, if the layer has one; then
     /// it has no bias, which would have no effect.
     pub norm: Option<NormConfig>,
@@ -29,12 +31,13 @@ pub struct ConvolutionConfig {
     pub weight: Initialiser,
 }
 
-/// y = activation(norm(x ∗ weight)) or activation(x ∗ weight + bias), with SAME padding.
+/// y = activation(norm(x ∗ weight)) or activation(x ∗ weight + bias).
 #[derive(Clone, Debug)]
 pub struct Convolution {
     weight: ParameterId,
     affine: Affine,
     stride: usize,
+    padding: Padding,
     outputs: usize,
 }
 
@@ -43,11 +46,19 @@ impl Convolution {
     /// `bias` or `norm.scale`, `norm.shift` `[outputs]`. A bias starts at 0.
     #[must_use]
     pub fn new(builder: &mut Builder<'_>, config: &ConvolutionConfig) -> Self {
-        let ConvolutionConfig { inputs, outputs, kernel, stride, norm, activation, weight } =
-            *config;
+        let ConvolutionConfig {
+            inputs,
+            outputs,
+            kernel,
+            stride,
+            padding,
+            norm,
+            activation,
+            weight,
+        } = *config;
         let weight = builder.parameter("weight", [kernel, kernel, inputs, outputs], weight);
         let affine = Affine::new(builder, outputs, norm, Initialiser::Constant(0.0), activation);
-        Self { weight, affine, stride, outputs }
+        Self { weight, affine, stride, padding, outputs }
     }
 
     /// Which statistics the layer is normalised with; `None` if it has no batch normalisation.
@@ -55,16 +66,26 @@ impl Convolution {
         self.affine.statistics()
     }
 
-    /// x ∗ weight (+ bias), what batch normalisation would normalise:
-    /// [rows, ⌈height/stride⌉, ⌈width/stride⌉, outputs].
+    /// A number that no other layer of the model has.
+    pub(crate) const fn index(&self) -> usize {
+        self.weight.index()
+    }
+
+    /// x ∗ weight (+ bias), what batch normalisation would normalise: [rows, height, width,
+    /// outputs].
     pub(crate) fn pre_activation(&self, pass: &Pass<'_>, x: &Tensor) -> Result<Tensor> {
-        x.conv2d(&pass.parameter(self.weight), self.affine.bias(pass).as_ref(), self.stride)
+        let (weight, bias) = (pass.parameter(self.weight), self.affine.bias(pass));
+        match self.padding {
+            Padding::Same => x.conv2d(&weight, bias.as_ref(), self.stride),
+            Padding::Valid => x.conv2d_valid(&weight, bias.as_ref(), self.stride),
+        }
     }
 
     /// The layer applied to `x` [rows, height, width, inputs].
     ///
     /// # Errors
-    /// `Shape` if `x` has not four axes, or has other channels.
+    /// `Shape` if `x` has not four axes, has other channels, or is smaller than a kernel without
+    /// padding.
     pub fn forward(&self, pass: &mut Pass<'_>, x: &Tensor) -> Result<Tensor> {
         let map = self.pre_activation(pass, x)?;
         let shape = *map.shape();
