@@ -266,6 +266,11 @@ fn a_reproduction_takes_the_time_that_it_is_given() {
     let said = reproduce(&["--epochs", "1"]);
     assert!(!said.out.contains("the time is up"), "{said:?}");
     assert_eq!(rows(), vec![("done".to_string(), 1); 4]);
+    for model in ["vae", "vae-bn", "vae-bn-wu", "ladder"] {
+        let bounds = out.join(format!("mnist-{model}-5-1-epochs/bounds"));
+        let name = "step-1-test-16-k-2-seed-1.npy";
+        assert!(bounds.join(name).is_file(), "{}: for paired differences", bounds.display());
+    }
 }
 
 #[test]

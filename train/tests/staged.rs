@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
+use rung_datasets::npy::{self, NpyValues};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -141,6 +142,12 @@ fn a_run_is_described_evaluated_and_drawn() {
     assert_eq!(evaluation["kl_nats"].as_array().unwrap().len(), 3);
     assert_eq!(evaluation["statistics"], Value::Null, "there is no batch normalisation");
     assert!(evaluation["bound_k_nats"].as_f64() >= evaluation["bound_1_nats"].as_f64());
+    let kept = evaluation["image_bounds"].as_str().unwrap();
+    let bounds = npy::read(&Path::new(run()).join(format!("bounds/{kept}.npy"))).unwrap();
+    let NpyValues::F32(bounds) = bounds.values else { panic!("{kept}") };
+    let mean = bounds.iter().copied().map(f64::from).sum::<f64>() / bounds.len() as f64;
+    assert_eq!(bounds.len(), 40, "one for each image");
+    assert!((mean - evaluation["bound_k_nats"].as_f64().unwrap()).abs() < 1e-3, "{mean}");
     assert_cut_at_will(run());
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str| folder.path().join(name).display().to_string();

@@ -123,6 +123,15 @@ pub struct EvaluationLine {
     /// What batch normalisation used; none where the model has none of it.
     #[serde(default)]
     pub statistics: Option<String>,
+    /// Seed of the samples; runs of early versions don't say.
+    #[serde(default)]
+    pub seed: Option<u64>,
+    /// Seed of pixels that were drawn.
+    #[serde(default)]
+    pub pixel_seed: Option<u64>,
+    /// The name that the bounds of single images are kept under, where they are.
+    #[serde(default)]
+    pub image_bounds: Option<String>,
     /// The part of the data set that the checkpoint was chosen by, if it was the best one.
     #[serde(default)]
     pub chosen_on: Option<String>,

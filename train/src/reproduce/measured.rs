@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::experiments::Quantity;
+use super::paired::KeptBounds;
 use super::plan::Wishes;
 use crate::report::History;
 use crate::report::history::EvaluationLine;
@@ -20,6 +21,8 @@ pub struct Measured {
     pub active_units: Vec<usize>,
     /// Images that were measured.
     pub images: u64,
+    /// Where the bound of each is kept, if it is.
+    pub kept: Option<KeptBounds>,
 }
 
 impl Measured {
@@ -45,6 +48,7 @@ impl Measured {
                     beside: number(line, "sequence_error_rate"),
                     active_units: Vec::new(),
                     images,
+                    kept: None,
                 })
             });
         }
@@ -58,6 +62,7 @@ impl Measured {
             beside: Some(line.bound_1_nats),
             active_units: line.active_units.clone(),
             images: line.images,
+            kept: KeptBounds::of(line),
         })
     }
 }
@@ -101,6 +106,7 @@ mod tests {
             beside: Some(0.5),
             active_units: Vec::new(),
             images: 9,
+            kept: None,
         };
         assert_eq!(measured(0), expected);
         assert_eq!((measured(5).value, measured(5).images), (0.1, 5));

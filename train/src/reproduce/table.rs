@@ -4,11 +4,13 @@ use serde_json::{Value, json};
 
 use super::experiments::{Experiment, Paper, Quantity};
 use super::measured::Measured;
+use super::paired::{ImageBounds, Paired};
 use super::plan::{Planned, Wishes};
 use crate::error::Result;
 use crate::progress::duration;
 use crate::report::axis::label;
 use crate::report::page::estimate;
+use crate::run::folder::RunFolder;
 
 /// A line of the table.
 #[derive(Debug, Clone)]
@@ -21,6 +23,8 @@ pub struct Row {
     pub epochs: u64,
     /// The time of its training steps, in seconds.
     pub training_s: f64,
+    /// The bound of each image, where its evaluation kept them.
+    pub image_bounds: Option<ImageBounds>,
 }
 
 /// The table of an experiment as far as it is done.
@@ -39,10 +43,14 @@ impl Row {
     pub fn of(planned: &Planned, wishes: &Wishes) -> Result<Self> {
         let history = planned.history()?;
         let finished = history.as_ref().filter(|history| history.is_finished());
+        let evaluation =
+            finished.and_then(|history| Measured::of(planned.quantity, history, wishes));
+        let kept = evaluation.as_ref().and_then(|measured| measured.kept.as_ref());
+        let read = |kept| ImageBounds::read(&RunFolder::open(&planned.folder)?, kept);
         Ok(Self {
             planned: planned.clone(),
-            evaluation: finished
-                .and_then(|history| Measured::of(planned.quantity, history, wishes)),
+            image_bounds: kept.map(read).transpose()?,
+            evaluation,
             epochs: history.as_ref().map_or(0, |history| history.epochs_done()),
             training_s: history.as_ref().map_or(0.0, |history| history.training_s()),
         })
@@ -76,20 +84,19 @@ impl Table {
     /// As Markdown, with what differs from the paper said above it.
     pub fn markdown(&self) -> String {
         let ours = match self.experiment.quantity {
-            Quantity::Bound => format!("L_{}, nats", self.wishes.importance_samples),
-            Quantity::ActiveUnits => "active units, z_1 first".into(),
-            Quantity::ErrorRate => "test error, %".into(),
+            Quantity::Bound => format!("ours (L_{}, nats)", self.wishes.importance_samples),
+            Quantity::ActiveUnits => "ours (active units, z_1 first)".into(),
+            Quantity::ErrorRate => "ours (test error, %)".into(),
         };
         let beside = match self.experiment.quantity {
             Quantity::Bound | Quantity::ActiveUnits => "L_1, nats",
             Quantity::ErrorRate => "images with an error, %",
         };
+        let mut head = vec!["model", self.experiment.varied, "paper", &ours, "difference"];
+        head.extend(self.compares_pairs().then_some("less the first, paired"));
+        head.extend([beside, "epochs", "training time"]);
         let mut text = format!("# {}\n\n{}\n\n", self.experiment.title, self.conditions());
-        text += &format!(
-            "| model | {} | paper | ours ({ours}) | difference | {beside} | epochs | training time |\n",
-            self.experiment.varied
-        );
-        text += "|---|---|---|---|---|---|---|---|\n";
+        text += &format!("| {} |\n|{}\n", head.join(" | "), "---|".repeat(head.len()));
         for row in &self.rows {
             text += &format!("| {} |\n", self.cells(row).join(" | "));
         }
@@ -157,18 +164,42 @@ impl Table {
             }
             _ => row.difference().map(signed),
         };
-        vec![
+        let mut cells = vec![
             row.planned.entry.model.into(),
             row.planned.entry.variant.into(),
             paper,
             ours.unwrap_or_else(|| row.state()),
             difference.unwrap_or_else(missing),
+        ];
+        if self.compares_pairs() {
+            let paired = self.less_the_first(row).map(|Paired { nats, standard_error_nats }| {
+                let error = label(standard_error_nats, self.decimals() + 1);
+                format!("{} ± {error}", signed(nats))
+            });
+            cells.push(paired.unwrap_or_else(missing));
+        }
+        cells.extend([
             line.and_then(|line| line.beside).map_or_else(missing, |beside| {
                 label(self.experiment.quantity.drawn(beside), self.decimals())
             }),
             format!("{} of {}", row.epochs, row.planned.config.train.epochs),
             if row.epochs == 0 { missing() } else { duration(row.training_s) },
-        ]
+        ]);
+        cells
+    }
+
+    /// Whether models are compared image by image: where bounds are.
+    fn compares_pairs(&self) -> bool {
+        self.experiment.quantity == Quantity::Bound
+    }
+
+    /// The difference to the first row that has a result, over the same images and noise; none for
+    /// that row itself.
+    fn less_the_first(&self, row: &Row) -> Option<Paired> {
+        let first = self.rows.iter().find(|row| row.evaluation.is_some())?;
+        let is_itself = first.planned.folder == row.planned.folder;
+        let (ours, firsts) = (row.image_bounds.as_ref()?, first.image_bounds.as_ref()?);
+        if is_itself { None } else { ours.less(firsts) }
     }
 
     /// Decimals of the paper's numbers: densities of NORB have one, the others two.
@@ -193,6 +224,9 @@ impl Table {
                     "paper_bound_nats": number, "paper_active_units": units,
                     "bound_k_nats": value, "standard_error_nats": standard_error,
                     "difference_nats": row.difference(), "bound_1_nats": beside,
+                    "less_the_first_nats": self.less_the_first(row).map(|paired| paired.nats),
+                    "less_the_first_standard_error_nats":
+                        self.less_the_first(row).map(|paired| paired.standard_error_nats),
                     "active_units": line.map(|line| &line.active_units),
                 }),
                 Quantity::ErrorRate => json!({
@@ -236,6 +270,7 @@ mod tests {
             beside: Some(-88.5),
             active_units: vec![40, 20, 9, 3, 2],
             images: 10_000,
+            kept: None,
         }
     }
 
@@ -262,14 +297,32 @@ mod tests {
     #[test]
     fn the_papers_number_ours_and_the_difference_stand_in_a_row() {
         let text = table("mnist-figure3").markdown();
-        let row = "| probabilistic ladder + BN + WU | 64-32-16-8-4 | −81.87 | −82.50 ± 0.10 | −0.63 | −88.50 | 100 of 100 | 11m 40s |";
+        let row = "| probabilistic ladder + BN + WU | 64-32-16-8-4 | −81.87 | −82.50 ± 0.10 | −0.63 | – | −88.50 | 100 of 100 | 11m 40s |";
         assert!(text.contains(row), "{text}");
-        let new = "| VAE | 64 | plot only | not begun | – | – | 0 of 100 | – |";
+        let new = "| VAE | 64 | plot only | not begun | – | – | – | 0 of 100 | – |";
         assert!(text.contains(new), "{text}");
         assert!(
             text.contains("Trained for 100 epochs") && text.contains("the paper trains for 2000."),
             "{text}"
         );
+    }
+
+    #[test]
+    fn bounds_of_the_same_images_are_compared_with_the_first_row_that_has_a_result() {
+        let mut table = table("mnist-figure3");
+        let last = table.rows.len() - 1;
+        for (index, nats) in
+            [(2, [-81.0, -91.5, -85.0, -102.0]), (last, [-80.0, -91.0, -84.5, -100.0])]
+        {
+            let row = &mut table.rows[index];
+            row.evaluation = Some(bounds());
+            row.image_bounds = Some(ImageBounds { seeds: (1, Some(1)), nats: nats.to_vec() });
+        }
+        let text = table.markdown();
+        assert!(text.contains("| −0.63 | +1.00 ± 0.354 | −88.50 |"), "{text}");
+        assert_eq!(text.matches("± 0.354").count(), 1, "the first with nothing: {text}");
+        assert_eq!(table.json()["rows"][last]["less_the_first_nats"], 1.0);
+        assert_eq!(table.json()["rows"][2]["less_the_first_nats"], Value::Null);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use rung_datasets::Binarisation;
+use rung_datasets::npy::{self, NpyArray, NpyValues};
 use serde_json::{Value, json};
 
 use crate::data::DeviceImages;
@@ -33,6 +34,8 @@ pub struct EvaluationRecord {
     /// Images that it has.
     images_in_split: usize,
     elapsed_s: f64,
+    /// The name that the scores of single images are kept under, where they are.
+    image_bounds: Option<String>,
 }
 
 /// The model that was measured.
@@ -93,8 +96,8 @@ pub fn measure(
         chosen_on: loaded.chosen_on().map(|split| split.to_string()),
         statistics: loaded.statistics_from.name(),
     };
-    let record = EvaluationRecord::new(scores, subject, request, images, started);
-    if let Err(error) = record.keep(&loaded.run) {
+    let mut record = EvaluationRecord::new(scores, subject, request, images, started);
+    if let Err(error) = record.keep_images(&loaded.run).and_then(|()| record.keep(&loaded.run)) {
         console.warn(&format!("the result is not kept in the run: {error}"));
     }
     Ok(record)
@@ -118,7 +121,29 @@ impl EvaluationRecord {
             split: images.split().to_string(),
             images_in_split: images.in_split(),
             elapsed_s: started.elapsed().as_secs_f64(),
+            image_bounds: None,
         }
+    }
+
+    /// Keeps the scores of single images in the run, if the task has them: the same evaluation of
+    /// another model, with the same seed, has the same noise for each, so that differences have a
+    /// far smaller error than the means.
+    fn keep_images(&mut self, run: &RunFolder) -> Result<()> {
+        let scores = self.scores.of_images();
+        if scores.is_empty() {
+            return Ok(());
+        }
+        let Request { importance_samples, seed, .. } = self.request;
+        let (step, split, count) = (self.subject.step, &self.split, scores.len());
+        let name = format!("step-{step}-{split}-{count}-k-{importance_samples}-seed-{seed}");
+        let path = run.bounds(&name);
+        let folder = path.parent().unwrap_or(run.path());
+        std::fs::create_dir_all(folder).map_err(|error| Error::io("create", folder, &error))?;
+        let values = scores.iter().map(|&score| score as f32).collect();
+        let array = NpyArray { shape: vec![count], values: NpyValues::F32(values) };
+        npy::write(&path, &array).map_err(Error::from_source)?;
+        self.image_bounds = Some(name);
+        Ok(())
     }
 
     /// Adds a line to the run's `evaluations.jsonl`.
@@ -154,6 +179,7 @@ impl EvaluationRecord {
             "step": step,
             "chosen_on": chosen_on,
             "statistics": statistics,
+            "image_bounds": self.image_bounds,
             "seconds": self.elapsed_s,
         });
         record.extend(common.as_object().cloned().unwrap_or_default());

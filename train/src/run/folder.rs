@@ -284,6 +284,11 @@ impl RunFolder {
         self.path.join("evaluations.jsonl")
     }
 
+    /// `bounds/NAME.npy`: the scores of single images in an evaluation.
+    pub fn bounds(&self, name: &str) -> PathBuf {
+        self.path.join("bounds").join(format!("{name}.npy"))
+    }
+
     /// `anomaly.json`: how the model's scores separate two data sets, as they were compared last.
     pub fn anomaly(&self) -> PathBuf {
         self.path.join("anomaly.json")

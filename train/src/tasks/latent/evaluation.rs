@@ -51,6 +51,8 @@ pub struct Evaluation {
     pub bound_1: Estimate,
     /// The importance-weighted bound L_K.
     pub bound_k: Estimate,
+    /// L_K of each image, in order.
+    pub bounds_k: Vec<f64>,
     /// Mean effective sample size (Σw)²/Σw² of an image's K weights.
     pub effective_sample_size: f64,
     /// Mean log p(x|z_1). This and the other terms are means over the K samples too.
@@ -343,10 +345,13 @@ impl Sums {
         let n = images.max(1) as f64;
         self.terms.each_mut().for_each(|sum| *sum /= n * samples);
         let TermSums { log_p_x, kl, log_q, kl_per_unit } = self.terms;
+        let bounds_k: Vec<f64> =
+            self.weights.iter().map(|weights| weights.bound(importance_samples)).collect();
         Evaluation {
             images,
             bound_1: estimate(self.weights.iter().map(|weights| weights.total / samples)),
-            bound_k: estimate(self.weights.iter().map(|weights| weights.bound(importance_samples))),
+            bound_k: estimate(bounds_k.iter().copied()),
+            bounds_k,
             effective_sample_size: self
                 .weights
                 .iter()

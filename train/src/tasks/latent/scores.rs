@@ -77,6 +77,10 @@ impl Scores for BoundScores {
         self.evaluation.images
     }
 
+    fn of_images(&self) -> &[f64] {
+        &self.evaluation.bounds_k
+    }
+
     fn measures(&self) -> Measures {
         let Evaluation { images, bound_1, log_p_x, kl, kl_per_unit, .. } = &self.evaluation;
         of_groups(&self.groups)
