@@ -43,6 +43,13 @@ const LAST_FILES: &[(&str, &str)] = embed![
     "mnist-sdgm-100",
     "mnist-m2-100",
     "moons-sdgm",
+    "sequences-rnn-spn-d1",
+    "sequences-rnn-spn-d2",
+    "sequences-rnn-spn-d3",
+    "sequences-rnn-spn-d4",
+    "sequences-ffn-spn-d2",
+    "sequences-convnet",
+    "glyphs-rnn-spn-small",
     "mnist-classifier",
     "glyphs-classifier"
 ];

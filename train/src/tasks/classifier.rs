@@ -3,7 +3,7 @@
 
 use std::mem;
 
-use rung_autograd::{DType, ParameterList, ParameterStore, PixelMap, Tensor};
+use rung_autograd::{ParameterList, ParameterStore, PixelMap, Tensor};
 use rung_datasets::{ImageShape, Labels};
 use rung_models::classifier::{ClassificationConfig, ImageClassifier, classification};
 use rung_models::rules::{BrokenRule, rule};
@@ -18,6 +18,7 @@ use crate::model::Model;
 use crate::tasks::description::{Curve, Pixels, map_shape};
 use crate::tasks::judged::{Judged, mistaken_images};
 use crate::tasks::measures::{Measures, Place, Quantity};
+use crate::tasks::one_hot::one_hot;
 use crate::tasks::task::{
     At, Batch, Direction, Loss, Panel, PictureSizes, Request, Score, Scores, Task,
 };
@@ -157,38 +158,6 @@ struct ClassifierTask {
 }
 
 impl ClassifierTask {
-    /// The rows of these labels: [images, classes], 1 at the class and 0 elsewhere.
-    fn rows_of(&self, labels: &[u32], like: &Tensor) -> Result<Tensor> {
-        self.rows_on(labels, like.device(), like.dtype())
-    }
-
-    fn rows_on(
-        &self,
-        labels: &[u32],
-        device: &rung_autograd::Device,
-        dtype: DType,
-    ) -> Result<Tensor> {
-        let classes = self.network.config().classes;
-        let mut ones = vec![0.0; labels.len() * classes];
-        for (row, &label) in ones.chunks_exact_mut(classes).zip(labels) {
-            if label == Labels::UNKNOWN {
-                return Err(Error::new(
-                    "an image has no label, and a classifier learns from those of all images",
-                )
-                .with_advice("learn from the others too: --preset mnist-sdgm-100 shows how"));
-            }
-            let place = row.get_mut(label as usize).ok_or_else(|| {
-                Error::new(format!(
-                    "an image is of class {label}, and the model has {classes} classes"
-                ))
-            })?;
-            *place = 1.0;
-        }
-        let rows = Tensor::from_f64(device, &ones, [labels.len(), classes])
-            .and_then(|rows| rows.to_dtype(dtype));
-        rows.context("copying the labels to the device")
-    }
-
     fn loss_of(&self, pass: &mut Pass<'_>, x: &Tensor, class: &Tensor) -> Result<Loss> {
         let log_probs = self.network.log_probs(pass, x);
         let found =
@@ -238,7 +207,12 @@ impl Task for ClassifierTask {
     }
 
     fn prepare(&mut self, images: &DeviceImages, _seed: u64, _batch_size: usize) -> Result<()> {
-        self.classes = Some(self.rows_on(labels(images)?, images.device(), images.dtype())?);
+        self.classes = Some(one_hot(
+            labels(images)?,
+            self.network.config().classes,
+            images.device(),
+            images.dtype(),
+        )?);
         Ok(())
     }
 
@@ -263,7 +237,12 @@ impl Task for ClassifierTask {
 
     fn probe(&self, pass: &mut Pass<'_>, images: &DeviceImages, count: usize) -> Result<Loss> {
         let x = images.range(0, count, 0).context("gathering images")?;
-        let class = self.rows_of(&labels(images)?[..count], &x)?;
+        let class = one_hot(
+            &labels(images)?[..count],
+            self.network.config().classes,
+            x.device(),
+            x.dtype(),
+        )?;
         self.loss_of(pass, &x, &class)
     }
 

@@ -13,6 +13,8 @@ mod judged;
 pub mod latent;
 mod matnet;
 mod measures;
+mod one_hot;
+mod spn;
 mod task;
 
 pub use auxiliary::Auxiliary;
@@ -23,6 +25,7 @@ pub use hierarchy::Hierarchy;
 pub use latent::{BoundSettings, LabelSettings};
 pub use matnet::MatNet;
 pub use measures::{Measures, On, Quantity};
+pub use spn::SpatialTransformer;
 pub use task::{At, Batch, Direction, Loss, Panel, PictureSizes, Request, Score, Scores, Task};
 
 use rung_models::rules::BrokenRule;
@@ -108,6 +111,8 @@ families! {
     Auxiliary,
     /// Classifiers without latent variables.
     Classifier,
+    /// Networks that read sequences of digits.
+    SpatialTransformer,
 }
 
 impl Family {
