@@ -306,7 +306,10 @@ fn not_recorded(history: &History) -> Vec<&'static str> {
             history.starts.is_empty(),
             "device, system, version of the program and number of parameters",
         ),
-        (measured < history.epochs.len(), "the KL of each unit in every epoch"),
+        (
+            history.config.family.curves().is_empty() && measured < history.epochs.len(),
+            "the KL of each unit in every epoch",
+        ),
         (history.evaluations.is_empty(), "evaluations (rung evaluate adds one)"),
     ];
     absent.into_iter().filter_map(|(is_absent, what)| is_absent.then_some(what)).collect()
@@ -336,10 +339,16 @@ fn facts(history: &History) -> String {
         rows.push(vec!["gone on with".into(), resumed]);
     }
     if let Some(split) = history.held_out_split() {
-        let flattered = if split == "test" { ", so its test bound flatters it" } else { "" };
+        // A family without a bound names first what it is judged by.
+        let score = config.family.curves().first().map(|curve| curve.title.to_lowercase());
+        let score = score.unwrap_or_else(|| "bound".into());
+        let flattered = match split {
+            "test" => format!(", so its test {score} flatters it"),
+            _ => String::new(),
+        };
         rows.push(vec![
             "best checkpoint".into(),
-            format!("chosen by the bound of the {split} images{flattered}"),
+            format!("chosen by the {score} of the {split} images{flattered}"),
         ]);
     }
     let missing = not_recorded(history);

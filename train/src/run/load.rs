@@ -330,7 +330,10 @@ impl<'a> LoadedRun<'a> {
             StatisticsSource::Running => ", running batch-norm statistics",
         };
         let chosen = match self.chosen_on() {
-            Some(split) => format!(", chosen by the bound of the {split} images"),
+            Some(split) => {
+                let score = self.model.task.score().name;
+                format!(", chosen by the {score} of the {split} images")
+            }
             None => String::new(),
         };
         self.console.info(&format!("model: {}{chosen}{statistics}", self.checkpoint.display()));
