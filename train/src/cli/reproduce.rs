@@ -30,14 +30,14 @@ use crate::tasks::latent::evaluation::DEFAULT_ROWS;
 /// Importance samples of the paper's bounds.
 const PAPER_SAMPLES: u32 = 5000;
 
-/// Repeat a table or figure of the ladder paper.
+/// Repeat a table or figure of a paper.
 #[derive(Debug, Args)]
 #[command(before_help = "Most people want:\n  \
         rung reproduce mnist-figure3 --dry-run       what it takes, and how long\n  \
         rung reproduce mnist-figure3 --epochs 100    all its models, 1/20 as long\n  \
         rung reproduce mnist-table2 --for 2h         as the paper, in parts: give it again")]
 pub struct ReproduceArgs {
-    /// mnist-figure3, mnist-table1, mnist-table2, omniglot-table3 or norb-table3
+    /// mnist-figure3, mnist-table1, mnist-table2, omniglot-table3, norb-table3 or rnn-spn
     #[arg(value_name = "NAME")]
     pub name: String,
     /// Train for so many epochs, with warm-up and learning-rate steps in proportion
@@ -197,10 +197,9 @@ impl ReproduceArgs {
         // Where there is none, there may be no such key either.
         let warmup_epochs = Some(config.family.warmup_epochs()).filter(|&epochs| epochs > 0);
         let mut set = planned.entry.sets();
-        set.push(format!(
-            "optimiser.schedule_every_epochs={}",
-            config.optimiser.schedule_every_epochs
-        ));
+        let optimiser = &config.optimiser;
+        set.push(format!("optimiser.schedule_every_epochs={}", optimiser.schedule_every_epochs));
+        set.push(format!("optimiser.schedule_milestones={:?}", optimiser.schedule_milestones));
         Ok(TrainArgs {
             preset: Some(planned.entry.preset.into()),
             out: Some(planned.folder.clone()),

@@ -70,6 +70,8 @@ pub enum Paper {
     Units([usize; 5]),
     /// A point in a plot, with no number in the text.
     Plotted,
+    /// A number that was not read: of the paper on sequences the abstract alone was at hand.
+    NotRead,
 }
 
 const VAE: &str = "VAE";
@@ -95,6 +97,24 @@ const fn tuned(
     nats: f64,
 ) -> Entry {
     Entry { variant, starts_from: Some(from), ..plain(preset, model, Paper::Nats(nats)) }
+}
+
+const RNN_SPN: &str = "RNN-SPN";
+const FFN_SPN: &str = "FFN-SPN";
+
+const fn reader(
+    preset: &'static str,
+    model: &'static str,
+    factor: &'static str,
+    paper: Paper,
+) -> Entry {
+    Entry { variant: factor, ..plain(preset, model, paper) }
+}
+
+/// The feed-forward network at another factor than its preset's.
+const fn feed_forward(factor: &'static str, value: &'static str, paper: Paper) -> Entry {
+    let change = Some(("model.downsampling", value));
+    Entry { change, ..reader("sequences-ffn-spn-d2", FFN_SPN, factor, paper) }
 }
 
 /// The nineteen models of a data set, from one layer to five; the ladder begins at two.
@@ -264,6 +284,24 @@ pub const EXPERIMENTS: &[Experiment] = &[
             nats([3522.7, 3458.7, 3499.4, 3430.3])
         ),
     },
+    Experiment {
+        name: "rnn-spn",
+        title: "Cluttered MNIST sequences, error per digit by the factor of down-sampling",
+        dataset: "sequences:mnist",
+        quantity: Quantity::ErrorRate,
+        varied: "down-sampling",
+        entries: &[
+            reader("sequences-rnn-spn-d1", RNN_SPN, "1", Paper::NotRead),
+            reader("sequences-rnn-spn-d2", RNN_SPN, "2", Paper::Percent(1.5)),
+            reader("sequences-rnn-spn-d3", RNN_SPN, "3", Paper::NotRead),
+            reader("sequences-rnn-spn-d4", RNN_SPN, "4", Paper::NotRead),
+            feed_forward("1", "1.0", Paper::NotRead),
+            reader("sequences-ffn-spn-d2", FFN_SPN, "2", Paper::Percent(2.0)),
+            feed_forward("3", "3.0", Paper::NotRead),
+            feed_forward("4", "4.0", Paper::NotRead),
+            reader("sequences-convnet", "convolutional network", "1", Paper::Percent(2.9)),
+        ],
+    },
 ];
 
 /// The experiment of this name.
@@ -303,6 +341,10 @@ mod tests {
                         "{}: {summary}",
                         entry.preset
                     );
+                }
+                if let Paper::Percent(percent) = entry.paper {
+                    let summary = presets::summary(text);
+                    assert!(summary.contains(&format!("paper {percent:.1} %")), "{summary}");
                 }
                 if let Some(from) = entry.starts_from {
                     assert!(

@@ -139,7 +139,12 @@ fn scale(config: &mut Config, epochs: u64) {
     };
     let warmup_epochs = scaled(config.family.warmup_epochs());
     config.family.set_warmup_epochs(warmup_epochs);
-    config.optimiser.schedule_every_epochs = scaled(config.optimiser.schedule_every_epochs);
+    let optimiser = &mut config.optimiser;
+    optimiser.schedule_every_epochs = scaled(optimiser.schedule_every_epochs);
+    let milestones = &mut optimiser.schedule_milestones;
+    milestones.iter_mut().for_each(|milestone| *milestone = scaled(*milestone));
+    // They rise: of those that fall together in a short training one is left.
+    milestones.dedup();
     config.train.epochs = epochs;
 }
 
@@ -245,6 +250,19 @@ mod tests {
             Plan::new(find("mnist-table1").unwrap(), &wishes("runs".as_ref(), None)).unwrap();
         assert_eq!(paper.runs[5].config.family.warmup_epochs(), 200);
         assert!(paper.runs.iter().all(|run| run.stage == Stage::New));
+    }
+
+    #[test]
+    fn milestones_keep_their_share_of_the_training() {
+        let milestones = |epochs| {
+            let plan = Plan::new(find("rnn-spn").unwrap(), &wishes("runs".as_ref(), epochs));
+            plan.unwrap().runs[0].config.optimiser.schedule_milestones.clone()
+        };
+        assert_eq!(milestones(None)[..3], [30, 42, 54]);
+        assert_eq!(milestones(Some(150))[..3], [15, 21, 27]);
+        let few = milestones(Some(20));
+        assert_eq!(few[..3], [2, 3, 4]);
+        assert!(few.windows(2).all(|pair| pair[0] < pair[1]), "{few:?}");
     }
 
     #[test]

@@ -70,7 +70,7 @@ impl Row {
         let ours = self.planned.quantity.drawn(self.evaluation.as_ref()?.value);
         match self.planned.entry.paper {
             Paper::Nats(paper) | Paper::Percent(paper) => Some(ours - paper),
-            Paper::Units(_) | Paper::Plotted => None,
+            Paper::Units(_) | Paper::Plotted | Paper::NotRead => None,
         }
     }
 }
@@ -144,6 +144,7 @@ impl Table {
             Paper::Nats(number) | Paper::Percent(number) => label(number, self.decimals()),
             Paper::Units(counts) => units(&counts),
             Paper::Plotted => "plot only".into(),
+            Paper::NotRead => missing(),
         };
         let line = row.evaluation.as_ref();
         let ours = match self.experiment.quantity {
@@ -214,7 +215,7 @@ impl Table {
             let (number, units) = match entry.paper {
                 Paper::Nats(number) | Paper::Percent(number) => (Some(number), None),
                 Paper::Units(units) => (None, Some(units)),
-                Paper::Plotted => (None, None),
+                Paper::Plotted | Paper::NotRead => (None, None),
             };
             let value = line.map(|line| line.value);
             let standard_error = line.and_then(|line| line.standard_error);

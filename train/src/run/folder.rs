@@ -18,7 +18,7 @@ const LOCK: &str = "lock";
 const REMARK: &str = "# Changed: ";
 
 /// What a run knows of itself, which no result may take the place of.
-const OWN_FILES: [&str; 7] = [
+const OWN_FILES: [&str; 8] = [
     LOCK,
     "config.toml",
     "data.json",
@@ -26,7 +26,10 @@ const OWN_FILES: [&str; 7] = [
     "starts.jsonl",
     "evaluations.jsonl",
     "anomaly.json",
+    CHOSEN,
 ];
+/// Name of the file that says what a training chose.
+const CHOSEN: &str = "chosen.json";
 /// Folders of which every file is the run's own.
 const OWN_FOLDERS: [&str; 2] = ["checkpoints", "events"];
 
@@ -172,7 +175,7 @@ impl RunFolder {
     /// # Errors
     /// If it chose something else, or the file can't be read or written.
     pub fn keep_chosen(&self, chosen: &serde_json::Value) -> Result<()> {
-        let path = self.path.join("chosen.json");
+        let path = self.path.join(CHOSEN);
         match fs::read(&path) {
             Ok(text) => {
                 let before: Option<serde_json::Value> = serde_json::from_slice(&text).ok();

@@ -50,3 +50,50 @@ pub fn figure(group: &DataGroup<'_>) -> Option<Figure> {
     }
     .figure()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::sources::{Sources, layered};
+    use crate::report::History;
+    use crate::report::history::data_groups;
+    use crate::run::folder::RunFolder;
+
+    #[test]
+    fn runs_that_differ_in_the_number_are_drawn_over_it_and_others_are_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let history = |(name, preset, sets, rate): (&str, &str, &[&str], f64)| {
+            let sets: Vec<String> = sets.iter().map(ToString::to_string).collect();
+            let sources = Sources { preset: Some(preset), sets: &sets, ..Sources::default() };
+            let path = folder.path().join(name);
+            let (run, _lock) = RunFolder::create(&path, &layered(&sources).unwrap()).unwrap();
+            let line = format!("{{\"step\":9,\"split\":\"test\",\"error_rate\":{rate}}}\n");
+            std::fs::write(run.evaluations(), line).unwrap();
+            History::read(&run).unwrap()
+        };
+        let runs = [
+            ("a", "sequences-rnn-spn-d4", &[][..], 0.023),
+            ("b", "sequences-rnn-spn-d2", &[], 0.015),
+            ("c", "sequences-ffn-spn-d2", &["model.downsampling=4"], 0.053),
+            ("d", "sequences-convnet", &[], 0.029),
+        ]
+        .map(history);
+        let html = |runs: &[&History]| {
+            let groups = data_groups(runs);
+            assert_eq!(groups.len(), 1, "all are of one data set");
+            figure(&groups[0]).map(|figure| figure.html())
+        };
+        let all: Vec<&History> = runs.iter().collect();
+        let drawn = html(&all).unwrap();
+        for text in [
+            "Error per digit against down-sampling factor d",
+            "sequences:mnist, 3 digits and 8 patches, 100x100",
+            "recurrent spatial transformer network",
+            "feed-forward spatial transformer network",
+        ] {
+            assert!(drawn.contains(text), "{text}: {drawn}");
+        }
+        assert!(!drawn.contains("convolutional network"), "it has no such factor: {drawn}");
+        assert!(html(&all[..1]).is_none() && html(&all[3..]).is_none(), "one point is no curve");
+    }
+}
