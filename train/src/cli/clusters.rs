@@ -16,8 +16,8 @@ use crate::tasks::latent::clusters::{Assignment, components, of, samples};
 /// Show the components of a mixture prior, and how well they tell classes apart.
 #[derive(Debug, Args)]
 #[command(before_help = "Most people want:\n  \
-        rung clusters runs/mixture               all images\n  \
-        rung clusters runs/mixture --count 1000  the first of each part")]
+        rung clusters runs/mixture                all images\n  \
+        rung clusters runs/mixture --count 1000   the first of each part")]
 pub struct ClustersArgs {
     /// The model.
     #[command(flatten)]
