@@ -2,9 +2,15 @@
 //! products.
 
 use super::gemm::Epilogue;
+use super::parallel::{for_each_block_of, rows};
+use super::scratch::Scratch;
 use super::typed::{Extent, Float, check, for_float, operands};
-use crate::backend::Convolution;
+use crate::backend::{Convolution, Padding};
 use crate::{MatmulShape, Result, View, ViewMut};
+
+/// Channels of a map that fill so little of a vector that its gradient is summed from planes: those
+/// of an image.
+const FEW_CHANNELS: usize = 3;
 
 /// `conv2d`, as declared.
 pub(super) fn conv2d(
@@ -65,6 +71,11 @@ fn transposed<T: Float>(
     out: &mut [T],
 ) {
     let Some(tap) = convolution.single_tap() else {
+        // With padding as well, but there it would change the bits of what has been trained.
+        let has_few = convolution.in_channels <= FEW_CHANNELS;
+        if has_few && convolution.padding == Padding::Valid {
+            return summed_planes(convolution, y, weight, bias, out);
+        }
         return T::convolve_transposed(convolution, y, weight, bias, out);
     };
     let (rows, columns) = (convolution.output_matrix().rows, convolution.in_channels);
@@ -72,6 +83,59 @@ fn transposed<T: Float>(
     let shape = MatmulShape { right_transposed: true, ..MatmulShape::plain(rows, columns, inner) };
     let epilogue = bias.map_or(Epilogue::Store, Epilogue::AddBias);
     T::product(shape, y, &weight[tap..tap + shape.right_len()], epilogue, out);
+}
+
+/// The transposed convolution without padding to a map of few channels, an image at a time: the
+/// product weight · yᵀ gives a plane of positions for each tap and channel, which fills vectors as
+/// the channels do not; then the planes are added where their tap reads, in the order of the taps.
+fn summed_planes<T: Float>(
+    convolution: &Convolution,
+    y: &[T],
+    weight: &[T],
+    bias: Option<&[T]>,
+    out: &mut [T],
+) {
+    let one = Convolution { batch: 1, ..*convolution };
+    let (positions, terms) = (one.output_matrix().rows, one.weight_matrix().rows);
+    let inner = convolution.out_channels;
+    let shape =
+        MatmulShape { right_transposed: true, ..MatmulShape::plain(terms, positions, inner) };
+    let ([_, width], [_, columns]) = (convolution.input, convolution.output());
+    let (channels, step) = (convolution.in_channels, convolution.stride * convolution.in_channels);
+    let (planes_len, image_len) = (shape.out_len(), one.input_matrix().element_count());
+    let work = shape.multiply_adds().max(1);
+    Scratch::reserve::<T>(rayon::current_num_threads().min(convolution.batch), planes_len);
+    for_each_block_of(1, convolution.batch, work, rows(out, image_len), |range, mut out| {
+        let mut scratch = Scratch::take::<T>(planes_len);
+        let planes = scratch.as_mut_slice::<T>(planes_len);
+        for (at, image) in range.enumerate() {
+            let out = out.row(at);
+            for (i, out) in out.iter_mut().enumerate() {
+                *out = bias.map_or(T::ZERO, |bias| bias[i % channels]);
+            }
+            if planes_len == 0 {
+                continue;
+            }
+            let y = &y[image * shape.right_len()..][..shape.right_len()];
+            T::product(shape, weight, y, Epilogue::Store, planes);
+            for (term, plane) in planes.chunks_exact(positions).enumerate() {
+                let (tap, channel) = (term / channels, term % channels);
+                let (a, b) = (tap / convolution.kernel[1], tap % convolution.kernel[1]);
+                for (p, plane) in plane.chunks_exact(columns).enumerate() {
+                    let row = p * convolution.stride + a;
+                    add_apart(plane, &mut out[(row * width + b) * channels + channel..], step);
+                }
+            }
+        }
+    });
+}
+
+/// out[i · step] += x[i].
+fn add_apart<T: Float>(x: &[T], out: &mut [T], step: usize) {
+    if step == 1 {
+        return out.iter_mut().zip(x).for_each(|(out, &x)| *out += x);
+    }
+    out.iter_mut().step_by(step).zip(x).for_each(|(out, &x)| *out += x);
 }
 
 /// `conv2d_weight_gradient`, as declared.
