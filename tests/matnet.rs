@@ -13,7 +13,7 @@ use rung_autograd::rng::Address;
 use rung_autograd::{DType, Device, ParameterList, ParameterStore, Shape, Tape, Tensor};
 use rung_models::biva::StageObservation;
 use rung_models::layers::Nonlinearity;
-use rung_models::matnet::{LayerPrior, MatNetBlock, Module};
+use rung_models::matnet::{LayerPrior, MatNetBlock, Missing, Module};
 use rung_models::objective::{ObjectiveConfig, bound};
 use rung_models::{
     GaussianMixture, LatentModel, LatentSource, MapShape, MatNet, MatNetConfig, MixtureKl, Mode,
@@ -108,7 +108,10 @@ fn choices() -> impl Strategy<Value = (MatNetConfig, usize, u64)> {
             select(vec![Nonlinearity::LeakyRelu, Nonlinearity::Tanh]),
         ),
         select(blocks),
-        any::<[bool; 2]>(),
+        (
+            any::<[bool; 2]>(),
+            select(vec![Missing::None, Missing::None, Missing::Quadrants, Missing::Squares]),
+        ),
         select(vec![0, 2]),
         select(vec![1, 3]),
         1..=3usize,
@@ -119,16 +122,20 @@ fn choices() -> impl Strategy<Value = (MatNetConfig, usize, u64)> {
             module,
             (prior, nonlinearity),
             blocks,
-            [flat, path],
+            ([flat, path], missing),
             image_channels,
             channels,
             count,
             seed,
         )| {
+            let prior = if missing == Missing::None { prior } else { LayerPrior::StandardNormal };
             let may_lack_paths = prior == LayerPrior::Conditional && module != Module::Gru;
             let config = MatNetConfig {
                 prior,
                 nonlinearity,
+                missing,
+                missing_count: 2,
+                missing_side: 3,
                 // A map of one position has nothing to shrink.
                 blocks: blocks
                     .into_iter()
@@ -174,13 +181,19 @@ fn values_are_those_of_a_second_implementation() {
         let per_unit = read(&|latent| latent.kl_per_unit().unwrap());
         let ratios = read(&|latent| latent.log_ratio().unwrap());
         let pixels = x.to_f64().unwrap();
+        let masks = subject
+            .model
+            .imputer()
+            .map(|imputer| imputer.masks(&subject.pass(), count).unwrap().to_f64().unwrap());
         for (row, image) in pixels.chunks(subject.model.data_size()).enumerate() {
             let of_row = |noise: &Vec<f64>| {
                 let units = noise.len() / count;
                 noise[row * units..(row + 1) * units].to_vec()
             };
             let own: Vec<Vec<f64>> = noise.iter().map(of_row).collect();
-            let expected: Found = reference.forward(image, &own);
+            let mask =
+                masks.as_ref().map(|masks| &masks[row * image.len()..(row + 1) * image.len()]);
+            let expected: Found = reference.forward(image, mask, &own);
             let said = |error: String| format!("{description}: {error}");
             near("ln p(x|z)", log_p_x[row], expected.log_p_x).map_err(said)?;
             for layer in 0..expected.kl.len() {
@@ -231,7 +244,7 @@ fn gradients_of_the_objectives_match_differences() {
         // Without a kink, so that differences are accurate.
         let config = MatNetConfig {
             nonlinearity: Nonlinearity::Tanh,
-            top_components: if has_mixture { 3 } else { 0 },
+            top_components: if has_mixture && config.missing == Missing::None { 3 } else { 0 },
             top_shared_units: 1,
             top_kl: if squared_kl { MixtureKl::Mixture } else { MixtureKl::MonteCarlo },
             top_entropy_penalty: 0.4,
@@ -262,8 +275,11 @@ fn gradients_of_the_objectives_match_differences() {
 /// network is left out.
 #[test]
 fn every_parameter_has_a_gradient() {
-    for module in [Module::Residual, Module::Additive, Module::Gru] {
-        let subject = Subject::new(small(module), 9);
+    let of_missing_pixels = MatNetConfig { missing: Missing::Quadrants, ..small(Module::Residual) };
+    let whole = [Module::Residual, Module::Additive, Module::Gru].map(small);
+    for config in whole.into_iter().chain([of_missing_pixels]) {
+        let module = config.module;
+        let subject = Subject::new(config, 9);
         let x = subject.images(4);
         let Subject { model, mut store, seed } = subject;
         let tape = Tape::new();
@@ -466,6 +482,18 @@ fn descriptions_that_make_no_model_are_refused() {
             MatNetConfig { deterministic_paths: false, ..usual() },
             "deterministic_paths = false: needs model.prior = conditional",
         ),
+        (
+            MatNetConfig { missing: Missing::Quadrants, missing_count: 4, ..usual() },
+            "missing_count = 4: must be 1 to 3 quadrants",
+        ),
+        (
+            MatNetConfig { missing: Missing::Squares, top_components: 2, ..usual() },
+            "missing = squares: needs Bernoulli pixels",
+        ),
+        (
+            MatNetConfig { missing: Missing::Squares, ..usual() },
+            "missing_side = 14: must be less than the sides of an image of 8x4",
+        ),
         (conditional(Module::Gru), "needs model.module = residual or additive"),
         (usual().for_images(MapShape::default()), "an image must have at least one value"),
     ];
@@ -561,4 +589,58 @@ fn samples_of_components_are_theirs() {
     let source = LatentSource::StandardNormal { layer: model.depth(), count: 5 };
     assert_eq!(model.generate(&mut pass, &source).unwrap().mean().unwrap().shape().sizes()[0], 5);
     assert!(Subject::new(small(Module::Residual), 7).model.clusters().is_none());
+}
+
+/// The imputer of a small model, its masks of some images, and these images as 0 and 1.
+fn occluded(missing: Missing) -> (Subject, Tensor, Tensor) {
+    let config = MatNetConfig { missing, missing_side: 3, ..small(Module::Residual) };
+    let subject = Subject::new(config, 21);
+    let mask = subject.model.imputer().unwrap().masks(&subject.pass(), 5).unwrap();
+    let x = subject.images(5);
+    (subject, x, mask)
+}
+
+/// Completions have the observed pixels, whose log-probability is 0, and do not see the missing
+/// ones; only q does.
+#[test]
+fn p_sees_the_observed_pixels_alone() {
+    for missing in [Missing::Quadrants, Missing::Squares] {
+        let (subject, x, mask) = occluded(missing);
+        let imputer = subject.model.imputer().unwrap();
+        let flipped = x.sub(&mask).unwrap().abs().unwrap();
+        let complete = |x: &Tensor| {
+            let p_x = imputer.complete(&mut subject.pass(), x, &mask, 2).unwrap();
+            p_x.mean().unwrap().to_f64().unwrap()
+        };
+        let (mean, other) = (complete(&x), complete(&flipped));
+        assert_eq!(mean, other, "what is missing is not seen");
+        let rows = |tensor: &Tensor| tensor.repeat_rows(2).unwrap().to_f64().unwrap();
+        let (pixels, hidden) = (rows(&x), rows(&mask));
+        assert!(hidden.contains(&1.0) && hidden.contains(&0.0));
+        for ((mean, pixel), hidden) in mean.iter().zip(&pixels).zip(&hidden) {
+            assert!(if *hidden == 1.0 { (0.0..1.0).contains(mean) } else { mean == pixel });
+        }
+        let q = |x: &Tensor| {
+            let sampled = imputer.infer_missing(&mut subject.pass(), x, &mask).unwrap();
+            sampled.latents[0].q.mean.to_f64().unwrap()
+        };
+        assert_ne!(q(&x), q(&flipped));
+        let nothing = mask.scale(0.0).unwrap();
+        let sampled = imputer.infer_missing(&mut subject.pass(), &x, &nothing).unwrap();
+        let log_p = sampled.p_x.log_prob(&x).unwrap().to_f64().unwrap();
+        assert!(log_p.iter().all(|log_p| *log_p == 0.0), "nothing is missing: {log_p:?}");
+    }
+}
+
+/// A mask hides its quadrants or squares, each image has one of its own, and the same pass the same.
+#[test]
+fn masks_are_drawn_for_each_image() {
+    let (subject, _, mask) = occluded(Missing::Quadrants);
+    let again = subject.model.imputer().unwrap().masks(&subject.pass(), 5).unwrap();
+    let (mask, again) = (mask.to_f64().unwrap(), again.to_f64().unwrap());
+    assert_eq!(mask, again);
+    let rows: Vec<&[f64]> = mask.chunks(IMAGE.units()).collect();
+    assert!(rows.iter().all(|row| row.iter().sum::<f64>() == IMAGE.units() as f64 / 4.0));
+    assert!(rows.iter().any(|row| row != &rows[0]));
+    assert!(Subject::new(small(Module::Residual), 1).model.imputer().is_none());
 }

@@ -247,6 +247,11 @@ pub trait LatentModel: Debug {
         Ok(())
     }
 
+    /// What fills in missing pixels, if the model is p(x_missing | x_observed).
+    fn imputer(&self) -> Option<&dyn Imputer> {
+        None
+    }
+
     /// The components of the top layer's prior, if that is a mixture.
     fn clusters(&self) -> Option<&dyn Clusters> {
         None
@@ -274,6 +279,34 @@ pub trait LatentModel: Debug {
     fn infer(&self, pass: &mut Pass<'_>, x: &Tensor, samples: usize) -> Result<Sampled> {
         self.infer_bottom_up(pass, x)?.sample(pass, samples)
     }
+}
+
+/// A model of the missing pixels of images given the observed ones. A mask is 1 where a pixel is
+/// missing, [batch, `data_size`]; what `x` has there is not seen but by q.
+pub trait Imputer: Debug {
+    /// A mask for each image, as training draws them.
+    ///
+    /// # Errors
+    /// If the device has no memory.
+    fn masks(&self, pass: &Pass<'_>, images: usize) -> Result<Tensor>;
+
+    /// `samples` completions of each image, with latents from p: the observed pixels as they are.
+    ///
+    /// # Errors
+    /// `Shape` if images or masks are not [batch, `data_size`].
+    fn complete(
+        &self,
+        pass: &mut Pass<'_>,
+        x: &Tensor,
+        mask: &Tensor,
+        samples: usize,
+    ) -> Result<ObservationParameters>;
+
+    /// One sample of the latents from q for each image: log p(x|z) is that of the missing pixels.
+    ///
+    /// # Errors
+    /// As [`Imputer::complete`].
+    fn infer_missing(&self, pass: &mut Pass<'_>, x: &Tensor, mask: &Tensor) -> Result<Sampled>;
 }
 
 /// The components of a top layer's prior: classes that no label named.

@@ -85,8 +85,8 @@ pub use hierarchy::{Hierarchy, HierarchyConfig};
 pub use initialise::initialise;
 pub use labelled::{ClassTerms, Classifier, Labelled};
 pub use latent::{
-    Clusters, Group, Latent, LatentModel, LatentSource, Posterior, Prior, Sampled, SampledClass,
-    WholeData,
+    Clusters, Group, Imputer, Latent, LatentModel, LatentSource, Posterior, Prior, Sampled,
+    SampledClass, WholeData,
 };
 pub use map_shape::MapShape;
 pub use matnet::{MatNet, MatNetConfig};

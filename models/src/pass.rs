@@ -190,6 +190,11 @@ impl<'a> Pass<'a> {
         }
     }
 
+    /// The numbers that choose which pixels are missing: [images, count].
+    pub(crate) fn mask_noise(&self, shape: Shape) -> Result<Tensor> {
+        self.latent_noise(Stream::Mask, 0, shape)
+    }
+
     fn latent_noise(&self, stream: Stream, group: usize, shape: Shape) -> Result<Tensor> {
         let address = Address::new(self.seed, stream.nth(group)?, self.step);
         let (device, dtype) = (self.store.device(), self.store.dtype());

@@ -25,6 +25,14 @@ pub(crate) struct Found {
     pub(crate) log_ratio: Vec<f64>,
 }
 
+/// What the bottom-up chain gives: the states that the layers read, mean and log-variance of the
+/// top before the scale, and the last state.
+struct BottomUp {
+    states: Vec<Vec<Map>>,
+    top: Vec<f64>,
+    last: Map,
+}
+
 /// `values[(y · width + x) · channels + channel]`.
 #[derive(Clone)]
 struct Map {
@@ -67,46 +75,34 @@ impl Map {
 }
 
 impl Reference {
-    /// One planar image, and the noise of each layer, nearest to the data first.
-    pub(crate) fn forward(&self, image: &[f64], noise: &[Vec<f64>]) -> Found {
+    /// One planar image, which of its pixels are missing, where some can be, and the noise of each
+    /// layer, nearest to the data first.
+    pub(crate) fn forward(&self, image: &[f64], mask: Option<&[f64]>, noise: &[Vec<f64>]) -> Found {
         let config = &self.config;
         let shape = config.image;
         let positions = shape.height * shape.width;
-        let values = (0..image.len())
-            .map(|at| image[at % shape.channels * positions + at / shape.channels])
-            .collect();
-        let x = Map { height: shape.height, width: shape.width, channels: shape.channels, values };
-        let has_image_map = config.image_channels > 0;
-
-        // The bottom-up chain.
-        let mut h = if has_image_map {
-            self.phi(&self.plain("inference.image", &x, config.image_channels))
-        } else {
-            x.clone()
+        let map = |planar: &[f64]| {
+            let values = (0..planar.len())
+                .map(|at| planar[at % shape.channels * positions + at / shape.channels])
+                .collect();
+            Map { height: shape.height, width: shape.width, channels: shape.channels, values }
         };
-        let mut bottom_up = Vec::new();
-        for (block, number) in config.blocks.iter().zip(1..) {
-            let place = format!("inference.block.{number}");
-            h = self.phi(&self.convolve(
-                &format!("{place}.down"),
-                &h,
-                block.channels,
-                block.stride,
-            ));
-            let mut states = Vec::new();
-            for layer in 1..=block.layers {
-                states.push(h.clone());
-                let module = match config.module {
-                    Module::Additive => Module::Residual,
-                    module => module,
-                };
-                h = self.step(&format!("{place}.bottom_up.{layer}"), module, &[], &h, true);
+        let x = map(image);
+        let has_image_map = config.image_channels > 0;
+        let (q_chain, p_chain) = match mask {
+            None => (self.bottom_up("inference", &x), None),
+            Some(mask) => {
+                let fill = &self.parameters["policy.fill"];
+                let visible: Vec<f64> = (0..image.len())
+                    .map(|at| if mask[at] == 1.0 { fill[at] } else { image[at] })
+                    .collect();
+                let (visible, mask) = (map(&visible), map(mask));
+                let all = Map::beside(&[&visible, &mask, &x, &mask]);
+                let policy = self.bottom_up("policy", &Map::beside(&[&visible, &mask]));
+                (self.bottom_up("inference", &all), Some(policy))
             }
-            bottom_up.push(states);
-        }
-        let hidden = self.dense("inference.top.hidden", &h.values, config.top_hidden);
-        let hidden: Vec<f64> = hidden.iter().map(|&a| self.nonlinearity(a)).collect();
-        let head = self.dense("inference.top.q", &hidden, 2 * config.top_units);
+        };
+        let BottomUp { states: bottom_up, top: head, last: h } = q_chain;
         let (mean, log_variance) = head.split_at(config.top_units);
 
         let mut kl = Vec::new();
@@ -131,11 +127,14 @@ impl Reference {
         let scaled = |values: &[f64]| values.iter().map(|value| scale * value).collect::<Vec<_>>();
         let zeros = |count: usize| vec![0.0; count];
         let top = noise.len() - 1;
-        let z = draw(
-            [scaled(mean), scaled(log_variance)],
-            [zeros(config.top_units), zeros(config.top_units)],
-            &noise[top],
-        );
+        let p_top = match &p_chain {
+            None => [zeros(config.top_units), zeros(config.top_units)],
+            Some(BottomUp { top, .. }) => {
+                let (mean, log_variance) = top.split_at(config.top_units);
+                [scaled(mean), scaled(log_variance)]
+            }
+        };
+        let z = draw([scaled(mean), scaled(log_variance)], p_top, &noise[top]);
         let last = config.blocks.len() - 1;
         let (height, width) = (h.height, h.width);
         let start = |place: &str| {
@@ -147,16 +146,26 @@ impl Reference {
             self.phi(&Map { height, width, channels, values })
         };
         let (mut t, mut m) = (start("generative"), start("inference.merge"));
+        let mut policy = p_chain.map(|found| (found.states, start("policy.merge")));
         let mut number = top;
         for (index, block) in config.blocks.iter().enumerate().rev() {
-            let [q_place, p_place] =
-                ["inference", "generative"].map(|network| format!("{network}.block.{}", index + 1));
+            let p_place = format!("generative.block.{}", index + 1);
+            let merge_up = |network: &str, merged: &Map, below: usize| {
+                let place = format!("{network}.block.{}.up", index + 1);
+                self.phi(&self.enlarge(&place, merged, below, block.stride))
+            };
             for layer in (1..=block.layers).rev() {
                 number -= 1;
                 let (channels, latent) = (block.channels, block.latent_channels);
                 let place = format!("{p_place}.layer.{layer}");
                 let units = t.height * t.width * latent;
-                let p = match (config.prior, config.module) {
+                let own = (index, layer);
+                let of_policy = policy.as_mut().map(|(found, merged)| {
+                    let (next, p) = self.merge("policy", own, &t, found, merged);
+                    *merged = next;
+                    p
+                });
+                let of_generator = match (config.prior, config.module) {
                     (LayerPrior::StandardNormal, _) => [zeros(units), zeros(units)],
                     (LayerPrior::Conditional, Module::Gru) => {
                         let head = self.plain(&format!("{place}.prior.output"), &t, 2 * latent);
@@ -172,15 +181,9 @@ impl Reference {
                         [scaled(&mean.values), zeros(units)]
                     }
                 };
-                let module = match config.module {
-                    Module::Additive => Module::Residual,
-                    module => module,
-                };
-                let b = &bottom_up[index][if config.module == Module::Gru { 0 } else { layer - 1 }];
-                m = self.step(&format!("{q_place}.merge.{layer}"), module, &[&t, b], &m, true);
-                let head = self.plain(&format!("{q_place}.q.{layer}"), &m, 2 * latent);
-                let q = [0, latent].map(|from| scaled(&head.channels(from, latent).values));
-                let values = draw(q, p, &noise[number]);
+                let (next, q) = self.merge("inference", own, &t, &bottom_up, &m);
+                m = next;
+                let values = draw(q, of_policy.unwrap_or(of_generator), &noise[number]);
                 let z = Map { height: t.height, width: t.width, channels: latent, values };
                 t = self.step(&place, config.module, &[&z], &t, config.deterministic_paths);
             }
@@ -188,7 +191,8 @@ impl Reference {
             if index > 0 {
                 let below = config.blocks[index - 1].channels;
                 t = self.phi(&self.enlarge(&up, &t, below, block.stride));
-                m = self.phi(&self.enlarge(&format!("{q_place}.up"), &m, below, block.stride));
+                m = merge_up("inference", &m, below);
+                policy = policy.map(|(found, m)| (found, merge_up("policy", &m, below)));
             } else if has_image_map {
                 t = self.phi(&self.enlarge(&up, &t, config.image_channels, block.stride));
                 t = self.plain("generative.image", &t, shape.channels);
@@ -196,14 +200,76 @@ impl Reference {
                 t = self.enlarge(&up, &t, shape.channels, block.stride);
             }
         }
-        let log_p = |(&logit, &pixel): (&f64, &f64)| {
-            let logit = logit.clamp(-15.0, 15.0);
-            pixel * logit - logit.exp().ln_1p()
+        let missing = mask.map(map);
+        let log_p = |at: usize| {
+            let (logit, pixel) = (t.values[at].clamp(-15.0, 15.0), x.values[at]);
+            let counts = missing.as_ref().is_none_or(|missing| missing.values[at] == 1.0);
+            if counts { pixel * logit - logit.exp().ln_1p() } else { 0.0 }
         };
-        let log_p_x = t.values.iter().zip(&x.values).map(log_p).sum();
+        let log_p_x = (0..x.values.len()).map(log_p).sum();
         kl.reverse();
         log_ratio.reverse();
         Found { log_p_x, kl, log_ratio }
+    }
+
+    fn bottom_up(&self, network: &str, x: &Map) -> BottomUp {
+        let config = &self.config;
+        let mut h = if config.image_channels > 0 {
+            self.phi(&self.plain(&format!("{network}.image"), x, config.image_channels))
+        } else {
+            x.clone()
+        };
+        let mut states = Vec::new();
+        for (block, number) in config.blocks.iter().zip(1..) {
+            let place = format!("{network}.block.{number}");
+            h = self.phi(&self.convolve(
+                &format!("{place}.down"),
+                &h,
+                block.channels,
+                block.stride,
+            ));
+            let mut read = Vec::new();
+            for layer in 1..=block.layers {
+                read.push(h.clone());
+                let place = format!("{place}.bottom_up.{layer}");
+                h = self.step(&place, self.chain_module(), &[], &h, true);
+            }
+            states.push(read);
+        }
+        let hidden = self.dense(&format!("{network}.top.hidden"), &h.values, config.top_hidden);
+        let hidden: Vec<f64> = hidden.iter().map(|&a| self.nonlinearity(a)).collect();
+        let top = self.dense(&format!("{network}.top.q"), &hidden, 2 * config.top_units);
+        BottomUp { states, top, last: h }
+    }
+
+    /// The module of the chains that read no sample.
+    fn chain_module(&self) -> Module {
+        match self.config.module {
+            Module::Additive => Module::Residual,
+            module => module,
+        }
+    }
+
+    /// The merge state after a layer, and the Gaussian that it gives.
+    fn merge(
+        &self,
+        network: &str,
+        (index, layer): (usize, usize),
+        t: &Map,
+        bottom_up: &[Vec<Map>],
+        m: &Map,
+    ) -> (Map, [Vec<f64>; 2]) {
+        let latent = self.config.blocks[index].latent_channels;
+        let place = format!("{network}.block.{}", index + 1);
+        let read = if self.config.module == Module::Gru { 0 } else { layer - 1 };
+        let read = [t, &bottom_up[index][read]];
+        let merge = format!("{place}.merge.{layer}");
+        let next = self.step(&merge, self.chain_module(), &read, m, true);
+        let head = self.plain(&format!("{place}.q.{layer}"), &next, 2 * latent);
+        let scale = self.parameters["generative.scale"][0];
+        let half = |from| head.channels(from, latent).with(|a| scale * a).values;
+        let gaussian = [half(0), half(latent)];
+        (next, gaussian)
     }
 
     fn nonlinearity(&self, a: f64) -> f64 {

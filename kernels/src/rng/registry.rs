@@ -71,6 +71,8 @@ registry! {
         /// The noise of a latent group that is drawn from p, by the position of the group, from 1.
         /// A layer that was drawn from q on the bottom-up pass and then is skipped is drawn anew.
         PriorLatent = 0x3000, 0x1000;
+        /// What chooses the missing pixels of an image.
+        Mask = 0x4000, 1;
         /// The units that are dropped, by the number of the layer.
         Dropout = 0x0010_0000, 0x0010_0000;
         /// The initial values of a parameter, by its number.

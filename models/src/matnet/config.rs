@@ -4,6 +4,7 @@ use rung_autograd::Initialiser;
 use rung_autograd::ops::Activation;
 use serde::{Deserialize, Serialize};
 
+use super::missing::{Masks, Missing};
 use crate::autoregressive::AutoregressiveConfig;
 use crate::biva::StageObservation;
 use crate::layers::{Nonlinearity, Product};
@@ -95,6 +96,12 @@ pub struct MatNetConfig {
     pub autoregressive_kernel: usize,
     /// The prior of the layers below the top.
     pub prior: LayerPrior,
+    /// Which pixels are missing, where the model is to fill them in.
+    pub missing: Missing,
+    /// How many quadrants or squares.
+    pub missing_count: usize,
+    /// Side of a square.
+    pub missing_side: usize,
     /// Whether the top-down state passes through every layer. Without it (an ablation) a layer's
     /// state is a function of its sample alone, and layers depend on those above them by the prior.
     pub deterministic_paths: bool,
@@ -125,6 +132,9 @@ pub struct MatNetConfig {
     /// so that no file names it.
     #[serde(skip)]
     pub image: MapShape,
+    /// The same before it was flattened.
+    #[serde(skip)]
+    pub picture: MapShape,
 }
 
 impl Default for MatNetConfig {
@@ -139,6 +149,9 @@ impl Default for MatNetConfig {
             autoregressive_channels: 32,
             autoregressive_kernel: 5,
             prior: LayerPrior::StandardNormal,
+            missing: Missing::None,
+            missing_count: 1,
+            missing_side: 14,
             deterministic_paths: true,
             top_units: 32,
             top_components: 0,
@@ -152,6 +165,7 @@ impl Default for MatNetConfig {
             initial_scale: 0.2,
             blocks: Vec::new(),
             image: MapShape::default(),
+            picture: MapShape::default(),
         }
     }
 }
@@ -159,18 +173,19 @@ impl Default for MatNetConfig {
 impl MatNetConfig {
     /// The same architecture for examples of this shape.
     #[must_use]
-    pub fn for_images(self, image: MapShape) -> Self {
+    pub fn for_images(self, picture: MapShape) -> Self {
         let image = match self.flat_images {
-            true => MapShape { height: 1, width: 1, channels: image.units() },
-            false => image,
+            true => MapShape { height: 1, width: 1, channels: picture.units() },
+            false => picture,
         };
-        Self { image, ..self }
+        Self { image, picture, ..self }
     }
 
     /// The family's name in the literature.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match (self.deterministic_paths, self.flat_images) {
+            _ if !matches!(self.missing, Missing::None) => "MatNet of missing pixels",
             (false, _) => "MatNet without deterministic paths",
             (true, true) => "fully connected MatNet",
             (true, false) => "MatNet",
@@ -186,6 +201,12 @@ impl MatNetConfig {
             kl: self.top_kl,
             entropy_penalty: self.top_entropy_penalty,
         })
+    }
+
+    /// The masks of the missing pixels.
+    pub(super) const fn masks(&self) -> Masks {
+        let Self { missing, missing_count: count, missing_side: side, picture: image, .. } = *self;
+        Masks { missing, count, side, image }
     }
 
     /// Latent layers, L.
@@ -322,6 +343,18 @@ impl MatNetConfig {
                 "needs features at every pixel: flat_images = false and image_channels above 0",
             )?;
         }
+        self.masks().check()?;
+        let is_whole = self.missing == Missing::None;
+        let plain = self.observation == StageObservation::Bernoulli
+            && self.autoregressive_layers == 0
+            && self.prior == LayerPrior::StandardNormal
+            && self.top_components == 0;
+        rule(
+            is_whole || plain,
+            "missing",
+            format!("{:?}", self.missing).to_lowercase(),
+            "needs Bernoulli pixels without autoregressive layers, and no priors beside those that the observed pixels give",
+        )?;
         let slope = self.leaky_slope;
         rule((0.0..1.0).contains(&slope), "leaky_slope", slope, "must be at least 0 and below 1")?;
         positive("initial_scale", self.initial_scale)?;
@@ -347,6 +380,7 @@ impl MatNetConfig {
         let MapShape { height, width, channels } = self.image;
         let shape = format!("{channels}x{height}x{width}");
         rule(self.image.units() > 0, "image", &shape, "an image must have at least one value")?;
+        self.masks().check_image()?;
         let mut map = self.image;
         for (block, number) in self.blocks.iter().zip(1..) {
             let (MapShape { height, width, .. }, stride) = (map, block.stride);

@@ -84,7 +84,6 @@ impl BottomUp {
 impl Inference {
     /// An inference model that reads images with `channels` channels.
     pub(super) fn new(builder: &mut Builder<'_>, config: &MatNetConfig, channels: usize) -> Self {
-        let mut builder = builder.at("inference");
         let mut below = channels;
         let image = (config.image_channels > 0).then(|| {
             let outputs = config.image_channels;

@@ -1,15 +1,17 @@
 //! A MatNet as a whole: the three chains, the samples, and sampling from the prior.
 
 use rung_autograd::ops::Gaussian;
-use rung_autograd::{Error, ParameterList, Result, Shape, Tensor};
+use rung_autograd::{Error, Initialiser, ParameterId, ParameterList, Result, Shape, Tensor};
 
 use super::config::MatNetConfig;
 use super::generative::Generative;
 use super::inference::{BottomUp, Inference};
+use super::missing::Missing;
+use super::transition::beside;
 use crate::biva::StageObservation;
 use crate::latent::{
-    Clusters, Group, Latent, LatentModel, LatentSource, Posterior, Prior, Sampled, no_layer_left,
-    starts_at_top,
+    Clusters, Group, Imputer, Latent, LatentModel, LatentSource, Posterior, Prior, Sampled,
+    no_layer_left, starts_at_top,
 };
 use crate::layers::Builder;
 use crate::mixture_prior::{GaussianMixture, MixturePrior};
@@ -17,12 +19,39 @@ use crate::observation::ObservationParameters;
 use crate::pass::Pass;
 use crate::statistics::StatisticsList;
 
+/// Log-odds at which a Bernoulli variable is certain.
+const CERTAIN: f64 = 1000.0;
+
 /// A model of the family of the [module](super).
 #[derive(Clone, Debug)]
 pub struct MatNet {
     config: MatNetConfig,
     inference: Inference,
     generative: Generative,
+    completion: Option<Completion>,
+}
+
+/// What a model that fills in missing pixels has beside the others: p of the latents given what is
+/// observed.
+#[derive(Clone, Debug)]
+struct Completion {
+    /// Its bottom-up and merge chains, which give p where those of the inference model give q.
+    policy: Inference,
+    /// What is seen in the place of missing pixels, [values].
+    fill: ParameterId,
+}
+
+/// Some images of which only a part is observed.
+#[derive(Clone, Debug)]
+struct Observed {
+    /// The images, [row, values].
+    x: Tensor,
+    /// 1 where a pixel is missing, [row, values].
+    mask: Tensor,
+    /// What is seen of them: the images with the missing pixels filled, and the mask.
+    visible: Tensor,
+    /// What the policy's bottom-up chain found.
+    found: BottomUp,
 }
 
 /// Where the latents below the top are from.
@@ -46,9 +75,17 @@ impl MatNet {
         config.check()?;
         config.check_image()?;
         let mut builder = Builder::new(parameters, statistics);
-        let inference = Inference::new(&mut builder, &config, config.image.channels);
+        let (channels, values) = (config.image.channels, config.image.units());
+        let completion = (config.missing != Missing::None).then(|| {
+            let mut builder = builder.at("policy");
+            let fill = builder.parameter("fill", [values], Initialiser::Constant(0.0));
+            Completion { policy: Inference::new(&mut builder, &config, 2 * channels), fill }
+        });
+        // q sees what p sees, and the whole image with the mask again.
+        let seen = if completion.is_some() { 4 * channels } else { channels };
+        let inference = Inference::new(&mut builder.at("inference"), &config, seen);
         let generative = Generative::new(&mut builder, &config);
-        Ok(Self { config, inference, generative })
+        Ok(Self { config, inference, generative, completion })
     }
 
     /// What the model was made from.
@@ -67,15 +104,63 @@ impl MatNet {
         }
     }
 
-    /// Samples of the top from its prior.
-    fn sample_top(&self, pass: &Pass<'_>, rows: usize) -> Result<Tensor> {
+    /// Samples of the top from its prior, given what is observed where the model needs that.
+    fn sample_top(
+        &self,
+        pass: &Pass<'_>,
+        rows: usize,
+        observed: Option<&Observed>,
+    ) -> Result<Tensor> {
         let depth = self.config.depth();
         let noise = pass.prior_noise(depth, Shape::from([rows, self.config.top_units]))?;
+        if let Some(observed) = observed {
+            return observed.found.top(&self.generative.scale(pass))?.sample_with(&noise);
+        }
         let Some(prior) = self.generative.top_prior() else { return Ok(noise) };
         let mixture = prior.mixture(pass)?;
         // The position above the top is no group's.
         let choice = pass.prior_noise(depth + 1, mixture.choice_shape(rows))?;
         mixture.sample_of(&mixture.uniform_components(&choice)?, &noise)
+    }
+
+    /// What is to be seen of these images where `mask` is 0; `None` in a model of whole images.
+    fn observe(&self, pass: &Pass<'_>, x: &Tensor, mask: &Tensor) -> Result<Option<Observed>> {
+        let Some(Completion { policy, fill }) = &self.completion else { return Ok(None) };
+        let filled = mask.mul(&pass.parameter(*fill))?;
+        let visible = self.maps(&mask.affine(-1.0, 1.0)?.mul(x)?.add(&filled)?)?;
+        let visible = beside(&[&visible, &self.maps(mask)?])?;
+        let found = policy.bottom_up(pass, &visible)?;
+        Ok(Some(Observed { x: x.clone(), mask: mask.clone(), visible, found }))
+    }
+
+    /// Images of which nothing is observed.
+    fn observe_nothing(&self, pass: &Pass<'_>, rows: usize) -> Result<Option<Observed>> {
+        if self.completion.is_none() {
+            return Ok(None);
+        }
+        let scale = self.generative.scale(pass);
+        let filled = |value| {
+            Tensor::full(scale.device(), scale.dtype(), value, [rows, self.config.image.units()])
+        };
+        self.observe(pass, &filled(0.0)?, &filled(1.0)?)
+    }
+
+    /// q's bottom-up chain: over the images, and over what p sees where the model fills in missing
+    /// pixels.
+    fn inferred(
+        &self,
+        pass: &Pass<'_>,
+        x: &Tensor,
+        observed: Option<&Observed>,
+    ) -> Result<BottomUp> {
+        let whole = self.maps(x)?;
+        match observed {
+            None => self.inference.bottom_up(pass, &whole),
+            Some(Observed { visible, mask, .. }) => {
+                let seen = beside(&[visible, &whole, &self.maps(mask)?])?;
+                self.inference.bottom_up(pass, &seen)
+            }
+        }
     }
 
     /// From z_L down to the data. Gives the latents of the layers below the top, nearest to the data
@@ -85,6 +170,7 @@ impl MatNet {
         pass: &mut Pass<'_>,
         top: &Tensor,
         source: &From<'_>,
+        observed: Option<&Observed>,
     ) -> Result<(Vec<Latent>, ObservationParameters)> {
         let (rows, scale) = (top.shape().sizes()[0], self.generative.scale(pass));
         let mut number = self.config.depth();
@@ -94,11 +180,24 @@ impl MatNet {
             From::Posterior { .. } => Some(self.inference.start(pass, top)?),
             From::Prior { .. } => None,
         };
+        let mut policy = match (&self.completion, observed) {
+            (Some(Completion { policy, .. }), Some(Observed { found, .. })) => {
+                Some((policy, found, policy.start(pass, top)?))
+            }
+            _ => None,
+        };
         for block in (0..self.config.blocks.len()).rev() {
             for layer in (0..self.config.blocks[block].layers).rev() {
                 number -= 1;
                 let place = (block, layer);
-                let p = self.generative.prior(pass, place, &state)?;
+                let p = match &mut policy {
+                    None => self.generative.prior(pass, place, &state)?,
+                    Some((policy, found, merged)) => {
+                        let (p, next) = policy.merge(pass, place, &state, found, merged, &scale)?;
+                        *merged = next;
+                        Some(p)
+                    }
+                };
                 let latent = match (source, &merged) {
                     (From::Posterior { bottom_up, skipped_layers }, Some(above))
                         if number > *skipped_layers =>
@@ -125,6 +224,9 @@ impl MatNet {
             }
             if block > 0 {
                 state = self.generative.leave(pass, block, &state)?;
+                if let Some((policy, _, merged)) = &mut policy {
+                    *merged = policy.leave(pass, block, merged.clone())?;
+                }
                 merged = match merged {
                     Some(merged) => Some(self.inference.leave(pass, block, merged)?),
                     None => None,
@@ -132,7 +234,32 @@ impl MatNet {
             }
         }
         latents.reverse();
-        Ok((latents, self.generative.observe(pass, &state)?))
+        let p_x = self.generative.observe(pass, &state)?;
+        Ok((latents, observed.map_or(Ok(p_x.clone()), |observed| observed.complete(p_x))?))
+    }
+}
+
+impl Observed {
+    /// The same for each of `samples` samples of every image.
+    fn repeated(&self, samples: usize) -> Result<Self> {
+        Ok(Self {
+            x: self.x.repeat_rows(samples)?,
+            mask: self.mask.repeat_rows(samples)?,
+            visible: self.visible.clone(),
+            found: self.found.repeated(samples)?,
+        })
+    }
+
+    /// p(x|z) of the missing pixels, the observed ones being certain: at log-odds of ± 1000 their
+    /// log-probability is 0 in every float.
+    fn complete(&self, p_x: ObservationParameters) -> Result<ObservationParameters> {
+        let ObservationParameters::Bernoulli(logits) = p_x else {
+            let bug = "bug: missing pixels that are no Bernoulli variables; please report it";
+            return Err(Error::argument("matnet", bug));
+        };
+        let certain = self.x.affine(2.0 * CERTAIN, -CERTAIN)?;
+        let observed = self.mask.affine(-1.0, 1.0)?.mul(&certain)?;
+        Ok(ObservationParameters::Bernoulli(self.mask.mul(&logits)?.add(&observed)?))
     }
 }
 
@@ -162,6 +289,7 @@ fn sample_prior(pass: &Pass<'_>, number: usize, p: &Gaussian, is_shared: bool) -
 struct MatNetPosterior<'a> {
     model: &'a MatNet,
     bottom_up: BottomUp,
+    observed: Option<Observed>,
 }
 
 impl Posterior for MatNetPosterior<'_> {
@@ -179,11 +307,16 @@ impl Posterior for MatNetPosterior<'_> {
         let q = bottom_up.top(&model.generative.scale(pass))?;
         let z = sample_posterior(pass, depth, &q)?;
         let source = From::Posterior { bottom_up: &bottom_up, skipped_layers };
-        let (mut latents, p_x) = model.descend(pass, &z, &source)?;
+        let observed = self.observed.as_ref().map(|observed| observed.repeated(samples));
+        let observed = observed.transpose()?;
+        let (mut latents, p_x) = model.descend(pass, &z, &source, observed.as_ref())?;
         latents.drain(..skipped_layers);
-        let p = match model.generative.top_prior() {
-            None => Prior::StandardNormal,
-            Some(prior) => Prior::Mixture(prior.mixture(pass)?),
+        let p = match (&observed, model.generative.top_prior()) {
+            (Some(Observed { found, .. }), _) => {
+                Prior::Gaussian(found.top(&model.generative.scale(pass))?)
+            }
+            (None, Some(prior)) => Prior::Mixture(prior.mixture(pass)?),
+            (None, None) => Prior::StandardNormal,
         };
         latents.push(Latent { q, p, z });
         Ok(Sampled { latents, p_x, class: None })
@@ -209,8 +342,12 @@ impl LatentModel for MatNet {
         pass: &mut Pass<'_>,
         x: &Tensor,
     ) -> Result<Box<dyn Posterior + 'a>> {
-        let bottom_up = self.inference.bottom_up(pass, &self.maps(x)?)?;
-        Ok(Box::new(MatNetPosterior { model: self, bottom_up }))
+        let observed = match &self.completion {
+            None => None,
+            Some(_) => self.observe(pass, x, &self.masks(pass, x.shape().sizes()[0])?)?,
+        };
+        let bottom_up = self.inferred(pass, x, observed.as_ref())?;
+        Ok(Box::new(MatNetPosterior { model: self, bottom_up, observed }))
     }
 
     fn generate(
@@ -219,7 +356,15 @@ impl LatentModel for MatNet {
         source: &LatentSource,
     ) -> Result<ObservationParameters> {
         let depth = self.config.depth();
-        let top = |pass: &Pass<'_>, rows: usize| self.sample_top(pass, rows);
+        let rows = match source {
+            LatentSource::StandardNormal { count, .. }
+            | LatentSource::SharedAbove { count, .. } => *count,
+            LatentSource::Given { z, .. } => z.shape().sizes()[0],
+        };
+        let observed = self.observe_nothing(pass, rows)?;
+        let top = |pass: &Pass<'_>, rows: usize| {
+            self.sample_top(pass, rows, self.observe_nothing(pass, rows)?.as_ref())
+        };
         let (z, source) = match source {
             LatentSource::StandardNormal { layer, count } => {
                 starts_at_top(*layer, depth)?;
@@ -236,7 +381,11 @@ impl LatentModel for MatNet {
                 (z.clone(), From::Prior { shared_above: depth })
             }
         };
-        Ok(self.descend(pass, &z, &source)?.1)
+        Ok(self.descend(pass, &z, &source, observed.as_ref())?.1)
+    }
+
+    fn imputer(&self) -> Option<&dyn Imputer> {
+        self.completion.is_some().then_some(self)
     }
 
     fn clusters(&self) -> Option<&dyn Clusters> {
@@ -247,6 +396,43 @@ impl LatentModel for MatNet {
     fn has_analytic_kl(&self, _group: usize) -> bool {
         true
     }
+}
+
+impl Imputer for MatNet {
+    fn masks(&self, pass: &Pass<'_>, images: usize) -> Result<Tensor> {
+        let masks = self.config.masks();
+        let noise = pass.mask_noise(Shape::from([images, masks.noise()]))?;
+        let values: Vec<f64> = noise
+            .to_f64()?
+            .chunks_exact(masks.noise().max(1))
+            .flat_map(|noise| masks.mask(noise))
+            .collect();
+        let shape = [images, self.config.image.units()];
+        Tensor::from_values(noise.device(), noise.dtype(), &values, shape)
+    }
+
+    fn complete(
+        &self,
+        pass: &mut Pass<'_>,
+        x: &Tensor,
+        mask: &Tensor,
+        samples: usize,
+    ) -> Result<ObservationParameters> {
+        let observed = self.observe(pass, x, mask)?.ok_or_else(no_imputer)?.repeated(samples)?;
+        let z = self.sample_top(pass, observed.x.shape().sizes()[0], Some(&observed))?;
+        let source = From::Prior { shared_above: self.config.depth() };
+        Ok(self.descend(pass, &z, &source, Some(&observed))?.1)
+    }
+
+    fn infer_missing(&self, pass: &mut Pass<'_>, x: &Tensor, mask: &Tensor) -> Result<Sampled> {
+        let observed = self.observe(pass, x, mask)?.ok_or_else(no_imputer)?;
+        let bottom_up = self.inferred(pass, x, Some(&observed))?;
+        MatNetPosterior { model: self, bottom_up, observed: Some(observed) }.sample(pass, 1)
+    }
+}
+
+fn no_imputer() -> Error {
+    Error::argument("impute", "the model is one of whole images")
 }
 
 impl Clusters for MatNet {
