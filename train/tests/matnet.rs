@@ -132,3 +132,36 @@ fn the_components_of_a_mixture_are_shown_and_judged() {
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success() && error.contains("is no mixture"), "{error}");
 }
+
+#[test]
+fn missing_pixels_are_filled_in_and_predicted() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    train(&run, "1", &["model.missing=quadrants", "optimiser.schedule_milestones=[1]"]);
+    let path = run.to_str().unwrap();
+    let found: Value =
+        serde_json::from_str(&says(&["impute", path, "--rows", "3", "--json"])).unwrap();
+    let number = |key: &str| found[key].as_f64().unwrap();
+    assert_eq!((number("images"), number("missing_pixels_per_image")), (40.0, 196.0));
+    assert!(number("bound_nats") < 0.0 && number("pixel_means_nats") < 0.0, "{found}");
+    assert!(run.join("pictures/imputations.png").is_file());
+    let evaluated = says(&["evaluate", path, "--importance-samples", "2"]);
+    assert!(evaluated.contains("of the missing pixels of each image"), "{evaluated}");
+    assert!(!evaluated.contains("bits per dimension"), "{evaluated}");
+    let report = std::fs::read_to_string(run.join("report.html")).unwrap();
+    assert!(report.contains("Missing pixels filled in"));
+
+    let mask = folder.path().join("mask.txt");
+    let row = |number: usize| if number < 2 { "#".repeat(28) } else { ".".repeat(28) };
+    std::fs::write(&mask, (0..28).map(row).collect::<Vec<_>>().join("\n")).unwrap();
+    let given = ["impute", path, "--mask", mask.to_str().unwrap(), "--count", "10"];
+    let text = says(&given);
+    assert!(text.contains("10 test images with 56.0 missing pixels each"), "{text}");
+    std::fs::write(&mask, "##\n").unwrap();
+    let output = rung(&given);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        !output.status.success() && error.contains("a line for each of the 28 rows"),
+        "{error}"
+    );
+}

@@ -12,6 +12,7 @@ pub mod devices;
 pub mod encode;
 pub mod evaluate;
 pub mod export;
+pub mod impute;
 pub mod info;
 pub mod reconstruct;
 pub mod report;
@@ -102,6 +103,12 @@ pub enum Command {
     /// The .npz file holds, for each layer i, the arrays z_i (a sample), mean_i and variance_i of
     /// shape [images, units], and the labels where the data set has them.
     Encode(encode::EncodeArgs),
+    /// Fill in the missing pixels of test images
+    ///
+    /// For models of missing pixels (model.missing). It draws several completions of each image and
+    /// reports the bound of log p(x_missing | x_observed) over the test images, of the missing
+    /// pixels alone, beside what the pixels' means over the training images give.
+    Impute(impute::ImputeArgs),
     /// Show the components of a mixture prior as classes, without having seen a label
     ///
     /// Each image is of the component that its top latents are likeliest from. A component is named
@@ -120,12 +127,12 @@ pub enum Command {
     /// reconstructions and latents, and for one run an explorer in which the generative network
     /// runs. A run that is still training, or was stopped, is shown as it stands.
     Report(report::ReportArgs),
-    /// Repeat a table or figure of the ladder paper
+    /// Repeat a table or figure of a paper
     ///
     /// Each of its models is a run of its own in the folder --out: finished ones are not repeated,
     /// stopped ones are gone on with. At the end there is a table in Markdown and in JSON with the
     /// paper's numbers beside ours. The names are mnist-figure3, mnist-table1, mnist-table2,
-    /// omniglot-table3, norb-table3.
+    /// omniglot-table3, norb-table3, all of the ladder paper, and matnet.
     Reproduce(reproduce::ReproduceArgs),
     /// Write a model's numbers for other programs
     ///

@@ -368,7 +368,7 @@ impl Sums {
     }
 }
 
-fn estimate(values: impl Iterator<Item = f64> + Clone) -> Estimate {
+pub(super) fn estimate(values: impl Iterator<Item = f64> + Clone) -> Estimate {
     let count = values.clone().count() as f64;
     let mean = values.clone().sum::<f64>() / count;
     let squares = values.map(|value| (value - mean).powi(2)).sum::<f64>();

@@ -11,6 +11,7 @@ pub mod clusters;
 pub mod encoding;
 pub mod evaluation;
 pub mod groups;
+pub mod imputation;
 mod labelled;
 pub mod pictures;
 mod scores;
@@ -29,6 +30,7 @@ use rung_models::{
 use self::classes::judge;
 use self::evaluation::evaluate;
 use self::groups::{brief, named};
+use self::imputation::Mask;
 use self::labelled::LabelledImages;
 use self::pictures::Wanted;
 use self::scores::BoundScores;
@@ -48,6 +50,9 @@ const SAMPLES_OF_COMPONENT: usize = 10;
 
 /// Images whose analogies the report shows.
 const ANALOGIES: usize = 10;
+/// Images of which the report shows completions, and how many of each.
+const IMPUTED_IMAGES: usize = 12;
+const COMPLETIONS: usize = 6;
 
 /// A latent-variable model and the bound that it is trained on.
 #[derive(Debug)]
@@ -168,6 +173,33 @@ impl LatentTask {
             class: "wide",
         };
         Ok(Some(Panel { section: "Components", figure }))
+    }
+
+    /// Completions of images, where the model fills in missing pixels.
+    fn imputation_panel(
+        &self,
+        model: &Model,
+        statistics: &Statistics,
+        images: &DeviceImages,
+    ) -> Result<Option<Panel>> {
+        if self.network.imputer().is_none() {
+            return Ok(None);
+        }
+        let rows = IMPUTED_IMAGES.min(images.count());
+        let of = (rows, COMPLETIONS);
+        let grid = imputation::completions(model, statistics, images, &Mask::Drawn, of, 1)?;
+        let address = png_address(&grid.grid(COMPLETIONS + 2, 2)?.png()?);
+        let figure = Figure {
+            title: "Missing pixels filled in".into(),
+            body: format!(
+                "<img class=\"pixels\" alt=\"{rows} rows: a masked image, its completions, the image\" src=\"{address}\">"
+            ),
+            caption: "In each row a held-out image with its missing pixels grey, completions of it, each the mean of p(x|z) \
+                      for one sample of the latents, and the image itself."
+                .into(),
+            class: "wide",
+        };
+        Ok(Some(Panel { section: "Imputation", figure }))
     }
 
     fn loss_of(bound: Bound) -> Loss {
@@ -331,7 +363,8 @@ impl Task for LatentTask {
         };
         let measure = images.measure(model.family.pixels().0);
         let measured = (evaluation, judged);
-        let scores = BoundScores::new(measured, &self.groups, request, images, measure);
+        let scores = BoundScores::new(measured, &self.groups, request, images, measure)
+            .of_missing_pixels(self.network.imputer().is_some());
         Ok(Some(Box::new(scores)))
     }
 
@@ -370,6 +403,7 @@ impl Task for LatentTask {
     ) -> Result<Vec<Panel>> {
         let mut panels = self.class_panels(model, statistics, images)?;
         panels.extend(self.component_panel(model, statistics)?);
+        panels.extend(self.imputation_panel(model, statistics, images)?);
         Ok(panels)
     }
 

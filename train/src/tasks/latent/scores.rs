@@ -34,6 +34,8 @@ pub(super) struct BoundScores {
     /// See [`DeviceImages::log_volume`].
     log_volume: f64,
     measure: Measure,
+    /// The bounds are of what is missing of the images alone.
+    of_missing_pixels: bool,
 }
 
 impl BoundScores {
@@ -54,13 +56,20 @@ impl BoundScores {
             values: images.shape().values(),
             log_volume: images.log_volume(),
             measure,
+            of_missing_pixels: false,
         }
     }
 
+    /// The same, of the missing pixels of the images alone if this is true.
+    pub(super) fn of_missing_pixels(self, of_missing_pixels: bool) -> Self {
+        Self { of_missing_pixels, ..self }
+    }
+
     /// −log₂ of the probability of a value, from a bound in nats an image; none where the bound is
-    /// not of a probability.
+    /// not of a probability, or not of all values.
     fn bits_per_dim(&self, nats: f64) -> Option<f64> {
-        self.measure.has_bits().then(|| -(nats + self.log_volume) / (self.values as f64 * LN_2))
+        let has_bits = self.measure.has_bits() && !self.of_missing_pixels;
+        has_bits.then(|| -(nats + self.log_volume) / (self.values as f64 * LN_2))
     }
 
     fn image_samples_per_s(&self, elapsed_s: f64) -> f64 {
@@ -169,6 +178,9 @@ impl Scores for BoundScores {
         let mut text = String::new();
         if let Some(why) = self.measure.why_no_likelihood() {
             text += &format!("{why}\n");
+        }
+        if self.of_missing_pixels {
+            text += "of the missing pixels of each image, given the observed ones\n";
         }
         if let Some(judged) = &self.judged {
             let (error, samples) = (judged.error_text(), self.class_samples);
