@@ -141,10 +141,13 @@ fn scale(config: &mut Config, epochs: u64) {
     config.family.set_warmup_epochs(warmup_epochs);
     let optimiser = &mut config.optimiser;
     optimiser.schedule_every_epochs = scaled(optimiser.schedule_every_epochs);
-    let milestones = &mut optimiser.schedule_milestones;
-    milestones.iter_mut().for_each(|milestone| *milestone = scaled(*milestone));
-    // They rise: of those that fall together in a short training one is left.
-    milestones.dedup();
+    optimiser.final_decay_epochs = scaled(optimiser.final_decay_epochs);
+    // Each milestone stays, after the one before it.
+    let mut last = 0;
+    for milestone in &mut optimiser.schedule_milestones {
+        last = scaled(*milestone).max(last + 1);
+        *milestone = last;
+    }
     config.train.epochs = epochs;
 }
 
@@ -246,6 +249,11 @@ mod tests {
         assert_eq!(Path::new(&tuned.config.train.init_from), base.folder);
         let order = plan.order();
         assert_eq!((order[0], order[1], order[5], order[6]), (None, Some(0), None, Some(5)));
+        let matnet =
+            Plan::new(find("matnet").unwrap(), &wishes("runs".as_ref(), Some(15))).unwrap();
+        let optimiser = &matnet.runs[0].config.optimiser;
+        assert_eq!(optimiser.schedule_milestones, [1, 2, 3, 4, 5]);
+        assert_eq!(optimiser.final_decay_epochs, 8);
         let paper =
             Plan::new(find("mnist-table1").unwrap(), &wishes("runs".as_ref(), None)).unwrap();
         assert_eq!(paper.runs[5].config.family.warmup_epochs(), 200);
