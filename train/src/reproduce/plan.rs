@@ -93,7 +93,7 @@ impl Planned {
         let mut config = layered(&sources)?;
         let paper_epochs = config.train.epochs;
         scale(&mut config, wishes.epochs.unwrap_or(paper_epochs));
-        config.train.seed = wishes.seed;
+        config.train.seed = wishes.seed + entry.draw;
         if let Some(from) = entry.starts_from {
             config.train.init_from =
                 folder(&wishes.out, from, &config, paper_epochs).display().to_string();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::experiments::{Experiment, Paper, Quantity};
+use super::experiments::{Entry, Experiment, Paper, Quantity};
 use super::measured::Measured;
 use super::paired::{ImageBounds, Paired};
 use super::plan::{Planned, Wishes};
@@ -25,6 +25,17 @@ pub struct Row {
     pub training_s: f64,
     /// The bound of each image, where its evaluation kept them.
     pub image_bounds: Option<ImageBounds>,
+}
+
+/// A model's mean over several draws.
+struct Mean {
+    entry: &'static Entry,
+    draws: usize,
+    /// In the unit of the table.
+    value: f64,
+    /// Standard deviation of the draws over the root of their number.
+    standard_error: f64,
+    paper: Option<f64>,
 }
 
 /// The table of an experiment as far as it is done.
@@ -100,7 +111,46 @@ impl Table {
         for row in &self.rows {
             text += &format!("| {} |\n", self.cells(row).join(" | "));
         }
+        for mean in self.means() {
+            let ours = estimate(mean.value, Some(mean.standard_error), self.decimals());
+            text += &format!(
+                "| {} | mean of {} | {} | {ours} | {} | – | – | – |\n",
+                mean.entry.model,
+                mean.draws,
+                mean.paper.map_or_else(|| "–".into(), |paper| label(paper, self.decimals())),
+                mean.paper
+                    .map_or_else(|| "–".into(), |paper| label(mean.value - paper, self.decimals())),
+            );
+        }
         text
+    }
+
+    /// The mean of each model over its draws, where all of them are done.
+    fn means(&self) -> Vec<Mean> {
+        let quantity = self.experiment.quantity;
+        let firsts = self.rows.iter().map(|row| row.planned.entry).filter(|entry| entry.draw == 0);
+        let mean = |entry: &'static Entry| {
+            let is_a_draw = |row: &&Row| {
+                let Entry { preset, change, .. } = *row.planned.entry;
+                (preset, change) == (entry.preset, entry.change)
+            };
+            let draws = self.rows.iter().filter(is_a_draw);
+            let value = |row: &Row| Some(quantity.drawn(row.evaluation.as_ref()?.value));
+            let values: Vec<f64> = draws.map(value).collect::<Option<_>>()?;
+            if values.len() < 2 || quantity != Quantity::ErrorRate {
+                return None;
+            }
+            let n = values.len() as f64;
+            let mean = values.iter().sum::<f64>() / n;
+            let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+            let paper = match entry.paper {
+                Paper::Percent(percent) => Some(percent),
+                Paper::Nats(_) | Paper::Units(_) | Paper::Plotted | Paper::NotRead => None,
+            };
+            let standard_error = (squares / (n - 1.0) / n).sqrt();
+            Some(Mean { entry, draws: values.len(), value: mean, standard_error, paper })
+        };
+        firsts.filter_map(mean).collect()
     }
 
     /// How our numbers were made, and where that is not as in the paper.
@@ -250,10 +300,18 @@ impl Table {
             }
             object
         };
+        let mean = |mean: &Mean| {
+            json!({
+                "preset": mean.entry.preset, "model": mean.entry.model, "draws": mean.draws,
+                "error_rate": mean.value / 100.0, "error_rate_standard_error": mean.standard_error / 100.0,
+                "paper_error_rate": mean.paper.map(|percent| percent / 100.0),
+            })
+        };
         json!({
             "experiment": self.experiment.name, "title": self.experiment.title,
             "importance_samples": self.wishes.importance_samples, "test_images": self.wishes.count, "seed": self.wishes.seed,
             "conditions": self.conditions(), "rows": self.rows.iter().map(row).collect::<Vec<_>>(),
+            "means": self.means().iter().map(mean).collect::<Vec<_>>(),
         })
     }
 }
@@ -337,6 +395,7 @@ mod tests {
             entries: &[Entry {
                 preset: "glyphs-classifier",
                 change: Some(("model.hidden_sizes", "[32]")),
+                draw: 0,
                 model: "classifier",
                 variant: "32",
                 paper: Paper::Percent(1.5),
@@ -358,6 +417,23 @@ mod tests {
         );
         let run = json["run"].as_str().unwrap();
         assert!(run.ends_with("glyphs-classifier-hidden-sizes-[32]-100-epochs"), "{run}");
+    }
+
+    #[test]
+    fn draws_of_labels_have_their_mean_once_all_are_done() {
+        let mut table = table("adgm-mnist");
+        let is_seed = |(row, seed): (&Row, u64)| row.planned.config.train.seed == seed;
+        assert!(table.rows[..3].iter().zip(1..).all(is_seed), "a seed for each draw");
+        assert_eq!(table.json()["means"].as_array().unwrap().len(), 0);
+        for (row, value) in table.rows.iter_mut().zip([0.01, 0.02, 0.03]) {
+            row.evaluation = Some(Measured { value, ..bounds() });
+        }
+        // √(1/3) of a per cent.
+        let text = table.markdown();
+        assert!(text.contains("| ADGM | mean of 3 | 0.96 | 2.00 ± 0.58 | 1.04 |"), "{text}");
+        let means = table.json()["means"].clone();
+        assert_eq!(means.as_array().unwrap().len(), 1);
+        assert!((means[0]["error_rate"].as_f64().unwrap() - 0.02).abs() < 1e-12);
     }
 
     #[test]
