@@ -386,6 +386,35 @@ fn bench_serves_steps_on_demand() {
 }
 
 #[test]
+fn a_wrong_command_line_is_json_where_messages_are() {
+    for line in [
+        "train --epohcs 3 --log-format json",
+        "--log-format=json nothing",
+        "train --threads 20000 --log-format json",
+    ] {
+        let (code, errors) = fails(line);
+        let said: Value = serde_json::from_str(errors.trim()).unwrap();
+        assert_eq!((code, said["level"].as_str()), (2, Some("error")), "{line}: {errors}");
+        assert!(!said["message"].as_str().unwrap().is_empty() && said["advice"].is_string());
+    }
+}
+
+#[test]
+fn an_empty_environment_variable_names_no_folder() {
+    let listed = |folder: Option<&str>| {
+        let mut command = command(["data", "list", "--json"]);
+        match folder {
+            Some(folder) => command.env("RUNG_DATA", folder),
+            None => command.env_remove("RUNG_DATA"),
+        };
+        command.output().unwrap()
+    };
+    let (unset, empty) = (listed(None), listed(Some("")));
+    assert!(unset.status.success() && empty.stdout == unset.stdout);
+    assert_eq!(empty.stderr, unset.stderr);
+}
+
+#[test]
 fn what_cannot_be_done_is_said_in_words() {
     let run = run();
     let folder = tempfile::tempdir().unwrap();

@@ -103,7 +103,7 @@ pub fn run(arguments: &DataArgs, console: &Console) -> Result<()> {
 }
 
 fn folder(arguments: &DataDirArgs) -> PathBuf {
-    arguments.data_dir.clone().unwrap_or_else(|| source::DEFAULT_FOLDER.into())
+    arguments.folder().unwrap_or(Path::new(source::DEFAULT_FOLDER)).to_path_buf()
 }
 
 fn list(folder: &Path, json: bool, console: &Console) -> Result<()> {
@@ -211,7 +211,7 @@ fn configured(name: &str, sets: &[String], data_dir: &DataDirArgs) -> Result<Dat
         layers.set(pair).map_err(Error::as_usage)?;
     }
     let mut data = layers.finish().map_err(Error::as_usage)?.data;
-    if let Some(folder) = &data_dir.data_dir {
+    if let Some(folder) = data_dir.folder() {
         data.look_in(folder);
     }
     Ok(data)

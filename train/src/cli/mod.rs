@@ -28,7 +28,8 @@ use std::ffi::OsString;
 
 use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::progress::LogFormat;
+use crate::error::Error;
+use crate::progress::{Console, LogFormat};
 
 /// Train, evaluate and use deep hierarchical variational autoencoders.
 #[derive(Debug, Parser)]
@@ -158,22 +159,47 @@ impl Cli {
     pub fn from_process() -> Self {
         let arguments: Vec<OsString> = std::env::args_os().collect();
         let command = Self::command().color(color_of(&arguments));
-        let matches = command.get_matches_from(arguments);
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+        let wants_json = says(&arguments, "--log-format", "json");
+        let matches = command.try_get_matches_from(arguments);
+        let parsed = matches.and_then(|matches| Self::from_arg_matches(&matches));
+        parsed.unwrap_or_else(|error| match wants_json && error.use_stderr() {
+            true => {
+                let console = Console::new(false, ColorChoice::Never, LogFormat::Json);
+                let refused = usage_error(&error);
+                console.error(&refused);
+                std::process::exit(refused.exit_code().into())
+            }
+            false => error.exit(),
+        })
     }
+}
+
+/// Whether a command line that is not parsed yet gives a flag this value.
+fn says(arguments: &[OsString], flag: &str, value: &str) -> bool {
+    let joined = OsString::from(format!("{flag}={value}"));
+    let mut pairs = arguments.iter().zip(arguments.iter().skip(1));
+    arguments.contains(&joined) || pairs.any(|(a, b)| a == flag && b == value)
 }
 
 /// The choice of colours before the command line is parsed, for help and mistakes.
 fn color_of(arguments: &[OsString]) -> ColorChoice {
-    let pairs = arguments.iter().zip(arguments.iter().skip(1));
-    let says = |when: &str| {
-        let joined = OsString::from(format!("--color={when}"));
-        arguments.contains(&joined) || pairs.clone().any(|(a, b)| a == "--color" && b == when)
-    };
     match () {
-        () if says("never") => ColorChoice::Never,
-        () if says("always") => ColorChoice::Always,
+        () if says(arguments, "--color", "never") => ColorChoice::Never,
+        () if says(arguments, "--color", "always") => ColorChoice::Always,
         () => ColorChoice::Auto,
+    }
+}
+
+/// A wrong command line as an error of the program: the cause without its label, and the usage as
+/// what to do.
+fn usage_error(error: &clap::Error) -> Error {
+    let text = error.render().to_string();
+    let mut parts = text.trim().splitn(2, "\n\n").map(str::trim);
+    let cause = parts.next().unwrap_or_default();
+    let refused = Error::usage(cause.strip_prefix("error: ").unwrap_or(cause));
+    match parts.next() {
+        Some(usage) => refused.with_advice(usage),
+        None => refused,
     }
 }
 
@@ -217,6 +243,17 @@ mod tests {
                 assert!(parse(words).is_ok(), "{path}: {words}: {:?}", parse(words).err());
             }
         }
+    }
+
+    #[test]
+    fn a_wrong_command_line_is_an_error_with_cause_and_usage() {
+        let error = usage_error(&parse("rung train --epohcs 3").unwrap_err());
+        assert!(error.cause().starts_with("unexpected argument '--epohcs' found"), "{error}");
+        assert!(error.advice().unwrap().contains("--help"), "{:?}", error.advice());
+        assert_eq!(error.exit_code(), 2);
+        let arguments = ["rung", "--log-format", "json"].map(OsString::from);
+        assert!(says(&arguments, "--log-format", "json"));
+        assert!(!says(&arguments, "--log-format", "text") && !says(&[], "--color", "never"));
     }
 
     #[test]

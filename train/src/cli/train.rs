@@ -1,6 +1,6 @@
 //! `rung train`: the arguments, and the configuration that they make.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use toml::Value;
@@ -98,7 +98,7 @@ impl TrainArgs {
     /// If a flag breaks a rule.
     pub fn resumed_configuration(&self, saved: &Config) -> Result<Config> {
         let mut saved = saved.clone();
-        if let Some(folder) = &self.data_dir.data_dir {
+        if let Some(folder) = self.data_dir.folder() {
             saved.data.look_in(folder);
         }
         let mut layers = Layers::new(&saved)?;
@@ -121,7 +121,7 @@ impl TrainArgs {
     }
 
     fn flags(&self) -> Result<Vec<(&'static str, &'static str, Value)>> {
-        let text = |flag: &str, path: &PathBuf| match path.to_str() {
+        let text = |flag: &str, path: &Path| match path.to_str() {
             Some(text) => Ok(Value::String(text.into())),
             None => Err(Error::usage(format!(
                 "{flag} {}: the path isn't UTF-8, which a configuration file has to be",
@@ -131,9 +131,9 @@ impl TrainArgs {
         let number = |n: u32| Value::Integer(n.into());
         let mut flags = Vec::new();
         let mut add = |flag, key, value: Option<Value>| flags.extend(value.map(|v| (flag, key, v)));
-        let data_dir = self.data_dir.data_dir.as_ref();
+        let data_dir = self.data_dir.folder();
         let data_dir = data_dir.map(|path| text("--data-dir", path)).transpose()?;
-        let init_from = self.init_from.as_ref();
+        let init_from = self.init_from.as_deref();
         let init_from = init_from.map(|path| text("--init-from", path)).transpose()?;
         add("--dataset", "data.name", self.dataset.clone().map(Value::String));
         add("--data-dir", "data.directory", data_dir);

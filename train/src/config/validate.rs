@@ -6,6 +6,7 @@ use super::{
     Binarisation, Config, DataConfig, Dequantisation, OptimiserConfig, ScheduleName, TrainConfig,
 };
 use crate::error::{Error, Result};
+use crate::run::arguments::MOST_THREADS;
 use crate::tasks::Pixels;
 
 /// More epochs than any training makes, and few enough that their steps can be counted.
@@ -134,6 +135,8 @@ impl TrainConfig {
         ] {
             rule((1..=MOST_EPOCHS).contains(&value), key, value, "must be 1 to 1000000000")?;
         }
+        let allowed = format!("must be 0 (one a core) to {MOST_THREADS}");
+        rule(self.threads <= MOST_THREADS, "train.threads", self.threads, &allowed)?;
         let valid = (1..=LARGEST_BATCH).contains(&self.batch_size);
         rule(valid, "train.batch_size", self.batch_size, "must be 1 to 1000000")?;
         rule(
@@ -313,6 +316,7 @@ mod tests {
             "train.evaluate_every_epochs=0",
             "train.batch_size=1",
             "train.batch_size=9000000000000",
+            "train.threads=20000",
             "objective.monte_carlo_samples=0",
             "train.gradient_norm_limit=inf",
             "train.gradient_element_limit=-1",

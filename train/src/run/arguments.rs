@@ -1,18 +1,30 @@
 //! How the user names a run, its checkpoint, the images to look at and where to compute: arguments
 //! that most commands share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
 /// Where data sets lie.
 #[derive(Debug, Clone, Default, Args)]
 pub struct DataDirArgs {
     /// Folder in which data sets lie, each in a folder of its own name
-    #[arg(long, value_name = "DIR", env = "RUNG_DATA")]
+    // A path that may be empty, as an environment variable can be.
+    #[arg(long, value_name = "DIR", env = "RUNG_DATA", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub data_dir: Option<PathBuf>,
 }
+
+impl DataDirArgs {
+    /// The folder, if one was named; an empty environment variable names none.
+    pub fn folder(&self) -> Option<&Path> {
+        self.data_dir.as_deref().filter(|folder| !folder.as_os_str().is_empty())
+    }
+}
+
+/// More CPU threads than any machine has cores for: they would only take memory and time.
+pub const MOST_THREADS: usize = 4096;
 
 /// What computes.
 #[derive(Debug, Clone, Default, Args)]
@@ -22,7 +34,7 @@ pub struct DeviceArgs {
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
     /// CPU threads; 0 for one a core
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=MOST_THREADS as i64))]
     pub threads: Option<u32>,
 }
 

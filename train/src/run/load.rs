@@ -114,7 +114,7 @@ fn open<R: Send>(
 ) -> Result<R> {
     let run = RunFolder::open(&arguments.run)?;
     let mut config = run.load_config()?;
-    if let Some(folder) = &data_dir.data_dir {
+    if let Some(folder) = data_dir.folder() {
         config.data.look_in(folder);
     }
     let loaded = load_checkpoint(&run, &arguments.checkpoint)?;
