@@ -301,3 +301,33 @@ fn a_training_takes_the_time_that_it_is_given() {
         assert!(said.err.contains(why), "{said:?}");
     }
 }
+
+/// The metrics of every epoch have how many steps were skipped, where any may be; and a training in
+/// which all are ends with a reason.
+#[test]
+fn skipped_steps_are_counted_and_end_a_training_without_hope() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = |name: &str, limit: &str, epochs: &str| {
+        let run = folder.path().join(name);
+        let limit = format!("train.skipped_gradient_norm={limit}");
+        let sets =
+            ["data.train_images=64", "data.test_images=16", "model.hidden_sizes=[8,8,8,8,8]"];
+        let sets = sets.into_iter().chain([limit.as_str()]).flat_map(|pair| ["--set", pair]);
+        let new = ["train", "--batch-size", "32", "--epochs", epochs, "--out"];
+        let words = [&new[..], &[run.to_str().unwrap()]].concat();
+        let said = rung(&words.into_iter().chain(sets).collect::<Vec<_>>());
+        let metrics = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+        let skipped = |line: &str| {
+            serde_json::from_str::<serde_json::Value>(line).unwrap()["skipped_steps"].as_u64()
+        };
+        (said, metrics.lines().map(skipped).collect::<Vec<_>>())
+    };
+    let (said, skipped) = train("none", "0", "1");
+    assert_eq!((said.exits(0).code, skipped), (Some(0), vec![None]));
+    let (said, skipped) = train("few", "1e9", "2");
+    assert_eq!((said.exits(0).code, skipped), (Some(0), vec![Some(0); 2]));
+    let (said, skipped) = train("all", "1e-9", "60");
+    let said = said.exits(1);
+    assert!(said.error().contains("= 0.000000001 in 100 steps in a row"), "{said:?}");
+    assert_eq!(skipped, vec![Some(2); 49], "two steps an epoch, up to the hundredth");
+}

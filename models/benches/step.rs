@@ -33,7 +33,8 @@ fn step(inference: Inference, layers: usize) -> Result<impl FnMut() -> Result<()
         let mut pass = Pass::new(&store, Some(&tape), Mode::Batch(&mut statistics, 0.1), 1, steps);
         let bound = bound(&model, &mut pass, &x, &ObjectiveConfig::default())?;
         steps += 1;
-        minimise(&bound.loss, &tape, &mut store, &mut adam, &StepSize::unlimited(1e-3))
+        minimise(&bound.loss, &tape, &mut store, &mut adam, &StepSize::unlimited(1e-3))?;
+        Ok(())
     })
 }
 

@@ -2,6 +2,7 @@
 
 use rung_kernels::Result;
 
+use super::clip::squared_norm;
 use super::{Optimiser, clip_gradients, clip_networks};
 use crate::parameters::ParameterStore;
 use crate::tape::Tape;
@@ -31,6 +32,10 @@ pub struct StepSize {
     pub element_limit: f64,
     /// Which of the two comes first.
     pub clip_order: ClipOrder,
+    /// Global norm of the gradient, before any limit, above which nothing is moved: a step that an
+    /// unlucky batch would lead astray is skipped; infinite for none. To look at the norm is to
+    /// wait for the device.
+    pub skipped_norm: f64,
     /// c of the penalty c · Σ θᵢ² that the loss is taken to have beside what it says; 0 for none.
     pub l2_penalty: f64,
 }
@@ -45,9 +50,20 @@ impl StepSize {
             norm_of_networks: false,
             element_limit: f64::INFINITY,
             clip_order: ClipOrder::NormFirst,
+            skipped_norm: f64::INFINITY,
             l2_penalty: 0.0,
         }
     }
+}
+
+/// Whether a step moved the parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moved {
+    /// It did.
+    Yes,
+    /// The gradient's norm was above [`StepSize::skipped_norm`], or not a number where there is
+    /// such a limit: parameters and optimiser are as they were.
+    Skipped,
 }
 
 /// Moves the parameters once against the gradient of `loss`, which was recorded on `tape`: clears
@@ -63,7 +79,7 @@ pub fn minimise(
     store: &mut ParameterStore,
     optimiser: &mut dyn Optimiser,
     size: &StepSize,
-) -> Result<()> {
+) -> Result<Moved> {
     let StepSize { learning_rate, norm_limit, norm_of_networks, .. } = *size;
     let mut element_limit = size.element_limit;
     store.clear_gradients();
@@ -71,18 +87,25 @@ pub fn minimise(
     if size.l2_penalty > 0.0 {
         add_penalty(store, size.l2_penalty)?;
     }
+    if size.skipped_norm.is_finite() {
+        let norm = squared_norm(store)?.to_scalar()?.sqrt();
+        if norm.is_nan() || norm > size.skipped_norm {
+            return Ok(Moved::Skipped);
+        }
+    }
     if size.clip_order == ClipOrder::ElementsFirst && element_limit.is_finite() {
         clip_gradients(store, f64::INFINITY, element_limit)?;
         element_limit = f64::INFINITY;
     }
     if norm_of_networks {
         clip_networks(store, norm_limit, element_limit)?;
-        optimiser.step(store, learning_rate)
+        optimiser.step(store, learning_rate)?;
     } else if norm_limit.is_finite() || element_limit.is_finite() {
-        optimiser.step_clipped(store, learning_rate, norm_limit, element_limit)
+        optimiser.step_clipped(store, learning_rate, norm_limit, element_limit)?;
     } else {
-        optimiser.step(store, learning_rate)
+        optimiser.step(store, learning_rate)?;
     }
+    Ok(Moved::Yes)
 }
 
 /// Adds the gradient of penalty · Σ θᵢ², 2 · penalty · θ.

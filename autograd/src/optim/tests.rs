@@ -469,3 +469,29 @@ fn an_orthogonal_parameter_has_orthogonal_columns_of_its_gain() {
         assert!((found - expected).abs() < 1e-12, "element {at}: {found}");
     }
 }
+
+#[test]
+fn a_step_with_too_large_a_gradient_is_skipped_and_leaves_the_optimiser_as_it_was() {
+    let mut list = ParameterList::new();
+    let x = list.add("x", [3], Initialiser::Constant(0.5));
+    let mut store = list.build(&Device::cpu(), DType::F64, Address::new(0, 0, 0)).unwrap();
+    let mut adam = Adam::new(&store, AdamOptions::default()).unwrap();
+    let tape = Tape::new();
+    // The norm of the gradient (2, 3, 6) · factor is 7 · factor.
+    let mut step = |factor: f64, skipped_norm: f64| {
+        let slopes = Tensor::from_f64(store.device(), &[2.0, 3.0, 6.0], [3]).unwrap();
+        let slopes = slopes.scale(factor).unwrap();
+        let loss = store.tensor(x, Some(&tape)).mul(&slopes).unwrap().sum_all().unwrap();
+        let size = StepSize { skipped_norm, norm_limit: 1.0, ..StepSize::unlimited(0.1) };
+        let moved = minimise(&loss, &tape, &mut store, &mut adam, &size).unwrap();
+        drop(loss);
+        (moved, adam.state().steps(), values_of(&store, x))
+    };
+    let start = vec![0.5; 3];
+    assert_eq!(step(1.0, 6.99), (Moved::Skipped, 0, start.clone()));
+    assert_eq!(step(f64::NAN, 6.99), (Moved::Skipped, 0, start.clone()));
+    assert_eq!(step(f64::INFINITY, 6.99), (Moved::Skipped, 0, start.clone()));
+    let (moved, steps, values) = step(1.0, 7.01);
+    assert_eq!((moved, steps), (Moved::Yes, 1));
+    assert!(values.iter().all(|value| *value < 0.5), "{values:?}");
+}

@@ -249,6 +249,9 @@ pub struct TrainConfig {
     pub gradient_element_limit: f64,
     /// Which of the two limits comes first.
     pub gradient_clip_order: GradientClipOrder,
+    /// Global norm of a gradient, before any limit, above which its step is skipped and counted; 0
+    /// for none.
+    pub skipped_gradient_norm: f64,
     /// Epochs between checkpoints.
     pub checkpoint_every_epochs: u64,
     /// Epochs between checkpoints that are kept for good; 0 for last and best alone.
@@ -275,6 +278,7 @@ impl Default for TrainConfig {
             gradient_norm_of_networks: false,
             gradient_element_limit: 0.9,
             gradient_clip_order: GradientClipOrder::NormFirst,
+            skipped_gradient_norm: 0.0,
             checkpoint_every_epochs: 1,
             keep_every_epochs: 0,
             evaluate_every_epochs: 10,

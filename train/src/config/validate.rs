@@ -154,6 +154,7 @@ impl TrainConfig {
         for (key, value) in [
             ("train.gradient_norm_limit", self.gradient_norm_limit),
             ("train.gradient_element_limit", self.gradient_element_limit),
+            ("train.skipped_gradient_norm", self.skipped_gradient_norm),
         ] {
             let valid = value >= 0.0 && value.is_finite();
             rule(valid, key, value, "must be a limit above 0, or 0 for none")?;
@@ -320,6 +321,7 @@ mod tests {
             "objective.monte_carlo_samples=0",
             "train.gradient_norm_limit=inf",
             "train.gradient_element_limit=-1",
+            "train.skipped_gradient_norm=-1",
             "train.device=",
             "optimiser.epsilon=0",
             "optimiser.beta_1=1",

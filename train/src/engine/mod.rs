@@ -25,6 +25,6 @@ mod workload;
 pub use finish::Ending;
 pub use prepared::{Prepared, best_score};
 pub use terms::Terms;
-pub use trainer::Trainer;
+pub use trainer::{Skipped, Trainer};
 pub use training::{Outcome, Training, TrainingImages};
 pub use workload::Workload;

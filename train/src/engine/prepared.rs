@@ -1,7 +1,7 @@
 //! What a training begins or goes on with, put together before anything of its run is written.
 
 use super::terms::Terms;
-use super::trainer::Trainer;
+use super::trainer::{Skipped, Trainer};
 use super::training::TrainingImages;
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -11,6 +11,9 @@ use crate::run::checkpoint::CheckpointData;
 
 /// Name of the sums of the epoch so far, in a checkpoint written in the middle of one.
 pub(super) const EPOCH_SUMS: &str = "training.epoch_sums";
+/// Steps of the epoch so far that were skipped, and how many in a row, in a checkpoint's metadata.
+pub(super) const SKIPPED_IN_EPOCH: &str = "epoch_skipped_steps";
+pub(super) const SKIPPED_IN_A_ROW: &str = "skipped_steps_in_a_row";
 /// The best score so far, in a checkpoint's metadata, and its name before there were other scores
 /// than bounds.
 pub(super) const BEST_SCORE: &str = "best_score";
@@ -77,6 +80,11 @@ impl Prepared {
         }
         if let Some(sums) = data.tensors.get(EPOCH_SUMS) {
             prepared.terms.restore(&sums.to_f64(), data.steps("epoch_steps")?)?;
+        }
+        if data.metadata.contains_key(SKIPPED_IN_EPOCH) {
+            let [in_epoch, in_a_row] =
+                [data.steps(SKIPPED_IN_EPOCH)?, data.steps(SKIPPED_IN_A_ROW)?];
+            prepared.trainer.skipped = Skipped { in_epoch, in_a_row };
         }
         Ok(Self { step, best: best_score(data), ..prepared })
     }

@@ -44,6 +44,8 @@ pub(super) struct EpochRecord<'a> {
     /// What changes over the epochs, by name.
     pub(super) schedules: Vec<(&'static str, f64)>,
     pub(super) learning_rate: f64,
+    /// Steps of it that were skipped, where steps are.
+    pub(super) skipped: Option<u64>,
     pub(super) train: Measures,
     pub(super) elapsed_s: f64,
     pub(super) images: u64,
@@ -72,6 +74,9 @@ impl EpochRecord<'_> {
             add(name, json!(value));
         }
         add("learning_rate", json!(self.learning_rate));
+        if let Some(skipped) = self.skipped {
+            add("skipped_steps", json!(skipped));
+        }
         add("epoch_s", json!(self.elapsed_s));
         add("images_per_s", json!(self.images as f64 / self.elapsed_s.max(1e-9)));
         add("held_out_split", json!(self.held_out_split.to_string()));
@@ -89,6 +94,9 @@ impl EpochRecord<'_> {
     fn write_events(&self, events: &mut EventWriter) -> Result<()> {
         for (name, value) in self.schedules.iter().chain([&("learning_rate", self.learning_rate)]) {
             events.scalar(&format!("schedule/{name}"), self.step, *value as f32)?;
+        }
+        if let Some(skipped) = self.skipped {
+            events.scalar("train/skipped_steps", self.step, skipped as f32)?;
         }
         self.train.write_events(events, self.step, On::Train)?;
         self.held_out.measures().write_events(events, self.step, self.on)?;

@@ -2,13 +2,13 @@
 
 use rung_autograd::Tape;
 use rung_autograd::optim::{
-    Adam, AdamOptions, Adamax, AdamaxOptions, ClipOrder, Optimiser, ParameterAverage, RmsProp,
-    RmsPropOptions, Schedule, Sgd, StepSize, final_decay, minimise,
+    Adam, AdamOptions, Adamax, AdamaxOptions, ClipOrder, Moved, Optimiser, ParameterAverage,
+    RmsProp, RmsPropOptions, Schedule, Sgd, StepSize, final_decay, minimise,
 };
 use rung_models::{Mode, Pass};
 
 use crate::config::{Config, GradientClipOrder, OptimiserConfig, OptimiserName, ScheduleName};
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::model::Model;
 use crate::tasks::{At, Batch, Loss};
 
@@ -21,9 +21,23 @@ pub struct Trainer {
     pub optimiser: Box<dyn Optimiser>,
     /// The average of its parameters, if there is one.
     pub average: Option<ParameterAverage>,
+    /// Steps that were skipped.
+    pub skipped: Skipped,
     tape: Tape,
     settings: Settings,
 }
+
+/// Steps whose gradients were too large.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Skipped {
+    /// Since the epoch began.
+    pub in_epoch: u64,
+    /// Without one that was not skipped between.
+    pub in_a_row: u64,
+}
+
+/// Steps skipped in a row after which none can be expected to succeed.
+const HOPELESS: u64 = 100;
 
 /// What an error of the average happened in.
 const AVERAGING: &str = "averaging the parameters";
@@ -68,6 +82,7 @@ impl Trainer {
                     GradientClipOrder::NormFirst => ClipOrder::NormFirst,
                     GradientClipOrder::ElementsFirst => ClipOrder::ElementsFirst,
                 },
+                skipped_norm: limit(train.skipped_gradient_norm),
                 l2_penalty: config.optimiser.l2_penalty,
             },
             schedule: schedule(&config.optimiser),
@@ -76,7 +91,8 @@ impl Trainer {
             epochs: train.epochs,
             checkpoint_activations: train.checkpoint_activations,
         };
-        Ok(Self { model, optimiser, average, tape: Tape::new(), settings })
+        let (skipped, tape) = (Skipped::default(), Tape::new());
+        Ok(Self { model, optimiser, average, skipped, tape, settings })
     }
 
     /// The learning rate in an epoch, counted from 1.
@@ -122,7 +138,7 @@ impl Trainer {
     /// Moves the parameters once; `at` addresses the noise. Returns the loss before the move.
     ///
     /// # Errors
-    /// If the device fails.
+    /// If the device fails, or every step is skipped.
     pub fn step(&mut self, batch: &Batch, at: At) -> Result<Loss> {
         let size = StepSize { learning_rate: self.learning_rate(at.epoch), ..self.settings.size };
         if let Some(beta_1) = self.beta_1(at.epoch) {
@@ -133,12 +149,38 @@ impl Trainer {
         let mut pass = Pass::new(store, Some(&self.tape), mode, self.settings.seed, at.step)
             .recomputing_activations(self.settings.checkpoint_activations);
         let loss = task.loss(&mut pass, batch, at)?;
-        minimise(&loss.loss, &self.tape, store, &mut *self.optimiser, &size)
+        let moved = minimise(&loss.loss, &self.tape, store, &mut *self.optimiser, &size)
             .context("moving the parameters")?;
+        if moved == Moved::Skipped {
+            self.skip()?;
+            return Ok(loss);
+        }
+        self.skipped.in_a_row = 0;
         if let Some(average) = &mut self.average {
             average.update(store).context(AVERAGING)?;
         }
         Ok(loss)
+    }
+}
+
+impl Trainer {
+    /// Whether steps are skipped at all.
+    pub fn skips(&self) -> bool {
+        self.settings.size.skipped_norm.is_finite()
+    }
+
+    /// Counts a step that was skipped.
+    fn skip(&mut self) -> Result<()> {
+        self.skipped.in_epoch += 1;
+        self.skipped.in_a_row += 1;
+        if self.skipped.in_a_row < HOPELESS {
+            return Ok(());
+        }
+        let limit = self.settings.size.skipped_norm;
+        Err(Error::new(format!(
+            "the gradient's norm was above train.skipped_gradient_norm = {limit} in {HOPELESS} steps in a row: nothing is learnt"
+        ))
+        .with_advice("try a larger one, or a lower --learning-rate"))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The loop over epochs: steps, metrics, checkpoints; how a run stops and goes on.
 
+use std::mem;
 use std::time::Instant;
 
 use rung_autograd::{Device, Tensor};
@@ -8,11 +9,11 @@ use rung_datasets::{DataRecord, Split};
 use rung_models::{Mode, Pass};
 
 use super::interrupt::Interrupt;
-use super::prepared::{BEST_SCORE, EPOCH_SUMS, Prepared};
+use super::prepared::{BEST_SCORE, EPOCH_SUMS, Prepared, SKIPPED_IN_A_ROW, SKIPPED_IN_EPOCH};
 use super::records::{EpochRecord, start_record};
 use super::spin_wait::SpinWait;
 use super::terms::Terms;
-use super::trainer::Trainer;
+use super::trainer::{Skipped, Trainer};
 use crate::config::{Change, Config, ScheduleName};
 use crate::data::DeviceImages;
 use crate::error::{Context, Error, Result};
@@ -331,12 +332,15 @@ impl<'a> Training<'a> {
         self.check_sound()?;
         let all = self.images.held_out.count();
         let scores = self.evaluate_held_out(if is_full { all } else { QUICK_IMAGES.min(all) })?;
+        let in_epoch = mem::take(&mut self.trainer.skipped.in_epoch);
+        let skipped = self.trainer.skips().then_some(in_epoch);
         let task = &self.trainer.model.task;
         let record = EpochRecord {
             epoch,
             step: self.step,
             schedules: task.schedules(epoch),
             learning_rate: self.trainer.learning_rate(epoch),
+            skipped,
             train: task.training(&means),
             elapsed_s,
             images: steps * self.config.train.batch_size as u64,
@@ -344,7 +348,11 @@ impl<'a> Training<'a> {
             held_out: &*scores,
             on: if is_full { On::HeldOut } else { On::Quick },
         };
-        let note = format!("epoch {epoch}: {}, held out {}", task.brief(&means), scores.brief());
+        let mut note =
+            format!("epoch {epoch}: {}, held out {}", task.brief(&means), scores.brief());
+        if in_epoch > 0 {
+            note += &format!(", {in_epoch} of {steps} steps skipped");
+        }
         let trained = task.score().training_key.and_then(|key| record.train.number(key));
         record.write(&mut self.metrics, &mut self.events)?;
         progress.set_fields(record.fields());
@@ -450,6 +458,11 @@ impl<'a> Training<'a> {
         if steps > 0 {
             data.tensors.insert(EPOCH_SUMS.into(), TensorData::from_f64(&[sums.len()], &sums)?);
             data.metadata.insert("epoch_steps".into(), steps.to_string());
+        }
+        if self.trainer.skips() {
+            let Skipped { in_epoch, in_a_row } = self.trainer.skipped;
+            data.metadata.insert(SKIPPED_IN_EPOCH.into(), in_epoch.to_string());
+            data.metadata.insert(SKIPPED_IN_A_ROW.into(), in_a_row.to_string());
         }
         Ok(data)
     }
