@@ -17,7 +17,7 @@ use crate::tasks::latent::imputation::{Mask, Prediction, completions, of, pixel_
 #[derive(Debug, Args)]
 #[command(before_help = "Most people want:\n  \
         rung impute runs/impute                  masks as in training\n  \
-        rung impute runs/impute --mask FILE      a mask of one's own: lines of # (missing) and .")]
+        rung impute runs/impute --mask FILE      your own: lines of # (missing) and .")]
 pub struct ImputeArgs {
     /// The model.
     #[command(flatten)]
