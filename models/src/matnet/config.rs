@@ -30,7 +30,7 @@ pub enum MatNetFamily {
     MatNet,
 }
 
-/// The step that a state makes; see [the transitions](super::transition).
+/// The step that a state makes; see `transition.rs`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Module {

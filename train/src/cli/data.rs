@@ -54,8 +54,8 @@ pub enum DataAction {
         #[command(flatten)]
         data_dir: DataDirArgs,
     },
-    /// Write a data set to a file of NumPy arrays, for use elsewhere: x_train [N, C, H, W] and
-    /// y_train [N], or [N, T] where an image has T labels, and so for validation and test
+    /// Write a data set to a file of NumPy arrays, for use elsewhere: x_train (N, C, H, W) and
+    /// y_train (N), or (N, T) where an image has T labels, and so for validation and test
     #[command(
         before_help = "Most people want:\n  rung data write sequences:mnist --out a.npz   cluttered sequences\n  rung data write glyphs --out a.npz            images of one digit each"
     )]
@@ -66,7 +66,7 @@ pub enum DataAction {
         /// File to write
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
-        /// Set a key of [data], such as data.train_images=1000 (repeatable)
+        /// Set a key of the section data, such as data.train_images=1000 (repeatable)
         #[arg(long = "set", value_name = "KEY=VALUE")]
         sets: Vec<String>,
         /// Where data sets lie.
