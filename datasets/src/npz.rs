@@ -10,7 +10,7 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use crate::npy::{self, NpyArray, NpyValues};
 use crate::source::{Source, impostor_in};
-use crate::{Error, Result};
+use crate::{Error, Labels, Result};
 
 /// What a zip entry may expand to for each compressed byte (deflate's limit), and a little for
 /// empty ones.
@@ -157,6 +157,20 @@ impl NpzWriter {
             values.len(),
             values.iter().map(|value| value.to_le_bytes()),
         )
+    }
+
+    /// Adds labels: as [`add_u32`](Self::add_u32), or as `i64` with -1 for an unknown one where there
+    /// are any.
+    ///
+    /// # Errors
+    /// As [`add_f32`](Self::add_f32).
+    pub fn add_labels(&mut self, name: &str, shape: &[usize], labels: &[u32]) -> Result<()> {
+        if !labels.contains(&Labels::UNKNOWN) {
+            return self.add_u32(name, shape, labels);
+        }
+        let value = |&label: &u32| if label == Labels::UNKNOWN { -1 } else { i64::from(label) };
+        let values = NpyValues::I64(labels.iter().map(value).collect());
+        self.add(name, &NpyArray { shape: shape.to_vec(), values })
     }
 
     /// Adds an array of any type.

@@ -255,7 +255,7 @@ fn write(config: &DataConfig, out: &Path, console: &Console) -> Result<()> {
                 1 => vec![images.count()],
                 positions => vec![images.count(), positions],
             };
-            writer.add_u32(&name, &shape, &labels.values).map_err(failed)?;
+            writer.add_labels(&name, &shape, &labels.values).map_err(failed)?;
             arrays.push(format!("{name} {shape:?}"));
         }
     }

@@ -3,8 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use rung_datasets::Labels;
-use rung_datasets::npy::{NpyArray, NpyValues};
 use rung_datasets::npz::NpzWriter;
 use rung_models::Group;
 
@@ -98,13 +96,7 @@ fn write(
         let positions = images.positions();
         let shape = if positions == 1 { vec![count] } else { vec![count, positions] };
         let labels = &labels[..count * positions];
-        if labels.contains(&Labels::UNKNOWN) {
-            let value = |&label: &u32| if label == Labels::UNKNOWN { -1 } else { i64::from(label) };
-            let values = NpyValues::I64(labels.iter().map(value).collect());
-            writer.add("labels", &NpyArray { shape: shape.clone(), values }).map_err(refused)?;
-        } else {
-            writer.add_u32("labels", &shape, labels).map_err(refused)?;
-        }
+        writer.add_labels("labels", &shape, labels).map_err(refused)?;
         arrays.push(format!("labels {shape:?}"));
     }
     writer.finish().map_err(refused)?;

@@ -18,7 +18,7 @@ use crate::model::Model;
 use crate::tasks::description::{Curve, Pixels, map_shape};
 use crate::tasks::judged::{Judged, mistaken_images};
 use crate::tasks::measures::{Measures, Place, Quantity};
-use crate::tasks::one_hot::one_hot;
+use crate::tasks::one_hot::{one_hot, one_hot_or_zeros};
 use crate::tasks::task::{
     At, Batch, Direction, Loss, Panel, PictureSizes, Request, Score, Scores, Task,
 };
@@ -237,7 +237,7 @@ impl Task for ClassifierTask {
 
     fn probe(&self, pass: &mut Pass<'_>, images: &DeviceImages, count: usize) -> Result<Loss> {
         let x = images.range(0, count, 0).context("gathering images")?;
-        let class = one_hot(
+        let class = one_hot_or_zeros(
             &labels(images)?[..count],
             self.network.config().classes,
             x.device(),

@@ -5,21 +5,41 @@ use rung_datasets::Labels;
 
 use crate::error::{Context, Error, Result};
 
-/// The rows of these labels: [labels, classes], 1 at the class and 0 elsewhere.
+/// The rows of these labels, all of which are known: [labels, classes], 1 at the class and 0
+/// elsewhere.
+///
+/// # Errors
+/// If a label is unknown or no class of the model, or the device has no memory.
 pub(super) fn one_hot(
     labels: &[u32],
     classes: usize,
     device: &Device,
     dtype: DType,
 ) -> Result<Tensor> {
+    if labels.contains(&Labels::UNKNOWN) {
+        return Err(Error::new(
+            "an image has no label, and a classifier learns from those of all images",
+        )
+        .with_advice(
+            "learn from images without a label too: --preset mnist-sdgm-100 shows how, for images of one label",
+        ));
+    }
+    one_hot_or_zeros(labels, classes, device, dtype)
+}
+
+/// As [`one_hot`], but the row of an unknown label is 0.
+///
+/// # Errors
+/// If a label is no class of the model, or the device has no memory.
+pub(super) fn one_hot_or_zeros(
+    labels: &[u32],
+    classes: usize,
+    device: &Device,
+    dtype: DType,
+) -> Result<Tensor> {
     let mut ones = vec![0.0; labels.len() * classes];
-    for (row, &label) in ones.chunks_exact_mut(classes).zip(labels) {
-        if label == Labels::UNKNOWN {
-            return Err(Error::new(
-                "an image has no label, and a classifier learns from those of all images",
-            )
-            .with_advice("learn from the others too: --preset mnist-sdgm-100 shows how"));
-        }
+    let rows = ones.chunks_exact_mut(classes).zip(labels);
+    for (row, &label) in rows.filter(|(_, label)| **label != Labels::UNKNOWN) {
         let place = row.get_mut(label as usize).ok_or_else(|| {
             Error::new(format!("an image is of class {label}, and the model has {classes} classes"))
         })?;
@@ -28,4 +48,19 @@ pub(super) fn one_hot(
     let rows = Tensor::from_f64(device, &ones, [labels.len(), classes])
         .and_then(|rows| rows.to_dtype(dtype));
     rows.context("copying the labels to the device")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_label_is_refused_where_it_would_be_learned_from() {
+        let (labels, cpu) = ([1, Labels::UNKNOWN], Device::cpu());
+        let error = one_hot(&labels, 2, &cpu, DType::F64).unwrap_err();
+        assert!(error.cause().contains("has no label"), "{error}");
+        let rows = one_hot_or_zeros(&labels, 2, &cpu, DType::F64).unwrap();
+        assert_eq!(rows.to_f64().unwrap(), [0.0, 1.0, 0.0, 0.0]);
+        assert!(one_hot_or_zeros(&[2], 2, &cpu, DType::F64).is_err());
+    }
 }

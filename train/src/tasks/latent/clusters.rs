@@ -2,6 +2,7 @@
 //! what they look like.
 
 use rung_autograd::rng::{Address, Phase, Stream};
+use rung_datasets::Labels;
 use rung_models::{Clusters, LatentModel, LatentSource, Statistics};
 use serde_json::{Value, json};
 
@@ -73,20 +74,24 @@ pub struct Assignment {
 impl Assignment {
     /// Names each component by the commonest class among its training images, and judges that by
     /// the test images: the unsupervised accuracy. A component without training images is of no
-    /// class. Both parts are components with the labels of the same images.
+    /// class. Both parts are components with the labels of the same images; those without a label
+    /// are left out.
     pub fn new(components: usize, train: (&[usize], &[u32]), test: (&[usize], &[u32])) -> Self {
-        let labels = train.1.iter().chain(test.1);
-        let classes = labels.max().map_or(0, |&class| class as usize + 1);
+        let known = |(components, labels): (&[usize], &[u32])| -> Vec<(usize, usize)> {
+            let pairs = components.iter().zip(labels);
+            let known = pairs.filter(|&(_, &label)| label != Labels::UNKNOWN);
+            known.map(|(&component, &label)| (component, label as usize)).collect()
+        };
+        let (train, test) = (known(train), known(test));
+        let classes = train.iter().chain(&test).map(|&(_, label)| label + 1).max().unwrap_or(0);
         let mut counts = vec![vec![0; classes]; components];
-        for (&component, &label) in train.0.iter().zip(train.1) {
-            counts[component][label as usize] += 1;
+        for (component, label) in train {
+            counts[component][label] += 1;
         }
-        let mut assignment = Self { counts, right: 0, test: test.0.len() };
-        let right =
-            test.0.iter().zip(test.1).filter(|&(&component, &label)| {
-                assignment.class(component) == Some(label as usize)
-            });
-        assignment.right = right.count();
+        let mut assignment = Self { counts, right: 0, test: test.len() };
+        let is_right =
+            |&&(component, label): &&(usize, usize)| assignment.class(component) == Some(label);
+        assignment.right = test.iter().filter(is_right).count();
         assignment
     }
 
@@ -168,6 +173,14 @@ mod tests {
             |pairs: &[(usize, u32)]| -> (Vec<usize>, Vec<u32>) { pairs.iter().copied().unzip() };
         let ((train, train_labels), (test, test_labels)) = (split(&train), split(&test));
         let found = Assignment::new(3, (&train, &train_labels), (&test, &test_labels));
+        // Images without a label change nothing.
+        let more = |of: &[usize], labels: &[u32]| {
+            ([of, &[1, 1]].concat(), [labels, &[Labels::UNKNOWN; 2]].concat())
+        };
+        let ((train, train_labels), (test, test_labels)) =
+            (more(&train, &train_labels), more(&test, &test_labels));
+        let same = Assignment::new(3, (&train, &train_labels), (&test, &test_labels));
+        assert_eq!(same, found);
         assert_eq!([0, 1, 2].map(|k| found.class(k)), [Some(3), None, Some(1)]);
         // The image of the component without a class is wrong, whatever it is.
         assert!((found.accuracy() - 2.0 / 5.0).abs() < 1e-15);

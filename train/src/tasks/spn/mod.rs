@@ -25,7 +25,7 @@ use crate::error::{Context, Error, Result};
 use crate::model::Model;
 use crate::tasks::description::{Curve, Pixels, map_shape};
 use crate::tasks::measures::{Measures, Place, Quantity};
-use crate::tasks::one_hot::one_hot;
+use crate::tasks::one_hot::{one_hot, one_hot_or_zeros};
 use crate::tasks::task::{
     At, Batch, Direction, Loss, Panel, PictureSizes, Request, Score, Scores, Task,
 };
@@ -346,7 +346,7 @@ impl Task for SequenceTask {
     fn probe(&self, pass: &mut Pass<'_>, images: &DeviceImages, count: usize) -> Result<Loss> {
         let x = images.range(0, count, 0).context("gathering images")?;
         let labels = &self.labels(images)?[..count * self.objective.positions];
-        let class = one_hot(labels, self.objective.classes, x.device(), x.dtype())?;
+        let class = one_hot_or_zeros(labels, self.objective.classes, x.device(), x.dtype())?;
         self.loss_of(pass, &x, &class, 0.0)
     }
 
