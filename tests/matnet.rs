@@ -242,13 +242,16 @@ fn gradients_of_the_objectives_match_differences() {
         let ((config, count, seed), squared_kl, has_mixture) = case;
         let description = format!("{config:?}, squared {squared_kl}");
         // Without a kink, so that differences are accurate.
-        let config = MatNetConfig {
-            nonlinearity: Nonlinearity::Tanh,
-            top_components: if has_mixture && config.missing == Missing::None { 3 } else { 0 },
-            top_shared_units: 1,
-            top_kl: if squared_kl { MixtureKl::Mixture } else { MixtureKl::MonteCarlo },
-            top_entropy_penalty: 0.4,
-            ..config
+        let config = MatNetConfig { nonlinearity: Nonlinearity::Tanh, ..config };
+        let config = match has_mixture && config.missing == Missing::None {
+            true => MatNetConfig {
+                top_components: 3,
+                top_shared_units: 1,
+                top_kl: if squared_kl { MixtureKl::Mixture } else { MixtureKl::MonteCarlo },
+                top_entropy_penalty: 0.4,
+                ..config
+            },
+            false => config,
         };
         let Subject { model, mut store, seed } = Subject::new(config, seed);
         let x = normal(store.device(), seed, 4, 0, Shape::from([count, model.data_size()]))
@@ -482,6 +485,11 @@ fn descriptions_that_make_no_model_are_refused() {
             MatNetConfig { deterministic_paths: false, ..usual() },
             "deterministic_paths = false: needs model.prior = conditional",
         ),
+        (
+            MatNetConfig { top_entropy_penalty: 0.4, ..usual() },
+            "top_entropy_penalty = 0.4: needs a mixture",
+        ),
+        (MatNetConfig { top_shared_units: 1, ..usual() }, "top_shared_units = 1: needs a mixture"),
         (
             MatNetConfig { missing: Missing::Quadrants, missing_count: 4, ..usual() },
             "missing_count = 4: must be 1 to 3 quadrants",

@@ -325,6 +325,9 @@ impl MatNetConfig {
         )?;
         let valid = penalty >= 0.0 && penalty.is_finite();
         rule(valid, "top_entropy_penalty", penalty, "must be 0 or more")?;
+        let needs_mixture = "needs a mixture: top_components above 0";
+        rule(components > 0 || shared == 0, "top_shared_units", shared, needs_mixture)?;
+        rule(components > 0 || penalty == 0.0, "top_entropy_penalty", penalty, needs_mixture)?;
         let channels = self.image_channels;
         rule(channels <= LARGEST_LAYER, "image_channels", channels, "must be at most 65536")?;
         let components = self.mixture_components;

@@ -3,7 +3,8 @@
 use rung_datasets::Sequences;
 
 use super::{
-    Binarisation, Config, DataConfig, Dequantisation, OptimiserConfig, ScheduleName, TrainConfig,
+    Binarisation, Config, DataConfig, Dequantisation, OptimiserConfig, OptimiserName, ScheduleName,
+    TrainConfig,
 };
 use crate::error::{Error, Result};
 use crate::run::arguments::MOST_THREADS;
@@ -207,6 +208,13 @@ impl OptimiserConfig {
             "optimiser.beta_1_limit",
             self.beta_1_limit,
             "needs optimiser.schedule = milestones, at which beta_1 changes",
+        )?;
+        rule(
+            self.beta_1_limit == 0.0
+                || matches!(self.name, OptimiserName::Adam | OptimiserName::Adamax),
+            "optimiser.beta_1_limit",
+            self.beta_1_limit,
+            "needs an optimiser with beta_1, adam or adamax",
         )?;
         rule(
             self.schedule_factor > 0.0 && self.schedule_factor <= 1.0,

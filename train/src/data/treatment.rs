@@ -221,6 +221,12 @@ pub fn explain(
     let advice = match Measure::of(config, values) {
         Measure::Probability | Measure::Density => return Ok(lines),
         Measure::CrossEntropy => {
+            if let Some(key) = config.family.needs_black_and_white() {
+                return refuse(
+                    &format!("model.{key} is for black and white pixels"),
+                    "leave data.binarisation = dynamic, which draws them so",
+                );
+            }
             "data.binarisation = dynamic makes them likelihoods of black and white images"
         }
         Measure::UnboundedDensity => "data.dequantisation = once makes them likelihoods",
@@ -265,10 +271,11 @@ const fn words(dequantisation: Dequantisation) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tasks::{Biva, Family};
+    use crate::tasks::{Biva, Family, MatNet};
     use rung_datasets::{SplitChecksums, SplitSizes};
     use rung_models::biva::StageObservation;
     use rung_models::hierarchy::Observation;
+    use rung_models::matnet::Missing;
 
     const REAL: ValueRange = ValueRange::Real { lowest: -1.0, highest: 1.0 };
 
@@ -420,6 +427,20 @@ mod tests {
             lines(&gaussian(Dequantisation::None), REAL)[0]
                 .starts_with("pictures show the values from 0")
         );
+    }
+
+    #[test]
+    fn pixels_are_imputed_black_or_white_alone() {
+        let mut matnet = MatNet::default();
+        matnet.model.missing = Missing::Quadrants;
+        let mut config = Config { family: Family::MatNet(matnet), ..Config::default() };
+        config.data.binarisation = Binarisation::None;
+        let shape = ImageShape::new(1, 8, 8);
+        let refused = explain(&config, "a", shape, ValueRange::Bytes).unwrap_err();
+        assert!(refused.cause().contains("model.missing is for black and white"), "{refused}");
+        assert!(explain(&config, "a", shape, ValueRange::Binary).is_ok());
+        config.data.binarisation = Binarisation::Dynamic;
+        assert!(explain(&config, "a", shape, ValueRange::Bytes).is_ok());
     }
 
     #[test]

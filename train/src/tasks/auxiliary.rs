@@ -90,6 +90,12 @@ impl Auxiliary {
             rule(value >= 0.0 && value.is_finite(), key, value, "must be 0 or more")?;
         }
         rule(
+            label.labels > 0 || self.objective.unlabelled_weight > 0.0,
+            "unlabelled_weight",
+            self.objective.unlabelled_weight,
+            "needs labels to learn from instead: objective.labels above 0",
+        )?;
+        rule(
             label.labels == 0 || (2..=1000).contains(&label.classes),
             "classes",
             label.classes,

@@ -56,6 +56,11 @@ pub trait Description: Debug {
     /// What the pixels must be, with the name of the observation.
     fn pixels(&self) -> (Pixels, &'static str);
 
+    /// A key of `[model]` that makes sense for black and white pixels alone, if it is set.
+    fn needs_black_and_white(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Describes pixels by the 256 levels of a byte from now on, if the family can; says whether it
     /// can.
     fn describe_levels(&mut self) -> bool {

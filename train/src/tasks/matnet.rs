@@ -4,7 +4,7 @@ use rung_autograd::ParameterList;
 use rung_datasets::ImageShape;
 use rung_kernels::backend::{Convolution, Padding};
 use rung_models::biva::StageObservation;
-use rung_models::matnet::{LayerPrior, MatNetBlock};
+use rung_models::matnet::{LayerPrior, MatNetBlock, Missing};
 use rung_models::rules::BrokenRule;
 use rung_models::{MapShape, MatNetConfig, StatisticsList};
 
@@ -64,6 +64,11 @@ impl Description for MatNet {
             StageObservation::Bernoulli => (Pixels::Binary, "bernoulli"),
             StageObservation::LogisticMixture => (Pixels::Levels, "logistic_mixture"),
         }
+    }
+
+    /// Observed pixels count as certain, which a grey one is not.
+    fn needs_black_and_white(&self) -> Option<&'static str> {
+        (self.model.missing != Missing::None).then_some("missing")
     }
 
     fn describe_levels(&mut self) -> bool {
