@@ -7,6 +7,7 @@ use super::paired::KeptBounds;
 use super::plan::Wishes;
 use crate::report::History;
 use crate::report::history::EvaluationLine;
+use crate::tasks::Request;
 
 /// What was measured of a finished model.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,7 +43,9 @@ impl Measured {
                 let split = line.get("split")?.as_str()?;
                 let is_asked =
                     fits(whole(line, "step")?, split, images, whole(line, "images_in_split")?);
-                is_asked.then_some(Self {
+                let many = Request::MANY_CLASS_SAMPLES as u64;
+                let has_all_samples = whole(line, "class_samples").is_none_or(|n| n >= many);
+                (is_asked && has_all_samples).then_some(Self {
                     value: number(line, "error_rate")?,
                     standard_error: number(line, "error_rate_standard_error"),
                     beside: number(line, "sequence_error_rate"),
@@ -93,6 +96,7 @@ mod tests {
         let lines = [
             line(640, 9, "test", 0.3),
             line(640, 9, "test", 0.2),
+            line(640, 9, "test", 0.4).replace('}', ",\"class_samples\":1}"),
             line(640, 5, "test", 0.1),
             line(640, 9, "train", 0.1),
             line(320, 9, "test", 0.1),

@@ -135,7 +135,14 @@ impl EvaluationRecord {
         }
         let Request { importance_samples, seed, .. } = self.request;
         let (step, split, count) = (self.subject.step, &self.split, scores.len());
-        let name = format!("step-{step}-{split}-{count}-k-{importance_samples}-seed-{seed}");
+        let mut name = format!("step-{step}-{split}-{count}-k-{importance_samples}-seed-{seed}");
+        // What else an evaluation of the same step may differ in.
+        if let Some(pixel_seed) = self.pixel_seed {
+            name += &format!("-pixels-{pixel_seed}");
+        }
+        if self.subject.statistics == Some("running") {
+            name += "-running";
+        }
         let path = run.bounds(&name);
         let folder = path.parent().unwrap_or(run.path());
         std::fs::create_dir_all(folder).map_err(|error| Error::io("create", folder, &error))?;
