@@ -201,12 +201,13 @@ impl ReproduceArgs {
         let optimiser = &config.optimiser;
         set.push(format!("optimiser.schedule_every_epochs={}", optimiser.schedule_every_epochs));
         set.push(format!("optimiser.schedule_milestones={:?}", optimiser.schedule_milestones));
+        set.push(format!("optimiser.final_decay_epochs={}", optimiser.final_decay_epochs));
         Ok(TrainArgs {
             preset: Some(planned.entry.preset.into()),
             out: Some(planned.folder.clone()),
             epochs: Some(number(config.train.epochs)?),
             warmup_epochs: warmup_epochs.map(number).transpose()?,
-            seed: Some(self.seed),
+            seed: Some(i64::try_from(config.train.seed).context("reading the seed")?),
             set,
             init_from: planned.entry.starts_from.map(|_| PathBuf::from(&config.train.init_from)),
             ..common
@@ -312,4 +313,41 @@ fn describe(
         "in all {}, by steps measured now on {device} with random pixels",
         duration(total)
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::reproduce::EXPERIMENTS;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        reproduce: ReproduceArgs,
+    }
+
+    /// What is trained is what was planned, or the next call would refuse the run.
+    #[test]
+    fn every_run_is_trained_as_it_was_planned() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("runs").display().to_string();
+        for experiment in EXPERIMENTS {
+            for more in [&[][..], &["--epochs", "15"], &["--seed", "4"]] {
+                let line = ["reproduce", experiment.name, "--out", &out];
+                let Line { reproduce } = Line::parse_from([&line, more].concat());
+                let plan = Plan::new(experiment, &reproduce.wishes(experiment.quantity)).unwrap();
+                for planned in &plan.runs {
+                    let name = planned.name();
+                    let trained = reproduce.training(planned).unwrap().configuration().unwrap();
+                    let planned = &planned.config;
+                    assert_eq!(trained.train.seed, planned.train.seed, "{name}");
+                    assert_eq!(trained.train.epochs, planned.train.epochs, "{name}");
+                    assert_eq!(trained.optimiser, planned.optimiser, "{name}");
+                    assert_eq!(trained.family, planned.family, "{name}");
+                }
+            }
+        }
+    }
 }

@@ -60,7 +60,7 @@ pub struct TrainArgs {
     /// Learning rate before any schedule
     #[arg(long, value_name = "RATE")]
     pub learning_rate: Option<f64>,
-    /// Learn to classify too, from so many labelled training images and all the others (BIVA)
+    /// Learn to classify too, from so many labelled training images and all the others
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub labels: Option<u32>,
     /// Activation checkpointing: recompute the blocks of BIVA and its relatives in backward, for

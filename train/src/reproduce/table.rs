@@ -118,8 +118,7 @@ impl Table {
                 mean.entry.model,
                 mean.draws,
                 mean.paper.map_or_else(|| "–".into(), |paper| label(paper, self.decimals())),
-                mean.paper
-                    .map_or_else(|| "–".into(), |paper| label(mean.value - paper, self.decimals())),
+                mean.paper.map_or_else(|| "–".into(), |paper| self.signed(mean.value - paper)),
             );
         }
         text
@@ -169,6 +168,9 @@ impl Table {
                 format!("Test error rates are in % with standard errors, on {images}, seed {seed}.")
             }
         };
+        if !self.experiment.departures.is_empty() {
+            text += &format!(" {}", self.experiment.departures);
+        }
         match epochs {
             None => text += " Epochs and schedule are the paper's.",
             Some(epochs) => {
@@ -204,16 +206,13 @@ impl Table {
             }),
             Quantity::ActiveUnits => line.map(|line| units(&line.active_units)),
         };
-        let signed = |nats: f64| {
-            format!("{}{}", if nats > 0.0 { "+" } else { "" }, label(nats, self.decimals()))
-        };
         let difference = match (self.experiment.quantity, row.planned.entry.paper, line) {
             (Quantity::ActiveUnits, Paper::Units(counts), Some(line)) => {
                 let (ours, paper): (usize, usize) =
                     (line.active_units.iter().sum(), counts.iter().sum());
                 Some(format!("{:+} in all", ours as i64 - paper as i64).replace('-', "−"))
             }
-            _ => row.difference().map(signed),
+            _ => row.difference().map(|difference| self.signed(difference)),
         };
         let mut cells = vec![
             row.planned.entry.model.into(),
@@ -225,7 +224,7 @@ impl Table {
         if self.compares_pairs() {
             let paired = self.less_the_first(row).map(|Paired { nats, standard_error_nats }| {
                 let error = label(standard_error_nats, self.decimals() + 1);
-                format!("{} ± {error}", signed(nats))
+                format!("{} ± {error}", self.signed(nats))
             });
             cells.push(paired.unwrap_or_else(missing));
         }
@@ -244,13 +243,22 @@ impl Table {
         self.experiment.quantity == Quantity::Bound
     }
 
-    /// The difference to the first row that has a result, over the same images and noise; none for
-    /// that row itself.
+    /// The difference to the first row of the same data set that has a result, over the same images
+    /// and noise; none for that row itself.
     fn less_the_first(&self, row: &Row) -> Option<Paired> {
-        let first = self.rows.iter().find(|row| row.evaluation.is_some())?;
+        let data_set = |row: &Row| row.planned.config.data.name.clone();
+        let is_comparable =
+            |first: &&Row| first.evaluation.is_some() && data_set(first) == data_set(row);
+        let first = self.rows.iter().find(is_comparable)?;
         let is_itself = first.planned.folder == row.planned.folder;
         let (ours, firsts) = (row.image_bounds.as_ref()?, first.image_bounds.as_ref()?);
         if is_itself { None } else { ours.less(firsts) }
+    }
+
+    /// A difference with its sign.
+    fn signed(&self, difference: f64) -> String {
+        let sign = if difference > 0.0 { "+" } else { "" };
+        format!("{sign}{}", label(difference, self.decimals()))
     }
 
     /// Decimals of the paper's numbers: densities of NORB have one, the others two.
@@ -305,6 +313,7 @@ impl Table {
                 "preset": mean.entry.preset, "model": mean.entry.model, "draws": mean.draws,
                 "error_rate": mean.value / 100.0, "error_rate_standard_error": mean.standard_error / 100.0,
                 "paper_error_rate": mean.paper.map(|percent| percent / 100.0),
+                "difference": mean.paper.map(|percent| (mean.value - percent) / 100.0),
             })
         };
         json!({
@@ -392,6 +401,7 @@ mod tests {
             dataset: "glyphs",
             quantity: Quantity::ErrorRate,
             varied: "hidden units",
+            departures: "",
             entries: &[Entry {
                 preset: "glyphs-classifier",
                 change: Some(("model.hidden_sizes", "[32]")),
@@ -430,7 +440,7 @@ mod tests {
         }
         // √(1/3) of a per cent.
         let text = table.markdown();
-        assert!(text.contains("| ADGM | mean of 3 | 0.96 | 2.00 ± 0.58 | 1.04 |"), "{text}");
+        assert!(text.contains("| ADGM | mean of 3 | 0.96 | 2.00 ± 0.58 | +1.04 |"), "{text}");
         let means = table.json()["means"].clone();
         assert_eq!(means.as_array().unwrap().len(), 1);
         assert!((means[0]["error_rate"].as_f64().unwrap() - 0.02).abs() < 1e-12);
