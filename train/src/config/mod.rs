@@ -235,8 +235,8 @@ pub struct TrainConfig {
     pub batch_size: usize,
     /// The seed of every random number in the run.
     pub seed: u64,
-    /// Share that the exponential moving average of the parameters keeps at each step; the average
-    /// is what is evaluated. 0 for no average.
+    /// Share that the EMA of the parameters keeps at each step; the EMA is what is evaluated. 0 for
+    /// none.
     pub average_decay: f64,
     /// Activation checkpointing: blocks are recomputed in the backward pass, which takes less
     /// memory and more time.

@@ -159,7 +159,6 @@ pub struct Prediction {
 ///
 /// # Errors
 /// If the model fills in nothing, or the device fails.
-#[allow(clippy::too_many_arguments, reason = "what is predicted, from what, and who hears of it")]
 pub fn predict(
     model: &Model,
     statistics: &Statistics,
