@@ -124,7 +124,8 @@ fn what_fails_exits_with_1_and_one_error() {
         (format!("train --out {}", folder.path().display()), "isn't empty"),
         (
             format!(
-                "train --batch-size 64 --set data.train_images=32 --set data.test_images=8 --out {}",
+                "train --batch-size 64 --set data.train_images=32 --set data.test_images=8 --out \
+                {}",
                 out("d")
             ),
             "needs more than the 32",

@@ -1,11 +1,14 @@
 #!/bin/sh
-# Counts the instructions of the hot paths under valgrind and compares them with tests/instructions.tsv.
+# Counts the instructions of the hot paths under valgrind and compares them with
+# tests/instructions.tsv.
 #
 #   tests/instructions.sh            fails if a count has risen by more than 5 %
 #   tests/instructions.sh --update   writes the counts down as the new measure
 #
-# Takes some minutes. Instructions are not time, but unlike time they don't depend on the machine's load: a pass too many over a tensor shows.
-# Valgrind knows AVX2 at most, so the counts are those of the AVX2 kernels on every x86-64 CPU that has it.
+# Takes some minutes. Instructions are not time, but unlike time they don't depend on the machine's
+# load: a pass too many over a tensor shows.
+# Valgrind knows AVX2 at most, so the counts are those of the AVX2 kernels on every x86-64 CPU that
+# has it.
 set -eu
 cd "$(dirname "$0")/.."
 measure=tests/instructions.tsv
@@ -15,7 +18,8 @@ command -v valgrind >/dev/null || { echo "instructions.sh: valgrind is needed (D
 cargo build --release --package rung
 rung="${CARGO_TARGET_DIR:-target}/release/rung"
 
-# Instructions of a run of `rung bench serve` that is asked for $1 repetitions; the rest are its arguments.
+# Instructions of a run of `rung bench serve` that is asked for $1 repetitions; the rest are its
+# arguments.
 count() {
     repetitions=$1
     shift

@@ -1,8 +1,9 @@
 //! What the tests of the whole project share: the devices they run on, their seeds, and a small
 //! model to train.
 //!
-//! Each run draws fresh cases. A failure prints the seed of the run; with `RUNG_TEST_SEED` set to it the same cases come again.
-//! `RUNG_TEST_CASES` sets how many cases a property gets. `mlp.rs`, `convnet.rs` and `ladder.rs` are the models.
+//! Each run draws fresh cases. A failure prints the seed of the run; with `RUNG_TEST_SEED` set to
+//! it the same cases come again. `RUNG_TEST_CASES` sets how many cases a property gets. `mlp.rs`,
+//! `convnet.rs` and `ladder.rs` are the models.
 //!
 //! Tests run on the CPU and on every OpenCL device there is; with `RUNG_REQUIRE_OPENCL=1` they fail
 //! if there is none.

@@ -298,7 +298,8 @@ fn every_parameter_has_a_gradient() {
 }
 
 /// The latents that reach the data when the layers between do not: with every lower sample held,
-/// another z_L gives another image with the paths, and, as priors are only drawn from, none without.
+/// another z_L gives another image with the paths, and, as priors are only drawn from, none
+/// without.
 #[test]
 fn only_the_deterministic_path_leads_past_the_layers_below() {
     let image = |deterministic_paths: bool, noise: u64| {
@@ -640,7 +641,8 @@ fn p_sees_the_observed_pixels_alone() {
     }
 }
 
-/// A mask hides its quadrants or squares, each image has one of its own, and the same pass the same.
+/// A mask hides its quadrants or squares, each image has one of its own, and the same pass the
+/// same.
 #[test]
 fn masks_are_drawn_for_each_image() {
     let (subject, _, mask) = occluded(Missing::Quadrants);

@@ -324,8 +324,9 @@ fn with_frozen_statistics_a_row_does_not_see_its_neighbours() {
     }
 }
 
-/// Row = image · samples + sample (specification section 7.2): repeating each image gives the same rows and the same noise, so
-/// S samples of an image are S images with one sample each. Repeating leaves batch statistics as they are.
+/// Row = image · samples + sample (specification section 7.2): repeating each image gives the same
+/// rows and the same noise, so S samples of an image are S images with one sample each. Repeating
+/// leaves batch statistics as they are.
 #[test]
 fn samples_of_an_image_are_neighbouring_rows() {
     let samples = 3;

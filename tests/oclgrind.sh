@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the parity cases on small shapes in Oclgrind, which interprets kernels and reports invalid memory accesses, data races and
+# Runs the parity cases on small shapes in Oclgrind, which interprets kernels and reports invalid
+# memory accesses, data races and
 # uninitialised reads. Fails if it reports one.
 #
 #   tests/oclgrind.sh                            arrays of up to 70 elements: some minutes
@@ -17,7 +18,8 @@ fi
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-# Its interpreter lacks instructions that its compiler's optimiser makes. Our cache is left out: each kernel is compiled for it.
+# Its interpreter lacks instructions that its compiler's optimiser makes. Our cache is left out:
+# each kernel is compiled for it.
 export OCLGRIND_LOG=$log OCLGRIND_DATA_RACES=1 OCLGRIND_BUILD_OPTIONS=-cl-opt-disable
 export RUNG_OPENCL_LIBRARY=$library RUNG_OPENCL_CACHE='' RUNG_REQUIRE_OPENCL=1
 export RUNG_PARITY_LARGEST=${RUNG_PARITY_LARGEST:-70}
@@ -32,7 +34,8 @@ check() {
         exit 1
     fi
 }
-# It takes halves of vectors of sixteen for uninitialised whatever is in them (v.lo of a freshly loaded v), so that
+# It takes halves of vectors of sixteen for uninitialised whatever is in them (v.lo of a freshly
+# loaded v), so that
 # check is for the kernels of GPUs alone, which have the same arithmetic and no vectors.
 check 0 every_primitive_of_every_opencl_device_agrees
 check 1 kernels_cut_for_gpus_agree

@@ -40,7 +40,8 @@ impl Browser {
             "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"],
             "mobileEmulation": {"deviceMetrics": metrics},
         });
-        let wanted = json!({"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}});
+        let wanted = json!({"browserName": "chrome", "goog:chromeOptions": options,
+            "goog:loggingPrefs": {"browser": "ALL"}});
         let answer = post(&base, &json!({"capabilities": {"alwaysMatch": wanted}}));
         let id = answer["sessionId"].as_str().unwrap_or_else(|| panic!("no session: {answer}"));
         Some(Self { driver, session: format!("{base}/{id}") })
@@ -107,7 +108,8 @@ fn the_page_is_sound_and_its_explorer_agrees_with_the_program() {
     let run = Run::new();
     let Some(desktop) = Browser::open(1280) else {
         // Straight to stderr: the test runner keeps what passing tests print.
-        let said = "SKIPPED, the report was NOT tested in a browser: there is no chromedriver (Debian: chromium-driver)";
+        let said = "SKIPPED, the report was NOT tested in a browser: there is no chromedriver \
+        (Debian: chromium-driver)";
         writeln!(std::io::stderr(), "{said}").unwrap();
         return;
     };
@@ -121,7 +123,8 @@ fn the_page_is_sound_and_its_explorer_agrees_with_the_program() {
     for (browser, width) in [(&desktop, 1280), (&phone, 390)] {
         let sizes = browser.run("return [innerWidth, document.documentElement.scrollWidth]");
         assert_eq!(sizes, json!([width, width]), "the page is as wide as the window");
-        let hidden = "return [...document.querySelectorAll('figure svg, figure img')].filter(e => !e.getBoundingClientRect().width).length";
+        let hidden = "return [...document.querySelectorAll('figure svg, figure img')].filter(e => \
+        !e.getBoundingClientRect().width).length";
         assert_eq!(browser.run(hidden), 0, "every figure is shown");
         assert_eq!(browser.run("return document.querySelectorAll('figure').length"), 10);
         assert_eq!(browser.complaints(), json!([]), "the console is silent");
@@ -149,8 +152,10 @@ fn assert_agrees(browser: &Browser, run: &Run) {
     rung(&["sample", &path, "--count", "8", "--scale", "1", "--out", png.to_str().unwrap()])
         .exits(0);
     let drawn = image::open(&png).unwrap().into_luma8();
-    let images =
-        browser.run("return rungExplorer.drawnNoise.map(noise => Array.from(rungExplorer.generate(noise).image))");
+    let images = browser.run(
+        "return rungExplorer.drawnNoise.map(noise => \
+        Array.from(rungExplorer.generate(noise).image))",
+    );
     let mut lit = 0;
     for (index, image) in images.as_array().unwrap().iter().enumerate() {
         // Three columns of 28 pixels with a gap of one.
@@ -174,20 +179,28 @@ fn assert_agrees(browser: &Browser, run: &Run) {
 fn assert_reacts(browser: &Browser) {
     let image = "document.getElementById('ex-image').toDataURL()";
     let moved = browser.run(&format!(
-        "const before = {image}; const slider = document.querySelector('#ex-sliders input'); slider.value = slider.max; \
+        "const before = {image}; const slider = document.querySelector('#ex-sliders input'); \
+        slider.value = slider.max; \
          slider.dispatchEvent(new Event('input')); return before !== {image}"
     ));
     assert_eq!(moved, json!(true), "a slider moves the image");
     let same = browser.run(&format!(
-        "const code = document.querySelectorAll('#ex-codes button')[2]; code.click(); const before = {image}; \
-         document.getElementById('ex-all').click(); const between = {image}; code.click(); return [before === {image}, before !== between]"
+        "const code = document.querySelectorAll('#ex-codes button')[2]; code.click(); const before \
+        = {image}; \
+         document.getElementById('ex-all').click(); const between = {image}; code.click(); return \
+         [before === {image}, before !== between]"
     ));
     assert_eq!(same, json!([true, true]), "a code always gives the same image");
-    let layers = browser.run("document.querySelector('#ex-layers button').click(); return document.querySelectorAll('#ex-sliders input').length");
+    let layers = browser.run(
+        "document.querySelector('#ex-layers button').click(); return \
+    document.querySelectorAll('#ex-sliders input').length",
+    );
     assert_eq!(layers, 16, "a slider for each unit of the first layer");
     let tip = browser.run(
-        "const svg = document.querySelector('figure.lines > svg'); const box = svg.getBoundingClientRect(); \
-         svg.dispatchEvent(new PointerEvent('pointermove', {clientX: box.left + box.width * 0.6, clientY: box.top + 50})); \
+        "const svg = document.querySelector('figure.lines > svg'); const box = \
+        svg.getBoundingClientRect(); \
+         svg.dispatchEvent(new PointerEvent('pointermove', {clientX: box.left + box.width * 0.6, \
+         clientY: box.top + 50})); \
          return document.getElementById('tip').textContent",
     );
     assert!(tip.as_str().unwrap().contains("training, one sample: −"), "{tip}");

@@ -9,8 +9,10 @@
 #   RUNG_REAL_DATA=DIR tests/run.sh      also the tests on real data sets in DIR (mnist, omniglot-rebuilt, …)
 #   RUNG_REQUIRE_OPENCL=0 tests/run.sh   without an OpenCL device, and without installing one
 #
-# Needs Rust. The tests on OpenCL need a device of it: where there is none, PoCL, which computes on the CPU, is
-# installed with apt (with sudo if need be). Where that can't be done it says what to install, and tests without.
+# Needs Rust. The tests on OpenCL need a device of it: where there is none, PoCL, which computes on
+# the CPU, is
+# installed with apt (with sudo if need be). Where that can't be done it says what to install, and
+# tests without.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

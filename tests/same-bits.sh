@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Trains short seeded runs of every kind with two builds of the program and compares what they leave: the metrics, but for times,
+# Trains short seeded runs of every kind with two builds of the program and compares what they
+# leave: the metrics, but for times,
 # and the checkpoints, tensor by tensor and bit by bit. For a change that must not change a number.
 #
 #   tests/same-bits.sh OLD NEW [FOLDER]     two binaries; the runs stay in FOLDER if one is given
 #
-# Everything runs on the built-in glyphs on the CPU with two threads. Needs python3, without packages.
+# Everything runs on the built-in glyphs on the CPU with two threads. Needs python3, without
+# packages.
 set -euo pipefail
 [ $# -ge 2 ] || { sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 2; }
 old=$(realpath "$1") new=$(realpath "$2")

@@ -73,7 +73,8 @@ fn a_shift_of_whole_pixels_is_exact() {
                         if inside { pixels[row as usize * size + column as usize] } else { 0.0 };
                     assert!(
                         (found - expected).abs() <= bound,
-                        "{} {dtype}, {size} pixels, shift {k}, {m}: [{at}] is {found}, not {expected}",
+                        "{} {dtype}, {size} pixels, shift {k}, {m}: [{at}] is {found}, not \
+                        {expected}",
                         device.name()
                     );
                 }
@@ -258,8 +259,8 @@ fn values_and_gradients_are_those_of_explicit_loops() {
     });
 }
 
-/// The positions that these transforms read are at least 0.05 of a pixel from a whole one, which the
-/// differences do not cross.
+/// The positions that these transforms read are at least 0.05 of a pixel from a whole one, which
+/// the differences do not cross.
 #[test]
 fn gradients_match_differences_away_from_the_kinks() {
     let theta = [0.86, -0.02, 0.28, -0.18, 0.99, 0.33, 0.29, -0.01, -0.3, 0.03, 0.34, 0.17];

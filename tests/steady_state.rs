@@ -111,7 +111,8 @@ fn measure(name: &str, inference: Inference, objective: &ObjectiveConfig) {
     let (requests, bytes, largest) =
         (REQUESTS.load(Relaxed), BYTES.load(Relaxed), LARGEST.load(Relaxed));
     println!(
-        "{name}, {} x {} samples: per step {} requests to the pool; {} allocations of {} bytes by the program, the largest {largest}",
+        "{name}, {} x {} samples: per step {} requests to the pool; {} allocations of {} bytes by \
+        the program, the largest {largest}",
         objective.monte_carlo_samples,
         objective.importance_samples,
         (after.requests - before.requests) / steps,

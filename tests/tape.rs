@@ -27,7 +27,8 @@ fn backward_needs_a_recorded_scalar_of_its_own_tape() {
         let x = tape.variable(&vector(&device)).unwrap();
         refused(
             tape.backward(&x.square().unwrap()),
-            "backward: only a scalar has a gradient; reduce it with sum_all or mean_all first: loss [3]",
+            "backward: only a scalar has a gradient; reduce it with sum_all or mean_all first: \
+            loss [3]",
         );
         refused(tape.backward(&vector(&device).sum_all().unwrap()), "the loss is not recorded");
         refused(tape.backward(&x.detach().sum_all().unwrap()), "the loss is not recorded");

@@ -142,9 +142,10 @@ pub fn check_declaration(
 /// Checks the gradients of a model's loss with respect to all its parameters, one parameter at a
 /// time.
 ///
-/// `loss` computes a tensor with one element from the parameters, which it reads with [`ParameterStore::tensor`] and the tape it is
-/// given (`None` where only the value is wanted). It must draw the same noise each time. The parameters end as they began; their
-/// gradients end cleared.
+/// `loss` computes a tensor with one element from the parameters, which it reads with
+/// [`ParameterStore::tensor`] and the tape it is given (`None` where only the value is wanted). It
+/// must draw the same noise each time. The parameters end as they began; their gradients end
+/// cleared.
 ///
 /// # Errors
 /// As [`gradcheck`]; `Shared` if a tensor holds the parameters.

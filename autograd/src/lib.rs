@@ -25,12 +25,16 @@
 //! ```
 //!
 //! # What to know
-//! - Recording is a property of the values: an operation is recorded if one of its inputs is tracked ([`Tape::variable`],
-//!   [`ParameterStore::tensor`] with a tape). Everything else computes and keeps nothing, so evaluation has no special mode.
-//! - A recorded operation keeps only what its backward reads; what nobody else holds goes back to the pool at once.
+//! - Recording is a property of the values: an operation is recorded if one of its inputs is
+//!   tracked ([`Tape::variable`], [`ParameterStore::tensor`] with a tape). Everything else computes
+//!   and keeps nothing, so evaluation has no special mode.
+//! - A recorded operation keeps only what its backward reads; what nobody else holds goes back to
+//!   the pool at once.
 //! - [`Tape::backward`] consumes the recording. The tape itself is used again: its memory stays.
-//! - Parameters are ranges of one flat buffer ([`ParameterStore`]), so are their gradients: the optimiser, clipping and the norm are one pass each.
-//! - Every operation brings random test inputs with it ([`ops::declarations`]); [`mod@gradcheck`] proves gradients against differences.
+//! - Parameters are ranges of one flat buffer ([`ParameterStore`]), so are their gradients: the
+//!   optimiser, clipping and the norm are one pass each.
+//! - Every operation brings random test inputs with it ([`ops::declarations`]); [`mod@gradcheck`]
+//!   proves gradients against differences.
 //!
 //! # The map
 //! | file | what |

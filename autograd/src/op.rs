@@ -95,8 +95,8 @@ pub(crate) trait Operation: Copy + Into<Op> {
 pub struct Declaration {
     /// The operation's name.
     pub name: &'static str,
-    /// Draws inputs in the operation's domain, with shapes that include 1, primes and, where legal,
-    /// 0.
+    /// Draws inputs in the operation's domain, with shapes that include 1, primes and, where
+    /// legal, 0.
     pub case: fn(&mut Philox) -> Case,
     /// Inputs that must be refused, each with a part of the message.
     pub refused: fn() -> Vec<Refused>,

@@ -272,7 +272,8 @@ impl ParameterStore {
     /// Replaces a parameter's value.
     ///
     /// # Errors
-    /// `Shape` if the number of values is not the parameter's; `Shared` while a tensor or a tape holds the parameters.
+    /// `Shape` if the number of values is not the parameter's; `Shared` while a tensor or a tape
+    /// holds the parameters.
     pub fn set(&mut self, id: ParameterId, values: &[f64]) -> Result<()> {
         let Parameter { shape, .. } = self.parameters[id.0];
         let staged = Tensor::from_values(&self.device, self.dtype(), values, shape)?;

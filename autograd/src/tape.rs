@@ -132,9 +132,9 @@ impl Tape {
     /// The gradients of a scalar with respect to the variables it was computed from.
     ///
     /// # Errors
-    /// `Shape` if `loss` does not have exactly one element; `Argument` if it is not recorded on this tape (nothing it was
-    /// computed from is tracked, or the recording was played before), or if the recording reads parameters
-    /// (see [`Tape::backward_into`]).
+    /// `Shape` if `loss` does not have exactly one element; `Argument` if it is not recorded on
+    /// this tape (nothing it was computed from is tracked, or the recording was played before),
+    /// or if the recording reads parameters (see [`Tape::backward_into`]).
     pub fn backward(&self, loss: &Tensor) -> Result<Gradients> {
         self.play(&[loss], None)
     }

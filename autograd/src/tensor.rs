@@ -122,7 +122,8 @@ impl Tensor {
     /// [rows, `noise.columns`]; see [`RowNoise`].
     ///
     /// # Errors
-    /// `Argument` if `rows` are no whole examples; if the device has no memory or the dtype is not a float.
+    /// `Argument` if `rows` are no whole examples; if the device has no memory or the dtype is not
+    /// a float.
     pub fn normal_rows(
         device: &Device,
         dtype: DType,

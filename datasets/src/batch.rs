@@ -4,9 +4,10 @@ use rung_kernels::rng::{Address, Stream};
 
 /// The permutation of `0..count` that epoch `epoch` of the run with `seed` visits.
 ///
-/// Fisher and Yates from the back: for `k = 0, 1, …` and `last = count − 1 − k`, entry `last` is exchanged with entry
-/// `⌊w[k] · (last + 1) / 2³²⌋`, where `w[k]` is word `k` of the address (`seed`, [`Stream::Shuffle`], `epoch`). Integers only,
-/// so the order is the same on every machine. (A place is favoured by at most `count / 2³²`: nothing a run could notice.)
+/// Fisher and Yates from the back: for `k = 0, 1, …` and `last = count − 1 − k`, entry `last` is
+/// exchanged with entry `⌊w[k] · (last + 1) / 2³²⌋`, where `w[k]` is word `k` of the address
+/// (`seed`, [`Stream::Shuffle`], `epoch`). Integers only, so the order is the same on every
+/// machine. (A place is favoured by at most `count / 2³²`: nothing a run could notice.)
 ///
 /// # Example
 /// ```

@@ -1,8 +1,8 @@
 //! What is drawn of pixels, and where the random numbers of it lie: the drawing itself is a
 //! device's (`gather_pixels`).
 //!
-//! Element `e = image · D + i` (with `D` values an image and `image` the number in the file, not the place in a batch) uses word
-//! `e` of an [`Address`].
+//! Element `e = image · D + i` (with `D` values an image and `image` the number in the file, not
+//! the place in a batch) uses word `e` of an [`Address`].
 
 use std::fmt;
 use std::str::FromStr;

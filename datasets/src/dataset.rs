@@ -36,8 +36,8 @@ pub struct Dataset {
     pub validation: Option<Images>,
     /// Test images.
     pub test: Images,
-    /// What the literature does to these intensities before a Bernoulli likelihood; `None` where it
-    /// uses another likelihood.
+    /// What the literature does to these intensities before a Bernoulli likelihood; `None` where
+    /// it uses another likelihood.
     pub binarisation: Binarisation,
     /// What the values of the pixels are, over training and test images together.
     pub values: ValueRange,
@@ -98,7 +98,8 @@ impl Dataset {
         let highest = self.scale - 1.0;
         if self.values == ValueRange::Bytes && highest <= f32::from(MOST_OF_DARK) {
             self.notes.push(format!(
-                "whole numbers up to {highest} alone are taken as bytes, of which 255 is white: the images are dark; if {highest} is \
+                "whole numbers up to {highest} alone are taken as bytes, of which 255 is white: \
+                the images are dark; if {highest} is \
                  white, divide by it"
             ));
         }
@@ -231,8 +232,8 @@ pub struct Options {
     /// The seed of the glyphs and of a folder's split. Not the seed of a run: two runs with
     /// different seeds should still learn from the same images.
     pub seed: u64,
-    /// How many training images to set aside for validation, taken from the end, where the data set
-    /// has no such split.
+    /// How many training images to set aside for validation, taken from the end, where the data
+    /// set has no such split.
     pub validation: usize,
     /// Reads the test part alone and leaves `train` empty: for a set that serves only as
     /// out-of-distribution data.

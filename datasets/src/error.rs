@@ -23,7 +23,8 @@ pub enum Error {
     },
 
     /// A file does not say what its format demands.
-    #[error("{}: {format}: byte {offset}: {what}: expected {expected}, found {found}", path.display())]
+    #[error("{}: {format}: byte {offset}: {what}: expected {expected}, found \
+    {found}", path.display())]
     Format {
         /// The file (with the entry's name behind it for an archive).
         path: PathBuf,
@@ -53,7 +54,8 @@ pub enum Error {
     },
 
     /// The files of a known data set are not there.
-    #[error("{name}: not found: {} (looked in {}); {remedy}", files.join(", "), show_paths(directories))]
+    #[error("{name}: not found: {} (looked in {}); \
+    {remedy}", files.join(", "), show_paths(directories))]
     Missing {
         /// The data set.
         name: String,
@@ -65,9 +67,11 @@ pub enum Error {
         remedy: String,
     },
 
-    /// No data set has this name, and it is no `npz:FILE`, `images:FOLDER` or `sequences:NAME` either.
+    /// No data set has this name, and it is no `npz:FILE`, `images:FOLDER` or `sequences:NAME`
+    /// either.
     #[error("no data set is called '{name}'{}; known: {}, npz:FILE, images:FOLDER, sequences:NAME",
-        nearest.as_ref().map(|n| format!(" (did you mean '{n}'?)")).unwrap_or_default(), known.join(", "))]
+        nearest.as_ref().map(|n| format!(" (did you mean \
+        '{n}'?)")).unwrap_or_default(), known.join(", "))]
     UnknownName {
         /// What was asked for.
         name: String,

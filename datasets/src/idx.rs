@@ -132,7 +132,8 @@ mod tests {
         let (plain, packed) = with(7, 3);
         assert_eq!(
             plain,
-            "f: idx: byte 16: elements: expected at most 8 bytes, for the file has no more, found 12 bytes"
+            "f: idx: byte 16: elements: expected at most 8 bytes, for the file has no more, found \
+            12 bytes"
         );
         assert!(packed.contains("the end after 8"), "{packed}");
         assert!(with(7, 1).0.contains("expected 8 bytes, to the end of the file, found 4"));

@@ -10,11 +10,11 @@
 //! # The idea
 //! One door, [`open`], takes a name (`mnist`), a file (`npz:FILE`), a folder (`images:FOLDER`) or
 //! what sequences are made of (`sequences:mnist`), and gives a [`Dataset`]: [`Images`] for each
-//! [`Split`], upright, as bytes where the source has bytes. Readers believe nothing: a size is compared with the file before memory is asked for, and
-//! an error names the file, the byte, what was expected and what was found. Everything random
-//! (binarisation, order, splits, the built-in glyphs) is a function of a seed through the
-//! counter-based generator of [`rung_kernels::rng`], so it is the same for any number of threads,
-//! and a device can repeat it.
+//! [`Split`], upright, as bytes where the source has bytes. Readers believe nothing: a size is
+//! compared with the file before memory is asked for, and an error names the file, the byte, what
+//! was expected and what was found. Everything random (binarisation, order, splits, the built-in
+//! glyphs) is a function of a seed through the counter-based generator of [`rung_kernels::rng`], so
+//! it is the same for any number of threads, and a device can repeat it.
 //!
 //! ```
 //! use rung_datasets::batch::shuffled;
@@ -44,8 +44,10 @@
 //!
 //! # What was left out, and why
 //! - **Augmentation** (flips, crops): the experiments reproduced here use none.
-//! - **Reading piece by piece:** every data set here fits in memory as bytes; the largest, CIFAR-10, takes 180 MB.
-//! - **Pickles, HDF5 and MATLAB 7.3:** a pickle is a program, HDF5 a library; `npz:FILE` takes what either can be saved as.
+//! - **Reading piece by piece:** every data set here fits in memory as bytes; the largest,
+//!   CIFAR-10, takes 180 MB.
+//! - **Pickles, HDF5 and MATLAB 7.3:** a pickle is a program, HDF5 a library; `npz:FILE` takes what
+//!   either can be saved as.
 //! - **Small NORB's poses** (`-info.mat`) and **SVHN's extra part:** no experiment here uses them.
 
 mod arrays;

@@ -31,8 +31,8 @@ pub const CLASS_NAMES: &[&str] = &["upper moon", "lower moon"];
 /// The data set: the six points of known class and `train` others without one to learn from, and
 /// `test` points whose classes are known.
 ///
-/// The n points of a class lie at t = π k/(n − 1) for k from 0 to n − 1, in random order: class 0 at
-/// (cos t, sin t), class 1 at (1 − cos t, ½ − sin t), both moved by (1.7, 1.7), with noise of
+/// The n points of a class lie at t = π k/(n − 1) for k from 0 to n − 1, in random order: class 0
+/// at (cos t, sin t), class 1 at (1 − cos t, ½ − sin t), both moved by (1.7, 1.7), with noise of
 /// standard deviation 0.2. Classes alternate.
 ///
 /// # Errors

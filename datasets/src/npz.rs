@@ -159,8 +159,8 @@ impl NpzWriter {
         )
     }
 
-    /// Adds labels: as [`add_u32`](Self::add_u32), or as `i64` with -1 for an unknown one where there
-    /// are any.
+    /// Adds labels: as [`add_u32`](Self::add_u32), or as `i64` with -1 for an unknown one where
+    /// there are any.
     ///
     /// # Errors
     /// As [`add_f32`](Self::add_f32).
@@ -386,7 +386,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn changed_and_cut_archives_never_panic(at in 0usize..1 << 16, value: u8, cut in 0usize..1 << 16) {
+        fn changed_and_cut_archives_never_panic(at in 0usize..1 << 16, value: u8,
+            cut in 0usize..1 << 16) {
             let mut bytes = written();
             let (at, cut) = (at % bytes.len(), cut % bytes.len());
             bytes[at] = value;

@@ -259,7 +259,8 @@ mod tests {
         let message = |train: &[f64], test: &[f64]| parts(train, test).unwrap_err().to_string();
         assert_eq!(
             message(&[0.0, 255.0], &[0.0, 0.5]),
-            "a.npz: values: expected values of the same scale in every part, and 'train' has whole numbers from 0 to 255, found that \
+            "a.npz: values: expected values of the same scale in every part, and 'train' has whole \
+            numbers from 0 to 255, found that \
              'test' has real numbers from 0 to 0.5"
         );
         for (train, test) in [

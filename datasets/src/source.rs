@@ -378,7 +378,8 @@ mod tests {
     fn claims_beyond_the_file_are_refused_before_reading() {
         assert_eq!(
             source(&[0; 10]).take_bytes(11, "pixels").unwrap_err().to_string(),
-            "f: test: byte 0: pixels: expected at most 10 bytes, for the file has no more, found 11 bytes"
+            "f: test: byte 0: pixels: expected at most 10 bytes, for the file has no more, found \
+            11 bytes"
         );
         let packed = gzip(&[0; 10]);
         let bound = packed.len() as u64 * DEFLATE_EXPANSION;

@@ -1,8 +1,9 @@
 //! Times the primitives that a training step of the five-layer ladder spends its time in, at its
 //! sizes.
 //!
-//! `cargo bench -p rung-kernels --bench primitives`; set RAYON_NUM_THREADS for another number of threads. Throughput counts the bytes that
-//! must be read and written once. Everything runs inside the rayon pool, as training does.
+//! `cargo bench -p rung-kernels --bench primitives`; set RAYON_NUM_THREADS for another number of
+//! threads. Throughput counts the bytes that must be read and written once. Everything runs inside
+//! the rayon pool, as training does.
 
 use std::hint::black_box;
 use std::time::Instant;

@@ -34,7 +34,8 @@ pub enum Error {
     },
     /// Arrays on different devices.
     #[error(
-        "{operation}: operands lie on different devices: {left} and {right}; move one with to_device"
+        "{operation}: operands lie on different devices: {left} and {right}; move one with \
+        to_device"
     )]
     Device {
         /// The operation that refused.
@@ -62,7 +63,8 @@ pub enum Error {
     },
     /// The device has no room.
     #[error(
-        "{device}: no memory for {requested_bytes} bytes{}; a smaller batch or a smaller chunk of importance samples needs less",
+        "{device}: no memory for {requested_bytes} bytes{}; a smaller batch or a smaller chunk of \
+        importance samples needs less",
         describe_device_memory(*device_bytes)
     )]
     OutOfMemory {

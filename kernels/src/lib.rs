@@ -26,12 +26,16 @@
 //! ```
 //!
 //! # The memory model, in one page
-//! - An array is contiguous and row-major. There are no strided views: transposition is a flag of the matrix product, and
-//!   broadcasting ([`Broadcast`]) belongs to the binary functions. The cost of a line is visible.
-//! - A [`Buffer`] is a run of elements in a device's memory, aligned to cache lines. Holds on it are counted ([`SharedBuffer`]); the last to go
-//!   puts it back into a pool keyed by bytes, and the next request of that size takes it. A steady training loop allocates nothing.
-//! - Whoever holds a buffer alone may write it. Contents of a new buffer are arbitrary, so every primitive writes all of its result.
-//! - Reductions have a fixed order: work is cut into blocks of a fixed size, never into as many parts as there are threads.
+//! - An array is contiguous and row-major. There are no strided views: transposition is a flag of
+//!   the matrix product, and broadcasting ([`Broadcast`]) belongs to the binary functions. The cost
+//!   of a line is visible.
+//! - A [`Buffer`] is a run of elements in a device's memory, aligned to cache lines. Holds on it
+//!   are counted ([`SharedBuffer`]); the last to go puts it back into a pool keyed by bytes, and
+//!   the next request of that size takes it. A steady training loop allocates nothing.
+//! - Whoever holds a buffer alone may write it. Contents of a new buffer are arbitrary, so every
+//!   primitive writes all of its result.
+//! - Reductions have a fixed order: work is cut into blocks of a fixed size, never into as many
+//!   parts as there are threads.
 //!
 //! # The map
 //! | file | what |

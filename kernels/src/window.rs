@@ -1,9 +1,11 @@
-//! One axis of a convolution, and one of its adjoint: which positions of a map are summed for which result.
+//! One axis of a convolution, and one of its adjoint: which positions of a map are summed for which
+//! result.
 
 use std::ops::Range;
 
-/// How results along one axis are made from a source: result m, tap t reads source position m·step + first + t, where that exists;
-/// elsewhere the source counts as 0. The result lies at position out_first + m·out_step, the tap's weight at kernel_first + t·kernel_step.
+/// How results along one axis are made from a source: result m, tap t reads source position
+/// m·step + first + t, where that exists; elsewhere the source counts as 0. The result lies at
+/// position out_first + m·out_step, the tap's weight at kernel_first + t·kernel_step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Window {
     /// Positions of the source.
@@ -29,11 +31,11 @@ pub(crate) struct Window {
 /// What lies around a map that is convolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Padding {
-    /// Zeros, so many that an axis of n positions gives ⌈n/s⌉: P = max(0, (⌈n/s⌉ − 1)·s + k − n), of
-    /// which ⌊P/2⌋ come before the first position (TensorFlow's convention).
+    /// Zeros, so many that an axis of n positions gives ⌈n/s⌉: P = max(0, (⌈n/s⌉ − 1)·s + k − n),
+    /// of which ⌊P/2⌋ come before the first position (TensorFlow's convention).
     Same,
-    /// Nothing: the kernel stays within the map, and n positions give ⌊(n − k)/s⌋ + 1, or none where
-    /// the kernel is larger.
+    /// Nothing: the kernel stays within the map, and n positions give ⌊(n − k)/s⌋ + 1, or none
+    /// where the kernel is larger.
     Valid,
 }
 
@@ -74,10 +76,12 @@ impl Window {
         }
     }
 
-    /// The adjoint of that convolution, for the positions h of its input with h mod stride = `phase`.
+    /// The adjoint of that convolution, for the positions h of its input with h mod stride =
+    /// `phase`.
     ///
-    /// Output i used input h with tap a where h = i·s + a − before. So a = r + s·j with r = (h + before) mod s, which is the same for all h
-    /// of a phase, and i = (h + before − r)/s − j: with the taps in reverse, t = J − 1 − j for the J values of j, i grows with t.
+    /// Output i used input h with tap a where h = i·s + a − before. So a = r + s·j with r = (h +
+    /// before) mod s, which is the same for all h of a phase, and i = (h + before − r)/s − j:
+    /// with the taps in reverse, t = J − 1 − j for the J values of j, i grows with t.
     pub(crate) fn adjoint(
         size: usize,
         kernel: usize,

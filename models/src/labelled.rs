@@ -46,8 +46,9 @@ pub trait Classifier: Debug {
     /// `Shape` if the sizes do not fit.
     fn class_log_probs(&self, pass: &mut Pass<'_>, x: &Tensor, samples: usize) -> Result<Tensor>;
 
-    /// Samples from the generative model, as [`LatentModel::generate`](crate::LatentModel::generate),
-    /// of these classes: [count, classes].
+    /// Samples from the generative model, as
+    /// [`LatentModel::generate`](crate::LatentModel::generate), of these classes: [count,
+    /// classes].
     ///
     /// # Errors
     /// As there, and `Shape` if the classes are not one for each sample.

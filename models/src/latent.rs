@@ -19,8 +19,8 @@ use crate::statistics::Statistics;
 /// A stochastic group: latent units whose KL is one term of the bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
-    /// The stochastic layer it belongs to; 1 is nearest to the data. A layer has one group or, with
-    /// bidirectional inference, two.
+    /// The stochastic layer it belongs to; 1 is nearest to the data. A layer has one group or,
+    /// with bidirectional inference, two.
     pub layer: usize,
     /// What tells it from the layer's other group; empty if there is none.
     pub role: &'static str,
@@ -122,8 +122,8 @@ pub struct SampledClass {
 /// Where sampling from the generative model starts.
 #[derive(Clone, Debug)]
 pub enum LatentSource {
-    /// z_i ~ N(0, I) at this layer (1 is nearest to the data), or its prior where that is a mixture,
-    /// then ancestral samples below it; the
+    /// z_i ~ N(0, I) at this layer (1 is nearest to the data), or its prior where that is a
+    /// mixture, then ancestral samples below it; the
     /// top layer gives samples of the model.
     StandardNormal {
         /// The layer i.
@@ -172,7 +172,8 @@ pub struct WholeData<'a> {
 /// Why no more than L − 1 layers can be skipped.
 pub(crate) fn no_layer_left(skipped_layers: usize, depth: usize) -> Error {
     let rule = format!(
-        "{skipped_layers} layers can't be skipped in a model of {depth}: at least the top must be inferred"
+        "{skipped_layers} layers can't be skipped in a model of {depth}: at least the top must be \
+        inferred"
     );
     Error::argument("sample_above", rule)
 }

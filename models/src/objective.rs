@@ -31,8 +31,8 @@ pub struct ObjectiveConfig {
     /// 2016, for each example as in Maaløe 2019). 0 for none. With it the loss is no bound.
     pub free_bits_nats: f64,
     /// Below β = 1, the loss has (1 − β) Σ KL² too, over the closed-form KL of every unit (Bachman
-    /// 2016): many small ones cost little and a large one much, so that the latent units share what
-    /// there is to say. Needs [`ObjectiveConfig::analytic_kl`], for all groups.
+    /// 2016): many small ones cost little and a large one much, so that the latent units share
+    /// what there is to say. Needs [`ObjectiveConfig::analytic_kl`], for all groups.
     pub squared_kl: bool,
 }
 
@@ -65,8 +65,8 @@ pub struct Bound {
     pub loss: Tensor,
     /// Mean of log p(x|z_1).
     pub log_p_x: Tensor,
-    /// Mean KL of each stochastic group, nearest to the data first: log q − log p at the sample, or
-    /// in closed form.
+    /// Mean KL of each stochastic group, nearest to the data first: log q − log p at the sample,
+    /// or in closed form.
     pub kl: Vec<Tensor>,
     /// What is said of the classes, where some images have labels.
     pub classes: Option<ClassMeans>,

@@ -69,7 +69,8 @@ impl ObservationParameters {
             Self::LogisticMixture(p_x) => p_x.mean(),
             Self::Autoregressive(_) => Err(Error::argument(
                 "mean",
-                "the mean image of an autoregressive p(x|z) has no closed form: draw images from it",
+                "the mean image of an autoregressive p(x|z) has no closed form: draw images from \
+                it",
             )),
         }
     }

@@ -109,9 +109,9 @@ impl<'a> Pass<'a> {
         Self { images: Some(ImageNoise { images, first_sample }), ..self }
     }
 
-    /// The same pass, whose samples from p have standard deviations scaled by these factors, one for
-    /// each group (1 is nearest to the data, and the first); groups beyond the list keep theirs. A
-    /// factor of 0 gives the mean. Samples from q are left alone.
+    /// The same pass, whose samples from p have standard deviations scaled by these factors, one
+    /// for each group (1 is nearest to the data, and the first); groups beyond the list keep
+    /// theirs. A factor of 0 gives the mean. Samples from q are left alone.
     #[must_use]
     pub fn with_temperatures(self, temperatures: &'a [f64]) -> Self {
         Self { temperatures, ..self }

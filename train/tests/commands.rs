@@ -46,7 +46,8 @@ fn run() -> &'static str {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run").display().to_string();
         says(&format!(
-            "train --epochs 2 --warmup-epochs 0 --batch-size 32 --threads 1 --out {path} --set model.latent_sizes=[6,3] \
+            "train --epochs 2 --warmup-epochs 0 --batch-size 32 --threads 1 --out {path} --set \
+            model.latent_sizes=[6,3] \
              --set model.hidden_sizes=[16,8] --set data.train_images=128 --set data.test_images=40"
         ));
         (folder, path)
@@ -210,7 +211,8 @@ fn scores_of_one_data_set_are_a_json_object_too() {
 #[test]
 fn one_sample_makes_the_two_bounds_one() {
     let report = says_json(&format!(
-        "evaluate {} --importance-samples 1 --count 20 --json --statistics running --checkpoint best",
+        "evaluate {} --importance-samples 1 --count 20 --json --statistics running --checkpoint \
+        best",
         run()
     ));
     assert_eq!(report["bound_1_nats"], report["bound_k_nats"]);
@@ -221,7 +223,11 @@ fn one_sample_makes_the_two_bounds_one() {
     assert!(report["checkpoint"].as_str().unwrap().ends_with("best.safetensors"));
     assert_eq!(report["chosen_on"], "test");
     assert_eq!(
-        says_json(&format!("evaluate {} --importance-samples 1 --count 20 --json", run()))["chosen_on"],
+        says_json(&format!(
+            "evaluate {} --importance-samples 1 --count 20 \
+        --json",
+            run()
+        ))["chosen_on"],
         Value::Null
     );
     let text = says(&format!("evaluate {} --importance-samples 5", run()));

@@ -67,7 +67,8 @@ pub enum Cause {
 /// Two derivatives that differ.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error(
-    "{input} {shape}, {direction}: derivative {analytic:e} by backward, {numeric:e} by differences, relative error {relative_error:.1e}; \
+    "{input} {shape}, {direction}: derivative {analytic:e} by backward, {numeric:e} by \
+    differences, relative error {relative_error:.1e}; \
      worst at {worst_index:?}: {worst_analytic:e} by backward, {worst_numeric:e} by differences"
 )]
 pub struct Mismatch {

@@ -9,7 +9,8 @@ use crate::op::{Declaration, Operation, Refused, Saves, Shapes, apply_one};
 use crate::tape::NODE_ROOM;
 use crate::tensor::Tensor;
 
-/// out = x + factor · Σ_k terms[k];  grad_x = grad_out, and the gradient of every term is one tensor, factor · grad_out.
+/// out = x + factor · Σ_k terms[k];  grad_x = grad_out, and the gradient of every term is one
+/// tensor, factor · grad_out.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AddScaled {
     factor: f64,

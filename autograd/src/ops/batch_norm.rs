@@ -12,10 +12,11 @@ use crate::op::{
 };
 use crate::tensor::Tensor;
 
-/// out = activation(scale · x̂ + shift), x̂ = (x − mean)/√(variance + ε) with the statistics of this batch.
+/// out = activation(scale · x̂ + shift), x̂ = (x − mean)/√(variance + ε) with the statistics of this
+/// batch.
 ///
-/// With a = scale·x̂ + shift and g = grad_out · activation′(a), over n rows: grad_shift = Σ g, grad_scale = Σ g·x̂,
-/// grad_x = scale/√(variance + ε) · (g − grad_shift/n − x̂ · grad_scale/n).
+/// With a = scale·x̂ + shift and g = grad_out · activation′(a), over n rows: grad_shift = Σ g,
+/// grad_scale = Σ g·x̂, grad_x = scale/√(variance + ε) · (g − grad_shift/n − x̂ · grad_scale/n).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BatchNorm {
     epsilon: f64,
@@ -352,8 +353,8 @@ impl Tensor {
         )?)
     }
 
-    /// [`Tensor::batch_norm`], which moves running averages towards the statistics of the batch in the same pass:
-    /// average ← (1 − weight) · average + weight · batch.
+    /// [`Tensor::batch_norm`], which moves running averages towards the statistics of the batch in
+    /// the same pass: average ← (1 − weight) · average + weight · batch.
     ///
     /// # Errors
     /// As [`Tensor::batch_norm`]; `Argument` if the averages have other lengths; `Shared` while

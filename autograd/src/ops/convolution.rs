@@ -1,5 +1,5 @@
-//! Convolutions with SAME padding or none, and transposed ones: each is the other's adjoint, so that
-//! three primitives serve both.
+//! Convolutions with SAME padding or none, and transposed ones: each is the other's adjoint, so
+//! that three primitives serve both.
 //!
 //! Feature maps are `[batch, height, width, channel]`; a transposed convolution's weight has its
 //! output channels third, as the convolution has whose adjoint it is.
@@ -13,7 +13,8 @@ use crate::adjoint::Adjoint;
 use crate::op::{Case, Declaration, Operation, Refused, Saves, Shapes, apply_one};
 use crate::tensor::Tensor;
 
-/// out = x * weight (+ bias):  grad_x is the transposed convolution of grad_out, grad_weight sums x·grad_out over positions.
+/// out = x * weight (+ bias):  grad_x is the transposed convolution of grad_out, grad_weight sums
+/// x·grad_out over positions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Conv2d {
     stride: usize,
@@ -380,8 +381,8 @@ impl Tensor {
     /// or a map of one position, is a plain product.
     ///
     /// # Errors
-    /// `Shape` if an operand has not four axes, the channels differ, or the bias is not one number for each; `Argument` if the stride or
-    /// the kernel is 0.
+    /// `Shape` if an operand has not four axes, the channels differ, or the bias is not one number
+    /// for each; `Argument` if the stride or the kernel is 0.
     ///
     /// # Example
     /// ```

@@ -10,7 +10,8 @@ use crate::adjoint::Adjoint;
 use crate::op::{Declaration, Operation, Refused, Saves, Shapes, apply_one};
 use crate::tensor::Tensor;
 
-/// out = x · mask/(1 − rate), the mask 1 with probability 1 − rate;  grad_x = grad_out · mask/(1 − rate).
+/// out = x · mask/(1 − rate), the mask 1 with probability 1 − rate;  grad_x = grad_out · mask/(1 −
+/// rate).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dropout {
     rate: f64,

@@ -113,7 +113,8 @@ macro_rules! methods {
         /// The method that applies a function.
         const fn method_of(function: UnaryFunction) -> &'static str {
             match function {
-                UnaryFunction::Identity => "identity", // has none: `activate` passes the tensor through
+                UnaryFunction::Identity =>
+                    "identity", // has none: `activate` passes the tensor through
                 $(UnaryFunction::$variant { .. } => stringify!($name),)+
             }
         }
@@ -122,13 +123,15 @@ macro_rules! methods {
             vec![$(Declaration {
                 name: stringify!($name),
                 case: |rng| {
-                    let function = example(|function| matches!(function, UnaryFunction::$variant { .. }));
+                    let function = example(|function| matches!(function,
+                        UnaryFunction::$variant { .. }));
                     let [$($($parameter,)+)? ..] = function.parameters();
                     draw_case(rng, function, move |x| x.$name($($($parameter),+)?))
                 },
                 refused: || {
                     let call = |device: &Device| {
-                        let function = example(|function| matches!(function, UnaryFunction::$variant { .. }));
+                        let function = example(|function| matches!(function,
+                            UnaryFunction::$variant { .. }));
                         let [$($($parameter,)+)? ..] = function.parameters();
                         Tensor::from_u32(device, &[1, 2], [2])?.$name($($($parameter),+)?).map(drop)
                     };

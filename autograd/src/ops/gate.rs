@@ -9,7 +9,8 @@ use crate::adjoint::Adjoint;
 use crate::op::{Declaration, Operation, Refused, Saves, Shapes, apply_one};
 use crate::tensor::Tensor;
 
-/// out = a · s for x = [a | b] and s = sigmoid(b);  grad_x = [grad_out · s | grad_out · a · s(1 − s)].
+/// out = a · s for x = [a | b] and s = sigmoid(b);  grad_x = [grad_out · s | grad_out · a · s(1 −
+/// s)].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gate;
 
@@ -69,7 +70,8 @@ impl Operation for Gate {
 impl Tensor {
     /// The first half of the last axis times the sigmoid of the second: [.., 2C] becomes [.., C].
     ///
-    /// out = a · s with s = sigmoid(b);  grad_a = grad_out · s,  grad_b = grad_out · a · s(1 − s). One pass each way.
+    /// out = a · s with s = sigmoid(b);  grad_a = grad_out · s,  grad_b = grad_out · a · s(1 − s).
+    /// One pass each way.
     ///
     /// # Errors
     /// `Shape` if the last axis has no two halves.

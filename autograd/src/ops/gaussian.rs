@@ -136,7 +136,8 @@ impl Operation for Head {
     }
 }
 
-/// out = mean + √variance · noise;  grad_mean = grad_out, grad_variance = grad_out · noise/(2√variance).
+/// out = mean + √variance · noise;  grad_mean = grad_out, grad_variance = grad_out ·
+/// noise/(2√variance).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample;
 
@@ -303,7 +304,8 @@ pub(super) fn view_of<'a>(mean: &'a Tensor, variance: &'a Tensor) -> GaussianVie
 /// The product of two Gaussian densities, normalised: precisions add, means are weighted by them
 /// (Sønderby 2016, eqs 17 and 18).
 ///
-/// variance = v₁v₂/(v₁ + v₂),  mean = (m₁v₂ + m₂v₁)/(v₁ + v₂): the same numbers without forming 1/v.
+/// variance = v₁v₂/(v₁ + v₂),  mean = (m₁v₂ + m₂v₁)/(v₁ + v₂): the same numbers without forming
+/// 1/v.
 ///
 /// # Errors
 /// `Shape` if the four shapes are not the same.
@@ -349,8 +351,8 @@ impl Gaussian {
 }
 
 impl Tensor {
-    /// The Gaussian that the joined product of a mean head and a variance head gives: mean = left half of the columns,
-    /// variance = softplus(right half) + floor.
+    /// The Gaussian that the joined product of a mean head and a variance head gives: mean = left
+    /// half of the columns, variance = softplus(right half) + floor.
     ///
     /// # Errors
     /// `Shape` unless the tensor is [batch, 2 · units].

@@ -29,8 +29,8 @@ pub(super) fn repeats(operation: &'static str, x: &Shape, parameters: &Shape) ->
     Err(Error::shape(operation, rule, &[("x", *x), ("distribution", *parameters)]))
 }
 
-/// out[r] = Σ_c −½[ln 2π + ln v + (x − m)²/v].  With d = x − m, g = grad_out[r]: grad_x = −g·d/v, grad_m = g·d/v,
-/// grad_v = g·(d²/v − 1)/(2v). Row r of the Gaussian meets row r div repeats of x.
+/// out[r] = Σ_c −½[ln 2π + ln v + (x − m)²/v].  With d = x − m, g = grad_out[r]: grad_x = −g·d/v,
+/// grad_m = g·d/v, grad_v = g·(d²/v − 1)/(2v). Row r of the Gaussian meets row r div repeats of x.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LogProb;
 

@@ -9,7 +9,8 @@ use crate::adjoint::Adjoint;
 use crate::op::{Declaration, Operation, Refused, Saves, Shapes, apply_one};
 use crate::tensor::Tensor;
 
-/// out[r] = Σ_c x·l − softplus(l);  grad_l = grad_out[r] · (x − sigmoid(l)),  grad_x = grad_out[r] · l summed over the repeats.
+/// out[r] = Σ_c x·l − softplus(l);  grad_l = grad_out[r] · (x − sigmoid(l)),  grad_x = grad_out[r]
+/// · l summed over the repeats.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BernoulliLogProb;
 
@@ -85,7 +86,8 @@ impl Operation for BernoulliLogProb {
     }
 }
 
-/// out[r] = log_sum_exp_c logits[r, c] − logits[r, label[r]];  grad_logits = grad_out[r] · (softmax − one-hot label).
+/// out[r] = log_sum_exp_c logits[r, c] − logits[r, label[r]];  grad_logits = grad_out[r] · (softmax
+/// − one-hot label).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CrossEntropy;
 
@@ -197,7 +199,8 @@ impl Tensor {
     /// nats.
     ///
     /// # Errors
-    /// `Shape` unless there is one label a row; `DType` if the labels are not u32; `Argument` if a label is too large.
+    /// `Shape` unless there is one label a row; `DType` if the labels are not u32; `Argument` if a
+    /// label is too large.
     pub fn cross_entropy(&self, labels: &Self) -> Result<Self> {
         apply_one(CrossEntropy, &[self, labels])
     }

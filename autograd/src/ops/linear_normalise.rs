@@ -12,7 +12,8 @@ use crate::adjoint::Adjoint;
 use crate::op::{Declaration, Operation, Positions, Refused, Saves, Shapes, apply_one};
 use crate::tensor::{Tensor, sole};
 
-/// out = activation(scale · (a − mean)/√(variance + ε) + shift), a = x · weight; mean and variance are constants.
+/// out = activation(scale · (a − mean)/√(variance + ε) + shift), a = x · weight; mean and variance
+/// are constants.
 ///
 /// The adjoints are those of [`super::batch_norm::Normalise`] and of the product. a is not kept but
 /// recomputed: this operation is for passes that nothing is learnt from.

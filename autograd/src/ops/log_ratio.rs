@@ -13,8 +13,8 @@ use crate::tensor::Tensor;
 
 /// out[r] = Σ_c ½[ln(vp/vq) + (z − mp)²/vp − (z − mq)²/vq]; without p, N(0, 1).
 ///
-/// With dq = (z − mq)/vq, dp = (z − mp)/vp, g = grad_out[r]: grad_z = g(dp − dq), grad_mq = g·dq, grad_vq = ½g(dq² − 1/vq),
-/// grad_mp = −g·dp, grad_vp = ½g(1/vp − dp²).
+/// With dq = (z − mq)/vq, dp = (z − mp)/vp, g = grad_out[r]: grad_z = g(dp − dq), grad_mq = g·dq,
+/// grad_vq = ½g(dq² − 1/vq), grad_mp = −g·dp, grad_vp = ½g(1/vp − dp²).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LogRatio;
 

@@ -10,8 +10,9 @@ use crate::adjoint::Adjoint;
 use crate::op::{Declaration, Operation, Refused, Saves, Shapes, apply_one};
 use crate::tensor::Tensor;
 
-/// out = op(left) · op(right), op transposing the stored matrix where its flag is set. With C = op(A) op(B) and G = grad_out:
-/// grad of op(A) = G op(B)ᵀ, grad of op(B) = op(A)ᵀ G, each transposed back if its flag is set.
+/// out = op(left) · op(right), op transposing the stored matrix where its flag is set. With C =
+/// op(A) op(B) and G = grad_out: grad of op(A) = G op(B)ᵀ, grad of op(B) = op(A)ᵀ G, each
+/// transposed back if its flag is set.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Matmul {
     left_transposed: bool,
@@ -200,7 +201,8 @@ fn vector_product(device: &rung_kernels::Device, method: Product) -> Result<()> 
     method(&x, &x).map(drop)
 }
 
-/// out = x · weight (+ bias):  grad_x = grad_out · weightᵀ,  grad_weight = xᵀ · grad_out,  grad_bias = Σ_rows grad_out.
+/// out = x · weight (+ bias):  grad_x = grad_out · weightᵀ,  grad_weight = xᵀ · grad_out,
+/// grad_bias = Σ_rows grad_out.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Linear;
 
@@ -322,7 +324,8 @@ impl Operation for Linear {
     }
 }
 
-/// out[b, j, i] = x[b, i, j]: the last two axes exchanged;  grad_x is grad_out with them exchanged back.
+/// out[b, j, i] = x[b, i, j]: the last two axes exchanged;  grad_x is grad_out with them exchanged
+/// back.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Transpose;
 
@@ -392,7 +395,8 @@ macro_rules! products {
             /// # Errors
             /// `Shape` if an operand is not a matrix or the inner sizes differ; `DType`, `Device` if the operands differ in those.
             pub fn $name(&self, right: &Self) -> Result<Self> {
-                apply_one(Matmul { left_transposed: $left_transposed, right_transposed: $right_transposed }, &[self, right])
+                apply_one(Matmul { left_transposed: $left_transposed,
+                    right_transposed: $right_transposed }, &[self, right])
             })*
         }
     };

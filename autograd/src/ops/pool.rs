@@ -89,7 +89,8 @@ impl Tensor {
     /// The mean of each window of `size` × `size` positions of a map
     /// `[batch, height, width, channel]`; windows lie side by side.
     ///
-    /// out[n, p, q, c] = 1/size² · Σ_{a,b} x[n, p·size + a, q·size + b, c];  grad_x = grad_out/size² of the window
+    /// out[n, p, q, c] = 1/size² · Σ_{a,b} x[n, p·size + a, q·size + b, c];  grad_x =
+    /// grad_out/size² of the window
     ///
     /// **Cost.** One pass over x and one over a `size`-th of it: means along two axes, which is
     /// what is recorded.

@@ -158,7 +158,8 @@ impl Tensor {
     /// The rows at `indices` (u32, one axis), in that order; a row may occur several times.
     ///
     /// # Errors
-    /// `Argument` if an index is too large; `DType`, `Shape` if the indices are not u32 along one axis.
+    /// `Argument` if an index is too large; `DType`, `Shape` if the indices are not u32 along one
+    /// axis.
     pub fn gather(&self, indices: &Self) -> Result<Self> {
         apply_one(Gather, &[self, indices])
     }

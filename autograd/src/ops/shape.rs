@@ -282,7 +282,8 @@ impl Operation for Concat {
 /// Tensors joined along `axis`; all other sizes must agree.
 ///
 /// # Errors
-/// `Shape` if they do not, `Argument` if there are no tensors or more than six; `DType`, `Device` if they differ in those.
+/// `Shape` if they do not, `Argument` if there are no tensors or more than six; `DType`, `Device`
+/// if they differ in those.
 pub fn concat(parts: &[&Tensor], axis: usize) -> Result<Tensor> {
     if parts.is_empty() || parts.len() > NODE_ROOM {
         return Err(Error::argument(
@@ -314,7 +315,8 @@ impl Tensor {
         self.reshape([self.shape.element_count()])
     }
 
-    /// `len` positions from `start` along `axis`. Slices of the first axis share memory, others are copied.
+    /// `len` positions from `start` along `axis`. Slices of the first axis share memory, others are
+    /// copied.
     ///
     /// # Errors
     /// `Shape` if the slice leaves the axis.

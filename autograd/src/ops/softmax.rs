@@ -9,7 +9,8 @@ use crate::adjoint::Adjoint;
 use crate::op::{Declaration, Operation, Positions, Refused, Saves, Shapes, apply_one};
 use crate::tensor::Tensor;
 
-/// out[o, i] = ln Σ_a exp x[o, a, i];  grad_x[o, a, i] = grad_out[o, i] · exp(x[o, a, i] − out[o, i]).
+/// out[o, i] = ln Σ_a exp x[o, a, i];  grad_x[o, a, i] = grad_out[o, i] · exp(x[o, a, i] − out[o,
+/// i]).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LogSumExp {
     axis: usize,

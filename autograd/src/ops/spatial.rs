@@ -254,10 +254,11 @@ impl Tensor {
     /// channel]`. Row r reads image r div (rows/batch): the rows of an image lie one after the
     /// other.
     ///
-    /// V = Σ_{n,m} image[n, m] · max(0, 1 − |x − m|) · max(0, 1 − |y − n|)   (Jaderberg et al. 2015, eq. 5)
+    /// V = Σ_{n,m} image[n, m] · max(0, 1 − |x − m|) · max(0, 1 − |y − n|)   (Jaderberg et al.
+    /// 2015, eq. 5)
     ///
-    /// **Edges.** `outside` says what there is beyond the border. At a whole pixel V has a kink; the
-    /// derivative is that to the right. A position that is NaN gives NaN.
+    /// **Edges.** `outside` says what there is beyond the border. At a whole pixel V has a kink;
+    /// the derivative is that to the right. A position that is NaN gives NaN.
     /// **Order.** The gradient of an image is summed in the order of the positions, on every device
     /// and any number of threads.
     ///

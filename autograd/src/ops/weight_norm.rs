@@ -10,7 +10,8 @@ use crate::adjoint::Adjoint;
 use crate::op::{Declaration, Operation, Refused, Saves, Shapes, apply_one};
 use crate::tensor::Tensor;
 
-/// out = gain/n · v with n = ‖v‖ of each channel;  grad_gain = ⟨grad_out, v⟩/n,  grad_v = gain/n · (grad_out − grad_gain · v/n).
+/// out = gain/n · v with n = ‖v‖ of each channel;  grad_gain = ⟨grad_out, v⟩/n,  grad_v = gain/n ·
+/// (grad_out − grad_gain · v/n).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WeightNorm {
     channel_axis: usize,

@@ -19,7 +19,8 @@ pub struct AdamOptions {
 }
 
 impl Default for AdamOptions {
-    /// β₁ = 0.9, β₂ = 0.999, ε = 10⁻⁴: the values of the ladder's published code. Most libraries have ε = 10⁻⁸.
+    /// β₁ = 0.9, β₂ = 0.999, ε = 10⁻⁴: the values of the ladder's published code. Most libraries
+    /// have ε = 10⁻⁸.
     fn default() -> Self {
         Self { beta_1: 0.9, beta_2: 0.999, epsilon: 1e-4 }
     }

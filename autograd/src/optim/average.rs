@@ -8,7 +8,8 @@ use crate::parameters::ParameterStore;
 /// A running mean of all parameters: smoother than the parameters themselves, and what is evaluated
 /// and sampled from in their place.
 ///
-/// average ← d · average + (1 − d) · value,  d = min(decay, (1 + t)/(10 + t)) at update t,  one pass over the flat buffer
+/// average ← d · average + (1 − d) · value,  d = min(decay, (1 + t)/(10 + t)) at update t,  one
+/// pass over the flat buffer
 ///
 /// The smaller weight of the first updates lets the average follow: with a decay of 0.9995 alone it
 /// would still be half its first values after 1,400 updates.

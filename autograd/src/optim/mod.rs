@@ -6,8 +6,8 @@
 //!
 //! [`minimise`] is one step of training, from a recorded loss to moved parameters. [`Optimiser`] is
 //! the trait; [`Adam`], [`Adamax`], [`RmsProp`] and [`Sgd`] implement it. [`clip_gradients`] goes
-//! between backward and the step ([`Optimiser::step_clipped`] does both; [`clip_networks`] limits the
-//! norm of each network alone), a [`Schedule`] gives the learning rate of an epoch, and a
+//! between backward and the step ([`Optimiser::step_clipped`] does both; [`clip_networks`] limits
+//! the norm of each network alone), a [`Schedule`] gives the learning rate of an epoch, and a
 //! [`ParameterAverage`] follows the parameters for evaluation. `state.rs`
 //! holds the moments, which a checkpoint saves and restores.
 //!
@@ -65,8 +65,8 @@ pub trait Optimiser: std::fmt::Debug {
     /// gradient zero: its moments decay.
     ///
     /// # Errors
-    /// `Shared` while a tensor or a tape holds the parameters; `Argument` if the store is not the one the optimiser was made for
-    /// (another number of elements, dtype or device).
+    /// `Shared` while a tensor or a tape holds the parameters; `Argument` if the store is not the
+    /// one the optimiser was made for (another number of elements, dtype or device).
     fn step(&mut self, store: &mut ParameterStore, learning_rate: f64) -> Result<()>;
 
     /// [`clip_gradients`], then [`Optimiser::step`]: in one pass where the optimiser can, which
@@ -85,9 +85,9 @@ pub trait Optimiser: std::fmt::Debug {
         self.step(store, learning_rate)
     }
 
-    /// Sets the decay of the first moment for the steps to come, where the rule has one. Corrections
-    /// of its bias take this value for that of all steps before, of which after some dozen steps
-    /// nothing is left to correct.
+    /// Sets the decay of the first moment for the steps to come, where the rule has one.
+    /// Corrections of its bias take this value for that of all steps before, of which after
+    /// some dozen steps nothing is left to correct.
     fn set_beta_1(&mut self, beta_1: f64) {
         let _ = beta_1;
     }

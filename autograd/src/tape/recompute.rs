@@ -36,8 +36,9 @@ impl fmt::Debug for Recomputed {
 }
 
 impl Tape {
-    /// `function(inputs)`, keeping nothing but the inputs and the result: [`Tape::backward_into`] recomputes the rest. The function must
-    /// give the same result whenever it is called, and read tensors with gradients from its arguments and the store alone.
+    /// `function(inputs)`, keeping nothing but the inputs and the result: [`Tape::backward_into`]
+    /// recomputes the rest. The function must give the same result whenever it is called, and
+    /// read tensors with gradients from its arguments and the store alone.
     ///
     /// # Errors
     /// Those of the function; `Argument` if an input is recorded on another tape or belongs to a

@@ -96,7 +96,8 @@ fn answer(mut stream: TcpStream, content: &[u8], log: &Mutex<Vec<String>>) -> st
         _ if start > content.len() => {
             return write!(
                 stream,
-                "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Length: 0\r\nConnection: \
+                close\r\n\r\n"
             );
         }
         _ if start > 0 => {

@@ -1,8 +1,9 @@
 //! `images:FOLDER`: a data set from a folder of pictures (PNG and JPEG).
 //!
-//! The folder may hold the pictures themselves, or a folder for each class, or the folders `train`, `test` and perhaps
-//! `validation` (`valid`, `val`), in any case, with either of these inside. Without a test folder a tenth of the training pictures is drawn for
-//! testing, by a permutation that depends on [`Options::seed`] alone. Pictures are taken in the order of their names.
+//! The folder may hold the pictures themselves, or a folder for each class, or the folders `train`,
+//! `test` and perhaps `validation` (`valid`, `val`), in any case, with either of these inside.
+//! Without a test folder a tenth of the training pictures is drawn for testing, by a permutation
+//! that depends on [`Options::seed`] alone. Pictures are taken in the order of their names.
 //!
 //! This file decides the one form of all pictures and says what it decided; `tree.rs` finds the
 //! pictures, `picture.rs` reads one. Nothing is lost unsaid: pictures are turned upright by their
@@ -219,7 +220,8 @@ fn pixels_of(pictures: Vec<Values>, notes: &mut Vec<String>) -> Pixels {
     let white = ((1u32 << bits) - 1) as f32;
     if bits < 16 {
         notes.push(format!(
-            "16-bit pictures with values up to {largest} alone: taken as {bits}-bit ones, of which {white} is white"
+            "16-bit pictures with values up to {largest} alone: taken as {bits}-bit ones, of which \
+            {white} is white"
         ));
     }
     let intensities = pictures.into_iter().flat_map(|values| match values {

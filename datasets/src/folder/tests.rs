@@ -137,7 +137,8 @@ fn parts_are_told_by_their_names_in_any_case() {
 }
 
 /// Said of pictures that use the lowest of the levels of a byte alone.
-const DARK: &str = "whole numbers up to 19 alone are taken as bytes, of which 255 is white: the images are dark; if 19 is white, divide by it";
+const DARK: &str = "whole numbers up to 19 alone are taken as bytes, of which 255 is white: the \
+images are dark; if 19 is white, divide by it";
 
 #[test]
 fn what_lies_beside_the_pictures_hides_nothing_and_is_told() {
@@ -174,7 +175,8 @@ fn what_lies_beside_the_pictures_hides_nothing_and_is_told() {
         "left out: 1 picture beside the class folders of ",
         "left out: 1 picture in nested inside the class folder a",
         "left out: 2 files of a picture format that is not read (PNG and JPEG are): x.WEBP, x.bmp",
-        "left out: 5 files left by an operating system: .DS_Store, ._0.png, .ipynb_checkpoints and 2 more",
+        "left out: 5 files left by an operating system: .DS_Store, ._0.png, .ipynb_checkpoints and \
+        2 more",
         "left out: 1 file without the ending of a picture: readme.txt",
     ] {
         assert!(notes.contains(expected), "{expected}: {notes}");
@@ -293,9 +295,8 @@ fn sixteen_bits_keep_their_levels() {
     assert_eq!((twelve[0], twelve[783]), (0.0, 1.0));
     assert_eq!(
         notes,
-        [
-            "16-bit pictures with values up to 4095 alone: taken as 12-bit ones, of which 4095 is white"
-        ]
+        ["16-bit pictures with values up to 4095 alone: taken as 12-bit ones, of which 4095 is \
+            white"]
     );
     let bytes = ImageBuffer::<Luma<u16>, Vec<u16>>::from_fn(256, 1, |x, _| Luma([x as u16 * 257]));
     assert_eq!(
@@ -322,7 +323,8 @@ fn pictures_keep_their_size_and_always_their_aspect() {
             Fit::Pad,
             8,
             3,
-            "2 of 2 pictures resized to 8x8: aspect kept, 2 of them padded with black, for the pictures' edges are dark",
+            "2 of 2 pictures resized to 8x8: aspect kept, 2 of them padded with black, for the \
+            pictures' edges are dark",
         ),
         (
             Fit::Crop,

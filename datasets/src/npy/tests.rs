@@ -149,6 +149,7 @@ proptest! {
     #[test]
     fn random_headers_never_panic(text in "\\PC{0,80}", keys in "[{}'a-z:(), <>0-9]{0,80}") {
         let _ = decode(&numpy(&text, &[0; 9]));
-        let _ = decode(&numpy(&format!("{{'descr': '{keys}', 'fortran_order': False, 'shape': ({keys}"), &[0; 9]));
+        let _ = decode(&numpy(&format!("{{'descr': '{keys}', 'fortran_order': False, 'shape': \
+        ({keys}"), &[0; 9]));
     }
 }

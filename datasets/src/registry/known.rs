@@ -237,7 +237,8 @@ pub const KNOWN: &[Known] = &[
         home: "https://github.com/brendenlake/omniglot",
         credit: "B. M. Lake, R. Salakhutdinov, J. B. Tenenbaum (2015)",
         licence: "MIT, (c) 2015 Brenden Lake",
-        notes: &["OMNIGLOT (rebuilt): own down-sampling and split; not comparable digit for digit with published numbers"],
+        notes: &["OMNIGLOT (rebuilt): own down-sampling and split; not comparable digit for digit \
+        with published numbers"],
     },
     Known {
         name: "norb",

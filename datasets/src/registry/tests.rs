@@ -35,7 +35,8 @@ fn names_are_found_and_near_misses_named() {
     let message = find("mnits").unwrap_err().to_string();
     assert!(
         message.starts_with(
-            "no data set is called 'mnits' (did you mean 'mnist'?); known: glyphs, half-moons, mnist"
+            "no data set is called 'mnits' (did you mean 'mnist'?); known: glyphs, half-moons, \
+            mnist"
         ),
         "{message}"
     );

@@ -236,7 +236,8 @@ fn what_makes_no_sequence_is_refused_with_a_reason() {
     for (sequences, says) in [
         (
             Sequences { canvas: 80, ..few() },
-            "canvas of sequences: expected room for 3 images of 28x28 beside each other, 28x84 pixels, found 80x80, of glyphs",
+            "canvas of sequences: expected room for 3 images of 28x28 beside each other, 28x84 \
+            pixels, found 80x80, of glyphs",
         ),
         (
             Sequences { canvas: 5000, ..few() },

@@ -150,7 +150,8 @@ pub(super) fn conv2d_weight_gradient(
     check(NAME, Extent::Matrix(convolution.input_matrix()), operands!(x))?;
     check(NAME, Extent::Matrix(convolution.output_matrix()), operands!(grad_out))?;
     check(NAME, Extent::Matrix(convolution.weight_matrix()), operands!(grad_weight))?;
-    for_float!(NAME, (x, grad_out, grad_weight) => weight_gradient(&convolution, x, grad_out, grad_weight));
+    for_float!(NAME, (x, grad_out, grad_weight) =>
+        weight_gradient(&convolution, x, grad_out, grad_weight));
     Ok(())
 }
 

@@ -63,7 +63,8 @@ pub(super) fn cross_entropy_backward(
     let labels = checked_labels(NAME, matrix, labels)?;
     check(NAME, Extent::Matrix(matrix), operands!(logits, grad_logits))?;
     check(NAME, Extent::Rows(matrix.rows), operands!(grad_out))?;
-    for_float!(NAME, (logits, grad_out, grad_logits) => entropy_adjoints(matrix.columns, logits, labels, grad_out, grad_logits));
+    for_float!(NAME, (logits, grad_out, grad_logits) =>
+        entropy_adjoints(matrix.columns, logits, labels, grad_out, grad_logits));
     Ok(())
 }
 

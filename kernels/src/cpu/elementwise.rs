@@ -57,7 +57,8 @@ pub(super) fn unary_backward(
     let saved =
         if function.derivative_needs() == DerivativeNeeds::Nothing { grad_out } else { saved };
     check(NAME, Extent::Like("grad_x", grad_x.len()), operands!(saved, grad_out))?;
-    for_float!(NAME, (saved, grad_out, grad_x) => apply_derivative(function, saved, grad_out, grad_x));
+    for_float!(NAME, (saved, grad_out, grad_x) =>
+        apply_derivative(function, saved, grad_out, grad_x));
     Ok(())
 }
 
@@ -154,7 +155,8 @@ fn binary_slices<T: Float>(
     macro_rules! choose {
         ({} $(
             $(#[$doc:meta])*
-            $variant:ident { name: $name:literal, value: |$l:ident, $r:ident| $value:expr, $cl:literal }
+            $variant:ident { name: $name:literal, value: |$l:ident, $r:ident| $value:expr,
+                $cl:literal }
         )+) => {
             match function {
                 $(BinaryFunction::$variant => walk(

@@ -208,7 +208,8 @@ pub(super) fn standard_normal_log_prob_backward(
     const NAME: &str = "standard_normal_log_prob_backward";
     check(NAME, Extent::Matrix(matrix), operands!(x, grad_x))?;
     check(NAME, Extent::Rows(matrix.rows), operands!(grad_out))?;
-    for_float!(NAME, (x, grad_out, grad_x) => standard_normal_adjoint(matrix.columns, x, grad_out, grad_x));
+    for_float!(NAME, (x, grad_out, grad_x) =>
+        standard_normal_adjoint(matrix.columns, x, grad_out, grad_x));
     Ok(())
 }
 

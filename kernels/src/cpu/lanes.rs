@@ -83,7 +83,8 @@ macro_rules! inputs {
             #[inline(always)]
             fn map_2(self, out: [&mut [T]; 2], f: impl Fn([T; $count]) -> [T; 2]) {
                 #[inline(always)]
-                fn run<T: Copy>($($x: &[T]),+, out_0: &mut [T], out_1: &mut [T], f: impl Fn([T; $count]) -> [T; 2]) {
+                fn run<T: Copy>($($x: &[T]),+, out_0: &mut [T], out_1: &mut [T],
+                    f: impl Fn([T; $count]) -> [T; 2]) {
                     let len = out_0.len();
                     $(let $x = &$x[..len];)+
                     let out_1 = &mut out_1[..len];
@@ -108,7 +109,8 @@ macro_rules! inputs {
                 ) {
                     let len = out_0.len();
                     $(let $x = &$x[..len];)+
-                    let (out_1, out_2, out_3) = (&mut out_1[..len], &mut out_2[..len], &mut out_3[..len]);
+                    let (out_1, out_2, out_3) = (&mut out_1[..len], &mut out_2[..len],
+                        &mut out_3[..len]);
                     for i in 0..len {
                         [out_0[i], out_1[i], out_2[i], out_3[i]] = f([$($x[i]),+]);
                     }

@@ -121,7 +121,8 @@ fn split_exponent(x: f32) -> (i32, f32) {
     ((shifted as i32) >> MANTISSA_BITS, f32::from_bits(mantissa))
 }
 
-/// `value`, but −∞, NaN or +∞ where the argument of the logarithm is 0, negative or NaN, or infinite.
+/// `value`, but −∞, NaN or +∞ where the argument of the logarithm is 0, negative or NaN, or
+/// infinite.
 #[inline(always)]
 fn ln_special_values(argument: f32, value: f32) -> f32 {
     let value = if argument == 0.0 { f32::NEG_INFINITY } else { value };
@@ -317,7 +318,8 @@ pub(crate) fn normal_quad(words: [u32; 4]) -> [f32; 4] {
 #[inline(always)]
 fn normal_pair(radius_word: u32, angle_word: u32) -> [f32; 2] {
     let length = radius(radius_word);
-    // 2πu = quarter·π/2 + r, where the word gives the quarter in its two high bits and r, an odd multiple of π/2³², in the others.
+    // 2πu = quarter·π/2 + r, where the word gives the quarter in its two high bits and r, an odd
+    // multiple of π/2³², in the others.
     let rounded = angle_word.wrapping_add(1 << 29);
     let odd = ((rounded & 0x3fff_ffff) as i32 - (1 << 29)) * 2 + 1;
     let (sine, cosine) =

@@ -32,7 +32,8 @@ pub(super) fn matmul_accumulate(
 ) -> Result<()> {
     const NAME: &str = "matmul_accumulate";
     check_sizes(NAME, shape, left, right, &out)?;
-    for_float!(NAME, (left, right, out) => Float::product(shape, left, right, Epilogue::Accumulate, out));
+    for_float!(NAME, (left, right, out) =>
+        Float::product(shape, left, right, Epilogue::Accumulate, out));
     Ok(())
 }
 

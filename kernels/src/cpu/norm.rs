@@ -50,7 +50,8 @@ pub(super) fn batch_norm(
     const NAME: &str = "batch_norm";
     check(NAME, Extent::Matrix(norm.matrix), operands!(x, out))?;
     check(NAME, Extent::Columns(norm.matrix.columns), operands!(scale, shift, statistics))?;
-    for_float!(NAME, (x, scale, shift, statistics, out) => batch_norm_slices(norm, x, scale, shift, statistics, out));
+    for_float!(NAME, (x, scale, shift, statistics, out) =>
+        batch_norm_slices(norm, x, scale, shift, statistics, out));
     Ok(())
 }
 
@@ -71,7 +72,8 @@ fn batch_norm_slices<T: Float>(
     normalise_slices(norm, x, NormVectors { mean, variance, scale, shift }, out);
 }
 
-/// average ← (1 − weight) · average + weight · batch. With weight 1 even an average that is no number is replaced.
+/// average ← (1 − weight) · average + weight · batch. With weight 1 even an average that is no
+/// number is replaced.
 fn move_average<T: Float>(average: &mut [T], batch: &[T], weight: f64) {
     if weight == 1.0 {
         return average.copy_from_slice(batch);

@@ -120,7 +120,8 @@ pub(super) fn adamax(
         Extent::Like("gradient", gradient.len()),
         operands!(value, first_moment, infinity_norm),
     )?;
-    for_float!(NAME, (gradient, value, first_moment, infinity_norm) => adamax_slices(step, gradient, value, first_moment, infinity_norm));
+    for_float!(NAME, (gradient, value, first_moment, infinity_norm) =>
+        adamax_slices(step, gradient, value, first_moment, infinity_norm));
     Ok(())
 }
 
@@ -210,7 +211,8 @@ pub(super) fn sgd(
 ) -> Result<()> {
     const NAME: &str = "sgd";
     check(NAME, Extent::Like("gradient", gradient.len()), operands!(value, velocity))?;
-    for_float!(NAME, (gradient, value, velocity) => sgd_slices(learning_rate, momentum, gradient, value, velocity));
+    for_float!(NAME, (gradient, value, velocity) =>
+        sgd_slices(learning_rate, momentum, gradient, value, velocity));
     Ok(())
 }
 

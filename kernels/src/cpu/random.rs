@@ -22,7 +22,8 @@ const BATCH: usize = 4 * COUNTERS;
 /// short.
 const TASK: usize = 16 * BATCH;
 
-/// `COUNTERS` numbers for each of the four places of a counter, of its words, or of a quad of normal numbers.
+/// `COUNTERS` numbers for each of the four places of a counter, of its words, or of a quad of
+/// normal numbers.
 type Lanes<T> = Aligned<[[T; COUNTERS]; 4]>;
 
 /// The four words of each counter, word by word.

@@ -203,7 +203,8 @@ pub(super) fn extremum_backward(
     const NAME: &str = "extremum_backward";
     check(NAME, Extent::Axis(extent), operands!(x, grad_x))?;
     check(NAME, Extent::AroundAxis(extent), operands!(out, grad_out))?;
-    for_float!(NAME, (x, out, grad_out, grad_x) => extremum_backward_slices(extent, x, out, grad_out, grad_x));
+    for_float!(NAME, (x, out, grad_out, grad_x) =>
+        extremum_backward_slices(extent, x, out, grad_out, grad_x));
     Ok(())
 }
 

@@ -188,7 +188,8 @@ pub(super) fn sample_bilinear_grid_gradient(
     check(NAME, Extent::Matrix(sampler.image_matrix()), operands!(image))?;
     check(NAME, Extent::Matrix(sampler.grid_matrix()), operands!(grid, grad_grid))?;
     check(NAME, Extent::Matrix(sampler.output_matrix()), operands!(grad_out))?;
-    for_float!(NAME, (image, grid, grad_out, grad_grid) => grid_gradient(&sampler, image, grid, grad_out, grad_grid));
+    for_float!(NAME, (image, grid, grad_out, grad_grid) =>
+        grid_gradient(&sampler, image, grid, grad_out, grad_grid));
     Ok(())
 }
 
@@ -234,7 +235,8 @@ pub(super) fn sample_bilinear_image_gradient(
     check(NAME, Extent::Matrix(sampler.grid_matrix()), operands!(grid))?;
     check(NAME, Extent::Matrix(sampler.output_matrix()), operands!(grad_out))?;
     check(NAME, Extent::Matrix(sampler.image_matrix()), operands!(grad_image))?;
-    for_float!(NAME, (grid, grad_out, grad_image) => image_gradient(&sampler, grid, grad_out, grad_image));
+    for_float!(NAME, (grid, grad_out, grad_image) =>
+        image_gradient(&sampler, grid, grad_out, grad_image));
     Ok(())
 }
 

@@ -44,7 +44,8 @@ macro_rules! scalars {
                 }
 
                 #[inline(always)]
-                #[allow(unused_variables, reason = "only some derivatives depend on the parameters")]
+                #[allow(unused_variables, reason = "only some derivatives depend on the \
+                parameters")]
                 fn derivative(self, $saved: T) -> T {
                     let [$($($parameter,)+)? ..] = self.0;
                     $derivative

@@ -108,7 +108,8 @@ pub(super) fn log_sum_exp_backward(
     const NAME: &str = "log_sum_exp_backward";
     check(NAME, Extent::Axis(extent), operands!(x, grad_x))?;
     check(NAME, Extent::AroundAxis(extent), operands!(out, grad_out))?;
-    for_float!(NAME, (x, out, grad_out, grad_x) => log_sum_exp_backward_slices(extent, x, out, grad_out, grad_x));
+    for_float!(NAME, (x, out, grad_out, grad_x) =>
+        log_sum_exp_backward_slices(extent, x, out, grad_out, grad_x));
     Ok(())
 }
 

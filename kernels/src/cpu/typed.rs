@@ -201,12 +201,14 @@ bundle! {
 bundle! {
     /// Slices of [`BatchNormVectors`].
     #[derive(Clone, Copy)]
-    BatchNormVectors => NormVectors { mean: &'a [T], variance: &'a [T], scale: &'a [T], shift: &'a [T] }
+    BatchNormVectors =>
+        NormVectors { mean: &'a [T], variance: &'a [T], scale: &'a [T], shift: &'a [T] }
 }
 
 bundle! {
     /// Slices of [`BatchStatistics`].
-    BatchStatistics => Statistics { mean: &'a mut [T], variance: &'a mut [T], running: Option<Running<'a, T>> }
+    BatchStatistics =>
+        Statistics { mean: &'a mut [T], variance: &'a mut [T], running: Option<Running<'a, T>> }
 }
 
 /// Slices of [`RunningStatistics`], and the weight.
@@ -242,7 +244,8 @@ impl<'a> Typed for Clipping<'a> {
 /// Runs a body with the operands as slices of their common float type, or refuses them.
 macro_rules! for_float {
     ($operation:expr, ($($operand:ident),+) => $body:expr) => {
-        match $crate::cpu::typed::common_float($operation, $crate::check::operands!($($operand),+))? {
+        match $crate::cpu::typed::common_float($operation,
+            $crate::check::operands!($($operand),+))? {
             $crate::DType::F32 => {
                 $(let $operand = $crate::cpu::typed::Typed::typed::<f32>($operand);)+
                 $body

@@ -67,7 +67,8 @@ pub(super) fn weight_norm_backward(
     const NAME: &str = "weight_norm_backward";
     check(NAME, Extent::Axis(extent), operands!(v, grad_out, grad_v))?;
     check(NAME, Extent::Elements(extent.axis), operands!(gain, grad_gain))?;
-    for_float!(NAME, (v, gain, grad_out, grad_v, grad_gain) => adjoints(extent, [v, gain, grad_out], grad_v, grad_gain));
+    for_float!(NAME, (v, gain, grad_out, grad_v, grad_gain) =>
+        adjoints(extent, [v, gain, grad_out], grad_v, grad_gain));
     Ok(())
 }
 
@@ -221,7 +222,8 @@ fn sum<T: Float>(old: T, new: T) -> T {
     old + new
 }
 
-/// out = combine(out, factor[c] · x) for a strip of channels in one outer index; `x` and `out` are their runs.
+/// out = combine(out, factor[c] · x) for a strip of channels in one outer index; `x` and `out` are
+/// their runs.
 #[inline(always)]
 fn scale<T: Float>(
     inner: usize,

@@ -28,11 +28,13 @@ macro_rules! binary_functions {
             /// 1 where left < right, else 0.
             Less { name: "less", value: |l, r| truth::<T>(l < r), "l < r ? ONE : ZERO" }
             /// 1 where left ≤ right, else 0.
-            LessOrEqual { name: "less_or_equal", value: |l, r| truth::<T>(l <= r), "l <= r ? ONE : ZERO" }
+            LessOrEqual { name: "less_or_equal", value: |l, r| truth::<T>(l <= r),
+                "l <= r ? ONE : ZERO" }
             /// 1 where left > right, else 0.
             Greater { name: "greater", value: |l, r| truth::<T>(l > r), "l > r ? ONE : ZERO" }
             /// 1 where left ≥ right, else 0.
-            GreaterOrEqual { name: "greater_or_equal", value: |l, r| truth::<T>(l >= r), "l >= r ? ONE : ZERO" }
+            GreaterOrEqual { name: "greater_or_equal", value: |l, r| truth::<T>(l >= r),
+                "l >= r ? ONE : ZERO" }
             /// 1 where left = right, else 0.
             Equal { name: "equal", value: |l, r| truth::<T>(l == r), "l == r ? ONE : ZERO" }
             /// 1 where left ≠ right, else 0.
@@ -47,7 +49,8 @@ pub(crate) use binary_functions;
 macro_rules! define {
     ({} $(
         $(#[$doc:meta])*
-        $variant:ident { name: $name:literal, value: |$left:ident, $right:ident| $value:expr, $cl_value:literal }
+        $variant:ident { name: $name:literal, value: |$left:ident, $right:ident| $value:expr,
+            $cl_value:literal }
     )+) => {
         /// A function of two numbers.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +71,8 @@ macro_rules! define {
 
         /// The functions in OpenCL C: a list for the kernel that is written once for each.
         pub(crate) const BINARY_KERNELS: &str = concat!(
-            "#define FOR_EACH_BINARY_FUNCTION(WITH)", $(" WITH(", $name, ", ", $cl_value, ")",)+ "\n"
+            "#define FOR_EACH_BINARY_FUNCTION(WITH)",
+            $(" WITH(", $name, ", ", $cl_value, ")",)+ "\n"
         );
     };
 }

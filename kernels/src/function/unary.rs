@@ -7,10 +7,12 @@
 /// - the formula and the derivative f′, as documentation,
 /// - the variant of [`UnaryFunction`] with its parameters, each with an example that tests use,
 /// - the name, by which kernels and messages call the function,
-/// - whether it takes an exponential, a logarithm or the like, which decides how much work one thread is given,
+/// - whether it takes an exponential, a logarithm or the like, which decides how much work one
+///   thread is given,
 /// - the domain that tests draw arguments from,
-/// - the value, for the CPU as an expression over [`Real`](crate::cpu::real::Real) with the parameters by their names, and
-///   for OpenCL as an expression over vectors `V` with the parameters `a` and `b`,
+/// - the value, for the CPU as an expression over [`Real`](crate::cpu::real::Real) with the
+///   parameters by their names, and for OpenCL as an expression over vectors `V` with the
+///   parameters `a` and `b`,
 /// - the derivative in both forms, and what it is computed from: `Input` is x, `Output` is f(x).
 ///
 /// A comparison with NaN is false; the branches are ordered such that NaN stays NaN, and a run that
@@ -79,18 +81,21 @@ macro_rules! unary_functions {
             Relu {
                 name: "relu", transcendental: false, domain: Domain::Except(0.0, 0.0),
                 value: |x| if x < T::ZERO { T::ZERO } else { x }, "x < ZERO ? ZERO : x";
-                derivative of Input: |x| if x > T::ZERO { T::ONE } else { T::ZERO }, "x > ZERO ? ONE : ZERO";
+                derivative of Input: |x| if x > T::ZERO { T::ONE } else { T::ZERO },
+                    "x > ZERO ? ONE : ZERO";
             }
             /// f(x) = x where x > 0, else slope·x; f′ = 1 or the slope.
             LeakyRelu(slope: f64 = 0.1) {
                 name: "leaky_relu", transcendental: false, domain: Domain::Except(0.0, 0.0),
                 value: |x| if x > T::ZERO { x } else { slope * x }, "x > ZERO ? x : a * x";
-                derivative of Input: |x| if x > T::ZERO { T::ONE } else { slope }, "x > ZERO ? ONE : (V)(a)";
+                derivative of Input: |x| if x > T::ZERO { T::ONE } else { slope },
+                    "x > ZERO ? ONE : (V)(a)";
             }
             /// f(x) = x where x > 0, else alpha·(eˣ − 1); f′ = 1 or alpha·eˣ.
             Elu(alpha: f64 = 0.7) {
                 name: "elu", transcendental: true, domain: Domain::Except(0.0, 0.0),
-                value: |x| positive_part(x) + alpha * negative_part(x).exp_m1(), "x > ZERO ? x : a * expm1(x)";
+                value: |x| positive_part(x) + alpha * negative_part(x).exp_m1(),
+                    "x > ZERO ? x : a * expm1(x)";
                 derivative of Input: |x| above_zero(x) + below_zero(x) * (alpha * negative_part(x).exp()),
                     "x > ZERO ? ONE : a * exp(x)";
             }
@@ -209,7 +214,8 @@ macro_rules! define {
             /// The parameters in their order, then zeros.
             #[must_use]
             pub const fn parameters(self) -> [f64; 2] {
-                match self { $(Self::$variant $(($($parameter),+))? => pair(&[$($($parameter),+)?])),+ }
+                match self { $(Self::$variant $(($($parameter),+))? =>
+                    pair(&[$($($parameter),+)?])),+ }
             }
 
             /// Whether it takes an exponential, a logarithm or the like.
@@ -221,7 +227,8 @@ macro_rules! define {
         /// The functions in OpenCL C, each a line that `opencl/cl/functions.cl` defines the meaning
         /// of, and a list of them for the kernels that are written once for each.
         pub(crate) const UNARY_KERNELS: &str = concat!(
-            $("FUNCTION_OF_", stringify!($needs), "(", $name, ", ", $cl_value, ", ", $cl_derivative, ")\n",)+
+            $("FUNCTION_OF_", stringify!($needs), "(", $name, ", ", $cl_value, ", ", $cl_derivative,
+                ")\n",)+
             "#define FOR_EACH_FUNCTION(WITH)", $(" WITH(", $name, ")",)+ "\n"
         );
     };

@@ -180,7 +180,8 @@ impl<'a> Launch<'a> {
     /// dimension. Does not wait.
     ///
     /// # Errors
-    /// `Device` if an array lies elsewhere; `Argument` if a size is too large; `Failed` if the compiler or the driver fails.
+    /// `Device` if an array lies elsewhere; `Argument` if a size is too large; `Failed` if the
+    /// compiler or the driver fails.
     pub(super) fn run(self, groups: [usize; 3], group: [usize; 3]) -> Result<()> {
         if let Some(problem) = self.problem {
             return Err(problem);

@@ -20,8 +20,8 @@ pub(super) struct Memory {
     device: Arc<str>,
     /// Elements of the buffer that uses it.
     len: usize,
-    /// No u32 in it is this large. Indices come from the host, which sees them on the way; a gather
-    /// can thus refuse what lies outside without waiting for the device.
+    /// No u32 in it is this large. Indices come from the host, which sees them on the way; a
+    /// gather can thus refuse what lies outside without waiting for the device.
     index_bound: AtomicU64,
 }
 

@@ -89,7 +89,8 @@ pub(super) fn normalise(
     launch.input(vectors.scale).input(vectors.shift).output(&mut out).sharing_columns(columns, 1)
 }
 
-/// `Backend::matmul_normalise`, in two launches: the product waits in memory of the pool, since the kernels' arrays must not overlap.
+/// `Backend::matmul_normalise`, in two launches: the product waits in memory of the pool, since the
+/// kernels' arrays must not overlap.
 pub(super) fn matmul_normalise(
     context: &Arc<Context>,
     shape: MatmulShape,

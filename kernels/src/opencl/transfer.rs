@@ -10,7 +10,8 @@ use crate::check::{Extent, check, operands, unequal_dtypes};
 use crate::shape::Block;
 use crate::{DType, DeviceSlice, DeviceSliceMut, Error, Result, View, ViewMut};
 
-/// `upload`, as declared. Waits for the copy, as the host's memory is only borrowed; data sets and orders of epochs come this way, steps do not.
+/// `upload`, as declared. Waits for the copy, as the host's memory is only borrowed; data sets and
+/// orders of epochs come this way, steps do not.
 pub(super) fn upload(context: &Context, host: View<'_>, out: ViewMut<'_>) -> Result<()> {
     const NAME: &str = "upload";
     check(NAME, Extent::Like("out", out.len()), operands!(host))?;

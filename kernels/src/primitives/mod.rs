@@ -69,7 +69,8 @@ pub fn primitives() -> Vec<Primitive> {
                 $room:ident::$name:ident($($argument:ident: $type:ty),+ $(,)?);
             )+
         ) => {
-            all.extend([$(Primitive { name: stringify!($name), room: stringify!($room), cases: $room::$name }),+]);
+            all.extend([$(Primitive { name: stringify!($name), room: stringify!($room),
+                cases: $room::$name }),+]);
         };
     }
     contract!(list!);
@@ -129,7 +130,8 @@ impl fmt::Display for Mismatch {
             Problem::Value { output, index, got, want, bound } => {
                 write!(
                     f,
-                    "output {output}[{index}] is {got:e}, not {want:e}: off by {:e}, bound {bound:e}",
+                    "output {output}[{index}] is {got:e}, not {want:e}: off by {:e}, bound \
+                    {bound:e}",
                     (got - want).abs()
                 )
             }

@@ -119,9 +119,9 @@ fn positions(draw: &mut Draw, sampler: &Sampler) -> Vec<f64> {
     scaled.collect()
 }
 
-/// What a pixel of one axis has to do with a position: its weight, and the derivative of that to the
-/// right. A hat of width 1 around the pixel, for the nearest pixels of the border where it counts
-/// beyond it.
+/// What a pixel of one axis has to do with a position: its weight, and the derivative of that to
+/// the right. A hat of width 1 around the pixel, for the nearest pixels of the border where it
+/// counts beyond it.
 fn hat(at: f64, pixel: usize, size: usize, outside: Outside) -> [f64; 2] {
     let last = size as f64 - 1.0;
     if outside == Outside::PaperTime && !(at >= 0.0 && at < last) {

@@ -16,7 +16,8 @@ use crate::{Error, Result};
 macro_rules! registry {
     (
         $(#[$about:meta])*
-        $axis:ident of $number:ty { $($(#[$doc:meta])* $purpose:ident = $first:expr, $count:expr;)+ }
+        $axis:ident of $number:ty { $($(#[$doc:meta])* $purpose:ident = $first:expr,
+            $count:expr;)+ }
     ) => {
         $(#[$about])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +48,8 @@ macro_rules! registry {
             pub fn nth(self, index: usize) -> Result<$number> {
                 let number = <$number>::try_from(index).ok().and_then(|index| self.first().checked_add(index));
                 number.filter(|number| self.range().contains(number)).ok_or_else(|| {
-                    Error::argument("noise", format!("{self:?} has no number {index}: it has {}", $axis::len(self)))
+                    Error::argument("noise", format!("{self:?} has no number {index}: it has \
+                    {}", $axis::len(self)))
                 })
             }
 

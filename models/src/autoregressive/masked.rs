@@ -87,7 +87,8 @@ impl MaskedConvolution {
 }
 
 impl MaskedKernel {
-    /// Of all positions at once: [rows, height, width, inputs] gives [rows, height, width, outputs].
+    /// Of all positions at once: [rows, height, width, inputs] gives [rows, height, width,
+    /// outputs].
     pub(super) fn convolve(&self, x: &Tensor) -> Result<Tensor> {
         let &Self { taps: Taps { side, count }, inputs, outputs, ref weight } = self;
         let hidden = [(side * side - count) * inputs, outputs];

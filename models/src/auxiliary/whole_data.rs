@@ -151,8 +151,8 @@ impl Recomputer<'_> {
         Ok(())
     }
 
-    /// What `sample` makes of each chunk with its part of the noise of one batch of all images: that
-    /// of the group at this position, from 1.
+    /// What `sample` makes of each chunk with its part of the noise of one batch of all images:
+    /// that of the group at this position, from 1.
     fn each<T>(
         &self,
         position: usize,

@@ -73,8 +73,8 @@ pub struct BivaConfig {
     /// Dropout rate of the blocks of the top-down pass.
     pub generative_dropout: f64,
     /// Standard deviation of every layer's output on the first batch, by data-dependent
-    /// initialisation: the published models' 0.01 suits hundreds of epochs, a short training starts
-    /// faster from larger ones.
+    /// initialisation: the published models' 0.01 suits hundreds of epochs, a short training
+    /// starts faster from larger ones.
     pub initial_sigma: f64,
     /// The stages, nearest to the data first.
     pub stages: Vec<StageConfig>,
@@ -328,7 +328,8 @@ impl BivaConfig {
                     format!("stages[{}].strides", index + 1),
                     stride,
                     format!(
-                        "a map of {height}x{width} can't shrink by a stride of {stride} and grow back"
+                        "a map of {height}x{width} can't shrink by a stride of {stride} and grow \
+                        back"
                     ),
                 )?;
                 map = map.shrunk(stride).with_channels(block.channels);

@@ -69,8 +69,8 @@ pub(super) struct StageDistributions {
 /// Where the top-down pass is: the features so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Descent {
-    /// The outputs of the blocks of the stage above: the second inputs of this stage's, one to one.
-    /// Empty without skip connections.
+    /// The outputs of the blocks of the stage above: the second inputs of this stage's, one to
+    /// one. Empty without skip connections.
     above: Vec<Tensor>,
     features: Option<Tensor>,
 }

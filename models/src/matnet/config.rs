@@ -103,7 +103,8 @@ pub struct MatNetConfig {
     /// Side of a square.
     pub missing_side: usize,
     /// Whether the top-down state passes through every layer. Without it (an ablation) a layer's
-    /// state is a function of its sample alone, and layers depend on those above them by the prior.
+    /// state is a function of its sample alone, and layers depend on those above them by the
+    /// prior.
     pub deterministic_paths: bool,
     /// Units of the top layer, a vector.
     pub top_units: usize,
@@ -113,14 +114,15 @@ pub struct MatNetConfig {
     pub top_shared_units: usize,
     /// What stands for the KL of the top where its prior is a mixture.
     pub top_kl: MixtureKl,
-    /// Weight, in the loss, of the entropy of r(k|z) of the top's sample: above 0, each image is to
-    /// be of one component.
+    /// Weight, in the loss, of the entropy of r(k|z) of the top's sample: above 0, each image is
+    /// to be of one component.
     pub top_entropy_penalty: f64,
     /// Units of the dense layer between the top's vector and the maps.
     pub top_hidden: usize,
     /// Channels of the map between the pixels and the first block; 0 for none.
     pub image_channels: usize,
-    /// The nonlinearity φ behind every layer but the heads; the published gated models have `tanh`.
+    /// The nonlinearity φ behind every layer but the heads; the published gated models have
+    /// `tanh`.
     pub nonlinearity: Nonlinearity,
     /// Slope of `leaky_relu` below zero.
     pub leaky_slope: f64,
@@ -356,7 +358,8 @@ impl MatNetConfig {
             is_whole || plain,
             "missing",
             format!("{:?}", self.missing).to_lowercase(),
-            "needs Bernoulli pixels without autoregressive layers, and no priors beside those that the observed pixels give",
+            "needs Bernoulli pixels without autoregressive layers, and no priors beside those that \
+            the observed pixels give",
         )?;
         let slope = self.leaky_slope;
         rule((0.0..1.0).contains(&slope), "leaky_slope", slope, "must be at least 0 and below 1")?;
@@ -365,7 +368,8 @@ impl MatNetConfig {
             self.deterministic_paths || self.prior == LayerPrior::Conditional,
             "deterministic_paths",
             false,
-            "needs model.prior = conditional: nothing else would lead from the layers above the first to the data",
+            "needs model.prior = conditional: nothing else would lead from the layers above the \
+            first to the data",
         )?;
         rule(
             self.deterministic_paths || self.module != Module::Gru,

@@ -131,8 +131,8 @@ impl Inference {
         self.merge_start.forward(pass, top)
     }
 
-    /// q of a layer, and the merge state after it, from the top-down state above, what the bottom-up
-    /// chain found and the merge state above.
+    /// q of a layer, and the merge state after it, from the top-down state above, what the
+    /// bottom-up chain found and the merge state above.
     pub(super) fn merge(
         &self,
         pass: &Pass<'_>,

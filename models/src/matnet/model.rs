@@ -56,7 +56,8 @@ struct Observed {
 
 /// Where the latents below the top are from.
 enum From<'a> {
-    /// From q, by what the bottom-up chain found, but for the lowest layers, which are drawn from p.
+    /// From q, by what the bottom-up chain found, but for the lowest layers, which are drawn from
+    /// p.
     Posterior { bottom_up: &'a BottomUp, skipped_layers: usize },
     /// From p; the layers above this one have one noise for all rows.
     Prior { shared_above: usize },
@@ -163,8 +164,8 @@ impl MatNet {
         }
     }
 
-    /// From z_L down to the data. Gives the latents of the layers below the top, nearest to the data
-    /// first, and p(x|z).
+    /// From z_L down to the data. Gives the latents of the layers below the top, nearest to the
+    /// data first, and p(x|z).
     fn descend(
         &self,
         pass: &mut Pass<'_>,
@@ -214,7 +215,8 @@ impl MatNet {
                             Some(p) => p.clone(),
                             None => standard_normal(top, shape)?,
                         };
-                        let is_shared = matches!(source, From::Prior { shared_above } if number > *shared_above);
+                        let is_shared = matches!(source,
+                            From::Prior { shared_above } if number > *shared_above);
                         let z = sample_prior(pass, number, &p_or_standard, is_shared)?;
                         Latent { q: p_or_standard, p: p.into(), z }
                     }

@@ -48,8 +48,8 @@ pub(super) struct ResidualStep {
 }
 
 impl Transition {
-    /// A step between states of `channels` channels, beside which maps of `read` channels in all are
-    /// read; none without a path for the state is a function of what is read alone.
+    /// A step between states of `channels` channels, beside which maps of `read` channels in all
+    /// are read; none without a path for the state is a function of what is read alone.
     pub(super) fn new(
         builder: &mut Builder<'_>,
         config: &MatNetConfig,

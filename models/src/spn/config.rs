@@ -59,8 +59,8 @@ pub struct SpnConfig {
     /// Which network this describes.
     pub family: SpnFamily,
     /// Side of the max-pooling windows through which the first network sees the canvas: the
-    /// localisation network, or the classifier of `sequence_convnet`. 1 for none. Glimpses are taken
-    /// of the canvas itself.
+    /// localisation network, or the classifier of `sequence_convnet`. 1 for none. Glimpses are
+    /// taken of the canvas itself.
     pub input_pool: usize,
     /// Channels of each convolution of the localisation network.
     pub localisation_channels: Vec<usize>,
@@ -70,7 +70,8 @@ pub struct SpnConfig {
     pub recurrent_units: usize,
     /// Where the recurrent layer's reset gate acts (rnn_spn).
     pub gru_reset: GruReset,
-    /// Down-sampling factor d of each side: a glimpse of a canvas of H × W has ⌊H/d⌋ × ⌊W/d⌋ pixels.
+    /// Down-sampling factor d of each side: a glimpse of a canvas of H × W has ⌊H/d⌋ × ⌊W/d⌋
+    /// pixels.
     pub downsampling: f64,
     /// What is read outside of the canvas.
     pub outside: OutsideRule,

@@ -7,8 +7,8 @@
 //! gives one θ for all of them.
 //!
 //! `config.rs` describes the networks as data, `stack.rs` is what localisation and classifier have
-//! in common, `localisation.rs` finds θ, `model.rs` is the network as a whole. What they learn by is
-//! the [`classification`](crate::classifier::classification) of every position.
+//! in common, `localisation.rs` finds θ, `model.rs` is the network as a whole. What they learn by
+//! is the [`classification`](crate::classifier::classification) of every position.
 
 mod config;
 mod localisation;

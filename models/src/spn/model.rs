@@ -31,8 +31,8 @@ pub struct Spn {
 pub struct Look {
     /// The transforms and the glimpses that they give, where there is a transformer.
     pub glimpses: Option<Glimpses>,
-    /// ln p(digit|canvas): [canvases · positions, classes], the positions of a canvas one after the
-    /// other, in nats.
+    /// ln p(digit|canvas): [canvases · positions, classes], the positions of a canvas one after
+    /// the other, in nats.
     pub log_probs: Tensor,
 }
 

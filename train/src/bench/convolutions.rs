@@ -90,7 +90,8 @@ impl Kernel {
         let gflop_per_s = self.flop() / median / 1e6;
         if json {
             return json!({
-                "kernel": "conv2d", "form": form, "batch": batch, "height": height, "width": width, "in_channels": in_channels,
+                "kernel": "conv2d", "form": form, "batch": batch, "height": height, "width": width,
+                "in_channels": in_channels,
                 "out_channels": out_channels, "kernel_side": side, "stride": stride, "count": count,
                 "gflop_per_s": gflop_per_s, "ms_median": median, "ms_min": min, "ms_max": max,
             })
@@ -99,7 +100,8 @@ impl Kernel {
         let sizes =
             format!("{height}x{width}, {in_channels} to {out_channels}, {side}x{side} by {stride}");
         format!(
-            "{form:<18} {sizes:<30} {count:>3} in a pass {gflop_per_s:>8.1} GFLOP/s {median:>9.4} ms ({min:.4} to {max:.4})"
+            "{form:<18} {sizes:<30} {count:>3} in a pass {gflop_per_s:>8.1} GFLOP/s {median:>9.4} \
+            ms ({min:.4} to {max:.4})"
         )
     }
 }

@@ -86,15 +86,18 @@ pub fn run(
     let Timing { median, min, max } = Timing::of(&rates);
     console.result(&if subject.json {
         json!({
-            "image_samples_per_s": median, "image_samples_per_s_min": min, "image_samples_per_s_max": max,
+            "image_samples_per_s": median, "image_samples_per_s_min": min,
+            "image_samples_per_s_max": max,
             "importance_samples": importance_samples, "images": images, "rows": rows, "runs": RUNS,
-            "parameters": evaluations.parameters(), "preset": subject.config.preset, "device": device.description(),
+            "parameters": evaluations.parameters(), "preset": subject.config.preset,
+            "device": device.description(),
         })
         .to_string()
     } else {
         format!(
             "{}, {importance_samples} samples an image, {rows} rows at once, on {}\n\
-             {median:.0} image-samples per second (median of {RUNS} evaluations of {images} images; {min:.0} to {max:.0})",
+             {median:.0} image-samples per second (median of {RUNS} evaluations of {images} \
+             images; {min:.0} to {max:.0})",
             subject.config.preset,
             device.description()
         )

@@ -1,5 +1,5 @@
-//! `rung bench kernels`: the primitives at the sizes that a model has, in GFLOP/s and GB/s; products
-//! and convolutions alone where the model has convolutions.
+//! `rung bench kernels`: the primitives at the sizes that a model has, in GFLOP/s and GB/s;
+//! products and convolutions alone where the model has convolutions.
 
 use rung_autograd::rng::Address;
 use rung_autograd::{DType, Device, ParameterList, Shape, Tensor};
@@ -158,7 +158,8 @@ impl Product {
         let gflop_per_s = self.flop() / median / 1e6;
         if json {
             return json!({
-                "kernel": "matmul", "form": self.form, "rows": rows, "inner": inner, "columns": columns, "count": self.count,
+                "kernel": "matmul", "form": self.form, "rows": rows, "inner": inner,
+                "columns": columns, "count": self.count,
                 "gflop_per_s": gflop_per_s, "ms_median": median, "ms_min": min, "ms_max": max,
             })
             .to_string();
@@ -166,7 +167,8 @@ impl Product {
         let (form, count) = (self.form, self.count);
         let sizes = format!("{rows} x {inner} . {inner} x {columns}");
         format!(
-            "{form:<16} {sizes:<24} {count:>3} a step {gflop_per_s:>8.1} GFLOP/s {median:>9.4} ms ({min:.4} to {max:.4})"
+            "{form:<16} {sizes:<24} {count:>3} a step {gflop_per_s:>8.1} GFLOP/s {median:>9.4} ms \
+            ({min:.4} to {max:.4})"
         )
     }
 }
@@ -205,7 +207,8 @@ mod tests {
     use super::*;
     use rung_datasets::ImageShape;
 
-    /// `PEERS.md`, section 4: 0.941 + 0.941 + 0.736 GFLOP for the five-layer ladder in batches of 256, as 164 products of single heads.
+    /// `PEERS.md`, section 4: 0.941 + 0.941 + 0.736 GFLOP for the five-layer ladder in batches of
+    /// 256, as 164 products of single heads.
     #[test]
     fn the_products_are_those_of_a_step() {
         let list = parameter_list(&Config::default(), ImageShape::new(1, 28, 28)).unwrap();

@@ -45,7 +45,8 @@ impl Pass {
         let gb_per_s = (self.matrix.element_count() * self.bytes_per_element) as f64 / median / 1e6;
         if json {
             return json!({
-                "kernel": self.name, "rows": rows, "columns": columns, "bytes_per_element": self.bytes_per_element,
+                "kernel": self.name, "rows": rows, "columns": columns,
+                "bytes_per_element": self.bytes_per_element,
                 "gb_per_s": gb_per_s, "ms_median": median, "ms_min": min, "ms_max": max,
             })
             .to_string();

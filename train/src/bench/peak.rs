@@ -49,12 +49,14 @@ pub fn run(threads: usize, json: bool, console: &Console) -> Result<()> {
         let Peak { gflop_per_s, gb_per_s: [cache, memory] } = pool.install(Peak::measure);
         console.result(&if json {
             json!({
-                "threads": threads, "gflop_per_s": gflop_per_s, "cache_gb_per_s": cache, "memory_gb_per_s": memory,
+                "threads": threads, "gflop_per_s": gflop_per_s, "cache_gb_per_s": cache,
+                "memory_gb_per_s": memory,
             })
             .to_string()
         } else {
             format!(
-                "{threads} thread{}: {gflop_per_s:.0} GFLOP/s of multiply-adds, triad {cache:.1} GB/s in the caches, {memory:.1} GB/s in memory",
+                "{threads} thread{}: {gflop_per_s:.0} GFLOP/s of multiply-adds, triad {cache:.1} \
+                GB/s in the caches, {memory:.1} GB/s in memory",
                 if threads == 1 { "" } else { "s" }
             )
         })?;

@@ -71,7 +71,8 @@ pub(super) fn run(
     }
     let [cache, memory] = peak.gb_per_s;
     console.result(&format!(
-        "per {unit}; peak, measured just before: {:.0} GFLOP/s of multiply-adds, triad {cache:.0} GB/s in the caches, {memory:.0} GB/s in memory",
+        "per {unit}; peak, measured just before: {:.0} GFLOP/s of multiply-adds, triad {cache:.0} \
+        GB/s in the caches, {memory:.0} GB/s in memory",
         peak.gflop_per_s
     ))
 }
@@ -137,8 +138,10 @@ impl Line {
             let or_null =
                 |amount: f64, rate: f64| if amount > 0.0 { json!(rate) } else { Value::Null };
             return json!({
-                "primitive": name, "pass": pass, "per": unit, "calls": calls, "ms": ms, "share": share,
-                "gflop_per_s": or_null(self.flop, gflop), "gb_per_s": or_null(self.bytes as f64, gb),
+                "primitive": name, "pass": pass, "per": unit, "calls": calls, "ms": ms,
+                "share": share,
+                "gflop_per_s": or_null(self.flop, gflop),
+                "gb_per_s": or_null(self.bytes as f64, gb),
                 "peak_gflop_per_s": peak.gflop_per_s,
             })
             .to_string();

@@ -1,4 +1,5 @@
-//! `rung bench serve`: steps or evaluations on demand, for a driver that times several programs turn by turn.
+//! `rung bench serve`: steps or evaluations on demand, for a driver that times several programs
+//! turn by turn.
 
 use std::io::BufRead;
 

@@ -48,9 +48,11 @@ pub fn run(
         (workload.parameters(), subject.config.train.batch_size, after.pool.bytes);
     console.result(&if subject.json {
         json!({
-            "step_ms_median": median, "step_ms_min": min, "step_ms_max": max, "steps": steps, "parameters": parameters,
+            "step_ms_median": median, "step_ms_min": min, "step_ms_max": max, "steps": steps,
+            "parameters": parameters,
             "batch_size": batch, "preset": subject.config.preset, "device": device.description(),
-            "kernel_launches": launches, "bytes_to_device": to_device, "bytes_from_device": from_device,
+            "kernel_launches": launches, "bytes_to_device": to_device,
+            "bytes_from_device": from_device,
             "allocated_bytes_per_step": allocated, "memory_bytes": memory,
         })
         .to_string()
@@ -58,7 +60,8 @@ pub fn run(
         format!(
             "{}, {parameters} parameters, batches of {batch}, on {}\n\
              step: {median:.2} ms (median of {steps}; {min:.2} to {max:.2})\n\
-             {launches:.0} kernel launches, {to_device:.0} bytes to the device and {from_device:.0} from it, {allocated:.0} bytes allocated a step; {:.0} MB in use",
+             {launches:.0} kernel launches, {to_device:.0} bytes to the device and \
+             {from_device:.0} from it, {allocated:.0} bytes allocated a step; {:.0} MB in use",
             subject.config.preset,
             device.description(),
             memory as f64 / 1e6

@@ -220,13 +220,15 @@ fn text(outcome: &Outcome) -> String {
     let Outcome { own, foreign, own_images, foreign_images, importance_samples, .. } = outcome;
     let (own_width, foreign_width) = (own.chars().count().max(14), foreign.chars().count().max(14));
     let mut text = format!(
-        "{own_images} images of {own} against {foreign_images} of {foreign}, {importance_samples} importance samples\n\
+        "{own_images} images of {own} against {foreign_images} of {foreign}, {importance_samples} \
+        importance samples\n\
          score            {own:>own_width$} {foreign:>foreign_width$}    AUROC\n"
     );
     let mut line = |name: String, separation: &Separation| {
         let Separation { own_mean_nats, foreign_mean_nats, auroc, .. } = separation;
         text += &format!(
-            "{name:<16} {own_mean_nats:>own_width$.2} {foreign_mean_nats:>foreign_width$.2}   {auroc:.4}\n"
+            "{name:<16} {own_mean_nats:>own_width$.2} {foreign_mean_nats:>foreign_width$.2}   \
+            {auroc:.4}\n"
         );
     };
     outcome

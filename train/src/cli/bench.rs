@@ -29,7 +29,9 @@ pub struct BenchArgs {
 pub enum BenchWhat {
     /// Time a training step: step_ms_median, step_ms_min, step_ms_max
     #[command(
-        before_help = "Most people want:\n  rung bench step                           on the CPU\n  rung bench step --preset mnist-vae-2      another model\n  rung bench step --profile                 where the time goes"
+        before_help = "Most people want:\n  rung bench step                           on the \
+        CPU\n  rung bench step --preset mnist-vae-2      another model\n  rung bench step \
+        --profile                 where the time goes"
     )]
     Step {
         /// The model and the machine.
@@ -49,7 +51,9 @@ pub enum BenchWhat {
     },
     /// Count the image-samples that an evaluation takes a second
     #[command(
-        before_help = "Most people want:\n  rung bench evaluate                                 with 5000 samples an image\n  rung bench evaluate --importance-samples 50         with fewer"
+        before_help = "Most people want:\n  rung bench evaluate                                 \
+        with 5000 samples an image\n  rung bench evaluate --importance-samples 50         with \
+        fewer"
     )]
     Evaluate {
         /// The model and the machine.
@@ -77,7 +81,8 @@ pub enum BenchWhat {
     },
     /// Time each operation at the model's own sizes, in GFLOP/s and GB/s
     #[command(
-        before_help = "Most people want:\n  rung bench kernels                     on the CPU\n  rung bench kernels --threads 1         on one thread"
+        before_help = "Most people want:\n  rung bench kernels                     on the CPU\n  \
+        rung bench kernels --threads 1         on one thread"
     )]
     Kernels {
         /// The model and the machine.
@@ -86,7 +91,8 @@ pub enum BenchWhat {
     },
     /// Measure the CPU's peak: multiply-adds and memory, on one thread and on all
     #[command(
-        before_help = "Most people want:\n  rung bench peak                 on one thread and on one a core\n  rung bench peak --threads 4     on one thread and on four"
+        before_help = "Most people want:\n  rung bench peak                 on one thread and on \
+        one a core\n  rung bench peak --threads 4     on one thread and on four"
     )]
     Peak {
         /// CPU threads; 0 for one a core
@@ -101,7 +107,9 @@ pub enum BenchWhat {
     /// For programs that time several implementations turn by turn: it prints {"ready": ...} once
     /// warm, and then one JSON object for each line that it reads.
     #[command(
-        before_help = "Most people want:\n  rung bench serve                               the five-layer ladder\n  rung bench serve --preset mnist-vae-5          another model\n  rung bench serve --importance-samples 5000     evaluations of one image instead of steps"
+        before_help = "Most people want:\n  rung bench serve                               the \
+        five-layer ladder\n  rung bench serve --preset mnist-vae-5          another model\n  rung \
+        bench serve --importance-samples 5000     evaluations of one image instead of steps"
     )]
     Serve {
         /// The model and the machine.

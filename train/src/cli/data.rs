@@ -32,7 +32,8 @@ pub struct DataArgs {
 pub enum DataAction {
     /// Show every data set: its size, where it is from, whether it is here
     #[command(
-        before_help = "Most people want:\n  rung data list             as a table\n  rung data list --json      for a program"
+        before_help = "Most people want:\n  rung data list             as a table\n  rung data \
+        list --json      for a program"
     )]
     List {
         /// Where data sets lie.
@@ -44,7 +45,8 @@ pub enum DataAction {
     },
     /// Download a data set and check it; a download that was stopped goes on
     #[command(
-        before_help = "Most people want:\n  rung data fetch mnist                       into the default folder\n  rung data fetch mnist --data-dir data       into a folder of your own"
+        before_help = "Most people want:\n  rung data fetch mnist                       into the \
+        default folder\n  rung data fetch mnist --data-dir data       into a folder of your own"
     )]
     Fetch {
         /// Name of the data set
@@ -56,9 +58,9 @@ pub enum DataAction {
     },
     /// Write a data set to a file of NumPy arrays, for use elsewhere: x_train (N, C, H, W) and
     /// y_train (N), or (N, T) where an image has T labels, and so for validation and test
-    #[command(
-        before_help = "Most people want:\n  rung data write sequences:mnist --out a.npz   cluttered sequences\n  rung data write glyphs --out a.npz            images of one digit each"
-    )]
+    #[command(before_help = "Most people want:\n  rung data write sequences:mnist --out a.npz   \
+        cluttered sequences\n  rung data write glyphs --out a.npz            images of one digit \
+        each")]
     Write {
         /// Name of the data set, npz:FILE, images:FOLDER or sequences:NAME
         #[arg(value_name = "NAME")]
@@ -75,7 +77,8 @@ pub enum DataAction {
     },
     /// Check the files of a data set against their published checksums
     #[command(
-        before_help = "Most people want:\n  rung data verify mnist                       in the default folder\n  rung data verify mnist --data-dir data       in a folder of your own"
+        before_help = "Most people want:\n  rung data verify mnist                       in the \
+        default folder\n  rung data verify mnist --data-dir data       in a folder of your own"
     )]
     Verify {
         /// Name of the data set

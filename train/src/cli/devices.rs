@@ -68,7 +68,8 @@ fn tune(console: &Console) -> Result<()> {
         let searched = device.tune(&shapes, |found| {
             let MatmulShape { rows, columns, inner, .. } = found.shape;
             console.info(&format!(
-                "{rows} x {inner} . {inner} x {columns}: {} with {:.0} GFLOP/s, {:.0} without a search",
+                "{rows} x {inner} . {inner} x {columns}: {} with {:.0} GFLOP/s, {:.0} without a \
+                search",
                 found.kernel, found.gflop_per_s, found.default_gflop_per_s
             ));
         });

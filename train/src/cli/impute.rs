@@ -115,7 +115,8 @@ pub fn run(arguments: &ImputeArgs, console: &Console) -> Result<()> {
             return console.result(&record.to_string());
         }
         console.result(&format!(
-            "log p(x_missing | x_observed) ≥ {bound} nats per image, by the means of the pixels {baseline}\n\
+            "log p(x_missing | x_observed) ≥ {bound} nats per image, by the means of the pixels \
+            {baseline}\n\
              {images} test images with {missing:.1} missing pixels each"
         ))?;
         console.result(&path.display().to_string())

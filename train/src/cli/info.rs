@@ -96,7 +96,9 @@ fn list_presets(json: bool, console: &Console) -> Result<()> {
         let config = of_preset(name)?;
         let parameters = parameter_list(&config, published_shape(&config.data)?)?.element_count();
         console.result(&match json {
-            true => serde_json::json!({"name": name, "parameters": parameters, "summary": summary(text)}).to_string(),
+            true => serde_json::json!({"name": name, "parameters": parameters,
+                "summary": summary(text)})
+            .to_string(),
             false => format!("{name:<36} {parameters:>9}  {}", summary(text)),
         })?;
     }

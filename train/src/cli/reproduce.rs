@@ -290,10 +290,14 @@ fn describe(
     if let Some(epochs) = wishes.epochs {
         let paper = plan.runs.first().map_or(0, |run| run.paper_epochs);
         console.result(&format!(
-            "{epochs} epochs instead of the paper's {paper}; warm-up and learning-rate steps in proportion"
+            "{epochs} epochs instead of the paper's {paper}; warm-up and learning-rate steps in \
+            proportion"
         ))?;
     }
-    console.result("RUN                                                STEP       TRAINING   EVALUATION  STATE")?;
+    console.result(
+        "RUN                                                STEP       TRAINING   \
+    EVALUATION  STATE",
+    )?;
     for (planned, estimate) in plan.runs.iter().zip(&estimates) {
         let name = planned.name();
         let step = if estimate.step_s > 0.0 {

@@ -32,8 +32,8 @@ pub struct SampleArgs {
     /// Layer to draw at: a number, 1 being nearest to the image, or all [default: the top layer]
     #[arg(long, value_name = "N|all")]
     pub layer: Option<LayerChoice>,
-    /// Draw only the layers up to this one anew for each image; the layers above it are drawn once,
-    /// for all images
+    /// Draw only the layers up to this one anew for each image; the layers above it are drawn
+    /// once, for all images
     #[arg(long, value_name = "N", conflicts_with = "layer")]
     pub vary: Option<usize>,
     /// Draw images of this class (from 0), or a row of every class with one z for each row; for

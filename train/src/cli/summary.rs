@@ -49,7 +49,10 @@ impl Description {
 
     /// One object.
     pub fn json(&self) -> Value {
-        let tensor = |parameter: &Parameter| json!({"name": parameter.name, "shape": parameter.shape.sizes(), "parameters": parameter.shape.element_count()});
+        let tensor = |parameter: &Parameter| {
+            json!({"name": parameter.name,
+            "shape": parameter.shape.sizes(), "parameters": parameter.shape.element_count()})
+        };
         let Config { preset, family, data, train, .. } = &self.config;
         let (model, objective) = family.tables().unwrap_or_default();
         let ImageShape { channels, height, width } = self.shape;
@@ -58,7 +61,8 @@ impl Description {
             "family": model.get("family"),
             "model": model,
             "objective": objective,
-            "groups": self.groups.iter().map(|group| json!({"name": group.name(), "layer": group.layer, "units": group.units})).collect::<Vec<_>>(),
+            "groups": self.groups.iter().map(|group| json!({"name": group.name(),
+                "layer": group.layer, "units": group.units})).collect::<Vec<_>>(),
             "latent_sizes": self.groups.iter().map(|group| group.units).collect::<Vec<_>>(),
             "hidden_sizes": model.get("hidden_sizes"),
             "stages": model.get("stages"),

@@ -22,8 +22,8 @@ pub struct TimeArgs {
 }
 
 impl TimeArgs {
-    /// Listens for Ctrl-C and the clock from now on, and says when the time will be up; to be called
-    /// once in a process.
+    /// Listens for Ctrl-C and the clock from now on, and says when the time will be up; to be
+    /// called once in a process.
     ///
     /// # Errors
     /// If the system refuses a handler.

@@ -21,7 +21,8 @@ pub struct TrainArgs {
     /// Start from a built-in configuration; rung info --presets lists them
     #[arg(long, value_name = "NAME")]
     pub preset: Option<String>,
-    /// Train on this data set: a name from rung data list, npz:FILE, images:FOLDER or sequences:NAME
+    /// Train on this data set: a name from rung data list, npz:FILE, images:FOLDER or
+    /// sequences:NAME
     #[arg(long, value_name = "NAME")]
     pub dataset: Option<String>,
     /// Where data sets lie.

@@ -199,7 +199,8 @@ const FEW_NORMALISED_IMAGES: usize = 32;
 /// 0 or nearly so; says what else is odd about them.
 fn check_training_images(config: &Config, train: &DeviceImages, console: &Console) -> Result<()> {
     let (count, has_batch_norm) = (train.count(), config.family.batch_norm_momentum().is_some());
-    let without = "train on more images, or without it: --set model.batch_norm_hidden=false --set model.batch_norm_heads=false";
+    let without = "train on more images, or without it: --set model.batch_norm_hidden=false --set \
+    model.batch_norm_heads=false";
     if count > 1 && train.all_equal() {
         let what = format!("all {count} training images are the same");
         if has_batch_norm && train.look_all_equal().context("comparing the training images")? {
@@ -212,14 +213,16 @@ fn check_training_images(config: &Config, train: &DeviceImages, console: &Consol
     }
     if has_batch_norm && count < LEAST_NORMALISED_IMAGES {
         return Err(Error::new(format!(
-            "batch normalisation needs at least {LEAST_NORMALISED_IMAGES} training images, and there are {count}: \
+            "batch normalisation needs at least {LEAST_NORMALISED_IMAGES} training images, and \
+            there are {count}: \
              it divides by the deviations over them, of which some are near 0 by accident"
         ))
         .with_advice(without));
     }
     if has_batch_norm && count < FEW_NORMALISED_IMAGES {
         console.warn(&format!(
-            "batch normalisation over {count} training images: some deviations over so few are near 0 by accident, and the bound \
+            "batch normalisation over {count} training images: some deviations over so few are \
+            near 0 by accident, and the bound \
              of other images can be far too low"
         ));
     }
@@ -337,7 +340,8 @@ fn chosen_by(held_out_split: Split, score: Score) -> String {
     let name = score.name;
     let flattered = match held_out_split {
         Split::Test => format!(
-            ", so its test {name} flatters it; --set data.validation_images=N keeps N training images aside to choose by"
+            ", so its test {name} flatters it; --set data.validation_images=N keeps N training \
+            images aside to choose by"
         ),
         _ => String::new(),
     };

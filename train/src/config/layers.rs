@@ -344,7 +344,8 @@ mod tests {
         let error = set_error("model.stages=[]");
         assert_eq!(
             error,
-            "--set: model.stages is a key of staged_vae, staged_lvae, biva, and model.family is ladder"
+            "--set: model.stages is a key of staged_vae, staged_lvae, biva, and model.family is \
+            ladder"
         );
         assert_eq!(set_error("model.stagse=[]"), "--set: unknown key model.stagse");
     }
@@ -354,8 +355,10 @@ mod tests {
         let mut layers = layers();
         layers.set("train.warmup_epochs=7").unwrap();
         assert_eq!(layers.finish().unwrap().family.warmup_epochs(), 7);
-        let old = "[model]\nfamily = 'biva'\nlatent_sizes = [4]\nobservation = 'bernoulli'\n[staged]\nskips = false\n\
-                   stages = [{channels = 8, kernels = [3], latent_units = 2}]\n[train]\nlabels = 20\n";
+        let old = "[model]\nfamily = 'biva'\nlatent_sizes = [4]\nobservation = \
+        'bernoulli'\n[staged]\nskips = false\n\
+                   stages = [{channels = 8, kernels = [3], latent_units = 2}]\n[train]\nlabels = \
+                   20\n";
         let mut layers = Layers::new(&Config::default()).unwrap();
         layers.add_text("config.toml", old).unwrap();
         let config = layers.finish().unwrap();
@@ -393,13 +396,15 @@ mod tests {
         );
         assert_eq!(
             set_error("model.latent_sizes=[64, 'a']"),
-            "--set: model.latent_sizes = [64, \"a\"]: must be a list of whole numbers, such as [64, 32]"
+            "--set: model.latent_sizes = [64, \"a\"]: must be a list of whole numbers, such as \
+            [64, 32]"
         );
         // The list goes on with every family that is registered.
         let family = set_error("model.family=vea");
         assert!(
             family.starts_with(
-                "--set: model.family = \"vea\": unknown value `vea`, expected one of `vae`, `ladder`, "
+                "--set: model.family = \"vea\": unknown value `vea`, expected one of `vae`, \
+                `ladder`, "
             ),
             "{family}"
         );

@@ -235,8 +235,8 @@ pub struct TrainConfig {
     pub batch_size: usize,
     /// The seed of every random number in the run.
     pub seed: u64,
-    /// Share that the EMA of the parameters keeps at each step; the EMA is what is evaluated. 0 for
-    /// none.
+    /// Share that the EMA of the parameters keeps at each step; the EMA is what is evaluated. 0
+    /// for none.
     pub average_decay: f64,
     /// Activation checkpointing: blocks are recomputed in the backward pass, which takes less
     /// memory and more time.
@@ -416,7 +416,8 @@ impl Config {
         let body =
             toml::to_string_pretty(&self.to_table()?).context("writing the configuration")?;
         Ok(format!(
-            "# The complete configuration of this run. To repeat it: rung train --config FILE\n\n{body}"
+            "# The complete configuration of this run. To repeat it: rung train --config \
+            FILE\n\n{body}"
         ))
     }
 

@@ -35,7 +35,8 @@ impl Config {
             self.family.has_checkpointing() || !self.train.checkpoint_activations,
             "train.checkpoint_activations",
             true,
-            "needs a model with blocks to recompute: set model.family to biva, staged_lvae or staged_vae",
+            "needs a model with blocks to recompute: set model.family to biva, staged_lvae or \
+            staged_vae",
         )?;
         // Samples of one image do not count: they are the same to every layer below the first
         // latent one.
@@ -44,7 +45,8 @@ impl Config {
                 || self.family.batch_norm_momentum().is_none(),
             "train.batch_size",
             self.train.batch_size,
-            "must be at least 4 with batch normalisation, which divides by the deviation over the images of a batch",
+            "must be at least 4 with batch normalisation, which divides by the deviation over the \
+            images of a batch",
         )
     }
 

@@ -133,7 +133,8 @@ impl DeviceImages {
                 "{count} images of {shape} are drawn anew for every batch, and get no noise"
             ))
             .with_advice(
-                "set data.binarisation = none or threshold, and data.dequantisation = none; or take images of 256 MB or less in all: \
+                "set data.binarisation = none or threshold, and data.dequantisation = none; or \
+                take images of 256 MB or less in all: \
                  fewer of them, a smaller canvas or more pooling",
             ));
         }

@@ -40,7 +40,8 @@ impl Images {
         let expected = shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
         if expected != Some(pixels.len()) || !matches!(shape[1], 1 | 3) {
             return Err(Error::new(format!(
-                "can't draw images of shape {shape:?} from {} pixels: expected [count, 1 or 3, height, width]",
+                "can't draw images of shape {shape:?} from {} pixels: expected [count, 1 or 3, \
+                height, width]",
                 pixels.len()
             )));
         }
@@ -98,7 +99,8 @@ impl Images {
         let sizes = rows.and_then(|rows| Some((size(columns, width)?, size(rows, height)?)));
         let Some((wide, high)) = sizes else {
             return Err(Error::new(format!(
-                "can't draw {count} images of {height}x{width} pixels in {columns} columns at scale {scale}: \
+                "can't draw {count} images of {height}x{width} pixels in {columns} columns at \
+                scale {scale}: \
                  a picture has 1 to {LARGEST_SIDE} pixels a side"
             )));
         };

@@ -16,10 +16,15 @@ pub fn published_shape(config: &DataConfig) -> Result<ImageShape> {
     }
     let known = rung_datasets::registry::find(&config.name);
     known.map(|known| known.shape).map_err(|error| {
-        Error::new(format!("the shape of the images of {} is not known before they are opened: {error}", config.name))
-            .with_advice(
-                "name a data set of `rung data list`, or train on your own first: the run then knows its shape",
-            )
+        Error::new(format!(
+            "the shape of the images of {} is not known before they are opened: \
+        {error}",
+            config.name
+        ))
+        .with_advice(
+            "name a data set of `rung data list`, or train on your own first: the run then \
+                knows its shape",
+        )
     })
 }
 

@@ -114,7 +114,8 @@ pub fn on_device(
     if images.is_drawn_anew() {
         let megabytes = images.count() as f64 * images.shape().values() as f64 / 1e6;
         console.info(&format!(
-            "the {split} images are drawn anew for every batch: all {} of them would take {megabytes:.0} MB",
+            "the {split} images are drawn anew for every batch: all {} of them would take \
+            {megabytes:.0} MB",
             images.count()
         ));
     }

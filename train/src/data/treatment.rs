@@ -111,7 +111,8 @@ pub fn settle(config: &mut Config, record: &DataRecord) -> Result<Vec<String>> {
         && let Some(configured) = config.family.settle_classes(classes)
     {
         lines.push(format!(
-            "{} has {classes} classes: objective.classes = {classes}, where {configured} were configured",
+            "{} has {classes} classes: objective.classes = {classes}, where {configured} were \
+            configured",
             record.name
         ));
     }
@@ -121,7 +122,8 @@ pub fn settle(config: &mut Config, record: &DataRecord) -> Result<Vec<String>> {
         let positions = config.family.positions();
         if positions != configured {
             lines.push(format!(
-                "{} has {positions} labels an image: a model of as many positions, where {configured} were configured",
+                "{} has {positions} labels an image: a model of as many positions, where \
+                {configured} were configured",
                 record.name
             ));
         }
@@ -138,14 +140,17 @@ pub fn settle(config: &mut Config, record: &DataRecord) -> Result<Vec<String>> {
     if record.values == ValueRange::Bytes && config.family.describe_levels() {
         config.data.binarisation = Binarisation::None;
         lines.push(
-            "colour images in bytes: described by a mixture of discretised logistics (model.observation = logistic_mixture; \
+            "colour images in bytes: described by a mixture of discretised logistics \
+            (model.observation = logistic_mixture; \
              data.binarisation = dynamic would draw each colour black or white instead)"
                 .into(),
         );
         return Ok(lines);
     }
-    let advice = "choose one: --set model.observation=gaussian --set data.dequantisation=once describes the colours; \
-                  --set data.binarisation=dynamic draws each of them 0 or 1; a convolutional family, such as that of --preset \
+    let advice = "choose one: --set model.observation=gaussian --set data.dequantisation=once \
+    describes the colours; \
+                  --set data.binarisation=dynamic draws each of them 0 or 1; a convolutional \
+                  family, such as that of --preset \
                   biva-cifar-small, has model.observation = logistic_mixture for bytes";
     Err(Error::new(format!(
         "{} has colour images ({}), and model.observation = bernoulli describes black and white",
@@ -175,39 +180,46 @@ pub fn explain(
         Pixels::Binary if !values.is_intensity() => {
             return refuse(
                 "model.observation = bernoulli is for values from 0 to 1, or bytes",
-                "bring the values to [0, 1] in the file, or describe them as they are with --set model.observation=gaussian",
+                "bring the values to [0, 1] in the file, or describe them as they are with --set \
+                model.observation=gaussian",
             );
         }
         Pixels::Levels if !is_discrete => {
             return refuse(
                 "model.observation = logistic_mixture is for bytes",
-                "save the images as whole numbers from 0 to 255, or choose --set model.observation=gaussian (for a family of dense layers)",
+                "save the images as whole numbers from 0 to 255, or choose --set \
+                model.observation=gaussian (for a family of dense layers)",
             );
         }
         Pixels::Binary | Pixels::Any if values != ValueRange::Binary => {
             let what = if shape.channels > 1 { "each colour of a pixel" } else { "each pixel" };
             lines.extend(match data.binarisation {
                 Binarisation::Auto | Binarisation::Dynamic => Some(format!(
-                    "binarised: {what} is drawn black or white anew in every epoch, its value being the probability of white \
+                    "binarised: {what} is drawn black or white anew in every epoch, its value \
+                    being the probability of white \
                      (data.binarisation = dynamic)"
                 )),
                 Binarisation::Static => Some(format!(
-                    "binarised: {what} is drawn black or white once, its value being the probability of white (data.binarisation = static)"
+                    "binarised: {what} is drawn black or white once, its value being the \
+                    probability of white (data.binarisation = static)"
                 )),
-                Binarisation::Threshold => {
-                    Some(format!("binarised: {what} is white from one half up (data.binarisation = threshold)"))
-                }
+                Binarisation::Threshold => Some(format!(
+                    "binarised: {what} is white from one half up (data.binarisation = \
+                    threshold)"
+                )),
                 Binarisation::None => None,
             });
         }
         Pixels::Real => lines.extend(match data.dequantisation {
             Dequantisation::None => None,
             _ if !is_discrete => Some(format!(
-                "no noise is added: real numbers have no steps to fill (data.dequantisation = {} is for bytes)",
+                "no noise is added: real numbers have no steps to fill (data.dequantisation = {} \
+                is for bytes)",
                 words(data.dequantisation)
             )),
             wanted => Some(format!(
-                "dequantised: uniform noise fills the steps between the bytes (data.dequantisation = {})",
+                "dequantised: uniform noise fills the steps between the bytes (data.dequantisation \
+                = {})",
                 words(wanted)
             )),
         }),

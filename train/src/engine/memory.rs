@@ -63,7 +63,8 @@ impl Memory {
             bytes => format!("their average {}, ", megabytes(bytes)),
         };
         format!(
-            "memory of training: {} besides the images: parameters and gradients {}, {average}optimiser {}, a step {} (measured)",
+            "memory of training: {} besides the images: parameters and gradients {}, \
+            {average}optimiser {}, a step {} (measured)",
             megabytes(self.total()),
             megabytes(self.parameters),
             megabytes(self.optimiser),

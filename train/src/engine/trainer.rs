@@ -178,7 +178,8 @@ impl Trainer {
         }
         let limit = self.settings.size.skipped_norm;
         Err(Error::new(format!(
-            "the gradient's norm was above train.skipped_gradient_norm = {limit} in {HOPELESS} steps in a row: nothing is learnt"
+            "the gradient's norm was above train.skipped_gradient_norm = {limit} in {HOPELESS} \
+            steps in a row: nothing is learnt"
         ))
         .with_advice("try a larger one, or a lower --learning-rate"))
     }

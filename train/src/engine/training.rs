@@ -95,7 +95,8 @@ fn remark_on_schedule(
     let before =
         change.from.as_ref().map_or_else(|| "another number of".into(), ToString::to_string);
     Some(format!(
-        "the learning rates of the first {} epochs were those of {ends_with_training} over {before} epochs, not over {}: config.toml alone \
+        "the learning rates of the first {} epochs were those of {ends_with_training} over \
+        {before} epochs, not over {}: config.toml alone \
          does not repeat this run",
         step.div_ceil(per_epoch),
         change.to
@@ -379,8 +380,10 @@ impl<'a> Training<'a> {
         self.is_lag_explained = true;
         let name = score.name;
         self.console.info(&format!(
-            "epoch {epoch}: the held-out {name} ({held_out:.2}) is far behind that of training ({trained:.2}) because it is measured \
-             with running statistics of batch normalisation, which lag behind while the parameters change fast; they catch up, and the \
+            "epoch {epoch}: the held-out {name} ({held_out:.2}) is far behind that of training \
+            ({trained:.2}) because it is measured \
+             with running statistics of batch normalisation, which lag behind while the parameters \
+             change fast; they catch up, and the \
              training ends with exact ones"
         ));
     }
@@ -485,7 +488,8 @@ mod tests {
         let remark = |now: &Config, step| {
             remark_on_schedule(now, &now.changes_from(&before).unwrap(), step, 10)
         };
-        let expected = "the learning rates of the first 2 epochs were those of a cosine over 2 epochs, not over 4: config.toml alone \
+        let expected = "the learning rates of the first 2 epochs were those of a cosine over 2 \
+        epochs, not over 4: config.toml alone \
                         does not repeat this run";
         assert_eq!(remark(&now, 20).as_deref(), Some(expected));
         assert_eq!(remark(&now, 0), None, "nothing was trained with the other rates");

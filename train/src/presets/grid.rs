@@ -229,7 +229,8 @@ fn fine_tuned(
 ) -> (String, String) {
     let start = format!("mnist-{}-5", variant.name);
     let mut text = format!(
-        "# MNIST, {}, fine-tuned, MC {monte_carlo}, IW {importance}: table 1, test L_5000 = {bound} nats.\n",
+        "# MNIST, {}, fine-tuned, MC {monte_carlo}, IW {importance}: table 1, test L_5000 = \
+        {bound} nats.\n",
         variant.title
     );
     text += &format!("# Starts from a finished run of {start}: give it with --init-from RUN.\n");

@@ -142,9 +142,9 @@ mod tests {
         }
     }
 
-    /// Counted from the equations, module by module: a convolution of 3 x 3 from i channels to o has
-    /// 9io + o parameters, a dense layer io + o. Of `mnist-matnet`: TD and IM each 10 residual
-    /// modules, BU 10, and what leads in, out and between.
+    /// Counted from the equations, module by module: a convolution of 3 x 3 from i channels to o
+    /// has 9io + o parameters, a dense layer io + o. Of `mnist-matnet`: TD and IM each 10
+    /// residual modules, BU 10, and what leads in, out and between.
     #[test]
     fn matnets_have_the_parameters_that_the_equations_say() {
         let (conv, dense) = (|i: usize, o: usize| 9 * i * o + o, |i: usize, o: usize| i * o + o);

@@ -122,7 +122,8 @@ impl Explorer {
             "ranges": subjects.latents.iter().map(ranges).collect::<Vec<_>>(),
             "drawn": DRAWN, "noise": base64::encode(&floats(&noise(subjects.shown, depth)?)),
             "pixels": base64::encode(&shorts(drawn.pixels())),
-            "codes": count, "latents": base64::encode(&floats(&codes)), "originals": base64::encode(&shorts(&originals)),
+            "codes": count, "latents": base64::encode(&floats(&codes)),
+            "originals": base64::encode(&shorts(&originals)),
         });
         Ok(Self { data })
     }

@@ -172,18 +172,21 @@ impl LineChart {
             let mark = match series.stroke {
                 Stroke::Solid => "<line class=\"line\" x1=\"1\" y1=\"6\" x2=\"25\" y2=\"6\"/>",
                 Stroke::Dashed => {
-                    "<line class=\"line dashed\" x1=\"1\" y1=\"6\" x2=\"25\" y2=\"6\"/><circle class=\"mark\" cx=\"13\" cy=\"6\" r=\"3\"/>"
+                    "<line class=\"line dashed\" x1=\"1\" y1=\"6\" x2=\"25\" y2=\"6\"/><circle \
+                    class=\"mark\" cx=\"13\" cy=\"6\" r=\"3\"/>"
                 }
                 Stroke::Marks => "<path class=\"mark\" d=\"M13 1l5 5-5 5-5-5z\"/>",
             };
             let (colour, name) = (series.colour % COLOURS, escape(&series.name));
             format!(
-                "<li><svg class=\"c{colour}\" viewBox=\"0 0 26 12\" aria-hidden=\"true\">{mark}</svg>{name}</li>"
+                "<li><svg class=\"c{colour}\" viewBox=\"0 0 26 12\" \
+                aria-hidden=\"true\">{mark}</svg>{name}</li>"
             )
         };
         let mut entries: String = self.series.iter().map(entry).collect();
         if self.warmup_end.is_some() {
-            entries += "<li><svg viewBox=\"0 0 26 12\" aria-hidden=\"true\"><polygon class=\"warmup\" points=\"1,12 13,0 25,0 25,12\"/></svg>\
+            entries += "<li><svg viewBox=\"0 0 26 12\" aria-hidden=\"true\"><polygon \
+            class=\"warmup\" points=\"1,12 13,0 25,0 25,12\"/></svg>\
                         weight of the latent terms, 0 to 1</li>";
         }
         format!("<ul class=\"legend\">{entries}</ul>")

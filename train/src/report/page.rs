@@ -32,8 +32,10 @@ pub fn html(subjects: &[Subject]) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<link rel=\"icon\" href=\"data:,\">\n<title>{} – rung</title>\n\
-         <style>{STYLE}</style>\n</head>\n<body>\n<main>\n{body}</main>\n<div id=\"tip\" hidden></div>\n<script>{CHARTS}</script>\n{explorer}</body>\n</html>\n",
+         <meta name=\"color-scheme\" content=\"light dark\">\n<link rel=\"icon\" \
+         href=\"data:,\">\n<title>{} – rung</title>\n\
+         <style>{STYLE}</style>\n</head>\n<body>\n<main>\n{body}</main>\n<div id=\"tip\" \
+         hidden></div>\n<script>{CHARTS}</script>\n{explorer}</body>\n</html>\n",
         escape(&title)
     )
 }
@@ -221,7 +223,8 @@ fn progress_note(history: &History) -> Option<String> {
     }
     let (done, all) = (history.epochs_done(), history.config.train.epochs);
     Some(format!(
-        "This run is not finished: {done} of {all} epochs are done. Everything here is of the state it has reached."
+        "This run is not finished: {done} of {all} epochs are done. Everything here is of the \
+        state it has reached."
     ))
 }
 
@@ -361,7 +364,8 @@ fn facts(history: &History) -> String {
         .collect();
     let toml = config.to_toml().unwrap_or_else(|error| error.to_string());
     format!(
-        "<section><h2>How it was made</h2><div class=\"table\"><table class=\"facts\"><tbody>{rows}</tbody></table></div>\
+        "<section><h2>How it was made</h2><div class=\"table\"><table \
+        class=\"facts\"><tbody>{rows}</tbody></table></div>\
          <details><summary>The complete configuration</summary><pre>{}</pre></details></section>\n",
         escape(&toml)
     )

@@ -105,7 +105,8 @@ impl Svg {
     /// The drawing as an `<svg>` element.
     pub fn finish(self) -> String {
         format!(
-            "<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\" xmlns=\"http://www.w3.org/2000/svg\">{}</svg>",
+            "<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\" \
+            xmlns=\"http://www.w3.org/2000/svg\">{}</svg>",
             number(self.width),
             number(self.height),
             escape(&self.label),

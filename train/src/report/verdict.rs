@@ -40,7 +40,8 @@ pub fn verdict(history: &History, active: &[usize]) -> Verdict {
             have(dead)
         ),
         (dead, weak) => format!(
-            "{} collapsed: no unit is active there, so images do not depend on it. Few units are active in {}.",
+            "{} collapsed: no unit is active there, so images do not depend on it. Few units are \
+            active in {}.",
             have(dead),
             list(weak)
         ),
@@ -54,13 +55,22 @@ fn remedies(history: &History) -> Vec<String> {
     let (family, train) = (&history.config.family, &history.config.train);
     let mut advice = family.remedies();
     if family.warmup_epochs() == 0 && train.init_from.is_empty() {
-        advice.push("A warm-up of a tenth of the epochs (--warmup-epochs) keeps units alive until the layers below can use them.");
+        advice.push(
+            "A warm-up of a tenth of the epochs (--warmup-epochs) keeps units alive until \
+        the layers below can use them.",
+        );
     } else if history.epochs_done() < family.warmup_epochs() {
         advice.push("The warm-up is still under way: more units may be pruned before it ends.");
     } else if train.init_from.is_empty() {
-        advice.push("A longer warm-up (--warmup-epochs) gives upper layers more time before their units are pruned.");
+        advice.push(
+            "A longer warm-up (--warmup-epochs) gives upper layers more time before their \
+        units are pruned.",
+        );
     }
-    advice.push("Fewer or smaller layers do as well if the data needs no more: compare the bound against the depth.");
+    advice.push(
+        "Fewer or smaller layers do as well if the data needs no more: compare the bound \
+    against the depth.",
+    );
     advice.into_iter().map(str::to_owned).collect()
 }
 

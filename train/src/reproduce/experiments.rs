@@ -51,8 +51,8 @@ pub struct Entry {
     pub preset: &'static str,
     /// What is another than in the preset: a key and its value.
     pub change: Option<(&'static str, &'static str)>,
-    /// Which of several draws it is, from 0: the seed of its run is so much higher, and with it the
-    /// images whose labels are known are others.
+    /// Which of several draws it is, from 0: the seed of its run is so much higher, and with it
+    /// the images whose labels are known are others.
     pub draw: u64,
     /// The kind of model, as the paper calls it.
     pub model: &'static str,
@@ -315,7 +315,8 @@ pub const EXPERIMENTS: &[Experiment] = &[
         dataset: "sequences:mnist",
         quantity: Quantity::ErrorRate,
         varied: "down-sampling",
-        departures: "The error is that of the last epoch; the paper's is that of the epoch with the best \
+        departures: "The error is that of the last epoch; the paper's is that of the epoch with \
+        the best \
                      validation error, after which it stops early.",
         entries: &[
             reader("sequences-rnn-spn-d1", RNN_SPN, "1", Paper::NotRead),
@@ -331,7 +332,8 @@ pub const EXPERIMENTS: &[Experiment] = &[
     },
     Experiment {
         name: "matnet",
-        title: "MNIST and OMNIGLOT test bound of MatNet (Bachman 2016; values recalled, unverified)",
+        title: "MNIST and OMNIGLOT test bound of MatNet (Bachman 2016; values recalled, \
+        unverified)",
         dataset: "mnist and omniglot",
         quantity: Quantity::Bound,
         varied: "latent layers",
@@ -347,7 +349,8 @@ pub const EXPERIMENTS: &[Experiment] = &[
         dataset: "mnist",
         quantity: Quantity::ErrorRate,
         varied: "draw of the labels",
-        departures: "A step has one sample of a for each image; the authors' has five. M2 has the networks \
+        departures: "A step has one sample of a for each image; the authors' has five. M2 has the \
+        networks \
                      and the protocol of the others, not those of its own paper.",
         entries: draws![
             "mnist-adgm-100", "ADGM", Paper::Percent(0.96);

@@ -162,7 +162,8 @@ impl Table {
         };
         let mut text = match self.experiment.quantity {
             Quantity::Bound | Quantity::ActiveUnits => format!(
-                "Test bounds are in nats per image, L_{importance_samples} on {images}, seed {seed}."
+                "Test bounds are in nats per image, L_{importance_samples} on {images}, seed \
+                {seed}."
             ),
             Quantity::ErrorRate => {
                 format!("Test error rates are in % with standard errors, on {images}, seed {seed}.")
@@ -175,7 +176,8 @@ impl Table {
             None => text += " Epochs and schedule are the paper's.",
             Some(epochs) => {
                 text += &format!(
-                    " Trained for {epochs} epoch{}, to which warm-up and learning-rate steps are scaled in proportion;",
+                    " Trained for {epochs} epoch{}, to which warm-up and learning-rate steps are \
+                    scaled in proportion;",
                     if *epochs == 1 { "" } else { "s" }
                 );
                 let mut paper: Vec<u64> =
@@ -296,12 +298,14 @@ impl Table {
                 }),
             };
             let common = json!({
-                "preset": entry.preset, "model": entry.model, "variant": entry.variant, "run": row.planned.folder.display().to_string(),
+                "preset": entry.preset, "model": entry.model, "variant": entry.variant,
+                "run": row.planned.folder.display().to_string(),
                 "paper_epochs": row.planned.paper_epochs,
                 "images": line.map(|line| line.images),
                 "state": if line.is_some() { "done".into() } else { row.state() },
                 "epochs_done": row.epochs, "epochs": row.planned.config.train.epochs,
-                "warmup_epochs": row.planned.config.family.warmup_epochs(), "training_s": row.training_s,
+                "warmup_epochs": row.planned.config.family.warmup_epochs(),
+                "training_s": row.training_s,
             });
             if let (Value::Object(object), Value::Object(common)) = (&mut object, common) {
                 object.extend(common);
@@ -311,14 +315,16 @@ impl Table {
         let mean = |mean: &Mean| {
             json!({
                 "preset": mean.entry.preset, "model": mean.entry.model, "draws": mean.draws,
-                "error_rate": mean.value / 100.0, "error_rate_standard_error": mean.standard_error / 100.0,
+                "error_rate": mean.value / 100.0,
+                "error_rate_standard_error": mean.standard_error / 100.0,
                 "paper_error_rate": mean.paper.map(|percent| percent / 100.0),
                 "difference": mean.paper.map(|percent| (mean.value - percent) / 100.0),
             })
         };
         json!({
             "experiment": self.experiment.name, "title": self.experiment.title,
-            "importance_samples": self.wishes.importance_samples, "test_images": self.wishes.count, "seed": self.wishes.seed,
+            "importance_samples": self.wishes.importance_samples, "test_images": self.wishes.count,
+            "seed": self.wishes.seed,
             "conditions": self.conditions(), "rows": self.rows.iter().map(row).collect::<Vec<_>>(),
             "means": self.means().iter().map(mean).collect::<Vec<_>>(),
         })
@@ -365,7 +371,8 @@ mod tests {
     #[test]
     fn the_papers_number_ours_and_the_difference_stand_in_a_row() {
         let text = table("mnist-figure3").markdown();
-        let row = "| probabilistic ladder + BN + WU | 64-32-16-8-4 | −81.87 | −82.50 ± 0.10 | −0.63 | – | −88.50 | 100 of 100 | 11m 40s |";
+        let row = "| probabilistic ladder + BN + WU | 64-32-16-8-4 | −81.87 | −82.50 ± 0.10 | \
+        −0.63 | – | −88.50 | 100 of 100 | 11m 40s |";
         assert!(text.contains(row), "{text}");
         let new = "| VAE | 64 | plot only | not begun | – | – | – | 0 of 100 | – |";
         assert!(text.contains(new), "{text}");
@@ -416,7 +423,8 @@ mod tests {
             Measured { value: 0.02, standard_error: Some(0.001), beside: Some(0.0575), ..bounds() };
         let table = table_of(&CLASSIFIER, measured);
         let text = table.markdown();
-        let head = "| model | hidden units | paper | ours (test error, %) | difference | images with an error, % |";
+        let head = "| model | hidden units | paper | ours (test error, %) | difference | images \
+        with an error, % |";
         assert!(text.contains(head), "{text}");
         let row = "| classifier | 32 | 1.50 | 2.00 ± 0.10 | +0.50 | 5.75 | 100 of 100 | 11m 40s |";
         assert!(text.contains(row), "{text}");

@@ -2,8 +2,8 @@
 //!
 //! The file is plain safetensors, so any program reads it. Its metadata has one key of ours,
 //! `content_crc32`: the CRC-32 (zlib's) of, for each metadata pair but that one in the keys' order,
-//! `key \0 value \0`, and then for each tensor in the names' order, `name \0 dtype \0 shape \0` (the
-//! shape as `3,4`) and its bytes. The same content always gives the same file, byte for byte.
+//! `key \0 value \0`, and then for each tensor in the names' order, `name \0 dtype \0 shape \0`
+//! (the shape as `3,4`) and its bytes. The same content always gives the same file, byte for byte.
 //!
 //! [`Checkpoints`] is the folder: `last`, `previous`, `best` and, if asked for, numbered ones.
 

@@ -102,8 +102,8 @@ impl RunFolder {
             .with_advice("give the folder that rung train made, such as runs/glyphs-ladder-5-1"))
     }
 
-    /// Whether `path` is a file by which some run is what it is: its configuration, its records, its
-    /// checkpoints.
+    /// Whether `path` is a file by which some run is what it is: its configuration, its records,
+    /// its checkpoints.
     pub fn owns(path: &Path) -> bool {
         let parent = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -277,7 +277,8 @@ impl RunFolder {
         self.path.join("metrics.jsonl")
     }
 
-    /// `starts.jsonl`: a line for each time that the training began or went on, with the machine it was on.
+    /// `starts.jsonl`: a line for each time that the training began or went on, with the machine it
+    /// was on.
     pub fn starts(&self) -> PathBuf {
         self.path.join("starts.jsonl")
     }

@@ -230,7 +230,8 @@ impl<'a> LoadedRun<'a> {
             Ok(images) => images,
             Err(error) if choice == StatisticsChoice::Auto => {
                 self.console.warn(&format!(
-                    "the running statistics of batch normalisation are used: the checkpoint has no exact ones, and the training \
+                    "the running statistics of batch normalisation are used: the checkpoint has no \
+                    exact ones, and the training \
                      images to recompute them from can't be had ({error})"
                 ));
                 return Ok(());
@@ -275,7 +276,9 @@ impl<'a> LoadedRun<'a> {
     /// Opens the run's own data set; says so if it is not what it was.
     fn open_own(&self) -> Result<Dataset> {
         let dataset = self.open_data_set(&self.config.data, false).with_advice(|| {
-            "say where the data lies with --data-dir DIR, or with the environment variable RUNG_DATA".into()
+            "say where the data lies with --data-dir DIR, or with the environment variable \
+            RUNG_DATA"
+                .into()
         })?;
         let before = self.record.as_ref();
         if let Some(difference) =

@@ -1,4 +1,5 @@
-//! `metrics.jsonl`: everything that was measured, one JSON object a line, in the order of the steps.
+//! `metrics.jsonl`: everything that was measured, one JSON object a line, in the order of the
+//! steps.
 //!
 //! Every line has a whole number `step`. A resumed run cuts off the lines after its checkpoint, so
 //! the file of a run that was stopped reads like that of one that wasn't.

@@ -33,8 +33,8 @@ pub struct AuxiliaryObjective {
     pub labelled_weight: f64,
     /// Weight of the mean bound of a step's other images; 0 trains on the labelled ones alone.
     pub unlabelled_weight: f64,
-    /// Precision of the prior N(0, 1/precision) of every weight, each image's share of which a step
-    /// adds to the loss; 0 for none.
+    /// Precision of the prior N(0, 1/precision) of every weight, each image's share of which a
+    /// step adds to the loss; 0 for none.
     pub weight_precision: f64,
     /// The bound.
     #[serde(flatten)]
@@ -189,7 +189,8 @@ impl Description for Auxiliary {
     fn remedies(&self) -> Vec<&'static str> {
         match self.objective.bound.warmup_epochs {
             0 => vec![
-                "A warm-up of a few epochs (objective.warmup_epochs) lets a and z be used first and priced later.",
+                "A warm-up of a few epochs (objective.warmup_epochs) lets a and z be used first \
+                and priced later.",
             ],
             _ => Vec::new(),
         }

@@ -153,7 +153,8 @@ impl Description for Biva {
             true => Vec::new(),
             false => {
                 vec![
-                    "Free bits (objective.free_bits_nats = 2) let every group say so much of an image at no cost.",
+                    "Free bits (objective.free_bits_nats = 2) let every group say so much of an \
+                    image at no cost.",
                 ]
             }
         }

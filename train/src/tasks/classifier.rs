@@ -177,7 +177,10 @@ fn labels(images: &DeviceImages) -> Result<&[u32]> {
     }
     images.labels().ok_or_else(|| {
         Error::new("a classifier learns from labels, and the images of the data set have none")
-            .with_advice("rung data list tells which data sets have labels; docs/data.md how your own get them")
+            .with_advice(
+                "rung data list tells which data sets have labels; docs/data.md how your \
+            own get them",
+            )
     })
 }
 

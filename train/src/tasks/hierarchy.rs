@@ -93,12 +93,14 @@ impl Description for Hierarchy {
         let mut remedies = Vec::new();
         if !batch_norm_hidden || !batch_norm_heads {
             remedies.push(
-                "Batch normalisation, of the heads too (model.batch_norm_hidden and model.batch_norm_heads = true), usually helps most.",
+                "Batch normalisation, of the heads too (model.batch_norm_hidden and \
+                model.batch_norm_heads = true), usually helps most.",
             );
         }
         if inference == Inference::BottomUp && self.model.depth() > 1 {
             remedies.push(
-                "A ladder (model.family = \"ladder\") infers the upper layers from the data directly, and usually keeps more of their units.",
+                "A ladder (model.family = \"ladder\") infers the upper layers from the data \
+                directly, and usually keeps more of their units.",
             );
         }
         remedies

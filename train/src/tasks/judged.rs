@@ -143,7 +143,8 @@ impl Judged {
             let text = if count == 0 { String::new() } else { count.to_string() };
             let class = if label == found { "number diagonal" } else { "number" };
             format!(
-                "<td class=\"{class}\" style=\"background:color-mix(in srgb, var(--c6) {:.0}%, transparent)\">{text}</td>",
+                "<td class=\"{class}\" style=\"background:color-mix(in srgb, var(--c6) {:.0}%, \
+                transparent)\">{text}</td>",
                 60.0 * share
             )
         };
@@ -164,7 +165,8 @@ impl Judged {
                 "<div class=\"table\"><table><thead><tr><th></th>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
             ),
             caption: format!(
-                "Held-out images: {}. Rows: the class of an image; columns: the likeliest class. {} of {} images are off the diagonal.",
+                "Held-out images: {}. Rows: the class of an image; columns: the likeliest class. \
+                {} of {} images are off the diagonal.",
                 self.images, self.wrong, self.images
             ),
             class: "wide",
@@ -181,7 +183,8 @@ impl Judged {
             let address = png_address(&picture.grid(1, 2)?.png()?);
             let text = format!("{} taken for {}", mistake.label, mistake.found);
             tiles += &format!(
-                "<div class=\"panel\"><img class=\"pixels\" alt=\"{}\" src=\"{address}\"><h4>{}</h4></div>",
+                "<div class=\"panel\"><img class=\"pixels\" alt=\"{}\" \
+                src=\"{address}\"><h4>{}</h4></div>",
                 escape(&text),
                 escape(&text)
             );

@@ -115,17 +115,20 @@ impl Description for MatNet {
         let mut remedies = Vec::new();
         if !self.model.deterministic_paths {
             remedies.push(
-                "The deterministic paths (model.deterministic_paths = true) lead from every layer to the data.",
+                "The deterministic paths (model.deterministic_paths = true) lead from every layer \
+                to the data.",
             );
         }
         if !self.objective.squared_kl || self.objective.warmup_epochs == 0 {
             remedies.push(
-                "A warm-up with the squared KL (objective.squared_kl = true, objective.warmup_epochs = 25) spreads what there is to say over the layers.",
+                "A warm-up with the squared KL (objective.squared_kl = true, \
+                objective.warmup_epochs = 25) spreads what there is to say over the layers.",
             );
         }
         if self.model.prior == LayerPrior::StandardNormal {
             remedies.push(
-                "Priors that are conditioned on the layers above (model.prior = \"conditional\") make what those know cheaper to repeat.",
+                "Priors that are conditioned on the layers above (model.prior = \"conditional\") \
+                make what those know cheaper to repeat.",
             );
         }
         remedies

@@ -251,7 +251,8 @@ mod tests {
         };
         assert_eq!(
             line(On::HeldOut),
-            json!({"groups": ["z_1", "z_2"], "held_out_bound_1_nats": -90.0, "held_out_kl_nats": [1.5, 2.0], "active_units": [3, 1]})
+            json!({"groups": ["z_1", "z_2"], "held_out_bound_1_nats": -90.0,
+                "held_out_kl_nats": [1.5, 2.0], "active_units": [3, 1]})
         );
         assert_eq!(
             line(On::Quick),

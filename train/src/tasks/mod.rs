@@ -48,8 +48,10 @@ macro_rules! families {
             /// The defaults of the family of this name, if there is one.
             pub fn named(name: &str) -> Option<Self> {
                 $(if <$variant as Described>::NAMES.contains(&name) {
-                    let model = Table::from_iter([(FAMILY_KEY.to_string(), Value::String(name.into()))]);
-                    return <$variant as Described>::read(model, Table::new()).ok().map(Self::$variant);
+                    let model = Table::from_iter([(FAMILY_KEY.to_string(),
+                        Value::String(name.into()))]);
+                    return <$variant as Described>::read(model,
+                        Table::new()).ok().map(Self::$variant);
                 })+
                 None
             }
@@ -58,12 +60,14 @@ macro_rules! families {
             ///
             /// # Errors
             /// If a value is of the wrong kind.
-            pub fn read(name: &str, model: Table, objective: Table) -> Result<Self, toml::de::Error> {
+            pub fn read(name: &str, model: Table, objective: Table) -> Result<Self,
+            toml::de::Error> {
                 $(if <$variant as Described>::NAMES.contains(&name) {
                     return <$variant as Described>::read(model, objective).map(Self::$variant);
                 })+
                 let known = Self::NAMES.concat().join("`, `");
-                Err(serde::de::Error::custom(format!("unknown value `{name}`, expected one of `{known}`")))
+                Err(serde::de::Error::custom(format!("unknown value `{name}`, expected one of \
+                `{known}`")))
             }
 
             /// The names of all families, by the description that they share.

@@ -21,7 +21,8 @@ pub(super) fn one_hot(
             "an image has no label, and a classifier learns from those of all images",
         )
         .with_advice(
-            "learn from images without a label too: --preset mnist-sdgm-100 shows how, for images of one label",
+            "learn from images without a label too: --preset mnist-sdgm-100 shows how, for images \
+            of one label",
         ));
     }
     one_hot_or_zeros(labels, classes, device, dtype)

@@ -95,8 +95,8 @@ pub enum Direction {
 pub struct Request {
     /// Importance samples an image, K, or whatever the task averages over.
     pub importance_samples: usize,
-    /// Samples that the probabilities of an image's classes are averaged over, where they depend on
-    /// what is sampled.
+    /// Samples that the probabilities of an image's classes are averaged over, where they depend
+    /// on what is sampled.
     pub class_samples: usize,
     /// Images to use, from the first.
     pub images: usize,

@@ -19,8 +19,9 @@ impl Tensor {
     /// A sample of the mixture of logistic distributions with these parameters; see
     /// [`Tensor::logistic_mixture_log_prob`] for them.
     ///
-    /// A component is drawn (Gumbel-max), then colour after colour from its logistic distribution, the mean pulled by the colours drawn before:
-    /// x_c = clamp(μ_c + e^s·(ln u − ln(1 − u)), ±1). The sample is not rounded to levels, and not differentiated.
+    /// A component is drawn (Gumbel-max), then colour after colour from its logistic distribution,
+    /// the mean pulled by the colours drawn before: x_c = clamp(μ_c + e^s·(ln u − ln(1 − u)),
+    /// ±1). The sample is not rounded to levels, and not differentiated.
     ///
     /// | tensor | shape |
     /// |---|---|

@@ -91,7 +91,8 @@ pub(in crate::cpu) fn gaussian_kl_backward(
     const NAME: &str = "gaussian_kl_backward";
     check(NAME, Extent::Matrix(matrix), operands!(q, p, grad_q, grad_p))?;
     check(NAME, Extent::Rows(matrix.rows), operands!(grad_out))?;
-    for_float!(NAME, (q, p, grad_out, grad_q, grad_p) => kl_adjoint(matrix.columns, q, p, grad_out, grad_q, grad_p));
+    for_float!(NAME, (q, p, grad_out, grad_q, grad_p) =>
+        kl_adjoint(matrix.columns, q, p, grad_out, grad_q, grad_p));
     Ok(())
 }
 

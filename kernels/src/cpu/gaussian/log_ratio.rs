@@ -86,7 +86,8 @@ pub(in crate::cpu) fn gaussian_log_ratio_backward(
     check(NAME, Extent::Matrix(matrix), operands!(z, q, p, grad_z, grad_q, grad_p))?;
     check(NAME, Extent::Rows(matrix.rows), operands!(grad_out))?;
     for_float!(NAME, (z, q, p, grad_out, grad_z, grad_q, grad_p) => {
-        log_ratio_adjoint(matrix.columns, Point { z, q, p }, grad_out, Adjoints { z: grad_z, q: grad_q, p: grad_p });
+        log_ratio_adjoint(matrix.columns, Point { z, q, p }, grad_out,
+            Adjoints { z: grad_z, q: grad_q, p: grad_p });
     });
     Ok(())
 }

@@ -56,7 +56,8 @@ pub(in crate::cpu) fn gaussian_head_backward(
     const NAME: &str = "gaussian_head_backward";
     check(NAME, Extent::Matrix(matrix.both_halves()), operands!(x, grad_x))?;
     check(NAME, Extent::Matrix(matrix), operands!(grad_mean, grad_variance))?;
-    for_float!(NAME, (x, grad_mean, grad_variance, grad_x) => head_adjoint(matrix, x, grad_mean, grad_variance, grad_x));
+    for_float!(NAME, (x, grad_mean, grad_variance, grad_x) =>
+        head_adjoint(matrix, x, grad_mean, grad_variance, grad_x));
     Ok(())
 }
 
@@ -136,7 +137,8 @@ pub(in crate::cpu) fn reparameterise_backward(
 ) -> Result<()> {
     const NAME: &str = "reparameterise_backward";
     check(NAME, Extent::Like("grad_out", grad_out.len()), operands!(variance, noise, grad))?;
-    for_float!(NAME, (variance, noise, grad_out, grad) => sample_adjoint(variance, noise, grad_out, add, grad));
+    for_float!(NAME, (variance, noise, grad_out, grad) =>
+        sample_adjoint(variance, noise, grad_out, add, grad));
     Ok(())
 }
 
@@ -210,7 +212,8 @@ pub(in crate::cpu) fn merge(
 ) -> Result<()> {
     const NAME: &str = "merge";
     check(NAME, Extent::Like("mean", mean.len()), operands!(first, second, variance))?;
-    for_float!(NAME, (first, second, mean, variance) => merge_slices(first, second, mean, variance));
+    for_float!(NAME, (first, second, mean, variance) =>
+        merge_slices(first, second, mean, variance));
     Ok(())
 }
 

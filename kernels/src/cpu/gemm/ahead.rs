@@ -31,7 +31,8 @@ impl Ahead {
         lines_at_once: 0,
     };
 
-    /// `runs` runs of `run_len` numbers each, the first at `first`, in so many calls of [`fetch_some`](Self::fetch_some).
+    /// `runs` runs of `run_len` numbers each, the first at `first`, in so many calls of
+    /// [`fetch_some`](Self::fetch_some).
     pub(super) fn new(
         first: *const f32,
         runs: usize,

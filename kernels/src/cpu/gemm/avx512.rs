@@ -49,7 +49,8 @@ type TileFunction = unsafe fn(&Tile);
 /// The tile functions by [left_row == 1][vectors - 1][rows - 1].
 const TILES: [[[TileFunction; ROWS]; 2]; 2] = {
     macro_rules! by_rows {
-        ($vectors:literal, $side_by_side:literal, $($rows:literal)*) => { [$(multiply::<$rows, $vectors, $side_by_side>),*] };
+        ($vectors:literal, $side_by_side:literal, $($rows:literal)*) =>
+            { [$(multiply::<$rows, $vectors, $side_by_side>),*] };
     }
     macro_rules! by_vectors {
         ($side_by_side:literal) => {

@@ -36,7 +36,8 @@ use crate::window::Window;
 
 /// Results along both axes of maps, each made of patches of a source and a weight.
 ///
-/// out[n, p, q, o] = Σ_{a,b,c} source[n, row(p, a), column(q, b), c] · weight(a, b)[c · along + o · across]
+/// out[n, p, q, o] = Σ_{a,b,c} source[n, row(p, a), column(q, b), c] · weight(a, b)[c · along + o ·
+/// across]
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Correlation {
     pub(super) batch: usize,

@@ -22,7 +22,8 @@ pub trait Element:
     /// One: it scales the product, and what it is added to.
     const ONE: Self;
 
-    /// out = alpha·left·right + beta·out by `matrixmultiply`; strides are (row, column) in elements.
+    /// out = alpha·left·right + beta·out by `matrixmultiply`; strides are (row, column) in
+    /// elements.
     ///
     /// # Safety
     /// Every index that the sizes and strides reach must lie in its matrix, and `out` must not be

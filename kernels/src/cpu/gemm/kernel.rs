@@ -14,7 +14,8 @@ pub(super) enum Write {
 /// One tile of the output: `rows` x `columns` sums of `segments` x `inner` terms. A matrix product
 /// has one segment; a sum over a patch of a map has one for each row of the patch.
 ///
-/// sum[r, c] = Σ_s Σ_p left[r · left_row + s · left_segment + p · left_step] · right[c + (s · inner + p) · right_step]
+/// sum[r, c] = Σ_s Σ_p left[r · left_row + s · left_segment + p · left_step]
+///             · right[c + (s · inner + p) · right_step]
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tile {
     pub(super) rows: usize,
@@ -27,8 +28,8 @@ pub(super) struct Tile {
     pub(super) left_segment: usize,
     pub(super) right: *const f32,
     pub(super) right_step: usize,
-    /// What the next tiles read and is still far away: fetched on the way, `ahead_step` numbers per
-    /// step of the sum.
+    /// What the next tiles read and is still far away: fetched on the way, `ahead_step` numbers
+    /// per step of the sum.
     pub(super) ahead: *const f32,
     pub(super) ahead_step: usize,
     pub(super) out: *mut f32,
@@ -39,7 +40,8 @@ pub(super) struct Tile {
 
 /// A strip of an operand, as wide as a vector, and where its packed form goes.
 ///
-/// packed[lane + p · packed_step] = source[lane · lane_stride + p · inner_stride], where one of the strides is 1
+/// packed[lane + p · packed_step] = source[lane · lane_stride + p · inner_stride], where one of the
+/// strides is 1
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Strip {
     pub(super) source: *const f32,

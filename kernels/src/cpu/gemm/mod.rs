@@ -8,9 +8,10 @@
 //!
 //! # Why three nested loops are not enough
 //!
-//! `out[i, j] = Σ_p left[i, p] · right[p, j]` takes `m·n·k` multiply-adds on `m·k + k·n + m·n` numbers. A core with AVX-512
-//! does 32 multiply-adds in a cycle, but it loads two vectors of 16 numbers, and main memory gives it about one number.
-//! So a number, once loaded, has to be used many times while it is near: first in the registers, then in each cache.
+//! `out[i, j] = Σ_p left[i, p] · right[p, j]` takes `m·n·k` multiply-adds on `m·k + k·n + m·n`
+//! numbers. A core with AVX-512 does 32 multiply-adds in a cycle, but it loads two vectors of 16
+//! numbers, and main memory gives it about one number. So a number, once loaded, has to be used
+//! many times while it is near: first in the registers, then in each cache.
 //!
 //! **Registers: a tile.** The innermost loop (the micro-kernel) computes a tile of 14 x 32 sums,
 //! all of them in registers. A step `p` loads 32 numbers of `right` and 14 of `left` and does 448
@@ -66,16 +67,19 @@
 //!
 //! # Threads and bits
 //!
-//! `out` is cut into a part for each thread, the longer side first, and a thread computes its part alone, packing included:
-//! `split.rs` says why. The products behind an element are added in the order of `p`, in blocks that depend on `k` alone,
-//! by one thread: the bits of a product are the same for any number of threads. They do depend on the engine, and on whether the
-//! left matrix is binary.
+//! `out` is cut into a part for each thread, the longer side first, and a thread computes its part
+//! alone, packing included: `split.rs` says why. The products behind an element are added in the
+//! order of `p`, in blocks that depend on `k` alone, by one thread: the bits of a product are the
+//! same for any number of threads. They do depend on the engine, and on whether the left matrix is
+//! binary.
 //!
 //! # What to read
 //!
-//! `split.rs` (the parts), `plan.rs` (every constant with its reason), `blocked.rs` (the loops), `kernel.rs` (what they ask of a CPU),
-//! `avx512.rs`, then `avx2.rs`, its smaller brother; `binary.rs`; `correlation.rs`: how a convolution is such a product. The blocking is that of Goto and van de Geijn, *Anatomy of
-//! High-Performance Matrix Multiplication* (2008), with the names of BLIS (Van Zee and van de Geijn, 2015).
+//! `split.rs` (the parts), `plan.rs` (every constant with its reason), `blocked.rs` (the loops),
+//! `kernel.rs` (what they ask of a CPU), `avx512.rs`, then `avx2.rs`, its smaller brother;
+//! `binary.rs`; `correlation.rs`: how a convolution is such a product. The blocking is that of Goto
+//! and van de Geijn, *Anatomy of High-Performance Matrix Multiplication* (2008), with the names of
+//! BLIS (Van Zee and van de Geijn, 2015).
 //!
 //! # Example
 //!
@@ -130,7 +134,8 @@ pub enum Epilogue<'a, T> {
     AddBias(&'a [T]),
     /// `out[i, j] += sum`
     Accumulate,
-    /// `out[i, j] = sum`, and then what the function makes of it: it is given each piece of `out` once, while that lies in the cache.
+    /// `out[i, j] = sum`, and then what the function makes of it: it is given each piece of `out`
+    /// once, while that lies in the cache.
     Then(&'a (dyn Fn(Finished<'_, T>) + Sync)),
 }
 

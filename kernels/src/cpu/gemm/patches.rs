@@ -152,7 +152,8 @@ fn write_patches<T: Element>(
     }
 }
 
-/// out = op(left) · right + beta · out on this thread, for [rows, columns, inner]; sizes of 0 are allowed.
+/// out = op(left) · right + beta · out on this thread, for [rows, columns, inner]; sizes of 0 are
+/// allowed.
 fn multiply<T: Element>(
     [rows, columns, inner]: [usize; 3],
     left: &[T],

@@ -126,7 +126,8 @@ fn check<T: TestElement>(way: Way, shape: MatmulShape, kind: usize, seed: u64) {
             let (got, want) = (out[at].to_f64(), sum + added);
             assert!(
                 (got - want).abs() <= bound,
-                "{way:?} {shape:?} epilogue {kind} seed {seed} at ({i}, {j}): got {got}, want {want}, bound {bound}"
+                "{way:?} {shape:?} epilogue {kind} seed {seed} at ({i}, {j}): got {got}, want \
+                {want}, bound {bound}"
             );
         }
     }

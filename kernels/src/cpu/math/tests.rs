@@ -177,7 +177,8 @@ fn all_bits(unit: VectorUnit, x: &[f32]) -> Vec<u32> {
             vectorised_with(
                 unit,
                 #[inline(always)]
-                || out.iter_mut().zip(x).for_each(#[inline(always)] |(out, &x)| *out = $function(x)),
+                || out.iter_mut().zip(x).for_each(#[inline(always)] |(out,
+                    &x)| *out = $function(x)),
             );
             bits.extend(out.iter().map(|value| if value.is_nan() { u32::MAX } else { value.to_bits() }));
         )*};

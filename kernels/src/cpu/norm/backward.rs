@@ -71,7 +71,8 @@ fn backward(
     check(name, Extent::Matrix(norm.matrix), operands!(x, grad_out, grad_x))?;
     check(name, Extent::Columns(norm.matrix.columns), operands!(vectors, grad_scale, grad_shift))?;
     for_float!(name, (x, vectors, grad_out, grad_x, grad_scale, grad_shift) => {
-        backward_slices(through_statistics, norm, x, vectors, grad_out, grad_x, grad_scale, grad_shift);
+        backward_slices(through_statistics, norm, x, vectors, grad_out, grad_x, grad_scale,
+            grad_shift);
     });
     Ok(())
 }

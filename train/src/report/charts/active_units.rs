@@ -46,7 +46,9 @@ pub fn figure(history: &History) -> Option<Figure> {
     Some(Figure {
         title: format!("Active units after {epoch} epochs"),
         body: svg.finish() + &verdict,
-        caption: "A unit is active if its mean KL exceeds 0.01 nats; the outline is the size of the layer.".into(),
+        caption: "A unit is active if its mean KL exceeds 0.01 nats; the outline is the size of \
+        the layer."
+            .into(),
         class: "chart",
     })
 }
@@ -55,7 +57,8 @@ pub fn figure(history: &History) -> Option<Figure> {
 pub fn over_epochs(history: &History) -> Option<Figure> {
     let caption = match warmup_end(history) {
         Some(_) => {
-            "A warm-up begins with many units in use, of which those that the bound does not pay for are pruned."
+            "A warm-up begins with many units in use, of which those that the bound does not pay \
+            for are pruned."
         }
         None => "Without a warm-up, units that are pruned in the first epochs seldom come back.",
     };

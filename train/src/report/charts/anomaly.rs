@@ -27,7 +27,8 @@ pub fn figure(outcome: &Outcome) -> Option<Figure> {
     let swatch = |class: &str, name: &str, images: usize| {
         let name = escape(name);
         format!(
-            "<li><svg viewBox=\"0 0 12 12\" aria-hidden=\"true\"><rect class=\"{class} fill\" width=\"12\" height=\"12\"/></svg>{images} images of {name}</li>"
+            "<li><svg viewBox=\"0 0 12 12\" aria-hidden=\"true\"><rect class=\"{class} fill\" \
+            width=\"12\" height=\"12\"/></svg>{images} images of {name}</li>"
         )
     };
     let legend = swatch("c5", own, *own_images) + &swatch("c1", foreign, *foreign_images);
@@ -37,8 +38,10 @@ pub fn figure(outcome: &Outcome) -> Option<Figure> {
             "<ul class=\"legend\">{legend}</ul><div class=\"panels medium\">{panels}</div>"
         ),
         caption: format!(
-            "L^>k is the bound with the k lowest layers drawn from the prior, with {importance_samples} samples an image (L{}). The higher \
-             the score, the more anomalous the image. AUROC is the chance that an out-of-distribution image scores higher than one of the run's own: 0.5 separates \
+            "L^>k is the bound with the k lowest layers drawn from the prior, with \
+            {importance_samples} samples an image (L{}). The higher \
+             the score, the more anomalous the image. AUROC is the chance that an \
+             out-of-distribution image scores higher than one of the run's own: 0.5 separates \
              nothing, 1 everything.",
             subscript(*importance_samples as u64)
         ),

@@ -48,10 +48,10 @@ pub fn figure(history: &History) -> Option<Figure> {
     Some(Figure {
         title: "KL of every unit over the epochs".into(),
         body: format!("{}<div class=\"panels\">{panels}</div>", legend()),
-        caption: "Each row is a unit (or the mean of several), sorted within its layer by the last KL. Blank cells (white on paper) are inactive units: \
+        caption: "Each row is a unit (or the mean of several), sorted within its layer by the last \
+        KL. Blank cells (white on paper) are inactive units: \
                   at most 0.01 nats."
-            .to_string()
-            + &measured(&epochs, history),
+            .to_string() + &measured(&epochs, history),
         class: "wide heat",
     })
 }
@@ -68,12 +68,14 @@ fn measured(epochs: &[&Epoch], history: &History) -> String {
 fn legend() -> String {
     let swatch = |shade: usize| {
         format!(
-            "<svg viewBox=\"0 0 12 12\" aria-hidden=\"true\"><rect class=\"h{shade}\" width=\"12\" height=\"12\"/></svg>"
+            "<svg viewBox=\"0 0 12 12\" aria-hidden=\"true\"><rect class=\"h{shade}\" width=\"12\" \
+            height=\"12\"/></svg>"
         )
     };
     let shades: String = (1..=SHADES).map(swatch).collect();
     format!(
-        "<ul class=\"legend\"><li>{} inactive</li><li><span class=\"ramp\">0.01 {shades} {DARKEST_NATS}</span> nats, logarithmic</li></ul>",
+        "<ul class=\"legend\"><li>{} inactive</li><li><span class=\"ramp\">0.01 {shades} \
+        {DARKEST_NATS}</span> nats, logarithmic</li></ul>",
         swatch(0)
     )
 }
@@ -103,7 +105,8 @@ fn panel(epochs: &[&Epoch], index: usize, name: &str) -> Option<String> {
     let round = |value: &Option<f64>| value.map(|v| (v * 1e4).round() / 1e4);
     let rows: Vec<Vec<_>> = map.rows.iter().map(|row| row.iter().map(round).collect()).collect();
     let data = json!({
-        "layer": name, "columns": map.columns, "rows": rows, "units": units, "unitsInRow": map.units_in_row,
+        "layer": name, "columns": map.columns, "rows": rows, "units": units,
+        "unitsInRow": map.units_in_row,
         "frame": [LEFT, RIGHT, TOP, bottom],
     });
     let sharing = if map.units_in_row > 1 {

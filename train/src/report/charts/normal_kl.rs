@@ -81,9 +81,13 @@ pub fn figure(runs: &[NormalKl<'_>], data: Option<&str>) -> Option<Figure> {
     }
     FRAME.draw_x_axis(&mut svg, &ticks, "layer");
     Some(Figure {
-        title: "Distance to the standard normal".to_string() + &data.map_or(String::new(), |data| format!(" on {data}")),
+        title: "Distance to the standard \
+        normal"
+            .to_string()
+            + &data.map_or(String::new(), |data| format!(" on {data}")),
         body: if data.is_some() { legend(runs) } else { String::new() } + &svg.finish(),
-        caption: "KL(q(zᵢ|·) ‖ N(0, I)) in closed form, summed over the units of the layer, mean over images. About 0: the layer says \
+        caption: "KL(q(zᵢ|·) ‖ N(0, I)) in closed form, summed over the units of the layer, mean \
+        over images. About 0: the layer says \
                   nothing of the image."
             .into(),
         class: "chart",
@@ -99,7 +103,8 @@ fn legend(runs: &[NormalKl<'_>]) -> String {
     let entry = |run: &NormalKl<'_>| {
         let name = crate::report::svg::escape(&run.history.name);
         format!(
-            "<li><svg viewBox=\"0 0 12 12\" aria-hidden=\"true\"><rect class=\"{} fill\" width=\"12\" height=\"12\"/></svg>{name}</li>",
+            "<li><svg viewBox=\"0 0 12 12\" aria-hidden=\"true\"><rect class=\"{} fill\" \
+            width=\"12\" height=\"12\"/></svg>{name}</li>",
             colour(run, Some(""))
         )
     };

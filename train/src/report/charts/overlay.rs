@@ -18,7 +18,9 @@ pub fn figure(group: &DataGroup<'_>) -> Option<Figure> {
     LineChart {
         id: group.chart_id("overlay"),
         title: format!("Bounds of all runs on {}", group.data),
-        caption: "Higher is better. Full lines: one-sample bound in training; broken lines: one-sample bound of held-out images.".into(),
+        caption: "Higher is better. Full lines: one-sample bound in training; broken lines: \
+        one-sample bound of held-out images."
+            .into(),
         x_title: "epoch".into(),
         y_title: "nats per image".into(),
         series,

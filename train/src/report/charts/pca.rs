@@ -43,8 +43,10 @@ pub fn figure(figures: &ModelFigures, history: &History) -> Option<Figure> {
         title: "Latents of each layer by class".into(),
         body: format!("{}<div class=\"panels medium\">{panels}</div>", legend(classes)),
         caption: format!(
-            "{count} held-out images: one sample of q(zᵢ|·) each, on the two directions of largest variance, with the share of the layer's \
-             variance that each explains. A shapeless cloud is a layer that knows nothing of the classes. {colours}"
+            "{count} held-out images: one sample of q(zᵢ|·) each, on the two directions of largest \
+            variance, with the share of the layer's \
+             variance that each explains. A shapeless cloud is a layer that knows nothing of the \
+             classes. {colours}"
         ),
         class: "wide",
     })
@@ -54,7 +56,8 @@ fn legend(classes: u32) -> String {
     let entry = |class: u32| {
         let colour = class % COLOURS;
         format!(
-            "<li><svg viewBox=\"0 0 12 12\" aria-hidden=\"true\"><circle class=\"k{colour} fill\" cx=\"6\" cy=\"6\" r=\"5\"/></svg>{class}</li>"
+            "<li><svg viewBox=\"0 0 12 12\" aria-hidden=\"true\"><circle class=\"k{colour} fill\" \
+            cx=\"6\" cy=\"6\" r=\"5\"/></svg>{class}</li>"
         )
     };
     format!(

@@ -14,7 +14,8 @@ pub fn samples(figures: &ModelFigures, history: &History) -> Option<Figure> {
     let panel = |(index, png): (usize, &Vec<u8>)| {
         let name = history.group_name(index);
         format!(
-            "<div class=\"panel\"><h4>{name} ~ N(0, I)</h4><img class=\"pixels\" alt=\"64 images drawn with {name} from the standard \
+            "<div class=\"panel\"><h4>{name} ~ N(0, I)</h4><img class=\"pixels\" alt=\"64 images \
+            drawn with {name} from the standard \
              normal\" src=\"{}\"></div>",
             png_address(png)
         )
@@ -23,7 +24,9 @@ pub fn samples(figures: &ModelFigures, history: &History) -> Option<Figure> {
     (!figures.samples.is_empty()).then(|| Figure {
         title: "Images drawn with each layer from the standard normal".into(),
         body: format!("<div class=\"panels small\">{panels}</div>"),
-        caption: "Means of p(x|z₁). The first panel has samples of the model; in the others the layers above are not used. The lower the layer that is drawn, the less its units agree with each other; a layer whose panel \
+        caption: "Means of p(x|z₁). The first panel has samples of the model; in the others the \
+        layers above are not used. The lower the layer that is drawn, the less its units agree \
+        with each other; a layer whose panel \
                   looks as good as the one above it adds nothing."
             .into(),
         class: "wide",
@@ -40,7 +43,8 @@ fn varied_samples(figures: &ModelFigures, history: &History) -> Option<Figure> {
             layer => format!("z{} and below drawn anew", subscript(layer as u64)),
         };
         format!(
-            "<div class=\"panel\"><h4>{title}</h4><img class=\"pixels\" alt=\"64 images: {title}\" src=\"{}\"></div>",
+            "<div class=\"panel\"><h4>{title}</h4><img class=\"pixels\" alt=\"64 images: {title}\" \
+            src=\"{}\"></div>",
             png_address(png)
         )
     };
@@ -49,7 +53,8 @@ fn varied_samples(figures: &ModelFigures, history: &History) -> Option<Figure> {
         title: "Samples that share their upper layers".into(),
         body: format!("<div class=\"panels small\">{panels}</div>"),
         caption: format!(
-            "{} p(x|z). The first panel has samples of the model; in each of the others the layers above are one draw, the same in \
+            "{} p(x|z). The first panel has samples of the model; in each of the others the layers \
+            above are one draw, the same in \
              all images. What still varies is what the lower layers decide.",
             if has_mean_image(history) { "Means of" } else { "Draws from an autoregressive" }
         ),
@@ -63,11 +68,13 @@ pub fn reconstructions(figures: &ModelFigures, history: &History) -> Option<Figu
     Some(Figure {
         title: "Images and their reconstructions".into(),
         body: format!(
-            "<img class=\"pixels\" alt=\"Pairs of images: an original on the left, its reconstruction on the right\" src=\"{}\">",
+            "<img class=\"pixels\" alt=\"Pairs of images: an original on the left, its \
+            reconstruction on the right\" src=\"{}\">",
             png_address(png)
         ),
         caption: format!(
-            "Pairs: a held-out image on the left; on the right {} p(x|z) for one sample of its latents.",
+            "Pairs: a held-out image on the left; on the right {} p(x|z) for one sample of its \
+            latents.",
             if has_mean_image(history) { "the mean of" } else { "a draw from the autoregressive" }
         ),
         class: "wide",

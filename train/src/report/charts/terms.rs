@@ -30,7 +30,8 @@ pub fn kl(history: &History) -> Option<Figure> {
     LineChart {
         id: "kl".into(),
         title: "What each layer says: KL(q‖p)".into(),
-        caption: "z₁ is nearest to the image. A layer on the axis (at most 0.01 nats) tells the layers below nothing."
+        caption: "z₁ is nearest to the image. A layer on the axis (at most 0.01 nats) tells the \
+        layers below nothing."
             .into(),
         x_title: "epoch".into(),
         y_title: "nats per image".into(),

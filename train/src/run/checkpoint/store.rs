@@ -134,7 +134,8 @@ impl Checkpoints {
                         let step = data.steps("step")?;
                         let run = self.run().display();
                         warnings.push(format!(
-                            "{run} has no last checkpoint: going back to previous.safetensors, after step {step}"
+                            "{run} has no last checkpoint: going back to previous.safetensors, \
+                            after step {step}"
                         ));
                     }
                     return Ok(Loaded { data, path, warnings });
@@ -153,7 +154,8 @@ impl Checkpoints {
             older.max_by_key(|(step, ..)| *step).filter(|_| warnings.is_empty())
         {
             warnings.push(format!(
-                "{} has neither a last nor a previous checkpoint: going back to {}, after step {step}",
+                "{} has neither a last nor a previous checkpoint: going back to {}, after step \
+                {step}",
                 self.run().display(),
                 path.file_name().unwrap_or_default().display()
             ));
@@ -162,11 +164,13 @@ impl Checkpoints {
         Err(match warnings.first() {
             Some(reason) => Error::new(reason.trim_end_matches("; going back to an older one"))
                 .with_advice(
-                "the one before is not whole either; train anew, start from best with --init-from, or remove the damaged ones to go on from \
+                "the one before is not whole either; train anew, start from best with --init-from, \
+                or remove the damaged ones to go on from \
                  the best or a numbered one",
             ),
             None => Error::new(format!("{} has no checkpoint yet", self.run().display()))
-                .with_advice("a run writes its first checkpoint after its first epochs; train it first"),
+                .with_advice("a run writes its first checkpoint after its first epochs; train it \
+                first"),
         })
     }
 

@@ -13,9 +13,9 @@ use crate::tasks::judged::Judged;
 use crate::tasks::task::Request;
 
 /// Classifies images by (1/M) Σ_m q(y|x, a_m), with M the request's class samples, and compares the
-/// likeliest class with the label, of those images that have one. The model sees the expected pixels
-/// ([`DeviceImages::expected`]): grey levels where it was trained on draws from them. `None` if
-/// `stop` said so.
+/// likeliest class with the label, of those images that have one. The model sees the expected
+/// pixels ([`DeviceImages::expected`]): grey levels where it was trained on draws from them. `None`
+/// if `stop` said so.
 ///
 /// # Errors
 /// If the device fails, or a probability is no number.

@@ -123,7 +123,8 @@ impl Assignment {
         };
         let lines: String = (0..self.counts.len()).map(line).collect();
         format!(
-            "component   images   class   share of it\n{lines}unsupervised accuracy: {:.2} % of {} test images",
+            "component   images   class   share of it\n{lines}unsupervised accuracy: {:.2} % of {} \
+            test images",
             100.0 * self.accuracy(),
             self.test
         )

@@ -35,8 +35,8 @@ pub struct Encoded {
     pub class_probs: Vec<f32>,
 }
 
-/// The latents of the first `count` images, z_1 first; `progress` hears how many are done. `None` if
-/// `stop` said so.
+/// The latents of the first `count` images, z_1 first; `progress` hears how many are done. `None`
+/// if `stop` said so.
 ///
 /// # Errors
 /// If the device fails, or has no memory for one image.

@@ -1,9 +1,9 @@
 //! The bounds of a trained model on a set of images (specification section 11), streamed so that
 //! memory does not grow with K.
 //!
-//! Batch normalisation has frozen statistics, so every image's bound is independent of the images beside it, and chunks of importance
-//! samples can be joined exactly: with m the largest log weight so far and s = Σ exp(log w − m), a chunk updates both, and at the end
-//! L_K = m + ln s − ln K.
+//! Batch normalisation has frozen statistics, so every image's bound is independent of the images
+//! beside it, and chunks of importance samples can be joined exactly: with m the largest log weight
+//! so far and s = Σ exp(log w − m), a chunk updates both, and at the end L_K = m + ln s − ln K.
 
 use std::fmt::{self, Display, Formatter};
 use std::ops::Range;

@@ -1,8 +1,10 @@
 //! Latent-variable models as a task: trained on a bound of the likelihood, with labels for some
 //! images where the model has classes.
 //!
-//! `settings.rs` is what `[objective]` holds, `labelled.rs` chooses the images of known class, `classes.rs` judges how images are
-//! classified, `evaluation.rs` estimates the bounds and `scores.rs` says them; `encoding.rs`, `pictures.rs` and `anomaly/` are what such a model is used for.
+//! `settings.rs` is what `[objective]` holds, `labelled.rs` chooses the images of known class,
+//! `classes.rs` judges how images are classified, `evaluation.rs` estimates the bounds and
+//! `scores.rs` says them; `encoding.rs`, `pictures.rs` and `anomaly/` are what such a model is used
+//! for.
 
 pub mod anomaly;
 mod boundary;
@@ -133,8 +135,13 @@ impl LatentTask {
             let address = png_address(&picture.png()?);
             let figure = Figure {
                 title: "Decision boundary".into(),
-                body: format!("<img class=\"pixels\" alt=\"The plane by class\" src=\"{address}\">"),
-                caption: "The plane in the colours of the classes, as q(y|x) mixes them; held-out points in those of their own.".into(),
+                body: format!(
+                    "<img class=\"pixels\" alt=\"The plane by class\" \
+                src=\"{address}\">"
+                ),
+                caption: "The plane in the colours of the classes, as q(y|x) mixes them; held-out \
+                points in those of their own."
+                    .into(),
                 class: "wide",
             };
             panels.push(Panel { section, figure });
@@ -145,8 +152,12 @@ impl LatentTask {
             let address = png_address(&images.grid(columns, 2)?.png()?);
             let figure = Figure {
                 title: "Analogies".into(),
-                body: format!("<img class=\"pixels\" alt=\"Images in every class\" src=\"{address}\">"),
-                caption: "Held-out images, each followed by what it would be in every class, with the latents that are inferred for it: \
+                body: format!(
+                    "<img class=\"pixels\" alt=\"Images in every class\" \
+                src=\"{address}\">"
+                ),
+                caption: "Held-out images, each followed by what it would be in every class, with \
+                the latents that are inferred for it: \
                           the style stays."
                     .into(),
                 class: "wide",
@@ -164,10 +175,12 @@ impl LatentTask {
         let figure = Figure {
             title: "Samples of each component".into(),
             body: format!(
-                "<img class=\"pixels\" alt=\"{} rows of images, one for each component of the prior\" src=\"{address}\">",
+                "<img class=\"pixels\" alt=\"{} rows of images, one for each component of the \
+                prior\" src=\"{address}\">",
                 clusters.count()
             ),
-            caption: "A row for each component of the mixture that is the prior of the top layer. Where components are classes, \
+            caption: "A row for each component of the mixture that is the prior of the top layer. \
+            Where components are classes, \
                       a row shows images of one; rung clusters says how far they are."
                 .into(),
             class: "wide",
@@ -192,9 +205,11 @@ impl LatentTask {
         let figure = Figure {
             title: "Missing pixels filled in".into(),
             body: format!(
-                "<img class=\"pixels\" alt=\"{rows} rows: a masked image, its completions, the image\" src=\"{address}\">"
+                "<img class=\"pixels\" alt=\"{rows} rows: a masked image, its completions, the \
+                image\" src=\"{address}\">"
             ),
-            caption: "In each row a held-out image with its missing pixels grey, completions of it, each the mean of p(x|z) \
+            caption: "In each row a held-out image with its missing pixels grey, completions of \
+            it, each the mean of p(x|z) \
                       for one sample of the latents, and the image itself."
                 .into(),
             class: "wide",

@@ -21,7 +21,8 @@ pub enum Drawing {
 }
 
 /// Said where a picture of the mean of p(x|z) was to be drawn that has no closed form.
-pub const PIXELS_ARE_DRAWN: &str = "pixels are drawn, one after another: an autoregressive p(x|z) has no mean image in closed form";
+pub const PIXELS_ARE_DRAWN: &str = "pixels are drawn, one after another: an autoregressive p(x|z) \
+has no mean image in closed form";
 
 /// Columns of a grid of `count` images: about a square.
 pub fn columns_for(count: usize) -> usize {

@@ -132,7 +132,8 @@ impl BoundSettings {
             !self.analytic_kl || self.importance_samples == 1,
             "analytic_kl",
             true,
-            "needs objective.importance_samples = 1: the importance-weighted bound has no closed form",
+            "needs objective.importance_samples = 1: the importance-weighted bound has no closed \
+            form",
         )?;
         let start = self.warmup_start;
         rule((0.0..=1.0).contains(&start), "warmup_start", start, "must be 0 to 1")?;
@@ -149,7 +150,8 @@ impl BoundSettings {
             free == 0.0 || self.importance_samples == 1,
             "free_bits_nats",
             free,
-            "needs objective.importance_samples = 1: the importance-weighted bound has no KL to free",
+            "needs objective.importance_samples = 1: the importance-weighted bound has no KL to \
+            free",
         )
     }
 }
@@ -171,7 +173,8 @@ impl LabelSettings {
             self.labels == 0 || (bound.importance_samples == 1 && !bound.analytic_kl),
             "labels",
             self.labels,
-            "needs a sampled KL of the bound itself: objective.importance_samples = 1, analytic_kl = false",
+            "needs a sampled KL of the bound itself: objective.importance_samples = 1, analytic_kl \
+            = false",
         )
     }
 }

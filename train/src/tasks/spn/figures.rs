@@ -110,7 +110,8 @@ impl Reading {
             let points: Vec<String> = outline.iter().map(|&at| corner(at)).collect();
             let colour = glimpse % COLOURS.len() + 1;
             format!(
-                "<polygon points=\"{}\" fill=\"none\" stroke=\"var(--c{colour})\" stroke-width=\"{}\"><title>glimpse {}</title></polygon>",
+                "<polygon points=\"{}\" fill=\"none\" stroke=\"var(--c{colour})\" \
+                stroke-width=\"{}\"><title>glimpse {}</title></polygon>",
                 points.join(" "),
                 number(width as f64 / 80.0),
                 glimpse + 1
@@ -118,15 +119,18 @@ impl Reading {
         });
         let canvas = self.canvas.address()?;
         let drawing = format!(
-            "<svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{text}\" xmlns=\"http://www.w3.org/2000/svg\" \
-             style=\"flex:3 1 0;min-width:0\"><image href=\"{canvas}\" width=\"{width}\" height=\"{height}\" \
+            "<svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{text}\" \
+            xmlns=\"http://www.w3.org/2000/svg\" \
+             style=\"flex:3 1 0;min-width:0\"><image href=\"{canvas}\" width=\"{width}\" \
+             height=\"{height}\" \
              style=\"image-rendering:pixelated\"/>{}</svg>",
             outlines.collect::<String>()
         );
         let mut glimpses = String::new();
         for (glimpse, grey) in self.glimpses.iter().enumerate() {
             glimpses += &format!(
-                "<img class=\"pixels\" alt=\"glimpse {}\" src=\"{}\" style=\"width:100%;border:2px solid var(--c{})\">",
+                "<img class=\"pixels\" alt=\"glimpse {}\" src=\"{}\" style=\"width:100%;border:2px \
+                solid var(--c{})\">",
                 glimpse + 1,
                 grey.address()?,
                 glimpse % COLOURS.len() + 1
@@ -134,11 +138,13 @@ impl Reading {
         }
         if !glimpses.is_empty() {
             glimpses = format!(
-                "<div style=\"flex:1 1 0;min-width:0;display:flex;flex-direction:column;gap:4px\">{glimpses}</div>"
+                "<div style=\"flex:1 1 \
+                0;min-width:0;display:flex;flex-direction:column;gap:4px\">{glimpses}</div>"
             );
         }
         Ok(format!(
-            "<div class=\"panel\"><div style=\"display:flex;gap:6px;align-items:flex-start\">{drawing}{glimpses}</div><h4>{text}</h4></div>"
+            "<div class=\"panel\"><div \
+            style=\"display:flex;gap:6px;align-items:flex-start\">{drawing}{glimpses}</div><h4>{text}</h4></div>"
         ))
     }
 }
@@ -197,7 +203,8 @@ pub(super) fn panels(
         "Held-out canvases, and what was read from left to right.".to_string()
     } else {
         format!(
-            "Held-out canvases with the outline of each glimpse, the glimpses in their order beside them, and what was read.{means}"
+            "Held-out canvases with the outline of each glimpse, the glimpses in their order \
+            beside them, and what was read.{means}"
         )
     };
     let figure = |title: &str, readings: &[Reading], caption: String| {
@@ -214,7 +221,8 @@ pub(super) fn panels(
     };
     let mut panels = vec![figure("What is seen and read", first, outlines)?];
     if !worst.is_empty() {
-        let caption = "Held-out canvases that were misread, those first whose digits the model thought least likely.";
+        let caption = "Held-out canvases that were misread, those first whose digits the model \
+        thought least likely.";
         panels.push(figure("Worst mistakes", worst, caption.into())?);
     }
     Ok(panels)

@@ -268,7 +268,8 @@ impl Scores for Judged {
             .map(|rate| format!("{:.2}", 100.0 * rate))
             .collect();
         let scores = format!(
-            "error rate     {} of the digits ({} % from left to right)\nwrong          {} of the sequences\ncross-entropy  {:.4} nats per digit\n",
+            "error rate     {} of the digits ({} % from left to right)\nwrong          {} of the \
+            sequences\ncross-entropy  {:.4} nats per digit\n",
             percent(self.error_rate(), self.error_rate_standard_error()),
             per_position.join(", "),
             percent(self.sequence_error_rate(), self.sequence_error_rate_standard_error()),

@@ -89,7 +89,8 @@ fn engines_agree_with_f64_where_blocks_end() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None,
+        ..ProptestConfig::default() })]
 
     #[test]
     fn engines_agree_with_f64_on_any_sizes(
