@@ -190,9 +190,10 @@ unsafe fn copy_strips(strips: &[Strip]) {
     for p in 0..inner {
         for (strip, &mask) in strips.iter().zip(&masks) {
             let source = strip.source.wrapping_add(p * inner_stride);
-            _mm_prefetch::<_MM_HINT_T0>(source.wrapping_add(COPY_AHEAD * inner_stride).cast());
-            // SAFETY: the caller promises the bounds of the strips; masked lanes aren't read.
+            // SAFETY: the caller promises the bounds of the strips; masked lanes aren't read, and a
+            // prefetch reads nothing that could be seen.
             unsafe {
+                _mm_prefetch::<_MM_HINT_T0>(source.wrapping_add(COPY_AHEAD * inner_stride).cast());
                 let lanes = if strip.lanes == LANES {
                     _mm256_loadu_ps(source)
                 } else {
