@@ -6,6 +6,10 @@
 //! positions at a time: the map in strips of channels, with its padding, so that every tap reads
 //! the same strips from another position on.
 //!
+//! Where the map has so few channels that they would leave a tile mostly empty, an image above all,
+//! its rows are copied as they are, and the rows of a tile are the terms of a kernel row, all of
+//! its taps: they lie side by side in the map. Each sum has its terms in the same order either way.
+//!
 //! Images are summed in groups, each into a weight of its own, and the groups are added in order:
 //! how many there are depends on the sizes alone, so that the bits don't depend on the number of
 //! threads.
@@ -115,10 +119,21 @@ struct Band {
     rows: Range<usize>,
     /// Rows of the map that are packed.
     sources: Range<usize>,
-    /// Strips of channels, each [source row, padded position, K::LANES].
+    /// Strips of channels, each [source row, padded position, K::LANES]; one of all channels, as
+    /// many as there are in place of the lanes, where they are few.
     strips: *mut f32,
     /// Panels of `K::COLUMNS` columns, each a row for each position.
     panels: *mut f32,
+}
+
+/// The terms of a kernel row that are the rows of one tile.
+struct Terms {
+    /// Counted over the taps of the kernel row, the channels of each side by side.
+    first: usize,
+    count: usize,
+    /// The strip that they lie in, and where in its first position.
+    strip: usize,
+    place: usize,
 }
 
 impl<K: MicroKernel> Job<'_, K> {
@@ -165,9 +180,39 @@ impl<K: MicroKernel> Job<'_, K> {
         [self.strip_count() * sources * self.pitch(), panels]
     }
 
+    /// Whether a tile with a row for each channel would be half empty, or more.
+    fn has_few_channels(&self) -> bool {
+        2 * self.shape.channels <= K::ROWS
+    }
+
     /// Strips of channels: as many as tiles have rows.
     fn strip_count(&self) -> usize {
         self.shape.channels.div_ceil(K::ROWS)
+    }
+
+    /// Numbers of a packed position.
+    fn position_len(&self) -> usize {
+        if self.has_few_channels() { self.shape.channels } else { K::LANES }
+    }
+
+    /// Tiles that the terms of a kernel row are the rows of.
+    fn tile_count(&self) -> usize {
+        match self.has_few_channels() {
+            true => self.shape.row_terms().div_ceil(K::ROWS),
+            false => self.shape.columns.taps * self.strip_count(),
+        }
+    }
+
+    /// One of these tiles.
+    fn terms(&self, tile: usize) -> Terms {
+        if self.has_few_channels() {
+            let (first, count) = piece(self.shape.row_terms(), self.tile_count(), tile);
+            return Terms { first, count, strip: 0, place: first };
+        }
+        let (tap, strip) = (tile / self.strip_count(), tile % self.strip_count());
+        let (channel, count) = piece(self.shape.channels, self.strip_count(), strip);
+        let first = tap * self.shape.channels + channel;
+        Terms { first, count, strip, place: tap * K::LANES }
     }
 
     /// Positions of a packed row of the map, the padding among them.
@@ -177,7 +222,7 @@ impl<K: MicroKernel> Job<'_, K> {
 
     /// Numbers from a packed row of a strip to the next.
     fn pitch(&self) -> usize {
-        self.width() * K::LANES
+        self.width() * self.position_len()
     }
 
     /// Packs the rows of the map that a band reads, with zeros to the left and the right of it.
@@ -190,6 +235,7 @@ impl<K: MicroKernel> Job<'_, K> {
         let before = ((-columns.first).max(0) as usize).min(self.width());
         let first = columns.first.max(0) as usize;
         let inside = columns.source.saturating_sub(first).min(self.width() - before);
+        let len = self.position_len();
         for (at, row) in band.sources.clone().enumerate() {
             let place = |strip: usize| {
                 band.strips.wrapping_add((strip * band.sources.len() + at) * self.pitch())
@@ -197,13 +243,20 @@ impl<K: MicroKernel> Job<'_, K> {
             for strip in 0..strips {
                 // SAFETY: the row of the strip lies in the scratch.
                 let packed = unsafe { std::slice::from_raw_parts_mut(place(strip), self.pitch()) };
-                packed[..before * K::LANES].fill(0.0);
-                packed[(before + inside) * K::LANES..].fill(0.0);
+                packed[..before * len].fill(0.0);
+                packed[(before + inside) * len..].fill(0.0);
             }
             if inside == 0 {
                 continue;
             }
             let from = self.shape.source_of(band.image, row, first);
+            if self.has_few_channels() {
+                let source = &self.source[from..][..inside * len];
+                let packed = place(0).wrapping_add(before * len);
+                // SAFETY: these positions lie in the row of the strip.
+                unsafe { packed.copy_from_nonoverlapping(source.as_ptr(), source.len()) };
+                continue;
+            }
             let all = (0..strips).map(|strip| {
                 let (channel, lanes) = piece(channels, strips, strip);
                 Strip {
@@ -262,20 +315,17 @@ impl<K: MicroKernel> Job<'_, K> {
                 }
                 let source = window.source_of(rows.start, tap) as usize - band.sources.start;
                 let right = panel.wrapping_add((rows.start - band.rows.start) * width * K::COLUMNS);
-                for (column_tap, strip) in (0..shape.columns.taps)
-                    .flat_map(|tap| (0..self.strip_count()).map(move |strip| (tap, strip)))
-                {
-                    let (channel, height) = piece(shape.channels, self.strip_count(), strip);
-                    let row = strip * band.sources.len() + source;
-                    let term = (at * shape.columns.taps + column_tap) * shape.channels + channel;
+                for terms in (0..self.tile_count()).map(|tile| self.terms(tile)) {
+                    let row = terms.strip * band.sources.len() + source;
+                    let term = at * shape.row_terms() + terms.first;
                     let tile = Tile {
-                        rows: height,
+                        rows: terms.count,
                         columns: (results - column).min(K::COLUMNS),
                         segments: rows.len(),
                         inner: width,
-                        left: band.strips.wrapping_add(row * self.pitch() + column_tap * K::LANES),
+                        left: band.strips.wrapping_add(row * self.pitch() + terms.place),
                         left_row: 1,
-                        left_step: shape.columns.step * K::LANES,
+                        left_step: shape.columns.step * self.position_len(),
                         left_segment: window.step * self.pitch(),
                         right,
                         right_step: K::COLUMNS,
