@@ -110,6 +110,44 @@ fn an_interrupted_training_ends_in_the_same_bits() {
     assert_eq!(last(&whole), last(&parts));
 }
 
+/// A learning rate below the last bit of any parameter: no epoch is better than the first.
+#[test]
+fn a_training_that_gets_no_better_stops_early_before_or_after_a_resumption() {
+    let folder = tempfile::tempdir().unwrap();
+    let [whole, parts] = ["whole", "parts"].map(|name| folder.path().join(name));
+    let still = [
+        "optimiser.learning_rate=1e-30",
+        "optimiser.schedule=constant",
+        "data.train_images=40",
+        "data.validation_images=20",
+        "data.test_images=20",
+        "train.patience_epochs=3",
+    ];
+    let epochs = |run: &Path| -> Vec<(u64, bool)> {
+        let epoch = |line: &Value| (line["epoch"].as_u64().unwrap(), line["is_best"] == true);
+        lines(&run.join("metrics.jsonl")).iter().map(epoch).collect()
+    };
+    let expected = vec![(1, true), (2, false), (3, false), (4, false)];
+    train(&whole, &[&still[..], &["train.epochs=300"]].concat());
+    assert_eq!(epochs(&whole), expected);
+    train(&parts, &[&still[..], &["train.epochs=2"]].concat());
+    let parts = parts.to_str().unwrap();
+    succeeds(&["train", "--resume", parts, "--epochs", "300"]);
+    assert_eq!(epochs(parts.as_ref()), expected, "the best epoch is known after a resumption");
+    let last = |run: &Path| std::fs::read(run.join("checkpoints/last.safetensors")).unwrap();
+    assert!(last(&whole) == last(parts.as_ref()), "a resumed run ends in other bits");
+
+    let report = std::fs::read_to_string(whole.join("report.html")).unwrap();
+    assert!(report.contains("4 of 300, stopped early"));
+    assert!(!report.contains("This run is not finished"));
+    let whole = whole.to_str().unwrap();
+    let best = succeeds(&["evaluate", whole, "--checkpoint", "best", "--json"]);
+    let best: Value = serde_json::from_str(&best).unwrap();
+    assert_eq!((&best["step"], &best["chosen_on"]), (&2.into(), &"validation".into()));
+    succeeds(&["train", "--resume", whole, "--epochs", "400"]);
+    assert_eq!(epochs(whole.as_ref()), expected, "what has stopped early has no epoch to go");
+}
+
 #[test]
 fn the_networks_that_it_is_compared_with_are_trained_too() {
     let folder = tempfile::tempdir().unwrap();

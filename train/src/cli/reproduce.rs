@@ -223,7 +223,10 @@ impl ReproduceArgs {
     ) -> Result<()> {
         let run = RunArgs {
             run: planned.folder.clone(),
-            checkpoint: CheckpointChoice::Last,
+            checkpoint: match planned.config.train.is_for_the_best() {
+                true => CheckpointChoice::Best,
+                false => CheckpointChoice::Last,
+            },
             statistics: StatisticsChoice::Exact,
             device: self.device_of_a_job(),
         };

@@ -258,6 +258,9 @@ pub struct TrainConfig {
     pub keep_every_epochs: u64,
     /// Epochs between evaluations on held-out images.
     pub evaluate_every_epochs: u64,
+    /// Early stopping: epochs after the best held-out score that a training goes on for without a
+    /// better one; 0 for all epochs, whatever the score.
+    pub patience_epochs: u64,
     /// A run or a checkpoint whose parameters the training starts from; empty for fresh ones.
     pub init_from: String,
     /// The device: `cpu`, a name that `rung devices` lists, or `auto` for a GPU if there is one.
@@ -282,10 +285,26 @@ impl Default for TrainConfig {
             checkpoint_every_epochs: 1,
             keep_every_epochs: 0,
             evaluate_every_epochs: 10,
+            patience_epochs: 0,
             init_from: String::new(),
             device: "cpu".into(),
             threads: 0,
         }
+    }
+}
+
+impl TrainConfig {
+    /// Whether a training stops early after `epoch`, where `best` is the epoch of its best held-out
+    /// score so far.
+    pub fn stops_early(&self, best: Option<u64>, epoch: u64) -> bool {
+        let patience = self.patience_epochs;
+        patience > 0 && best.is_some_and(|best| epoch.saturating_sub(best) >= patience)
+    }
+
+    /// Whether what a training brings is the model of its best epoch, not of its last: where it may
+    /// stop early.
+    pub const fn is_for_the_best(&self) -> bool {
+        self.patience_epochs > 0
     }
 }
 
@@ -494,7 +513,7 @@ mod tests {
     fn every_default_is_spelled_out_and_no_key_of_another_family() {
         let text = Config::default().to_toml().unwrap();
         let keys = text.lines().filter(|line| line.contains(" = ")).count();
-        assert_eq!(keys, 1 + 13 + 7 + 15 + 16 + 14, "{text}");
+        assert_eq!(keys, 1 + 13 + 7 + 15 + 17 + 14, "{text}");
         let biva = Config { family: Family::named("biva").unwrap(), ..Config::default() }
             .to_toml()
             .unwrap();

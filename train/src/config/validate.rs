@@ -138,6 +138,16 @@ impl TrainConfig {
         ] {
             rule((1..=MOST_EPOCHS).contains(&value), key, value, "must be 1 to 1000000000")?;
         }
+        let (patience, every) = (self.patience_epochs, self.evaluate_every_epochs);
+        rule(
+            patience == 0 || (every..=MOST_EPOCHS).contains(&patience),
+            "train.patience_epochs",
+            patience,
+            &format!(
+                "must be 0, or at least train.evaluate_every_epochs = {every}: between two \
+                evaluations there is no other score"
+            ),
+        )?;
         let allowed = format!("must be 0 (one a core) to {MOST_THREADS}");
         rule(self.threads <= MOST_THREADS, "train.threads", self.threads, &allowed)?;
         let valid = (1..=LARGEST_BATCH).contains(&self.batch_size);
@@ -325,6 +335,7 @@ mod tests {
             "train.epochs=9223372036854775807",
             "train.checkpoint_every_epochs=0",
             "train.evaluate_every_epochs=0",
+            "train.patience_epochs=9",
             "train.batch_size=1",
             "train.batch_size=9000000000000",
             "train.threads=20000",

@@ -14,10 +14,18 @@ pub(super) const EPOCH_SUMS: &str = "training.epoch_sums";
 /// Steps of the epoch so far that were skipped, and how many in a row, in a checkpoint's metadata.
 pub(super) const SKIPPED_IN_EPOCH: &str = "epoch_skipped_steps";
 pub(super) const SKIPPED_IN_A_ROW: &str = "skipped_steps_in_a_row";
-/// The best score so far, in a checkpoint's metadata, and its name before there were other scores
-/// than bounds.
+/// The best score so far, in a checkpoint's metadata, its name before there were other scores than
+/// bounds, and its epoch.
 pub(super) const BEST_SCORE: &str = "best_score";
 const BEST_BOUND: &str = "best_bound_nats";
+pub(super) const BEST_EPOCH: &str = "best_epoch";
+
+/// The best held-out score of a training so far.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Best {
+    pub(super) score: f64,
+    pub(super) epoch: u64,
+}
 
 /// The best score on held-out images that a checkpoint tells of.
 pub fn best_score(data: &CheckpointData) -> Option<f64> {
@@ -34,7 +42,7 @@ pub struct Prepared {
     /// Steps done.
     pub(super) step: u64,
     /// The best held-out score so far.
-    pub(super) best: Option<f64>,
+    pub(super) best: Option<Best>,
 }
 
 impl Prepared {
@@ -86,7 +94,13 @@ impl Prepared {
                 [data.steps(SKIPPED_IN_EPOCH)?, data.steps(SKIPPED_IN_A_ROW)?];
             prepared.trainer.skipped = Skipped { in_epoch, in_a_row };
         }
-        Ok(Self { step, best: best_score(data), ..prepared })
+        // Early versions did not say the epoch: there patience begins anew.
+        let epoch = match data.metadata.contains_key(BEST_EPOCH) {
+            true => data.steps(BEST_EPOCH)?,
+            false => step / per_epoch,
+        };
+        let best = best_score(data).map(|score| Best { score, epoch });
+        Ok(Self { step, best, ..prepared })
     }
 
     fn new(config: &Config, mut model: Model, images: &TrainingImages) -> Result<Self> {

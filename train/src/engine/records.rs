@@ -41,6 +41,8 @@ pub(super) fn start_record(
 pub(super) struct EpochRecord<'a> {
     pub(super) epoch: u64,
     pub(super) step: u64,
+    /// Whether the held-out score is the best so far.
+    pub(super) is_best: bool,
     /// What changes over the epochs, by name.
     pub(super) schedules: Vec<(&'static str, f64)>,
     pub(super) learning_rate: f64,
@@ -76,6 +78,9 @@ impl EpochRecord<'_> {
         add("learning_rate", json!(self.learning_rate));
         if let Some(skipped) = self.skipped {
             add("skipped_steps", json!(skipped));
+        }
+        if self.is_best {
+            add("is_best", json!(true));
         }
         add("epoch_s", json!(self.elapsed_s));
         add("images_per_s", json!(self.images as f64 / self.elapsed_s.max(1e-9)));

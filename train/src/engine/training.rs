@@ -9,7 +9,9 @@ use rung_datasets::{DataRecord, Split};
 use rung_models::{Mode, Pass};
 
 use super::interrupt::Interrupt;
-use super::prepared::{BEST_SCORE, EPOCH_SUMS, Prepared, SKIPPED_IN_A_ROW, SKIPPED_IN_EPOCH};
+use super::prepared::{
+    BEST_EPOCH, BEST_SCORE, Best, EPOCH_SUMS, Prepared, SKIPPED_IN_A_ROW, SKIPPED_IN_EPOCH,
+};
 use super::records::{EpochRecord, start_record};
 use super::spin_wait::SpinWait;
 use super::terms::Terms;
@@ -42,7 +44,7 @@ const CHECK_EVERY_STEPS: u64 = 50;
 /// How training ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// All epochs are done.
+    /// All epochs are done, or as many as the score got better in and its patience after them.
     Finished,
     /// It was asked to stop, and a checkpoint was written.
     Interrupted,
@@ -64,7 +66,7 @@ pub struct Training<'a> {
     /// Steps done.
     pub(super) step: u64,
     /// The best held-out score so far.
-    best: Option<f64>,
+    best: Option<Best>,
     /// The run goes on with another configuration, which is not written yet.
     new_config: Option<NewConfig>,
 }
@@ -191,7 +193,8 @@ impl<'a> Training<'a> {
         self.images.steps_per_epoch(self.config.train.batch_size)
     }
 
-    /// Trains up to the configured number of epochs, or until asked to stop.
+    /// Trains up to the configured number of epochs, or until the held-out score has got no better
+    /// for as long as the configuration has patience, or until asked to stop.
     ///
     /// # Errors
     /// If a term of the loss is no longer finite, the device fails, or a file cannot be written.
@@ -201,7 +204,7 @@ impl<'a> Training<'a> {
         let mut progress = self.console.progress("training", "steps", self.step, total);
         let mut note = String::new();
         let _spin_wait = SpinWait::on(self.device());
-        while self.step < total {
+        while self.step < total && !self.stops_early(self.step / per_epoch) {
             let epoch = self.step / per_epoch + 1;
             progress.set_part(&format!("epoch {epoch}/{}", self.config.train.epochs));
             let order = self.order(epoch)?;
@@ -222,19 +225,42 @@ impl<'a> Training<'a> {
                 &mut progress,
             )?;
             progress.update(self.step, &note);
-            let stopping = interrupt.requested();
+            let (stopping, is_last) = (interrupt.requested(), self.is_last(epoch));
             if stopping
-                || epoch == self.config.train.epochs
+                || is_last
                 || epoch.is_multiple_of(self.config.train.checkpoint_every_epochs)
                 || self.is_kept(epoch)
             {
                 self.checkpoint()?;
             }
-            if stopping && epoch < self.config.train.epochs {
+            if stopping && !is_last {
                 return Ok(Outcome::Interrupted);
             }
         }
+        drop(progress);
+        self.explain_early_stop(self.step / per_epoch);
         Ok(Outcome::Finished)
+    }
+
+    /// Whether no epoch follows this one.
+    fn is_last(&self, epoch: u64) -> bool {
+        epoch == self.config.train.epochs || self.stops_early(epoch)
+    }
+
+    fn stops_early(&self, epoch: u64) -> bool {
+        self.config.train.stops_early(self.best.map(|best| best.epoch), epoch)
+    }
+
+    /// Says why a training ends before its last epoch.
+    fn explain_early_stop(&self, epoch: u64) {
+        let Some(best) = self.best.filter(|_| epoch < self.config.train.epochs) else { return };
+        let score = self.trainer.model.task.score().name;
+        self.console.info(&format!(
+            "epoch {epoch}: the training stops early, for the {score} of held-out images has been \
+            best after epoch {} (train.patience_epochs = {}); checkpoints/best is that epoch's \
+            model, the last one this epoch's",
+            best.epoch, self.config.train.patience_epochs
+        ));
     }
 
     /// The order of an epoch, on the device.
@@ -328,16 +354,18 @@ impl<'a> Training<'a> {
     ) -> Result<String> {
         let Some(means) = self.terms.means()? else { return Ok(String::new()) };
         self.terms.reset()?;
-        let last = epoch == self.config.train.epochs;
-        let is_full = last || epoch.is_multiple_of(self.config.train.evaluate_every_epochs);
+        let is_full = epoch == self.config.train.epochs
+            || epoch.is_multiple_of(self.config.train.evaluate_every_epochs);
         self.check_sound()?;
         let all = self.images.held_out.count();
         let scores = self.evaluate_held_out(if is_full { all } else { QUICK_IMAGES.min(all) })?;
         let in_epoch = mem::take(&mut self.trainer.skipped.in_epoch);
         let skipped = self.trainer.skips().then_some(in_epoch);
+        let is_best = is_full && self.is_best(scores.value());
         let task = &self.trainer.model.task;
         let record = EpochRecord {
             epoch,
+            is_best,
             step: self.step,
             schedules: task.schedules(epoch),
             learning_rate: self.trainer.learning_rate(epoch),
@@ -359,7 +387,10 @@ impl<'a> Training<'a> {
         progress.set_fields(record.fields());
         if is_full {
             self.write_previews()?;
-            self.keep_if_best(scores.value())?;
+        }
+        if is_best {
+            self.best = Some(Best { score: scores.value(), epoch });
+            self.snapshot()?.save(&self.checkpoints.best())?;
         }
         if let Some(trained) = trained {
             self.explain_lag(epoch, trained, scores.value());
@@ -397,13 +428,10 @@ impl<'a> Training<'a> {
         self.trainer.with_average(|model| model.evaluate(&model.statistics, images, request))
     }
 
-    fn keep_if_best(&mut self, value: f64) -> Result<()> {
+    /// Whether a score of held-out images is better than all before it.
+    fn is_best(&self, value: f64) -> bool {
         let score = self.trainer.model.task.score();
-        if value.is_finite() && self.best.is_none_or(|best| score.is_better(value, best)) {
-            self.best = Some(value);
-            self.snapshot()?.save(&self.checkpoints.best())?;
-        }
-        Ok(())
+        value.is_finite() && self.best.is_none_or(|best| score.is_better(value, best.score))
     }
 
     /// Writes the newest checkpoint, the metrics before it being on the disk.
@@ -455,7 +483,8 @@ impl<'a> Training<'a> {
         save_optimiser(&**optimiser, &model.store, &mut data)?;
         data.metadata.insert("step".into(), self.step.to_string());
         if let Some(best) = self.best {
-            data.metadata.insert(BEST_SCORE.into(), best.to_string());
+            data.metadata.insert(BEST_SCORE.into(), best.score.to_string());
+            data.metadata.insert(BEST_EPOCH.into(), best.epoch.to_string());
         }
         let (sums, steps) = self.terms.state()?;
         if steps > 0 {

@@ -60,6 +60,9 @@ pub struct Epoch {
     pub epoch_s: f64,
     /// The part of the data set that the held-out images are; runs of early versions don't say.
     pub held_out_split: Option<String>,
+    /// Whether its held-out score was the best so far; runs of early versions don't say.
+    #[serde(default)]
+    pub is_best: bool,
     /// L_1 of the held-out images, in nats.
     pub held_out_bound_1_nats: Option<f64>,
     /// All other quantities, by their names.
@@ -270,9 +273,27 @@ impl History {
         self.epochs.last().map_or(0, |epoch| epoch.epoch)
     }
 
-    /// Whether all epochs of the configuration are done.
+    /// The epoch of the best held-out score, whose model the best checkpoint is.
+    pub fn best_epoch(&self) -> Option<&Epoch> {
+        self.epochs.iter().rev().find(|epoch| epoch.is_best)
+    }
+
+    /// Whether all epochs of the configuration are done, or the training has stopped early.
     pub fn is_finished(&self) -> bool {
-        self.epochs_done() >= self.config.train.epochs
+        self.epochs_done() >= self.config.train.epochs || self.has_stopped_early()
+    }
+
+    /// Whether the training has ended before its last epoch, as its score got no better.
+    pub fn has_stopped_early(&self) -> bool {
+        let (done, best) = (self.epochs_done(), self.best_epoch().map(|epoch| epoch.epoch));
+        let train = &self.config.train;
+        done < train.epochs && train.stops_early(best, done)
+    }
+
+    /// How many epochs are done: `20 of 300`, and whether no more will be.
+    pub fn epochs_text(&self) -> String {
+        let stopped = if self.has_stopped_early() { ", stopped early" } else { "" };
+        format!("{} of {}{stopped}", self.epochs_done(), self.config.train.epochs)
     }
 
     /// The time of all epochs' steps.

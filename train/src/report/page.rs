@@ -210,8 +210,7 @@ fn tiles(history: &History) -> String {
         let all: usize = history.group_sizes().iter().sum();
         tiles += &tile(format!("{} of {all}", active.iter().sum::<usize>()), "active units");
     }
-    tiles +=
-        &tile(format!("{} of {}", history.epochs_done(), history.config.train.epochs), "epochs");
+    tiles += &tile(history.epochs_text(), "epochs");
     tiles += &tile(duration(history.training_s()), "in training steps");
     format!("<div class=\"tiles\">{tiles}</div>\n")
 }
@@ -271,7 +270,7 @@ fn results(histories: &[&History]) -> String {
             history.data(),
             kind(history).1,
             history.depth().to_string(),
-            format!("{} of {}", history.epochs_done(), history.config.train.epochs),
+            history.epochs_text(),
             history.config.train.seed.to_string(),
             history.last_bound_1().map_or("–".into(), |nats| label(nats, 2)),
             best.map_or("–".into(), |line| {

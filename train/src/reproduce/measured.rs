@@ -27,9 +27,13 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// The evaluation of the finished model that is asked for, if it was made.
+    /// The evaluation of the finished model that is asked for, if it was made: of the best epoch
+    /// where the training may stop early, else of the last.
     pub fn of(quantity: Quantity, history: &History, wishes: &Wishes) -> Option<Self> {
-        let step = history.epochs.last()?.step;
+        let step = match history.config.train.is_for_the_best() {
+            true => history.best_epoch()?.step,
+            false => history.epochs.last()?.step,
+        };
         let fits = |of_step: u64, split: &str, images: u64, in_split: u64| {
             let is_whole = images > 0 && images == in_split;
             let is_enough = is_whole || (wishes.count > 0 && images >= wishes.count);
@@ -116,5 +120,14 @@ mod tests {
         assert_eq!((measured(5).value, measured(5).images), (0.1, 5));
         let bounds = Measured::of(Quantity::Bound, &history, &wishes(0));
         assert_eq!(bounds, None);
+
+        let mut config = config;
+        config.train.patience_epochs = 10;
+        run.save_config(&config).unwrap();
+        let metrics = "{\"step\":320,\"epoch\":4,\"is_best\":true}\n{\"step\":640,\"epoch\":8}\n";
+        std::fs::write(run.metrics(), metrics).unwrap();
+        let history = History::read(&run).unwrap();
+        let best = Measured::of(Quantity::ErrorRate, &history, &wishes(0)).unwrap();
+        assert_eq!(best.value, 0.1, "where a training may stop early, the best epoch counts");
     }
 }

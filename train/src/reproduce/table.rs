@@ -8,6 +8,7 @@ use super::paired::{ImageBounds, Paired};
 use super::plan::{Planned, Wishes};
 use crate::error::Result;
 use crate::progress::duration;
+use crate::report::History;
 use crate::report::axis::label;
 use crate::report::page::estimate;
 use crate::run::folder::RunFolder;
@@ -21,6 +22,10 @@ pub struct Row {
     pub evaluation: Option<Measured>,
     /// Epochs done.
     pub epochs: u64,
+    /// Whether no more will be, though the configuration has more.
+    pub has_stopped_early: bool,
+    /// The epoch that is measured, where that is the best one.
+    pub best_epoch: Option<u64>,
     /// The time of its training steps, in seconds.
     pub training_s: f64,
     /// The bound of each image, where its evaluation kept them.
@@ -62,7 +67,11 @@ impl Row {
             planned: planned.clone(),
             image_bounds: kept.map(read).transpose()?,
             evaluation,
-            epochs: history.as_ref().map_or(0, |history| history.epochs_done()),
+            epochs: history.as_ref().map_or(0, History::epochs_done),
+            has_stopped_early: history.as_ref().is_some_and(History::has_stopped_early),
+            best_epoch: finished
+                .filter(|history| history.config.train.is_for_the_best())
+                .and_then(|history| Some(history.best_epoch()?.epoch)),
             training_s: history.as_ref().map_or(0.0, |history| history.training_s()),
         })
     }
@@ -71,9 +80,17 @@ impl Row {
     fn state(&self) -> String {
         match (self.epochs, self.planned.config.train.epochs) {
             (0, _) => "not begun".into(),
-            (done, all) if done < all => format!("in training, epoch {done}"),
+            (done, all) if done < all && !self.has_stopped_early => {
+                format!("in training, epoch {done}")
+            }
             _ => "to be evaluated".into(),
         }
+    }
+
+    /// How many epochs are done, and which of them is measured where that is not the last.
+    fn epochs_text(&self) -> String {
+        let best = self.best_epoch.map_or_else(String::new, |best| format!(", best {best}"));
+        format!("{} of {}{best}", self.epochs, self.planned.config.train.epochs)
     }
 
     /// Ours less the paper's, in nats or %.
@@ -169,6 +186,13 @@ impl Table {
                 format!("Test error rates are in % with standard errors, on {images}, seed {seed}.")
             }
         };
+        let patience = |row: &Row| row.planned.config.train.patience_epochs;
+        if let Some(patience) = self.rows.iter().map(patience).find(|&patience| patience > 0) {
+            text += &format!(
+                " What is measured is the epoch with the best validation score; {patience} epochs \
+                after it a training stops early."
+            );
+        }
         if !self.experiment.departures.is_empty() {
             text += &format!(" {}", self.experiment.departures);
         }
@@ -234,7 +258,7 @@ impl Table {
             line.and_then(|line| line.beside).map_or_else(missing, |beside| {
                 label(self.experiment.quantity.drawn(beside), self.decimals())
             }),
-            format!("{} of {}", row.epochs, row.planned.config.train.epochs),
+            row.epochs_text(),
             if row.epochs == 0 { missing() } else { duration(row.training_s) },
         ]);
         cells
@@ -303,6 +327,7 @@ impl Table {
                 "paper_epochs": row.planned.paper_epochs,
                 "images": line.map(|line| line.images),
                 "state": if line.is_some() { "done".into() } else { row.state() },
+                "best_epoch": row.best_epoch,
                 "epochs_done": row.epochs, "epochs": row.planned.config.train.epochs,
                 "warmup_epochs": row.planned.config.family.warmup_epochs(),
                 "training_s": row.training_s,
