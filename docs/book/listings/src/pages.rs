@@ -1,0 +1,169 @@
+//! What every page must hold.
+
+use std::path::Path;
+
+use crate::repository;
+
+/// The words of a text outside its blocks of code and its comments.
+#[must_use]
+pub fn prose_words(page: &str) -> usize {
+    prose(page).split_whitespace().filter(|word| word.chars().any(char::is_alphanumeric)).count()
+}
+
+/// A page without blocks of code and comments.
+#[must_use]
+pub fn prose(page: &str) -> String {
+    let mut is_code = false;
+    let mut text = String::new();
+    for line in page.lines() {
+        if line.starts_with("```") {
+            is_code = !is_code;
+        } else if !is_code && !line.starts_with("<!--") {
+            text += line;
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// The code spans of a page's prose.
+fn spans(page: &str) -> Vec<String> {
+    prose(page).split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// What is wrong with the pointers of a page: code spans `path/file.rs`, `path/` and
+/// `path/file.rs::name`, where `name` is a function, type, constant, macro or module of that file.
+#[must_use]
+pub fn broken_pointers(page: &str) -> Vec<String> {
+    let looks_like_one = |span: &String| {
+        span.contains('/')
+            && !span.contains([' ', '*', '<', '='])
+            && [".rs", ".cl", ".md", ".sh", ".toml", ".svg"].iter().any(|end| span.contains(end))
+    };
+    let is_broken = |span: &String| {
+        let (file, name) =
+            span.split_once("::").map_or((span.as_str(), None), |(f, n)| (f, Some(n)));
+        let Ok(source) = std::fs::read_to_string(repository().join(file)) else { return true };
+        name.is_some_and(|name| !declares(&source, name))
+    };
+    spans(page).into_iter().filter(looks_like_one).filter(is_broken).collect()
+}
+
+fn declares(source: &str, name: &str) -> bool {
+    let before = [
+        "fn ",
+        "struct ",
+        "enum ",
+        "trait ",
+        "const ",
+        "static ",
+        "mod ",
+        "type ",
+        "macro_rules! ",
+        "kernel void ",
+        "#define ",
+        "matmul::",
+        "optimiser::",
+        "gaussian::",
+    ];
+    before.iter().any(|word| {
+        source.match_indices(&format!("{word}{name}")).any(|(at, found)| {
+            let next = source[at + found.len()..].chars().next();
+            !next.is_some_and(|c| c.is_alphanumeric() || c == '_')
+        })
+    })
+}
+
+/// What is wrong with the links of a page in `folder`: files that are not there, and headings that
+/// no page has. Addresses on the net are not followed.
+#[must_use]
+pub fn broken_links(folder: &Path, page: &str) -> Vec<String> {
+    let text = prose(page);
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let is_broken = |target: &&str| {
+        if target.contains("://") {
+            return false;
+        }
+        let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+        let Ok(there) = (if file.is_empty() {
+            Ok(page.to_owned())
+        } else if file.ends_with(".md") {
+            std::fs::read_to_string(folder.join(file))
+        } else {
+            std::fs::metadata(folder.join(file)).map(|_| String::new())
+        }) else {
+            return true;
+        };
+        !heading.is_empty() && !headings(&there).iter().any(|anchor| anchor == heading)
+    };
+    targets.filter(is_broken).map(str::to_owned).collect()
+}
+
+/// The anchors of a page's headings, as mdBook and GitHub make them.
+fn headings(page: &str) -> Vec<String> {
+    let anchor = |title: &str| {
+        title
+            .trim_start_matches('#')
+            .trim()
+            .to_lowercase()
+            .chars()
+            .filter_map(|c| match c {
+                ' ' => Some('-'),
+                c if c.is_alphanumeric() || c == '-' || c == '_' => Some(c),
+                _ => None,
+            })
+            .collect()
+    };
+    prose(page).lines().filter(|line| line.starts_with('#')).map(anchor).collect()
+}
+
+/// What a chapter lacks of its parts.
+#[must_use]
+pub fn missing_parts(page: &str) -> Vec<String> {
+    let mut missing = Vec::new();
+    let mut lines = page.lines().filter(|line| !line.trim().is_empty());
+    if !lines.next().is_some_and(|line| line.starts_with("# ")) {
+        missing.push("a title".into());
+    }
+    if !lines.next().is_some_and(|line| line.ends_with("?*")) {
+        missing.push("a question, in italics, under the title".into());
+    }
+    for part in ["## What was left out", "## Exercises", "## Where it stands in full"] {
+        if !page.lines().any(|line| line == part) {
+            missing.push(part.into());
+        }
+    }
+    let exercises = page.split("## Exercises").nth(1).unwrap_or("");
+    let exercises = exercises.split("\n## ").next().unwrap_or("");
+    let numbered = (1..=3).all(|n| exercises.contains(&format!("\n{n}. ")));
+    if !numbered || exercises.contains("\n4. ") {
+        missing.push("three exercises".into());
+    }
+    let words = prose_words(page);
+    if !(1500..=3000).contains(&words) {
+        missing.push(format!("between 1500 and 3000 words: there are {words}"));
+    }
+    missing
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pointer_to_nothing_is_found() {
+        let page = "See `autograd/src/tape.rs::walk`, `autograd/src/tape.rs`, `autograd/src/tape.rs::fly`\nand `autograd/src/rope.rs`.\n";
+        assert_eq!(broken_pointers(page), ["autograd/src/tape.rs::fly", "autograd/src/rope.rs"]);
+    }
+
+    #[test]
+    fn a_link_to_nothing_is_found() {
+        let page = "# A b\n[x](#a-b) [x](#c) [y](https://z) [z](nowhere.md) [w](book.toml)\n";
+        assert_eq!(broken_links(&repository().join("docs/book"), page), ["#c", "nowhere.md"]);
+    }
+
+    #[test]
+    fn a_chapter_without_its_parts_is_found() {
+        assert_eq!(missing_parts("text").len(), 7);
+    }
+}

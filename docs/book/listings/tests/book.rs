@@ -1,0 +1,79 @@
+//! The pages say what the sources say and what the listings print.
+
+use rung_book::outputs::OUTPUTS;
+use rung_book::weave::{chapters, pages_folder, weave};
+use rung_book::{pages, repository};
+
+fn read(path: &std::path::Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// All pages, with their names.
+fn all_pages() -> Vec<(String, String)> {
+    let entries = std::fs::read_dir(pages_folder()).unwrap().map(|entry| entry.unwrap().path());
+    let pages = entries.filter(|path| path.extension().is_some_and(|end| end == "md"));
+    pages.map(|path| (path.file_name().unwrap().to_string_lossy().into(), read(&path))).collect()
+}
+
+#[test]
+fn every_listing_is_the_code_that_ran_and_every_output_is_what_it_printed() {
+    let program = env!("CARGO_BIN_EXE_rung-book").as_ref();
+    let mut stale = Vec::new();
+    for (chapter, path) in chapters().unwrap() {
+        stale.extend(weave(chapter, &read(&path), false, program).unwrap().stale);
+    }
+    assert!(
+        stale.is_empty(),
+        "`cargo run -p rung-book -- weave` makes the pages anew:\n{}",
+        stale.join("\n")
+    );
+}
+
+#[test]
+fn every_output_is_on_its_page() {
+    let chapters = chapters().unwrap();
+    for output in OUTPUTS {
+        let (_, path) = chapters
+            .iter()
+            .find(|(number, _)| *number == output.chapter)
+            .unwrap_or_else(|| panic!("chapter {} has no page", output.chapter));
+        let page = read(path);
+        let shown = ["output", "measured"]
+            .iter()
+            .any(|kind| page.contains(&format!("<!-- {kind} {} -->", output.name)));
+        assert!(shown, "chapter {} does not show {}", output.chapter, output.name);
+    }
+}
+
+#[test]
+fn every_chapter_has_its_parts() {
+    for (_, path) in chapters().unwrap() {
+        let missing = pages::missing_parts(&read(&path));
+        assert!(missing.is_empty(), "{} lacks {missing:?}", path.display());
+    }
+}
+
+#[test]
+fn every_pointer_and_link_leads_somewhere() {
+    for (name, page) in all_pages() {
+        let (pointers, links) =
+            (pages::broken_pointers(&page), pages::broken_links(&pages_folder(), &page));
+        assert!(pointers.is_empty() && links.is_empty(), "{name}: {pointers:?} {links:?}");
+    }
+}
+
+#[test]
+fn the_summary_names_every_page() {
+    let summary = read(&pages_folder().join("SUMMARY.md"));
+    for (name, _) in all_pages().iter().filter(|(name, _)| name != "SUMMARY.md") {
+        assert!(summary.contains(&format!("({name})")), "SUMMARY.md does not name {name}");
+    }
+}
+
+#[test]
+fn every_drawing_is_what_its_command_draws() {
+    for (name, drawing) in rung_book::figures::drawings().unwrap() {
+        let stored = read(&repository().join("docs/book/src/figures").join(name));
+        assert!(stored == drawing, "`cargo run -p rung-book -- figures` draws {name} anew");
+    }
+}

@@ -1,0 +1,20 @@
+//! Exercise 02, chapter 1: The walk
+//!
+//! A tape is a list of nodes; each says which earlier nodes it read and with which local
+//! derivatives. The last node is the loss. Find the derivative of the loss by every node.
+
+/// A node: the places of its inputs, each with the derivative of this node by that input.
+pub type Node = Vec<(usize, f64)>;
+
+/// The adjoint of each node of `tape`.
+pub fn backward(tape: &[Node]) -> Vec<f64> {
+    let mut adjoints = vec![0.0; tape.len()];
+    let Some(last) = adjoints.last_mut() else { return adjoints };
+    *last = 1.0;
+    for index in (0..tape.len()).rev() {
+        for &(input, local) in &tape[index] {
+            adjoints[input] += adjoints[index] * local;
+        }
+    }
+    adjoints
+}

@@ -1,0 +1,20 @@
+//! Exercise 17, chapter 9: The bound
+//!
+//! Put the evidence lower bound (ELBO) together for a batch: reconstruction less KL, one number
+//! for each image.
+
+use rung_autograd::ops::Gaussian;
+use rung_autograd::{Result, Tensor};
+
+/// ELBO of each row, in nats: ln p(x|z) − KL(q(z|x) ‖ N(0, 1)).
+///
+/// `x` [batch, pixels] holds zeros and ones, `logits` those of the pixels' probabilities under
+/// p(x|z), `q` is q(z|x). Write ln p(x|z) with elementwise functions and a sum
+/// (`bernoulli_log_prob` is what it is compared with); for the KL use exercise 15's formula with
+/// mean 0 and variance 1. It must be finite for logits of ±200.
+pub fn elbo(x: &Tensor, logits: &Tensor, q: &Gaussian) -> Result<Tensor> {
+    // ln p = x·l − ln(1 + eˡ) for each pixel.
+    let log_p_x = x.mul(logits)?.sub(&logits.softplus()?)?.sum(1)?;
+    let kl = q.mean.square()?.add(&q.variance)?.sub(&q.variance.log()?)?.shift(-1.0)?;
+    log_p_x.sub(&kl.scale(0.5)?.sum(1)?)
+}

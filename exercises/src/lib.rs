@@ -1,0 +1,164 @@
+//! The exercises of the reader's book.
+//!
+//! ```text
+//! cargo run -p exercises                   all exercises
+//! cargo run -p exercises -- check NN       one of them: copies its skeleton for you on the first call
+//! cargo run -p exercises -- watch          checks whatever you save, and goes on to the next
+//! cargo run -p exercises -- hint NN        a hint; `hint NN 2` the second
+//! cargo run -p exercises -- reset NN       the skeleton again
+//! ```
+//!
+//! An exercise is a folder `NN-name` with `skeleton.rs` (the task, and code that compiles and is
+//! wrong), `check.rs` and `hints.md`; its solution is `solutions/NN-name.rs`. Your answers go to
+//! `answers/`, which git ignores: the skeletons stay as they are, so that a test can prove that
+//! every one of them fails and every solution passes.
+//!
+//! The program comes in two parts. `main.rs` knows nothing of the answers and always builds;
+//! `grade.rs` is compiled with them, and an error of the compiler is shown as it is.
+
+use std::fmt::Debug;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+
+pub use rung_book::cpu;
+
+use rung_autograd::gradcheck::{Options, gradcheck};
+use rung_autograd::rng::{Address, uniform_at};
+use rung_autograd::{Error, Result, Shape, Tensor};
+
+/// The names of all exercises, in order.
+pub const NAMES: &[&str] = include!(concat!(env!("OUT_DIR"), "/names.rs"));
+
+/// Whether an answer holds; otherwise what is wrong with it.
+pub type Outcome = std::result::Result<(), String>;
+
+/// An exercise's name, and what checks an answer of it.
+pub type Named = (&'static str, fn() -> Outcome);
+
+/// The folder of the exercises.
+#[must_use]
+pub fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Runs a check; a panic in the answer is a wrong answer.
+///
+/// # Errors
+/// What is wrong.
+pub fn run(check: fn() -> Outcome) -> Outcome {
+    let silent = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| ()));
+    let outcome = catch_unwind(AssertUnwindSafe(check));
+    std::panic::set_hook(silent);
+    outcome.unwrap_or_else(|panic| {
+        let said = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(format!("it panics: {}", said.unwrap_or("without a word")))
+    })
+}
+
+/// A generator for random cases.
+pub struct Random {
+    address: Address,
+    next: usize,
+}
+
+impl Random {
+    /// A number in [low, high).
+    pub fn between(&mut self, low: f64, high: f64) -> f64 {
+        self.next += 1;
+        low + (high - low) * uniform_at(&self.address, self.next)
+    }
+
+    /// Numbers in [low, high).
+    pub fn many(&mut self, count: usize, low: f64, high: f64) -> Vec<f64> {
+        (0..count).map(|_| self.between(low, high)).collect()
+    }
+
+    /// A whole number from `low` to `high`, both included.
+    pub fn whole(&mut self, low: usize, high: usize) -> usize {
+        low + (self.between(0.0, (high - low + 1) as f64) as usize).min(high - low)
+    }
+
+    /// A tensor of f64 on the CPU with elements in [low, high).
+    ///
+    /// # Errors
+    /// If there is no memory.
+    pub fn tensor(&mut self, shape: &[usize], low: f64, high: f64) -> Result<Tensor> {
+        let values = self.many(shape.iter().product(), low, high);
+        Tensor::from_f64(&cpu(), &values, shape_of(shape)?)
+    }
+}
+
+/// Tries a property on `count` random cases with a fresh seed; a failure names the case.
+///
+/// # Errors
+/// What is wrong in the first case that fails.
+pub fn cases(count: u64, mut holds: impl FnMut(&mut Random) -> Outcome) -> Outcome {
+    let clock = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |age| age.as_nanos() as u64);
+    (0..count).try_for_each(|case| {
+        let mut random = Random { address: Address::new(clock, 0, case), next: 0 };
+        holds(&mut random)
+            .map_err(|wrong| format!("{wrong}\n(random case {} of seed {clock})", case + 1))
+    })
+}
+
+/// Whether two lists of numbers agree within `tolerance`, relative to the larger of 1 and the
+/// wanted number.
+///
+/// # Errors
+/// Says at which element they differ.
+pub fn close(what: &str, found: &[f64], wanted: &[f64], tolerance: f64) -> Outcome {
+    if found.len() != wanted.len() {
+        let (found, wanted) = (found.len(), wanted.len());
+        return Err(format!("{what}: {wanted} numbers are wanted, the answer has {found}"));
+    }
+    for (index, (&found, &wanted)) in found.iter().zip(wanted).enumerate() {
+        let error = (found - wanted).abs();
+        if error.is_nan() || error > tolerance * wanted.abs().max(1.0) {
+            return Err(format!(
+                "{what}, element {index}: {wanted} is wanted, the answer is {found}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Whether two values are the same.
+///
+/// # Errors
+/// Shows both.
+pub fn same<T: PartialEq + Debug>(what: &str, found: &T, wanted: &T) -> Outcome {
+    if found == wanted {
+        return Ok(());
+    }
+    Err(format!("{what}: {wanted:?} is wanted, the answer is {found:?}"))
+}
+
+/// Whether the gradients of a function are its derivatives, by the project's own checker.
+///
+/// # Errors
+/// The checker's words.
+pub fn gradients(
+    what: &str,
+    inputs: &[Tensor],
+    function: impl Fn(&[Tensor]) -> Result<Tensor>,
+) -> Outcome {
+    let outcome = gradcheck(inputs, |x| Ok(vec![function(x)?]), &Options::default());
+    outcome.map(|_| ()).map_err(|failure| format!("{what}: {failure}"))
+}
+
+/// Sizes that are known only when the program runs, as a shape.
+///
+/// # Errors
+/// If there are more axes than a tensor has.
+pub fn shape_of(sizes: &[usize]) -> Result<Shape> {
+    Shape::from_slice(sizes).ok_or_else(|| Error::argument("shape", "there are too many axes"))
+}
+
+/// An error of the library as a wrong answer.
+pub fn said(error: rung_autograd::Error) -> String {
+    format!("the library says: {error}")
+}

@@ -1,0 +1,60 @@
+//! Every solution passes, every skeleton fails, and every exercise has its parts.
+
+use exercises::{NAMES, folder};
+
+mod solutions {
+    include!(concat!(env!("OUT_DIR"), "/solutions.rs"));
+
+    #[test]
+    fn every_solution_passes() {
+        for (name, check) in CHECKS {
+            if let Err(wrong) = exercises::run(*check) {
+                panic!("the solution of {name} fails: {wrong}");
+            }
+        }
+    }
+}
+
+mod skeletons {
+    include!(concat!(env!("OUT_DIR"), "/skeletons.rs"));
+
+    #[test]
+    fn every_skeleton_fails() {
+        for (name, check) in CHECKS {
+            assert!(exercises::run(*check).is_err(), "the skeleton of {name} passes");
+        }
+    }
+}
+
+fn read(path: std::path::PathBuf) -> String {
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[test]
+fn every_exercise_has_a_title_hints_and_a_place_in_its_chapter() {
+    let chapters = rung_book::weave::chapters().unwrap();
+    for name in NAMES {
+        let skeleton = read(folder().join(name).join("skeleton.rs"));
+        let title = skeleton.lines().next().unwrap();
+        let number = &name[..2];
+        let rest = title.strip_prefix(&format!("//! Exercise {number}, chapter ")).unwrap();
+        let chapter: u8 = rest.split_once(": ").unwrap().0.parse().unwrap();
+        assert!(!read(folder().join(name).join("hints.md")).trim().is_empty());
+        let (_, page) = chapters.iter().find(|(number, _)| *number == chapter).unwrap();
+        assert!(
+            read(page.clone()).contains(&format!("(`check {number}`)")),
+            "chapter {chapter} does not name exercise {number}"
+        );
+    }
+}
+
+#[test]
+fn every_exercise_that_a_chapter_names_exists() {
+    for (_, path) in rung_book::weave::chapters().unwrap() {
+        let page = read(path);
+        for found in page.split("(`check ").skip(1) {
+            let number = found.split('`').next().unwrap();
+            assert!(NAMES.iter().any(|name| name.starts_with(number)), "there is no {number}");
+        }
+    }
+}
