@@ -79,7 +79,17 @@ fn a_model_is_trained_evaluated_and_used() {
         assert!(number("train_label_cross_entropy_nats") > 0.0);
         assert!(number("held_out_error_rate") < 0.9, "chance is 0.9");
 
+        // The best checkpoint is the one of the lowest error, not of the highest bound.
         let path = run.to_str().unwrap();
+        let errors = metrics.lines().filter_map(|line| json(line)["held_out_error_rate"].as_f64());
+        let info = json(&succeeds(&["info", path, "--json"]));
+        assert_eq!(info["best_score"].as_f64(), errors.reduce(f64::min), "{metrics}");
+        assert_eq!(info["best_score_name"], "error rate");
+        let best = ["evaluate", path, "--importance-samples", "1", "--checkpoint", "best"];
+        let said = rung(&best).stderr;
+        let said = String::from_utf8_lossy(&said);
+        assert!(said.contains("chosen by the error rate of the test images"), "{said}");
+
         let evaluate = ["evaluate", path, "--importance-samples", "3", "--class-samples", "4"];
         let evaluated = json(&succeeds(&[&evaluate[..], &["--json"]].concat()));
         assert_eq!(evaluated["class_samples"], 4);
@@ -103,6 +113,7 @@ fn a_model_is_trained_evaluated_and_used() {
         assert!(error.contains("the model has classes 0 to 9"), "{error}");
         assert!(run.join("pictures/analogies.png").is_file());
         let report = read(&run.join("report.html"));
+        assert!(report.contains("chosen by the error rate of the test images"));
         for part in ["Confusion matrix", "Analogies", "Error rate", "Class entropy"] {
             assert!(report.contains(part), "{preset}: {part}");
         }
@@ -185,10 +196,8 @@ fn labels_may_be_none_or_all_that_counts() {
     assert!(out.contains("test error rate: "), "{out}");
 }
 
-#[test]
-fn images_without_a_label_are_learned_from_and_never_chosen() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("some.npz");
+/// An archive of 80 training images of which the first 12 have a label, and of 20 test images.
+fn partly_labelled(file: &Path, test_labels: impl Fn(i64) -> i64) {
     let images = |count: usize| {
         let pixel = |index: usize| if (index / 9 + index % 9).is_multiple_of(2) { 250 } else { 3 };
         let values = NpyValues::U8((0..count * 9).map(pixel).collect());
@@ -196,14 +205,21 @@ fn images_without_a_label_are_learned_from_and_never_chosen() {
     };
     let labels =
         |values: Vec<i64>| NpyArray { shape: vec![values.len()], values: NpyValues::I64(values) };
-    let mut writer = NpzWriter::create(&file).unwrap();
+    let mut writer = NpzWriter::create(file).unwrap();
     writer.add("x_train", &images(80)).unwrap();
     let train_labels =
         (0..80).map(|index| if index < 12 { index % 2 } else { -1 }).collect::<Vec<i64>>();
     writer.add("y_train", &labels(train_labels)).unwrap();
     writer.add("x_test", &images(20)).unwrap();
-    writer.add("y_test", &labels((0..20).map(|index| index % 2).collect())).unwrap();
+    writer.add("y_test", &labels((0..20).map(test_labels).collect())).unwrap();
     writer.finish().unwrap();
+}
+
+#[test]
+fn images_without_a_label_are_learned_from_and_never_chosen() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("some.npz");
+    partly_labelled(&file, |index| index % 2);
     let run = folder.path().join("run");
     let name = format!("data.name=npz:{}", file.display());
     let sets = [
@@ -225,4 +241,13 @@ fn images_without_a_label_are_learned_from_and_never_chosen() {
         .collect();
     indices.sort_unstable();
     assert_eq!(indices, (0..12).collect::<Vec<u64>>());
+
+    // Without labels of held-out images the bound chooses.
+    partly_labelled(&file, |_| -1);
+    let run = folder.path().join("unjudged");
+    train("mnist-sdgm-100", &run, &sets);
+    let info = json(&succeeds(&["info", run.to_str().unwrap(), "--json"]));
+    assert_eq!(info["best_score_name"], "bound");
+    let report = read(&run.join("report.html"));
+    assert!(report.contains("chosen by the bound of the test images"));
 }

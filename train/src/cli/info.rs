@@ -10,7 +10,7 @@ use crate::cli::summary::{Description, Saved};
 use crate::config::Config;
 use crate::config::sources::{Sources, layered};
 use crate::data::published_shape;
-use crate::engine::best_score;
+use crate::engine::BestScore;
 use crate::engine::device::with_device;
 use crate::error::Result;
 use crate::model::{Model, parameter_list};
@@ -85,7 +85,7 @@ fn of_run(path: &Path, console: &Console) -> Result<(Config, ImageShape, Option<
     let saved = Saved {
         checkpoint: loaded.path.clone(),
         step: loaded.data.metadata.get("step").and_then(|text| text.parse().ok()),
-        best_score: best_score(&loaded.data),
+        best_score: BestScore::of(&loaded.data),
     };
     let shape = Model::shape_in(&loaded.data).map_or_else(|| image_shape(&run, &config), Ok)?;
     Ok((config, shape, Some(saved)))

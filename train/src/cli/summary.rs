@@ -8,6 +8,7 @@ use rung_models::Group;
 use serde_json::{Value, json};
 
 use crate::config::Config;
+use crate::engine::BestScore;
 use crate::engine::memory::Memory;
 use crate::error::Result;
 use crate::model::{groups, parameter_list};
@@ -19,8 +20,8 @@ pub struct Saved {
     pub checkpoint: PathBuf,
     /// Steps of training.
     pub step: Option<u64>,
-    /// The best bound on held-out images so far.
-    pub best_score: Option<f64>,
+    /// The best score on held-out images so far.
+    pub best_score: Option<BestScore>,
 }
 
 /// A model as text or JSON.
@@ -56,6 +57,7 @@ impl Description {
         let Config { preset, family, data, train, .. } = &self.config;
         let (model, objective) = family.tables().unwrap_or_default();
         let ImageShape { channels, height, width } = self.shape;
+        let best = self.saved.as_ref().and_then(|saved| saved.best_score.as_ref());
         json!({
             "preset": preset,
             "family": model.get("family"),
@@ -80,7 +82,8 @@ impl Description {
             "memory_bytes": self.memory.total(),
             "checkpoint": self.saved.as_ref().map(|saved| &saved.checkpoint),
             "step": self.saved.as_ref().and_then(|saved| saved.step),
-            "best_score": self.saved.as_ref().and_then(|saved| saved.best_score),
+            "best_score": best.map(|best| best.value),
+            "best_score_name": best.and_then(|best| best.name.as_ref()),
         })
     }
 
@@ -102,8 +105,9 @@ impl Description {
         );
         if let Some(Saved { checkpoint, step, best_score, .. }) = &self.saved {
             let step = step.map_or(String::new(), |step| format!(", step {step}"));
-            let best = best_score
-                .map_or(String::new(), |score| format!(", best held-out score {score:.2}"));
+            let best = best_score.as_ref().map_or_else(String::new, |BestScore { value, name }| {
+                format!(", best held-out {} {value:.4}", name.as_deref().unwrap_or("score"))
+            });
             text += &format!("checkpoint: {}{step}{best}\n", checkpoint.display());
         }
         text += &self.latents();

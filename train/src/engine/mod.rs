@@ -25,7 +25,7 @@ mod training;
 mod workload;
 
 pub use finish::Ending;
-pub use prepared::{Prepared, best_score};
+pub use prepared::{BestScore, Prepared};
 pub use terms::Terms;
 pub use trainer::{Skipped, Trainer};
 pub use training::{Outcome, Training, TrainingImages};

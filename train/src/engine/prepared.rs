@@ -3,7 +3,7 @@
 use super::terms::Terms;
 use super::trainer::{Skipped, Trainer};
 use super::training::TrainingImages;
-use crate::config::Config;
+use crate::config::{Config, TrainConfig};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::model::snapshot::{load_average, load_optimiser};
@@ -14,9 +14,10 @@ pub(super) const EPOCH_SUMS: &str = "training.epoch_sums";
 /// Steps of the epoch so far that were skipped, and how many in a row, in a checkpoint's metadata.
 pub(super) const SKIPPED_IN_EPOCH: &str = "epoch_skipped_steps";
 pub(super) const SKIPPED_IN_A_ROW: &str = "skipped_steps_in_a_row";
-/// The best score so far, in a checkpoint's metadata, its name before there were other scores than
-/// bounds, and its epoch.
+/// The best score so far and what it is, in a checkpoint's metadata, its key before there were
+/// other scores than bounds, and its epoch.
 pub(super) const BEST_SCORE: &str = "best_score";
+pub(super) const BEST_SCORE_NAME: &str = "best_score_name";
 const BEST_BOUND: &str = "best_bound_nats";
 pub(super) const BEST_EPOCH: &str = "best_epoch";
 
@@ -28,8 +29,21 @@ pub(super) struct Best {
 }
 
 /// The best score on held-out images that a checkpoint tells of.
-pub fn best_score(data: &CheckpointData) -> Option<f64> {
-    [BEST_SCORE, BEST_BOUND].iter().find_map(|key| data.metadata.get(*key)?.parse().ok())
+#[derive(Debug, Clone, PartialEq)]
+pub struct BestScore {
+    /// The score.
+    pub value: f64,
+    /// [`Score::name`]; checkpoints did not always say it.
+    pub name: Option<String>,
+}
+
+impl BestScore {
+    /// That of a checkpoint, if it tells of one.
+    pub fn of(data: &CheckpointData) -> Option<Self> {
+        let value = |key: &&str| data.metadata.get(*key)?.parse().ok();
+        let value = [BEST_SCORE, BEST_BOUND].iter().find_map(value)?;
+        Some(Self { value, name: data.metadata.get(BEST_SCORE_NAME).cloned() })
+    }
 }
 
 /// A training with all of its numbers in memory, and no file of its run touched.
@@ -99,12 +113,17 @@ impl Prepared {
             true => data.steps(BEST_EPOCH)?,
             false => step / per_epoch,
         };
-        let best = best_score(data).map(|score| Best { score, epoch });
+        // A run that was begun when another score counted has no best by this one yet.
+        let score = prepared.trainer.model.task.score();
+        let is_same = |best: &BestScore| best.name.as_ref().is_none_or(|name| name == score.name);
+        let best = BestScore::of(data).filter(is_same);
+        let best = best.map(|best| Best { score: best.value, epoch });
         Ok(Self { step, best, ..prepared })
     }
 
     fn new(config: &Config, mut model: Model, images: &TrainingImages) -> Result<Self> {
-        model.task.prepare(&images.train, config.train.seed, config.train.batch_size)?;
+        let TrainConfig { seed, batch_size, .. } = config.train;
+        model.task.prepare(&images.train, &images.held_out, seed, batch_size)?;
         let (device, dtype, terms) =
             (model.store.device().clone(), model.store.dtype(), model.task.terms().len());
         Ok(Self {

@@ -10,7 +10,8 @@ use rung_models::{Mode, Pass};
 
 use super::interrupt::Interrupt;
 use super::prepared::{
-    BEST_EPOCH, BEST_SCORE, Best, EPOCH_SUMS, Prepared, SKIPPED_IN_A_ROW, SKIPPED_IN_EPOCH,
+    BEST_EPOCH, BEST_SCORE, BEST_SCORE_NAME, Best, EPOCH_SUMS, Prepared, SKIPPED_IN_A_ROW,
+    SKIPPED_IN_EPOCH,
 };
 use super::records::{EpochRecord, start_record};
 use super::spin_wait::SpinWait;
@@ -485,6 +486,7 @@ impl<'a> Training<'a> {
         if let Some(best) = self.best {
             data.metadata.insert(BEST_SCORE.into(), best.score.to_string());
             data.metadata.insert(BEST_EPOCH.into(), best.epoch.to_string());
+            data.metadata.insert(BEST_SCORE_NAME.into(), model.task.score().name.into());
         }
         let (sums, steps) = self.terms.state()?;
         if steps > 0 {

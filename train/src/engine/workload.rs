@@ -66,7 +66,7 @@ impl Workload {
         )?;
         let mut model = Model::new(config, images.shape(), device, DType::F32)?;
         model.initialise(&images, config)?;
-        model.task.prepare(&images, seed, batch)?;
+        model.task.prepare(&images, &images, seed, batch)?;
         let terms = Terms::new(device, DType::F32, model.task.terms().len())?;
         let order = order(device, seed, 1, images.count())?;
         Ok(Self {

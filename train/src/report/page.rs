@@ -341,8 +341,9 @@ fn facts(history: &History) -> String {
         rows.push(vec!["gone on with".into(), resumed]);
     }
     if let Some(split) = history.held_out_split() {
-        // A family without a bound names first what it is judged by.
-        let score = config.family.curves().first().map(|curve| curve.title.to_lowercase());
+        // What a family is judged by instead of the bound, it names first; without labels of
+        // held-out images that has no value.
+        let score = history.last_score().map(|(score, _)| score.to_lowercase());
         let score = score.unwrap_or_else(|| "bound".into());
         let flattered = match split {
             "test" => format!(", so its test {score} flatters it"),

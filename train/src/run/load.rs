@@ -16,8 +16,8 @@ use crate::config::{Config, DataConfig};
 use crate::data::source;
 use crate::data::treatment;
 use crate::data::{DeviceImages, published_shape};
-use crate::engine::batch_norm;
 use crate::engine::device::with_device;
+use crate::engine::{BestScore, batch_norm};
 use crate::error::{Advise, Context, Error, Result};
 use crate::model::Model;
 use crate::progress::Console;
@@ -36,6 +36,8 @@ pub struct LoadedRun<'a> {
     pub checkpoint: PathBuf,
     /// Steps of training that the checkpoint has had; 0 if it doesn't say.
     pub step: u64,
+    /// What the best checkpoint of the run was chosen by, in words.
+    chosen_by: String,
     /// The model with the checkpoint's numbers.
     pub model: Model,
     /// What batch normalisation uses.
@@ -194,12 +196,15 @@ impl<'a> LoadedRun<'a> {
         let statistics_from =
             if has_statistics { StatisticsSource::Running } else { StatisticsSource::NoneNeeded };
         let step = data.steps("step").unwrap_or(0);
+        let chosen_by = BestScore::of(data).and_then(|best| best.name);
+        let chosen_by = chosen_by.unwrap_or_else(|| model.task.score().name.into());
         Ok(Self {
             run,
             config,
             record,
             checkpoint,
             step,
+            chosen_by,
             model,
             statistics,
             statistics_from,
@@ -333,10 +338,7 @@ impl<'a> LoadedRun<'a> {
             StatisticsSource::Running => ", running batch-norm statistics",
         };
         let chosen = match self.chosen_on() {
-            Some(split) => {
-                let score = self.model.task.score().name;
-                format!(", chosen by the {score} of the {split} images")
-            }
+            Some(split) => format!(", chosen by the {} of the {split} images", self.chosen_by),
             None => String::new(),
         };
         self.console.info(&format!("model: {}{chosen}{statistics}", self.checkpoint.display()));

@@ -1,8 +1,6 @@
 //! ADGM, SDGM and M2: deep generative models with an auxiliary variable or without, for learning
 //! from few labels.
 
-use std::mem;
-
 use rung_autograd::ParameterList;
 use rung_datasets::ImageShape;
 use rung_models::hierarchy::Observation;
@@ -73,9 +71,7 @@ impl Described for Auxiliary {
 impl Auxiliary {
     /// The model for images of this shape.
     pub fn config(&self, shape: ImageShape) -> AuxiliaryConfig {
-        let LabelSettings { labels, classes, .. } = self.objective.label;
-        let classes = if labels > 0 { classes } else { 0 };
-        self.model.clone().for_images(map_shape(shape), classes)
+        self.model.clone().for_images(map_shape(shape), self.objective.label.known_classes())
     }
 
     fn check_objective(&self) -> Result<(), BrokenRule> {
@@ -94,12 +90,6 @@ impl Auxiliary {
             "unlabelled_weight",
             self.objective.unlabelled_weight,
             "needs labels to learn from instead: objective.labels above 0",
-        )?;
-        rule(
-            label.labels == 0 || (2..=1000).contains(&label.classes),
-            "classes",
-            label.classes,
-            "must be 2 to 1000",
         )
     }
 }
@@ -143,21 +133,11 @@ impl Description for Auxiliary {
     }
 
     fn rows_per_image(&self) -> usize {
-        let LabelSettings { labels, classes, .. } = self.objective.label;
-        let rows = self.objective.bound.samples();
-        if labels > 0 { rows * classes } else { rows }
+        self.objective.bound.samples() * self.objective.label.known_classes().max(1)
     }
 
     fn curves(&self) -> Vec<Curve> {
-        if self.objective.label.labels == 0 {
-            return Vec::new();
-        }
-        let curve = |title, key, unit| Curve { title, key, unit };
-        vec![
-            curve("Error rate", "error_rate", "%"),
-            curve("Class entropy of images without a label", "class_entropy_nats", "nats"),
-            curve("Cross-entropy of the labelled images", "label_cross_entropy_nats", "nats"),
-        ]
+        self.objective.label.curves()
     }
 
     fn warmup_epochs(&self) -> u64 {
@@ -169,9 +149,7 @@ impl Description for Auxiliary {
     }
 
     fn settle_classes(&mut self, classes: usize) -> Option<usize> {
-        let label = &mut self.objective.label;
-        let configured = mem::replace(&mut label.classes, classes);
-        (label.labels > 0 && configured != classes).then_some(configured)
+        self.objective.label.settle_classes(classes)
     }
 
     fn labels(&self) -> Option<&LabelSettings> {

@@ -1,7 +1,5 @@
 //! BIVA and its relatives, with classification from few labels.
 
-use std::mem;
-
 use rung_autograd::ParameterList;
 use rung_datasets::ImageShape;
 use rung_kernels::backend::{Convolution, Padding};
@@ -12,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::description::{Pixels, map_shape};
 use super::latent::LatentTask;
-use super::{BoundSettings, Described, Description, LabelSettings, Task, in_section};
+use super::{BoundSettings, Curve, Described, Description, LabelSettings, Task, in_section};
 use crate::error::{Context, Result};
 
 /// A model of gated blocks and its objective.
@@ -53,8 +51,7 @@ impl Described for Biva {
 impl Biva {
     /// The model for images of this shape.
     pub fn config(&self, shape: ImageShape) -> BivaConfig {
-        let LabelSettings { labels, classes, .. } = self.objective.label;
-        let classes = if labels > 0 { classes } else { 0 };
+        let classes = self.objective.label.known_classes();
         BivaConfig { classes, ..self.model.clone() }.for_images(map_shape(shape))
     }
 
@@ -63,12 +60,10 @@ impl Biva {
         bound.check()?;
         label.check(bound)?;
         rule(
-            label.labels == 0
-                || (self.model.paths == Paths::Bidirectional
-                    && (2..=1000).contains(&label.classes)),
+            label.labels == 0 || self.model.paths == Paths::Bidirectional,
             "labels",
             label.labels,
-            "needs model.family = biva and objective.classes from 2 to 1000",
+            "needs model.family = biva",
         )
     }
 }
@@ -114,6 +109,10 @@ impl Description for Biva {
         self.objective.bound.samples()
     }
 
+    fn curves(&self) -> Vec<Curve> {
+        self.objective.label.curves()
+    }
+
     fn warmup_epochs(&self) -> u64 {
         self.objective.bound.warmup_epochs
     }
@@ -123,9 +122,7 @@ impl Description for Biva {
     }
 
     fn settle_classes(&mut self, classes: usize) -> Option<usize> {
-        let label = &mut self.objective.label;
-        let configured = mem::replace(&mut label.classes, classes);
-        (label.labels > 0 && configured != classes).then_some(configured)
+        self.objective.label.settle_classes(classes)
     }
 
     fn labels(&self) -> Option<&LabelSettings> {

@@ -19,9 +19,7 @@ use crate::tasks::description::{Curve, Pixels, map_shape};
 use crate::tasks::judged::{Judged, mistaken_images};
 use crate::tasks::measures::{Measures, Place, Quantity};
 use crate::tasks::one_hot::{one_hot, one_hot_or_zeros};
-use crate::tasks::task::{
-    At, Batch, Direction, Loss, Panel, PictureSizes, Request, Score, Scores, Task,
-};
+use crate::tasks::task::{At, Batch, Loss, Panel, PictureSizes, Request, Score, Scores, Task};
 use crate::tasks::{Described, Description, in_section};
 
 /// A classifier and its objective.
@@ -190,15 +188,7 @@ impl Task for ClassifierTask {
     }
 
     fn score(&self) -> Score {
-        Score {
-            name: "error rate",
-            key: "error_rate",
-            // An error in training that is lower is no lag of the statistics: the images were
-            // learned.
-            training_key: None,
-            unit: "share of images",
-            direction: Direction::Down,
-        }
+        Score::error_rate("share of images")
     }
 
     fn announcement(&self) -> [String; 2] {
@@ -209,7 +199,13 @@ impl Task for ClassifierTask {
         ]
     }
 
-    fn prepare(&mut self, images: &DeviceImages, _seed: u64, _batch_size: usize) -> Result<()> {
+    fn prepare(
+        &mut self,
+        images: &DeviceImages,
+        _held_out: &DeviceImages,
+        _seed: u64,
+        _batch_size: usize,
+    ) -> Result<()> {
         self.classes = Some(one_hot(
             labels(images)?,
             self.network.config().classes,

@@ -72,6 +72,13 @@ pub struct Score {
 }
 
 impl Score {
+    /// The share of images, or of what each shows several of, that are taken for another class.
+    pub const fn error_rate(unit: &'static str) -> Self {
+        let (name, key) = ("error rate", "error_rate");
+        // An error in training that is lower is no lag of the statistics: the images were learned.
+        Self { name, key, training_key: None, unit, direction: Direction::Down }
+    }
+
     /// Whether a value is better than another.
     pub fn is_better(&self, value: f64, than: f64) -> bool {
         match self.direction {
@@ -178,19 +185,27 @@ pub trait Task: Debug {
     /// The names of the loss's terms in text: `log p(x|z)`, `the KL of z_2`.
     fn terms(&self) -> &[String];
 
-    /// The score that decides which checkpoint is the best.
+    /// The score that decides which checkpoint is the best: that of the held-out images that the
+    /// task was [prepared](Task::prepare) with.
     fn score(&self) -> Score;
 
     /// What the first lines of a training say of the model and of the protocol, in a few words
     /// each.
     fn announcement(&self) -> [String; 2];
 
-    /// Makes ready to train on these images with batches of this size.
+    /// Makes ready to train on these images with batches of this size, and to be judged by the
+    /// held-out ones.
     ///
     /// # Errors
     /// If they lack what the task learns from, such as labels.
-    fn prepare(&mut self, images: &DeviceImages, seed: u64, batch_size: usize) -> Result<()> {
-        let _ = (images, seed, batch_size);
+    fn prepare(
+        &mut self,
+        images: &DeviceImages,
+        held_out: &DeviceImages,
+        seed: u64,
+        batch_size: usize,
+    ) -> Result<()> {
+        let _ = (images, held_out, seed, batch_size);
         Ok(())
     }
 

@@ -66,6 +66,9 @@ pub(super) struct LatentTask {
     /// Precision of the prior of the weights; 0 for none.
     weight_precision: f64,
     labelled: Option<LabelledImages>,
+    /// Whether the best checkpoint is that of the lowest error rate: where few labels are learned
+    /// from and the held-out images have labels. Else it is that of the highest bound.
+    is_judged_by_error: bool,
     /// Images that are trained on.
     images: usize,
     groups: Vec<Group>,
@@ -86,8 +89,18 @@ impl LatentTask {
         let classes = classes.map(str::to_string).into_iter().filter(|_| labels.labels > 0);
         let terms = std::iter::once("log p(x|z)".to_string()).chain(kl).chain(classes).collect();
         let (weighing, weight_precision, images) = (Weighing::ByShare, 0.0, 0);
-        let labelled = None;
-        Self { network, bound, labels, weighing, weight_precision, labelled, images, groups, terms }
+        Self {
+            network,
+            bound,
+            labels,
+            weighing,
+            weight_precision,
+            labelled: None,
+            is_judged_by_error: false,
+            images,
+            groups,
+            terms,
+        }
     }
 
     /// The same task, whose steps weigh labelled and other images in this way.
@@ -242,6 +255,9 @@ impl Task for LatentTask {
     }
 
     fn score(&self) -> Score {
+        if self.is_judged_by_error {
+            return Score::error_rate("share of images");
+        }
         Score {
             name: "bound",
             key: "bound_1_nats",
@@ -259,9 +275,16 @@ impl Task for LatentTask {
         ]
     }
 
-    fn prepare(&mut self, images: &DeviceImages, seed: u64, batch_size: usize) -> Result<()> {
+    fn prepare(
+        &mut self,
+        images: &DeviceImages,
+        held_out: &DeviceImages,
+        seed: u64,
+        batch_size: usize,
+    ) -> Result<()> {
         self.images = images.count();
         let LabelSettings { labels, classes, .. } = self.labels;
+        self.is_judged_by_error = labels > 0 && held_out.single_labels().is_some();
         self.labelled = match labels {
             0 => None,
             wanted => Some(LabelledImages::choose(
@@ -379,7 +402,8 @@ impl Task for LatentTask {
         let measure = images.measure(model.family.pixels().0);
         let measured = (evaluation, judged);
         let scores = BoundScores::new(measured, &self.groups, request, images, measure)
-            .of_missing_pixels(self.network.imputer().is_some());
+            .of_missing_pixels(self.network.imputer().is_some())
+            .by_error(self.is_judged_by_error);
         Ok(Some(Box::new(scores)))
     }
 

@@ -36,6 +36,8 @@ pub(super) struct BoundScores {
     measure: Measure,
     /// The bounds are of what is missing of the images alone.
     of_missing_pixels: bool,
+    /// The value that counts is the error rate.
+    by_error: bool,
 }
 
 impl BoundScores {
@@ -57,12 +59,18 @@ impl BoundScores {
             log_volume: images.log_volume(),
             measure,
             of_missing_pixels: false,
+            by_error: false,
         }
     }
 
     /// The same, of the missing pixels of the images alone if this is true.
     pub(super) fn of_missing_pixels(self, of_missing_pixels: bool) -> Self {
         Self { of_missing_pixels, ..self }
+    }
+
+    /// The same, whose value is the error rate if this is true and the images have labels.
+    pub(super) fn by_error(self, by_error: bool) -> Self {
+        Self { by_error, ..self }
     }
 
     /// −log₂ of the probability of a value, from a bound in nats an image; none where the bound is
@@ -79,7 +87,8 @@ impl BoundScores {
 
 impl Scores for BoundScores {
     fn value(&self) -> f64 {
-        self.evaluation.bound_1.mean
+        let error = self.judged.as_ref().filter(|_| self.by_error).map(Judged::error_rate);
+        error.unwrap_or(self.evaluation.bound_1.mean)
     }
 
     fn images(&self) -> usize {

@@ -1,8 +1,12 @@
 //! What `[objective]` holds for models that are trained on a bound of the likelihood.
 
+use std::mem;
+
 use rung_models::objective::ObjectiveConfig;
 use rung_models::rules::{BrokenRule, rule};
 use serde::{Deserialize, Serialize};
+
+use crate::tasks::Curve;
 
 /// More samples an image than any step can sensibly draw.
 const MOST_SAMPLES: usize = 1_000_000;
@@ -175,6 +179,37 @@ impl LabelSettings {
             self.labels,
             "needs a sampled KL of the bound itself: objective.importance_samples = 1, analytic_kl \
             = false",
+        )?;
+        rule(
+            self.labels == 0 || (2..=1000).contains(&self.classes),
+            "classes",
+            self.classes,
+            "must be 2 to 1000",
         )
+    }
+
+    /// Classes of the model: 0 where it is trained without labels.
+    pub const fn known_classes(&self) -> usize {
+        if self.labels > 0 { self.classes } else { 0 }
+    }
+
+    /// Takes the number of classes from the data set; returns another one that was configured, if
+    /// it matters.
+    pub fn settle_classes(&mut self, classes: usize) -> Option<usize> {
+        let configured = mem::replace(&mut self.classes, classes);
+        (self.labels > 0 && configured != classes).then_some(configured)
+    }
+
+    /// What the report draws over the epochs beside the bound.
+    pub fn curves(&self) -> Vec<Curve> {
+        if self.labels == 0 {
+            return Vec::new();
+        }
+        let curve = |title, key, unit| Curve { title, key, unit };
+        vec![
+            curve("Error rate", "error_rate", "%"),
+            curve("Class entropy of images without a label", "class_entropy_nats", "nats"),
+            curve("Cross-entropy of the labelled images", "label_cross_entropy_nats", "nats"),
+        ]
     }
 }

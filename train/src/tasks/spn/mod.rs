@@ -26,9 +26,7 @@ use crate::model::Model;
 use crate::tasks::description::{Curve, Pixels, map_shape};
 use crate::tasks::measures::{Measures, Place, Quantity};
 use crate::tasks::one_hot::{one_hot, one_hot_or_zeros};
-use crate::tasks::task::{
-    At, Batch, Direction, Loss, Panel, PictureSizes, Request, Score, Scores, Task,
-};
+use crate::tasks::task::{At, Batch, Loss, Panel, PictureSizes, Request, Score, Scores, Task};
 use crate::tasks::{Described, Description, in_section};
 
 /// Sequences that were misread and are kept, the worst first.
@@ -295,13 +293,7 @@ impl Task for SequenceTask {
     }
 
     fn score(&self) -> Score {
-        Score {
-            name: "error rate",
-            key: "error_rate",
-            training_key: None,
-            unit: "share of digits",
-            direction: Direction::Down,
-        }
+        Score::error_rate("share of digits")
     }
 
     fn announcement(&self) -> [String; 2] {
@@ -316,7 +308,13 @@ impl Task for SequenceTask {
         [digits, seen]
     }
 
-    fn prepare(&mut self, images: &DeviceImages, _seed: u64, _batch_size: usize) -> Result<()> {
+    fn prepare(
+        &mut self,
+        images: &DeviceImages,
+        _held_out: &DeviceImages,
+        _seed: u64,
+        _batch_size: usize,
+    ) -> Result<()> {
         let (classes, labels) = (self.objective.classes, self.labels(images)?);
         let rows = one_hot(labels, classes, images.device(), images.dtype())?;
         let shape = [images.count(), self.objective.positions * classes];
