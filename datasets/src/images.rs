@@ -222,6 +222,34 @@ impl Images {
         Ok(Self { shape, count, pixels, labels })
     }
 
+    /// The images of these parts, one part after the other: of one shape and the same classes, all
+    /// bytes.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if they are not, or there are none.
+    pub(crate) fn joined(parts: Vec<Self>) -> Result<Self> {
+        let mut parts = parts.into_iter();
+        let unequal = |what: &str| refuse("parts", "images alike".into(), what.into());
+        let Some(first) = parts.next() else { return unequal("no images") };
+        let (shape, mut labels) = (first.shape, first.labels);
+        let Pixels::U8(mut bytes) = first.pixels else { return unequal("no bytes") };
+        for part in parts {
+            let Pixels::U8(others) = part.pixels else { return unequal("no bytes") };
+            match (&mut labels, part.labels) {
+                (Some(labels), Some(others)) if labels.class_names == others.class_names => {
+                    labels.values.extend(others.values);
+                }
+                (None, None) => {}
+                _ => return unequal("other classes"),
+            }
+            if part.shape != shape {
+                return unequal("another shape");
+            }
+            bytes.extend(others);
+        }
+        Self::new(shape, Pixels::U8(bytes), labels)
+    }
+
     /// The same images with 255 in place of every byte that is 1.
     pub(crate) fn with_white_ones(mut self) -> Self {
         if let Pixels::U8(bytes) = &mut self.pixels {

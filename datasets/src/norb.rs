@@ -8,9 +8,9 @@
 //! | 8 … 8 + 4·max(d, 3) | sizes; at least three are written |
 //! | then | the elements, last dimension fastest |
 //!
-//! Each of the 24,300 examples of a part is a stereo pair of 96×96. **Both cameras are used**, as
-//! two images that follow each other, which gives 48,600 images (the program of the ladder paper
-//! took the left camera twice). A picture is reduced by a factor of three with the bicubic kernel
+//! Each of the 24,300 examples of a part is a stereo pair of 96×96. **Both cameras are used**
+//! ([`Cameras`]): as two images that follow each other, which gives 48,600 images (the program of
+//! the ladder paper took the left camera twice), or as one image of twice the width. A picture is reduced by a factor of three with the bicubic kernel
 //! of Catmull and Rom, stretched by the same factor against aliasing, and kept as bytes. The noise
 //! and the division of the papers are left to dequantisation; the data
 //! set's scale is the largest training byte plus 1, where the papers divide by the largest noised
@@ -37,25 +37,45 @@ const CHUNK: usize = 256;
 /// The five kinds of toys, in the order of their numbers.
 pub const CLASS_NAMES: [&str; 5] = ["animal", "human", "airplane", "truck", "car"];
 
+/// What the two pictures of a stereo pair are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cameras {
+    /// Two images of 32×32, one after the other, of the same class.
+    Apart,
+    /// One image of 32×64: the first camera's on the left, the second's on the right.
+    Beside,
+}
+
 /// Reads the pictures (`-dat.mat`) and categories (`-cat.mat`) of one part, plain or gzip.
 ///
 /// # Errors
 /// [`Error::Format`] if a file is not such a matrix or its sizes are not those of the file;
 /// [`Error::Mismatch`] if the two do not fit together or a category is not below 5.
-pub fn read(pictures: &Path, categories: &Path) -> Result<Images> {
+pub fn read(pictures: &Path, categories: &Path, cameras: Cameras) -> Result<Images> {
     let labels = read_categories(Source::open(categories, "norb")?)?;
     let pixels = read_pictures(Source::open(pictures, "norb")?, labels.len())?;
     if let Some(position) = labels.iter().position(|&label| label as usize >= CLASS_NAMES.len()) {
         let what = format!("category {position}");
         return Err(Error::mismatch(categories, what, "0 to 4", labels[position]));
     }
-    let values = labels.into_iter().flat_map(|label| [label; CAMERAS]).collect();
-    let class_names = CLASS_NAMES.map(String::from).to_vec();
-    Images::new(
-        ImageShape::new(1, SIDE, SIDE),
-        Pixels::U8(pixels),
-        Some(Labels::new(values, class_names)),
-    )
+    let (width, pixels, values) = match cameras {
+        Cameras::Apart => {
+            (SIDE, pixels, labels.into_iter().flat_map(|label| [label; CAMERAS]).collect())
+        }
+        Cameras::Beside => (CAMERAS * SIDE, beside(&pixels), labels),
+    };
+    let labels = Labels::new(values, CLASS_NAMES.map(String::from).to_vec());
+    Images::new(ImageShape::new(1, SIDE, width), Pixels::U8(pixels), Some(labels))
+}
+
+/// Pairs of pictures that follow each other, brought into one picture each, row beside row.
+fn beside(pictures: &[u8]) -> Vec<u8> {
+    let pairs = pictures.chunks_exact(CAMERAS * SIDE * SIDE);
+    let rows = pairs.flat_map(|pair| {
+        let (left, right) = pair.split_at(SIDE * SIDE);
+        left.chunks_exact(SIDE).zip(right.chunks_exact(SIDE))
+    });
+    rows.flat_map(|(left, right)| [left, right].concat()).collect()
 }
 
 /// The sizes of a matrix whose elements have the given magic number.
@@ -171,7 +191,7 @@ mod tests {
         let (_a, dat) =
             file("dat.mat.gz", &gzip(&pictures(2, |i| if i / 9216 == 3 { 200 } else { 50 })));
         let (_b, cat) = file("cat.mat", &categories(&[4, 1]));
-        let images = read(&dat, &cat).unwrap();
+        let images = read(&dat, &cat, Cameras::Apart).unwrap();
         assert_eq!((images.count(), images.shape()), (4, ImageShape::new(1, 32, 32)));
         assert_eq!(images.labels().unwrap().values, [4, 4, 1, 1]);
         let Pixels::U8(bytes) = images.pixels() else { panic!("bytes") };
@@ -179,6 +199,14 @@ mod tests {
             bytes[..3 * 1024].iter().all(|&b| b == 50)
                 && bytes[3 * 1024..].iter().all(|&b| b == 200)
         );
+        let pairs = read(&dat, &cat, Cameras::Beside).unwrap();
+        assert_eq!((pairs.count(), pairs.shape()), (2, ImageShape::new(1, 32, 64)));
+        assert_eq!(pairs.labels().unwrap().values, [4, 1]);
+        let Pixels::U8(bytes) = pairs.pixels() else { panic!("bytes") };
+        assert!(bytes[..2048].iter().all(|&b| b == 50));
+        for row in bytes[2048..].chunks_exact(64) {
+            assert!(row[..32].iter().all(|&b| b == 50) && row[32..].iter().all(|&b| b == 200));
+        }
     }
 
     /// Bicubic reduction keeps a slope: three pixels of a ramp average to their middle one.
@@ -214,13 +242,13 @@ mod tests {
         let (_b, two) = file("two.mat", &categories(&[0, 1]));
         let (_c, high) = file("high.mat", &categories(&[5]));
         assert!(
-            read(&dat, &two)
+            read(&dat, &two, Cameras::Apart)
                 .unwrap_err()
                 .to_string()
                 .contains("expected [2, 2, 96, 96], found [1, 2, 96, 96]")
         );
         assert!(
-            read(&dat, &high)
+            read(&dat, &high, Cameras::Apart)
                 .unwrap_err()
                 .to_string()
                 .ends_with("category 0: expected 0 to 4, found 5")

@@ -84,7 +84,9 @@ fn published_formats() {
         bytes.extend(FILLER);
         bytes
     };
-    refuses("norb", &norb(0x1E3D_4C54, &[100_000_000]), |path| norb::read(path, path).map(drop));
+    refuses("norb", &norb(0x1E3D_4C54, &[100_000_000]), |path| {
+        norb::read(path, path, norb::Cameras::Apart).map(drop)
+    });
 
     refuses("cifar", &[&[1u8][..], &FILLER].concat(), |path| cifar::read(&[path]).map(drop));
 }

@@ -240,15 +240,41 @@ fn omniglot_refuses_labels_with_several_ones_and_values_of_two_scales() {
     );
 }
 
+/// A file of cropped digits, one image for each label.
+fn digits(pixels: &[u8], labels: &[u8]) -> Vec<u8> {
+    let count = labels.len() as u32;
+    let x = compressed(&matrix("X", BYTE_CLASS, &[32, 32, 3, count], TYPE_UINT8, pixels));
+    whole(&[x, matrix("y", BYTE_CLASS, &[count, 1], TYPE_UINT8, labels)])
+}
+
+#[test]
+fn extra_digits_follow_the_training_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, value: u8, labels: &[u8]| {
+        let pixels = vec![value; 32 * 32 * 3 * labels.len()];
+        std::fs::write(folder.path().join(name), digits(&pixels, labels)).unwrap();
+    };
+    write("train_32x32.mat", 1, &[4, 10]);
+    write("test_32x32.mat", 2, &[5]);
+    let open = |name: &str| crate::open(name, folder.path(), &crate::Options::default());
+    assert_eq!(open("svhn").unwrap().train.count(), 2);
+    let missing = open("svhn-extra").unwrap_err().to_string();
+    assert!(missing.contains("extra_32x32.mat"), "{missing}");
+    write("extra_32x32.mat", 3, &[6]);
+    let all = open("svhn-extra").unwrap();
+    assert_eq!((all.train.count(), all.test.count()), (3, 1));
+    assert_eq!(all.train.labels().unwrap().values, [4, 0, 6]);
+    let Pixels::U8(bytes) = all.train.pixels() else { panic!("bytes") };
+    assert!(bytes[..6144].iter().all(|&b| b == 1) && bytes[6144..].iter().all(|&b| b == 3));
+}
+
 #[test]
 fn svhn_columns_become_upright_images_and_ten_is_zero() {
     let mut pixels = vec![0u8; 32 * 32 * 3 * 2];
     // Image 1, channel 2, row 5, column 30.
     pixels[5 + 32 * (30 + 32 * (2 + 3))] = 99;
     let images = |labels: &[u8]| {
-        let x = compressed(&matrix("X", BYTE_CLASS, &[32, 32, 3, 2], TYPE_UINT8, &pixels));
-        let bytes = whole(&[x, matrix("y", BYTE_CLASS, &[2, 1], TYPE_UINT8, labels)]);
-        let (folder, path) = file("train_32x32.mat", &bytes);
+        let (folder, path) = file("train_32x32.mat", &digits(&pixels, labels));
         svhn(&path).map(|images| (images, folder))
     };
     let (read, _folder) = images(&[10, 3]).unwrap();

@@ -6,6 +6,7 @@
 //! checksums agree. Where none is known it says `None`.
 
 use super::{Checksum, Download, Format, Known, KnownFile, Role};
+use crate::norb::Cameras;
 use crate::{Binarisation, ImageShape, cifar, moons, norb};
 
 use Checksum::{Md5, Sha256};
@@ -57,6 +58,31 @@ const TRAIN_IMAGES_GZ: &str = "train-images-idx3-ubyte.gz";
 const TRAIN_LABELS_GZ: &str = "train-labels-idx1-ubyte.gz";
 const TEST_IMAGES_GZ: &str = "t10k-images-idx3-ubyte.gz";
 const TEST_LABELS_GZ: &str = "t10k-labels-idx1-ubyte.gz";
+
+/// Small NORB's files.
+#[rustfmt::skip] // a table
+const NORB_FILES: &[KnownFile] = &[
+    file("smallnorb-5x46789x9x18x6x2x96x96-training-dat.mat", Role::Train,
+        "smallnorb-5x46789x9x18x6x2x96x96-training-dat.mat.gz", 131_896_188,
+        "5ffd6272a07d32695ee1082a26a41a93a37aab8c28da047f8c34ed348d214873", None),
+    file("smallnorb-5x46789x9x18x6x2x96x96-training-cat.mat", Role::Train,
+        "smallnorb-5x46789x9x18x6x2x96x96-training-cat.mat.gz", 348,
+        "2784e542c1922060691090952b6cd6278879a216c90f81476f0f00256d42cdaa", None),
+    file("smallnorb-5x01235x9x18x6x2x96x96-testing-dat.mat", Role::Test,
+        "smallnorb-5x01235x9x18x6x2x96x96-testing-dat.mat.gz", 130_799_817,
+        "cf7104eed3e51174d2f65b66d1e5878b9da233b886f161b0d88f4510ba2c7474", None),
+    file("smallnorb-5x01235x9x18x6x2x96x96-testing-cat.mat", Role::Test,
+        "smallnorb-5x01235x9x18x6x2x96x96-testing-cat.mat.gz", 347,
+        "ecaf6d5bb8c3bc5eab9cf0258f6d2198dd474e016e374836fc097f2e5ff509ff", None),
+];
+#[rustfmt::skip] // a table
+const SVHN_TRAIN: KnownFile = file("train_32x32.mat", Role::Train, "train_32x32.mat", 182_040_794,
+    "435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8",
+    Some(Sha256("435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8")));
+#[rustfmt::skip]
+const SVHN_TEST: KnownFile = file("test_32x32.mat", Role::Test, "test_32x32.mat", 64_275_384,
+    "cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b",
+    Some(Sha256("cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b")));
 
 /// Every data set known by name.
 #[rustfmt::skip] // a table
@@ -244,31 +270,35 @@ pub const KNOWN: &[Known] = &[
         name: "norb",
         title: "Small NORB (32x32)",
         folders: &["smallnorb", "small-norb"],
-        format: Format::Norb,
+        format: Format::Norb(Cameras::Apart),
         shape: ImageShape::new(1, 32, 32),
-        train_count: 24_300,
-        test_count: 24_300,
+        train_count: 48_600,
+        test_count: 48_600,
         class_names: &norb::CLASS_NAMES,
         binarisation: Binarisation::None,
-        files: &[
-            file("smallnorb-5x46789x9x18x6x2x96x96-training-dat.mat", Role::Train,
-                "smallnorb-5x46789x9x18x6x2x96x96-training-dat.mat.gz", 131_896_188,
-                "5ffd6272a07d32695ee1082a26a41a93a37aab8c28da047f8c34ed348d214873", None),
-            file("smallnorb-5x46789x9x18x6x2x96x96-training-cat.mat", Role::Train,
-                "smallnorb-5x46789x9x18x6x2x96x96-training-cat.mat.gz", 348,
-                "2784e542c1922060691090952b6cd6278879a216c90f81476f0f00256d42cdaa", None),
-            file("smallnorb-5x01235x9x18x6x2x96x96-testing-dat.mat", Role::Test,
-                "smallnorb-5x01235x9x18x6x2x96x96-testing-dat.mat.gz", 130_799_817,
-                "cf7104eed3e51174d2f65b66d1e5878b9da233b886f161b0d88f4510ba2c7474", None),
-            file("smallnorb-5x01235x9x18x6x2x96x96-testing-cat.mat", Role::Test,
-                "smallnorb-5x01235x9x18x6x2x96x96-testing-cat.mat.gz", 347,
-                "ecaf6d5bb8c3bc5eab9cf0258f6d2198dd474e016e374836fc097f2e5ff509ff", None),
-        ],
+        files: NORB_FILES,
         mirrors: &["https://cs.nyu.edu/~ylclab/data/norb-v1.0-small/"],
         home: "https://cs.nyu.edu/~ylclab/data/norb-v1.0-small/",
         credit: "Y. LeCun, F. J. Huang, L. Bottou (2004)",
         licence: "for research purposes, as its page says",
         notes: &["both cameras of each stereo pair are used, as two images"],
+    },
+    Known {
+        name: "norb-pairs",
+        title: "Small NORB (stereo pairs, 32x64)",
+        folders: &["norb", "smallnorb", "small-norb"],
+        format: Format::Norb(Cameras::Beside),
+        shape: ImageShape::new(1, 32, 64),
+        train_count: 24_300,
+        test_count: 24_300,
+        class_names: &norb::CLASS_NAMES,
+        binarisation: Binarisation::None,
+        files: NORB_FILES,
+        mirrors: &["https://cs.nyu.edu/~ylclab/data/norb-v1.0-small/"],
+        home: "https://cs.nyu.edu/~ylclab/data/norb-v1.0-small/",
+        credit: "Y. LeCun, F. J. Huang, L. Bottou (2004)",
+        licence: "for research purposes, as its page says",
+        notes: &["an image is a stereo pair, one camera beside the other"],
     },
     Known {
         name: "cifar-10",
@@ -307,17 +337,36 @@ pub const KNOWN: &[Known] = &[
         class_names: DIGITS,
         binarisation: Binarisation::None,
         files: &[
-            file("train_32x32.mat", Role::Train, "train_32x32.mat", 182_040_794,
-                "435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8",
-                Some(Sha256("435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8"))),
-            file("test_32x32.mat", Role::Test, "test_32x32.mat", 64_275_384,
-                "cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b",
-                Some(Sha256("cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b"))),
+            SVHN_TRAIN,
+            SVHN_TEST,
         ],
         mirrors: &["http://ufldl.stanford.edu/housenumbers/"],
         home: "http://ufldl.stanford.edu/housenumbers/",
         credit: "Y. Netzer, T. Wang, A. Coates, A. Bissacco, B. Wu, A. Y. Ng (2011)",
         licence: "for non-commercial use, as its page says",
         notes: &[],
+    },
+    Known {
+        name: "svhn-extra",
+        title: "SVHN with its extra images",
+        folders: &["svhn", "SVHN"],
+        format: Format::Svhn,
+        shape: ImageShape::new(3, 32, 32),
+        train_count: 604_388,
+        test_count: 26_032,
+        class_names: DIGITS,
+        binarisation: Binarisation::None,
+        files: &[
+            SVHN_TRAIN,
+            file("extra_32x32.mat", Role::Train, "extra_32x32.mat", 1_329_278_602,
+                "a133a4beb38a00fcdda90c9489e0c04f900b660ce8a316a5e854838379a71eb3",
+                Some(Sha256("a133a4beb38a00fcdda90c9489e0c04f900b660ce8a316a5e854838379a71eb3"))),
+            SVHN_TEST,
+        ],
+        mirrors: &["http://ufldl.stanford.edu/housenumbers/"],
+        home: "http://ufldl.stanford.edu/housenumbers/",
+        credit: "Y. Netzer, T. Wang, A. Coates, A. Bissacco, B. Wu, A. Y. Ng (2011)",
+        licence: "for non-commercial use, as its page says",
+        notes: &["the training images are followed by the extra ones, which are easier"],
     },
 ];

@@ -12,6 +12,7 @@ mod tests;
 use std::path::Path;
 
 use crate::nearest::nearest;
+use crate::norb::Cameras;
 use crate::{
     Binarisation, Checksum, Dataset, Error, GlyphCounts, ImageShape, Images, Options, Result,
 };
@@ -71,10 +72,10 @@ pub enum Format {
     /// `chardata.mat`.
     Omniglot,
     /// Binary matrices of stereo pairs.
-    Norb,
+    Norb(Cameras),
     /// Records of 3073 bytes.
     Cifar,
-    /// `train_32x32.mat` and `test_32x32.mat`.
+    /// `train_32x32.mat`, `test_32x32.mat`, and `extra_32x32.mat` to learn from too.
     Svhn,
 }
 
@@ -91,9 +92,9 @@ pub struct Known {
     pub format: Format,
     /// The shape of an image once it is read.
     pub shape: ImageShape,
-    /// Training images of the whole data set.
+    /// Training images of the whole data set, once they are read.
     pub train_count: usize,
-    /// Test images of the whole data set.
+    /// Test images of the whole data set, once they are read.
     pub test_count: usize,
     /// The classes by name; none where the files say them.
     pub class_names: &'static [&'static str],
@@ -178,26 +179,25 @@ fn open_known(known: &'static Known, data_dir: &Path, options: &Options) -> Resu
         Format::Glyphs | Format::Moons => (nothing()?, nothing()?),
         Format::Idx => both(&|part| read_idx(known, &found, part, data_dir))?,
         Format::Omniglot => mat::omniglot(found.path("chardata.mat")?)?,
-        Format::Norb => both(&|part| {
+        Format::Norb(cameras) => both(&|part| {
             let file = |kind: &str| {
                 let name = known.files.iter().map(|file| file.name);
                 let mut name = name.filter(|name| name.contains(part) && name.contains(kind));
                 found.path(name.next().unwrap_or(kind))
             };
-            norb::read(file("-dat.")?, file("-cat.")?)
+            norb::read(file("-dat.")?, file("-cat.")?, cameras)
         })?,
         Format::Cifar => read_cifar(&found, options.test_only)?,
-        Format::Svhn => both(&|part| mat::svhn(found.path(&format!("{part}_32x32.mat"))?))?,
+        Format::Svhn => both(&|part| read_svhn(known, &found, part))?,
     };
     let train = if options.test_only { nothing()? } else { train };
     let mut dataset = Dataset::new(known.name, train, test, known.binarisation)?;
     dataset.notes.extend(known.notes.iter().map(|note| note.to_string()));
-    let cameras = if known.format == Format::Norb { 2 } else { 1 };
     for (part, images, whole) in
         [("training", &dataset.train, known.train_count), ("test", &dataset.test, known.test_count)]
     {
-        if !images.is_empty() && images.count() != whole * cameras {
-            dataset.notes.push(format!("{} of {} {part} images", images.count(), whole * cameras));
+        if !images.is_empty() && images.count() != whole {
+            dataset.notes.push(format!("{} of {whole} {part} images", images.count()));
         }
     }
     Ok(dataset)
@@ -239,6 +239,15 @@ fn refuse_impostor(known: &Known, labels: &Path, prefix: &str) -> Result<()> {
 
 fn is_content(file: &KnownFile, sha256: &str) -> bool {
     matches!(file.content, Some(Checksum::Sha256(digits)) if digits == sha256)
+}
+
+/// The extra images, where a data set has them, follow the training images.
+fn read_svhn(known: &Known, found: &Found, part: &str) -> Result<Images> {
+    let role = if part == "test" { Role::Test } else { Role::Train };
+    let files = known.files.iter().filter(|file| file.role == role);
+    let parts: Vec<Images> =
+        files.map(|file| mat::svhn(found.path(file.name)?)).collect::<Result<_>>()?;
+    Images::joined(parts)
 }
 
 /// From the archive if it is there, else from the batches that are: any of the five will do for

@@ -70,12 +70,8 @@ fn image_counts(data: &DataConfig) -> Result<(u64, u64)> {
         return Ok((sequences.train as u64, sequences.test as u64));
     }
     let known = rung_datasets::registry::find(&data.name).map_err(Error::from_source)?;
-    // NORB counts stereo pairs, of which both images are used.
-    let per_example = if known.name == "norb" { 2 } else { 1 };
-    let limited = |all: usize, limit: usize| {
-        let all = all * per_example;
-        if limit == 0 { all as u64 } else { limit.min(all) as u64 }
-    };
+    let limited =
+        |all: usize, limit: usize| if limit == 0 { all as u64 } else { limit.min(all) as u64 };
     Ok((limited(known.train_count, data.train_images), limited(known.test_count, data.test_images)))
 }
 
