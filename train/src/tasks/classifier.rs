@@ -3,7 +3,7 @@
 
 use std::mem;
 
-use rung_autograd::{ParameterList, ParameterStore, PixelMap, Tensor};
+use rung_autograd::{ParameterList, ParameterStore, Tensor};
 use rung_datasets::{ImageShape, Labels};
 use rung_models::classifier::{ClassificationConfig, ImageClassifier, classification};
 use rung_models::rules::{BrokenRule, rule};
@@ -18,7 +18,7 @@ use crate::model::Model;
 use crate::tasks::description::{Curve, Pixels, map_shape};
 use crate::tasks::judged::{Judged, mistaken_images};
 use crate::tasks::measures::{Measures, Place, Quantity};
-use crate::tasks::one_hot::{one_hot, one_hot_or_zeros};
+use crate::tasks::one_hot::{classes_of, labelled_batch, one_hot, one_hot_or_zeros};
 use crate::tasks::task::{At, Batch, Loss, Panel, PictureSizes, Request, Score, Scores, Task};
 use crate::tasks::{Described, Description, in_section};
 
@@ -216,22 +216,11 @@ impl Task for ClassifierTask {
     }
 
     fn batch(&self, images: &DeviceImages, indices: &Tensor, at: At) -> Result<Batch> {
-        let doing = "gathering a batch";
-        let classes = self.classes.as_ref();
-        let classes = classes.ok_or_else(|| {
-            Error::new("bug: a batch before the labels are known; please report it")
-        })?;
-        let class =
-            classes.gather_pixels(PixelMap::Scale(1.0), indices, images.dtype()).context(doing)?;
-        let x = images.batch(indices, at.epoch).context(doing)?;
-        Ok(Batch { x, class: Some(class), labelled: None })
+        labelled_batch(images, self.classes.as_ref(), indices, at)
     }
 
     fn loss(&self, pass: &mut Pass<'_>, batch: &Batch, _at: At) -> Result<Loss> {
-        let class = batch.class.as_ref();
-        let class =
-            class.ok_or_else(|| Error::new("bug: a batch without classes; please report it"))?;
-        self.loss_of(pass, &batch.x, class)
+        self.loss_of(pass, &batch.x, classes_of(batch)?)
     }
 
     fn probe(&self, pass: &mut Pass<'_>, images: &DeviceImages, count: usize) -> Result<Loss> {

@@ -1,9 +1,11 @@
-//! Labels as rows of numbers, which losses and batches are made of.
+//! Labels as rows of numbers, and batches of images with those of theirs.
 
-use rung_autograd::{DType, Device, Tensor};
+use rung_autograd::{DType, Device, PixelMap, Tensor};
 use rung_datasets::Labels;
 
+use crate::data::DeviceImages;
 use crate::error::{Context, Error, Result};
+use crate::tasks::task::{At, Batch};
 
 /// The rows of these labels, all of which are known: [labels, classes], 1 at the class and 0
 /// elsewhere.
@@ -49,6 +51,35 @@ pub(super) fn one_hot_or_zeros(
     let rows = Tensor::from_f64(device, &ones, [labels.len(), classes])
         .and_then(|rows| rows.to_dtype(dtype));
     rows.context("copying the labels to the device")
+}
+
+/// The images of these numbers with their rows of `classes`, one row for each image of the data
+/// set.
+///
+/// # Errors
+/// If the device has no memory.
+pub(super) fn labelled_batch(
+    images: &DeviceImages,
+    classes: Option<&Tensor>,
+    indices: &Tensor,
+    at: At,
+) -> Result<Batch> {
+    let doing = "gathering a batch";
+    let classes = classes
+        .ok_or_else(|| Error::new("bug: a batch before the labels are known; please report it"))?;
+    let class =
+        classes.gather_pixels(PixelMap::Scale(1.0), indices, images.dtype()).context(doing)?;
+    let x = images.batch(indices, at.epoch).context(doing)?;
+    Ok(Batch { x, class: Some(class), labelled: None })
+}
+
+/// The classes of what [`labelled_batch`] made.
+///
+/// # Errors
+/// If it did not: a bug.
+pub(super) fn classes_of(batch: &Batch) -> Result<&Tensor> {
+    let class = batch.class.as_ref();
+    class.ok_or_else(|| Error::new("bug: a batch without classes; please report it"))
 }
 
 #[cfg(test)]

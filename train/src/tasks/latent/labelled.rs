@@ -9,6 +9,7 @@ use rung_datasets::batch::{shuffled, shuffled_at};
 
 use crate::data::DeviceImages;
 use crate::error::{Context, Error, Result};
+use crate::tasks::one_hot::one_hot;
 use crate::tasks::task::LabelledBatch;
 
 /// Where the draws of labelled images' pixels begin: after those of any epoch. They are seen every
@@ -103,17 +104,12 @@ impl LabelledImages {
     pub(super) fn batch(&self, images: &DeviceImages, step: u64) -> Result<LabelledBatch> {
         let doing = "gathering labelled images";
         let (rows, device) = (self.rows(step), images.device());
-        let indices: Vec<u32> = rows.iter().map(|&row| self.indices[row as usize]).collect();
-        let mut ones = vec![0.0; rows.len() * self.classes];
-        for (place, &row) in rows.iter().enumerate() {
-            ones[place * self.classes + self.labels[row as usize] as usize] = 1.0;
-        }
-        let class = Tensor::from_f64(device, &ones, [rows.len(), self.classes])
-            .and_then(|ones| ones.to_dtype(self.dtype));
+        let of = |all: &[u32]| rows.iter().map(|&row| all[row as usize]).collect::<Vec<_>>();
+        let (indices, labels) = (of(&self.indices), of(&self.labels));
         let indices = Tensor::from_u32(device, &indices, [rows.len()]).context(doing)?;
         Ok(LabelledBatch {
             x: images.batch(&indices, FIRST_DRAW + step).context(doing)?,
-            class: class.context(doing)?,
+            class: one_hot(&labels, self.classes, device, self.dtype)?,
             share: self.share,
         })
     }

@@ -7,7 +7,7 @@ mod judged;
 
 use std::mem;
 
-use rung_autograd::{ParameterList, ParameterStore, PixelMap, Tensor};
+use rung_autograd::{ParameterList, ParameterStore, Tensor};
 use rung_datasets::ImageShape;
 use rung_kernels::backend::Convolution;
 use rung_models::classifier::{ClassificationConfig, classification};
@@ -25,7 +25,7 @@ use crate::error::{Context, Error, Result};
 use crate::model::Model;
 use crate::tasks::description::{Curve, Pixels, map_shape};
 use crate::tasks::measures::{Measures, Place, Quantity};
-use crate::tasks::one_hot::{one_hot, one_hot_or_zeros};
+use crate::tasks::one_hot::{classes_of, labelled_batch, one_hot, one_hot_or_zeros};
 use crate::tasks::task::{At, Batch, Loss, Panel, PictureSizes, Request, Score, Scores, Task};
 use crate::tasks::{Described, Description, in_section};
 
@@ -323,22 +323,11 @@ impl Task for SequenceTask {
     }
 
     fn batch(&self, images: &DeviceImages, indices: &Tensor, at: At) -> Result<Batch> {
-        let doing = "gathering a batch";
-        let classes = self.classes.as_ref();
-        let classes = classes.ok_or_else(|| {
-            Error::new("bug: a batch before the labels are known; please report it")
-        })?;
-        let class =
-            classes.gather_pixels(PixelMap::Scale(1.0), indices, images.dtype()).context(doing)?;
-        let x = images.batch(indices, at.epoch).context(doing)?;
-        Ok(Batch { x, class: Some(class), labelled: None })
+        labelled_batch(images, self.classes.as_ref(), indices, at)
     }
 
     fn loss(&self, pass: &mut Pass<'_>, batch: &Batch, at: At) -> Result<Loss> {
-        let class = batch.class.as_ref();
-        let class =
-            class.ok_or_else(|| Error::new("bug: a batch without classes; please report it"))?;
-        self.loss_of(pass, &batch.x, class, self.dropout_rate(at.epoch))
+        self.loss_of(pass, &batch.x, classes_of(batch)?, self.dropout_rate(at.epoch))
     }
 
     fn probe(&self, pass: &mut Pass<'_>, images: &DeviceImages, count: usize) -> Result<Loss> {
