@@ -17,7 +17,7 @@ use rung_models::matnet::{LayerPrior, MatNetBlock, Missing, Module};
 use rung_models::objective::{ObjectiveConfig, bound};
 use rung_models::{
     GaussianMixture, LatentModel, LatentSource, MapShape, MatNet, MatNetConfig, MixtureKl, Mode,
-    ObservationParameters, Pass, StatisticsList,
+    ObservationParameters, PartlyObserved, Pass, StatisticsList, fantasy_loss,
 };
 use rung_tests::{case_count, property};
 
@@ -25,7 +25,7 @@ const IMAGE: MapShape = MapShape { height: 8, width: 4, channels: 1 };
 
 /// A block of few units.
 const fn block(channels: usize, latent: usize, layers: usize, stride: usize) -> MatNetBlock {
-    MatNetBlock { channels, latent_channels: latent, layers, stride }
+    MatNetBlock { channels, latent_channels: latent, layers, stride, refines: false }
 }
 
 /// A model of a few units: maps of 8 × 4, 4 × 2 and 2 × 1.
@@ -109,7 +109,7 @@ fn choices() -> impl Strategy<Value = (MatNetConfig, usize, u64)> {
         ),
         select(blocks),
         (
-            any::<[bool; 2]>(),
+            any::<[bool; 4]>(),
             select(vec![Missing::None, Missing::None, Missing::Quadrants, Missing::Squares]),
         ),
         select(vec![0, 2]),
@@ -122,7 +122,7 @@ fn choices() -> impl Strategy<Value = (MatNetConfig, usize, u64)> {
             module,
             (prior, nonlinearity),
             blocks,
-            ([flat, path], missing),
+            ([flat, path, top_beside_samples, refines], missing),
             image_channels,
             channels,
             count,
@@ -130,6 +130,10 @@ fn choices() -> impl Strategy<Value = (MatNetConfig, usize, u64)> {
         )| {
             let prior = if missing == Missing::None { prior } else { LayerPrior::StandardNormal };
             let may_lack_paths = prior == LayerPrior::Conditional && module != Module::Gru;
+            let deterministic_paths = path || !may_lack_paths;
+            // What refines has the size of the image.
+            let refines = refines && deterministic_paths;
+            let refining = refines.then_some(MatNetBlock { refines, ..block(3, 2, 2, 1) });
             let config = MatNetConfig {
                 prior,
                 nonlinearity,
@@ -137,13 +141,15 @@ fn choices() -> impl Strategy<Value = (MatNetConfig, usize, u64)> {
                 missing_count: 2,
                 missing_side: 3,
                 // A map of one position has nothing to shrink.
-                blocks: blocks
+                blocks: refining
                     .into_iter()
+                    .chain(blocks)
                     .map(|block| if flat { MatNetBlock { stride: 1, ..block } } else { block })
                     .collect(),
                 flat_images: flat,
-                deterministic_paths: path || !may_lack_paths,
-                image_channels,
+                deterministic_paths,
+                top_beside_samples,
+                image_channels: if refines { 0 } else { image_channels },
                 ..small(module)
             };
             (config.for_images(IMAGE.with_channels(channels)), count, seed)
@@ -274,13 +280,81 @@ fn gradients_of_the_objectives_match_differences() {
     });
 }
 
+/// A refining block and an autoregressive output included.
+#[test]
+fn recomputed_activations_change_no_bit_of_a_gradient() {
+    let refining = MatNetConfig {
+        image_channels: 0,
+        top_beside_samples: true,
+        blocks: vec![
+            MatNetBlock { refines: true, ..block(3, 2, 3, 1) },
+            block(3, 2, 2, 2),
+            block(2, 1, 2, 2),
+        ],
+        ..small(Module::Residual)
+    };
+    let autoregressive = MatNetConfig {
+        autoregressive_layers: 3,
+        autoregressive_channels: 3,
+        ..small(Module::Residual)
+    };
+    for config in [small(Module::Additive), small(Module::Gru), refining, autoregressive] {
+        let said = format!("{config:?}");
+        let subject = Subject::new(config, 8);
+        let x = subject.images(3);
+        let Subject { model, mut store, seed } = subject;
+        let mut gradients = |recomputes: bool| {
+            let tape = Tape::new();
+            let mut pass = Pass::new(&store, Some(&tape), Mode::BatchOnly, seed, 0)
+                .recomputing_activations(recomputes);
+            let bound = bound(&model, &mut pass, &x, &ObjectiveConfig::default()).unwrap();
+            let nodes = tape.len();
+            store.clear_gradients();
+            tape.backward_into(&[&bound.loss], &mut store).unwrap();
+            let gradients: Vec<Vec<f64>> =
+                store.ids().map(|id| store.gradient(id).unwrap().to_f64().unwrap()).collect();
+            (nodes, bound.loss.to_scalar().unwrap(), gradients)
+        };
+        let ((recorded, loss, expected), (recomputed, again, found)) =
+            (gradients(false), gradients(true));
+        assert_eq!((again, found), (loss, expected), "{said}");
+        assert!(4 * recomputed < 3 * recorded, "{recomputed} of {recorded} operations: {said}");
+    }
+}
+
+/// Images of the model's own move every inference network, and no part of what drew them.
+#[test]
+fn fantasies_train_the_inference_networks_alone() {
+    for config in [small(Module::Additive), small(Module::Gru)] {
+        let Subject { model, mut store, seed } = Subject::new(config, 31);
+        let tape = Tape::new();
+        let pass = Pass::new(&store, Some(&tape), Mode::BatchOnly, seed, 7);
+        let loss = fantasy_loss(&model, &pass, 5, &ObjectiveConfig::default()).unwrap();
+        assert!(loss.to_scalar().unwrap() > 0.0);
+        store.clear_gradients();
+        tape.backward_into(&[&loss], &mut store).unwrap();
+        for id in store.ids() {
+            let gradient = store.gradient(id).unwrap().to_f64().unwrap();
+            let largest = gradient.iter().fold(0.0_f64, |most, value| most.max(value.abs()));
+            let name = &store.parameter(id).name;
+            assert_eq!(largest > 1e-9, !name.starts_with("generative."), "{name}: {largest}");
+        }
+    }
+}
+
 /// Every parameter of the model moves the loss: each latent layer has its path to the data, and no
 /// network is left out.
 #[test]
 fn every_parameter_has_a_gradient() {
     let of_missing_pixels = MatNetConfig { missing: Missing::Quadrants, ..small(Module::Residual) };
+    let colours = MatNetConfig {
+        observation: StageObservation::LogisticMixture,
+        mixture_components: 2,
+        ..of_missing_pixels.clone()
+    };
+    let colours = colours.for_images(IMAGE.with_channels(3));
     let whole = [Module::Residual, Module::Additive, Module::Gru].map(small);
-    for config in whole.into_iter().chain([of_missing_pixels]) {
+    for config in whole.into_iter().chain([of_missing_pixels, colours]) {
         let module = config.module;
         let subject = Subject::new(config, 9);
         let x = subject.images(4);
@@ -497,11 +571,19 @@ fn descriptions_that_make_no_model_are_refused() {
         ),
         (
             MatNetConfig { missing: Missing::Squares, top_components: 2, ..usual() },
-            "missing = squares: needs Bernoulli pixels",
+            "missing = squares: needs autoregressive_layers = 0",
         ),
         (
             MatNetConfig { missing: Missing::Squares, ..usual() },
             "missing_side = 14: must be less than the sides of an image of 8x4",
+        ),
+        (
+            blocks(&[block(2, 1, 1, 1), MatNetBlock { refines: true, ..block(2, 1, 1, 1) }]),
+            "blocks[2].refines = true: is for the first block",
+        ),
+        (
+            blocks(&[MatNetBlock { refines: true, ..block(2, 1, 1, 2) }]),
+            "blocks[1].refines = true: is for the first block, with a stride of 1",
         ),
         (conditional(Module::Gru), "needs model.module = residual or additive"),
         (usual().for_images(MapShape::default()), "an image must have at least one value"),
@@ -638,6 +720,45 @@ fn p_sees_the_observed_pixels_alone() {
         let sampled = imputer.infer_missing(&mut subject.pass(), &x, &nothing).unwrap();
         let log_p = sampled.p_x.log_prob(&x).unwrap().to_f64().unwrap();
         assert!(log_p.iter().all(|log_p| *log_p == 0.0), "nothing is missing: {log_p:?}");
+    }
+}
+
+/// Of colours too what is observed is as it is and costs nothing: a mask and its complement share
+/// the log-probability of the whole image, for every sample of its latents.
+#[test]
+fn colours_are_completed() {
+    let shape = IMAGE.with_channels(3);
+    let config = MatNetConfig {
+        observation: StageObservation::LogisticMixture,
+        mixture_components: 2,
+        missing: Missing::Quadrants,
+        ..small(Module::Residual)
+    };
+    let subject = Subject::new(config.for_images(shape), 22);
+    let imputer = subject.model.imputer().unwrap();
+    assert_eq!(imputer.quadrants(), Some(1));
+    let mask = imputer.masks(&subject.pass(), 4).unwrap();
+    let x = subject.images(4);
+    let p_x = imputer.complete(&mut subject.pass(), &x, &mask, 2).unwrap();
+    let ObservationParameters::PartlyObserved(of_mask) = &p_x else { panic!("{p_x:?}") };
+    let complement = ObservationParameters::PartlyObserved(PartlyObserved {
+        missing: of_mask.missing.affine(-1.0, 1.0).unwrap(),
+        ..of_mask.clone()
+    });
+    let whole = ObservationParameters::LogisticMixture(of_mask.p_x.clone());
+    let log_p = |p: &ObservationParameters| p.log_prob(&x).unwrap().to_f64().unwrap();
+    let (one, other, both) = (log_p(&p_x), log_p(&complement), log_p(&whole));
+    assert_eq!(both.len(), 8);
+    for row in 0..8 {
+        near("ln p of the whole", one[row] + other[row], both[row]).unwrap();
+    }
+    let rows = |tensor: &Tensor| tensor.repeat_rows(2).unwrap().to_f64().unwrap();
+    let (pixels, hidden) = (rows(&x), rows(&mask));
+    let drawn = p_x.sample(Address::new(3, 3, 3), &mut |_, _| ()).unwrap();
+    for image in [p_x.mean().unwrap(), drawn] {
+        for ((value, pixel), hidden) in image.to_f64().unwrap().iter().zip(&pixels).zip(&hidden) {
+            assert!((0.0..=1.0).contains(value) && (*hidden == 1.0 || value == pixel));
+        }
     }
 }
 

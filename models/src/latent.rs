@@ -291,6 +291,9 @@ pub trait Imputer: Debug {
     /// If the device has no memory.
     fn masks(&self, pass: &Pass<'_>, images: usize) -> Result<Tensor>;
 
+    /// Quadrants that such a mask hides; `None` if it hides other parts.
+    fn quadrants(&self) -> Option<usize>;
+
     /// `samples` completions of each image, with latents from p: the observed pixels as they are.
     ///
     /// # Errors

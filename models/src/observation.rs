@@ -22,6 +22,20 @@ pub enum ObservationParameters {
     LogisticMixture(LogisticMixture),
     /// Either of Bernoulli and logistics, each pixel given those before it.
     Autoregressive(Autoregressive),
+    /// Discretised logistics at the missing positions of images that are observed elsewhere.
+    PartlyObserved(PartlyObserved),
+}
+
+/// p(x_missing | z) beside pixels that are observed.
+#[derive(Clone, Debug)]
+pub struct PartlyObserved {
+    /// The distribution of every position.
+    pub p_x: LogisticMixture,
+    /// The images, planar, in [0, 1]: [rows, values].
+    pub x: Tensor,
+    /// 1 where a position is missing, 0 where it is observed: [rows, values], alike in all channels
+    /// of a position.
+    pub missing: Tensor,
 }
 
 /// How the pixels of an image are distributed, position by position, given a map of parameters.
@@ -54,6 +68,7 @@ impl ObservationParameters {
             Self::Gaussian(p_x) => p_x.log_prob(x),
             Self::LogisticMixture(p_x) => p_x.log_prob(x),
             Self::Autoregressive(p_x) => p_x.log_prob(x),
+            Self::PartlyObserved(p_x) => p_x.log_prob(x),
         }
     }
 
@@ -67,6 +82,7 @@ impl ObservationParameters {
             Self::Bernoulli(logits) => logits.sigmoid(),
             Self::Gaussian(p_x) => Ok(p_x.mean.clone()),
             Self::LogisticMixture(p_x) => p_x.mean(),
+            Self::PartlyObserved(p_x) => p_x.completed(&p_x.p_x.mean()?),
             Self::Autoregressive(_) => Err(Error::argument(
                 "mean",
                 "the mean image of an autoregressive p(x|z) has no closed form: draw images from \
@@ -109,8 +125,56 @@ impl ObservationParameters {
             }
             Self::LogisticMixture(p_x) => p_x.sample(address),
             Self::Autoregressive(p_x) => p_x.sample(address, progress),
+            Self::PartlyObserved(p_x) => p_x.completed(&p_x.p_x.sample(address)?),
         }
     }
+}
+
+impl PartlyObserved {
+    /// log p of the missing positions of each row, in nats. The rows are a multiple of those of
+    /// `x`: its samples.
+    fn log_prob(&self, x: &Tensor) -> Result<Tensor> {
+        let Self { p_x: LogisticMixture { parameters, channels }, missing, .. } = self;
+        let &[rows, positions, width] = parameters.shape().sizes() else {
+            return Err(not_positions(parameters));
+        };
+        let images = x.shape().sizes()[0];
+        if rows.checked_rem(images) != Some(0) {
+            let rule = format!("{rows} rows of parameters are no samples of {images} images");
+            return Err(Error::shape("partly_observed", rule, &[("x", *x.shape())]));
+        }
+        // Every position is an image of its own, so that each has a log-probability.
+        let points = points(x, *channels)?.repeat_rows(rows / images)?;
+        let points = points.reshape([rows * positions, 1, *channels])?;
+        let each = parameters.reshape([rows * positions, 1, width])?;
+        let each = each.logistic_mixture_log_prob(&points, LEVELS)?.reshape([rows, positions])?;
+        each.mul(&missing.slice(1, 0, positions)?)?.sum(1)
+    }
+
+    /// These images where positions are missing, the observed ones elsewhere.
+    fn completed(&self, images: &Tensor) -> Result<Tensor> {
+        let Self { x, missing, .. } = self;
+        missing.mul(images)?.add(&missing.affine(-1.0, 1.0)?.mul(x)?)
+    }
+}
+
+/// Planar images in [0, 1] as [rows, positions, channels] in [−1, 1].
+fn points(x: &Tensor, channels: usize) -> Result<Tensor> {
+    let &[rows, values] = x.shape().sizes() else {
+        return Err(Error::shape(
+            "logistic_mixture",
+            "x must be [batch, values]",
+            &[("x", *x.shape())],
+        ));
+    };
+    let positions = values / channels;
+    let planes = x.reshape([rows, channels, positions])?;
+    let points = if channels == 1 { planes } else { planes.transpose()? };
+    points.reshape([rows, positions, channels])?.affine(2.0, -1.0)
+}
+
+fn not_positions(parameters: &Tensor) -> Error {
+    Error::shape("logistic_mixture", "[rows, positions, …]", &[("parameters", *parameters.shape())])
 }
 
 impl PixelObservation {
@@ -171,18 +235,7 @@ impl LogisticMixture {
 
     /// log p of each row of planar images with values in [0, 1].
     fn log_prob(&self, x: &Tensor) -> Result<Tensor> {
-        let &[rows, values] = x.shape().sizes() else {
-            return Err(Error::shape(
-                "logistic_mixture",
-                "x must be [batch, values]",
-                &[("x", *x.shape())],
-            ));
-        };
-        let positions = values / self.channels;
-        let planes = x.reshape([rows, self.channels, positions])?;
-        let points = if self.channels == 1 { planes } else { planes.transpose()? };
-        let points = points.reshape([rows, positions, self.channels])?.affine(2.0, -1.0)?;
-        self.parameters.logistic_mixture_log_prob(&points, LEVELS)
+        self.parameters.logistic_mixture_log_prob(&points(x, self.channels)?, LEVELS)
     }
 
     /// An image drawn from each row, planar, in [0, 1].
@@ -194,11 +247,7 @@ impl LogisticMixture {
     /// before it.
     fn mean(&self) -> Result<Tensor> {
         let &[rows, positions, width] = self.parameters.shape().sizes() else {
-            return Err(Error::shape(
-                "logistic_mixture",
-                "[rows, positions, …]",
-                &[("parameters", *self.parameters.shape())],
-            ));
+            return Err(not_positions(&self.parameters));
         };
         let components = width / Self::parameters(1, self.channels);
         let block = |start: usize| self.parameters.slice(2, start * components, components);

@@ -1,7 +1,7 @@
 //! One pass through a model: where its parameters, statistics and noise come from.
 
 use rung_autograd::ops::FrozenStatistics;
-use rung_autograd::rng::{Address, Stream};
+use rung_autograd::rng::{Address, Phase, Stream};
 use rung_autograd::{Error, ParameterId, ParameterStore, Result, RowNoise, Shape, Tape, Tensor};
 
 use crate::statistics::{Statistics, StatisticsId};
@@ -65,6 +65,8 @@ pub struct Pass<'a> {
     drops_units: bool,
     recomputes: bool,
     averages: bool,
+    /// Parameters whose names begin with this are constants: no gradient flows to them.
+    constants: Option<&'static str>,
 }
 
 /// Latent noise that is addressed by image and sample.
@@ -97,7 +99,29 @@ impl<'a> Pass<'a> {
             drops_units,
             recomputes: false,
             averages: true,
+            constants: None,
         }
+    }
+
+    /// A pass over images that the model draws itself, beside this one in the same step: with noise
+    /// of its own, statistics of the batch that leave no trace, and parameters that are constants
+    /// where their names begin with `constants`.
+    pub(crate) fn of_fantasies(&self, constants: &'static str) -> Result<Pass<'a>> {
+        let step = usize::try_from(self.step).unwrap_or(usize::MAX);
+        let step = Phase::Fantasy.nth(step)?;
+        let pass = Pass::new(self.store, self.tape, Mode::BatchOnly, self.seed, step);
+        let (drops_units, recomputes) = (self.drops_units, self.recomputes);
+        Ok(Pass { drops_units, recomputes, constants: Some(constants), ..pass })
+    }
+
+    /// The same pass, without a tape: all of it is constant.
+    pub(crate) fn untracked(self) -> Self {
+        Self { tape: None, ..self }
+    }
+
+    /// Where the pixels of images lie that are drawn in this pass.
+    pub(crate) const fn pixel_noise(&self) -> Address {
+        Address::new(self.seed, Stream::DrawnPixel.first(), self.step)
     }
 
     /// The same pass, whose latent noise is addressed by image and sample instead of by the row:
@@ -139,7 +163,7 @@ impl<'a> Pass<'a> {
         inputs: &[&Tensor],
         block: impl Fn(&mut Pass<'_>, &[Tensor]) -> Result<Tensor> + 'static,
     ) -> Result<Tensor> {
-        let Self { seed, step, images, drops_units, .. } = *self;
+        let Self { seed, step, images, drops_units, constants, .. } = *self;
         let Some(tape) = self.tape else {
             return Err(Error::argument(
                 "pass",
@@ -149,7 +173,7 @@ impl<'a> Pass<'a> {
         tape.recomputed(self.store, inputs, move |store, tape, inputs| {
             let mode = Mode::BatchOnly;
             let pass = Pass::new(store, tape, mode, seed, step);
-            block(&mut Pass { images, drops_units, ..pass }, inputs)
+            block(&mut Pass { images, drops_units, constants, ..pass }, inputs)
         })
     }
 
@@ -165,7 +189,9 @@ impl<'a> Pass<'a> {
     /// A parameter's value.
     #[must_use]
     pub fn parameter(&self, id: ParameterId) -> Tensor {
-        self.store.tensor(id, self.tape)
+        let name = || &self.store.parameter(id).name;
+        let is_constant = self.constants.is_some_and(|prefix| name().starts_with(prefix));
+        self.store.tensor(id, self.tape.filter(|_| !is_constant))
     }
 
     /// The noise of latent group `group` (1 is nearest to the data) where it is drawn from q:

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use rung_models::MatNetConfig;
 use rung_models::layers::Nonlinearity;
-use rung_models::matnet::{LayerPrior, Module};
+use rung_models::matnet::{LayerPrior, MatNetBlock, Module};
 
 /// The numbers of a MatNet with Bernoulli pixels, by name.
 pub(crate) struct Reference {
@@ -135,6 +135,7 @@ impl Reference {
             }
         };
         let z = draw([scaled(mean), scaled(log_variance)], p_top, &noise[top]);
+        let top_sample = z.clone();
         let last = config.blocks.len() - 1;
         let (height, width) = (h.height, h.width);
         let start = |place: &str| {
@@ -148,6 +149,7 @@ impl Reference {
         let (mut t, mut m) = (start("generative"), start("inference.merge"));
         let mut policy = p_chain.map(|found| (found.states, start("policy.merge")));
         let mut number = top;
+        let mut refined: Option<Map> = None;
         for (index, block) in config.blocks.iter().enumerate().rev() {
             let p_place = format!("generative.block.{}", index + 1);
             let merge_up = |network: &str, merged: &Map, below: usize| {
@@ -157,7 +159,9 @@ impl Reference {
             for layer in (1..=block.layers).rev() {
                 number -= 1;
                 let (channels, latent) = (block.channels, block.latent_channels);
-                let place = format!("{p_place}.layer.{layer}");
+                let own_weights = if block.refines { 1 } else { layer };
+                let place = format!("{p_place}.layer.{own_weights}");
+                let module = if block.refines { Module::Gru } else { config.module };
                 let units = t.height * t.width * latent;
                 let own = (index, layer);
                 let of_policy = policy.as_mut().map(|(found, merged)| {
@@ -165,7 +169,7 @@ impl Reference {
                     *merged = next;
                     p
                 });
-                let of_generator = match (config.prior, config.module) {
+                let of_generator = match (config.prior, module) {
                     (LayerPrior::StandardNormal, _) => [zeros(units), zeros(units)],
                     (LayerPrior::Conditional, Module::Gru) => {
                         let head = self.plain(&format!("{place}.prior.output"), &t, 2 * latent);
@@ -185,7 +189,23 @@ impl Reference {
                 m = next;
                 let values = draw(q, of_policy.unwrap_or(of_generator), &noise[number]);
                 let z = Map { height: t.height, width: t.width, channels: latent, values };
-                t = self.step(&place, config.module, &[&z], &t, config.deterministic_paths);
+                let everywhere = Map {
+                    channels: top_sample.len(),
+                    values: top_sample.repeat(t.height * t.width),
+                    ..t
+                };
+                let mut read = vec![&z];
+                if config.top_beside_samples {
+                    read.push(&everywhere);
+                }
+                t = self.step(&place, module, &read, &t, config.deterministic_paths);
+                if block.refines {
+                    let added = self.plain(&format!("{p_place}.up"), &t, shape.channels);
+                    refined = Some(match refined {
+                        None => added,
+                        Some(sum) => sum.and(&added, |a, b| a + b),
+                    });
+                }
             }
             let up = format!("{p_place}.up");
             if index > 0 {
@@ -196,6 +216,8 @@ impl Reference {
             } else if has_image_map {
                 t = self.phi(&self.enlarge(&up, &t, config.image_channels, block.stride));
                 t = self.plain("generative.image", &t, shape.channels);
+            } else if let Some(sum) = refined.take() {
+                t = sum;
             } else {
                 t = self.enlarge(&up, &t, shape.channels, block.stride);
             }
@@ -231,8 +253,11 @@ impl Reference {
             let mut read = Vec::new();
             for layer in 1..=block.layers {
                 read.push(h.clone());
+                if block.refines {
+                    continue;
+                }
                 let place = format!("{place}.bottom_up.{layer}");
-                h = self.step(&place, self.chain_module(), &[], &h, true);
+                h = self.step(&place, self.chain_module(block), &[], &h, true);
             }
             states.push(read);
         }
@@ -243,8 +268,9 @@ impl Reference {
     }
 
     /// The module of the chains that read no sample.
-    fn chain_module(&self) -> Module {
+    fn chain_module(&self, block: &MatNetBlock) -> Module {
         match self.config.module {
+            _ if block.refines => Module::Gru,
             Module::Additive => Module::Residual,
             module => module,
         }
@@ -259,12 +285,15 @@ impl Reference {
         bottom_up: &[Vec<Map>],
         m: &Map,
     ) -> (Map, [Vec<f64>; 2]) {
-        let latent = self.config.blocks[index].latent_channels;
+        let block = &self.config.blocks[index];
+        let latent = block.latent_channels;
         let place = format!("{network}.block.{}", index + 1);
-        let read = if self.config.module == Module::Gru { 0 } else { layer - 1 };
+        let module = self.chain_module(block);
+        let read = if module == Module::Gru { 0 } else { layer - 1 };
         let read = [t, &bottom_up[index][read]];
+        let layer = if block.refines { 1 } else { layer };
         let merge = format!("{place}.merge.{layer}");
-        let next = self.step(&merge, self.chain_module(), &read, m, true);
+        let next = self.step(&merge, module, &read, m, true);
         let head = self.plain(&format!("{place}.q.{layer}"), &next, 2 * latent);
         let scale = self.parameters["generative.scale"][0];
         let half = |from| head.channels(from, latent).with(|a| scale * a).values;

@@ -22,9 +22,12 @@ type Function = dyn Fn(&ParameterStore, Option<&Tape>, &[Tensor]) -> Result<Tens
 /// The node of such a function.
 pub(super) struct Recomputed {
     function: Box<Function>,
-    inputs: SmallVec<[(Tensor, Option<SlotId>); NODE_ROOM]>,
+    inputs: Kept,
     output: SlotId,
 }
+
+/// Inputs, each with its place on the tape if it has one.
+type Kept = SmallVec<[(Tensor, Option<SlotId>); NODE_ROOM]>;
 
 impl fmt::Debug for Recomputed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -49,6 +52,15 @@ impl Tape {
         inputs: &[&Tensor],
         function: impl Fn(&ParameterStore, Option<&Self>, &[Tensor]) -> Result<Tensor> + 'static,
     ) -> Result<Tensor> {
+        let kept = self.kept(inputs)?;
+        let values: SmallVec<[Tensor; NODE_ROOM]> =
+            kept.iter().map(|(value, _)| Tensor::clone(value)).collect();
+        let out = function(store, None, &values)?;
+        Ok(self.record_recomputed(kept, out, Box::new(function)))
+    }
+
+    /// The inputs, and where they are recorded.
+    fn kept(&self, inputs: &[&Tensor]) -> Result<Kept> {
         const NAME: &str = "recomputed";
         let generation = self.0.borrow().generation;
         let mut kept = SmallVec::new();
@@ -62,21 +74,38 @@ impl Tape {
             };
             kept.push((input.detach(), slot));
         }
-        let values: SmallVec<[Tensor; NODE_ROOM]> =
-            kept.iter().map(|(value, _)| Tensor::clone(value)).collect();
-        let out = function(store, None, &values)?;
+        Ok(kept)
+    }
+
+    /// Records that `out` is the function of the inputs.
+    fn record_recomputed(&self, inputs: Kept, out: Tensor, function: Box<Function>) -> Tensor {
         let mut arena = self.0.borrow_mut();
-        let output = arena.push_slot(out.shape, Origin::Computed);
-        arena.nodes.push(Recorded::Recomputed(Recomputed {
-            function: Box::new(function),
-            inputs: kept,
-            output,
-        }));
+        let (output, generation) = (arena.push_slot(out.shape, Origin::Computed), arena.generation);
+        arena.nodes.push(Recorded::Recomputed(Recomputed { function, inputs, output }));
         drop(arena);
-        Ok(Tensor {
-            tracked: Some(Tracked { tape: self.clone(), slot: output, generation }),
-            ..out
-        })
+        Tensor { tracked: Some(Tracked { tape: self.clone(), slot: output, generation }), ..out }
+    }
+}
+
+impl Tensor {
+    /// As [`Tape::recomputed`], for a function that reads no parameters: on the tape of the inputs,
+    /// if any is on one.
+    ///
+    /// # Errors
+    /// As [`Tape::recomputed`].
+    pub fn recomputed(
+        inputs: &[&Self],
+        function: impl Fn(&[Self]) -> Result<Self> + 'static,
+    ) -> Result<Self> {
+        let values: SmallVec<[Self; NODE_ROOM]> =
+            inputs.iter().map(|input| input.detach()).collect();
+        let out = function(&values)?;
+        let tape = inputs.iter().find_map(|input| Some(input.tracked.as_ref()?.tape.clone()));
+        let Some(tape) = tape else { return Ok(out) };
+        let kept = tape.kept(inputs)?;
+        let function =
+            move |_: &ParameterStore, _: Option<&Tape>, inputs: &[Self]| function(inputs);
+        Ok(tape.record_recomputed(kept, out, Box::new(function)))
     }
 }
 

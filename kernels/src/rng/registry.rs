@@ -128,6 +128,8 @@ registry! {
         Sample = 1 << 56, 1 << 16;
         /// The reconstruction of images, by the image.
         Reconstruction = 1 << 57, IMAGES;
+        /// The images that a model draws itself to train on, by the step of the training.
+        Fantasy = 1 << 58, 1 << 48;
         /// The pass that sets the scale of the layers before training.
         Initialisation = u64::MAX - 1, 1;
         /// The pass that collects the statistics of batch normalisation.

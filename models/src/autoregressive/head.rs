@@ -2,11 +2,12 @@
 //! on the latents alone.
 
 use rung_autograd::ops::Activation;
-use rung_autograd::{Error, Initialiser, ParameterId, Result, Tensor};
+use rung_autograd::{Convolution, Error, Initialiser, Padding, ParameterId, Result, Tensor};
 
 use super::masked::{Mask, MaskedConvolution};
 use super::observation::{Autoregressive, ConditionedLayer};
 use crate::layers::{Builder, Dense, DenseConfig};
+use crate::map_shape::MapShape;
 use crate::observation::PixelObservation;
 use crate::pass::Pass;
 use crate::rules::{BrokenRule, LARGEST_KERNEL, LARGEST_LAYER, rule};
@@ -39,6 +40,29 @@ impl AutoregressiveConfig {
         rule(valid, "autoregressive_channels", channels, "must be 1 to 65536")?;
         let valid = (3..LARGEST_KERNEL).contains(&kernel) && kernel % 2 == 1;
         rule(valid, "autoregressive_kernel", kernel, "must be an odd number from 3 to 63")
+    }
+}
+
+impl AutoregressiveConfig {
+    /// The convolutions of a batch of so many images: the masked kernels with their zeros.
+    #[must_use]
+    pub fn convolutions(&self, image: MapShape, rows: usize) -> Vec<Convolution> {
+        let layer = |index: usize| {
+            let (side, in_channels) = match index {
+                0 => (self.kernel, image.channels),
+                _ => (LATER_KERNEL, self.channels),
+            };
+            Convolution {
+                batch: rows,
+                input: [image.height, image.width],
+                in_channels,
+                out_channels: self.channels,
+                kernel: [side; 2],
+                stride: 1,
+                padding: Padding::Same,
+            }
+        };
+        (0..self.layers).map(layer).collect()
     }
 }
 
@@ -142,6 +166,7 @@ impl AutoregressiveHead {
             layers,
             output: pass.parameter(self.output),
             base: base.clone(),
+            recomputes: pass.recomputes(),
         })
     }
 }

@@ -87,6 +87,11 @@ impl MaskedConvolution {
 }
 
 impl MaskedKernel {
+    /// The same with another weight in place of its own.
+    pub(super) fn with_weight(&self, change: &mut impl FnMut(&Tensor) -> Tensor) -> Self {
+        Self { weight: change(&self.weight), ..*self }
+    }
+
     /// Of all positions at once: [rows, height, width, inputs] gives [rows, height, width,
     /// outputs].
     pub(super) fn convolve(&self, x: &Tensor) -> Result<Tensor> {

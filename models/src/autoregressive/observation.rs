@@ -16,6 +16,8 @@ pub struct Autoregressive {
     pub(super) output: Tensor,
     /// Parameters without the pixels before: [rows, height, width, parameters of a position].
     pub(super) base: Tensor,
+    /// Whether backward recomputes all that comes between these tensors and log p.
+    pub(super) recomputes: bool,
 }
 
 /// A masked convolution and the summand that the latents give.
@@ -32,7 +34,36 @@ impl Autoregressive {
     /// # Errors
     /// `Shape` if the sizes do not fit.
     pub fn log_prob(&self, x: &Tensor) -> Result<Tensor> {
-        self.conditionals(x)?.log_prob(x)
+        if !self.recomputes {
+            return self.conditionals(x)?.log_prob(x);
+        }
+        let mut tensors = Vec::new();
+        let form = self.mapped(|tensor| {
+            tensors.push(tensor.clone());
+            tensor.detach()
+        });
+        let x = x.detach();
+        Tensor::recomputed(&tensors.iter().collect::<Vec<_>>(), move |tensors| {
+            let mut tensors = tensors.iter();
+            // As many as `mapped` has shown, in its order.
+            let p_x = form.mapped(|old| tensors.next().unwrap_or(old).clone());
+            p_x.conditionals(&x)?.log_prob(&x)
+        })
+    }
+
+    /// The same with other tensors in place of each.
+    fn mapped(&self, mut change: impl FnMut(&Tensor) -> Tensor) -> Self {
+        let layer = |ConditionedLayer { kernel, added }: &ConditionedLayer| ConditionedLayer {
+            kernel: kernel.with_weight(&mut change),
+            added: change(added),
+        };
+        Self {
+            pixels: self.pixels,
+            layers: self.layers.iter().map(layer).collect(),
+            output: change(&self.output),
+            base: change(&self.base),
+            recomputes: self.recomputes,
+        }
     }
 
     /// p(x_i | x_<i, z) of every position i for the given images. What depends on them alone is

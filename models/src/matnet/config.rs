@@ -67,6 +67,11 @@ pub struct MatNetBlock {
     /// By how much its maps are smaller than those below.
     #[serde(default = "one")]
     pub stride: usize,
+    /// The block refines the image, at its full resolution: its layers are gated units that share
+    /// their weights, all reading the first bottom-up state, and the parameters of the pixels are
+    /// the sum of what every one of its states gives. For the first block.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refines: bool,
 }
 
 const fn one() -> usize {
@@ -126,6 +131,9 @@ pub struct MatNetConfig {
     pub nonlinearity: Nonlinearity,
     /// Slope of `leaky_relu` below zero.
     pub leaky_slope: f64,
+    /// The sample of the top lies, at every position, beside that of each other layer in the
+    /// top-down chain.
+    pub top_beside_samples: bool,
     /// First value of s, which multiplies every mean and log-variance of q and p.
     pub initial_scale: f64,
     /// The blocks, nearest to the data first.
@@ -164,6 +172,7 @@ impl Default for MatNetConfig {
             image_channels: 0,
             nonlinearity: Nonlinearity::LeakyRelu,
             leaky_slope: 0.1,
+            top_beside_samples: false,
             initial_scale: 0.2,
             blocks: Vec::new(),
             image: MapShape::default(),
@@ -225,6 +234,17 @@ impl MatNetConfig {
             Some(*map)
         };
         self.blocks.iter().scan(self.image, each).collect()
+    }
+
+    /// The step that the states of a block make.
+    pub(super) fn module_of(&self, block: usize) -> Module {
+        if self.blocks[block].refines { Module::Gru } else { self.module }
+    }
+
+    /// Channels that the top-down chain reads beside a state of a block.
+    pub(super) fn read_beside(&self, block: usize) -> usize {
+        let top = if self.top_beside_samples { self.top_units } else { 0 };
+        self.blocks[block].latent_channels + top
     }
 
     /// The map of the uppermost block's states.
@@ -305,6 +325,13 @@ impl MatNetConfig {
         )?;
         for (block, number) in self.blocks.iter().zip(1..) {
             block.check(number)?;
+            rule(
+                !block.refines || self.may_refine(number),
+                format!("blocks[{number}].refines"),
+                true,
+                "is for the first block, with a stride of 1, image_channels = 0 and deterministic \
+                paths",
+            )?;
         }
         let depth = self.depth();
         rule(
@@ -350,16 +377,15 @@ impl MatNetConfig {
         }
         self.masks().check()?;
         let is_whole = self.missing == Missing::None;
-        let plain = self.observation == StageObservation::Bernoulli
-            && self.autoregressive_layers == 0
+        let plain = self.autoregressive_layers == 0
             && self.prior == LayerPrior::StandardNormal
             && self.top_components == 0;
         rule(
             is_whole || plain,
             "missing",
             format!("{:?}", self.missing).to_lowercase(),
-            "needs Bernoulli pixels without autoregressive layers, and no priors beside those that \
-            the observed pixels give",
+            "needs autoregressive_layers = 0, and no priors beside those that the observed pixels \
+            give",
         )?;
         let slope = self.leaky_slope;
         rule((0.0..1.0).contains(&slope), "leaky_slope", slope, "must be at least 0 and below 1")?;
@@ -377,6 +403,12 @@ impl MatNetConfig {
             false,
             "needs model.module = residual or additive: a gated unit is a path",
         )
+    }
+
+    /// Whether the block with this number, from 1, can refine the image.
+    fn may_refine(&self, number: usize) -> bool {
+        let is_full_size = self.blocks[0].stride == 1 && self.image_channels == 0;
+        number == 1 && is_full_size && self.deterministic_paths
     }
 
     /// Refuses blocks that do not fit the images.

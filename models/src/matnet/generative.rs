@@ -24,6 +24,7 @@ pub(super) struct Generative {
     /// From the map between the first block and the pixels, where there is one.
     image: Option<Linear>,
     scale: ParameterId,
+    top_beside_samples: bool,
     /// The prior of the top, where it is a mixture.
     top_prior: Option<MixturePrior>,
     activation: Activation,
@@ -37,6 +38,7 @@ struct Block {
     layers: Vec<Layer>,
     up: Linear,
     latent_map: MapShape,
+    refines: bool,
 }
 
 /// One latent layer: its prior, and the step that its sample leads to.
@@ -118,6 +120,7 @@ impl Generative {
             blocks,
             image,
             scale,
+            top_beside_samples: config.top_beside_samples,
             top_prior,
             activation: config.activation(),
             pixels: config.pixels(),
@@ -163,18 +166,30 @@ impl Generative {
         }
     }
 
-    /// The state after a layer, whose sample is [rows, units].
+    /// The sample of the top [rows, units] as a map of a block, the same at every position, where
+    /// the model has it beside the samples of the block.
+    pub(super) fn spread(&self, block: usize, top: &Tensor) -> Result<Option<Tensor>> {
+        let MapShape { height, width, .. } = self.blocks[block].latent_map;
+        let map = [top.shape().sizes()[0], height, width, top.shape().last()];
+        let spread = || top.repeat_rows(height * width)?.reshape(map);
+        self.top_beside_samples.then(spread).transpose()
+    }
+
+    /// The state after a layer, whose sample is [rows, units]; `top` is what
+    /// [`Generative::spread`] gives for the block.
     pub(super) fn advance(
         &self,
         pass: &Pass<'_>,
         (block, layer): (usize, usize),
         state: &Tensor,
         z: &Tensor,
+        top: Option<&Tensor>,
     ) -> Result<Tensor> {
         let Block { layers, latent_map: MapShape { height, width, channels }, .. } =
             &self.blocks[block];
         let map = z.reshape([z.shape().sizes()[0], *height, *width, *channels])?;
-        layers[layer].step.forward(pass, &[&map], state)
+        let read: Vec<&Tensor> = [&map].into_iter().chain(top).collect();
+        layers[layer].step.forward(pass, &read, state)
     }
 
     /// From the last state of a block to the first of the block below.
@@ -182,14 +197,32 @@ impl Generative {
         self.blocks[block].up.forward(pass, state)?.activate(self.activation)
     }
 
-    /// p(x | z), from the last state of the first block.
+    /// The parameters of the pixels so far and what a state of the block adds to them, where the
+    /// block refines the image.
+    pub(super) fn refine(
+        &self,
+        pass: &Pass<'_>,
+        block: usize,
+        state: &Tensor,
+        so_far: Option<Tensor>,
+    ) -> Result<Option<Tensor>> {
+        let Block { up, refines, .. } = &self.blocks[block];
+        if !refines {
+            return Ok(None);
+        }
+        let added = up.forward(pass, state)?;
+        so_far.map_or(Ok(added.clone()), |sum| sum.add(&added)).map(Some)
+    }
+
+    /// p(x | z), from the last state of the first block, or from what its states have `refined`.
     pub(super) fn observe(
         &self,
         pass: &mut Pass<'_>,
         state: &Tensor,
+        refined: Option<Tensor>,
     ) -> Result<ObservationParameters> {
         let Some(image) = &self.image else {
-            let map = self.blocks[0].up.forward(pass, state)?;
+            let map = refined.map_or_else(|| self.blocks[0].up.forward(pass, state), Ok)?;
             return self.pixels.distribution(&self.clipped(map)?);
         };
         let features = self.leave(pass, 0, state)?;
@@ -221,21 +254,25 @@ impl Block {
         };
         let mut layer =
             |number: usize| Layer::new(&mut builder.at("layer").at(number), config, index);
-        let layers = (1..=block.layers).map(&mut layer).collect();
+        let layers = match block.refines {
+            true => vec![layer(1); block.layers],
+            false => (1..=block.layers).map(&mut layer).collect(),
+        };
         let (product, weight) = (config.up(block.stride), config.weight());
         let up = Linear::new(&mut builder.at("up"), product, block.channels, below, weight);
-        Self { layers, up, latent_map: config.latent_map(index) }
+        Self { layers, up, latent_map: config.latent_map(index), refines: block.refines }
     }
 }
 
 impl Layer {
     fn new(builder: &mut Builder<'_>, config: &MatNetConfig, block: usize) -> Self {
+        let (read, module) = (config.read_beside(block), config.module_of(block));
         let block = config.blocks[block];
         let (channels, latent) = (block.channels, block.latent_channels);
         let prior = (config.prior == LayerPrior::Conditional)
-            .then(|| Prior::new(&mut builder.at("prior"), config, channels, latent));
-        let (module, path) = (config.module, config.deterministic_paths);
-        let step = Transition::new(builder, config, module, latent, channels, path);
+            .then(|| Prior::new(&mut builder.at("prior"), config, (module, channels), latent));
+        let path = config.deterministic_paths;
+        let step = Transition::new(builder, config, module, read, channels, path);
         Self { prior, step }
     }
 }
@@ -244,13 +281,13 @@ impl Prior {
     fn new(
         builder: &mut Builder<'_>,
         config: &MatNetConfig,
-        channels: usize,
+        (module, channels): (Module, usize),
         latent: usize,
     ) -> Self {
         let mut layer = |name: &str, outputs| {
             Linear::new(&mut builder.at(name), config.plain(), channels, outputs, config.weight())
         };
-        match config.module {
+        match module {
             Module::Gru => Self { hidden: None, output: layer("output", 2 * latent) },
             Module::Residual | Module::Additive => {
                 Self { hidden: Some(layer("hidden", channels)), output: layer("output", latent) }

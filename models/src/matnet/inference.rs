@@ -31,7 +31,7 @@ pub(super) struct Inference {
 #[derive(Clone, Debug)]
 struct Block {
     down: Linear,
-    /// The modules of the bottom-up chain, nearest to the data first.
+    /// The modules of the bottom-up chain, nearest to the data first; none where the block refines.
     steps: Vec<Transition>,
     /// The merge modules, in the same order.
     merges: Vec<Merge>,
@@ -110,12 +110,14 @@ impl Inference {
         let mut states = Vec::with_capacity(self.blocks.len());
         for block in &self.blocks {
             state = block.down.forward(pass, &state)?.activate(self.activation)?;
-            let mut read = Vec::with_capacity(block.steps.len());
+            let first = state.clone();
+            let mut read = Vec::with_capacity(block.merges.len());
             for step in &block.steps {
-                let of_layer = if block.reads_first_state { read.first() } else { None };
-                read.push(of_layer.unwrap_or(&state).clone());
-                state = step.forward(pass, &[], &state)?;
+                let next = step.forward(pass, &[], &state)?;
+                read.push(if block.reads_first_state { first.clone() } else { state });
+                state = next;
             }
+            read.resize(block.merges.len(), first);
             states.push(read);
         }
         let shape = state.shape();
@@ -166,25 +168,32 @@ impl Block {
         let (product, mut at) = (config.down(block.stride), builder.at("down"));
         let down = Linear::new(&mut at, product, below, channels, weight);
         let (mut steps, mut merges) = (Vec::new(), Vec::new());
-        for number in 1..=block.layers {
+        let own = if block.refines { 1 } else { block.layers };
+        for number in 1..=own {
             let mut step = |name: &str, read| {
-                let (mut at, module) = (builder.at(name), config.module);
+                let (mut at, module) = (builder.at(name), config.module_of(index));
                 // What a merge module or none reads is no sample, so that nothing is to be added.
                 let module = if module == Module::Additive { Module::Residual } else { module };
                 Transition::new(&mut at.at(number), config, module, read, channels, true)
             };
-            steps.push(step("bottom_up", 0));
+            if !block.refines {
+                steps.push(step("bottom_up", 0));
+            }
             let step = step("merge", 2 * channels);
             let mut at = builder.at("q");
             let head =
                 Linear::new(&mut at.at(number), config.plain(), channels, 2 * latent, weight);
             merges.push(Merge { step, head });
         }
+        if let [merge] = &merges[..] {
+            // Layers that refine share their weights.
+            merges = vec![merge.clone(); block.layers];
+        }
         let up = index.checked_sub(1).map(|below| {
             let (product, below) = (config.up(block.stride), config.blocks[below].channels);
             Linear::new(&mut builder.at("up"), product, channels, below, weight)
         });
-        Self { down, steps, merges, up, reads_first_state: config.module == Module::Gru }
+        Self { down, steps, merges, up, reads_first_state: config.module_of(index) == Module::Gru }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::latent::{
 };
 use crate::layers::Builder;
 use crate::mixture_prior::{GaussianMixture, MixturePrior};
-use crate::observation::ObservationParameters;
+use crate::observation::{ObservationParameters, PartlyObserved};
 use crate::pass::Pass;
 use crate::statistics::StatisticsList;
 
@@ -187,7 +187,9 @@ impl MatNet {
             }
             _ => None,
         };
+        let mut refined = None;
         for block in (0..self.config.blocks.len()).rev() {
+            let spread = self.generative.spread(block, top)?;
             for layer in (0..self.config.blocks[block].layers).rev() {
                 number -= 1;
                 let place = (block, layer);
@@ -221,7 +223,9 @@ impl MatNet {
                         Latent { q: p_or_standard, p: p.into(), z }
                     }
                 };
-                state = self.generative.advance(pass, place, &state, &latent.z)?;
+                let z = &latent.z;
+                state = self.generative.advance(pass, place, &state, z, spread.as_ref())?;
+                refined = self.generative.refine(pass, block, &state, refined)?;
                 latents.push(latent);
             }
             if block > 0 {
@@ -236,7 +240,7 @@ impl MatNet {
             }
         }
         latents.reverse();
-        let p_x = self.generative.observe(pass, &state)?;
+        let p_x = self.generative.observe(pass, &state, refined)?;
         Ok((latents, observed.map_or(Ok(p_x.clone()), |observed| observed.complete(p_x))?))
     }
 }
@@ -252,12 +256,23 @@ impl Observed {
         })
     }
 
-    /// p(x|z) of the missing pixels, the observed ones being certain: at log-odds of ± 1000 their
-    /// log-probability is 0 in every float.
+    /// p(x|z) of the missing pixels, the observed ones being certain: of Bernoulli variables at
+    /// log-odds of ± 1000 the log-probability is 0 in every float.
     fn complete(&self, p_x: ObservationParameters) -> Result<ObservationParameters> {
-        let ObservationParameters::Bernoulli(logits) = p_x else {
-            let bug = "bug: missing pixels that are no Bernoulli variables; please report it";
-            return Err(Error::argument("matnet", bug));
+        let logits = match p_x {
+            ObservationParameters::Bernoulli(logits) => logits,
+            ObservationParameters::LogisticMixture(p_x) => {
+                let (x, missing) = (self.x.clone(), self.mask.clone());
+                return Ok(ObservationParameters::PartlyObserved(PartlyObserved {
+                    p_x,
+                    x,
+                    missing,
+                }));
+            }
+            _ => {
+                let bug = "bug: missing pixels of another distribution; please report it";
+                return Err(Error::argument("matnet", bug));
+            }
         };
         let certain = self.x.affine(2.0 * CERTAIN, -CERTAIN)?;
         let observed = self.mask.affine(-1.0, 1.0)?.mul(&certain)?;
@@ -411,6 +426,10 @@ impl Imputer for MatNet {
             .collect();
         let shape = [images, self.config.image.units()];
         Tensor::from_values(noise.device(), noise.dtype(), &values, shape)
+    }
+
+    fn quadrants(&self) -> Option<usize> {
+        (self.config.missing == Missing::Quadrants).then_some(self.config.missing_count)
     }
 
     fn complete(

@@ -81,7 +81,7 @@ impl Transition {
         }
     }
 
-    /// The next state.
+    /// The next state: a block that activation checkpointing recomputes.
     ///
     /// # Errors
     /// `Shape` if a map does not fit.
@@ -91,6 +91,17 @@ impl Transition {
         read: &[&Tensor],
         state: &Tensor,
     ) -> Result<Tensor> {
+        if !pass.recomputes() {
+            return self.compute(pass, read, state);
+        }
+        let step = self.clone();
+        let inputs: Vec<&Tensor> = [state].into_iter().chain(read.iter().copied()).collect();
+        pass.recomputed(&inputs, move |pass, inputs| {
+            step.compute(pass, &inputs[1..].iter().collect::<Vec<_>>(), &inputs[0])
+        })
+    }
+
+    fn compute(&self, pass: &Pass<'_>, read: &[&Tensor], state: &Tensor) -> Result<Tensor> {
         match self {
             Self::Residual(step) => step.forward(pass, read, state),
             Self::Additive(sample, step) => {

@@ -7,7 +7,7 @@ use clap::Args;
 use rung_datasets::Split;
 use serde_json::{Value, json};
 
-use super::shared::{ImagesArgs, RunArgs, output_file};
+use super::shared::{ImagesArgs, RunArgs, counted, output_file};
 use crate::data::DeviceImages;
 use crate::data::source;
 use crate::engine::interrupt::Interrupt;
@@ -173,8 +173,7 @@ fn score(
     interrupt: &Interrupt,
     console: &Console,
 ) -> Result<Scored> {
-    let count =
-        if arguments.count == 0 { images.count() } else { arguments.count.min(images.count()) };
+    let count = counted(arguments.count, images.count());
     let request = Request {
         images: count,
         importance_samples: arguments.importance_samples as usize,

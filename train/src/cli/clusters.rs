@@ -4,13 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::shared::{DataDirArgs, RunArgs, Split, output_file};
+use super::shared::{DataDirArgs, RunArgs, Split, counted, with_run_and_picture};
 use crate::data::DeviceImages;
-use crate::engine::interrupt::Interrupt;
 use crate::error::{Error, Result};
 use crate::progress::Console;
-use crate::run::folder::RunFolder;
-use crate::run::load::with_run;
 use crate::tasks::latent::clusters::{Assignment, components, of, samples};
 
 /// Show the components of a mixture prior, and how well they tell classes apart.
@@ -54,15 +51,13 @@ pub struct ClustersArgs {
 /// If the run or its data cannot be opened, the images have no labels, or the picture cannot be
 /// written.
 pub fn run(arguments: &ClustersArgs, console: &Console) -> Result<()> {
-    let interrupt = Interrupt::install()?;
-    let run = RunFolder::open(&arguments.run.run)?;
-    let path = output_file(arguments.out.as_deref(), &run.pictures(), "clusters.png")?;
-    with_run(&arguments.run, &arguments.data_dir, console, |mut loaded| {
+    let picture = (arguments.out.as_deref(), "clusters.png");
+    let ClustersArgs { run, data_dir, .. } = arguments;
+    with_run_and_picture(run, data_dir, picture, console, |mut loaded, path, interrupt| {
         let count = of(loaded.model.latent()?)?.count();
         let (train, test) = (loaded.images(Split::Train)?, loaded.images(Split::Test)?);
         let found = |images: &DeviceImages, part: &str| {
-            let wanted = if arguments.count == 0 { images.count() } else { arguments.count };
-            let wanted = wanted.min(images.count());
+            let wanted = counted(arguments.count, images.count());
             let mut progress = console.progress(part, "images", 0, wanted as u64);
             components(
                 &loaded.model,
@@ -86,7 +81,7 @@ pub fn run(arguments: &ClustersArgs, console: &Console) -> Result<()> {
         let each = arguments.each as usize;
         samples(&loaded.model, &loaded.statistics, each, arguments.seed)?
             .grid(each, 2)?
-            .save(&path)?;
+            .save(path)?;
         match arguments.json {
             true => console.result(&assignment.json().to_string()),
             false => {

@@ -6,7 +6,7 @@ use clap::Args;
 use rung_datasets::npz::NpzWriter;
 use rung_models::Group;
 
-use super::shared::{ImagesArgs, RunArgs, output_file};
+use super::shared::{ImagesArgs, RunArgs, counted, output_file};
 use crate::data::DeviceImages;
 use crate::engine::interrupt::Interrupt;
 use crate::error::{Error, Result};
@@ -48,8 +48,7 @@ pub fn run(arguments: &EncodeArgs, console: &Console) -> Result<()> {
     let split = rung_datasets::Split::from(arguments.images.split);
     let path = output_file(arguments.out.as_deref(), run.path(), &format!("latents-{split}.npz"))?;
     with_images(&arguments.run, &arguments.images, console, |loaded, images| {
-        let count =
-            if arguments.count == 0 { images.count() } else { arguments.count.min(images.count()) };
+        let count = counted(arguments.count, images.count());
         let mut progress = console.progress("encoding", "images", 0, count as u64);
         let encoded = encode(
             &loaded.model,

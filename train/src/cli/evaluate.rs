@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::shared::{ImagesArgs, RunArgs};
+use super::shared::{ImagesArgs, RunArgs, counted};
 use crate::engine::interrupt::Interrupt;
 use crate::error::Result;
 use crate::progress::Console;
@@ -63,11 +63,7 @@ pub fn run(arguments: &EvaluateArgs, console: &Console) -> Result<()> {
         let request = Request {
             importance_samples: arguments.importance_samples as usize,
             class_samples: arguments.class_samples as usize,
-            images: if arguments.count == 0 {
-                images.count()
-            } else {
-                arguments.count.min(images.count())
-            },
+            images: counted(arguments.count, images.count()),
             rows: arguments.rows.map_or_else(|| loaded.model.rows_at_once(), |rows| rows as usize),
             seed: arguments.seed,
         };

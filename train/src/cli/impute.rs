@@ -5,13 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::shared::{DataDirArgs, RunArgs, Split, output_file};
-use crate::engine::interrupt::Interrupt;
+use super::shared::{DataDirArgs, RunArgs, Split, counted, with_run_and_picture};
 use crate::error::{Error, Result};
 use crate::progress::Console;
-use crate::run::folder::RunFolder;
-use crate::run::load::with_run;
-use crate::tasks::latent::imputation::{Mask, Prediction, completions, of, pixel_means, predict};
+use crate::tasks::latent::imputation::{Frequencies, Mask, Prediction, completions, of, predict};
 
 /// Fill in the missing pixels of test images.
 #[derive(Debug, Args)]
@@ -61,40 +58,36 @@ pub struct ImputeArgs {
 }
 
 /// Draws completions, predicts the missing pixels of the test images, and says how well beside the
-/// means of the training images' pixels.
+/// frequencies of each pixel's values among the training images.
 ///
 /// # Errors
 /// If the run or its data cannot be opened, the model is one of whole images, or the picture cannot
 /// be written.
 pub fn run(arguments: &ImputeArgs, console: &Console) -> Result<()> {
-    let interrupt = Interrupt::install()?;
-    let run = RunFolder::open(&arguments.run.run)?;
-    let path = output_file(arguments.out.as_deref(), &run.pictures(), "imputations.png")?;
-    with_run(&arguments.run, &arguments.data_dir, console, |mut loaded| {
+    let picture = (arguments.out.as_deref(), "imputations.png");
+    let ImputeArgs { run, data_dir, .. } = arguments;
+    with_run_and_picture(run, data_dir, picture, console, |mut loaded, path, interrupt| {
         of(loaded.model.latent()?)?;
         let mask = match &arguments.mask {
             None => Mask::Drawn,
             Some(file) => Mask::read(file, loaded.model.shape)?,
         };
-        let means = pixel_means(&loaded.images(Split::Train)?)?;
+        let frequencies = Frequencies::of(&loaded.images(Split::Train)?, &loaded.model)?;
         let test = loaded.images(Split::Test)?;
         let (model, statistics) = (&loaded.model, &loaded.statistics);
         let rows = (arguments.rows as usize).min(test.count());
         let beside = arguments.completions as usize;
         completions(model, statistics, &test, &mask, (rows, beside), arguments.seed)?
             .grid(beside + 2, 2)?
-            .save(&path)?;
-        let count = match arguments.count {
-            0 => test.count(),
-            count => count.min(test.count()),
-        };
+            .save(path)?;
+        let count = counted(arguments.count, test.count());
         let mut progress = console.progress("predicting", "images", 0, count as u64);
         let found = predict(
             model,
             statistics,
             &test,
             &mask,
-            &means,
+            &frequencies,
             (count, arguments.seed),
             || interrupt.requested(),
             |done| progress.update(done as u64, ""),
@@ -102,23 +95,36 @@ pub fn run(arguments: &ImputeArgs, console: &Console) -> Result<()> {
         drop(progress);
         let Prediction { images, missing, bound, baseline } =
             found.ok_or_else(|| Error::interrupted("stopped as asked; nothing was predicted"))?;
+        let quadrants = match mask {
+            Mask::Drawn => of(model.latent()?)?.quadrants(),
+            Mask::Given(_) => None,
+        };
         if arguments.json {
             let record = json!({
                 "images": images,
                 "missing_pixels_per_image": missing,
                 "bound_nats": bound.mean,
                 "standard_error_nats": bound.standard_error,
-                "pixel_means_nats": baseline.mean,
-                "pixel_means_standard_error_nats": baseline.standard_error,
+                "bound_nats_per_quadrant": quadrants.map(|count| bound.mean / count as f64),
+                "pixel_frequencies_nats": baseline.mean,
+                "pixel_frequencies_standard_error_nats": baseline.standard_error,
+                "pixel_frequencies_nats_per_quadrant":
+                    quadrants.map(|count| baseline.mean / count as f64),
                 "picture": path.display().to_string(),
             });
             return console.result(&record.to_string());
         }
         console.result(&format!(
-            "log p(x_missing | x_observed) ≥ {bound} nats per image, by the means of the pixels \
-            {baseline}\n\
+            "log p(x_missing | x_observed) ≥ {bound} nats per image, by the frequencies of each \
+            pixel {baseline}\n\
              {images} test images with {missing:.1} missing pixels each"
         ))?;
+        if let Some(count) = quadrants {
+            let [ours, plain] = [bound.mean, baseline.mean].map(|nats| nats / count as f64);
+            console.result(&format!(
+                "{ours:.2} nats per missing quadrant, by the frequencies of each pixel {plain:.2}"
+            ))?;
+        }
         console.result(&path.display().to_string())
     })
 }

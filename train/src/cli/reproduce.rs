@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::shared::{
     CheckpointChoice, DataDirArgs, DeviceArgs, ImagesArgs, RunArgs, Split, StatisticsChoice,
+    counted,
 };
 use super::time::TimeArgs;
 use super::train::TrainArgs;
@@ -232,11 +233,7 @@ impl ReproduceArgs {
         };
         let images = ImagesArgs { split: Split::Test, data_dir: self.data_dir.clone() };
         with_images(&run, &images, console, |loaded, images| {
-            let count = if wishes.count == 0 {
-                images.count()
-            } else {
-                images.count().min(wishes.count as usize)
-            };
+            let count = counted(wishes.count as usize, images.count());
             let request = Request {
                 importance_samples: wishes.importance_samples as usize,
                 class_samples: Request::MANY_CLASS_SAMPLES,

@@ -6,12 +6,15 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::engine::interrupt::Interrupt;
 use crate::error::Error;
+use crate::progress::Console;
 pub use crate::run::arguments::{
     CheckpointChoice, DataDirArgs, DeviceArgs, ImagesArgs, RunArgs, Split, StatisticsChoice,
 };
 use crate::run::atomic_file;
 use crate::run::folder::RunFolder;
+use crate::run::load::{LoadedRun, with_run};
 
 /// The file that a result goes to: the one that was asked for, or `name` in `folder`, which is
 /// made.
@@ -36,6 +39,28 @@ pub fn output_file(asked: Option<&Path>, folder: &Path, name: &str) -> Result<Pa
         true => Ok(path.to_path_buf()),
         false => Err(Error::io("write", path, &ErrorKind::NotFound.into())),
     }
+}
+
+/// How many images `--count` asks for, of `all` that there are; 0 asks for all.
+pub fn counted(asked: usize, all: usize) -> usize {
+    if asked == 0 { all } else { asked.min(all) }
+}
+
+/// A run that is opened for a picture of its model: what is done with it is given the picture's
+/// file, by default `name` in the run's folder of pictures, and what says whether to stop.
+///
+/// # Errors
+/// If the run can't be opened, the picture can't be written there, or what `work` returns.
+pub fn with_run_and_picture<R: Send>(
+    run: &RunArgs,
+    data_dir: &DataDirArgs,
+    (asked, name): (Option<&Path>, &str),
+    console: &Console,
+    work: impl FnOnce(LoadedRun<'_>, &Path, &Interrupt) -> Result<R, Error> + Send,
+) -> Result<R, Error> {
+    let interrupt = Interrupt::install()?;
+    let path = output_file(asked, &RunFolder::open(&run.run)?.pictures(), name)?;
+    with_run(run, data_dir, console, |loaded| work(loaded, &path, &interrupt))
 }
 
 /// A stochastic layer, counted from 1 at the image, or all of them.

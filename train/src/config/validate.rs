@@ -35,8 +35,8 @@ impl Config {
             self.family.has_checkpointing() || !self.train.checkpoint_activations,
             "train.checkpoint_activations",
             true,
-            "needs a model with blocks to recompute: set model.family to biva, staged_lvae or \
-            staged_vae",
+            "needs a model with blocks to recompute: set model.family to biva, staged_lvae, \
+            staged_vae or matnet",
         )?;
         // Samples of one image do not count: they are the same to every layer below the first
         // latent one.

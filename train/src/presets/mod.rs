@@ -39,6 +39,8 @@ const LAST_FILES: &[(&str, &str)] = embed![
     "mnist-matnet-gru",
     "mnist-matnet-dense-512",
     "omniglot-matnet",
+    "omniglot-matnet-refiner",
+    "omniglot-matnet-mixture",
     "cifar10-matnet",
     "mnist-adgm-100",
     "mnist-sdgm-100",
@@ -153,6 +155,27 @@ mod tests {
         let merge = 10 * (conv(3 * 64, 64) + conv(64, 64) + conv(64, 2 * 4)) + conv(64, 64);
         let bu = conv(1, 32) + conv(32, 64) + conv(64, 64) + 10 * 2 * conv(64, 64);
         let bu = bu + dense(49 * 64, 128) + dense(128, 2 * 32);
+        let start = dense(32, 256) + dense(256, 49 * 128);
+        // The layers at full resolution once: they share their weights.
+        let refiner = start
+            + 3 * (conv(6 + 128, 128) + conv(128, 128) + conv(6 + 64, 64) + conv(64, 64))
+            + conv(128, 64)
+            + conv(64, 32)
+            + (conv(6 + 32, 2 * 32) + conv(6 + 32, 32) + conv(32, 1) + 1)
+            + start
+            + 3 * (conv(3 * 128, 128) + conv(128, 128) + conv(128, 12))
+            + 3 * (conv(3 * 64, 64) + conv(64, 64) + conv(64, 12))
+            + conv(128, 64)
+            + conv(64, 32)
+            + (conv(3 * 32, 2 * 32) + conv(3 * 32, 32) + conv(32, 12))
+            + conv(1, 32)
+            + conv(32, 64)
+            + conv(64, 128)
+            + 3 * 2 * (conv(64, 64) + conv(128, 128))
+            + dense(49 * 128, 256)
+            + dense(256, 2 * 32);
+        // The sample of the top beside that of each layer.
+        let beside = 5 * 9 * 32 * (128 + 64);
         let of_mnist = from_top + td + 1 + from_top + merge + bu;
         for (name, count) in [
             ("mnist-matnet", of_mnist),
@@ -164,6 +187,10 @@ mod tests {
             ("mnist-matnet-mixture", 1_430_609 + 2 * 10 * 32),
             ("mnist-matnet-dense-512", 14_115_153),
             ("omniglot-matnet", 12_656_250),
+            ("omniglot-matnet-refiner", refiner),
+            ("omniglot-matnet-refiner", 9_780_470),
+            ("omniglot-matnet-mixture", 12_656_250 + beside + 2 * 50 * 32),
+            ("omniglot-matnet-mixture", 12_935_930),
             ("cifar10-matnet", 21_984_601),
         ] {
             let config = preset(name);

@@ -166,7 +166,8 @@ impl Description for Biva {
     }
 
     /// Those of deterministic blocks without second inputs: the top-down pass has the same with
-    /// the forward form and the input's gradient exchanged where it enlarges maps.
+    /// the forward form and the input's gradient exchanged where it enlarges maps. Behind them those
+    /// of an autoregressive output.
     fn convolutions(&self, shape: ImageShape, rows: usize) -> Vec<Convolution> {
         let config = self.config(shape);
         let mut map = config.image;
@@ -186,6 +187,9 @@ impl Description for Biva {
                     }),
             );
             map = map.shrunk(block.stride).with_channels(block.channels);
+        }
+        if let Some(head) = config.autoregressive() {
+            convolutions.extend(head.convolutions(config.image, rows));
         }
         convolutions
     }

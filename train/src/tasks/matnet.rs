@@ -5,8 +5,9 @@ use rung_datasets::ImageShape;
 use rung_kernels::backend::{Convolution, Padding};
 use rung_models::biva::StageObservation;
 use rung_models::matnet::{LayerPrior, MatNetBlock, Missing};
-use rung_models::rules::BrokenRule;
+use rung_models::rules::{BrokenRule, rule};
 use rung_models::{MapShape, MatNetConfig, StatisticsList};
+use serde::{Deserialize, Serialize};
 
 use super::description::{Pixels, map_shape};
 use super::latent::LatentTask;
@@ -19,19 +20,31 @@ pub struct MatNet {
     /// `[model]`.
     pub model: MatNetConfig,
     /// `[objective]`.
-    pub objective: BoundSettings,
+    pub objective: MatNetObjective,
+}
+
+/// What `[objective]` holds.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MatNetObjective {
+    /// The bound.
+    #[serde(flatten)]
+    pub bound: BoundSettings,
+    /// The epoch, from 1, from which each step trains the inference networks on as many images that
+    /// the model draws itself as on data; 0 for never.
+    pub fantasy_start_epoch: u64,
 }
 
 impl Described for MatNet {
     const NAMES: &'static [&'static str] = &["matnet"];
     type Model = MatNetConfig;
-    type Objective = BoundSettings;
+    type Objective = MatNetObjective;
 
-    fn new(model: MatNetConfig, objective: BoundSettings) -> Self {
+    fn new(model: MatNetConfig, objective: MatNetObjective) -> Self {
         Self { model, objective }
     }
 
-    fn parts(&self) -> (&MatNetConfig, &BoundSettings) {
+    fn parts(&self) -> (&MatNetConfig, &MatNetObjective) {
         (&self.model, &self.objective)
     }
 }
@@ -56,7 +69,18 @@ impl Description for MatNet {
 
     fn check(&self) -> Result<(), BrokenRule> {
         self.model.check().map_err(|broken| in_section("model", broken))?;
-        self.objective.check().map_err(|broken| in_section("objective", broken))
+        self.objective.bound.check().map_err(|broken| in_section("objective", broken))?;
+        let MatNetObjective { fantasy_start_epoch: start, .. } = self.objective;
+        let draws_whole_images = self.model.missing == Missing::None
+            && self.model.autoregressive_layers == 0
+            && self.model.observation == StageObservation::Bernoulli;
+        rule(
+            start == 0 || draws_whole_images,
+            "objective.fantasy_start_epoch",
+            start,
+            "needs black and white images that are drawn whole at once: model.missing = none, \
+            model.autoregressive_layers = 0",
+        )
     }
 
     fn pixels(&self) -> (Pixels, &'static str) {
@@ -66,9 +90,11 @@ impl Description for MatNet {
         }
     }
 
-    /// Observed pixels count as certain, which a grey one is not.
+    /// Observed pixels count as certain, which a grey one is not where it is the probability of a
+    /// black or white one.
     fn needs_black_and_white(&self) -> Option<&'static str> {
-        (self.model.missing != Missing::None).then_some("missing")
+        let is_binary = self.model.observation == StageObservation::Bernoulli;
+        (is_binary && self.model.missing != Missing::None).then_some("missing")
     }
 
     fn describe_levels(&mut self) -> bool {
@@ -87,20 +113,26 @@ impl Description for MatNet {
     ) -> Result<Box<dyn Task>> {
         let model = rung_models::MatNet::new(self.config(shape), parameters, statistics)
             .context("building the model")?;
-        let (objective, labels) = (self.objective.clone(), LabelSettings::default());
-        Ok(Box::new(LatentTask::new(Box::new(model), objective, labels)))
+        let MatNetObjective { bound, fantasy_start_epoch } = self.objective.clone();
+        let task = LatentTask::new(Box::new(model), bound, LabelSettings::default());
+        Ok(Box::new(task.with_fantasies(fantasy_start_epoch)))
     }
 
     fn rows_per_image(&self) -> usize {
-        self.objective.samples()
+        let drawn_too = if self.objective.fantasy_start_epoch > 0 { 2 } else { 1 };
+        drawn_too * self.objective.bound.samples()
     }
 
     fn warmup_epochs(&self) -> u64 {
-        self.objective.warmup_epochs
+        self.objective.bound.warmup_epochs
     }
 
     fn set_warmup_epochs(&mut self, epochs: u64) {
-        self.objective.warmup_epochs = epochs;
+        self.objective.bound.warmup_epochs = epochs;
+    }
+
+    fn has_checkpointing(&self) -> bool {
+        true
     }
 
     fn draws_layers_alone(&self) -> bool {
@@ -119,7 +151,7 @@ impl Description for MatNet {
                 to the data.",
             );
         }
-        if !self.objective.squared_kl || self.objective.warmup_epochs == 0 {
+        if !self.objective.bound.squared_kl || self.objective.bound.warmup_epochs == 0 {
             remedies.push(
                 "A warm-up with the squared KL (objective.squared_kl = true, \
                 objective.warmup_epochs = 25) spreads what there is to say over the layers.",
@@ -148,7 +180,7 @@ impl Description for MatNet {
         "STATES"
     }
 
-    /// Those that lead in and down, and the bottom-up modules'.
+    /// Those that lead in and down, the bottom-up modules', and those of an autoregressive output.
     fn convolutions(&self, shape: ImageShape, rows: usize) -> Vec<Convolution> {
         let config = self.config(shape);
         let kernel = if config.flat_images { 1 } else { 3 };
@@ -173,12 +205,17 @@ impl Description for MatNet {
             add(&mut map, block.channels, block.stride);
             add(&mut map, block.channels, 1);
         }
+        if let Some(head) = config.autoregressive() {
+            convolutions.extend(head.convolutions(config.picture, rows));
+        }
         convolutions
     }
 
     fn largest_map(&self, shape: ImageShape) -> usize {
         let config = self.config(shape);
-        let image = config.image.with_channels(config.image_channels.max(config.image.channels));
+        let head = config.autoregressive().map_or(0, |head| head.channels);
+        let channels = config.image_channels.max(config.pixels().parameters()).max(head);
+        let image = config.image.with_channels(channels);
         config.block_maps().iter().map(|map| map.units()).fold(image.units(), usize::max)
     }
 }

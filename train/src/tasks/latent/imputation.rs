@@ -14,13 +14,14 @@ use crate::data::image_grid::Images;
 use crate::engine::chunks::in_chunks;
 use crate::error::{Context, Error, Result};
 use crate::model::Model;
+use crate::tasks::Pixels;
 
 /// Images that pass through the model at once.
 const BATCH: usize = 500;
 /// How a missing pixel looks in pictures.
 const MISSING_GREY: f64 = 0.5;
-/// The mean of a pixel is kept this far from 0 and 1, where a single image would cost everything.
-const LEAST_PROBABILITY: f64 = 1e-3;
+/// Values that a pixel described by its levels can have.
+const LEVELS: usize = 256;
 
 /// What fills in missing pixels.
 ///
@@ -150,12 +151,12 @@ pub struct Prediction {
     pub missing: f64,
     /// The evidence lower bound of log p(x_missing | x_observed).
     pub bound: Estimate,
-    /// What every pixel's mean over the training images gives it, whatever is observed.
+    /// What the frequencies of each pixel's values give it, whatever is observed.
     pub baseline: Estimate,
 }
 
-/// Predicts the missing pixels of the first `count` images; `means` are those of the pixels over
-/// the training images. `progress` hears how many are done. `None` if `stop` said so.
+/// Predicts the missing pixels of the first `count` images, and by the frequencies of each pixel's
+/// values. `progress` hears how many are done. `None` if `stop` said so.
 ///
 /// # Errors
 /// If the model fills in nothing, or the device fails.
@@ -164,7 +165,7 @@ pub fn predict(
     statistics: &Statistics,
     images: &DeviceImages,
     mask: &Mask,
-    means: &[f64],
+    frequencies: &Frequencies,
     (count, seed): (usize, u64),
     stop: impl Fn() -> bool,
     mut progress: impl FnMut(usize),
@@ -172,8 +173,7 @@ pub fn predict(
     let doing = "predicting missing pixels";
     let imputer = of(model.latent()?)?;
     let (mut bounds, mut baselines, mut missing) = (Vec::new(), Vec::new(), 0.0);
-    let odds: Vec<f64> =
-        means.iter().map(|mean| mean.clamp(LEAST_PROBABILITY, 1.0 - LEAST_PROBABILITY)).collect();
+    let values = images.shape().values();
     let all_done = in_chunks(count, BATCH, stop, |part| {
         let x = images.range(part.start, part.len(), 0).context(doing)?;
         let mut pass =
@@ -183,12 +183,9 @@ pub fn predict(
         let bound = sampled.log_weights(&x).and_then(|bound| bound.to_f64()).context(doing)?;
         let (x, hidden) = (x.to_f64().context(doing)?, hidden.to_f64().context(doing)?);
         bounds.extend(bound);
-        for (x, hidden) in x.chunks_exact(odds.len()).zip(hidden.chunks_exact(odds.len())) {
-            let log_p = |((x, hidden), p): ((&f64, &f64), &f64)| {
-                hidden * (x * p.ln() + (1.0 - x) * (1.0 - p).ln())
-            };
-            baselines.push(x.iter().zip(hidden).zip(&odds).map(log_p).sum());
-            missing += hidden.iter().sum::<f64>();
+        for (x, hidden) in x.chunks_exact(values).zip(hidden.chunks_exact(values)) {
+            baselines.push(frequencies.log_p(x, hidden));
+            missing += hidden.iter().sum::<f64>() / images.shape().channels as f64;
         }
         progress(part.end);
         Ok(())
@@ -202,31 +199,75 @@ pub fn predict(
     }))
 }
 
-/// The mean of each pixel over some images.
-///
-/// # Errors
-/// If the device fails.
-pub fn pixel_means(images: &DeviceImages) -> Result<Vec<f64>> {
-    let doing = "averaging the training images";
-    let mut sums = vec![0.0; images.shape().values()];
-    in_chunks(
-        images.count(),
-        BATCH,
-        || false,
-        |part| {
-            let x = images.range(part.start, part.len(), 0).context(doing)?;
-            let rows = x.sum(0).and_then(|sums| sums.to_f64()).context(doing)?;
-            sums.iter_mut().zip(rows).for_each(|(sum, row)| *sum += row);
-            Ok(())
-        },
-    )?;
-    let count = images.count().max(1) as f64;
-    Ok(sums.into_iter().map(|sum| sum / count).collect())
+/// How often each pixel has each of its values: what predicts missing pixels without a look at the
+/// others.
+#[derive(Debug, Clone)]
+pub struct Frequencies {
+    /// ln p of each value of each pixel: [pixel, value].
+    log_p: Vec<f64>,
+    /// Values that a pixel can have, evenly from 0 to 1.
+    levels: usize,
+}
+
+impl Frequencies {
+    /// Of some images, each value being counted once more than it occurs (Laplace's rule): none is
+    /// impossible.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn of(images: &DeviceImages, model: &Model) -> Result<Self> {
+        let doing = "counting the values of the training images' pixels";
+        let levels = match model.family.pixels().0 {
+            Pixels::Binary => 2,
+            Pixels::Levels | Pixels::Real | Pixels::Any => LEVELS,
+        };
+        let values = images.shape().values();
+        let mut counts = vec![1_u32; values * levels];
+        in_chunks(
+            images.count(),
+            BATCH,
+            || false,
+            |part| {
+                let x = images.range(part.start, part.len(), 0).context(doing)?;
+                for image in x.to_f64().context(doing)?.chunks_exact(values) {
+                    for (x, counts) in image.iter().zip(counts.chunks_exact_mut(levels)) {
+                        counts[level(*x, levels)] += 1;
+                    }
+                }
+                Ok(())
+            },
+        )?;
+        let total = (images.count() + levels) as f64;
+        let log_p = counts.into_iter().map(|count| (f64::from(count) / total).ln()).collect();
+        Ok(Self { log_p, levels })
+    }
+
+    /// ln p of an image's hidden pixels, those where `hidden` is 1.
+    fn log_p(&self, x: &[f64], hidden: &[f64]) -> f64 {
+        let of_pixel =
+            |((x, hidden), log_p): ((&f64, &f64), &[f64])| hidden * log_p[level(*x, self.levels)];
+        x.iter().zip(hidden).zip(self.log_p.chunks_exact(self.levels)).map(of_pixel).sum()
+    }
+}
+
+/// The number of a value in [0, 1] among so many levels.
+fn level(x: f64, levels: usize) -> usize {
+    let most = levels - 1;
+    ((x * most as f64).round() as usize).min(most)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hidden_pixels_alone_count_by_their_frequencies() {
+        let log_p: Vec<f64> = [0.25, 0.75, 0.5, 0.5].into_iter().map(f64::ln).collect();
+        let frequencies = Frequencies { log_p, levels: 2 };
+        assert_eq!(frequencies.log_p(&[1.0, 0.0], &[1.0, 0.0]), 0.75_f64.ln());
+        assert_eq!(frequencies.log_p(&[0.0, 0.0], &[1.0, 1.0]), 0.25_f64.ln() + 0.5_f64.ln());
+        assert_eq!([0.0, 0.5 / 255.0 + 1e-9, 1.0].map(|x| level(x, 256)), [0, 1, 255]);
+    }
 
     #[test]
     fn a_mask_is_read_from_text_and_a_wrong_one_is_refused() {

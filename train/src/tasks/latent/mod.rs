@@ -26,7 +26,8 @@ use rung_autograd::{ParameterStore, Tensor};
 use rung_models::objective::{Bound, ObjectiveConfig, bound};
 use rung_models::semi_supervised::{SemiSupervisedConfig, semi_supervised_bound};
 use rung_models::{
-    Group, Labelled, LatentModel, LatentSource, Pass, Statistics, WholeData, weight_energy,
+    Group, Labelled, LatentModel, LatentSource, Pass, Statistics, WholeData, fantasy_loss,
+    weight_energy,
 };
 
 use self::classes::judge;
@@ -65,6 +66,9 @@ pub(super) struct LatentTask {
     weighing: Weighing,
     /// Precision of the prior of the weights; 0 for none.
     weight_precision: f64,
+    /// The epoch from which the inference networks are trained on the model's own images too; 0 for
+    /// never.
+    fantasy_start_epoch: u64,
     labelled: Option<LabelledImages>,
     /// Whether the best checkpoint is that of the lowest error rate: where few labels are learned
     /// from and the held-out images have labels. Else it is that of the highest bound.
@@ -95,6 +99,7 @@ impl LatentTask {
             labels,
             weighing,
             weight_precision,
+            fantasy_start_epoch: 0,
             labelled: None,
             is_judged_by_error: false,
             images,
@@ -111,6 +116,28 @@ impl LatentTask {
     /// The same task with the prior N(0, 1/precision) of every weight; 0 for none.
     pub(super) fn with_weight_prior(self, weight_precision: f64) -> Self {
         Self { weight_precision, ..self }
+    }
+
+    /// The same task, which trains the inference networks on images that the model draws itself too,
+    /// from this epoch on; 0 for never.
+    pub(super) fn with_fantasies(self, fantasy_start_epoch: u64) -> Self {
+        Self { fantasy_start_epoch, ..self }
+    }
+
+    /// The loss with that of as many images as the model draws itself, where the epoch has them.
+    fn with_drawn_images(
+        &self,
+        pass: &Pass<'_>,
+        loss: Loss,
+        images: usize,
+        epoch: u64,
+    ) -> rung_autograd::Result<Loss> {
+        if self.fantasy_start_epoch == 0 || epoch < self.fantasy_start_epoch {
+            return Ok(loss);
+        }
+        let objective = self.bound.objective(epoch);
+        let fantasies = fantasy_loss(&*self.network, pass, images, &objective)?;
+        Ok(Loss { loss: loss.loss.add(&fantasies)?, ..loss })
     }
 
     /// The loss with what the prior of the weights costs each image: (precision/images) · ½ Σ W².
@@ -332,6 +359,9 @@ impl Task for LatentTask {
             }
         };
         let loss = Self::loss_of(bound.context("computing the bound")?);
+        let images = batch.x.shape().sizes()[0];
+        let loss = self.with_drawn_images(pass, loss, images, at.epoch);
+        let loss = loss.context("training on images of the model's own")?;
         self.with_prior(pass, loss).context("computing the prior of the weights")
     }
 
