@@ -277,6 +277,8 @@ fn a_reproduction_takes_the_time_that_it_is_given() {
     let said = reproduce(&["--epochs", "1"]);
     assert!(!said.out.contains("the time is up"), "{said:?}");
     assert_eq!(rows(), vec![("done".to_string(), 1); 4]);
+    let drawn = fs::read_to_string(out.join("mnist-table2.html")).unwrap();
+    assert!(drawn.contains("mnist-ladder-5-1-epochs") && drawn.contains("No pictures"));
     for model in ["vae", "vae-bn", "vae-bn-wu", "ladder"] {
         let bounds = out.join(format!("mnist-{model}-5-1-epochs/bounds"));
         let name = "step-1-test-16-k-2-seed-1-pixels-1.npy";

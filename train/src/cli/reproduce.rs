@@ -16,12 +16,13 @@ use crate::engine::device::with_device;
 use crate::engine::interrupt::Interrupt;
 use crate::error::{Context, Error, Result};
 use crate::progress::{Console, duration};
+use crate::report::{self, Subject};
 use crate::reproduce::estimate::Estimate;
 use crate::reproduce::experiments::{self, Quantity};
 use crate::reproduce::plan::Wishes;
 use crate::reproduce::queue::Queue;
 use crate::reproduce::table::{Row, Table};
-use crate::reproduce::{Experiment, Plan, Planned, Stage};
+use crate::reproduce::{Plan, Planned, Stage};
 use crate::run::atomic_file;
 use crate::run::evaluations::measure;
 use crate::run::load::with_images;
@@ -97,16 +98,15 @@ pub fn run(arguments: &ReproduceArgs, console: &Console) -> Result<()> {
         work.bring(run)?;
         // After each run, so that what is done can be looked at while the others train.
         let _one_at_a_time = written.lock();
-        write(&table(&plan, &wishes)?, experiment, &arguments.out).map(drop)
+        write(&plan, &wishes, &arguments.out).map(drop)
     });
     outcome.map_err(to_be_repeated)?;
-    let table = table(&plan, &wishes)?;
-    let path = write(&table, experiment, &arguments.out)?;
+    let (table, path) = write(&plan, &wishes, &arguments.out)?;
     console.result(&table.markdown())?;
     if interrupt.is_out_of_time() {
         console.result("the time is up; the same command goes on where it stopped")?;
     }
-    console.result(&format!("written to {} and .json beside it", path.display()))
+    console.result(&format!("written to {}, .json and .html beside it", path.display()))
 }
 
 /// What the runs of a plan have in common.
@@ -249,12 +249,23 @@ fn table(plan: &Plan, wishes: &Wishes) -> Result<Table> {
     Ok(Table::new(plan.experiment, wishes.clone(), rows))
 }
 
-/// Writes NAME.md and NAME.json; returns the first.
-fn write(table: &Table, experiment: &Experiment, out: &Path) -> Result<PathBuf> {
-    let path = out.join(format!("{}.md", experiment.name));
+/// Writes NAME.md and NAME.json, and the runs that have begun, drawn together, as NAME.html; returns
+/// the table and where it is.
+fn write(plan: &Plan, wishes: &Wishes, out: &Path) -> Result<(Table, PathBuf)> {
+    let table = table(plan, wishes)?;
+    let path = out.join(format!("{}.md", plan.experiment.name));
     atomic_file::write(&path, |file| file.write_all(table.markdown().as_bytes()))?;
     atomic_file::write(&path.with_extension("json"), |file| writeln!(file, "{:#}", table.json()))?;
-    Ok(path)
+    let subject = |run: &Planned| -> Result<Option<Subject>> {
+        let figures = || Err("the report of each run, in its folder, has its pictures".into());
+        Ok(run.history()?.map(|history| Subject { history, figures: figures() }))
+    };
+    let begun: Vec<Subject> =
+        plan.runs.iter().filter_map(|run| subject(run).transpose()).collect::<Result<_>>()?;
+    if !begun.is_empty() {
+        report::write(&begun, &path.with_extension("html"))?;
+    }
+    Ok((table, path))
 }
 
 /// What is to be done with a run.
