@@ -311,6 +311,30 @@ fn gradients_of_the_semi_supervised_objective_match_differences() {
     });
 }
 
+/// log p(x, y, z) − log q(z|x, y) of every class, of each image alone: its statistics are frozen.
+#[test]
+fn weights_by_class_are_those_of_explicit_loops() {
+    property(case_count(16), choices(), |choice| {
+        let Choice { config, samples, seed, .. } = choice;
+        let subject = Subject::new(config, seed);
+        let (x, classes) = (subject.images(6, 3), subject.model.classes());
+        let found = subject
+            .model
+            .log_weights_by_class(&mut subject.pass(true), &x, samples)
+            .unwrap()
+            .expect("the family offers them");
+        let terms = subject.unlabelled(&x, samples, true);
+        for (row, (found, expected)) in rows(&found).iter().zip(&terms.by_class).enumerate() {
+            assert_eq!((found.len(), expected.len()), (classes, classes));
+            for (class, (found, expected)) in found.iter().zip(expected).enumerate() {
+                let what = format!("row {row}, class {class}");
+                near(&what, *found, log_weight(*expected, classes, 1.0))?;
+            }
+        }
+        Ok(())
+    });
+}
+
 #[test]
 fn gradients_of_the_bound_without_classes_match_differences() {
     for (family, observation) in [

@@ -46,6 +46,25 @@ pub trait Classifier: Debug {
     /// `Shape` if the sizes do not fit.
     fn class_log_probs(&self, pass: &mut Pass<'_>, x: &Tensor, samples: usize) -> Result<Tensor>;
 
+    /// log p(x, y, z) − log q(z|x, y) in nats, at `samples` samples of the latents for each image
+    /// and every class y of each: [images · samples, classes], row = image · samples + sample.
+    ///
+    /// The logarithm of the mean over samples of Σ_y exp of these is a lower bound of log p(x) in
+    /// expectation, in which the class is summed out instead of chosen. `None` for families that do
+    /// not offer it.
+    ///
+    /// # Errors
+    /// `Shape` if the sizes do not fit.
+    fn log_weights_by_class(
+        &self,
+        pass: &mut Pass<'_>,
+        x: &Tensor,
+        samples: usize,
+    ) -> Result<Option<Tensor>> {
+        let _ = (pass, x, samples);
+        Ok(None)
+    }
+
     /// Samples from the generative model, as
     /// [`LatentModel::generate`](crate::LatentModel::generate), of these classes: [count,
     /// classes].

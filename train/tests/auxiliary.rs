@@ -103,6 +103,11 @@ fn a_model_is_trained_evaluated_and_used() {
         assert_eq!(confusion.iter().map(row).sum::<u64>(), 200);
         assert!(succeeds(&evaluate).contains("by the mean of q(y|x, ·) over 4 samples"));
 
+        let every = ["--importance-samples", "5", "--every-class", "--json"];
+        let every = json(&succeeds(&[&["evaluate", path][..], &every].concat()));
+        let nats = |key: &str| every[key].as_f64().unwrap();
+        assert!(nats("bound_k_every_class_nats") > nats("bound_1_nats"), "{every}");
+
         for class in ["3", "all"] {
             let picture = folder.path().join(format!("{preset}-{class}.png"));
             let out = picture.to_str().unwrap();
@@ -190,8 +195,10 @@ fn labels_may_be_none_or_all_that_counts() {
     let run = folder.path().join("without");
     let out = train("mnist-adgm-100", &run, &["train.epochs=1", "objective.labels=0"]);
     assert!(!out.contains("error rate") && out.contains("L_1"), "{out}");
-    let error = fails(&["sample", run.to_str().unwrap(), "--class", "1"], 1);
-    assert!(error.contains("the model has no classes"), "{error}");
+    for arguments in [&["sample", "--class", "1"][..], &["evaluate", "--every-class"]] {
+        let error = fails(&[arguments, &[run.to_str().unwrap()]].concat(), 1);
+        assert!(error.contains("the model has no classes"), "{error}");
+    }
     let out = train("mnist-100-labels", &folder.path().join("alone"), &["train.epochs=1"]);
     assert!(out.contains("test error rate: "), "{out}");
 }

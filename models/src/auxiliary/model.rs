@@ -495,6 +495,19 @@ impl Classifier for AuxiliaryModel {
         features.class_log_probs.ok_or_else(no_classes)
     }
 
+    fn log_weights_by_class(
+        &self,
+        pass: &mut Pass<'_>,
+        x: &Tensor,
+        samples: usize,
+    ) -> Result<Option<Tensor>> {
+        let terms = self.terms(pass, x, None, samples, false)?;
+        let latents = terms.kl.iter().try_fold(terms.log_p_x, |sum, kl| sum.sub(kl))?;
+        let log_weights = latents.shift(terms.log_p_class)?;
+        let rows = x.shape().sizes()[0] * samples;
+        log_weights.reshape([rows, self.config.classes]).map(Some)
+    }
+
     fn generate_of(
         &self,
         pass: &mut Pass<'_>,

@@ -1,10 +1,11 @@
 //! `rung evaluate`: the bounds of a trained model.
 
 use clap::Args;
+use rung_models::LatentModel;
 
 use super::shared::{ImagesArgs, RunArgs, counted};
 use crate::engine::interrupt::Interrupt;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::progress::Console;
 use crate::run::evaluations::measure;
 use crate::run::load::with_images;
@@ -38,6 +39,10 @@ pub struct EvaluateArgs {
         value_parser = clap::value_parser!(u32).range(1..)
     )]
     pub class_samples: u32,
+    /// Bound log p(x) with every class summed out too, for families with classes: as many times the
+    /// work as there are classes
+    #[arg(long)]
+    pub every_class: bool,
     /// Images to measure, from the first; 0 for all
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub count: usize,
@@ -60,9 +65,14 @@ pub struct EvaluateArgs {
 pub fn run(arguments: &EvaluateArgs, console: &Console) -> Result<()> {
     let interrupt = Interrupt::install()?;
     let evaluated = with_images(&arguments.run, &arguments.images, console, |loaded, images| {
+        let latent = loaded.model.task.latent();
+        if arguments.every_class && latent.and_then(LatentModel::classifier).is_none() {
+            return Err(Error::new("--every-class: the model has no classes to sum over"));
+        }
         let request = Request {
             importance_samples: arguments.importance_samples as usize,
             class_samples: arguments.class_samples as usize,
+            every_class: arguments.every_class,
             images: counted(arguments.count, images.count()),
             rows: arguments.rows.map_or_else(|| loaded.model.rows_at_once(), |rows| rows as usize),
             seed: arguments.seed,

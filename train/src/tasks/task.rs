@@ -105,6 +105,8 @@ pub struct Request {
     /// Samples that the probabilities of an image's classes are averaged over, where they depend
     /// on what is sampled.
     pub class_samples: usize,
+    /// Whether log p(x) is bounded with every class summed out too, where a model has classes.
+    pub every_class: bool,
     /// Images to use, from the first.
     pub images: usize,
     /// Rows computed at once: images times samples.
@@ -123,7 +125,7 @@ impl Request {
     /// One importance sample of each image, and few of its class: a look at a training.
     pub const fn once(images: usize, rows: usize, seed: u64) -> Self {
         let class_samples = Self::FEW_CLASS_SAMPLES;
-        Self { importance_samples: 1, class_samples, images, rows, seed }
+        Self { importance_samples: 1, class_samples, every_class: false, images, rows, seed }
     }
 }
 

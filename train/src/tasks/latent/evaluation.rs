@@ -245,7 +245,7 @@ fn end_to_end(mut parts: Vec<Tensor>) -> rung_autograd::Result<Vec<f64>> {
 
 /// The log weights of one image, streamed.
 #[derive(Clone, Debug)]
-struct LogWeights {
+pub(super) struct LogWeights {
     /// Σ log w.
     total: f64,
     largest: f64,
@@ -262,7 +262,7 @@ impl Default for LogWeights {
 }
 
 impl LogWeights {
-    fn add(&mut self, log_weights: &[f64]) {
+    pub(super) fn add(&mut self, log_weights: &[f64]) {
         for &log_weight in log_weights {
             self.total += log_weight;
             if log_weight > self.largest {
@@ -277,7 +277,7 @@ impl LogWeights {
         }
     }
 
-    fn bound(&self, importance_samples: usize) -> f64 {
+    pub(super) fn bound(&self, importance_samples: usize) -> f64 {
         self.largest + self.sum.ln() - (importance_samples as f64).ln()
     }
 

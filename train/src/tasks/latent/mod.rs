@@ -12,6 +12,7 @@ mod classes;
 pub mod clusters;
 pub mod encoding;
 pub mod evaluation;
+mod every_class;
 pub mod groups;
 pub mod imputation;
 mod labelled;
@@ -429,11 +430,22 @@ impl Task for LatentTask {
             }
             _ => None,
         };
+        let every_class = match self.network.classifier().filter(|_| request.every_class) {
+            Some(classifier) => {
+                let of = (model, statistics);
+                let Some(bound) = every_class::bound(classifier, of, images, request, stop)? else {
+                    return Ok(None);
+                };
+                Some(bound)
+            }
+            None => None,
+        };
         let measure = images.measure(model.family.pixels().0);
         let measured = (evaluation, judged);
         let scores = BoundScores::new(measured, &self.groups, request, images, measure)
             .of_missing_pixels(self.network.imputer().is_some())
-            .by_error(self.is_judged_by_error);
+            .by_error(self.is_judged_by_error)
+            .with_every_class(every_class);
         Ok(Some(Box::new(scores)))
     }
 

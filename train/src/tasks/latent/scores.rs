@@ -38,6 +38,8 @@ pub(super) struct BoundScores {
     of_missing_pixels: bool,
     /// The value that counts is the error rate.
     by_error: bool,
+    /// L_K with every class summed out, where that was asked for.
+    every_class: Option<Estimate>,
 }
 
 impl BoundScores {
@@ -60,6 +62,7 @@ impl BoundScores {
             measure,
             of_missing_pixels: false,
             by_error: false,
+            every_class: None,
         }
     }
 
@@ -71,6 +74,11 @@ impl BoundScores {
     /// The same, whose value is the error rate if this is true and the images have labels.
     pub(super) fn by_error(self, by_error: bool) -> Self {
         Self { by_error, ..self }
+    }
+
+    /// The same, with L_K of every class.
+    pub(super) fn with_every_class(self, every_class: Option<Estimate>) -> Self {
+        Self { every_class, ..self }
     }
 
     /// −log₂ of the probability of a value, from a bound in nats an image; none where the bound is
@@ -164,6 +172,10 @@ impl Scores for BoundScores {
             "image_samples_per_s": self.image_samples_per_s(elapsed_s),
         });
         let Value::Object(mut record) = record else { return Record::new() };
+        if let Some(Estimate { mean, standard_error }) = self.every_class {
+            record.insert("bound_k_every_class_nats".into(), json!(mean));
+            record.insert("every_class_standard_error_nats".into(), json!(standard_error));
+        }
         match &self.judged {
             Some(judged) => {
                 record.extend(judged.fields());
@@ -185,6 +197,9 @@ impl Scores for BoundScores {
         let bounds = bound("L_1".into(), evaluation.bound_1)
             + &bound(format!("L_{samples}"), evaluation.bound_k);
         let mut text = String::new();
+        if let Some(nats) = self.every_class {
+            text += &format!("L_{samples} with every class summed out: {nats} nats per image\n");
+        }
         if let Some(why) = self.measure.why_no_likelihood() {
             text += &format!("{why}\n");
         }
