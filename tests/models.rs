@@ -17,7 +17,7 @@ use rung_autograd::{DType, ParameterList, ParameterStore, Tape, Tensor};
 use rung_models::hierarchy::{GenerativeWidths, Inference, Observation};
 use rung_models::layers::Nonlinearity;
 use rung_models::objective::{ObjectiveConfig, bound};
-use rung_models::{Hierarchy, HierarchyConfig, Mode, Pass, StatisticsList};
+use rung_models::{Hierarchy, HierarchyConfig, LatentModel, Mode, Pass, StatisticsList};
 use rung_tests::{case_count, property};
 use subject::{From, STEP, Subject, rows_of};
 
@@ -354,6 +354,29 @@ fn samples_of_an_image_are_neighbouring_rows() {
                 (subject.bound_nats(&x, from, samples, 1) - mean).abs() < 1e-10,
                 "{name}, {from:?}"
             );
+        }
+    }
+}
+
+/// The densities that an evaluation reads are those of the rows, summed the other way round.
+#[test]
+fn densities_of_the_units_add_up_to_those_of_the_rows() {
+    for (name, inference) in &FAMILIES {
+        let subject =
+            Subject::new(small(*inference, 3, Observation::Bernoulli), DType::F64, 34, 0.3);
+        let x = subject.images(6);
+        let sampled = subject.hierarchy.infer(&mut subject.pass(From::Frozen), &x, 2).unwrap();
+        let sum = |tensor: &Tensor| tensor.to_f64().unwrap().iter().sum::<f64>();
+        for latent in &sampled.latents {
+            let found = latent.densities().unwrap();
+            let ratios = latent.log_ratio().unwrap().to_f64().unwrap();
+            for (found, expected) in found.log_ratio.to_f64().unwrap().iter().zip(&ratios) {
+                near(name, *found, *expected).unwrap();
+            }
+            let log_q = latent.q.log_prob(&latent.z).unwrap();
+            near(name, sum(&found.log_q_per_unit), sum(&log_q) / 12.0).unwrap();
+            let difference = sum(&found.log_q_per_unit) - sum(&found.log_p_per_unit);
+            near(name, difference, ratios.iter().sum::<f64>() / 12.0).unwrap();
         }
     }
 }

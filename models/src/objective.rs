@@ -271,27 +271,44 @@ impl Latent {
         }
     }
 
-    /// log q and log p at the sample for every unit, averaged over the rows: `[units]` each,
-    /// in nats; of a mixture, the marginal density of each unit.
-    ///
-    /// A unit is called active if their difference exceeds 0.01 (specification section 12).
+    /// What an evaluation reads of the densities at the sample, from one walk over the units.
     ///
     /// # Errors
     /// If the device has no memory.
-    pub fn log_densities_per_unit(&self) -> Result<[Tensor; 2]> {
-        let q = log_variance_and_distance(&self.z, &self.q.mean, &self.q.variance)?;
+    pub fn densities(&self) -> Result<Densities> {
         // What is the same for all rows is done once for each unit, to the means.
         let log_density =
             |sum: &Tensor| sum.mean(0)?.affine(-0.5, -0.5 * std::f64::consts::TAU.ln());
-        let log_p = match &self.p {
-            Prior::StandardNormal => log_density(&self.z.square()?)?,
-            Prior::Gaussian(p) => {
-                log_density(&log_variance_and_distance(&self.z, &p.mean, &p.variance)?)?
+        let q = log_variance_and_distance(&self.z, &self.q.mean, &self.q.variance)?;
+        let p = match &self.p {
+            Prior::StandardNormal => self.z.square()?,
+            Prior::Gaussian(p) => log_variance_and_distance(&self.z, &p.mean, &p.variance)?,
+            Prior::Mixture(p) => {
+                return Ok(Densities {
+                    log_ratio: p.log_ratio(&self.q, &self.z)?,
+                    log_q_per_unit: log_density(&q)?,
+                    log_p_per_unit: p.log_marginals(&self.z)?.mean(0)?,
+                });
             }
-            Prior::Mixture(p) => p.log_marginals(&self.z)?.mean(0)?,
         };
-        Ok([log_density(&q)?, log_p])
+        Ok(Densities {
+            log_ratio: p.sub(&q)?.sum(1)?.scale(0.5)?,
+            log_q_per_unit: log_density(&q)?,
+            log_p_per_unit: log_density(&p)?,
+        })
     }
+}
+
+/// log q and log p of a group at its sample, in nats.
+#[derive(Clone, Debug)]
+pub struct Densities {
+    /// [`Latent::log_ratio`], of each row.
+    pub log_ratio: Tensor,
+    /// log q of every unit, averaged over the rows: `[units]`.
+    pub log_q_per_unit: Tensor,
+    /// log p likewise; of a mixture, the marginal density of each unit. A unit is called active if
+    /// the difference of the two exceeds 0.01 (specification section 12).
+    pub log_p_per_unit: Tensor,
 }
 
 /// ln v + (z − m)²/v for every unit.

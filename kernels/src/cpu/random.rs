@@ -4,6 +4,8 @@
 //! Philox is computed for many counters side by side, so that its integer arithmetic runs in vector
 //! registers. Which words an element gets depends on its index alone.
 
+use std::ops::Range;
+
 use super::lanes::Aligned;
 use super::parallel::{HEAVY, LIGHT, Rows, for_each_block, for_each_block_of, rows};
 use super::real::Real;
@@ -196,10 +198,29 @@ fn normal_rows<T: Float>(noise: RowNoise, count: usize, out: &mut [T]) {
         |range, mut out| {
             T::vectorised(
                 #[inline(always)]
-                || normal_rows_of(noise, range.start, range.len(), &mut out),
+                || match columns.is_multiple_of(4) && columns * noise.samples >= BATCH {
+                    true => normal_runs_of(noise, range, &mut out),
+                    false => normal_rows_of(noise, range.start, range.len(), &mut out),
+                },
             );
         },
     );
+}
+
+/// The normal numbers of these rows, where the samples of an example, whole quads each, follow one
+/// another in its counters: example by example.
+#[inline(always)]
+fn normal_runs_of<T: Float>(noise: RowNoise, range: Range<usize>, out: &mut Rows<&mut [T]>) {
+    let mut row = range.start;
+    while row < range.end {
+        let run = (noise.samples - row % noise.samples).min(range.end - row);
+        let (address, first_counter) = noise.row(row);
+        let elements = (row - range.start) * out.width..(row - range.start + run) * out.width;
+        for (batch, out) in out.slice[elements].chunks_mut(BATCH).enumerate() {
+            normal_batch(&address, first_counter + (batch * COUNTERS) as u32, out);
+        }
+        row += run;
+    }
 }
 
 /// The normal numbers of `count` rows from `first` on. Rows are short, so that one batch of

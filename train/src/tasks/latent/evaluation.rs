@@ -11,6 +11,7 @@ use std::ops::Range;
 use rung_autograd::Tensor;
 use rung_autograd::ops::concat;
 use rung_autograd::rng::Phase;
+use rung_models::objective::Densities;
 use rung_models::{LatentModel, Sampled, Statistics};
 
 use crate::data::DeviceImages;
@@ -200,8 +201,8 @@ impl Batch {
         let rows = self.weights.len() * count;
         let mut parts = vec![sampled.p_x.log_prob(x)?];
         for latent in &sampled.latents {
-            let [log_q, log_p] = latent.log_densities_per_unit()?;
-            parts.extend([latent.log_ratio()?, log_q, log_p]);
+            let Densities { log_ratio, log_q_per_unit, log_p_per_unit } = latent.densities()?;
+            parts.extend([log_ratio, log_q_per_unit, log_p_per_unit]);
         }
         let values = end_to_end(parts)?;
         let (log_p_x, mut rest) = values.split_at(rows);
