@@ -11,14 +11,16 @@
 //! | M2 | p(y) p(z) p(x\|y, z), without a |
 //!
 //! with p(y) uniform and p(z) = N(0, I). `config.rs` describes a model as data, `network.rs` is
-//! what its five networks have in common, `model.rs` puts them together, and `whole_data.rs` finds
-//! the statistics of batch normalisation over a whole data set. The objective is that of
+//! what its five networks have in common, `model.rs` puts them together, `posterior.rs` samples
+//! the latents of images, and `whole_data.rs` finds the statistics of batch normalisation over a
+//! whole data set. The objective is that of
 //! [`semi_supervised`](crate::semi_supervised), and [`bound`](crate::objective::bound) without
 //! labels.
 
 mod config;
 mod model;
 mod network;
+mod posterior;
 mod whole_data;
 
 pub use config::{AuxiliaryConfig, AuxiliaryFamily};

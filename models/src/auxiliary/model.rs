@@ -6,14 +6,12 @@ use rung_autograd::{Error, ParameterId, ParameterList, ParameterStore, Result, S
 
 use super::config::AuxiliaryConfig;
 use super::network::{Classes, Head, Input, Network, total};
+use super::posterior::AuxiliaryPosterior;
 use crate::hierarchy::Observation;
 use crate::labelled::{
     ClassTerms, Classifier, Labelled, check_classes, classes_in_turn, likeliest_class,
 };
-use crate::latent::{
-    Group, Latent, LatentModel, LatentSource, Posterior, Prior, Sampled, SampledClass, WholeData,
-    no_layer_left, starts_at_top,
-};
+use crate::latent::{Group, LatentModel, LatentSource, Posterior, WholeData, starts_at_top};
 use crate::layers::Builder;
 use crate::observation::ObservationParameters;
 use crate::pass::Pass;
@@ -54,12 +52,12 @@ pub(super) struct Features {
     /// The parts of image and a in the first layer of q(z|a, y, x), and of the image in that of
     /// p(a|x, y, z).
     to_latent: Tensor,
-    to_auxiliary: Option<Tensor>,
+    pub(super) to_auxiliary: Option<Tensor>,
 }
 
 /// Whose noise is drawn: images with a label have noise of their own in a step that sees both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Of {
+pub(super) enum Of {
     Images,
     LabelledImages,
 }
@@ -149,7 +147,7 @@ impl AuxiliaryModel {
     }
 
     /// `samples` samples of a for each image, and what follows from them before a class is known.
-    fn features(
+    pub(super) fn features(
         &self,
         pass: &mut Pass<'_>,
         images: &OfImages,
@@ -190,7 +188,7 @@ impl AuxiliaryModel {
     }
 
     /// q(z|a, y, x) and a sample of it.
-    fn sample_latent(
+    pub(super) fn sample_latent(
         &self,
         pass: &mut Pass<'_>,
         features: &Features,
@@ -204,7 +202,7 @@ impl AuxiliaryModel {
     }
 
     /// p(a|·) given z and the class, and the image's part in the first layer where it reads that.
-    fn auxiliary_prior(
+    pub(super) fn auxiliary_prior(
         &self,
         pass: &mut Pass<'_>,
         of_image: Option<Tensor>,
@@ -218,7 +216,7 @@ impl AuxiliaryModel {
     }
 
     /// p(x|·) given z, the class and, in the SDGM, a.
-    fn observe(
+    pub(super) fn observe(
         &self,
         pass: &mut Pass<'_>,
         a: Option<&Tensor>,
@@ -282,7 +280,7 @@ impl AuxiliaryModel {
     }
 
     /// log p(y) in nats: all classes are as likely.
-    fn log_p_class(&self) -> f64 {
+    pub(super) fn log_p_class(&self) -> f64 {
         -(self.config.classes as f64).ln()
     }
 
@@ -330,7 +328,7 @@ impl AuxiliaryModel {
     }
 
     /// A sample of p(a|y, z), with noise of its own for every row or one for all.
-    fn draw_auxiliary(
+    pub(super) fn draw_auxiliary(
         &self,
         pass: &mut Pass<'_>,
         z: &Tensor,
@@ -360,52 +358,6 @@ pub(super) fn of_auxiliary(
     }
 }
 
-/// q(a, z|x) of some images.
-#[derive(Debug)]
-struct AuxiliaryPosterior<'a> {
-    model: &'a AuxiliaryModel,
-    images: OfImages,
-}
-
-impl Posterior for AuxiliaryPosterior<'_> {
-    /// With a skipped, the latents are z alone, which q(z|a, y, x) proposes whatever a was: the
-    /// bound holds for each a. The SDGM then draws a from p(a|y, z); in the ADGM x does not depend
-    /// on it.
-    fn sample_above(
-        &self,
-        pass: &mut Pass<'_>,
-        samples: usize,
-        skipped_layers: usize,
-    ) -> Result<Sampled> {
-        let Self { model, images } = self;
-        if skipped_layers >= model.depth() {
-            return Err(no_layer_left(skipped_layers, model.depth()));
-        }
-        let features = model.features(pass, images, samples, Of::Images)?;
-        let class = features.class_log_probs.as_ref().map(likeliest_class).transpose()?;
-        let classes = class.as_ref().map_or(Classes::None, Classes::Given);
-        let (q_z, z) = model.sample_latent(pass, &features, classes, Of::Images)?;
-        let latent = Latent { q: q_z, p: Prior::StandardNormal, z: z.clone() };
-        let (a, latents) = if skipped_layers > 0 {
-            let is_drawn = model.config.generates_from_auxiliary();
-            let a = if is_drawn { model.draw_auxiliary(pass, &z, classes, false)? } else { None };
-            (a, vec![latent])
-        } else {
-            let of_image = features.to_auxiliary.clone();
-            let p = model.auxiliary_prior(pass, of_image, &z, classes)?;
-            let p = Prior::from(p);
-            let a = features.auxiliary.as_ref().map(|(_, a)| a.clone());
-            let auxiliary = features.auxiliary.clone().map(|(q, z)| Latent { q, p, z });
-            (a, auxiliary.into_iter().chain([latent]).collect())
-        };
-        let p_x = model.observe(pass, a.as_ref(), &z, classes)?;
-        let class = features
-            .class_log_probs
-            .map(|log_q| SampledClass { log_p: model.log_p_class(), log_q: Some(log_q) });
-        Ok(Sampled { latents, p_x, class })
-    }
-}
-
 impl LatentModel for AuxiliaryModel {
     fn data_size(&self) -> usize {
         self.config.data_size
@@ -427,7 +379,7 @@ impl LatentModel for AuxiliaryModel {
         pass: &mut Pass<'_>,
         x: &Tensor,
     ) -> Result<Box<dyn Posterior + 'a>> {
-        Ok(Box::new(AuxiliaryPosterior { model: self, images: self.of_images(pass, x)? }))
+        Ok(Box::new(AuxiliaryPosterior::new(self, self.of_images(pass, x)?)))
     }
 
     fn generate(
