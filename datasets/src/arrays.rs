@@ -14,6 +14,7 @@
 use std::path::Path;
 
 use crate::batch::shuffled_at;
+use crate::memory::reserved;
 use crate::npy::{NpyArray, NpyValues};
 use crate::{
     Binarisation, Dataset, Error, ImageShape, Images, Labels, Options, Pixels, Result, npz, range,
@@ -50,12 +51,16 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Dataset> {
         |name: &str, names: &[&str]| names.iter().any(|known| known.eq_ignore_ascii_case(name));
     let arrays = npz::read_wanted(path, |name| KNOWN.iter().any(|names| is_one_of(name, names)))?;
     let names: Vec<String> = arrays.iter().map(|(name, _)| name.clone()).collect();
-    let arrays: Vec<Named> =
+    let mut arrays: Vec<Named> =
         arrays.into_iter().filter_map(|(name, array)| Some((name, array?))).collect();
-    let find = |names: &[&str]| arrays.iter().find(|(name, _)| is_one_of(name, names));
-    let train = find(TRAIN).map(|images| (images, find(TRAIN_LABELS)));
-    let all = find(ALL).map(|images| (images, find(ALL_LABELS)));
-    let Some(train) = train.or(all) else {
+    let mut part = |images: &[&str], labels: &[&str]| {
+        let mut take = |names: &[&str]| {
+            let place = arrays.iter().position(|(name, _)| is_one_of(name, names))?;
+            Some(arrays.swap_remove(place))
+        };
+        Some((take(images)?, take(labels)))
+    };
+    let Some(train) = part(TRAIN, TRAIN_LABELS).or_else(|| part(ALL, ALL_LABELS)) else {
         return Err(Error::mismatch(
             path,
             "arrays",
@@ -63,44 +68,54 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Dataset> {
             format!("{names:?}"),
         ));
     };
-    let validation = find(VALIDATION).map(|images| (images, find(VALIDATION_LABELS)));
-    let test = find(TEST).map(|images| (images, find(TEST_LABELS)));
-    let parts: Vec<(&Named, Option<&Named>)> =
+    let validation = part(VALIDATION, VALIDATION_LABELS);
+    let test = part(TEST, TEST_LABELS);
+    let (has_validation, has_test) = (validation.is_some(), test.is_some());
+    drop(arrays);
+    let parts: Vec<(Named, Option<Named>)> =
         [Some(train), validation, test].into_iter().flatten().collect();
     let mut notes = Vec::new();
-    let used =
-        |name: &String| parts.iter().any(|(x, y)| x.0 == *name || y.is_some_and(|y| y.0 == *name));
+    let is = |array: &Option<Named>, name: &String| array.as_ref().is_some_and(|a| a.0 == *name);
+    let used = |name: &String| parts.iter().any(|(x, y)| x.0 == *name || is(y, name));
     let unused: Vec<&str> = names.iter().filter(|name| !used(name)).map(String::as_str).collect();
     if !unused.is_empty() {
         notes.push(format!("arrays of the file that are not used: {}", unused.join(", ")));
     }
     // One part alone may have no class but 0 and 1.
-    let are_several =
-        parts.iter().filter_map(|(_, labels)| *labels).any(|(_, labels)| is_several(labels));
-    let labels: Vec<Option<Classes>> = parts
+    let are_several = parts
         .iter()
-        .map(|(_, labels)| labels.map(|labels| labels_of(path, labels, are_several, &mut notes)))
-        .map(Option::transpose)
-        .collect::<Result<_>>()?;
-    let classes = labels.iter().flatten().flat_map(|labels| &labels.values);
-    let classes = classes.max().map_or(0, |most| most + 1);
-    check_positions(path, &parts, &labels)?;
+        .filter_map(|(_, labels)| labels.as_ref())
+        .any(|(_, labels)| is_several(labels));
+    let mut named: Vec<(String, Vec<usize>)> = Vec::new();
+    let mut values = Vec::new();
+    let mut labels: Vec<Option<Classes>> = Vec::new();
+    for ((name, array), of_part) in parts {
+        let count = array.shape.first().copied().unwrap_or(0);
+        labels.push(
+            of_part
+                .map(|labels| labels_of(path, &labels, count, are_several, &mut notes))
+                .transpose()?,
+        );
+        named.push((name, array.shape));
+        values.push(array.values);
+    }
+    check_positions(path, &labels)?;
+    let classes = labels.iter().flatten().flat_map(|labels| &labels.values).copied();
+    let classes = classes.filter(|&class| class != Labels::UNKNOWN).max();
+    let classes = classes.map_or(0, |most| most + 1);
     let classes: Vec<String> = (0..classes).map(|class| class.to_string()).collect();
-    let values: Vec<(&str, &NpyValues)> =
-        parts.iter().map(|((name, array), _)| (name.as_str(), &array.values)).collect();
+    let values = named.iter().map(|(name, _)| name.as_str()).zip(values).collect();
     let mut images = Vec::new();
-    for ((part, pixels), labels) in parts.iter().zip(range::pixels(path, &values)?).zip(labels) {
+    for ((part, pixels), labels) in named.iter().zip(range::pixels(path, values)?).zip(labels) {
         let labels = labels.map(|labels| {
-            let Classes { values, positions } = labels;
-            let known = |label| if label == NO_LABEL { Labels::UNKNOWN } else { label as u32 };
-            let values = values.into_iter().map(known).collect();
+            let Classes { values, positions, .. } = labels;
             Labels { positions, ..Labels::new(values, classes.clone()) }
         });
-        images.push(images_of(path, part.0, pixels, labels, &mut notes)?);
+        images.push(images_of(path, part, pixels, labels, &mut notes)?);
     }
     let mut images = images.into_iter();
     let mut next = |is_there: bool| if is_there { images.next() } else { None };
-    let (train, validation, test) = (next(true), next(validation.is_some()), next(test.is_some()));
+    let (train, validation, test) = (next(true), next(has_validation), next(has_test));
     let train = train
         .map_or_else(|| Err(Error::mismatch(path, "arrays", "training images", "none")), Ok)?;
     let (train, test) = match test {
@@ -150,135 +165,133 @@ pub(crate) fn split_for_testing(
     Ok((images.select(&sorted(train)), images.select(&sorted(test))))
 }
 
-/// The labels of one part, as they stand in the file.
+/// The labels of one part.
 struct Classes {
-    values: Vec<i64>,
+    /// The name of their array.
+    name: String,
+    /// Classes, or [`Labels::UNKNOWN`].
+    values: Vec<u32>,
     /// Labels of each image.
     positions: usize,
 }
 
 /// Refuses parts whose images have not the same number of labels each.
-fn check_positions(
-    path: &Path,
-    parts: &[(&Named, Option<&Named>)],
-    labels: &[Option<Classes>],
-) -> Result<()> {
-    let named = parts.iter().zip(labels);
-    let mut named = named.filter_map(|((_, array), labels)| Some(((*array)?, labels.as_ref()?)));
-    let Some((_, first)) = named.next() else { return Ok(()) };
-    match named.find(|(_, labels)| labels.positions != first.positions) {
+fn check_positions(path: &Path, labels: &[Option<Classes>]) -> Result<()> {
+    let mut labels = labels.iter().flatten();
+    let Some(first) = labels.next() else { return Ok(()) };
+    match labels.find(|labels| labels.positions != first.positions) {
         None => Ok(()),
-        Some(((name, _), labels)) => Err(Error::mismatch(
+        Some(labels) => Err(Error::mismatch(
             path,
-            format!("labels '{name}'"),
+            format!("labels '{}'", labels.name),
             format!("{} for each image, as in the first part", first.positions),
             labels.positions,
         )),
     }
 }
 
-/// The classes of one part: whole numbers, one for each image or several in a row, or one-hot rows.
+/// The classes of the `count` images of one part: whole numbers, one for each image or several in a
+/// row, or one-hot rows.
 fn labels_of(
     path: &Path,
     (name, array): &Named,
+    count: usize,
     are_several: bool,
     notes: &mut Vec<String>,
 ) -> Result<Classes> {
     let mut positions = 1;
-    let labels = match array.shape[..] {
-        [_, digits] if digits > 1 && are_several => {
-            positions = digits;
-            notes.push(format!("labels '{name}': {digits} for each image, in the order of a row"));
-            whole(path, name, &array.values)?
-        }
-        [_, classes] if classes > 1 => {
-            let labels = one_hot(path, name, &array.values, classes)?;
-            let note = format!("labels '{name}': one-hot over {classes} classes");
-            notes.push(note);
-            labels
-        }
-        _ => whole(path, name, &array.values)?,
+    let (rows, columns) = match array.shape[..] {
+        [rows, columns] => (rows, columns),
+        _ => (array.values.len(), 1),
     };
-    let without = labels.iter().filter(|&&label| label == NO_LABEL).count();
-    if without > 0 && positions == 1 {
-        let all = labels.len();
+    if rows != count {
+        let what = format!("labels '{name}'");
+        return Err(Error::mismatch(path, what, format!("one for each of {count} images"), rows));
+    }
+    let is_row = columns > 1;
+    let values = if is_row && !are_several {
+        notes.push(format!("labels '{name}': one-hot over {columns} classes"));
+        one_hot(path, name, &array.values, columns)?
+    } else {
+        if is_row {
+            positions = columns;
+            notes.push(format!("labels '{name}': {columns} for each image, in the order of a row"));
+        }
+        // Several labels of an image are known together.
+        whole(path, name, &array.values, !is_row)?
+    };
+    let without = values.iter().filter(|&&label| label == Labels::UNKNOWN).count();
+    if without > 0 {
+        let all = values.len();
         notes.push(format!("labels '{name}': {without} of {all} are none ({NO_LABEL})"));
     }
-    // Several labels of an image are known together.
-    let lowest = if positions == 1 { NO_LABEL } else { 0 };
-    match labels.iter().position(|label| !(lowest..MOST_CLASSES).contains(label)) {
-        None => Ok(Classes { values: labels, positions }),
-        Some(position) => {
-            let what = format!("element {position} of '{name}'");
-            Err(Error::mismatch(
-                path,
-                what,
-                format!("a class from 0 to {}, or {NO_LABEL} for none", MOST_CLASSES - 1),
-                labels[position],
-            ))
-        }
-    }
+    Ok(Classes { name: name.clone(), values, positions })
 }
 
 /// Whether rows of labels are the classes of several positions: whole numbers of which some are
 /// neither 0 nor 1, as those of a one-hot row are.
 fn is_several(labels: &NpyArray) -> bool {
-    match &labels.values {
-        _ if !matches!(labels.shape[..], [_, digits] if digits > 1) => false,
-        NpyValues::U8(values) => values.iter().any(|&value| value > 1),
-        NpyValues::I64(values) => values.iter().any(|&value| !(0..=1).contains(&value)),
-        NpyValues::F32(_) | NpyValues::F64(_) => false,
+    if !labels.values.are_integers() || !matches!(labels.shape[..], [_, digits] if digits > 1) {
+        return false;
     }
+    let mut is_several = false;
+    labels.values.each(|value| is_several |= value != 0.0 && value != 1.0);
+    is_several
 }
 
-/// Labels that are whole numbers by their type.
-fn whole(path: &Path, name: &str, values: &NpyValues) -> Result<Vec<i64>> {
-    match values {
-        NpyValues::U8(values) => Ok(values.iter().map(|&value| i64::from(value)).collect()),
-        NpyValues::I64(values) => Ok(values.clone()),
-        NpyValues::F32(_) | NpyValues::F64(_) => {
-            Err(Error::mismatch(path, format!("type of '{name}'"), "whole numbers", "real numbers"))
-        }
+/// Labels that are whole numbers by their type; -1 stands for none where that is allowed.
+fn whole(path: &Path, name: &str, values: &NpyValues, may_lack: bool) -> Result<Vec<u32>> {
+    if !values.are_integers() {
+        let what = format!("type of '{name}'");
+        return Err(Error::mismatch(path, what, "whole numbers", "real numbers"));
     }
+    let (mut labels, mut wrong) = (reserved(values.len(), "labels")?, None);
+    values.each(|value| {
+        let class = value as i64;
+        labels.push(match class {
+            NO_LABEL if may_lack => Labels::UNKNOWN,
+            0..MOST_CLASSES => class as u32,
+            _ => {
+                wrong.get_or_insert((labels.len(), class));
+                Labels::UNKNOWN
+            }
+        });
+    });
+    wrong.map_or(Ok(labels), |(position, found)| {
+        let what = format!("element {position} of '{name}'");
+        let expected = format!("a class from 0 to {}, or {NO_LABEL} for none", MOST_CLASSES - 1);
+        Err(Error::mismatch(path, what, expected, found))
+    })
 }
 
 /// The place of the 1 in each row, where all else is 0.
-fn one_hot(path: &Path, name: &str, values: &NpyValues, classes: usize) -> Result<Vec<i64>> {
-    let numbers = values.to_f32();
-    let class = |(position, row): (usize, &[f32])| match range::only_one(row) {
-        Some(class) => Ok(class as i64),
-        None => {
-            let expected = "one class for each image, a whole number or a single 1 among zeros";
-            Err(Error::mismatch(
-                path,
-                format!("row {position} of '{name}'"),
-                expected,
-                format!("{row:?}"),
-            ))
-        }
-    };
-    numbers.chunks_exact(classes).enumerate().map(class).collect()
+fn one_hot(path: &Path, name: &str, values: &NpyValues, classes: usize) -> Result<Vec<u32>> {
+    range::one_hot(values, classes).map_err(|(position, row)| {
+        let expected = "one class for each image, a whole number or a single 1 among zeros";
+        let what = format!("row {position} of '{name}'");
+        Error::mismatch(path, what, expected, format!("{row:?}"))
+    })
 }
 
 fn images_of(
     path: &Path,
-    (name, array): &Named,
+    (name, sizes): &(String, Vec<usize>),
     mut pixels: Pixels,
     labels: Option<Labels>,
     notes: &mut Vec<String>,
 ) -> Result<Images> {
-    let (shape, channels_last) = image_shape(&array.shape).ok_or_else(|| {
+    let (shape, channels_last) = image_shape(sizes).ok_or_else(|| {
         let expected =
             "[N, D], [N, H, W], [N, C, H, W] or [N, H, W, C] with C of 1 or 3, no size 0";
-        Error::mismatch(path, format!("shape of '{name}'"), expected, format!("{:?}", array.shape))
+        Error::mismatch(path, format!("shape of '{name}'"), expected, format!("{sizes:?}"))
     })?;
-    if let [_, values] = array.shape[..] {
+    if let [_, values] = sizes[..] {
         notes.push(format!("rows of {values} values in '{name}': taken as images of {shape}"));
     }
     if channels_last && shape.channels > 1 {
         pixels = match pixels {
-            Pixels::U8(values) => Pixels::U8(channels_first(&values, shape)),
-            Pixels::F32(values) => Pixels::F32(channels_first(&values, shape)),
+            Pixels::U8(values) => Pixels::U8(channels_first(&values, shape)?),
+            Pixels::F32(values) => Pixels::F32(channels_first(&values, shape)?),
             drawn @ Pixels::Drawn(_) => drawn,
         };
     }
@@ -305,15 +318,15 @@ fn image_shape(sizes: &[usize]) -> Option<(ImageShape, bool)> {
         .then_some((shape, last))
 }
 
-fn channels_first<T: Copy>(values: &[T], shape: ImageShape) -> Vec<T> {
+fn channels_first<T: Copy>(values: &[T], shape: ImageShape) -> Result<Vec<T>> {
     let plane = shape.height * shape.width;
-    let mut out = Vec::with_capacity(values.len());
+    let mut out = reserved(values.len(), "pixels, channels first")?;
     for image in values.chunks_exact(shape.values()) {
         for channel in 0..shape.channels {
             out.extend((0..plane).map(|pixel| image[pixel * shape.channels + channel]));
         }
     }
-    out
+    Ok(out)
 }
 
 #[cfg(test)]
@@ -493,7 +506,7 @@ mod tests {
         assert!(with(labels(NpyValues::I64(vec![0, -2]))).contains("element 1 of 'labels'"));
         assert!(
             with(array(&[3], NpyValues::U8(vec![0; 3])))
-                .contains("labels: expected one for each of 2")
+                .contains("labels 'labels': expected one for each of 2 images, found 3")
         );
         assert!(
             message(&[("train", bytes(&[2, 4])), ("test", bytes(&[2, 9]))]).contains("test images")

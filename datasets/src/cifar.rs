@@ -4,13 +4,13 @@
 //! Read from single `.bin` files (plain or gzip) or straight from the published
 //! `cifar-10-binary.tar.gz`.
 
-use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::BufReader;
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 
-use crate::source::Source;
+use crate::memory::inflated_at_most;
+use crate::source::{Source, open_file};
 use crate::{Error, ImageShape, Images, Labels, Pixels, Result};
 
 const SHAPE: ImageShape = ImageShape::new(3, 32, 32);
@@ -42,11 +42,10 @@ pub fn read(paths: &[impl AsRef<Path>]) -> Result<Images> {
 /// # Errors
 /// As [`read`]; [`Error::Mismatch`] if the archive has no training or no test file.
 pub fn read_archive(path: &Path) -> Result<(Images, Images)> {
-    let file = File::open(path).map_err(Error::io("open", path))?;
-    let bytes = file.metadata().map_err(Error::io("open", path))?.len();
-    let at_most = ((MOST_RECORDS * RECORD_BYTES) as u64).min(bytes.saturating_mul(1032));
-    let content = MultiGzDecoder::new(BufReader::new(file)).take(at_most);
-    let mut archive = tar::Archive::new(content);
+    let (file, bytes) = open_file(path)?;
+    let at_most = ((MOST_RECORDS * RECORD_BYTES) as u64).min(inflated_at_most(bytes));
+    let content = MultiGzDecoder::new(BufReader::new(file));
+    let mut archive = tar::Archive::new(Source::inflated(path, "tar", at_most, content));
     let (mut train, mut test) = (Vec::new(), Records::default());
     for entry in archive.entries().map_err(Error::io("read", path))? {
         let entry = entry.map_err(Error::io("read", path))?;
@@ -58,7 +57,7 @@ pub fn read_archive(path: &Path) -> Result<(Images, Images)> {
             Some(name) if name.ends_with(".bin") => name,
             _ => continue,
         };
-        let mut source = Source::bounded(&path.join(&name), "cifar", at_most, entry);
+        let mut source = Source::inflated(&path.join(&name), "cifar", at_most, entry);
         if name.starts_with("data_batch_") {
             let mut records = Records::default();
             records.append(&mut source)?;

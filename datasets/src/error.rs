@@ -112,6 +112,18 @@ pub enum Error {
         why: String,
     },
 
+    /// There is no memory for what a file holds.
+    #[error("{what}: {} of memory are needed, and {}; use fewer or smaller images",
+        megabytes(*bytes), available.map_or("there is not as much".into(), |left| format!("this machine has {} left", megabytes(left))))]
+    Memory {
+        /// What it was for.
+        what: String,
+        /// How much was asked for.
+        bytes: u64,
+        /// How much the machine has, where it says so.
+        available: Option<u64>,
+    },
+
     /// A value given by the caller makes no sense.
     #[error("{what}: expected {expected}, found {found}")]
     Argument {
@@ -145,6 +157,10 @@ impl Error {
             found: found.to_string(),
         }
     }
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
 fn show_paths(paths: &[PathBuf]) -> String {

@@ -34,7 +34,7 @@
 //! | `images.rs`, `dataset.rs` | what is in memory: pixels, shape, labels; splits and options |
 //! | `range.rs`, `record.rs` | what the values are; the facts of a data set that a model keeps |
 //! | `registry/` | the known data sets, [`open`], [`locate`](registry::locate), [`status`](registry::status), [`verify`](registry::verify) |
-//! | `source.rs` | bytes of a file that cannot lie: the ground under every reader |
+//! | `source.rs`, `memory.rs` | bytes of a file that cannot lie, and memory bounded by them: the ground under every reader |
 //! | `idx.rs`, `mat/`, `norb.rs`, `cifar.rs` | the published formats |
 //! | `npy.rs`, `npz.rs`, `arrays.rs`, `folder.rs` | a user's own data: NumPy arrays, read and written, and pictures |
 //! | `fetch.rs`, `checksum.rs` | mirrors, resumed downloads, checksums |
@@ -63,6 +63,7 @@ pub mod glyphs;
 pub mod idx;
 mod images;
 pub mod mat;
+pub mod memory;
 pub mod moons;
 pub mod nearest;
 pub mod norb;

@@ -8,8 +8,10 @@
 //! | then | `{'descr': '<f4', 'fortran_order': False, 'shape': (10, 28, 28), }`, spaces, a newline |
 //! | then | the elements, last dimension fastest, or the first in Fortran's order |
 
+use std::io::Write;
 use std::path::Path;
 
+use crate::memory::reserved;
 use crate::source::{Source, product};
 use crate::{Error, Result};
 
@@ -28,72 +30,98 @@ pub struct NpyArray {
     pub values: NpyValues,
 }
 
-/// The elements of an array, in one of four types that hold every type read exactly.
-#[derive(Clone, Debug, PartialEq)]
-pub enum NpyValues {
+/// Declares the element types: of each a variant, its Rust type and its name in NumPy.
+macro_rules! elements {
+    ($($(#[$meta:meta])* $variant:ident($number:ty) = $name:literal,)*) => {
+        /// The elements of an array, in their own width: of every type that is read there is one
+        /// that holds it exactly and, but for `f2`, takes no more memory.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum NpyValues {
+            $($(#[$meta])* $variant(Vec<$number>),)*
+        }
+
+        impl NpyValues {
+            /// How many elements there are.
+            #[must_use]
+            pub fn len(&self) -> usize {
+                match self { $(Self::$variant(values) => values.len(),)* }
+            }
+
+            /// Hands every element to `visit`, in order; integers above 2⁵³ are rounded.
+            pub(crate) fn each(&self, mut visit: impl FnMut(f64)) {
+                match self {
+                    $(Self::$variant(values) => values.iter().for_each(|&value| visit(value as f64)),)*
+                }
+            }
+
+            /// These elements, of an array of this shape in Fortran's order, in the order of C.
+            fn in_c_order(self, shape: &[usize]) -> Result<Self> {
+                Ok(match self {
+                    $(Self::$variant(values) => Self::$variant(c_order(&values, shape)?),)*
+                })
+            }
+
+            /// The NumPy type these elements are written as.
+            pub(crate) fn description(&self) -> &'static str {
+                match self { $(Self::$variant(_) => $name,)* }
+            }
+
+            /// Hands the little-endian bytes of every element to `visit`, in order.
+            pub(crate) fn each_bytes(&self, mut visit: impl FnMut(&[u8])) {
+                match self {
+                    $(Self::$variant(values) => {
+                        values.iter().for_each(|value| visit(&value.to_le_bytes()));
+                    })*
+                }
+            }
+        }
+    };
+}
+
+elements! {
     /// From `u1` and `b1`.
-    U8(Vec<u8>),
-    /// From every other integer.
-    I64(Vec<i64>),
+    U8(u8) = "|u1",
+    /// From `i1`.
+    I8(i8) = "|i1",
+    /// From `u2`.
+    U16(u16) = "<u2",
+    /// From `i2`.
+    I16(i16) = "<i2",
+    /// From `u4`.
+    U32(u32) = "<u4",
+    /// From `i4`.
+    I32(i32) = "<i4",
+    /// From `i8`, and from `u8` below 2⁶³.
+    I64(i64) = "<i8",
     /// From `f2` and `f4`.
-    F32(Vec<f32>),
+    F32(f32) = "<f4",
     /// From `f8`.
-    F64(Vec<f64>),
+    F64(f64) = "<f8",
 }
 
 impl NpyValues {
-    /// How many elements there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        match self {
-            Self::U8(values) => values.len(),
-            Self::I64(values) => values.len(),
-            Self::F32(values) => values.len(),
-            Self::F64(values) => values.len(),
-        }
-    }
-
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Hands every element to `visit`, in order; integers above 2⁵³ are rounded.
-    pub(crate) fn each(&self, mut visit: impl FnMut(f64)) {
-        match self {
-            Self::U8(values) => values.iter().for_each(|&value| visit(f64::from(value))),
-            Self::I64(values) => values.iter().for_each(|&value| visit(value as f64)),
-            Self::F32(values) => values.iter().for_each(|&value| visit(f64::from(value))),
-            Self::F64(values) => values.iter().for_each(|&value| visit(value)),
-        }
-    }
-
-    /// These elements, of an array of this shape in Fortran's order, in the order of C.
-    fn in_c_order(self, shape: &[usize]) -> Self {
-        match self {
-            Self::U8(values) => Self::U8(c_order(&values, shape)),
-            Self::I64(values) => Self::I64(c_order(&values, shape)),
-            Self::F32(values) => Self::F32(c_order(&values, shape)),
-            Self::F64(values) => Self::F64(c_order(&values, shape)),
-        }
+    /// Whether the elements are whole numbers by their type.
+    pub(crate) const fn are_integers(&self) -> bool {
+        !matches!(self, Self::F32(_) | Self::F64(_))
     }
 
     /// The elements as `f32`, wider ones rounded.
-    pub(crate) fn to_f32(&self) -> Vec<f32> {
-        let mut reals = Vec::with_capacity(self.len());
-        self.each(|value| reals.push(value as f32));
-        reals
-    }
-
-    /// The numpy type these elements are written as.
-    fn description(&self) -> &'static str {
-        match self {
-            Self::U8(_) => "|u1",
-            Self::I64(_) => "<i8",
-            Self::F32(_) => "<f4",
-            Self::F64(_) => "<f8",
+    ///
+    /// # Errors
+    /// If there is no memory for them.
+    pub(crate) fn into_f32(self) -> Result<Vec<f32>> {
+        if let Self::F32(reals) = self {
+            return Ok(reals);
         }
+        let mut reals = reserved(self.len(), "pixels")?;
+        self.each(|value| reals.push(value as f32));
+        Ok(reals)
     }
 }
 
@@ -111,13 +139,31 @@ pub fn read(path: &Path) -> Result<NpyArray> {
     parse(&mut source)
 }
 
-/// Writes an array as a `.npy` file of version 1.0, little-endian.
+/// Writes an array as a `.npy` file of version 1.0, little-endian; whole, or not at all.
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::Argument`] if the sizes are not those of the elements.
 pub fn write(path: &Path, array: &NpyArray) -> Result<()> {
     let bytes = encode(array)?;
-    std::fs::write(path, bytes).map_err(Error::io("write", path))
+    let mut file = temporary_beside(path)?;
+    file.write_all(&bytes)
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(Error::io("write", path))?;
+    file.persist(path).map_err(|error| Error::io("rename to", path)(error.error))?;
+    Ok(())
+}
+
+/// A file with a name of its own beside `path`, which goes when it is dropped before it takes that
+/// name. Who may read it is left to the system's defaults (on Unix, the umask).
+pub(crate) fn temporary_beside(path: &Path) -> Result<tempfile::NamedTempFile> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    let builder = builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.prefix(".rung-").tempfile_in(folder).map_err(Error::io("create", path))
 }
 
 /// Reads an array that must end the source.
@@ -135,15 +181,15 @@ pub(crate) fn parse(source: &mut Source<'_>) -> Result<NpyArray> {
     let values = element.read(source, bytes)?;
     source.expect_end()?;
     let shape: Vec<usize> = header.shape.into_iter().map(|size| size as usize).collect();
-    let values = if header.fortran_order { values.in_c_order(&shape) } else { values };
+    let values = if header.fortran_order { values.in_c_order(&shape)? } else { values };
     Ok(NpyArray { shape, values })
 }
 
 /// Elements of an array of this shape, first dimension fastest, with the last dimension fastest
 /// instead.
-fn c_order<T: Copy>(values: &[T], shape: &[usize]) -> Vec<T> {
+fn c_order<T: Copy>(values: &[T], shape: &[usize]) -> Result<Vec<T>> {
     if values.is_empty() {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     // How far apart in `values` neighbours along each dimension are.
     let strides: Vec<usize> = shape
@@ -156,7 +202,7 @@ fn c_order<T: Copy>(values: &[T], shape: &[usize]) -> Vec<T> {
         .collect();
     let mut place = vec![0; shape.len()];
     let mut from = 0;
-    let mut ordered = Vec::with_capacity(values.len());
+    let mut ordered = reserved(values.len(), "elements in the order of C")?;
     for _ in 0..values.len() {
         ordered.push(values[from]);
         for axis in (0..shape.len()).rev() {
@@ -169,7 +215,7 @@ fn c_order<T: Copy>(values: &[T], shape: &[usize]) -> Vec<T> {
             place[axis] = 0;
         }
     }
-    ordered
+    Ok(ordered)
 }
 
 /// The number that these bits are in IEEE 754's half precision; every one is a single-precision
@@ -265,74 +311,41 @@ impl Element {
     }
 
     fn read(&self, source: &mut Source<'_>, bytes: u64) -> Result<NpyValues> {
-        // The eight bytes of an element, little-endian: the last ones are the element's, so that
-        // signs can be shifted in.
-        let aligned = |element: &[u8]| {
-            let mut eight = [0; 8];
-            let high = &mut eight[8 - self.bytes..];
-            high.copy_from_slice(element);
-            if self.big_endian {
-                high.reverse();
-            }
-            u64::from_le_bytes(eight)
-        };
-        let shift = 64 - 8 * self.bytes as u32;
-        let mut too_large = false;
-        let values = match (self.kind, self.bytes) {
-            ('b', _) | ('u', 1) => NpyValues::U8(source.take_bytes(bytes, "elements")?),
-            ('f', 2) => NpyValues::F32(
-                self.collect(source, bytes, |element| half((aligned(element) >> shift) as u16))?,
-            ),
-            ('f', 4) => NpyValues::F32(self.collect(source, bytes, |element| {
-                f32::from_bits((aligned(element) >> shift) as u32)
-            })?),
-            ('f', _) => NpyValues::F64(
-                self.collect(source, bytes, |element| f64::from_bits(aligned(element)))?,
-            ),
-            ('i', _) => NpyValues::I64(
-                self.collect(source, bytes, |element| aligned(element) as i64 >> shift)?,
-            ),
-            _ => NpyValues::I64(self.collect(source, bytes, |element| {
-                let value = aligned(element) >> shift;
-                too_large |= value > i64::MAX as u64;
-                value as i64
-            })?),
-        };
-        if too_large {
-            return Err(source.wrong(
-                source.offset(),
-                "elements",
-                "unsigned numbers below 2⁶³",
-                "a greater one",
-            ));
+        macro_rules! numbers {
+            ($number:ty) => {
+                source.numbers(bytes, self.big_endian, "elements", |number: $number| number)?
+            };
         }
-        Ok(values)
-    }
-
-    fn collect<T>(
-        &self,
-        source: &mut Source<'_>,
-        bytes: u64,
-        mut of: impl FnMut(&[u8]) -> T,
-    ) -> Result<Vec<T>> {
-        let mut values = Vec::new();
-        source.each_chunk(bytes, "elements", |chunk| {
-            values.extend(chunk.chunks_exact(self.bytes).map(&mut of));
-        })?;
-        values.shrink_to_fit();
-        Ok(values)
+        let place = source.offset();
+        Ok(match (self.kind, self.bytes) {
+            ('b', _) | ('u', 1) => NpyValues::U8(source.take_bytes(bytes, "elements")?),
+            ('u', 2) => NpyValues::U16(numbers!(u16)),
+            ('u', 4) => NpyValues::U32(numbers!(u32)),
+            ('u', _) => {
+                let values = numbers!(i64);
+                // What is negative as a signed number is 2⁶³ or more as the unsigned one it is.
+                if let Some(position) = values.iter().position(|&value| value < 0) {
+                    let offset = place + 8 * position as u64;
+                    let expected = "unsigned numbers below 2⁶³";
+                    return Err(source.wrong(offset, "elements", expected, "a greater one"));
+                }
+                NpyValues::I64(values)
+            }
+            ('i', 1) => NpyValues::I8(numbers!(i8)),
+            ('i', 2) => NpyValues::I16(numbers!(i16)),
+            ('i', 4) => NpyValues::I32(numbers!(i32)),
+            ('i', _) => NpyValues::I64(numbers!(i64)),
+            ('f', 2) => NpyValues::F32(source.numbers(bytes, self.big_endian, "elements", half)?),
+            ('f', 4) => NpyValues::F32(numbers!(f32)),
+            _ => NpyValues::F64(numbers!(f64)),
+        })
     }
 }
 
 /// The bytes of a `.npy` file with this array.
 pub(crate) fn encode(array: &NpyArray) -> Result<Vec<u8>> {
     let mut bytes = header(array.values.description(), &array.shape, array.values.len())?;
-    match &array.values {
-        NpyValues::U8(values) => bytes.extend(values),
-        NpyValues::I64(values) => values.iter().for_each(|value| bytes.extend(value.to_le_bytes())),
-        NpyValues::F32(values) => values.iter().for_each(|value| bytes.extend(value.to_le_bytes())),
-        NpyValues::F64(values) => values.iter().for_each(|value| bytes.extend(value.to_le_bytes())),
-    }
+    array.values.each_bytes(|element| bytes.extend(element));
     Ok(bytes)
 }
 

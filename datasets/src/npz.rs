@@ -1,20 +1,19 @@
 //! NumPy's `.npz`: a zip of `.npy` arrays, read as a data set and written to hold what a model
 //! made.
 
-use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
+use crate::memory::inflated_at_most;
 use crate::npy::{self, NpyArray, NpyValues};
-use crate::source::{Source, impostor_in};
+use crate::source::{Source, impostor_in, open_file};
 use crate::{Error, Labels, Result};
 
-/// What a zip entry may expand to for each compressed byte (deflate's limit), and a little for
-/// empty ones.
-const EXPANSION: u64 = 1032;
+/// Bytes that are written at a time.
+const CHUNK_BYTES: usize = 1 << 16;
 
 /// Reads every array of a `.npz` file, with its name (without `.npy`), in the order of the file.
 ///
@@ -35,23 +34,24 @@ pub(crate) fn read_wanted(
     path: &Path,
     is_wanted: impl Fn(&str) -> bool,
 ) -> Result<Vec<(String, Option<NpyArray>)>> {
-    let file = File::open(path).map_err(Error::io("open", path))?;
-    if file.metadata().map_err(Error::io("open", path))?.is_dir() {
-        return Err(Error::mismatch(path, "what is read", "a file", "a folder"));
-    }
+    let (file, length) = open_file(path)?;
     if let Some(found) = impostor_in(path) {
         return Err(not_a_zip(path, "content", found));
     }
-    parse(path, BufReader::new(file), is_wanted)
+    parse(path, length, BufReader::new(file), is_wanted)
 }
 
+/// Reads the arrays of an archive of `length` bytes. Together they may be as large as compressed
+/// content of that length may: entries may share their bytes.
 fn parse(
     path: &Path,
+    length: u64,
     reader: impl Read + Seek,
     is_wanted: impl Fn(&str) -> bool,
 ) -> Result<Vec<(String, Option<NpyArray>)>> {
     let mut archive = ZipArchive::new(reader).map_err(|error| not_a_zip(path, "archive", error))?;
-    let mut arrays = Vec::new();
+    let mut arrays: Vec<(String, Option<NpyArray>)> = Vec::new();
+    let mut left = inflated_at_most(length);
     for index in 0..archive.len() {
         let entry = archive.by_index(index).map_err(|error| not_a_zip(path, "entry", error))?;
         let name = String::from_utf8_lossy(entry.name_raw()).into_owned();
@@ -62,11 +62,12 @@ fn parse(
             arrays.push((stem.to_string(), None));
             continue;
         }
-        let at_most = entry
-            .size()
-            .min(entry.compressed_size().saturating_mul(EXPANSION).saturating_add(EXPANSION));
-        let inside = path.join(&name);
-        let array = npy::parse(&mut Source::bounded(&inside, "npy", at_most, entry))?;
+        if arrays.iter().any(|(known, _)| known == stem) {
+            return Err(not_a_zip(path, "entry", format!("a second array called '{stem}'")));
+        }
+        let mut source = Source::inflated(&path.join(&name), "npy", left, entry);
+        let array = npy::parse(&mut source)?;
+        left = left.saturating_sub(source.offset());
         arrays.push((stem.to_string(), Some(array)));
     }
     Ok(arrays)
@@ -115,14 +116,7 @@ impl NpzWriter {
     /// # Errors
     /// [`Error::Io`] if its folder cannot be written to.
     pub fn create(path: &Path) -> Result<Self> {
-        let folder = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let file = tempfile::Builder::new()
-            .prefix(".npz-")
-            .tempfile_in(folder)
-            .map_err(Error::io("create", path))?;
+        let file = npy::temporary_beside(path)?;
         Ok(Self {
             path: path.to_path_buf(),
             zip: ZipWriter::new(BufWriter::new(file)),
@@ -178,19 +172,17 @@ impl NpzWriter {
     /// # Errors
     /// As [`add_f32`](Self::add_f32).
     pub fn add(&mut self, name: &str, array: &NpyArray) -> Result<()> {
-        let (shape, count) = (&array.shape, array.values.len());
-        match &array.values {
-            NpyValues::U8(values) => {
-                self.add_rows(name, shape, "|u1", count, values.iter().map(|v| [*v]))
+        let values = &array.values;
+        self.begin(name, &array.shape, values.description(), values.len())?;
+        let (mut chunk, mut written) = (Vec::new(), Ok(()));
+        values.each_bytes(|element| {
+            chunk.extend(element);
+            if chunk.len() >= CHUNK_BYTES && written.is_ok() {
+                written = self.zip.write_all(&chunk);
+                chunk.clear();
             }
-            NpyValues::I64(values) => {
-                self.add_rows(name, shape, "<i8", count, values.iter().map(|v| v.to_le_bytes()))
-            }
-            NpyValues::F32(values) => self.add_f32(name, shape, values),
-            NpyValues::F64(values) => {
-                self.add_rows(name, shape, "<f8", count, values.iter().map(|v| v.to_le_bytes()))
-            }
-        }
+        });
+        written.and_then(|()| self.zip.write_all(&chunk)).map_err(Error::io("write", &self.path))
     }
 
     /// Adds an array of bytes that come piece by piece, so that they need not all be in memory.
@@ -229,7 +221,7 @@ impl NpzWriter {
         let mut chunk = Vec::new();
         for element in elements {
             chunk.extend(element);
-            if chunk.len() >= 1 << 16 {
+            if chunk.len() >= CHUNK_BYTES {
                 self.zip.write_all(&chunk).map_err(Error::io("write", &self.path))?;
                 chunk.clear();
             }
@@ -315,7 +307,7 @@ mod tests {
     }
 
     fn decode(bytes: &[u8]) -> Result<Vec<(String, NpyArray)>> {
-        let arrays = parse(Path::new("f.npz"), Cursor::new(bytes), |_| true)?;
+        let arrays = parse(Path::new("f.npz"), bytes.len() as u64, Cursor::new(bytes), |_| true)?;
         Ok(arrays.into_iter().map(|(name, array)| (name, array.unwrap())).collect())
     }
 

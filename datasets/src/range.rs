@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::memory::reserved;
 use crate::npy::NpyValues;
 use crate::{Error, Pixels, Result};
 
@@ -173,20 +174,42 @@ impl fmt::Display for Extent<'_> {
     }
 }
 
-/// The place of the only 1 in numbers that are zeros but for it: the class of a one-hot label.
-pub(crate) fn only_one(numbers: &[f32]) -> Option<usize> {
-    let class = numbers.iter().position(|&number| number == 1.0)?;
-    let zeros = numbers.iter().filter(|&&number| number == 0.0).count();
-    (zeros == numbers.len() - 1).then_some(class)
+/// The classes of one-hot labels, `classes` numbers each: the place of the only 1 in numbers that
+/// are zeros but for it. Else the number of the first label that is none, and its numbers.
+pub(crate) fn one_hot(
+    values: &NpyValues,
+    classes: usize,
+) -> std::result::Result<Vec<u32>, (usize, Vec<f32>)> {
+    let only_one = |numbers: &[f32]| {
+        let class = numbers.iter().position(|&number| number == 1.0)?;
+        let zeros = numbers.iter().filter(|&&number| number == 0.0).count();
+        (zeros == numbers.len() - 1).then_some(class as u32)
+    };
+    let (mut labels, mut row, mut wrong) = (Vec::new(), Vec::new(), None);
+    values.each(|value| {
+        if wrong.is_some() {
+            return;
+        }
+        row.push(value as f32);
+        if row.len() == classes {
+            match only_one(&row) {
+                Some(class) => labels.push(class),
+                None => wrong = Some((labels.len(), row.clone())),
+            }
+            row.clear();
+        }
+    });
+    wrong.map_or(Ok(labels), Err)
 }
 
 /// The pixels of all parts of a data set, by one choice for all: whole numbers from 0 to 255 become
-/// bytes, and so does what is in [0, 1] if all of it is k/255; other numbers stay real.
+/// bytes, and so does what is in [0, 1] if all of it is k/255; other numbers stay real. Values that
+/// are kept as they are are not copied, and others are gone once they are converted.
 ///
 /// # Errors
 /// [`Error::Mismatch`] if a value is no finite number or beyond a million, or if the parts have
-/// values of different scales.
-pub(crate) fn pixels(path: &Path, parts: &[(&str, &NpyValues)]) -> Result<Vec<Pixels>> {
+/// values of different scales; [`Error::Memory`].
+pub(crate) fn pixels(path: &Path, parts: Vec<(&str, NpyValues)>) -> Result<Vec<Pixels>> {
     let extents = parts
         .iter()
         .map(|(name, values)| Extent::of(path, name, values))
@@ -207,22 +230,23 @@ pub(crate) fn pixels(path: &Path, parts: &[(&str, &NpyValues)]) -> Result<Vec<Pi
         values.each(|value| all &= Pixels::byte_of(value as f32).is_some());
         all
     };
-    let bytes = |values: &NpyValues, of: fn(f64) -> u8| {
-        let mut bytes = Vec::with_capacity(values.len());
+    let bytes = |values: NpyValues, of: fn(f64) -> u8| {
+        let mut bytes = reserved(values.len(), "pixels")?;
         values.each(|value| bytes.push(of(value)));
-        Pixels::U8(bytes)
+        Ok(Pixels::U8(bytes))
     };
-    let intensity = |value: f64| Pixels::byte_of(value as f32).unwrap_or_default();
+    let intensity: fn(f64) -> u8 = |value| Pixels::byte_of(value as f32).unwrap_or_default();
     let scale = match scale {
         Scale::Unit if !parts.iter().all(|(_, values)| are_bytes(values)) => Scale::Other,
         scale => scale,
     };
-    let pixels = parts.iter().map(|(_, values)| match scale {
-        Scale::Bytes => bytes(values, |value| value as u8),
-        Scale::Unit => bytes(values, intensity),
-        Scale::Other => Pixels::F32(values.to_f32()),
+    let pixels = parts.into_iter().map(|(_, values)| match (scale, values) {
+        (Scale::Bytes, NpyValues::U8(bytes)) => Ok(Pixels::U8(bytes)),
+        (Scale::Bytes, values) => bytes(values, |value| value as u8),
+        (Scale::Unit, values) => bytes(values, intensity),
+        (Scale::Other, values) => Ok(Pixels::F32(values.into_f32()?)),
     });
-    Ok(pixels.collect())
+    pixels.collect()
 }
 
 #[cfg(test)]
@@ -231,7 +255,7 @@ mod tests {
 
     fn parts(train: &[f64], test: &[f64]) -> Result<Vec<Pixels>> {
         let [train, test] = [train, test].map(|values| NpyValues::F64(values.to_vec()));
-        pixels(Path::new("a.npz"), &[("train", &train), ("test", &test)])
+        pixels(Path::new("a.npz"), vec![("train", train), ("test", test)])
     }
 
     #[test]

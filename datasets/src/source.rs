@@ -1,9 +1,8 @@
 //! Bytes of a file, plain or gzip, that no reader can be fooled with: a size is checked before
 //! memory is asked for.
 //!
-//! For a plain file the length is known, and no claim may reach past it. For compressed content
-//! only a bound is known: deflate cannot expand more than 1032 times, so a greater claim is a lie;
-//! smaller ones are read piece by piece, so that memory grows with what is really there.
+//! For a plain file the length is known, and no claim may reach past it. Compressed content is
+//! inflated as a stream, and no further than [`inflated_at_most`] allows for its size.
 
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read};
@@ -11,13 +10,12 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 
+use crate::memory::{inflated_at_most, reserved};
 use crate::{Error, Result};
 
-/// The most that deflate can expand: 258 bytes from two bits, and a little.
-const DEFLATE_EXPANSION: u64 = 1032;
-/// How much memory is taken on trust before any byte of compressed content has come.
-const TRUSTED_BYTES: u64 = 1 << 20;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+/// What the bound of compressed content is, in words.
+const INFLATED: &str = "what compressed data of this size are inflated to (if they are right, store them uncompressed)";
 
 /// How content begins that is often found in place of a data file, in small letters, and what it
 /// is.
@@ -51,6 +49,17 @@ pub(crate) fn impostor_in(path: &Path) -> Option<&'static str> {
     impostor(&start)
 }
 
+/// Opens a file and tells its length. What is no regular file is refused before it is opened, for
+/// a pipe would keep whoever opens it waiting.
+pub(crate) fn open_file(path: &Path) -> Result<(File, u64)> {
+    let metadata = std::fs::metadata(path).map_err(Error::io("open", path))?;
+    if !metadata.is_file() {
+        let found = if metadata.is_dir() { "a folder" } else { "a device, a pipe or a socket" };
+        return Err(Error::mismatch(path, "what is read", "a file", found));
+    }
+    Ok((File::open(path).map_err(Error::io("open", path))?, metadata.len()))
+}
+
 /// Content being read from its start to its end, with what is needed for a good error.
 pub(crate) struct Source<'a> {
     path: PathBuf,
@@ -58,18 +67,25 @@ pub(crate) struct Source<'a> {
     reader: Box<dyn Read + 'a>,
     offset: u64,
     at_most: u64,
-    exact: bool,
+    bound: Bound,
+}
+
+/// What is known of the length of a content by `at_most`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Bound {
+    /// It is the length.
+    Length,
+    /// The content is part of another, which has no more.
+    Part,
+    /// It is what compressed content may inflate to.
+    Inflated,
 }
 
 impl Source<'static> {
     /// Opens a file, looking through gzip by its first bytes and not by its name.
     pub(crate) fn open(path: &Path, format: &'static str) -> Result<Self> {
-        let file = File::open(path).map_err(Error::io("open", path))?;
-        let metadata = file.metadata().map_err(Error::io("open", path))?;
-        if metadata.is_dir() {
-            return Err(Error::mismatch(path, "what is read", "a file", "a folder"));
-        }
-        Self::over(path, format, metadata.len(), BufReader::with_capacity(1 << 16, file))
+        let (file, length) = open_file(path)?;
+        Self::over(path, format, length, BufReader::with_capacity(1 << 16, file))
     }
 }
 
@@ -99,16 +115,16 @@ impl<'a> Source<'a> {
         let whole = Cursor::new(first).chain(reader);
         Ok(if gzip {
             let reader = Box::new(MultiGzDecoder::new(whole));
-            let at_most = len.saturating_mul(DEFLATE_EXPANSION);
-            Self { path, format, reader, offset: 0, at_most, exact: false }
+            let (at_most, bound) = (inflated_at_most(len), Bound::Inflated);
+            Self { path, format, reader, offset: 0, at_most, bound }
         } else {
-            Self { path, format, reader: Box::new(whole), offset: 0, at_most: len, exact: true }
+            let (reader, bound) = (Box::new(whole), Bound::Length);
+            Self { path, format, reader, offset: 0, at_most: len, bound }
         })
     }
 
-    /// A source over content whose length `len` is itself only a claim, already bounded by
-    /// `at_most` bytes.
-    pub(crate) fn bounded(
+    /// A source over content that is inflated from another's, which may be `at_most` bytes.
+    pub(crate) fn inflated(
         path: &Path,
         format: &'static str,
         at_most: u64,
@@ -120,7 +136,7 @@ impl<'a> Source<'a> {
             reader: Box::new(reader),
             offset: 0,
             at_most,
-            exact: false,
+            bound: Bound::Inflated,
         }
     }
 
@@ -130,12 +146,12 @@ impl<'a> Source<'a> {
     pub(crate) fn part(&mut self, bytes: u64, zlib: bool) -> Source<'_> {
         let (path, format) = (self.path.clone(), self.format);
         let limited = self.by_ref().take(bytes);
-        let (reader, at_most): (Box<dyn Read + '_>, u64) = if zlib {
-            (Box::new(ZlibDecoder::new(limited)), bytes.saturating_mul(DEFLATE_EXPANSION))
+        let (reader, at_most, bound): (Box<dyn Read + '_>, u64, Bound) = if zlib {
+            (Box::new(ZlibDecoder::new(limited)), inflated_at_most(bytes), Bound::Inflated)
         } else {
-            (Box::new(limited), bytes)
+            (Box::new(limited), bytes, Bound::Part)
         };
-        Source { path, format, reader, offset: 0, at_most, exact: false }
+        Source { path, format, reader, offset: 0, at_most, bound }
     }
 
     /// The file that is read.
@@ -172,15 +188,24 @@ impl<'a> Source<'a> {
         if bytes <= left {
             return Ok(());
         }
-        let expected = format!("at most {left} bytes, for the file has no more");
-        Err(self.wrong(self.offset, what, expected, format!("{bytes} bytes")))
+        Err(self.wrong(self.offset, what, self.limit(left), format!("{bytes} bytes")))
+    }
+
+    /// What is allowed where `left` bytes are left, in words.
+    fn limit(&self, left: u64) -> String {
+        match self.bound {
+            Bound::Length | Bound::Part => {
+                format!("at most {left} bytes, for the file has no more")
+            }
+            Bound::Inflated => format!("at most {left} bytes, {INFLATED}"),
+        }
     }
 
     /// As [`Self::claim`], where `bytes` more bytes must end the content.
     pub(crate) fn claim_rest(&self, bytes: u64, what: &str) -> Result<()> {
         self.claim(bytes, what)?;
         let left = self.at_most.saturating_sub(self.offset);
-        if self.exact && bytes != left {
+        if self.bound == Bound::Length && bytes != left {
             return Err(self.wrong(
                 self.offset,
                 what,
@@ -209,12 +234,9 @@ impl<'a> Source<'a> {
     pub(crate) fn read_up_to(&mut self, buffer: &mut [u8], what: &str) -> Result<usize> {
         let mut filled = 0;
         while filled < buffer.len() {
-            match self.reader.read(&mut buffer[filled..]) {
+            match self.read(&mut buffer[filled..]) {
                 Ok(0) => break,
-                Ok(read) => {
-                    filled += read;
-                    self.offset += read as u64;
-                }
+                Ok(read) => filled += read,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(self.unreadable(error, what)),
             }
@@ -243,10 +265,8 @@ impl<'a> Source<'a> {
     /// The next `bytes` bytes, claimed first.
     pub(crate) fn take_bytes(&mut self, bytes: u64, what: &str) -> Result<Vec<u8>> {
         self.claim(bytes, what)?;
-        let trusted = if self.exact { bytes } else { bytes.min(TRUSTED_BYTES) };
-        let mut content = Vec::with_capacity(trusted as usize);
+        let mut content = reserved(bytes as usize, what)?;
         self.each_chunk(bytes, what, |chunk| content.extend_from_slice(chunk))?;
-        content.shrink_to_fit();
         Ok(content)
     }
 
@@ -270,6 +290,23 @@ impl<'a> Source<'a> {
         Ok(())
     }
 
+    /// The numbers in the next `bytes` bytes, a whole number of them, each turned into what is kept.
+    pub(crate) fn numbers<N: Number, T>(
+        &mut self,
+        bytes: u64,
+        big_endian: bool,
+        what: &str,
+        keep: impl Fn(N) -> T,
+    ) -> Result<Vec<T>> {
+        self.claim(bytes, what)?;
+        let mut numbers = reserved((bytes / size_of::<N>() as u64) as usize, what)?;
+        self.each_chunk(bytes, what, |chunk| {
+            let elements = chunk.chunks_exact(size_of::<N>());
+            numbers.extend(elements.map(|element| keep(N::from_bytes(element, big_endian))));
+        })?;
+        Ok(numbers)
+    }
+
     /// Reads over the next `bytes` bytes.
     pub(crate) fn skip(&mut self, bytes: u64, what: &str) -> Result<()> {
         self.each_chunk(bytes, what, |_| ())
@@ -290,10 +327,34 @@ impl<'a> Source<'a> {
     }
 }
 
+/// A number as files hold it.
+pub(crate) trait Number: Sized {
+    /// The number in as many bytes as it takes.
+    fn from_bytes(bytes: &[u8], big_endian: bool) -> Self;
+}
+
+macro_rules! numbers {
+    ($($number:ty)*) => {$(
+        impl Number for $number {
+            fn from_bytes(bytes: &[u8], big_endian: bool) -> Self {
+                let mut element = [0; size_of::<Self>()];
+                element.copy_from_slice(bytes);
+                if big_endian { Self::from_be_bytes(element) } else { Self::from_le_bytes(element) }
+            }
+        }
+    )*};
+}
+
+numbers! { i8 u16 i16 u32 i32 u64 i64 f32 f64 }
+
 impl Read for Source<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let read = self.reader.read(buffer)?;
         self.offset += read as u64;
+        if self.bound == Bound::Inflated && self.offset > self.at_most {
+            let message = format!("more than {} bytes, {INFLATED}", self.at_most);
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, message));
+        }
         Ok(read)
     }
 }
@@ -365,6 +426,18 @@ mod tests {
     }
 
     #[test]
+    #[cfg(unix)]
+    fn what_is_no_file_is_refused_and_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        for path in [pipe.as_path(), Path::new("/dev/zero"), folder.path()] {
+            let error = open_file(path).unwrap_err().to_string();
+            assert!(error.contains("what is read: expected a file, found a "), "{error}");
+        }
+    }
+
+    #[test]
     fn gzip_and_plain_give_the_same_bytes() {
         let content: Vec<u8> = (0..100_000u32).map(|i| (i.wrapping_mul(i) >> 7) as u8).collect();
         assert_eq!(source(&content).take_bytes(100_000, "x").unwrap(), content);
@@ -382,13 +455,13 @@ mod tests {
             11 bytes"
         );
         let packed = gzip(&[0; 10]);
-        let bound = packed.len() as u64 * DEFLATE_EXPANSION;
+        let bound = inflated_at_most(packed.len() as u64);
         assert!(
             source(&packed)
                 .take_bytes(bound + 1, "pixels")
                 .unwrap_err()
                 .to_string()
-                .contains("has no more")
+                .contains("compressed data of this size")
         );
         assert!(
             source(&packed)
@@ -396,6 +469,26 @@ mod tests {
                 .unwrap_err()
                 .to_string()
                 .contains("the end after")
+        );
+    }
+
+    #[test]
+    fn a_small_file_is_inflated_no_further_than_its_size_allows() {
+        let zeros = vec![0; 64 << 20];
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        std::io::Write::write_all(&mut encoder, &zeros).unwrap();
+        let packed = encoder.finish().unwrap();
+        assert!(inflated_at_most(packed.len() as u64) < 64 << 20);
+        let (mut read, mut buffer) = (source(&packed), vec![0; 1 << 16]);
+        let error = loop {
+            match read.fill(&mut buffer, "records") {
+                Ok(()) => assert!(read.offset() <= inflated_at_most(packed.len() as u64)),
+                Err(error) => break error.to_string(),
+            }
+        };
+        assert!(
+            error.contains("records: expected intact compressed data, found more than"),
+            "{error}"
         );
     }
 

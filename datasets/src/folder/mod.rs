@@ -18,9 +18,12 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use self::picture::{Form, Header, Tone, Values, decode, header, tone_of_border, tone_of_ink};
+use self::picture::{
+    DECODING_BYTES, Form, Header, Tone, Values, decode, header, tone_of_border, tone_of_ink,
+};
 use self::tree::{Picture, Tree, counted};
 use crate::arrays::split_for_testing;
+use crate::memory::reserved;
 use crate::{
     Background, Binarisation, Colour, Dataset, Error, Fit, ImageShape, Images, Labels, Options,
     Pixels, Result,
@@ -47,10 +50,11 @@ pub fn open(folder: &Path, options: &Options) -> Result<Dataset> {
         pictures.iter().filter_map(|picture| picture.class.clone()).collect();
     let classes: Vec<String> = classes.into_iter().collect();
 
-    let decoded = pictures
-        .par_iter()
-        .map(|picture| decode(&picture.path, &form))
-        .collect::<Result<Vec<_>>>()?;
+    let mut decoded = reserved(pictures.len(), "pictures")?;
+    for group in groups(&pictures, &headers) {
+        let paths = group.par_iter().map(|picture| decode(&picture.path, &form));
+        decoded.extend(paths.collect::<Result<Vec<_>>>()?);
+    }
     let (shape, pixels) =
         grey_if_all_are(form.shape, options.colour, pixels_of(decoded, &mut notes), &mut notes);
     let (in_train, rest) = Images::new(shape, pixels, None)?.split_at(train.len());
@@ -77,6 +81,20 @@ pub fn open(folder: &Path, options: &Options) -> Result<Dataset> {
     dataset.notes.splice(0..0, notes);
     dataset.note_dark_bytes();
     Ok(dataset)
+}
+
+/// The pictures in runs that are decoded at once: as many as take together what one may.
+fn groups<'a>(pictures: &'a [&'a Picture], headers: &[Header]) -> Vec<&'a [&'a Picture]> {
+    let (mut groups, mut first, mut bytes) = (Vec::new(), 0, 0);
+    for (place, header) in headers.iter().enumerate() {
+        if bytes + header.decoded_bytes > DECODING_BYTES {
+            groups.push(&pictures[first..place]);
+            (first, bytes) = (place, 0);
+        }
+        bytes += header.decoded_bytes;
+    }
+    groups.push(&pictures[first..]);
+    groups
 }
 
 /// The form that all pictures are brought to, from the options and the pictures' headers.

@@ -7,15 +7,13 @@ use std::path::Path;
 use image::codecs::png::PngDecoder;
 use image::imageops::FilterType;
 use image::metadata::Orientation;
-use image::{
-    ColorType, DynamicImage, ImageDecoder, ImageReader, Limits, Luma, LumaA, Rgb32FImage, Rgba,
-};
+use image::{ColorType, DynamicImage, ImageDecoder, ImageReader, Limits, Luma, LumaA, Rgba};
 
-use crate::source::impostor_in;
+use crate::source::{impostor_in, open_file};
 use crate::{Error, Fit, ImageShape, Result};
 
-/// What one picture may take while it is decoded.
-const DECODING_BYTES: u64 = 1 << 30;
+/// What one picture may take while it is decoded: 80 million pixels in colour.
+pub(super) const DECODING_BYTES: u64 = 256 << 20;
 
 /// What a picture's header says.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +30,8 @@ pub(super) struct Header {
     pub is_turned: bool,
     /// One of several, of which the first is read.
     pub is_animated: bool,
+    /// What the pixels take once they are decoded.
+    pub decoded_bytes: u64,
 }
 
 /// How all pictures are brought to one form.
@@ -53,12 +53,17 @@ pub(super) enum Values {
     Words(Vec<u16>, u16),
 }
 
-fn decoder(path: &Path) -> Result<impl ImageDecoder> {
-    let reader = ImageReader::open(path).map_err(Error::io("open", path))?;
-    let mut reader = reader.with_guessed_format().map_err(Error::io("read", path))?;
+fn limits() -> Limits {
     let mut limits = Limits::default();
     limits.max_alloc = Some(DECODING_BYTES);
-    reader.limits(limits);
+    limits
+}
+
+fn decoder(path: &Path) -> Result<impl ImageDecoder> {
+    let (file, _) = open_file(path)?;
+    let reader = ImageReader::new(BufReader::new(file));
+    let mut reader = reader.with_guessed_format().map_err(Error::io("read", path))?;
+    reader.limits(limits());
     reader.into_decoder().map_err(|error| undecodable(path, &error))
 }
 
@@ -73,6 +78,7 @@ fn undecodable(path: &Path, error: &image::ImageError) -> Error {
 /// [`Error::Io`]; [`Error::Mismatch`] if it is no PNG or JPEG file.
 pub(super) fn header(path: &Path) -> Result<Header> {
     let mut decoder = decoder(path)?;
+    check_size(path, &decoder)?;
     let (width, height) = decoder.dimensions();
     let orientation = decoder.orientation().map_err(|error| undecodable(path, &error))?;
     let is_sideways = matches!(
@@ -91,12 +97,24 @@ pub(super) fn header(path: &Path) -> Result<Header> {
         has_alpha: colour.has_alpha(),
         is_turned: orientation != Orientation::NoTransforms,
         is_animated: is_animated(path),
+        decoded_bytes: decoder.total_bytes(),
     })
+}
+
+/// Refuses a picture that would take more than [`DECODING_BYTES`].
+fn check_size(path: &Path, decoder: &impl ImageDecoder) -> Result<()> {
+    let bytes = decoder.total_bytes();
+    if bytes <= DECODING_BYTES {
+        return Ok(());
+    }
+    let expected = format!("at most {DECODING_BYTES} bytes once decoded");
+    Err(Error::mismatch(path, "picture", expected, bytes))
 }
 
 /// Whether a file is a PNG with several frames.
 fn is_animated(path: &Path) -> bool {
-    let decoder = File::open(path).ok().and_then(|file| PngDecoder::new(BufReader::new(file)).ok());
+    let decoder = |file| PngDecoder::with_limits(BufReader::new(file), limits()).ok();
+    let decoder = File::open(path).ok().and_then(decoder);
     decoder.is_some_and(|decoder| decoder.is_apng().unwrap_or(false))
 }
 
@@ -104,10 +122,7 @@ fn is_animated(path: &Path) -> bool {
 fn upright(path: &Path) -> Result<DynamicImage> {
     let refused = |error: image::ImageError| undecodable(path, &error);
     let mut decoder = decoder(path)?;
-    if decoder.total_bytes() > DECODING_BYTES {
-        let expected = format!("at most {DECODING_BYTES} bytes once decoded");
-        return Err(Error::mismatch(path, "picture", expected, decoder.total_bytes()));
-    }
+    check_size(path, &decoder)?;
     let orientation = decoder.orientation().map_err(refused)?;
     let mut picture = DynamicImage::from_decoder(decoder).map_err(refused)?;
     picture.apply_orientation(orientation);
@@ -150,17 +165,25 @@ fn over(picture: DynamicImage, background: f32) -> DynamicImage {
     if !colour.has_alpha() {
         return picture;
     }
-    let picture = picture.into_rgba32f();
-    let (width, height) = picture.dimensions();
-    let mix = |value: f32, alpha: f32| alpha * value + (1.0 - alpha) * background;
-    let rgb = picture
-        .pixels()
-        .flat_map(|&Rgba([r, g, b, a])| [mix(r, a), mix(g, a), mix(b, a)])
-        .collect();
-    // As many values as a picture of this size has, so there always is one.
-    let flat =
-        Rgb32FImage::from_raw(width, height, rgb).map(DynamicImage::from).unwrap_or_default();
-    if is_deep(colour) { flat.into_rgb16().into() } else { flat.into_rgb8().into() }
+    let mix = |value: f32, alpha: f32| (alpha * value + (1.0 - alpha) * background).clamp(0.0, 1.0);
+    // In place: a picture may be large.
+    macro_rules! flat {
+        ($pixels:expr, $number:ty) => {{
+            let (mut pixels, white) = ($pixels, f32::from(<$number>::MAX));
+            for Rgba([colours @ .., alpha]) in pixels.pixels_mut() {
+                let alpha = f32::from(*alpha) / white;
+                for value in colours {
+                    *value = (white * mix(f32::from(*value) / white, alpha)).round() as $number;
+                }
+            }
+            DynamicImage::from(pixels)
+        }};
+    }
+    if is_deep(colour) {
+        flat!(picture.into_rgba16(), u16).into_rgb16().into()
+    } else {
+        flat!(picture.into_rgba8(), u8).into_rgb8().into()
+    }
 }
 
 /// The picture enlarged or reduced with its aspect kept: as large as fits into the form, or as

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{Variable, read, require};
+use crate::memory::reserved;
 use crate::npy::NpyValues;
 use crate::{Error, ImageShape, Images, Labels, Pixels, Result, range};
 
@@ -22,10 +23,10 @@ const SVHN_CHANNELS: usize = 3;
 /// # Errors
 /// As [`read`]; [`Error::Mismatch`] if an array is missing or has other sizes.
 pub fn omniglot(path: &Path) -> Result<(Images, Images)> {
-    let variables = read(path, &["data", "testdata", "target", "testtarget"])?;
-    let columns = |name| square_columns(require(&variables, name, path)?, path);
-    let parts = [("data", columns("data")?), ("testdata", columns("testdata")?)];
-    let mut pixels = range::pixels(path, &parts)?.into_iter();
+    let mut variables = read(path, &["data", "testdata", "target", "testtarget"])?;
+    let mut columns = |name| square_columns(require(&mut variables, name, path)?, path);
+    let parts = vec![("data", columns("data")?), ("testdata", columns("testdata")?)];
+    let mut pixels = range::pixels(path, parts)?.into_iter();
     let mut part = |target: &str| {
         let pixels = upright(pixels.next().unwrap_or(Pixels::U8(Vec::new())));
         let labels = one_hot(&variables, target, pixels.len() / OMNIGLOT_SIDE.pow(2), path)?;
@@ -35,7 +36,7 @@ pub fn omniglot(path: &Path) -> Result<(Images, Images)> {
 }
 
 /// The values of an array whose columns of 784 values are images.
-fn square_columns<'a>(variable: &'a Variable, path: &Path) -> Result<&'a NpyValues> {
+fn square_columns(variable: Variable, path: &Path) -> Result<NpyValues> {
     let values = OMNIGLOT_SIDE * OMNIGLOT_SIDE;
     if variable.sizes.len() != 2 || variable.sizes[0] != values {
         let what = format!("sizes of '{}'", variable.name);
@@ -46,7 +47,7 @@ fn square_columns<'a>(variable: &'a Variable, path: &Path) -> Result<&'a NpyValu
             format!("{:?}", variable.sizes),
         ));
     }
-    Ok(&variable.numbers)
+    Ok(variable.numbers)
 }
 
 /// Squares in column order, written in row order.
@@ -92,14 +93,8 @@ fn one_hot(
     if columns != count || !(1..=MOST_CLASSES).contains(&classes) {
         return Err(wrong(format!("{:?}", variable.sizes)));
     }
-    let numbers = variable.numbers.to_f32();
-    let mut values = Vec::with_capacity(count);
-    for (position, column) in numbers.chunks_exact(classes).enumerate() {
-        match range::only_one(column) {
-            Some(class) => values.push(class as u32),
-            None => return Err(wrong(format!("no single 1 in column {position}"))),
-        }
-    }
+    let values = range::one_hot(&variable.numbers, classes)
+        .map_err(|(position, _)| wrong(format!("no single 1 in column {position}")))?;
     Ok(Some(Labels::new(values, alphabet_names(path, classes))))
 }
 
@@ -127,8 +122,8 @@ fn alphabet_names(path: &Path, classes: usize) -> Vec<String> {
 /// As [`read`]; [`Error::Mismatch`] if an array is missing, has other sizes, or a label is not 1 to
 /// 10.
 pub fn svhn(path: &Path) -> Result<Images> {
-    let variables = read(path, &["X", "y"])?;
-    let pixels = require(&variables, "X", path)?;
+    let mut variables = read(path, &["X", "y"])?;
+    let pixels = require(&mut variables, "X", path)?;
     let (NpyValues::U8(columns), [SVHN_SIDE, SVHN_SIDE, SVHN_CHANNELS, ..]) =
         (&pixels.numbers, &pixels.sizes[..])
     else {
@@ -136,12 +131,13 @@ pub fn svhn(path: &Path) -> Result<Images> {
         return Err(Error::mismatch(path, "'X'", "bytes, [32, 32, 3, N]", found));
     };
     let plane = SVHN_SIDE * SVHN_SIDE;
-    let mut upright = vec![0; columns.len()];
+    let mut upright = reserved(columns.len(), "images")?;
+    upright.resize(columns.len(), 0);
     for (rows, columns) in upright.chunks_exact_mut(plane).zip(columns.chunks_exact(plane)) {
         transpose(columns, rows, SVHN_SIDE);
     }
     let count = columns.len() / (plane * SVHN_CHANNELS);
-    let digits = require(&variables, "y", path)?.numbers.to_f32();
+    let digits = require(&mut variables, "y", path)?.numbers.into_f32()?;
     if digits.len() != count {
         return Err(Error::mismatch(path, "'y'", format!("{count} labels"), digits.len()));
     }

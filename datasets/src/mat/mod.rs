@@ -19,8 +19,14 @@ pub use layouts::{omniglot, svhn};
 const HEADER_BYTES: u64 = 128;
 const TYPE_INT8: u32 = 1;
 const TYPE_UINT8: u32 = 2;
+const TYPE_INT16: u32 = 3;
+const TYPE_UINT16: u32 = 4;
 const TYPE_INT32: u32 = 5;
 const TYPE_UINT32: u32 = 6;
+const TYPE_SINGLE: u32 = 7;
+const TYPE_DOUBLE: u32 = 9;
+const TYPE_INT64: u32 = 12;
+const TYPE_UINT64: u32 = 13;
 const TYPE_MATRIX: u32 = 14;
 const TYPE_COMPRESSED: u32 = 15;
 const TYPE_UTF8: u32 = 16;
@@ -37,12 +43,13 @@ pub struct Variable {
     pub name: String,
     /// Its sizes, **fastest first**: MATLAB stores columns.
     pub sizes: Vec<usize>,
-    /// Its numbers, first dimension fastest: bytes if stored as such, else rounded to `f32`.
+    /// Its numbers, first dimension fastest: of one or two bytes as they are stored, wider ones
+    /// rounded to `f32`.
     pub numbers: NpyValues,
 }
 
-/// Reads the numeric arrays with these names; those the file does not have are not in the result.
-/// Others are passed over.
+/// Reads the numeric arrays with these names, the first of each name; those the file does not have
+/// are not in the result. Others are passed over.
 ///
 /// # Errors
 /// [`Error::Format`] with the element that is wrong (inside a compressed array, the byte counts
@@ -90,7 +97,12 @@ fn parse(mut source: Source<'_>, wanted: &[&str]) -> Result<Vec<Variable>> {
             TYPE_COMPRESSED | TYPE_MATRIX => {
                 let mut part =
                     Reader { source: source.part(bytes, kind == TYPE_COMPRESSED), big_endian };
-                variables.extend(part.outer(kind, bytes, wanted)?);
+                let missing = |name: &str| {
+                    wanted.contains(&name)
+                        && !variables.iter().any(|known: &Variable| known.name == name)
+                };
+                let variable = part.outer(kind, bytes, &missing)?;
+                variables.extend(variable);
                 drop(part);
                 // Unwanted arrays are left early, and a decompressor may stop before its last
                 // bytes.
@@ -121,19 +133,24 @@ struct Tag {
 
 impl Reader<'_> {
     /// The array in a top-level element of this kind, if it is wanted.
-    fn outer(&mut self, kind: u32, bytes: u64, wanted: &[&str]) -> Result<Option<Variable>> {
+    fn outer(
+        &mut self,
+        kind: u32,
+        bytes: u64,
+        is_wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<Option<Variable>> {
         if kind == TYPE_MATRIX {
-            return if bytes == 0 { Ok(None) } else { self.matrix(wanted) };
+            return if bytes == 0 { Ok(None) } else { self.matrix(is_wanted) };
         }
         let tag = self.tag("compressed element")?;
         if tag.kind != TYPE_MATRIX {
             return Ok(None);
         }
         self.source.claim(tag.bytes, "array")?;
-        if tag.bytes == 0 { Ok(None) } else { self.matrix(wanted) }
+        if tag.bytes == 0 { Ok(None) } else { self.matrix(is_wanted) }
     }
 
-    fn matrix(&mut self, wanted: &[&str]) -> Result<Option<Variable>> {
+    fn matrix(&mut self, is_wanted: &dyn Fn(&str) -> bool) -> Result<Option<Variable>> {
         let flags = self.content(&[TYPE_UINT32], 8, "array flags")?;
         if flags.len() < 4 {
             return Err(self.source.wrong(
@@ -149,7 +166,7 @@ impl Reader<'_> {
             sizes.chunks_exact(4).map(|size| u64::from(word(size, self.big_endian))).collect();
         let name = self.content(&[TYPE_INT8, TYPE_UINT8, TYPE_UTF8], LONGEST_NAME, "array name")?;
         let name = String::from_utf8_lossy(&name).into_owned();
-        if !wanted.contains(&name.as_str()) {
+        if !is_wanted(&name) {
             return Ok(None);
         }
         let place = self.source.offset();
@@ -240,28 +257,19 @@ impl Reader<'_> {
         let what = format!("numbers of '{name}'");
         let offset = self.source.offset();
         let tag = self.tag(&what)?;
-        let Some((width, decode)) = decoder(tag.kind, self.big_endian) else {
+        let Some(width) = width(tag.kind) else {
             return Err(self.source.wrong(offset, &what, "a numeric element type", tag.kind));
         };
         if count.checked_mul(width) != Some(tag.bytes) {
             let expected = format!("{count} elements of {width} bytes, as the sizes say");
             return Err(self.source.wrong(offset, &what, expected, format!("{} bytes", tag.bytes)));
         }
-        if tag.kind == TYPE_UINT8 {
-            return Ok(NpyValues::U8(match tag.small {
-                Some(small) => small[..tag.bytes as usize].to_vec(),
-                None => self.source.take_bytes(tag.bytes, &what)?,
-            }));
-        }
-        let mut reals = Vec::new();
-        let mut convert =
-            |chunk: &[u8]| reals.extend(chunk.chunks_exact(width as usize).map(decode));
-        match tag.small {
-            Some(small) => convert(&small[..tag.bytes as usize]),
-            None => self.source.each_chunk(tag.bytes, &what, convert)?,
-        }
-        reals.shrink_to_fit();
-        Ok(NpyValues::F32(reals))
+        let (kind, bytes, big_endian) = (tag.kind, tag.bytes, self.big_endian);
+        let Some(small) = tag.small else {
+            return numbers(&mut self.source, kind, bytes, big_endian, &what);
+        };
+        let mut inside = Source::inflated(self.source.path(), "mat", bytes, &small[..]);
+        numbers(&mut inside, kind, bytes, big_endian, &what)
     }
 }
 
@@ -269,47 +277,56 @@ const fn padding(bytes: u64) -> u64 {
     (8 - bytes % 8) % 8
 }
 
-/// Reads one number from its bytes.
-type Decode = fn(&[u8]) -> f32;
-
-/// The width in bytes of an element type and how one number is read, or `None` if the type is not
-/// numeric.
-fn decoder(kind: u32, big_endian: bool) -> Option<(u64, Decode)> {
-    macro_rules! of {
-        ($number:ty) => {{
-            const WIDTH: usize = size_of::<$number>();
-            let little: Decode = |bytes| {
-                <[u8; WIDTH]>::try_from(bytes)
-                    .map_or(f32::NAN, |b| <$number>::from_le_bytes(b) as f32)
-            };
-            let big: Decode = |bytes| {
-                <[u8; WIDTH]>::try_from(bytes)
-                    .map_or(f32::NAN, |b| <$number>::from_be_bytes(b) as f32)
-            };
-            Some((WIDTH as u64, if big_endian { big } else { little }))
-        }};
-    }
+/// The width in bytes of an element type, or `None` if the type is not numeric.
+const fn width(kind: u32) -> Option<u64> {
     match kind {
-        TYPE_INT8 => of!(i8),
-        TYPE_UINT8 => of!(u8),
-        3 => of!(i16),
-        4 => of!(u16),
-        TYPE_INT32 => of!(i32),
-        TYPE_UINT32 => of!(u32),
-        7 => of!(f32),
-        9 => of!(f64),
-        12 => of!(i64),
-        13 => of!(u64),
+        TYPE_INT8 | TYPE_UINT8 => Some(1),
+        TYPE_INT16 | TYPE_UINT16 => Some(2),
+        TYPE_INT32 | TYPE_UINT32 | TYPE_SINGLE => Some(4),
+        TYPE_DOUBLE | TYPE_INT64 | TYPE_UINT64 => Some(8),
         _ => None,
     }
 }
 
-/// An array that must be there.
-fn require<'a>(variables: &'a [Variable], name: &str, path: &Path) -> Result<&'a Variable> {
-    variables.iter().find(|variable| variable.name == name).ok_or_else(|| {
-        let found: Vec<&str> = variables.iter().map(|variable| variable.name.as_str()).collect();
-        Error::mismatch(path, "arrays", format!("one called '{name}'"), format!("{found:?}"))
+/// The numbers in the next `bytes` bytes, of a type that has a [`width`].
+fn numbers(
+    source: &mut Source<'_>,
+    kind: u32,
+    bytes: u64,
+    big_endian: bool,
+    what: &str,
+) -> Result<NpyValues> {
+    macro_rules! of {
+        ($number:ty) => {
+            source.numbers(bytes, big_endian, what, |number: $number| number)?
+        };
+        ($number:ty, rounded) => {
+            NpyValues::F32(
+                source.numbers(bytes, big_endian, what, |number: $number| number as f32)?,
+            )
+        };
+    }
+    Ok(match kind {
+        TYPE_UINT8 => NpyValues::U8(source.take_bytes(bytes, what)?),
+        TYPE_INT8 => NpyValues::I8(of!(i8)),
+        TYPE_INT16 => NpyValues::I16(of!(i16)),
+        TYPE_UINT16 => NpyValues::U16(of!(u16)),
+        TYPE_INT32 => of!(i32, rounded),
+        TYPE_UINT32 => of!(u32, rounded),
+        TYPE_INT64 => of!(i64, rounded),
+        TYPE_UINT64 => of!(u64, rounded),
+        TYPE_SINGLE => NpyValues::F32(of!(f32)),
+        _ => of!(f64, rounded),
     })
+}
+
+/// Takes out an array that must be there.
+fn require(variables: &mut Vec<Variable>, name: &str, path: &Path) -> Result<Variable> {
+    if let Some(place) = variables.iter().position(|variable| variable.name == name) {
+        return Ok(variables.swap_remove(place));
+    }
+    let found: Vec<&str> = variables.iter().map(|variable| variable.name.as_str()).collect();
+    Err(Error::mismatch(path, "arrays", format!("one called '{name}'"), format!("{found:?}")))
 }
 
 #[cfg(test)]

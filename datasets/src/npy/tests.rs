@@ -40,11 +40,11 @@ fn every_type_is_read() {
         decode(&numpy(&header, content)).unwrap().values
     };
     assert_eq!(read("|b1", &[0, 1], 2), NpyValues::U8(vec![0, 1]));
-    assert_eq!(read("|i1", &[255, 127], 2), NpyValues::I64(vec![-1, 127]));
-    assert_eq!(read("<i2", &[0xfe, 0xff], 1), NpyValues::I64(vec![-2]));
-    assert_eq!(read(">i2", &[0xff, 0xfe], 1), NpyValues::I64(vec![-2]));
-    assert_eq!(read("<u2", &[0xfe, 0xff], 1), NpyValues::I64(vec![0xfffe]));
-    assert_eq!(read(">u4", &[1, 0, 0, 2], 1), NpyValues::I64(vec![0x0100_0002]));
+    assert_eq!(read("|i1", &[255, 127], 2), NpyValues::I8(vec![-1, 127]));
+    assert_eq!(read("<i2", &[0xfe, 0xff], 1), NpyValues::I16(vec![-2]));
+    assert_eq!(read(">i2", &[0xff, 0xfe], 1), NpyValues::I16(vec![-2]));
+    assert_eq!(read("<u2", &[0xfe, 0xff], 1), NpyValues::U16(vec![0xfffe]));
+    assert_eq!(read(">u4", &[1, 0, 0, 2], 1), NpyValues::U32(vec![0x0100_0002]));
     assert_eq!(read("<i8", &(-5i64).to_le_bytes(), 1), NpyValues::I64(vec![-5]));
     assert_eq!(read(">f4", &1.5f32.to_be_bytes(), 1), NpyValues::F32(vec![1.5]));
     assert_eq!(read("<f8", &(-2.5f64).to_le_bytes(), 1), NpyValues::F64(vec![-2.5]));
@@ -120,6 +120,11 @@ fn shapes_that_do_not_fit_are_not_written() {
 fn any_values() -> impl Strategy<Value = NpyValues> {
     prop_oneof![
         prop::collection::vec(any::<u8>(), 0..40).prop_map(NpyValues::U8),
+        prop::collection::vec(any::<i8>(), 0..40).prop_map(NpyValues::I8),
+        prop::collection::vec(any::<u16>(), 0..40).prop_map(NpyValues::U16),
+        prop::collection::vec(any::<i16>(), 0..40).prop_map(NpyValues::I16),
+        prop::collection::vec(any::<u32>(), 0..40).prop_map(NpyValues::U32),
+        prop::collection::vec(any::<i32>(), 0..40).prop_map(NpyValues::I32),
         prop::collection::vec(any::<i64>(), 0..40).prop_map(NpyValues::I64),
         prop::collection::vec(-1e9f32..1e9, 0..40).prop_map(NpyValues::F32),
         prop::collection::vec(-1e99f64..1e99, 0..40).prop_map(NpyValues::F64),

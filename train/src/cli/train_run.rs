@@ -12,7 +12,7 @@ use crate::data::source;
 use crate::data::treatment;
 use crate::engine::device::{cpu_memory_limit, with_device};
 use crate::engine::interrupt::Interrupt;
-use crate::engine::memory::{self, Memory};
+use crate::engine::memory::Memory;
 use crate::engine::{Ending, Outcome, Prepared, Training, TrainingImages};
 use crate::error::{Context, Error, Result};
 use crate::model::Model;
@@ -260,7 +260,10 @@ fn check_memory(config: &Config, images: &TrainingImages, console: &Console) -> 
     let memory = Memory::measure(config, images.train.shape())?;
     console.info(&memory.text());
     let available = match config.train.device.as_str() {
-        "cpu" => memory::available().into_iter().chain(cpu_memory_limit()?).min(),
+        "cpu" => {
+            let machine = rung_datasets::memory::available().map(|bytes| bytes as usize);
+            machine.into_iter().chain(cpu_memory_limit()?).min()
+        }
         _ => None,
     };
     memory.check(available, config.train.batch_size)

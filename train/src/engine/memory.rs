@@ -110,15 +110,6 @@ fn used_bytes(config: &Config, shape: ImageShape, batch: usize) -> Result<usize>
     Ok(device.statistics().pool.bytes - workload.images.count() * shape.values())
 }
 
-/// Bytes that this machine's programs can still have without others being slowed down, where the
-/// system says it.
-pub fn available() -> Option<usize> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kilobytes: usize = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    kilobytes.checked_mul(1024)
-}
-
 fn megabytes(bytes: usize) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
 }
