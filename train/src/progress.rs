@@ -5,7 +5,7 @@
 //! [`Console::result`], which is what the user asked for and goes to stdout.
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use clap::ColorChoice;
@@ -38,7 +38,8 @@ enum Style {
     Json,
 }
 
-/// The one place that writes to stderr.
+/// The one place that writes to stderr. A copy writes to the same place.
+#[derive(Clone)]
 pub struct Console {
     style: Style,
     quiet: bool,
@@ -46,8 +47,8 @@ pub struct Console {
     pace: Duration,
     /// Whose lines they are, where several kinds of work go on at once; empty for the program's.
     speaker: String,
-    bar: Mutex<Option<ProgressBar>>,
-    sink: Mutex<Box<dyn Write + Send>>,
+    bar: Arc<Mutex<Option<ProgressBar>>>,
+    sink: Arc<Mutex<Box<dyn Write + Send>>>,
 }
 
 /// Columns of a terminal below which the progress line has no room for a bar and all its words.
@@ -103,7 +104,7 @@ impl Console {
         pace: Duration,
         sink: Box<dyn Write + Send>,
     ) -> Self {
-        let (speaker, bar, sink) = (String::new(), Mutex::new(None), Mutex::new(sink));
+        let (speaker, bar, sink) = (String::new(), Arc::default(), Arc::new(Mutex::new(sink)));
         Self { style, quiet, colour, pace, speaker, bar, sink }
     }
 
@@ -345,7 +346,6 @@ fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
 
     #[derive(Clone, Default)]
     struct Captured(Arc<Mutex<Vec<u8>>>);

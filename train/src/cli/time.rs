@@ -37,7 +37,11 @@ impl TimeArgs {
         }
         // A time beyond what the clock can say is none.
         let deadline = left.and_then(|left| Instant::now().checked_add(left));
-        Ok(Interrupt::install()?.with_deadline(deadline))
+        let answering = console.clone();
+        let interrupt = Interrupt::install_for_training(move || {
+            answering.info("stopping at the next checkpoint; press Ctrl-C again to end at once");
+        })?;
+        Ok(interrupt.with_deadline(deadline))
     }
 }
 

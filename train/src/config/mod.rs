@@ -18,7 +18,8 @@ use rung_datasets::{Sequences, sequences};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Result};
+use crate::run::atomic_file;
 use crate::tasks::{FAMILY_KEY, Family};
 
 /// Everything that decides a run.
@@ -460,7 +461,7 @@ impl Config {
     /// # Errors
     /// If the file can't be read, isn't TOML, has a key that doesn't exist, or breaks a rule.
     pub fn load(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, &e))?;
+        let text = atomic_file::read_text(path)?;
         let mut layers = layers::Layers::new(&Self::default())?;
         layers.add_text(&path.display().to_string(), &text)?;
         layers.finish()

@@ -8,6 +8,7 @@ use super::Config;
 use super::layers::{Layers, parse_table};
 use crate::error::{Context, Error, Result};
 use crate::presets;
+use crate::run::atomic_file;
 
 /// Where a configuration comes from.
 #[derive(Debug, Default)]
@@ -65,7 +66,7 @@ pub fn layered(sources: &Sources) -> Result<Config> {
 
 fn read_table(path: &Path) -> Result<(String, Table)> {
     let source = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|e| Error::io("read", path, &e))?;
+    let text = atomic_file::read_text(path)?;
     let table = parse_table(&source, &text)?;
     Ok((source, table))
 }

@@ -1,10 +1,14 @@
-//! Why work stops before its end: Ctrl-C, of which the first asks the run to stop after its step
-//! and the second ends the process at once, or time that is up.
+//! Why work stops before its end: Ctrl-C, of which the first asks the work to stop where nothing is
+//! lost and the second ends the process at once, or time that is up.
+//!
+//! A training stops after its step and writes a checkpoint, which may take a while: the first
+//! Ctrl-C is answered with a line at once. A command that only reads a run has nothing to save: it
+//! ends within [`GRACE`], whatever it is in the middle of.
 
-use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use std::{process, thread};
 
 use crate::error::{Context, Result};
 
@@ -16,18 +20,39 @@ pub struct Interrupt {
     deadline: Option<Instant>,
 }
 
+/// How long a command without anything to save is given to end by itself.
+const GRACE: Duration = Duration::from_millis(500);
+
 impl Interrupt {
-    /// Listens from now on; to be called once in a process.
+    /// Listens from now on, for a command that has nothing to save; to be called once in a process.
     ///
     /// # Errors
     /// If the system refuses a handler.
     pub fn install() -> Result<Self> {
+        Self::listen(|| {
+            thread::sleep(GRACE);
+            process::exit(130);
+        })
+    }
+
+    /// Listens from now on, for work that stops at a checkpoint and says so with `answer`; to be
+    /// called once in a process.
+    ///
+    /// # Errors
+    /// If the system refuses a handler.
+    pub fn install_for_training(answer: impl Fn() + Send + 'static) -> Result<Self> {
+        Self::listen(answer)
+    }
+
+    /// Does `first` at the first signal and ends the process at the second.
+    fn listen(first: impl Fn() + Send + 'static) -> Result<Self> {
         let this = Self::default();
         let handler = this.clone();
         ctrlc::set_handler(move || {
             if handler.request() {
                 process::exit(130);
             }
+            first();
         })
         .context("listening for Ctrl-C")?;
         Ok(this)
@@ -96,7 +121,7 @@ mod tests {
     #[test]
     #[cfg(unix)]
     fn a_signal_is_noticed() {
-        let interrupt = Interrupt::install().unwrap();
+        let interrupt = Interrupt::install_for_training(|| ()).unwrap();
         let pid = process::id().to_string();
         let sent = process::Command::new("sh").args(["-c", &format!("kill -TERM {pid}")]).status();
         assert!(sent.unwrap().success());

@@ -2,9 +2,11 @@
 //!
 //! A process killed at any instant, or a disk that fills up, leaves the file that was there before.
 //! Nothing but a regular file is ever replaced: a device, a pipe or a symbolic link is refused.
+//! Of processes that write the same file at once one waits for the other: each holds the temporary
+//! file locked while it writes it.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -22,7 +24,7 @@ pub fn temporary_name(path: &Path) -> PathBuf {
 /// # Errors
 /// If a byte can't be written or synced; the temporary file is removed then.
 pub fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
-    stage(path, content)?;
+    let _turn = staged(path, content)?;
     commit(path)
 }
 
@@ -49,24 +51,94 @@ pub fn refuse_special(path: &Path) -> Result<()> {
         .with_advice(advice))
 }
 
+/// Reads a whole file. What is no regular file is refused, for a pipe would keep the program waiting
+/// and a device may never end.
+///
+/// # Errors
+/// If it can't be read, or is no file.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    let failed = |error: io::Error| Error::io("read", path, &error);
+    let metadata = fs::metadata(path).map_err(failed)?;
+    if !metadata.is_file() {
+        let what = if metadata.is_dir() { "a folder" } else { "a device, a pipe or a socket" };
+        return Err(Error::new(format!("can't read {}: it is {what}", path.display()))
+            .with_advice("give a file's name"));
+    }
+    fs::read(path).map_err(failed)
+}
+
+/// As [`read`], of text.
+///
+/// # Errors
+/// As [`read`], and if it is no UTF-8.
+pub fn read_text(path: &Path) -> Result<String> {
+    String::from_utf8(read(path)?).map_err(|_| {
+        Error::io("read", path, &io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
+    })
+}
+
 /// The first half of [`write()`]: the content, synced, under the temporary name.
 ///
 /// # Errors
 /// As [`write()`].
 pub fn stage(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    staged(path, content).map(drop)
+}
+
+/// As [`stage`]; until the file that is given is dropped, nobody else writes under the temporary
+/// name.
+fn staged(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<File> {
     refuse_special(path)?;
     let temporary = temporary_name(path);
+    let failed = |error: io::Error| Error::io("write", path, &error);
+    let file = locked(&temporary).map_err(failed)?;
     let written = (|| {
-        let mut writer = BufWriter::with_capacity(1 << 20, File::create(&temporary)?);
+        file.set_len(0).or_else(|error| match file.metadata()?.is_file() {
+            true => Err(error),
+            false => Ok(()), // A device has no length.
+        })?;
+        let mut writer = BufWriter::with_capacity(1 << 20, &file);
         content(&mut writer)?;
         writer.flush()?;
-        writer.get_ref().sync_all()
+        drop(writer);
+        file.sync_all()
     })();
-    written.map_err(|error| {
-        // Best effort: what is left is overwritten by the next write in any case.
-        let _ = fs::remove_file(&temporary);
-        Error::io("write", path, &error)
-    })
+    match written {
+        Ok(()) => Ok(file),
+        Err(error) => {
+            // Best effort: what is left is overwritten by the next write in any case.
+            let _ = fs::remove_file(&temporary);
+            Err(failed(error))
+        }
+    }
+}
+
+/// The file of this name, made if there is none, locked for this process.
+fn locked(path: &Path) -> io::Result<File> {
+    loop {
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+        // A file system without locks leaves the processes to themselves.
+        let is_locked = file.lock().is_ok();
+        // Who had the lock before may have renamed the file, or removed it.
+        if !is_locked || is_at(&file, path) {
+            return Ok(file);
+        }
+    }
+}
+
+/// Whether this is still the file of that name.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    let (open, named) = (file.metadata().map(identity), fs::metadata(path).map(identity));
+    matches!((open, named), (Ok(open), Ok(named)) if open == named)
+}
+
+/// Whether this is still the file of that name; elsewhere than on Unix an open file keeps it.
+#[cfg(not(unix))]
+fn is_at(_file: &File, _path: &Path) -> bool {
+    true
 }
 
 /// The second half of [`write()`]: the temporary file takes its place.
@@ -149,6 +221,26 @@ mod tests {
         assert!(fs::symlink_metadata("/dev/null").unwrap().file_type().is_char_device());
         assert_eq!(fs::read(at("file")).unwrap(), b"kept");
         assert!(fs::symlink_metadata(at("link")).unwrap().is_symlink() && !at("nowhere").exists());
+    }
+
+    #[test]
+    fn of_many_writers_at_once_none_fails_and_the_file_is_always_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        std::thread::scope(|scope| {
+            for writer in 0..8u8 {
+                let path = &path;
+                scope.spawn(move || {
+                    for length in [1, 5000, 40] {
+                        write(path, |out| out.write_all(&vec![writer; length])).unwrap();
+                        let found = fs::read(path).unwrap();
+                        assert!([1, 5000, 40].contains(&found.len()));
+                        assert!(found.iter().all(|byte| *byte == found[0]));
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -156,7 +156,7 @@ impl CheckpointData {
     /// If it can't be read, isn't safetensors, holds numbers of another format, or was damaged.
     pub fn load(path: &Path) -> Result<Self> {
         let length = fs::metadata(path).map_err(|error| Error::io("read", path, &error))?.len();
-        let bytes = fs::read(path).map_err(|error| Error::io("read", path, &error))?;
+        let bytes = atomic_file::read(path)?;
         if bytes.len() as u64 != length {
             return Err(damaged(path, "its size changed while it was read"));
         }

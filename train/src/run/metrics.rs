@@ -66,12 +66,16 @@ impl MetricsWriter {
 }
 
 /// Appends one line to a file whose lines are never taken back, such as the evaluations of a run. A
-/// half-written last line is cut off.
+/// half-written last line is cut off. Processes that append at once take turns: no line is lost.
 ///
 /// # Errors
 /// If the file can't be read or written, or has a line that isn't a record.
 pub fn append(path: &Path, record: &Record) -> Result<()> {
     let step = record.get("step").and_then(Value::as_u64).unwrap_or(0);
+    let turn = OpenOptions::new().create(true).append(true).open(path);
+    let turn = turn.map_err(|error| Error::io("open", path, &error))?;
+    // Where files can't be locked, lines that are written at the same instant may be lost.
+    let _ = turn.lock();
     let mut writer = MetricsWriter::open(path, u64::MAX)?;
     writer.write(step, record)?;
     writer.sync()
@@ -128,6 +132,27 @@ fn parse(path: &Path, index: usize, line: &str) -> Result<(u64, Record)> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn of_lines_appended_at_once_none_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("evaluations.jsonl");
+        std::thread::scope(|scope| {
+            for writer in 0..8u64 {
+                let path = &path;
+                scope.spawn(move || {
+                    for line in 0..10u64 {
+                        let record = json!({ "step": 10 * writer + line });
+                        append(path, record.as_object().unwrap()).unwrap();
+                    }
+                });
+            }
+        });
+        let mut steps: Vec<u64> =
+            read(&path).unwrap().iter().map(|record| record["step"].as_u64().unwrap()).collect();
+        steps.sort_unstable();
+        assert_eq!(steps, (0..80).collect::<Vec<u64>>());
+    }
 
     fn record(bound: f64) -> Record {
         let mut record = Record::new();

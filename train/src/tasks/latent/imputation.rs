@@ -14,6 +14,7 @@ use crate::data::image_grid::Images;
 use crate::engine::chunks::in_chunks;
 use crate::error::{Context, Error, Result};
 use crate::model::Model;
+use crate::run::atomic_file;
 use crate::tasks::Pixels;
 
 /// Images that pass through the model at once.
@@ -51,8 +52,7 @@ impl Mask {
     /// # Errors
     /// If the file can't be read, or is no mask of such an image.
     pub fn read(path: &Path, shape: ImageShape) -> Result<Self> {
-        let text =
-            std::fs::read_to_string(path).map_err(|error| Error::io("read", path, &error))?;
+        let text = atomic_file::read_text(path)?;
         Self::parse(&text, shape).context(path.display())
     }
 
