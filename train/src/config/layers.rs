@@ -70,13 +70,19 @@ impl Layers {
     /// Lays one `key=value` pair of `--set` on.
     ///
     /// # Errors
-    /// If there is no `=`, or the key or the value is refused.
+    /// If there is no `=`, the key or the value is refused, or the key is `preset`.
     pub fn set(&mut self, pair: &str) -> Result<()> {
         let Some((key, text)) = pair.split_once('=') else {
             return Err(Error::new(format!("--set {pair}: expected key=value"))
                 .with_advice("for example: --set train.epochs=20"));
         };
         let (key, text) = (key.trim(), text.trim());
+        if key == "preset" {
+            return Err(Error::new(format!(
+                "--set preset={text}: a preset is what other keys are laid on"
+            ))
+            .with_advice(format!("give it with --preset {text}")));
+        }
         let value = match format!("value = {text}").parse::<Table>() {
             Ok(mut table) if table.len() == 1 => table.remove("value"),
             _ => None,
@@ -368,6 +374,13 @@ mod tests {
 
     fn set_error(pair: &str) -> String {
         layers().set(pair).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_preset_is_not_one_of_the_keys() {
+        let error = layers().set("preset=mnist-vae-2").unwrap_err();
+        assert!(error.cause().contains("--set preset=mnist-vae-2"), "{error}");
+        assert_eq!(error.advice(), Some("give it with --preset mnist-vae-2"));
     }
 
     #[test]

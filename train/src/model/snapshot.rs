@@ -1,10 +1,13 @@
 //! A model's numbers as named tensors, and back; `docs/checkpoint.md` documents the names.
 
+use std::collections::HashSet;
+
 use rung_autograd::ops::FrozenStatistics;
 use rung_autograd::optim::{Optimiser, OptimiserState, ParameterAverage};
 use rung_autograd::{DType, ParameterStore, Tensor, View, ViewMut};
 use rung_datasets::ImageShape;
 use rung_models::Statistics;
+use toml::{Table, Value};
 
 use crate::error::{Context, Error, Result};
 use crate::model::{IMAGE_SHAPE, Model};
@@ -20,10 +23,20 @@ pub const AVERAGE: &str = "average.";
 const AVERAGED: &str = "average";
 /// Prefix of the optimiser's state; the moment's name and the parameter's path follow.
 const OPTIMISER: &str = "optimiser";
+/// Prefix of what a training keeps of itself, which is no part of the model.
+const OF_A_TRAINING: &str = "training.";
+/// Metadata key of the description of the model: `[model]` of the configuration, as JSON.
+const DESCRIPTION: &str = "model";
+/// Keys of `[model]` that training alone looks at: the same model may have another value.
+const OF_TRAINING: [&str; 1] = ["batch_norm_momentum"];
 /// Metadata key of the optimiser's name.
 const OPTIMISER_NAME: &str = "optimiser";
 /// Metadata key of the steps the optimiser has taken.
 const OPTIMISER_STEPS: &str = "optimiser_steps";
+
+/// What to do about a checkpoint of another model.
+const OF_ANOTHER_MODEL: &str =
+    "the configuration must be that of the model the checkpoint was written by";
 
 impl Model {
     /// Adds the parameters and the running statistics to a checkpoint.
@@ -33,6 +46,9 @@ impl Model {
     pub fn save(&self, data: &mut CheckpointData) -> Result<()> {
         let ImageShape { channels, height, width } = self.shape;
         data.metadata.insert(IMAGE_SHAPE.into(), format!("{channels}x{height}x{width}"));
+        let described =
+            serde_json::to_string(&self.described()?).context("describing the model")?;
+        data.metadata.insert(DESCRIPTION.into(), described);
         let values = download(self.store.element_count(), self.store.dtype(), |host| {
             self.store.device().download(self.store.values(), host)
         })?;
@@ -54,10 +70,66 @@ impl Model {
     /// Replaces the parameters and the running statistics by those of the checkpoint's last step.
     ///
     /// # Errors
-    /// If one is missing or has another shape: the checkpoint is of another model.
+    /// If the checkpoint is of another model: it was described otherwise, a tensor is missing or has
+    /// another shape, or one is there that this model has not.
     pub fn load(&mut self, data: &CheckpointData) -> Result<()> {
+        self.check_description(data)?;
+        self.check_names(data)?;
         self.load_values(data, "")?;
         load_statistics(&mut self.statistics, &self.store, STATISTICS, data)
+    }
+
+    /// `[model]` of the configuration.
+    fn described(&self) -> Result<Table> {
+        let (model, _) = self.family.tables().context("describing the model")?;
+        Ok(model)
+    }
+
+    /// Refuses a checkpoint whose model was described otherwise: tensors of equal shapes may belong to
+    /// another function. Checkpoints of early versions have no description, and keys that came later
+    /// are in none that was written before.
+    fn check_description(&self, data: &CheckpointData) -> Result<()> {
+        let Some(text) = data.metadata.get(DESCRIPTION) else { return Ok(()) };
+        let saved: Table =
+            serde_json::from_str(text).context("reading the description of the model")?;
+        let own = self.described()?;
+        let differs = |(key, value): &(&String, &Value)| {
+            !OF_TRAINING.contains(&key.as_str()) && own.get(*key).is_some_and(|own| own != *value)
+        };
+        let Some((key, value)) = saved.iter().find(differs) else { return Ok(()) };
+        Err(Error::new(format!(
+            "the checkpoint is of another model: model.{key} is {value} there and {} here",
+            own[key]
+        ))
+        .with_advice(OF_ANOTHER_MODEL))
+    }
+
+    /// Refuses a checkpoint with a tensor that this model, its average and its optimiser have no
+    /// place for.
+    fn check_names(&self, data: &CheckpointData) -> Result<()> {
+        let parameters: HashSet<&str> =
+            self.store.parameters().iter().map(|parameter| parameter.name.as_str()).collect();
+        let layers: HashSet<&str> = self.statistics.iter().map(|(layer, _)| layer).collect();
+        let has = |name: &str| {
+            let [exact, running] = [EXACT_STATISTICS, STATISTICS]
+                .map(|prefix| name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('.')));
+            if let Some((layer, "mean" | "variance")) =
+                exact.or(running).and_then(|rest| rest.rsplit_once('.'))
+            {
+                return layers.contains(layer);
+            }
+            let of_optimiser =
+                || name.strip_prefix(OPTIMISER)?.strip_prefix('.')?.split_once('.').map(|x| x.1);
+            let parameter = name.strip_prefix(AVERAGE).or_else(of_optimiser).unwrap_or(name);
+            name.starts_with(OF_A_TRAINING) || parameters.contains(parameter)
+        };
+        match data.tensors.keys().find(|name| !has(name)) {
+            None => Ok(()),
+            Some(name) => Err(Error::new(format!(
+                "the checkpoint has a tensor {name}, which the model has not"
+            ))
+            .with_advice(OF_ANOTHER_MODEL)),
+        }
     }
 
     fn load_values(&mut self, data: &CheckpointData, prefix: &str) -> Result<()> {
@@ -280,10 +352,8 @@ fn gather(store: &ParameterStore, data: &CheckpointData, prefix: &str) -> Result
 }
 
 fn tensor_of<'a>(data: &'a CheckpointData, name: &str, shape: &[usize]) -> Result<&'a TensorData> {
-    let advice =
-        || "the configuration must be that of the model the checkpoint was written by".to_string();
     let missing =
-        || Error::new(format!("the checkpoint has no tensor {name}")).with_advice(advice());
+        || Error::new(format!("the checkpoint has no tensor {name}")).with_advice(OF_ANOTHER_MODEL);
     let tensor = data.tensors.get(name).ok_or_else(missing)?;
     if tensor.shape() == shape {
         return Ok(tensor);
@@ -292,5 +362,5 @@ fn tensor_of<'a>(data: &'a CheckpointData, name: &str, shape: &[usize]) -> Resul
         "tensor {name} of the checkpoint has the shape {:?}, the model needs {shape:?}",
         tensor.shape()
     );
-    Err(Error::new(cause).with_advice(advice()))
+    Err(Error::new(cause).with_advice(OF_ANOTHER_MODEL))
 }
