@@ -263,6 +263,7 @@ impl Default for LogWeights {
 }
 
 impl LogWeights {
+    /// Adds some samples.
     pub(super) fn add(&mut self, log_weights: &[f64]) {
         for &log_weight in log_weights {
             self.total += log_weight;
@@ -278,6 +279,7 @@ impl LogWeights {
         }
     }
 
+    /// L_K of the K samples that were added.
     pub(super) fn bound(&self, importance_samples: usize) -> f64 {
         self.largest + self.sum.ln() - (importance_samples as f64).ln()
     }

@@ -3,12 +3,12 @@
 use std::ops::Range;
 
 use rung_autograd::rng::Phase;
-use rung_models::objective::importance_bound;
 
 use crate::data::DeviceImages;
 use crate::engine::chunks::in_chunks;
 use crate::error::{Context, Error, Result};
 use crate::run::load::LoadedRun;
+use crate::tasks::latent::evaluation::LogWeights;
 
 /// What to compute.
 #[derive(Debug, Clone, Copy)]
@@ -62,13 +62,14 @@ pub fn bounds(
     let depth = loaded.model.latent()?.depth();
     let mut by_layer = vec![Vec::new(); depth];
     let all_done =
-        in_chunks(request.images, request.rows / request.importance_samples, stop, |part| {
-            let batch = batch(loaded, images, request, &part)?;
+        in_chunks(request.images, request.rows / request.importance_samples, &stop, |part| {
+            // An empty batch is one that was stopped, which the next look finds out.
+            let batch = batch(loaded, images, request, &part, &stop)?.unwrap_or_default();
             by_layer.iter_mut().zip(batch).for_each(|(all, of_batch)| all.extend(of_batch));
             progress(part.end);
             Ok(())
         })?;
-    if !all_done {
+    if !all_done || stop() {
         return Ok(None);
     }
     if by_layer.iter().flatten().any(|bound| bound.is_nan()) {
@@ -80,23 +81,45 @@ pub fn bounds(
     Ok(Some(ImageBounds { by_layer }))
 }
 
-/// The bounds of some images, for each k.
+/// The bounds of some images, for each k; `None` if `stop` said so. Samples are drawn so many at a
+/// time that with all images there are no more rows than were asked for.
 fn batch(
     loaded: &LoadedRun<'_>,
     images: &DeviceImages,
     request: Request,
     part: &Range<usize>,
-) -> Result<Vec<Vec<f64>>> {
+    stop: &impl Fn() -> bool,
+) -> Result<Option<Vec<Vec<f64>>>> {
     let doing = "scoring images";
-    let (model, k_samples) = (&loaded.model, request.importance_samples);
+    let (model, samples) = (&loaded.model, request.importance_samples);
+    let at_once = (request.rows / part.len().max(1)).clamp(1, samples.max(1));
     let x = images.range(part.start, part.len(), 0).context(doing)?;
     let network = model.latent()?;
-    let pass = || model.image_pass(&loaded.statistics, (request.seed, Phase::Anomaly), part, 0);
-    let posterior =
-        pass().and_then(|mut pass| network.infer_bottom_up(&mut pass, &x)).context(doing)?;
-    let of_layer = |skipped: usize| {
-        let sampled = posterior.sample_above(&mut pass()?, k_samples, skipped)?;
-        importance_bound(&sampled.log_weights(&x)?, k_samples)?.to_f64()
+    let pass = |first_sample| {
+        let noise = (request.seed, Phase::Anomaly);
+        model.image_pass(&loaded.statistics, noise, part, first_sample)
     };
-    (0..network.depth()).map(|skipped| of_layer(skipped).context(doing)).collect()
+    let posterior =
+        pass(0).and_then(|mut pass| network.infer_bottom_up(&mut pass, &x)).context(doing)?;
+    let log_weights = |skipped: usize, first: usize, count: usize| {
+        let sampled = posterior.sample_above(&mut pass(first)?, count, skipped)?;
+        sampled.log_weights(&x)?.to_f64()
+    };
+    let mut bounds = Vec::with_capacity(network.depth());
+    for skipped in 0..network.depth() {
+        let mut weights = vec![LogWeights::default(); part.len()];
+        for first in (0..samples).step_by(at_once) {
+            if stop() {
+                return Ok(None);
+            }
+            let count = at_once.min(samples - first);
+            let values = log_weights(skipped, first, count).context(doing)?;
+            weights
+                .iter_mut()
+                .zip(values.chunks_exact(count))
+                .for_each(|(image, chunk)| image.add(chunk));
+        }
+        bounds.push(weights.iter().map(|image| image.bound(samples)).collect());
+    }
+    Ok(Some(bounds))
 }
