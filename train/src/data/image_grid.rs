@@ -113,6 +113,38 @@ impl Images {
         Ok(Picture { width: wide, height: high, rgb })
     }
 
+    /// As [`grid`](Self::grid), for a picture that nobody asked a size of: where it would be too large,
+    /// the scale is smaller, and if need be only every second, fourth, … row and column is drawn.
+    ///
+    /// # Errors
+    /// If there is nothing to draw, or too many images even for one pixel each.
+    pub fn grid_to_fit(&self, columns: usize, scale: usize) -> Result<Picture> {
+        if let Some(picture) = (1..=scale).rev().find_map(|scale| self.grid(columns, scale).ok()) {
+            return Ok(picture);
+        }
+        let [_, _, height, width] = self.shape;
+        let mut step = 2;
+        loop {
+            match self.thinned(step).grid(columns, 1) {
+                Err(_) if step < height.max(width) => step *= 2,
+                drawn => return drawn,
+            }
+        }
+    }
+
+    /// Every `step`-th row and column of the images.
+    fn thinned(&self, step: usize) -> Self {
+        let [count, channels, height, width] = self.shape;
+        let (rows, columns) = (height.div_ceil(step), width.div_ceil(step));
+        let mut pixels = Vec::with_capacity(count * channels * rows * columns);
+        for plane in self.pixels.chunks_exact((height * width).max(1)) {
+            for row in plane.chunks_exact(width.max(1)).step_by(step) {
+                pixels.extend(row.iter().step_by(step));
+            }
+        }
+        Self { shape: [count, channels, rows, columns], pixels }
+    }
+
     /// The colour of one pixel of the grid: of an image, of the gap, or of the empty end of the
     /// last row.
     fn grid_pixel(&self, columns: usize, x: usize, y: usize) -> [u8; 3] {
@@ -169,6 +201,18 @@ mod tests {
     fn pixel(picture: &Picture, x: usize, y: usize) -> [u8; 3] {
         let at = (y * picture.width as usize + x) * 3;
         picture.rgb[at..at + 3].try_into().unwrap()
+    }
+
+    #[test]
+    fn what_is_too_large_is_scaled_down_or_thinned() {
+        let wide = Images::new([2, 1, 2, 9000], vec![1.0; 36_000]).unwrap();
+        assert!(wide.grid(2, 2).is_err());
+        assert_eq!(wide.grid_to_fit(2, 2).unwrap().size(), (9000, 5), "one column, scale 1");
+        let long = Images::new([1, 3, 1, 40_000], vec![0.5; 120_000]).unwrap();
+        assert_eq!(long.grid_to_fit(1, 4).unwrap().size(), (10_000, 1), "every fourth column");
+        let small = Images::new([1, 1, 2, 2], vec![0.0; 4]).unwrap();
+        assert_eq!(small.grid_to_fit(1, 3).unwrap(), small.grid(1, 3).unwrap());
+        assert!(Images::new([0, 1, 2, 2], Vec::new()).unwrap().grid_to_fit(1, 1).is_err());
     }
 
     #[test]

@@ -58,11 +58,10 @@ impl Training<'_> {
         };
         let record = EvaluationRecord::new(scores, subject, request, images, started);
         record.keep(self.run)?;
-        let folder = self.run.pictures();
-        for (name, picture) in
-            model.task.pictures(model, &exact, images, self.config.train.seed, SIZES)?
-        {
-            picture.save(&folder.join(format!("{name}.png")))?;
+        if let Err(error) = self.draw(&exact) {
+            self.console.warn(&format!(
+                "the run is finished, but not all pictures could be drawn: {error}"
+            ));
         }
         let report = self.report(&exact);
         if let Err(error) = &report {
@@ -71,6 +70,17 @@ impl Training<'_> {
             ));
         }
         Ok(Ending { scores: record.scores, has_report: report.is_ok() })
+    }
+
+    /// Writes the pictures.
+    fn draw(&self, exact: &Statistics) -> Result<()> {
+        let (model, images) = (&self.trainer.model, &self.images.held_out);
+        let folder = self.run.pictures();
+        let seed = self.config.train.seed;
+        for (name, picture) in model.task.pictures(model, exact, images, seed, SIZES)? {
+            picture.save(&folder.join(format!("{name}.png")))?;
+        }
+        Ok(())
     }
 
     /// Writes `report.html`.

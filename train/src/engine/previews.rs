@@ -12,12 +12,16 @@ impl Training<'_> {
     /// and always from the same noise, so that TensorBoard shows how the same images change.
     ///
     /// # Errors
-    /// If the device has no memory or the events can't be written.
+    /// If the events can't be written. What can't be drawn is said and left out.
     pub(super) fn write_previews(&mut self) -> Result<()> {
         let (images, seed) = (&self.images.held_out, self.config.train.seed);
         let pictures = self.trainer.with_average(|model| {
             model.task.pictures(model, &model.statistics, images, seed, SIZES)
-        })?;
+        });
+        let pictures = pictures.unwrap_or_else(|error| {
+            self.console.warn(&format!("step {}: no pictures: {error}", self.step));
+            Vec::new()
+        });
         for (name, picture) in pictures {
             self.events.image(name, self.step, picture.size(), &picture.png()?)?;
         }

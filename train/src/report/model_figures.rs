@@ -89,13 +89,15 @@ impl ModelFigures {
         let grid = |layer| {
             let wanted = Wanted::means(source(layer), SEED);
             let drawn = pictures::samples(model, statistics, &wanted, &mut |_, _| ())?;
-            drawn.grid(8, 1)?.png()
+            drawn.grid_to_fit(8, 1)?.png()
         };
         let samples = (1..=depth).map(grid).collect::<Result<_>>()?;
         let latents = images.map(|images| latents(shown, images)).transpose()?.unwrap_or_default();
         let reconstruct = |images: &DeviceImages| {
             let count = RECONSTRUCTIONS.min(images.count());
-            pictures::reconstructions(model, statistics, images, count, SEED)?.grid(12, 1)?.png()
+            pictures::reconstructions(model, statistics, images, count, SEED)?
+                .grid_to_fit(12, 1)?
+                .png()
         };
         let plane = |layer: &LayerLatents| principal(&layer.z, layer.units);
         let labels = images.and_then(|images| {

@@ -288,9 +288,10 @@ impl Task for ClassifierTask {
         };
         let worst = &judged.mistakes[..judged.mistakes.len().min(sizes.samples)];
         match mistaken_images(images, worst)? {
-            Some(mistaken) => {
-                Ok(vec![("mistakes", mistaken.grid(sizes.columns.min(worst.len()), sizes.scale)?)])
-            }
+            Some(mistaken) => Ok(vec![(
+                "mistakes",
+                mistaken.grid_to_fit(sizes.columns.min(worst.len()), sizes.scale)?,
+            )]),
             None => Ok(Vec::new()),
         }
     }

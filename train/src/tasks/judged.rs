@@ -180,7 +180,7 @@ impl Judged {
             let Some(picture) = mistaken_images(images, std::slice::from_ref(mistake))? else {
                 continue;
             };
-            let address = png_address(&picture.grid(1, 2)?.png()?);
+            let address = png_address(&picture.grid_to_fit(1, 2)?.png()?);
             let text = format!("{} taken for {}", mistake.label, mistake.found);
             tiles += &format!(
                 "<div class=\"panel\"><img class=\"pixels\" alt=\"{}\" \

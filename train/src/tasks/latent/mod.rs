@@ -190,7 +190,7 @@ impl LatentTask {
         let count = ANALOGIES.min(images.count());
         let analogies = pictures::analogies(model, statistics, images, count, 0)?;
         if let Some((images, columns)) = analogies {
-            let address = png_address(&images.grid(columns, 2)?.png()?);
+            let address = png_address(&images.grid_to_fit(columns, 2)?.png()?);
             let figure = Figure {
                 title: "Analogies".into(),
                 body: format!(
@@ -212,7 +212,7 @@ impl LatentTask {
     fn component_panel(&self, model: &Model, statistics: &Statistics) -> Result<Option<Panel>> {
         let Some(clusters) = self.network.clusters() else { return Ok(None) };
         let samples = clusters::samples(model, statistics, SAMPLES_OF_COMPONENT, 1)?;
-        let address = png_address(&samples.grid(SAMPLES_OF_COMPONENT, 2)?.png()?);
+        let address = png_address(&samples.grid_to_fit(SAMPLES_OF_COMPONENT, 2)?.png()?);
         let figure = Figure {
             title: "Samples of each component".into(),
             body: format!(
@@ -242,7 +242,7 @@ impl LatentTask {
         let rows = IMPUTED_IMAGES.min(images.count());
         let of = (rows, COMPLETIONS);
         let grid = imputation::completions(model, statistics, images, &Mask::Drawn, of, 1)?;
-        let address = png_address(&grid.grid(COMPLETIONS + 2, 2)?.png()?);
+        let address = png_address(&grid.grid_to_fit(COMPLETIONS + 2, 2)?.png()?);
         let figure = Figure {
             title: "Missing pixels filled in".into(),
             body: format!(
@@ -464,14 +464,14 @@ impl Task for LatentTask {
         let pairs =
             pictures::reconstructions(model, statistics, images, pairs.min(images.count()), seed)?;
         let mut all = vec![
-            ("samples", drawn.grid(columns, scale)?),
-            ("reconstructions", pairs.grid(columns, scale)?),
+            ("samples", drawn.grid_to_fit(columns, scale)?),
+            ("reconstructions", pairs.grid_to_fit(columns, scale)?),
         ];
         let count = columns.min(images.count());
         if let Some((analogies, columns)) =
             pictures::analogies(model, statistics, images, count, seed)?
         {
-            all.push(("analogies", analogies.grid(columns, scale)?));
+            all.push(("analogies", analogies.grid_to_fit(columns, scale)?));
         }
         Ok(all)
     }

@@ -154,7 +154,7 @@ impl Grey {
     fn address(&self) -> crate::error::Result<String> {
         let pixels = self.pixels.iter().map(|pixel| pixel.clamp(0.0, 1.0)).collect();
         let image = Images::new([1, 1, self.height, self.width], pixels)?;
-        Ok(png_address(&image.grid(1, 1)?.png()?))
+        Ok(png_address(&image.grid_to_fit(1, 1)?.png()?))
     }
 }
 
@@ -180,12 +180,12 @@ pub(super) fn pictures(
     let canvases = Images::new([readings.len(), 3, canvas.height, canvas.width], pixels)?;
     let scale = |width: usize| if width >= 64 { 1 } else { sizes.scale };
     let columns = sizes.columns.min(readings.len());
-    let mut pictures = vec![("canvases", canvases.grid(columns, scale(canvas.width))?)];
+    let mut pictures = vec![("canvases", canvases.grid_to_fit(columns, scale(canvas.width))?)];
     if let [Grey { height, width, .. }, ..] = glimpses[..] {
         let all: Vec<&Grey> = readings.iter().flat_map(|reading| &reading.glimpses).collect();
         let pixels = all.iter().flat_map(|glimpse| glimpse.pixels.iter().copied()).collect();
         let images = Images::new([all.len(), 1, height, width], pixels)?;
-        pictures.push(("glimpses", images.grid(glimpses.len(), scale(width))?));
+        pictures.push(("glimpses", images.grid_to_fit(glimpses.len(), scale(width))?));
     }
     Ok(pictures)
 }
