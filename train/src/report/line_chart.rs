@@ -78,6 +78,12 @@ pub enum Span {
     Logarithmic(f64),
 }
 
+/// Points of a line that are drawn: as many as a chart has places for, so that the page of a long
+/// training is no larger than that of a short one.
+const MOST_POINTS: usize = 600;
+/// The newest of them, of which none is left out.
+const NEWEST: usize = 100;
+
 /// The share of the horizontal axis whose values may lie outside of [`Span::Settled`].
 const UNSETTLED: f64 = 0.1;
 
@@ -85,13 +91,14 @@ impl LineChart {
     /// The chart as a figure; `None` if there is no point to draw.
     pub fn figure(&self) -> Option<Figure> {
         let (x, y) = (self.x_scale()?, self.y_scale()?);
+        let shown = self.thinned();
         let mut svg = Svg::new(SIZE.0, SIZE.1, &format!("{}: {}", self.title, self.y_title));
         FRAME.draw_y_axis(&mut svg, &y, &self.y_title);
         let clip = format!("clip-{}", self.id);
         FRAME.clip(&mut svg, &clip, MARK);
         self.draw_warmup(&mut svg, &x, &clip);
         svg.open("g", &[("clip-path", format!("url(#{clip})"))]);
-        for series in &self.series {
+        for series in &shown.series {
             series.draw(&mut svg, &x, &y);
         }
         svg.close("g");
@@ -99,10 +106,23 @@ impl LineChart {
         svg.line("cursor", (-9.0, FRAME.y.0), (-9.0, FRAME.y.1));
         Some(Figure {
             title: self.title.clone(),
-            body: format!("{}{}{}", self.legend(), svg.finish(), self.data(&x)),
-            caption: self.caption.clone(),
+            body: format!("{}{}{}", self.legend(), svg.finish(), shown.data(&x)),
+            caption: shown.caption,
             class: "chart lines",
         })
+    }
+
+    /// The same with no more than [`MOST_POINTS`] points a line, and a word on that.
+    fn thinned(&self) -> Self {
+        let mut chart = self.clone();
+        let longest = chart.series.iter().map(|series| series.points.len()).max().unwrap_or(0);
+        if longest > MOST_POINTS {
+            chart.series.iter_mut().for_each(|series| series.points = thinned(&series.points));
+            chart.caption += &format!(
+                " Of lines with up to {longest} points, the newest {NEWEST} are drawn, and of every few older ones the lowest and the highest."
+            );
+        }
+        chart
     }
 
     fn points(&self) -> impl Iterator<Item = &(f64, f64)> {
@@ -212,6 +232,24 @@ impl LineChart {
     }
 }
 
+/// The newest points, and the lowest and the highest of every few older ones.
+fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    if points.len() <= MOST_POINTS {
+        return points.to_vec();
+    }
+    let (older, newest) = points.split_at(points.len() - NEWEST);
+    let together = older.len().div_ceil((MOST_POINTS - NEWEST) / 2);
+    let extremes = older.chunks(together).flat_map(|few| {
+        let order = |a: &&(f64, f64), b: &&(f64, f64)| a.1.total_cmp(&b.1);
+        let [low, high] = [few.iter().min_by(order), few.iter().max_by(order)];
+        let mut kept: Vec<_> = low.into_iter().chain(high).copied().collect();
+        kept.sort_by(|a, b| a.0.total_cmp(&b.0));
+        kept.dedup();
+        kept
+    });
+    extremes.chain(newest.iter().copied()).collect()
+}
+
 impl Series {
     fn draw(&self, svg: &mut Svg, x: &Scale, y: &Scale) {
         let class = |what: &str| format!("{what} c{}", self.colour % COLOURS);
@@ -283,6 +321,26 @@ mod tests {
             assert!(body.contains(expected), "{expected}: {body}");
         }
         assert_eq!(body.matches("</script>").count(), 1, "the embedded data ends where it should");
+    }
+
+    #[test]
+    fn a_long_line_keeps_its_newest_points_and_the_extremes_of_the_others() {
+        let value = |epoch: u32| match epoch {
+            7_777 => -1e4,
+            11_111 => 1e4,
+            _ => f64::from(epoch % 10),
+        };
+        let points: Vec<_> = (1..=20_000).map(|e| (f64::from(e), value(e))).collect();
+        let long = chart(points.clone());
+        let kept = long.thinned().series.remove(0).points;
+        assert!(kept.len() <= MOST_POINTS && kept.is_sorted_by(|a, b| a.0 < b.0), "{}", kept.len());
+        assert_eq!(kept[kept.len() - NEWEST..], points[points.len() - NEWEST..]);
+        assert!(kept.contains(&(7_777.0, -1e4)) && kept.contains(&(11_111.0, 1e4)));
+        assert!(long.figure().unwrap().body.len() < 60_000);
+        assert!(long.figure().unwrap().caption.contains("up to 20000 points"));
+        let short = chart(points[..MOST_POINTS].to_vec());
+        assert_eq!(short.thinned().series[0].points.len(), MOST_POINTS);
+        assert!(short.figure().unwrap().caption.is_empty());
     }
 
     #[test]
