@@ -1,0 +1,290 @@
+//! What a file system, a clock or a kill can do to a training, at every call that changes a file.
+//!
+//! `faults.c` stands between the program and the C library. In the short form, which is the usual one,
+//! some instants are tried, drawn anew each time; `RUNG_TEST_FAULTS=all` tries 200 kills of every
+//! family and a disk that is full from every single call on.
+#![cfg(target_os = "linux")]
+
+mod program;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use program::{Run, Said, finish, rung, start_where};
+use rung_autograd::rng::{Address, uniform_at};
+use rung_tests::run_seed;
+
+/// Kills of a family in the full form.
+const KILLS: usize = 200;
+
+/// Kills and full disks of a family in the short form.
+const FEW: usize = 3;
+
+fn is_full_form() -> bool {
+    std::env::var("RUNG_TEST_FAULTS").is_ok_and(|form| form == "all")
+}
+
+/// A family of models: what trains a tiny one of it for three epochs.
+struct Family {
+    name: &'static str,
+    preset: Option<&'static str>,
+    sets: &'static [&'static str],
+}
+
+/// Of every room of the registry one that keeps something else in its checkpoints.
+const FAMILIES: [Family; 6] = [
+    Family {
+        name: "ladder",
+        preset: None,
+        sets: &["model.latent_sizes=[6,3]", "model.hidden_sizes=[24,12]"],
+    },
+    Family {
+        name: "biva",
+        preset: None,
+        sets: &[
+            "model.family=biva",
+            "model.stages=[{channels=4,kernels=[3],strides=[4],latent_units=3},{channels=4,kernels=[3],latent_channels=1,latent_kernel=3}]",
+            "train.average_decay=0.9",
+        ],
+    },
+    Family {
+        name: "matnet",
+        preset: None,
+        sets: &[
+            "model.family=matnet",
+            "model.blocks=[{channels=4,latent_channels=1,layers=1,stride=4}]",
+            "model.top_units=3",
+            "model.top_hidden=8",
+        ],
+    },
+    Family {
+        name: "sdgm",
+        preset: Some("mnist-sdgm-100"),
+        sets: &[
+            "data.name=glyphs",
+            "objective.labels=40",
+            "model.hidden_sizes=[32,32]",
+            "model.latent_units=6",
+            "model.auxiliary_units=5",
+        ],
+    },
+    Family {
+        name: "classifier",
+        preset: Some("glyphs-classifier"),
+        sets: &["model.hidden_sizes=[16]"],
+    },
+    Family {
+        name: "rnn-spn",
+        preset: Some("glyphs-rnn-spn-small"),
+        sets: &[
+            "model.localisation_channels=[4, 4]",
+            "model.classifier_channels=[4]",
+            "model.classifier_hidden=[16]",
+            "model.recurrent_units=16",
+            "model.localisation_hidden=[16]",
+            "model.downsampling=2",
+            "data.sequence_canvas=64",
+            "data.sequence_digits=2",
+            "data.validation_images=0",
+        ],
+    },
+];
+
+const COMMON: [&str; 8] = [
+    "data.train_images=96",
+    "data.test_images=40",
+    "train.epochs=3",
+    "train.batch_size=32",
+    "train.threads=1",
+    "train.evaluate_every_epochs=2",
+    "train.checkpoint_every_epochs=1",
+    "train.keep_every_epochs=2",
+];
+
+impl Family {
+    fn train(&self, run: &Run) -> Vec<String> {
+        let out = run.path.display().to_string();
+        let fixed = ["train", "--quiet", "--out", &out];
+        let preset = self.preset.iter().flat_map(|preset| ["--preset", preset]);
+        let sets = self.sets.iter().chain(&COMMON).flat_map(|set| ["--set", set]);
+        fixed.into_iter().chain(preset).chain(sets).map(str::to_owned).collect()
+    }
+
+    /// Trains, or goes on where there is a run.
+    fn go_on(&self, run: &Run) -> Said {
+        match run.file("config.toml").exists() {
+            true => rung(&run.resume(3)),
+            false => rung(&self.train(run)),
+        }
+    }
+}
+
+/// The library that makes faults, compiled once.
+fn faults() -> &'static Path {
+    static LIBRARY: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
+    let (_, path) = LIBRARY.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("faults.so");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("faults.c");
+        let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
+        let mut compile = Command::new(compiler);
+        compile.args(["-O1", "-shared", "-fPIC", "-o"]).arg(&path).arg(source).arg("-ldl");
+        assert!(compile.status().unwrap().success(), "faults.c does not compile");
+        (folder, path)
+    });
+    path
+}
+
+fn with_fault(arguments: &[String], name: &str, value: &Path) -> Said {
+    finish(start_where(&[("LD_PRELOAD", faults()), (name, value)], arguments))
+}
+
+/// What must be the same whatever happened: the last checkpoint, those that are kept for good, and
+/// the metrics without their times. Nothing else may lie beside the checkpoints.
+type Outcome = (BTreeMap<String, Vec<u8>>, Vec<serde_json::Value>);
+
+fn outcome(run: &Run) -> Outcome {
+    let mut checkpoints = BTreeMap::new();
+    for entry in fs::read_dir(run.file("checkpoints")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_string();
+        // Which one is the previous depends on where a run was taken up again.
+        if name != "previous.safetensors" {
+            checkpoints.insert(name, fs::read(path).unwrap());
+        }
+    }
+    (checkpoints, run.metrics())
+}
+
+/// An undisturbed run of a family, and how many calls of it change a file.
+fn undisturbed(family: &Family) -> (Outcome, usize) {
+    let (run, counts) = (Run::new(), tempfile::tempdir().unwrap());
+    let count = counts.path().join("count");
+    with_fault(&family.train(&run), "RUNG_FAULT_COUNT", &count).exits(0);
+    let names: Vec<String> = outcome(&run).0.into_keys().collect();
+    assert_eq!(
+        names,
+        ["best.safetensors", "epoch-000002.safetensors", "last.safetensors"],
+        "{}",
+        family.name
+    );
+    (outcome(&run), fs::read_to_string(count).unwrap().trim().parse().unwrap())
+}
+
+/// Instants among `calls`: all of them, or at most so many, drawn by the seed.
+fn instants(calls: usize, most: usize, seed: u64, stream: u32) -> Vec<usize> {
+    if most >= calls {
+        return (1..=calls).collect();
+    }
+    // One in each of as many equal parts.
+    let part = calls as f64 / most as f64;
+    let address = Address::new(seed, stream, 0);
+    let at = |k: usize| ((k as f64 + uniform_at(&address, k)) * part) as usize + 1;
+    (0..most).map(|k| at(k).min(calls)).collect()
+}
+
+#[test]
+fn killed_at_any_call_a_run_of_any_family_ends_in_the_same_bytes() {
+    let seed = run_seed();
+    println!("RUNG_TEST_SEED={seed}");
+    let most = if is_full_form() { KILLS } else { FEW };
+    for (number, family) in FAMILIES.iter().enumerate() {
+        let (expected, calls) = undisturbed(family);
+        let mut kills = 0;
+        for instant in instants(calls, most, seed, number as u32) {
+            let run = Run::new();
+            let at = PathBuf::from(instant.to_string());
+            let said = with_fault(&family.train(&run), "RUNG_FAULT_KILL", &at);
+            let what = format!("{}, killed at call {instant} of {calls}", family.name);
+            assert_eq!(said.code, None, "{what}: {said:?}");
+            kills += 1;
+            // Once more, while it is taken up again.
+            if run.file("config.toml").exists() {
+                let again = instants(calls, 1, seed ^ instant as u64, 99)[0];
+                let at = PathBuf::from(again.to_string());
+                with_fault(&run.resume(3), "RUNG_FAULT_KILL", &at);
+            }
+            family.go_on(&run).exits(0);
+            assert!(outcome(&run) == expected, "{what}: RUNG_TEST_SEED={seed}: not the same");
+        }
+        println!("{}: {kills} kills among {calls} calls", family.name);
+    }
+}
+
+#[test]
+fn a_disk_full_from_any_call_on_costs_nothing_that_was_saved() {
+    let seed = run_seed();
+    println!("RUNG_TEST_SEED={seed}");
+    let family = &FAMILIES[0];
+    let (expected, calls) = undisturbed(family);
+    let most = if is_full_form() { calls } else { 4 * FEW };
+    for instant in instants(calls, most, seed, 0) {
+        let run = Run::new();
+        let at = PathBuf::from(instant.to_string());
+        let said = with_fault(&family.train(&run), "RUNG_FAULT_FULL", &at);
+        let what = format!("full from call {instant} of {calls} on: RUNG_TEST_SEED={seed}");
+        match said.code {
+            // What comes after the training, its report, is no reason to call it failed.
+            Some(0) => assert!(said.err.contains("the disk is full"), "{what}: {said:?}"),
+            Some(1) => assert!(said.error().contains("the disk is full"), "{what}: {said:?}"),
+            _ => panic!("{what}: {said:?}"),
+        }
+        family.go_on(&run).exits(0);
+        assert!(outcome(&run) == expected, "{what}: not the same");
+    }
+    println!("{most} of {calls} calls");
+}
+
+#[test]
+fn a_clock_that_jumps_changes_nothing() {
+    let family = &FAMILIES[0];
+    let (expected, _) = undisturbed(family);
+    let run = Run::new();
+    with_fault(&family.train(&run), "RUNG_FAULT_CLOCK", Path::new("1")).exits(0);
+    assert!(outcome(&run) == expected);
+    let path = run.path.display().to_string();
+    let evaluate = ["evaluate", &path, "--importance-samples", "2"].map(str::to_owned);
+    with_fault(&evaluate, "RUNG_FAULT_CLOCK", Path::new("1")).exits(0);
+    with_fault(&["report".to_owned(), path], "RUNG_FAULT_CLOCK", Path::new("1")).exits(0);
+}
+
+#[test]
+fn of_two_writers_the_second_is_refused_and_harms_nothing() {
+    let run = Run::new();
+    let child = start_where(&[], &run.train(40, &[]));
+    while !run.file("metrics.jsonl").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    let said = rung(&run.resume(50)).exits(1);
+    assert!(said.error().contains("is writing to"), "{said:?}");
+    finish(child).exits(0);
+    assert_eq!(run.metrics().len(), 40);
+}
+
+#[test]
+fn commands_at_once_on_one_run_all_succeed_and_keep_their_lines() {
+    let run = Run::new();
+    rung(&run.train(1, &[])).exits(0);
+    let path = run.path.display().to_string();
+    let before = fs::read_to_string(run.file("evaluations.jsonl")).unwrap().lines().count();
+    let seeds: Vec<String> = (0..6).map(|seed| seed.to_string()).collect();
+    let children: Vec<_> = seeds
+        .iter()
+        .flat_map(|seed| {
+            let evaluate = ["evaluate", &path, "--importance-samples", "1", "--seed", seed];
+            [
+                start_where(&[], &evaluate),
+                start_where(&[], &["sample", &path]),
+                start_where(&[], &["report", &path]),
+            ]
+        })
+        .collect();
+    children.into_iter().for_each(|child| drop(finish(child).exits(0)));
+    let lines = fs::read_to_string(run.file("evaluations.jsonl")).unwrap().lines().count();
+    assert_eq!(lines, before + seeds.len());
+    let litter = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().contains("tmp");
+    assert!(!fs::read_dir(&run.path).unwrap().any(|entry| litter(&entry.unwrap())));
+}
