@@ -3,7 +3,7 @@
 //! | what | bound |
 //! |------|-------|
 //! | plain content | the length of the file |
-//! | compressed content | [`inflated_at_most`]: 16 MiB and a hundred times the file |
+//! | compressed content | 16 MiB and a hundred times the file |
 //! | one array | what the machine has left, asked for before the first byte is read |
 
 use crate::{Error, Result};

@@ -3,7 +3,7 @@
 //!
 //! A training stops after its step and writes a checkpoint, which may take a while: the first
 //! Ctrl-C is answered with a line at once. A command that only reads a run has nothing to save: it
-//! ends within [`GRACE`], whatever it is in the middle of.
+//! ends within half a second, whatever it is in the middle of.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
