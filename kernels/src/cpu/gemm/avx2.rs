@@ -78,7 +78,7 @@ fn first_lanes(count: usize) -> __m256i {
 #[target_feature(enable = "avx2,fma")]
 unsafe fn multiply<const R: usize, const V: usize, const SIDE_BY_SIDE: bool>(tile: &Tile) {
     let mut sums = [[_mm256_setzero_ps(); V]; R];
-    let (mut right, mut ahead) = (tile.right, tile.ahead);
+    let mut ahead = tile.ahead;
     let row = if SIDE_BY_SIDE { 1 } else { tile.left_row };
     // SAFETY: the caller promises that rows, columns and steps of the tile lie in the buffers;
     // masked lanes aren't touched, and a prefetch may point anywhere.
@@ -86,7 +86,7 @@ unsafe fn multiply<const R: usize, const V: usize, const SIDE_BY_SIDE: bool>(til
         for r in 0..R {
             _mm_prefetch::<_MM_HINT_T0>(tile.out.wrapping_add(r * tile.out_row).cast());
         }
-        let mut steps = |count: usize, left: &mut *const f32| {
+        let mut steps = |count: usize, left: &mut *const f32, right: &mut *const f32| {
             for _ in 0..count {
                 let mut columns = [_mm256_setzero_ps(); V];
                 for (v, column) in columns.iter_mut().enumerate() {
@@ -101,13 +101,14 @@ unsafe fn multiply<const R: usize, const V: usize, const SIDE_BY_SIDE: bool>(til
                     number = number.wrapping_add(row);
                 }
                 *left = left.wrapping_add(tile.left_step);
-                right = right.wrapping_add(tile.right_step);
+                *right = right.wrapping_add(tile.right_step);
             }
         };
         for segment in 0..tile.segments {
             let mut left = tile.left.wrapping_add(segment * tile.left_segment);
+            let mut right = tile.right.wrapping_add(segment * tile.right_segment);
             for _ in 0..tile.inner / UNROLL {
-                steps(UNROLL, &mut left);
+                steps(UNROLL, &mut left, &mut right);
                 for half in [0, UNROLL / 2] {
                     if SIDE_BY_SIDE {
                         _mm_prefetch::<_MM_HINT_T0>(
@@ -118,7 +119,7 @@ unsafe fn multiply<const R: usize, const V: usize, const SIDE_BY_SIDE: bool>(til
                 }
                 ahead = ahead.wrapping_add(UNROLL * tile.ahead_step);
             }
-            steps(tile.inner % UNROLL, &mut left);
+            steps(tile.inner % UNROLL, &mut left, &mut right);
         }
         let whole = tile.columns == V * LANES;
         for (r, sums) in sums.iter().enumerate() {

@@ -75,7 +75,7 @@ fn first_lanes(count: usize) -> __mmask16 {
 unsafe fn multiply<const R: usize, const V: usize, const SIDE_BY_SIDE: bool>(tile: &Tile) {
     let mask = first_lanes(tile.columns - (V - 1) * LANES);
     let mut sums = [[_mm512_setzero_ps(); V]; R];
-    let (mut right, mut ahead) = (tile.right, tile.ahead);
+    let mut ahead = tile.ahead;
     let row = if SIDE_BY_SIDE { 1 } else { tile.left_row };
     // SAFETY: the caller promises that rows, columns and steps of the tile lie in the buffers;
     // masked lanes aren't touched, and a prefetch may point anywhere.
@@ -89,6 +89,7 @@ unsafe fn multiply<const R: usize, const V: usize, const SIDE_BY_SIDE: bool>(til
         }
         for segment in 0..tile.segments {
             let mut left = tile.left.wrapping_add(segment * tile.left_segment);
+            let mut right = tile.right.wrapping_add(segment * tile.right_segment);
             for _ in 0..tile.inner {
                 let mut columns = [_mm512_setzero_ps(); V];
                 for (v, column) in columns.iter_mut().enumerate() {

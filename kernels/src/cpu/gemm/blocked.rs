@@ -266,6 +266,7 @@ impl<K: MicroKernel> Product<'_, K> {
                     left_segment: 0,
                     right,
                     right_step,
+                    right_segment: 0,
                     ahead: ahead.wrapping_add(tile * ahead_step * block.inner),
                     ahead_step,
                     out,

@@ -322,9 +322,15 @@ impl<K: MicroKernel> Job<'_, K> {
         copied: *const f32,
     ) {
         let window = &self.shape.rows;
+        let inner = self.inner_positions(block);
         for column in (0..columns.len()).step_by(K::COLUMNS) {
             let panel = packed.wrapping_add(column * block.taps * block.len);
             let width = (columns.len() - column).min(K::COLUMNS);
+            if inner.len() < self.shape.columns.count {
+                let edges = Edges { block, band, copied, panel, inner: inner.clone() };
+                // SAFETY: as for the rows below.
+                unsafe { self.multiply_edges(&edges, columns.start + column, width) };
+            }
             for (at, image) in band.images.clone().enumerate() {
                 for row in band.rows.clone() {
                     let existing = self.shape.row_taps(row);
@@ -350,28 +356,116 @@ impl<K: MicroKernel> Job<'_, K> {
                         is_first,
                     };
                     // SAFETY: the row's positions lie in the part, its taps in the copied band.
-                    unsafe { self.multiply_row(&row, columns.start + column, width) };
+                    unsafe { self.multiply_row(&row, &inner, columns.start + column, width) };
                 }
             }
         }
     }
 
-    /// The tiles of a row of positions.
+    /// The positions of a row that are computed side by side: all, but for the adjoint of a
+    /// convolution without padding, where they are those that every column of the kernel reaches.
+    /// The others, beside them, would multiply a band of zeros as wide as the kernel.
+    fn inner_positions(&self, block: Block) -> Range<usize> {
+        let columns = &self.shape.columns;
+        let reaches_beyond = columns.taps > 1 && columns.first == 1 - columns.taps as isize;
+        if !reaches_beyond || columns.step != 1 || block.len != self.shape.row_terms() {
+            return 0..columns.count;
+        }
+        let low = (columns.taps - 1).min(columns.count);
+        low..columns.source.clamp(low, columns.count)
+    }
+
+    /// The positions beside the inner ones: a tile has neighbours down a column of the map, which
+    /// the same columns of the kernel reach, and these alone are summed.
     ///
     /// # Safety
     /// As for [`Self::multiply`].
-    unsafe fn multiply_row(&self, row: &Row, first_column: usize, width: usize) {
-        let (count, step) =
-            (self.shape.columns.count, self.shape.columns.step * self.shape.channels);
-        let tiles = count.div_ceil(K::ROWS);
+    unsafe fn multiply_edges(&self, edges: &Edges<'_>, first_column: usize, width: usize) {
+        let Edges { block, band, copied, panel, inner } = edges;
+        let (shape, window) = (self.shape, &self.shape.rows);
+        let sides = || (0..inner.start).chain(inner.end..shape.columns.count);
+        let all_rows = (0..band.images.len())
+            .flat_map(|at| self.alike_rows(band.rows.clone()).map(move |rows| (at, rows)));
+        for (at, rows) in all_rows {
+            let existing = shape.row_taps(rows.start);
+            let taps =
+                existing.start.max(block.first_tap)..existing.end.min(block.first_tap + block.taps);
+            if taps.is_empty() {
+                continue;
+            }
+            let write = self.write(taps.start == existing.start, first_column);
+            let tiles = rows.len().div_ceil(K::ROWS);
+            for (position, tile) in sides().flat_map(|at| (0..tiles).map(move |tile| (at, tile))) {
+                let (row, height) = piece(rows.len(), tiles, tile);
+                let row = rows.start + row;
+                let own = shape.columns.existing_taps(position);
+                let source = window.source_of(row, taps.start) as usize - band.sources.start;
+                let left = (at * band.sources.len() + source) * self.pitch()
+                    + (position + own.start) * shape.channels;
+                let term = (taps.start - block.first_tap) * block.len + own.start * shape.channels;
+                let right = panel.wrapping_add(term * K::COLUMNS);
+                let place = shape.place_of(band.images.start + at, row, position) + first_column;
+                let tile = Tile {
+                    rows: height,
+                    columns: width,
+                    segments: taps.len(),
+                    inner: own.len() * shape.channels,
+                    left: copied.wrapping_add(left),
+                    left_row: window.step * self.pitch(),
+                    left_step: 1,
+                    left_segment: self.pitch(),
+                    right,
+                    right_step: K::COLUMNS,
+                    right_segment: block.len * K::COLUMNS,
+                    ahead: right,
+                    ahead_step: 0,
+                    out: self.out.get().wrapping_add(place),
+                    out_row: window.out_step * shape.map[1] * shape.results,
+                    write,
+                };
+                // SAFETY: the caller's promise.
+                unsafe { K::multiply_tile(&tile) };
+            }
+        }
+    }
+
+    /// Runs of rows that the same rows of the kernel reach.
+    fn alike_rows(&self, rows: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+        let mut start = rows.start;
+        std::iter::from_fn(move || {
+            let taps = (start < rows.end).then(|| self.shape.row_taps(start))?;
+            let is_other = |&row: &usize| self.shape.row_taps(row) != taps;
+            let end = (start..rows.end).find(is_other).unwrap_or(rows.end);
+            Some(std::mem::replace(&mut start, end)..end)
+        })
+    }
+
+    /// How the sums of the columns from `first_column` on enter the results.
+    fn write(&self, is_first: bool, first_column: usize) -> Write {
+        match self.bias {
+            _ if !is_first => Write::Add,
+            None => Write::Set,
+            Some(bias) => Write::SetWithBias(bias[first_column..].as_ptr()),
+        }
+    }
+
+    /// The tiles of a row's inner positions.
+    ///
+    /// # Safety
+    /// As for [`Self::multiply`].
+    unsafe fn multiply_row(
+        &self,
+        row: &Row,
+        inner: &Range<usize>,
+        first_column: usize,
+        width: usize,
+    ) {
+        let step = self.shape.columns.step * self.shape.channels;
+        let tiles = inner.len().div_ceil(K::ROWS);
         for tile in 0..tiles {
-            let (position, height) = piece(count, tiles, tile);
+            let (position, height) = piece(inner.len(), tiles, tile);
+            let position = inner.start + position;
             let place = self.shape.place_of(row.image, row.row, position) + first_column;
-            let write = match self.bias {
-                _ if !row.is_first => Write::Add,
-                None => Write::Set,
-                Some(bias) => Write::SetWithBias(bias[first_column..].as_ptr()),
-            };
             let tile = Tile {
                 rows: height,
                 columns: width,
@@ -383,16 +477,27 @@ impl<K: MicroKernel> Job<'_, K> {
                 left_segment: self.pitch(),
                 right: row.right,
                 right_step: K::COLUMNS,
+                right_segment: row.len * K::COLUMNS,
                 ahead: row.right,
                 ahead_step: 0,
                 out: self.out.get().wrapping_add(place),
                 out_row: self.shape.columns.out_step * self.shape.results,
-                write,
+                write: self.write(row.is_first, first_column),
             };
             // SAFETY: the caller's promise.
             unsafe { K::multiply_tile(&tile) };
         }
     }
+}
+
+/// The positions beside the inner ones, of a band, and the terms that are added to them.
+struct Edges<'a> {
+    block: Block,
+    band: &'a Band,
+    copied: *const f32,
+    /// The packed panel of the block.
+    panel: *const f32,
+    inner: Range<usize>,
 }
 
 /// A row of positions, and the terms that are added to it.

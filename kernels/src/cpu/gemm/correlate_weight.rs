@@ -329,6 +329,7 @@ impl<K: MicroKernel> Job<'_, K> {
                         left_segment: window.step * self.pitch(),
                         right,
                         right_step: K::COLUMNS,
+                        right_segment: width * K::COLUMNS,
                         ahead: right,
                         ahead_step: 0,
                         out: weight[term * results + column..].as_mut_ptr(),

@@ -15,7 +15,7 @@ pub(super) enum Write {
 /// has one segment; a sum over a patch of a map has one for each row of the patch.
 ///
 /// sum[r, c] = Σ_s Σ_p left[r · left_row + s · left_segment + p · left_step]
-///             · right[c + (s · inner + p) · right_step]
+///             · right[c + s · right_segment + p · right_step]
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tile {
     pub(super) rows: usize,
@@ -28,6 +28,7 @@ pub(super) struct Tile {
     pub(super) left_segment: usize,
     pub(super) right: *const f32,
     pub(super) right_step: usize,
+    pub(super) right_segment: usize,
     /// What the next tiles read and is still far away: fetched on the way, `ahead_step` numbers
     /// per step of the sum.
     pub(super) ahead: *const f32,
