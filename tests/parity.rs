@@ -14,10 +14,10 @@ use rung_tests::{opencl_devices, run_seed};
 const LARGEST: &str = "RUNG_PARITY_LARGEST";
 
 #[expect(clippy::explicit_write, reason = "a test's output by eprintln! is captured")]
-fn agrees_with_its_references(device: &Device, cut: &str) {
+fn agrees_with_its_references(device: &Device, cut: &str, largest: usize) {
     let seed = run_seed();
-    let largest = std::env::var(LARGEST)
-        .map_or(usize::MAX, |text| text.parse().expect("it must be a number"));
+    let largest =
+        std::env::var(LARGEST).map_or(largest, |text| text.parse().expect("it must be a number"));
     let before = device.statistics().launches;
     let cases = check_up_to(device, seed, largest).unwrap_or_else(|mismatches| {
         let lines: Vec<String> = mismatches.iter().take(20).map(ToString::to_string).collect();
@@ -38,12 +38,13 @@ fn agrees_with_its_references(device: &Device, cut: &str) {
 
 #[test]
 fn every_primitive_of_the_cpu_agrees_with_its_reference() {
-    agrees_with_its_references(&Device::cpu(), "");
+    agrees_with_its_references(&Device::cpu(), "", usize::MAX);
 }
 
 #[test]
 fn every_primitive_of_every_opencl_device_agrees_with_its_reference() {
-    opencl_devices().iter().for_each(|device| agrees_with_its_references(device, ""));
+    let agrees = |device| agrees_with_its_references(device, "", usize::MAX);
+    opencl_devices().iter().for_each(agrees);
 }
 
 /// A CPU runs the kernels for GPUs too, slowly: groups that share rows, barriers, tiles in local
@@ -53,7 +54,18 @@ fn kernels_cut_for_gpus_agree_with_their_references_on_cpus() {
     let cpus = found().unwrap_or_default().iter().filter(|found| found.kind == Kind::Cpu);
     for cpu in cpus {
         let device = Device::new(OpenCl::open(&cpu.treated_as(Kind::Gpu)).unwrap());
-        agrees_with_its_references(&device, ", cut for GPUs");
+        agrees_with_its_references(&device, ", cut for GPUs", usize::MAX);
+    }
+}
+
+/// Groups of at most 64 work-items, and a limit that is no power of two.
+#[test]
+fn kernels_cut_for_small_gpus_agree_with_their_references_on_cpus() {
+    let cpus = found().unwrap_or_default().iter().filter(|found| found.kind == Kind::Cpu);
+    for cpu in cpus {
+        let small = cpu.treated_as(Kind::Gpu).limited_to(100);
+        let device = Device::new(OpenCl::open(&small).unwrap());
+        agrees_with_its_references(&device, ", cut for small GPUs", 2000);
     }
 }
 

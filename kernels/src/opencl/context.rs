@@ -50,10 +50,11 @@ pub(super) struct Cut {
 }
 
 impl Cut {
-    const fn new(kind: Kind) -> Self {
-        match kind {
-            // Sixteen floats are two registers of AVX2 and one of AVX-512; groups exist only to
-            // share the cost of their start.
+    /// The cut for a kind of device whose work-groups have at most so many work-items.
+    pub(super) fn new(kind: Kind, group_limit: usize) -> Self {
+        // Sixteen floats are two registers of AVX2 and one of AVX-512; groups exist only to share
+        // the cost of their start.
+        let cut = match kind {
             Kind::Cpu => Self {
                 vector_bytes: 64,
                 lanes: 1,
@@ -70,6 +71,17 @@ impl Cut {
                 group: 128,
                 row_group: 32,
             },
+        };
+        // What shares is a power of two, so that halves can be summed.
+        let limit = 1 << group_limit.max(1).ilog2();
+        let columns = cut.columns.min(limit);
+        Self {
+            lanes: cut.lanes.min(limit),
+            columns,
+            row_lanes: cut.row_lanes.min(limit / columns),
+            group: cut.group.min(limit),
+            row_group: cut.row_group.min(limit),
+            ..cut
         }
     }
 
@@ -88,6 +100,12 @@ pub(super) struct Context {
     pub(super) has_f64: bool,
     pub(super) kind: Kind,
     pub(super) compute_units: usize,
+    /// The most work-items of a group.
+    pub(super) group_limit: usize,
+    /// Local memory of a group.
+    pub(super) local_bytes: usize,
+    /// The fewest work-items that Intel's GPUs can be told to run side by side.
+    pub(super) least_sub_group: Option<usize>,
     pub(super) cut: Cut,
     pub(super) device: DeviceId,
     pub(super) context: core::Context,
@@ -123,7 +141,10 @@ impl Context {
             has_f64: found.has_f64,
             kind: found.kind,
             compute_units: found.compute_units as usize,
-            cut: Cut::new(found.kind),
+            group_limit: found.work_group_limit,
+            local_bytes: found.local_bytes as usize,
+            least_sub_group: found.least_sub_group,
+            cut: Cut::new(found.kind, found.work_group_limit),
             device: found.device_id,
             context,
             queue,

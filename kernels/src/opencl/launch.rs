@@ -61,6 +61,25 @@ impl Context {
         }
     }
 
+    /// The most work-items of a group of a kernel, which is compiled if it was not yet.
+    pub(super) fn group_limit_of(
+        &self,
+        file: File,
+        dtype: DType,
+        kernel: &'static str,
+    ) -> Result<usize> {
+        Ok(self.programs().kernel(self, file, dtype, kernel)?.group_limit)
+    }
+
+    /// The place of a view's first element in its memory; 0 for what lies elsewhere, which a launch
+    /// refuses.
+    pub(super) fn first_of(&self, view: View<'_>) -> usize {
+        match view {
+            View::Device(slice) => slice.offset,
+            _ => 0,
+        }
+    }
+
     /// The part of this device's memory that a view shows.
     pub(super) fn slice<'a>(
         &self,
@@ -181,18 +200,41 @@ impl<'a> Launch<'a> {
     ///
     /// # Errors
     /// `Device` if an array lies elsewhere; `Argument` if a size is too large; `Failed` if the
-    /// compiler or the driver fails.
+    /// compiler or the driver fails, or if the device has no room for such a group.
     pub(super) fn run(self, groups: [usize; 3], group: [usize; 3]) -> Result<()> {
+        self.enqueue(|limit| (group.iter().product::<usize>() <= limit).then_some((groups, group)))
+    }
+
+    /// As [`Launch::run`] for a kernel to which groups mean nothing: `items` along each dimension,
+    /// in groups of `group` along the first, or of fewer if the device has no room for so many.
+    fn run_items(self, items: [usize; 3], group: usize) -> Result<()> {
+        self.enqueue(|limit| {
+            let group = group.min(limit);
+            Some(([items[0].div_ceil(group), items[1], items[2]], [group, 1, 1]))
+        })
+    }
+
+    /// Launches a grid that depends on the most work-items of this kernel's groups; `grid` says
+    /// `None` if they are too few.
+    fn enqueue(self, grid: impl FnOnce(usize) -> Option<([usize; 3], [usize; 3])>) -> Result<()> {
         if let Some(problem) = self.problem {
             return Err(problem);
-        }
-        if groups.contains(&0) {
-            return Ok(());
         }
         let context = self.context;
         let failed = |error: ocl::OclCoreError| context.failed(&error);
         let mut programs = context.programs();
-        let kernel = programs.kernel(context, self.file, self.dtype, self.kernel)?;
+        let ready = programs.kernel(context, self.file, self.dtype, self.kernel)?;
+        let (kernel, limit) = (&ready.kernel, ready.group_limit);
+        let (groups, group) = grid(limit).ok_or_else(|| Error::Failed {
+            device: context.name.clone(),
+            what: format!(
+                "{}: the device takes work-groups of {limit} for the kernel {}, which is too few",
+                self.operation, self.kernel
+            ),
+        })?;
+        if groups.contains(&0) {
+            return Ok(());
+        }
         for (index, argument) in self.arguments.iter().enumerate() {
             core::set_kernel_arg(kernel, index as u32, argument.value()).map_err(failed)?;
         }
@@ -227,14 +269,14 @@ impl<'a> Launch<'a> {
     /// A work-item for each of `count` things.
     pub(super) fn over_items(self, count: usize) -> Result<()> {
         let group = self.context.cut.group;
-        self.run([count.div_ceil(group), 1, 1], [group, 1, 1])
+        self.run_items([count, 1, 1], group)
     }
 
     /// A work-item for each vector of a row, by rows.
     pub(super) fn over_rows(self, columns: usize, rows: usize) -> Result<()> {
         let vectors = columns.div_ceil(self.context.cut.width(self.dtype));
         let group = self.context.cut.row_group;
-        self.run([vectors.div_ceil(group), rows, 1], [group, 1, 1])
+        self.run_items([vectors, rows, 1], group)
     }
 
     /// A group of work-items that share a row, for each row and part of it.

@@ -1,4 +1,7 @@
-//! The matrix product: one kernel for CPUs, and one for GPUs in three sizes of tile.
+//! The matrix product: one kernel for CPUs, and one for GPUs in three sizes of tile, which may cut
+//! the inner axis into parts that a second launch adds.
+
+use std::sync::Arc;
 
 use super::context::Context;
 use super::platform::Kind;
@@ -8,7 +11,7 @@ use crate::check::{Extent, check, common_float, operands};
 use crate::{DType, MatmulShape, Result, View, ViewMut};
 
 /// What happens to a sum; the numbers are those of the kernels.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Mode {
     Write,
     AddBias,
@@ -19,19 +22,128 @@ pub(super) enum Mode {
 /// columns in vectors.
 const BLOCKS: [(usize, usize); 2] = [(96, 8), (48, 4)];
 
-/// Work-items of a group along either side of a tile.
-const SIDE: usize = 16;
+/// Rows and columns of a tile, the largest first.
+const TILES: [usize; 3] = [128, 64, 32];
 
-/// Inner indices of both operands that a tile's group keeps in local memory: STEP of
-/// `matmul_tiles.cl`.
-const STEP: usize = 16;
+/// A part of the inner axis is a multiple of this: the longest step of `matmul_tiles.cl`.
+const LONGEST_STEP: usize = 16;
 
-/// Local memory that OpenCL promises of any device with its full profile.
-const LOCAL_BYTES: usize = 32 * 1024;
+/// The shortest part that is worth its place in memory and a second launch.
+const LEAST_PART: usize = 128;
+
+/// Parts that the inner axis is cut into, at most.
+const MOST_PARTS: usize = 16;
+
+/// How a product is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Plan {
+    /// On a CPU: blocks of so many rows, and columns in vectors.
+    Blocks { rows: usize, vectors: usize },
+    /// On a GPU: tiles of so many rows and columns, with the inner axis in parts.
+    Tiles { tile: usize, parts: usize },
+}
+
+/// A form of the kernel for GPUs; see `cl/matmul_tiles.cl`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct TileForm {
+    pub(super) tile: usize,
+    pub(super) left_along_inner: bool,
+    pub(super) right_along_inner: bool,
+    pub(super) is_aligned: bool,
+}
+
+/// Work-items of a tile's group, along columns and rows.
+const fn items(tile: usize) -> [usize; 2] {
+    match tile {
+        128 => [16, 16],
+        64 => [16, 8],
+        _ => [8, 8],
+    }
+}
+
+/// Whether products of a float type use a tile: in f64 the sums of a larger one are more than some
+/// devices have registers for.
+pub(super) fn has_tile(tile: usize, dtype: DType) -> bool {
+    dtype == DType::F32 || tile == TILES[TILES.len() - 1]
+}
+
+/// Local memory of a tile's group: two places of both operands.
+const fn local_bytes(tile: usize, dtype: DType) -> usize {
+    let step = if tile == 128 { 8 } else { 16 };
+    2 * 2 * step * (tile + 4) * dtype.size_bytes()
+}
+
+impl Plan {
+    /// The plans for a kind of device.
+    pub(super) fn all(kind: Kind) -> Vec<Self> {
+        match kind {
+            Kind::Cpu => [96, 48, 24, 12]
+                .into_iter()
+                .flat_map(|rows| [8, 4, 2].map(|vectors| Self::Blocks { rows, vectors }))
+                .collect(),
+            Kind::Gpu => TILES
+                .into_iter()
+                .flat_map(|tile| [1, 2, 4, 8, 16].map(|parts| Self::Tiles { tile, parts }))
+                .collect(),
+        }
+    }
+
+    /// Whether the device has room for it and the shape can be cut so.
+    pub(super) fn fits(self, context: &Context, shape: MatmulShape, dtype: DType) -> bool {
+        match self {
+            Self::Blocks { .. } => context.kind == Kind::Cpu,
+            Self::Tiles { tile, parts } => {
+                let [x, y] = items(tile);
+                // Intel's GPUs with registers of eight floats have not enough for 64 sums.
+                let has_registers = tile < 128 || context.least_sub_group != Some(8);
+                has_tile(tile, dtype)
+                    && has_registers
+                    && x * y <= context.group_limit
+                    && local_bytes(tile, dtype) <= context.local_bytes
+                    && (parts == 1 || shape.inner >= parts * LEAST_PART)
+            }
+        }
+    }
+
+    /// The same with smaller tiles, if there are any.
+    fn smaller(self) -> Option<Self> {
+        let Self::Tiles { tile, parts } = self else { return None };
+        let at = TILES.iter().position(|&one| one == tile)?;
+        TILES.get(at + 1).map(|&tile| Self::Tiles { tile, parts })
+    }
+
+    /// The plan in words of a line: how choices are kept.
+    pub(super) fn label(self) -> String {
+        match self {
+            Self::Blocks { rows, vectors } => format!("blocks {rows} {vectors}"),
+            Self::Tiles { tile, parts } => format!("tiles {tile} {parts}"),
+        }
+    }
+}
+
+/// Every program of the product for a kind of device.
+pub(super) fn files(kind: Kind) -> Vec<File> {
+    if kind == Kind::Cpu {
+        let file = |plan| match plan {
+            Plan::Blocks { rows, vectors } => Some(File::MatmulBlocks(rows, vectors)),
+            Plan::Tiles { .. } => None,
+        };
+        return Plan::all(kind).into_iter().filter_map(file).collect();
+    }
+    let forms = TILES.into_iter().flat_map(|tile| {
+        (0..8).map(move |bits| TileForm {
+            tile,
+            left_along_inner: bits & 1 != 0,
+            right_along_inner: bits & 2 != 0,
+            is_aligned: bits & 4 != 0,
+        })
+    });
+    forms.map(File::MatmulTiles).collect()
+}
 
 /// `matmul`, as declared.
 pub(super) fn matmul(
-    context: &Context,
+    context: &Arc<Context>,
     shape: MatmulShape,
     left: View<'_>,
     right: View<'_>,
@@ -46,7 +158,7 @@ pub(super) fn matmul(
 
 /// `matmul_accumulate`, as declared.
 pub(super) fn matmul_accumulate(
-    context: &Context,
+    context: &Arc<Context>,
     shape: MatmulShape,
     left: View<'_>,
     right: View<'_>,
@@ -56,7 +168,7 @@ pub(super) fn matmul_accumulate(
 }
 
 fn product(
-    context: &Context,
+    context: &Arc<Context>,
     name: &'static str,
     shape: MatmulShape,
     mode: Mode,
@@ -76,33 +188,54 @@ fn product(
     check(name, stored(shape.inner, shape.columns, shape.right_transposed), operands!(right))?;
     check(name, stored(shape.rows, shape.columns, false), operands!(out))?;
     let dtype = common_float(name, operands!(left, right, bias, out))?;
-    if shape.inner == 0 && matches!(mode, Mode::Accumulate) {
+    if shape.out_len() == 0 || (shape.inner == 0 && matches!(mode, Mode::Accumulate)) {
         return Ok(());
     }
     let searched = if dtype == DType::F32 { context.choices().get(&shape) } else { None };
-    let file = searched.unwrap_or_else(|| by_size(context, shape, dtype));
-    run(context, name, file, shape, mode, Operands { left, right, bias }, out)
+    let searched = searched.filter(|plan| plan.fits(context, shape, dtype));
+    let plan = searched.unwrap_or_else(|| by_size(context, shape, dtype));
+    run(context, name, plan, shape, mode, Operands { left, right, bias }, out)
 }
 
 /// What a product reads.
+#[derive(Clone, Copy)]
 pub(super) struct Operands<'a> {
     pub(super) left: View<'a>,
     pub(super) right: View<'a>,
     pub(super) bias: Option<View<'a>>,
 }
 
-/// Launches the kernel of a file; the operands fit the shape.
+/// Launches the kernels of a plan; the operands fit the shape.
 pub(super) fn run(
+    context: &Arc<Context>,
+    name: &'static str,
+    plan: Plan,
+    shape: MatmulShape,
+    mode: Mode,
+    operands: Operands<'_>,
+    out: ViewMut<'_>,
+) -> Result<()> {
+    match plan {
+        Plan::Blocks { rows, vectors } => {
+            in_blocks(context, name, (rows, vectors), shape, mode, operands, out)
+        }
+        Plan::Tiles { tile, parts } => {
+            in_tiles(context, name, (tile, parts), shape, mode, operands, out)
+        }
+    }
+}
+
+fn in_blocks(
     context: &Context,
     name: &'static str,
-    file: File,
+    (rows, vectors): (usize, usize),
     shape: MatmulShape,
     mode: Mode,
     Operands { left, right, bias }: Operands<'_>,
     mut out: ViewMut<'_>,
 ) -> Result<()> {
     let dtype = out.dtype();
-    let launch = context.launch(name, dtype, file, "matmul");
+    let launch = context.launch(name, dtype, File::MatmulBlocks(rows, vectors), "matmul");
     let launch = launch.count(shape.rows).count(shape.columns).count(shape.inner);
     let (left_row, left_inner) =
         if shape.left_transposed { (1, shape.rows) } else { (shape.inner, 1) };
@@ -111,42 +244,87 @@ pub(super) fn run(
     let launch = launch.count(left_row).count(left_inner).count(right_inner).count(right_column);
     let launch =
         launch.word(mode as u32).input(left).input(right).input_or_null(bias).output(&mut out);
-    let (rows, columns, group) = grid(context, file, shape, dtype);
-    launch.run([columns, rows, 1], group)
+    let columns = vectors * context.cut.width(dtype);
+    launch.run([shape.columns.div_ceil(columns), shape.rows.div_ceil(rows), 1], [1, 1, 1])
 }
 
-/// The kernel for a product: with the largest block or tile that still gives every compute unit
-/// enough to do.
-pub(super) fn by_size(context: &Context, shape: MatmulShape, dtype: DType) -> File {
-    let width = context.cut.width(dtype);
+fn in_tiles(
+    context: &Arc<Context>,
+    name: &'static str,
+    (tile, parts): (usize, usize),
+    shape: MatmulShape,
+    mode: Mode,
+    operands: Operands<'_>,
+    mut out: ViewMut<'_>,
+) -> Result<()> {
+    let Operands { left, right, bias } = operands;
+    let dtype = out.dtype();
+    let part = shape.inner.div_ceil(parts).max(1).next_multiple_of(LONGEST_STEP);
+    let parts = shape.inner.div_ceil(part).max(1);
+    let (left_along_inner, right_along_inner) = (!shape.left_transposed, shape.right_transposed);
+    let left_stride = if left_along_inner { shape.inner } else { shape.rows };
+    let right_stride = if right_along_inner { shape.inner } else { shape.columns };
+    let views = [Some(left), Some(right), bias, Some(out.as_view())];
+    let is_aligned = [shape.inner, left_stride, right_stride, shape.columns]
+        .into_iter()
+        .chain(views.into_iter().flatten().map(|view| context.first_of(view)))
+        .all(|number| number % 4 == 0)
+        && shape.inner > 0;
+    let form = TileForm { tile, left_along_inner, right_along_inner, is_aligned };
+    let file = File::MatmulTiles(form);
+    let [x, y] = items(tile);
+    if context.group_limit_of(file, dtype, "matmul")? < x * y
+        && let Some(smaller) = (Plan::Tiles { tile, parts }).smaller()
+    {
+        return run(context, name, smaller, shape, mode, operands, out);
+    }
+
+    let multiply = |mode: Mode, bias, out: &mut ViewMut<'_>| {
+        let launch = context.launch(name, dtype, file, "matmul");
+        let launch = launch.count(shape.rows).count(shape.columns).count(shape.inner);
+        let launch = launch.count(left_stride).count(right_stride).count(part).word(mode as u32);
+        let launch = launch.input(left).input(right).input_or_null(bias).output(out);
+        let tiles = [shape.columns.div_ceil(tile), shape.rows.div_ceil(tile), parts];
+        launch.run(tiles, [x, y, 1])
+    };
+    if parts == 1 {
+        return multiply(mode, bias, &mut out);
+    }
+    let mut sums = Context::allocate(context, dtype, parts * shape.out_len())?;
+    let fresh = sums.get_mut().expect("bug: a fresh buffer is shared; please report it");
+    multiply(Mode::Write, None, &mut fresh.view_mut())?;
+    let launch = context.launch(name, dtype, file, "add_parts").count(shape.out_len());
+    let launch = launch.count(shape.columns).count(parts).word(mode as u32);
+    let launch = launch.input(sums.view()).input_or_null(bias).output(&mut out);
+    launch.over_items(shape.out_len())
+}
+
+/// The plan for a product without a search: the largest block or tile that still gives every
+/// compute unit enough to do, and parts of the inner axis where even the smallest do not.
+pub(super) fn by_size(context: &Context, shape: MatmulShape, dtype: DType) -> Plan {
     let count =
         |rows: usize, columns: usize| shape.rows.div_ceil(rows) * shape.columns.div_ceil(columns);
     if context.kind == Kind::Cpu {
+        let width = context.cut.width(dtype);
         let fits = |&(rows, vectors): &(usize, usize)| {
             count(rows, vectors * width) >= 2 * context.compute_units
         };
         let (rows, vectors) = BLOCKS.into_iter().find(fits).unwrap_or(BLOCKS[BLOCKS.len() - 1]);
-        return File::MatmulBlocks(rows, vectors);
+        return Plan::Blocks { rows, vectors };
     }
-    let local_bytes = |tile: usize| 2 * STEP * (tile + 1) * dtype.size_bytes();
-    let fits = |&tile: &usize| {
-        count(tile, tile) >= context.compute_units && local_bytes(tile) <= LOCAL_BYTES
-    };
-    let tile = [128, 64].into_iter().find(fits);
-    File::MatmulTiles(tile.unwrap_or(32))
-}
-
-/// Groups along rows and columns, and the size of a group.
-fn grid(
-    context: &Context,
-    file: File,
-    shape: MatmulShape,
-    dtype: DType,
-) -> (usize, usize, [usize; 3]) {
-    let (rows, columns, group) = match file {
-        File::MatmulBlocks(rows, vectors) => (rows, vectors * context.cut.width(dtype), [1, 1, 1]),
-        File::MatmulTiles(tile) => (tile, tile, [SIDE, SIDE, 1]),
-        _ => unreachable!("bug: a product in a file without one; please report it"),
-    };
-    (shape.rows.div_ceil(rows), shape.columns.div_ceil(columns), group)
+    let fits = |tile, parts| (Plan::Tiles { tile, parts }).fits(context, shape, dtype);
+    let smallest = TILES[TILES.len() - 1];
+    let whole =
+        TILES.into_iter().find(|&tile| fits(tile, 1) && count(tile, tile) >= context.compute_units);
+    if let Some(tile) = whole {
+        return Plan::Tiles { tile, parts: 1 };
+    }
+    // Few results: the largest tile whose parts keep the device busy.
+    let in_parts = TILES.into_iter().find_map(|tile| {
+        let parts = context.compute_units.div_ceil(count(tile, tile).max(1));
+        (parts <= MOST_PARTS && fits(tile, parts)).then_some((tile, parts))
+    });
+    let (tile, parts) =
+        in_parts.unwrap_or((smallest, (shape.inner / LEAST_PART).clamp(1, MOST_PARTS)));
+    Plan::Tiles { tile, parts }
 }

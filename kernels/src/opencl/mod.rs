@@ -50,6 +50,7 @@ use crate::{DType, Result};
 use context::Context;
 
 pub use platform::{Found, Kind, found};
+pub use program::{Source, sources};
 pub use rung_opencl_loader::{LIBRARY_VARIABLE, NotFound};
 pub use tuning::Tuned;
 

@@ -37,6 +37,10 @@ pub struct Found {
     pub compute_units: u32,
     /// The most work-items of a work-group.
     pub work_group_limit: usize,
+    /// Bytes of the memory that a work-group shares.
+    pub local_bytes: u64,
+    /// Intel's GPUs: the fewest work-items that a kernel can ask to run side by side.
+    pub least_sub_group: Option<usize>,
     /// Whether it computes in f64.
     pub has_f64: bool,
     pub(super) platform_id: PlatformId,
@@ -55,6 +59,12 @@ impl Found {
     #[must_use]
     pub fn treated_as(&self, kind: Kind) -> Self {
         Self { kind, ..self.clone() }
+    }
+
+    /// The same device with smaller work-groups: how a small device is tested without one.
+    #[must_use]
+    pub fn limited_to(&self, work_group_limit: usize) -> Self {
+        Self { work_group_limit, ..self.clone() }
     }
 }
 
@@ -93,7 +103,9 @@ fn describe(index: usize, platform: PlatformId, device: DeviceId) -> Option<Foun
     let text = |what| ask(what).map(|answer| answer.to_string().trim().to_owned());
     let number = |what| match ask(what) {
         Some(
-            DeviceInfoResult::GlobalMemSize(number) | DeviceInfoResult::MaxMemAllocSize(number),
+            DeviceInfoResult::GlobalMemSize(number)
+            | DeviceInfoResult::MaxMemAllocSize(number)
+            | DeviceInfoResult::LocalMemSize(number),
         ) => Some(number),
         Some(DeviceInfoResult::MaxComputeUnits(number)) => Some(u64::from(number)),
         Some(DeviceInfoResult::MaxWorkGroupSize(number)) => Some(number as u64),
@@ -117,8 +129,21 @@ fn describe(index: usize, platform: PlatformId, device: DeviceId) -> Option<Foun
         largest_buffer_bytes: number(DeviceInfo::MaxMemAllocSize)?,
         compute_units: number(DeviceInfo::MaxComputeUnits)? as u32,
         work_group_limit: number(DeviceInfo::MaxWorkGroupSize)? as usize,
+        local_bytes: number(DeviceInfo::LocalMemSize)?,
+        least_sub_group: least_sub_group(device, &extensions),
         has_f64: extensions.split_whitespace().any(|extension| extension == "cl_khr_fp64"),
         platform_id: platform,
         device_id: device,
     })
+}
+
+/// The fewest work-items of a sub-group, where the driver lets kernels ask for a size
+/// (`cl_intel_required_subgroup_size`).
+fn least_sub_group(device: DeviceId, extensions: &str) -> Option<usize> {
+    /// CL_DEVICE_SUB_GROUP_SIZES_INTEL, whose answer is an array of `size_t`.
+    const SUB_GROUP_SIZES: u32 = 0x4108;
+    extensions.split_whitespace().find(|&word| word == "cl_intel_required_subgroup_size")?;
+    let bytes = core::get_device_info_raw(device, SUB_GROUP_SIZES).ok()?;
+    let sizes = bytes.chunks_exact(size_of::<usize>());
+    sizes.filter_map(|size| Some(usize::from_ne_bytes(size.try_into().ok()?))).min()
 }

@@ -8,7 +8,9 @@ use std::ffi::CString;
 use ocl::core::{self, Kernel, Program};
 
 use super::cache;
-use super::context::Context;
+use super::context::{Context, Cut};
+use super::matmul::{self, TileForm};
+use super::platform::Kind;
 use crate::function::{BINARY_KERNELS, UNARY_KERNELS};
 use crate::{DType, Error, Result};
 
@@ -36,8 +38,8 @@ pub(super) enum File {
     Optimiser,
     /// The product for CPUs, with blocks of so many rows, and columns in vectors.
     MatmulBlocks(usize, usize),
-    /// The product for GPUs, with tiles of so many rows and columns.
-    MatmulTiles(usize),
+    /// The product for GPUs.
+    MatmulTiles(TileForm),
 }
 
 const COMMON: &str = include_str!("cl/common.cl");
@@ -58,6 +60,28 @@ macro_rules! kernels {
 }
 
 impl File {
+    /// The files that are compiled in one way for a kind of device.
+    const WITHOUT_PARAMETERS: [Self; 18] = [
+        Self::Elementwise,
+        Self::Transfer,
+        Self::Rows,
+        Self::Reduce,
+        Self::Softmax,
+        Self::Norm,
+        Self::WeightNorm,
+        Self::Gate,
+        Self::Convolution,
+        Self::MaxPool,
+        Self::Sampler,
+        Self::Gaussian,
+        Self::Likelihood,
+        Self::CrossEntropy,
+        Self::LogisticMixture,
+        Self::Random,
+        Self::Pixels,
+        Self::Optimiser,
+    ];
+
     /// What the file starts with after `common.cl`, and the file itself.
     const fn parts(
         self,
@@ -86,9 +110,32 @@ impl File {
         }
     }
 
+    /// Whether some launch asks for the file in a float type.
+    fn is_used_in(self, dtype: DType) -> bool {
+        match self {
+            Self::MatmulTiles(form) => matmul::has_tile(form.tile, dtype),
+            _ => true,
+        }
+    }
+
     /// The name of the file in `cl/`.
     const fn name(self) -> &'static str {
         self.parts().1.0
+    }
+
+    /// The file and its parameters, in a word.
+    pub(super) fn label(self) -> String {
+        let stem = self.name().trim_end_matches(".cl");
+        match self {
+            Self::MatmulBlocks(rows, vectors) => format!("{stem}-{rows}-{vectors}"),
+            Self::MatmulTiles(form) => {
+                let side = |along_inner| if along_inner { "inner" } else { "outer" };
+                let (left, right) = (side(form.left_along_inner), side(form.right_along_inner));
+                let aligned = if form.is_aligned { "-aligned" } else { "" };
+                format!("{stem}-{}-{left}-{right}{aligned}", form.tile)
+            }
+            _ => stem.to_owned(),
+        }
     }
 
     /// The whole text. `#line` makes the compiler's messages name the file and its own lines.
@@ -99,14 +146,19 @@ impl File {
         parts.map(|(name, text)| format!("#line 1 \"{name}\"\n{text}\n")).collect()
     }
 
-    fn options(self, context: &Context, dtype: DType) -> String {
-        let cut = context.cut;
+    fn options(
+        self,
+        cut: Cut,
+        has_f64: bool,
+        least_sub_group: Option<usize>,
+        dtype: DType,
+    ) -> String {
         // Without -w, PoCL warns of each vector wider than the CPU's that a function takes,
         // hundreds of times.
         let mut options = format!(
             "-w -D DOUBLE={} -D HAS_DOUBLE={} -D VW={} -D LANES={} -D COLUMNS={} -D ROW_LANES={}",
             u8::from(dtype == DType::F64),
-            u8::from(context.has_f64),
+            u8::from(has_f64),
             cut.width(dtype),
             cut.lanes,
             cut.columns,
@@ -116,18 +168,67 @@ impl File {
             Self::MatmulBlocks(rows, vectors) => {
                 options.push_str(&format!(" -D BLOCK_ROWS={rows} -D BLOCK_VECTORS={vectors}"));
             }
-            Self::MatmulTiles(tile) => options.push_str(&format!(" -D TILE={tile}")),
+            Self::MatmulTiles(form) => {
+                if let Some(items) = least_sub_group {
+                    options.push_str(&format!(" -D SUB_GROUP={items}"));
+                }
+                options.push_str(&format!(
+                    " -D TILE={} -D LEFT_ALONG_INNER={} -D RIGHT_ALONG_INNER={} -D ALIGNED={}",
+                    form.tile,
+                    u8::from(form.left_along_inner),
+                    u8::from(form.right_along_inner),
+                    u8::from(form.is_aligned)
+                ));
+            }
             _ => {}
         }
         options
     }
 }
 
+/// A program as a driver's compiler gets it, for whoever compiles it without a device.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The file, with its parameters if it has some: `matmul_tiles-64`.
+    pub name: String,
+    /// The float type it is compiled for.
+    pub dtype: DType,
+    /// The compiler's options.
+    pub options: String,
+    /// The whole text.
+    pub text: String,
+}
+
+/// Every program of a kind of device, in each float type that it has.
+#[must_use]
+pub fn sources(kind: Kind, has_f64: bool) -> Vec<Source> {
+    let dtypes: &[DType] = if has_f64 { &[DType::F32, DType::F64] } else { &[DType::F32] };
+    let files = File::WITHOUT_PARAMETERS.into_iter().chain(matmul::files(kind));
+    files
+        .flat_map(|file| dtypes.iter().map(move |&dtype| (file, dtype)))
+        .filter(|&(file, dtype)| file.is_used_in(dtype))
+        .map(|(file, dtype)| Source {
+            name: file.label(),
+            dtype,
+            options: file.options(Cut::new(kind, usize::MAX), has_f64, None, dtype),
+            text: file.source(),
+        })
+        .collect()
+}
+
 /// What was compiled so far.
 #[derive(Debug, Default)]
 pub(super) struct Programs {
     built: HashMap<(File, DType), Program>,
-    kernels: HashMap<(File, DType, &'static str), Kernel>,
+    kernels: HashMap<(File, DType, &'static str), Ready>,
+}
+
+/// A kernel that can be launched.
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub(super) kernel: Kernel,
+    /// The most work-items of a group that the device has room for with this kernel's registers.
+    pub(super) group_limit: usize,
 }
 
 impl Programs {
@@ -141,7 +242,7 @@ impl Programs {
         file: File,
         dtype: DType,
         name: &'static str,
-    ) -> Result<&Kernel> {
+    ) -> Result<&Ready> {
         if !self.kernels.contains_key(&(file, dtype, name)) {
             let program = match self.built.entry((file, dtype)) {
                 Entry::Occupied(built) => built.into_mut(),
@@ -149,14 +250,27 @@ impl Programs {
             };
             let kernel =
                 core::create_kernel(&*program, name).map_err(|error| context.failed(&error))?;
-            self.kernels.insert((file, dtype, name), kernel);
+            let asked = core::get_kernel_work_group_info(
+                &kernel,
+                context.device,
+                core::KernelWorkGroupInfo::WorkGroupSize,
+            );
+            let group_limit = match asked {
+                Ok(core::KernelWorkGroupInfoResult::WorkGroupSize(limit)) if limit > 0 => {
+                    limit.min(context.group_limit)
+                }
+                // A driver that does not answer is asked by launching.
+                _ => context.group_limit,
+            };
+            self.kernels.insert((file, dtype, name), Ready { kernel, group_limit });
         }
         Ok(&self.kernels[&(file, dtype, name)])
     }
 }
 
 fn build(context: &Context, file: File, dtype: DType) -> Result<Program> {
-    let (source, options) = (file.source(), file.options(context, dtype));
+    let (source, options) =
+        (file.source(), file.options(context.cut, context.has_f64, context.least_sub_group, dtype));
     let key = format!("{}\n{options}\n{source}", context.machine);
     let c_options =
         CString::new(options).expect("bug: options have no zero byte; please report it");

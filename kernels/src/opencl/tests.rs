@@ -1,8 +1,9 @@
 //! On every OpenCL device that is present. Without one these tests say so; `tests/run.sh` installs
 //! one. Parity is in the package `tests`.
 
+use super::matmul::{Mode, Operands, Plan};
 use super::*;
-use crate::backend::{DataMovement, Elementwise};
+use crate::backend::{DataMovement, Elementwise, Products};
 use crate::{Device, Error};
 
 /// Each device, opened.
@@ -115,4 +116,141 @@ fn functions_of_kernel_files_are_static_where_they_are_inline() {
             assert!(!is_plain, "{}:{}: plain inline: {line}", file.display(), number + 1);
         }
     }
+}
+
+/// Whoever compiles [`sources`] has compiled all there is.
+#[test]
+fn sources_hold_every_kernel_file() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/opencl/cl");
+    let all = [Kind::Cpu, Kind::Gpu].map(|kind| sources(kind, true)).concat();
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let line = format!("#line 1 \"{name}\"");
+        assert!(all.iter().any(|source| source.text.contains(&line)), "{name} is in no program");
+    }
+    let f32_only = sources(Kind::Gpu, false);
+    assert!(
+        f32_only
+            .iter()
+            .all(|source| source.dtype == DType::F32 && source.options.contains("-D HAS_DOUBLE=0"))
+    );
+}
+
+/// A CPU's devices, with kernels cut for GPUs.
+fn for_each_cpu_as_gpu(test: impl Fn(&Found)) {
+    let devices = found().unwrap_or_default();
+    let cpus = devices.iter().filter(|device| device.kind == Kind::Cpu);
+    cpus.for_each(|device| test(&device.treated_as(Kind::Gpu)));
+}
+
+/// Numbers from -3 to 3, of which sums are exact in f32.
+fn whole_numbers(len: usize, seed: usize) -> Vec<f32> {
+    (0..len).map(|i| ((i * 31 + seed * 17 + i / 7) % 7) as f32 - 3.0).collect()
+}
+
+/// Every tile, form and number of parts, for what a product does with its sums: they are whole
+/// numbers, so that each order of adding them gives the same.
+#[test]
+fn every_plan_for_gpus_multiplies() {
+    for_each_cpu_as_gpu(|listed| {
+        let device = OpenCl::open(listed).unwrap();
+        let context = &device.context;
+        let upload = |host: &[f32]| {
+            let mut buffer = device.allocate(DType::F32, host.len()).unwrap();
+            device.upload(View::F32(host), buffer.get_mut().unwrap().view_mut()).unwrap();
+            buffer
+        };
+        let mut tried = 0;
+        let sizes = [(1, 1, 1), (37, 5, 43), (132, 136, 40), (4, 12, 2052), (6, 3, 301)];
+        for (at, (rows, columns, inner)) in sizes.into_iter().enumerate() {
+            for form in 0..4 {
+                let shape = MatmulShape {
+                    left_transposed: form & 1 != 0,
+                    right_transposed: form & 2 != 0,
+                    ..MatmulShape::plain(rows, columns, inner)
+                };
+                let (left, right) =
+                    (whole_numbers(shape.left_len(), 1), whole_numbers(shape.right_len(), 2));
+                let (bias, before) = (whole_numbers(columns, 3), whole_numbers(shape.out_len(), 4));
+                let left_at = |i: usize, p: usize| match shape.left_transposed {
+                    true => left[p * rows + i],
+                    false => left[i * inner + p],
+                };
+                let right_at = |p: usize, j: usize| match shape.right_transposed {
+                    true => right[j * inner + p],
+                    false => right[p * columns + j],
+                };
+                let sum = |i, j| (0..inner).map(|p| left_at(i, p) * right_at(p, j)).sum::<f32>();
+                let of_arrays = [upload(&left), upload(&right), upload(&bias)];
+                // The tiles differ in their loads, the forms in their strides: the largest tiles
+                // take two forms each, which saves the compiler a third.
+                let takes = |plan: &Plan| match plan {
+                    Plan::Tiles { tile: 128, .. } => form % 3 == 0,
+                    Plan::Tiles { tile: 64, .. } => form % 3 != 0,
+                    _ => true,
+                } && plan.fits(context, shape, DType::F32);
+                for plan in Plan::all(Kind::Gpu).into_iter().filter(takes) {
+                    let mode =
+                        [Mode::Write, Mode::AddBias, Mode::Accumulate][(at + form + tried) % 3];
+                    let mut out = upload(&before);
+                    let bias_view = matches!(mode, Mode::AddBias).then(|| of_arrays[2].view());
+                    let operands = Operands {
+                        left: of_arrays[0].view(),
+                        right: of_arrays[1].view(),
+                        bias: bias_view,
+                    };
+                    let out_view = out.get_mut().unwrap().view_mut();
+                    matmul::run(context, "test", plan, shape, mode, operands, out_view).unwrap();
+                    let mut found = vec![0.0; shape.out_len()];
+                    device.download(out.view(), ViewMut::F32(&mut found)).unwrap();
+                    for (place, &found) in found.iter().enumerate() {
+                        let (i, j) = (place / columns, place % columns);
+                        let added = match mode {
+                            Mode::Write => 0.0,
+                            Mode::AddBias => bias[j],
+                            Mode::Accumulate => before[place],
+                        };
+                        let expected = sum(i, j) + added;
+                        assert_eq!(found, expected, "{plan:?} {mode:?} {shape:?} [{i}, {j}]");
+                    }
+                    tried += 1;
+                }
+            }
+        }
+        assert!(tried > 50, "only {tried} products");
+    });
+}
+
+/// A tile that a device has no room for gives way to a smaller one; where none fits, a sentence.
+#[test]
+fn small_devices_get_smaller_tiles_and_the_smallest_a_sentence() {
+    for_each_cpu_as_gpu(|listed| {
+        let shape = MatmulShape::plain(512, 512, 64);
+        let tile = |limit| {
+            let device = OpenCl::open(&listed.limited_to(limit)).unwrap();
+            let plan = matmul::by_size(&device.context, shape, DType::F32);
+            let Plan::Tiles { tile, .. } = plan else { panic!("{plan:?}") };
+            tile
+        };
+        assert_eq!([256, 255, 128, 127, 64].map(tile), [128, 64, 64, 32, 32]);
+        let little = Found { local_bytes: 10_000, ..listed.clone() };
+        let plan = matmul::by_size(&OpenCl::open(&little).unwrap().context, shape, DType::F32);
+        assert_eq!(plan, Plan::Tiles { tile: 32, parts: 1 });
+
+        let device = OpenCl::open(&listed.limited_to(32)).unwrap();
+        let mut out = device.allocate(DType::F32, 4).unwrap();
+        let host = [1.0; 4];
+        device.upload(View::F32(&host), out.get_mut().unwrap().view_mut()).unwrap();
+        let mut product = device.allocate(DType::F32, 4).unwrap();
+        let error = device
+            .matmul(
+                MatmulShape::plain(2, 2, 2),
+                out.view(),
+                out.view(),
+                None,
+                product.get_mut().unwrap().view_mut(),
+            )
+            .unwrap_err();
+        assert!(error.to_string().contains("work-groups of 32 for the kernel matmul"), "{error}");
+    });
 }

@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::cache;
 use super::context::Context;
-use super::matmul::{Mode, Operands, run};
+use super::matmul::{Mode, Operands, Plan, run};
 use super::platform::Kind;
-use super::program::File;
 use crate::{DType, MatmulShape, Result};
 
 /// A candidate is run for so long; its shortest time counts.
@@ -21,7 +20,7 @@ const TRIAL: Duration = Duration::from_millis(40);
 pub struct Tuned {
     /// The product.
     pub shape: MatmulShape,
-    /// The kernel and its parameters.
+    /// The kernel, its block or tile, and the parts of the inner axis.
     pub kernel: String,
     /// Its rate.
     pub gflop_per_s: f64,
@@ -31,7 +30,7 @@ pub struct Tuned {
 
 /// What searches on a device have found.
 #[derive(Debug, Default)]
-pub(super) struct Choices(HashMap<MatmulShape, File>);
+pub(super) struct Choices(HashMap<MatmulShape, Plan>);
 
 impl Choices {
     /// What earlier searches kept for a device with this driver.
@@ -43,48 +42,29 @@ impl Choices {
     }
 
     fn write(&self, machine: &str) {
-        let lines: String = self.0.iter().map(|(shape, file)| line(shape, *file)).collect();
+        let lines: String = self.0.iter().map(|(shape, plan)| line(shape, *plan)).collect();
         cache::write(&key(machine), lines.as_bytes());
     }
 
     /// The kernel for a shape, if it was searched for.
-    pub(super) fn get(&self, shape: &MatmulShape) -> Option<File> {
+    pub(super) fn get(&self, shape: &MatmulShape) -> Option<Plan> {
         self.0.get(shape).copied()
     }
 }
 
 fn key(machine: &str) -> String {
-    format!("tuning of products, 1\n{machine}")
+    format!("tuning of products, 2\n{machine}")
 }
 
-/// The kernels that may multiply on a kind of device.
-fn candidates(kind: Kind) -> Vec<File> {
-    let sizes =
-        [96, 48, 24, 12].into_iter().flat_map(|rows| [8, 4, 2].map(|vectors| (rows, vectors)));
-    match kind {
-        Kind::Cpu => sizes.map(|(rows, vectors)| File::MatmulBlocks(rows, vectors)).collect(),
-        Kind::Gpu => [128, 64, 32].map(File::MatmulTiles).to_vec(),
-    }
-}
-
-/// A choice as a line of the file that keeps them: rows, columns, inner, transpositions, kernel,
-/// its parameters.
-fn line(shape: &MatmulShape, file: File) -> String {
+/// A choice as a line of the file that keeps them: rows, columns, inner, transpositions, plan.
+fn line(shape: &MatmulShape, plan: Plan) -> String {
     let MatmulShape { rows, columns, inner, left_transposed, right_transposed } = shape;
     let (left, right) = (u8::from(*left_transposed), u8::from(*right_transposed));
-    format!("{rows} {columns} {inner} {left} {right} {}\n", describe(file))
-}
-
-fn describe(file: File) -> String {
-    match file {
-        File::MatmulBlocks(rows, vectors) => format!("blocks {rows} {vectors}"),
-        File::MatmulTiles(tile) => format!("tiles {tile}"),
-        _ => unreachable!("bug: a product in a file without one; please report it"),
-    }
+    format!("{rows} {columns} {inner} {left} {right} {}\n", plan.label())
 }
 
 /// Undoes [`line`]; a kernel that is no candidate any more is as if it were not there.
-fn parse(line: &str) -> Option<(MatmulShape, File)> {
+fn parse(line: &str) -> Option<(MatmulShape, Plan)> {
     let words: Vec<&str> = line.split(' ').collect();
     let number = |at: usize| words.get(at)?.parse::<usize>().ok();
     let shape = MatmulShape {
@@ -94,9 +74,9 @@ fn parse(line: &str) -> Option<(MatmulShape, File)> {
         left_transposed: number(3)? == 1,
         right_transposed: number(4)? == 1,
     };
-    let kernel = words.get(5..)?.join(" ");
-    let mut known = [Kind::Cpu, Kind::Gpu].into_iter().flat_map(candidates);
-    Some((shape, known.find(|&file| describe(file) == kernel)?))
+    let plan = words.get(5..)?.join(" ");
+    let mut known = [Kind::Cpu, Kind::Gpu].into_iter().flat_map(Plan::all);
+    Some((shape, known.find(|known| known.label() == plan)?))
 }
 
 /// Searches for the fastest kernel of each shape, uses it from now on and keeps it; `seen` hears of
@@ -110,22 +90,23 @@ pub(super) fn tune(
         let default = super::matmul::by_size(context, shape, DType::F32);
         let default_gflop_per_s = rate(context, shape, default)?;
         let mut best = (default_gflop_per_s, default);
-        for file in candidates(context.kind) {
-            let found = rate(context, shape, file)?;
+        let plans = Plan::all(context.kind);
+        for plan in plans.into_iter().filter(|plan| plan.fits(context, shape, DType::F32)) {
+            let found = rate(context, shape, plan)?;
             if found > best.0 {
-                best = (found, file);
+                best = (found, plan);
             }
         }
-        let (gflop_per_s, file) = best;
-        context.choices().0.insert(shape, file);
-        seen(&Tuned { shape, kernel: describe(file), gflop_per_s, default_gflop_per_s });
+        let (gflop_per_s, plan) = best;
+        context.choices().0.insert(shape, plan);
+        seen(&Tuned { shape, kernel: plan.label(), gflop_per_s, default_gflop_per_s });
     }
     context.choices().write(&context.machine);
     Ok(())
 }
 
 /// The rate of a kernel, in GFLOP/s.
-fn rate(context: &std::sync::Arc<Context>, shape: MatmulShape, file: File) -> Result<f64> {
+fn rate(context: &std::sync::Arc<Context>, shape: MatmulShape, plan: Plan) -> Result<f64> {
     let allocate = |len| -> Result<_> {
         let mut buffer = Context::allocate(context, DType::F32, len)?;
         let fresh = buffer.get_mut().expect("bug: a fresh buffer is shared; please report it");
@@ -138,7 +119,7 @@ fn rate(context: &std::sync::Arc<Context>, shape: MatmulShape, file: File) -> Re
         let started = Instant::now();
         let out = out.get_mut().expect("bug: a fresh buffer is shared; please report it");
         let operands = Operands { left: left.view(), right: right.view(), bias: None };
-        run(context, "tune", file, shape, Mode::Write, operands, out.view_mut())?;
+        run(context, "tune", plan, shape, Mode::Write, operands, out.view_mut())?;
         context.finish()?;
         Ok(started.elapsed())
     };
@@ -158,12 +139,16 @@ mod tests {
     #[test]
     fn a_choice_comes_back_from_its_line() {
         let shape = MatmulShape { left_transposed: true, ..MatmulShape::plain(256, 512, 784) };
-        for file in [Kind::Cpu, Kind::Gpu].into_iter().flat_map(candidates) {
-            assert_eq!(parse(line(&shape, file).trim_end()), Some((shape, file)));
+        for plan in [Kind::Cpu, Kind::Gpu].into_iter().flat_map(Plan::all) {
+            assert_eq!(parse(line(&shape, plan).trim_end()), Some((shape, plan)));
         }
-        for damaged in
-            ["", "1 2 3", "1 2 3 0 0 tiles 77", "1 2 3 0 x tiles 64", "a 2 3 0 0 tiles 64"]
-        {
+        for damaged in [
+            "",
+            "1 2 3",
+            "1 2 3 0 0 matmul_tiles-77",
+            "1 2 3 0 x matmul_tiles-64",
+            "a 2 3 0 0 matmul_tiles-64",
+        ] {
             assert_eq!(parse(damaged), None, "{damaged}");
         }
     }

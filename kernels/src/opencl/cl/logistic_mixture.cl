@@ -61,22 +61,27 @@ typedef struct {
     REAL largest, sum;
 } Running;
 
+typedef struct {
+    REAL weights, joints;
+} Totals;
+
 static inline Running with_term(const Running before, const REAL term) {
     const REAL now = fmax(before.largest, term);
     const Running after = {now, before.sum * exp(before.largest - now) + exp(term - now)};
     return after;
 }
 
-// ln Σ_j of the logits, and of the logits with the components' log-probabilities.
-static inline void normalise(const uint channels, const uint components, const uint group, const REAL h,
-                             global const REAL *parameters, global const REAL *x, REAL *weights, REAL *joints) {
+// ln Σ_j of the logits, and of the logits with the components' log-probabilities. Inlined, since a call takes memory on AMD's GPUs.
+static inline __attribute__((always_inline)) Totals normalise(const uint channels, const uint components,
+                                                              const uint group, const REAL h,
+                                                              global const REAL *parameters, global const REAL *x) {
     Running weight = {-INFINITY, 0}, joint = {-INFINITY, 0};
     for (uint j = 0; j < components; j++) {
         weight = with_term(weight, parameters[j]);
         joint = with_term(joint, joint_of(j, channels, components, group, h, parameters, x));
     }
-    *weights = weight.largest + log(weight.sum);
-    *joints = joint.largest + log(joint.sum);
+    const Totals totals = {weight.largest + log(weight.sum), joint.largest + log(joint.sum)};
+    return totals;
 }
 
 // Moves to the parameters and the data of this work-item's pixel.
@@ -94,9 +99,8 @@ kernel void log_prob(const uint count, const uint pixels, const uint repeat, con
         return;
     GO(out);
     GO_TO_PIXEL
-    REAL weights, joints;
-    normalise(channels, components, group, h, parameters, x, &weights, &joints);
-    out[at] = joints - weights;
+    const Totals totals = normalise(channels, components, group, h, parameters, x);
+    out[at] = totals.joints - totals.weights;
 }
 
 // The adjoints of a pixel's parameters; the formulas are those of the contract. Launch: as above.
@@ -109,28 +113,26 @@ kernel void log_prob_backward(const uint count, const uint pixels, const uint re
     GO(grad_out), GO(grad_parameters);
     GO_TO_PIXEL
     grad_parameters += at * per_pixel;
-    REAL weights, joints;
-    normalise(channels, components, group, h, parameters, x, &weights, &joints);
+    const Totals totals = normalise(channels, components, group, h, parameters, x);
     const REAL grad = grad_out[at / pixels];
     for (uint j = 0; j < components; j++) {
         const REAL joint = joint_of(j, channels, components, group, h, parameters, x);
-        const REAL responsibility = grad * exp(joint - joints);
-        grad_parameters[j] = responsibility - grad * exp(parameters[j] - weights);
-        REAL grad_means[3];
+        const REAL responsibility = grad * exp(joint - totals.joints);
+        grad_parameters[j] = responsibility - grad * exp(parameters[j] - totals.weights);
         for (uint c = 0; c < channels; c++) {
             const Bin bin = bin_of(x[c], mean_of(c, j, components, group, parameters, x), parameters[PLACE(c, 1)], h);
             const REAL above = bin.is_largest ? (REAL)1 : sigmoid_scalar(bin.above);
             const REAL below = bin.is_least ? (REAL)0 : sigmoid_scalar(bin.below);
             const REAL of_width = bin.is_least || bin.is_largest ? (REAL)0 : bin.width / expm1(bin.width);
             const REAL of_log_scale = bin.below * below - bin.above * (1 - above) - of_width;
-            grad_means[c] = -responsibility * bin.inverse_scale * (1 - above - below);
-            grad_parameters[PLACE(c, 0)] = grad_means[c];
+            grad_parameters[PLACE(c, 0)] = -responsibility * bin.inverse_scale * (1 - above - below);
             grad_parameters[PLACE(c, 1)] = bin.is_clamped ? (REAL)0 : responsibility * of_log_scale;
         }
-        // The coefficients of red's, green's and blue's group pull green by red, blue by red, and blue by green.
+        // The coefficients of red's, green's and blue's group pull green by red, blue by red, and blue by green. The gradients of their means are
+        // read back: an array indexed by channel would lie in memory too.
         for (uint c = 0; channels == 3 && c < 3; c++) {
             const REAL k = tanh(parameters[PLACE(c, 2)]);
-            grad_parameters[PLACE(c, 2)] = grad_means[c == 0 ? 1 : 2] * (1 - k * k) * x[c == 2 ? 1 : 0];
+            grad_parameters[PLACE(c, 2)] = grad_parameters[PLACE(c == 0 ? 1 : 2, 0)] * (1 - k * k) * x[c == 2 ? 1 : 0];
         }
     }
 }

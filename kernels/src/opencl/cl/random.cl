@@ -33,8 +33,10 @@ static inline V angle(const UV word) {
 #endif
 }
 
-// Four standard normal numbers of each counter (Box and Muller 1958): √(−2 ln u0)·(cos, sin) 2πu1, and the same from u2, u3.
-static inline void normal_quads(const UV w0, const UV w1, const UV w2, const UV w3, REAL lanes[4][VW]) {
+// Four standard normal numbers of each counter (Box and Muller 1958): √(−2 ln u0)·(cos, sin) 2πu1, and the same from u2, u3. A call would
+// make `lanes` memory.
+static inline __attribute__((always_inline)) void normal_quads(const UV w0, const UV w1, const UV w2, const UV w3,
+                                                               REAL lanes[4][VW]) {
     const V first = radius(w0), second = radius(w2), turn = angle(w1), other_turn = angle(w3);
 #if VW == 1
     lanes[0][0] = first * cos(turn), lanes[1][0] = first * sin(turn);
@@ -88,8 +90,9 @@ kernel void fill_normal_rows(const uint n, const uint8 address, const uint colum
     for (uint k = 0; k < VW && first + k < n; k++) {
         const uint column = 4 * ((first + k) % blocks);
         const size_t start = (size_t)((first + k) / blocks) * columns + column;
-        for (uint lane = 0; lane < 4 && column + lane < columns; lane++)
-            out[start + lane] = lanes[lane][k];
+        for (uint lane = 0; lane < 4; lane++)
+            if (column + lane < columns)
+                out[start + lane] = lanes[lane][k];
     }
 }
 
