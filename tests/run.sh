@@ -3,7 +3,8 @@
 # and end-to-end tests.
 #
 #   tests/run.sh                         everything, a few minutes on two cores
-#   tests/run.sh --opencl intel          parity and gradients on Intel's OpenCL runtime for CPUs, which it fetches
+#   tests/run.sh --opencl NAME [TESTS]   parity and gradients on another implementation of OpenCL, fetched where need be:
+#                                        intel, pocl-3.0, pocl-loops, pocl-cbs, pocl-small, rusticl (docs/gpu.md)
 #   RUNG_TEST_CASES=20 tests/run.sh      the long variant: that many times as many random cases
 #   RUNG_TEST_SEED=7 tests/run.sh        with a given seed instead of fresh ones, which are printed
 #   RUNG_REAL_DATA=DIR tests/run.sh      also the tests on real data sets in DIR (mnist, omniglot-rebuilt, …)
@@ -40,29 +41,60 @@ install_pocl() {
     return 1
 }
 
-# Intel's runtime in a folder of its own; no other driver is looked at.
-use_intel() {
-    local folder=$PWD/target/opencl-intel driver
-    if ! driver=$(find "$folder" -name libintelocl.so 2>/dev/null | grep .); then
-        say "fetching Intel's OpenCL runtime for CPUs into $folder"
-        python3 -m pip install --quiet --ignore-installed --prefix "$folder" intel-opencl-rt intel-cmplr-lib-rt
-        driver=$(find "$folder" -name libintelocl.so | grep .)
-    fi
+# use_driver NAME LIBRARY: looks at the one driver and no other, with programs of its own in the caches.
+use_driver() {
     mkdir -p "$folder/vendors"
-    echo "$driver" >"$folder/vendors/intel.icd"
+    echo "$2" >"$folder/vendors/$1.icd"
     export OCL_ICD_VENDORS=$folder/vendors
-    LD_LIBRARY_PATH=$(dirname "$driver")${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+    LD_LIBRARY_PATH=$(dirname "$2")${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
     export LD_LIBRARY_PATH
 }
 
+# from_pip LIBRARY PACKAGES: where a library of these packages (as pip takes them) is, which are fetched if it is not there.
+from_pip() {
+    local name=$1
+    shift
+    if ! find "$folder" -name "$name" 2>/dev/null | grep -q .; then
+        say "fetching $* into $folder"
+        python3 -m pip install --quiet --ignore-installed --prefix "$folder" "$@"
+    fi
+    find "$folder" -name "$name" | head -n 1
+}
+
+# Mesa's rusticl on llvmpipe, unpacked from Debian's packages; a device without f64. Its compiler looks for libclc in /usr/lib/clc.
+use_rusticl() {
+    local library=$folder/usr/lib/x86_64-linux-gnu/libRusticlOpenCL.so.1
+    if ! [ -e "$library" ]; then
+        say "fetching mesa-opencl-icd into $folder"
+        mkdir -p "$folder"
+        (cd "$folder" && apt-get download mesa-opencl-icd libllvmspirvlib15 libclc-15 >/dev/null &&
+            for package in *.deb; do dpkg -x "$package" . && rm "$package"; done)
+    fi
+    if ! [ -e /usr/lib/clc/spirv64-mesa3d-.spv ] && ! cp -n "$folder"/usr/lib/clc/spirv*.spv /usr/lib/clc/; then
+        say "rusticl needs /usr/lib/clc/spirv64-mesa3d-.spv of Debian's libclc-15" && exit 1
+    fi
+    export RUSTICL_ENABLE=llvmpipe
+    use_driver rusticl "$library"
+}
+
 if [ "${1:-}" = --opencl ]; then
+    folder=$PWD/target/opencl-${2:-}
     case "${2:-}" in
-    intel) use_intel ;;
-    *) say "--opencl takes: intel" && exit 2 ;;
+    intel) use_driver intel "$(from_pip libintelocl.so intel-opencl-rt intel-cmplr-lib-rt)" ;;
+    pocl-3.0) use_driver pocl "$(from_pip 'libpocl-*.so' --no-deps pocl-binary-distribution==3.0)" ;;
+    pocl-loops) export POCL_WORK_GROUP_METHOD=workitemloops ;;
+    pocl-cbs) export POCL_WORK_GROUP_METHOD=cbs ;;
+    pocl-small) export POCL_MAX_WORK_GROUP_SIZE=128 ;;
+    rusticl) use_rusticl ;;
+    *) say "--opencl takes: intel, pocl-3.0, pocl-loops, pocl-cbs, pocl-small, rusticl" && exit 2 ;;
     esac
+    # What one compiler made is not taken for another's.
+    export POCL_CACHE_DIR=$folder/pocl-cache RUNG_OPENCL_CACHE=
+    mkdir -p "$POCL_CACHE_DIR"
     shift 2
     export RUNG_REQUIRE_OPENCL=1
-    cargo test --package rung-tests --no-fail-fast --test parity --test gradients --test composites "$@"
+    [ $# -gt 0 ] || set -- --test parity --test gradients --test composites
+    cargo test --package rung-tests --no-fail-fast "$@"
     exit
 fi
 
