@@ -259,6 +259,12 @@ fn presets_devices_and_data_sets_are_described() {
             .contains("did you mean mnist-ladder-5?")
     );
     assert!(words("devices").exits(0).out.contains("cpu"));
+    let only = words("devices --device cpu --json").exits(0).out;
+    assert_eq!(only.lines().count(), 1, "{only}");
+    let checked = words("devices --device cpu --check").exits(0);
+    assert!(checked.err.contains("results as the references say"), "{checked:?}");
+    let error = words("devices --device opencl:77").exits(1);
+    assert!(error.error().contains("there is no device opencl:77"), "{error:?}");
     assert!(words("data list").exits(0).out.contains("fashion-mnist"));
 }
 

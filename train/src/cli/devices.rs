@@ -1,27 +1,35 @@
 //! `rung devices`: what models can run on.
 
 use clap::Args;
+use rung_kernels::primitives::check_up_to;
 use rung_kernels::{Backend, MatmulShape};
 use serde_json::json;
 
 use crate::bench::kernels::shapes_of_presets;
 use crate::bench::rates::Rates;
 use crate::engine::device::{DeviceInfo, devices, open, opencl_devices, why_no_opencl};
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::progress::Console;
 
 /// List the devices that models can run on, with what matters about each.
 #[derive(Debug, Args)]
 #[command(before_help = "Most people want:\n  \
         rung devices              as a table\n  \
-        rung devices --measure    with what each can do")]
+        rung devices --measure    with what each can do\n  \
+        rung devices --check      does each compute what it should?")]
 pub struct DevicesArgs {
+    /// Only this device: cpu, a name of the list (opencl:0), or auto
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<String>,
     /// Print JSON, one object a line
     #[arg(long)]
     pub json: bool,
     /// Measure each device: GFLOP/s of a large matrix product, GB/s of a pass over memory
     #[arg(long)]
     pub measure: bool,
+    /// Compare every operation on each device with a slow reference in f64, and fail if one is off
+    #[arg(long)]
+    pub check: bool,
     /// Search for the fastest matrix products of the presets' models on each OpenCL device, and
     /// keep them in the cache folder: a minute or two
     #[arg(long)]
@@ -33,14 +41,22 @@ pub struct DevicesArgs {
 /// # Errors
 /// If a device fails, or standard output can't be written.
 pub fn run(arguments: &DevicesArgs, console: &Console) -> Result<()> {
+    let name = arguments.device.as_deref().map(open).transpose()?.map(|device| device.name());
+    let asked: Vec<DeviceInfo> = devices()
+        .into_iter()
+        .filter(|device| name.as_ref().is_none_or(|name| device.name == *name))
+        .collect();
+    if arguments.check {
+        check(&asked, console)?;
+    }
     if arguments.tune {
-        tune(console)?;
+        tune(&asked, console)?;
     }
     if !arguments.json {
         let rates = if arguments.measure { "GFLOP/s     GB/s  " } else { "" };
         console.result(&format!("DEVICE    MEMORY     F64  {rates}WHAT"))?;
     }
-    for device in devices() {
+    for device in asked {
         let rates = arguments
             .measure
             .then(|| Rates::measure(&open(&device.name)?, device.is_gpu))
@@ -59,10 +75,30 @@ pub fn run(arguments: &DevicesArgs, console: &Console) -> Result<()> {
     Ok(())
 }
 
-/// Searches on every OpenCL device, and says what it finds.
-fn tune(console: &Console) -> Result<()> {
+/// Compares every operation of every device with its reference, on inputs drawn from a fixed seed.
+fn check(devices: &[DeviceInfo], console: &Console) -> Result<()> {
+    /// Cases with larger arrays are left out: the references are slow.
+    const LARGEST: usize = 20_000;
+    /// Mismatches that are shown.
+    const SHOWN: usize = 3;
+    for found in devices {
+        let device = open(&found.name)?;
+        let cases = check_up_to(&device, 1, LARGEST).map_err(|mismatches| {
+            let some: Vec<String> =
+                mismatches.iter().take(SHOWN).map(ToString::to_string).collect();
+            let (name, count) = (&found.name, mismatches.len());
+            Error::new(format!("{name}: {count} results are off: {}", some.join("; ")))
+        })?;
+        console.info(&format!("{}: {cases} results as the references say", found.name));
+    }
+    Ok(())
+}
+
+/// Searches on every OpenCL device of these, and says what it finds.
+fn tune(devices: &[DeviceInfo], console: &Console) -> Result<()> {
     let shapes = shapes_of_presets()?;
-    for device in opencl_devices()? {
+    let is_asked = |name: &str| devices.iter().any(|device| device.name == name);
+    for device in opencl_devices()?.into_iter().filter(|device| is_asked(&device.name())) {
         let name = device.name();
         console.info(&format!("{name}: {} products to search for", shapes.len()));
         let searched = device.tune(&shapes, |found| {
