@@ -232,9 +232,11 @@ impl History {
                 let Sequences { canvas, digits, distractors, pooling, .. } = data.sequences();
                 let side = data.sequences().shape().width;
                 let pooled = if pooling == 1 { String::new() } else { format!(" of {canvas}") };
+                let (name, digits_end) = (&data.name, if digits == 1 { "" } else { "s" });
+                let patches = if distractors == 1 { "patch" } else { "patches" };
                 format!(
-                    "{}, {digits} digits and {distractors} patches, {side}x{side}{pooled}",
-                    data.name
+                    "{name}, {digits} digit{digits_end} and {distractors} {patches}, \
+                    {side}x{side}{pooled}"
                 )
             }
         };
