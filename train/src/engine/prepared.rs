@@ -33,7 +33,7 @@ pub(super) struct Best {
 pub struct BestScore {
     /// The score.
     pub value: f64,
-    /// [`Score::name`]; checkpoints did not always say it.
+    /// [`Score::name`](crate::tasks::Score::name); checkpoints did not always say it.
     pub name: Option<String>,
 }
 
