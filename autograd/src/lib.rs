@@ -47,6 +47,9 @@
 //! | `../examples/` | linear regression on the tape; an operation of one's own with its gradient proven |
 //! | `optim/` | Adam, Adamax, RMSprop, gradient descent, clipping, schedules |
 //!
+//! Chapters 1 to 3 and 8 of the reader's book, `docs/book/src/`, build a small version of all this
+//! from nothing.
+//!
 //! # What was left out
 //! Second derivatives (backward is not itself recorded), views with strides, and graphs that
 //! outlive a step: define by run is enough here.

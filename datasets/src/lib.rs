@@ -42,6 +42,9 @@
 //! | `glyphs/` | digits the program writes itself, for a first run without a download |
 //! | `sequences/` | cluttered sequences of the digits of another data set, each drawn when it is asked for |
 //!
+//! Chapters 7, 9 and 11 of the reader's book, `docs/book/src/`, say why orders and pixels are
+//! addressed, and what binarisation does to a likelihood.
+//!
 //! # What was left out, and why
 //! - **Augmentation** (flips, crops): the experiments reproduced here use none.
 //! - **Reading piece by piece:** every data set here fits in memory as bytes; the largest,

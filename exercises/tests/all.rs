@@ -33,7 +33,8 @@ fn read(path: std::path::PathBuf) -> String {
 #[test]
 fn every_exercise_has_a_title_hints_and_a_place_in_its_chapter() {
     let chapters = rung_book::weave::chapters().unwrap();
-    for name in NAMES {
+    for (index, name) in NAMES.iter().enumerate() {
+        assert_eq!(name[..2], format!("{:02}", index + 1), "numbers must be without gaps");
         let skeleton = read(folder().join(name).join("skeleton.rs"));
         let title = skeleton.lines().next().unwrap();
         let number = &name[..2];

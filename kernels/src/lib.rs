@@ -52,6 +52,9 @@
 //! | `check.rs` | what every backend refuses, in the same words |
 //! | `primitives/` | the list of all primitives with slow references: what parity tests walk |
 //!
+//! Chapters 4 to 7 of the reader's book, `docs/book/src/`, explain products, memory, kernels and
+//! random numbers from nothing.
+//!
 //! # What was left out
 //! Views with strides, integer arithmetic, half precision: no model here needs them, and each would
 //! double the number of kernels.

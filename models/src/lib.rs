@@ -53,6 +53,8 @@
 //! | `pass.rs`, `statistics.rs`, `initialise.rs` | one pass through a model; batch-norm statistics; data-dependent initialisation |
 //! | `hierarchy/whole_data.rs` | batch-norm statistics over a whole data set, in chunks |
 //!
+//! Chapters 9 to 14 of the reader's book, `docs/book/src/`, explain the families from the bound up.
+//!
 //! # What was left out
 //! Files, clocks, terminals and data sets: those are the program's.
 

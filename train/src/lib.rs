@@ -14,6 +14,8 @@
 //! | [`report`], [`reproduce`], [`mod@bench`] | the page of a run, the papers' tables, measurements of speed |
 //! | [`progress`], [`error`] | what the user sees |
 //!
+//! Chapter 15 of the reader's book, `docs/book/src/`, reads the report of a run.
+//!
 //! A run is loaded and sampled from in `examples/sample_a_run.rs`.
 
 pub mod bench;

@@ -1,16 +1,22 @@
 //! The pictures of the book. Most are drawn from what the listings compute; those of trainings are
 //! made by the same command, and their numbers are those of one machine.
 
+mod blocks;
+mod ladder;
 mod tape;
 
-use crate::{Result, chapter_09, weave};
+use crate::{Result, chapter_09, chapter_10, weave};
 
 /// The pictures that are the same on every machine: file names and contents.
 ///
 /// # Errors
 /// If a listing fails.
 pub fn drawings() -> Result<Vec<(&'static str, String)>> {
-    Ok(vec![("tape.svg", tape::draw())])
+    Ok(vec![
+        ("tape.svg", tape::draw()),
+        ("blocks.svg", blocks::draw()),
+        ("ladder.svg", ladder::draw()),
+    ])
 }
 
 /// The pictures of trainings, whose last digits are those of one machine.
@@ -18,7 +24,7 @@ pub fn drawings() -> Result<Vec<(&'static str, String)>> {
 /// # Errors
 /// If a training fails.
 fn trained() -> Result<Vec<(&'static str, String)>> {
-    Ok(vec![("glyphs.svg", chapter_09::pictures()?)])
+    Ok(vec![("glyphs.svg", chapter_09::pictures()?), ("kl.svg", chapter_10::kl_picture()?)])
 }
 
 /// Writes all pictures.

@@ -13,6 +13,7 @@ pub(crate) struct Svg {
 /// Colours that can be told apart in print and by the colour-blind (Okabe and Ito 2008).
 pub(crate) const BLUE: &str = "#0072b2";
 pub(crate) const ORANGE: &str = "#d55e00";
+pub(crate) const GREEN: &str = "#009e73";
 pub(crate) const INK: &str = "#222222";
 pub(crate) const PALE: &str = "#f4f4f0";
 pub(crate) const GREY: &str = "#999999";

