@@ -210,3 +210,38 @@ fn values_must_fill_their_shape() {
         refused(vector(&device).to_scalar(), "exactly one element is needed");
     }
 }
+
+#[test]
+fn a_watching_tape_names_the_first_output_that_is_not_finite() {
+    for device in devices() {
+        let mut list = ParameterList::new();
+        let weight = list.add("layer.weight", [3], Initialiser::Constant(0.5));
+        let mut store = list.build(&device, DType::F32, Address::new(1, 0, 0)).unwrap();
+        let of = |store: &ParameterStore, tape: &Tape| {
+            let y = store.tensor(weight, Some(tape)).sub(&vector_f32(&device)).unwrap();
+            // ln of −0.5 is no number, and neither is all that is computed of it.
+            y.log().unwrap().exp().unwrap().sum_all().unwrap()
+        };
+        let tape = Tape::watching();
+        of(&store, &tape);
+        let found = tape.first_not_finite().unwrap();
+        assert_eq!((found.operation, found.parameter), (Some("log"), Some(weight)));
+        assert_eq!(found.shape.sizes(), [3]);
+        let tape = Tape::new();
+        of(&store, &tape);
+        assert_eq!(tape.first_not_finite(), None, "it does not look");
+        store.set(weight, &[1.0, f64::INFINITY, 1.0]).unwrap();
+        let tape = Tape::watching();
+        of(&store, &tape);
+        let found = tape.first_not_finite().unwrap();
+        assert_eq!((found.operation, found.parameter), (None, Some(weight)));
+        store.set(weight, &[9.0; 3]).unwrap();
+        let tape = Tape::watching();
+        of(&store, &tape);
+        assert_eq!(tape.first_not_finite(), None, "all is finite");
+    }
+}
+
+fn vector_f32(device: &Device) -> Tensor {
+    Tensor::from_f32(device, &[1.0, 1.0, 1.0], [3]).unwrap()
+}

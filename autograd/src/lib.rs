@@ -70,5 +70,5 @@ pub use parameters::{Initialiser, Parameter, ParameterId, ParameterList, Paramet
 pub use rung_kernels::backend::{Convolution, Outside, Padding, PixelMap, RowNoise};
 pub use rung_kernels::rng;
 pub use rung_kernels::{DType, Device, Error, Result, Shape, View, ViewMut};
-pub use tape::{Gradients, Tape};
+pub use tape::{Gradients, NotFinite, Tape};
 pub use tensor::Tensor;

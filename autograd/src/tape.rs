@@ -21,6 +21,9 @@ use crate::parameters::{ParameterId, ParameterStore};
 use crate::tensor::Tensor;
 
 mod recompute;
+mod watch;
+
+pub use watch::NotFinite;
 
 /// Inline room for the inputs, outputs or kept values of a node: no operation has more.
 pub(crate) const NODE_ROOM: usize = 6;
@@ -50,6 +53,8 @@ struct Arena {
     generation: usize,
     /// Adjoints of the slots, kept for its capacity.
     adjoints: Vec<Option<Tensor>>,
+    /// What is looked for while operations are recorded.
+    watch: Option<watch::Watch>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -193,6 +198,7 @@ impl Tape {
                 outputs.iter().enumerate().map(|(i, tensor)| keep((tensor, keep_outputs.has(i)))),
             )
             .collect();
+        self.look(op.name(), inputs, outputs)?;
         let mut arena = self.0.borrow_mut();
         let first_output = arena.slots.len();
         for output in outputs.iter().take(tracked) {
