@@ -339,6 +339,12 @@ fn numbers_that_are_not_finite_stop_the_run() {
         words.starts_with("step ") && words.contains("is no longer a finite number"),
         "{said:?}"
     );
+    // The step is repeated to find where: in an operation of a layer, or in what the step before
+    // has made of a parameter.
+    let place = ["the first operation whose output is not finite is ", "the parameter "];
+    assert!(place.iter().any(|place| words.contains(place)), "{words}");
+    let layers = ["inference.", "generative."];
+    assert!(layers.iter().any(|layer| words.contains(layer)), "{words}");
     assert!(
         ["the loss", "log p(x|z)", "the KL of z_"].iter().any(|term| words.contains(term)),
         "{words}"

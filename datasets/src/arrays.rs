@@ -60,20 +60,21 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Dataset> {
         };
         Some((take(images)?, take(labels)))
     };
-    let Some(train) = part(TRAIN, TRAIN_LABELS).or_else(|| part(ALL, ALL_LABELS)) else {
+    let train = part(TRAIN, TRAIN_LABELS).or_else(|| part(ALL, ALL_LABELS));
+    let validation = part(VALIDATION, VALIDATION_LABELS);
+    let test = part(TEST, TEST_LABELS);
+    let has = [train.is_some(), validation.is_some(), test.is_some()];
+    if !(has[0] || options.test_only && has[2]) {
         return Err(Error::mismatch(
             path,
             "arrays",
             "train, x_train, train_images or images",
             format!("{names:?}"),
         ));
-    };
-    let validation = part(VALIDATION, VALIDATION_LABELS);
-    let test = part(TEST, TEST_LABELS);
-    let (has_validation, has_test) = (validation.is_some(), test.is_some());
+    }
     drop(arrays);
     let parts: Vec<(Named, Option<Named>)> =
-        [Some(train), validation, test].into_iter().flatten().collect();
+        [train, validation, test].into_iter().flatten().collect();
     let mut notes = Vec::new();
     let is = |array: &Option<Named>, name: &String| array.as_ref().is_some_and(|a| a.0 == *name);
     let used = |name: &String| parts.iter().any(|(x, y)| x.0 == *name || is(y, name));
@@ -115,11 +116,22 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Dataset> {
     }
     let mut images = images.into_iter();
     let mut next = |is_there: bool| if is_there { images.next() } else { None };
-    let (train, validation, test) = (next(true), next(has_validation), next(has_test));
-    let train = train
-        .map_or_else(|| Err(Error::mismatch(path, "arrays", "training images", "none")), Ok)?;
+    let (train, validation, test) = (next(has[0]), next(has[1]), next(has[2]));
+    let (train, test) = match (train, test) {
+        (Some(train), test) => (train, test),
+        // Only the test part was asked for.
+        (None, Some(test)) => (test.select(&[]), Some(test)),
+        (None, None) => {
+            return Err(Error::mismatch(path, "arrays", "training images", "none"));
+        }
+    };
     let (train, test) = match test {
         Some(test) => (train, test),
+        None if options.test_only => {
+            notes
+                .push(format!("no test part in the file: all images are taken, {}", train.count()));
+            train.split_at(0)
+        }
         None => {
             let (train, test) = split_for_testing(train, options.seed, path)?;
             notes.push(format!(

@@ -115,6 +115,31 @@ impl Dataset {
         }
     }
 
+    /// Brings the labels to the numbering of these classes, those of another data set, by their
+    /// names. A class that is not among them becomes unknown; a line says which.
+    pub fn number_classes_by(&mut self, names: &[String]) {
+        let labels = self.train.labels().or(self.test.labels());
+        let Some(own) = labels.map(|labels| labels.class_names.clone()) else { return };
+        if own == names || names.is_empty() {
+            return;
+        }
+        let missing: Vec<String> =
+            own.iter().filter(|name| !names.contains(name)).cloned().collect();
+        for images in [Some(&mut self.train), self.validation.as_mut(), Some(&mut self.test)] {
+            images.into_iter().for_each(|images| images.number_classes_by(names));
+        }
+        if !missing.is_empty() {
+            self.notes.push(format!(
+                "labels: {} not among the classes of the model's data set ({}), and taken as unknown",
+                match missing.as_slice() {
+                    [one] => format!("{one} is"),
+                    several => format!("{} are", listed(several)),
+                },
+                listed(names)
+            ));
+        }
+    }
+
     /// The data set with these validation images.
     ///
     /// # Errors
@@ -226,6 +251,15 @@ pub enum Background {
     Black,
 }
 
+/// The first few of these names, and how many more there are.
+fn listed(names: &[String]) -> String {
+    const LISTED: usize = 10;
+    match names.len().checked_sub(LISTED).filter(|&more| more > 0) {
+        Some(more) => format!("{} and {more} more", names[..LISTED].join(", ")),
+        None => names.join(", "),
+    }
+}
+
 /// How to open a data set; the default suits every known one.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -235,8 +269,8 @@ pub struct Options {
     /// How many training images to set aside for validation, taken from the end, where the data
     /// set has no such split.
     pub validation: usize,
-    /// Reads the test part alone and leaves `train` empty: for a set that serves only as
-    /// out-of-distribution data.
+    /// Reads the test part alone and leaves `train` empty: for images that a model is applied to. A
+    /// user's own images that have no parts are all of them test images then.
     pub test_only: bool,
     /// Height and width to which the pictures of a folder are resized. Without it they keep their
     /// own; of several sizes one is chosen.

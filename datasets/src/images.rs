@@ -119,6 +119,17 @@ impl Labels {
         self.class_names.len()
     }
 
+    /// The same classes in the numbering of another data set, by their names; a class that it has
+    /// not is unknown.
+    fn numbered_by(&mut self, names: &[String]) {
+        let number = |name: &String| names.iter().position(|other| other == name);
+        let numbers: Vec<Option<usize>> = self.class_names.iter().map(number).collect();
+        for label in self.values.iter_mut().filter(|label| **label != Self::UNKNOWN) {
+            *label = numbers[*label as usize].map_or(Self::UNKNOWN, |number| number as u32);
+        }
+        self.class_names = names.to_vec();
+    }
+
     /// The same labels of the chosen images, in the order given.
     fn select(&self, indices: &[u32]) -> Self {
         let rows = indices.iter().map(|&index| index as usize * self.positions);
@@ -187,6 +198,8 @@ pub struct Images {
     count: usize,
     pixels: Pixels,
     labels: Option<Labels>,
+    /// The file of each image, where each is from one of its own; else empty.
+    files: Vec<String>,
 }
 
 impl Images {
@@ -219,7 +232,7 @@ impl Images {
         if let Some(labels) = &labels {
             labels.check(count)?;
         }
-        Ok(Self { shape, count, pixels, labels })
+        Ok(Self { shape, count, pixels, labels, files: Vec::new() })
     }
 
     /// The images of these parts, one part after the other: of one shape and the same classes, all
@@ -263,7 +276,22 @@ impl Images {
     /// # Errors
     /// As [`Images::new`].
     pub(crate) fn with_labels(self, labels: Option<Labels>) -> Result<Self> {
-        Self::new(self.shape, self.pixels, labels)
+        if let Some(labels) = &labels {
+            labels.check(self.count)?;
+        }
+        Ok(Self { labels, ..self })
+    }
+
+    /// The same images, which are from these files: one for each image.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the names are not one for each image.
+    pub(crate) fn with_files(self, files: Vec<String>) -> Result<Self> {
+        if files.len() != self.count {
+            let expected = format!("one for each of {} images", self.count);
+            return refuse("names of files", expected, files.len().to_string());
+        }
+        Ok(Self { files, ..self })
     }
 
     /// SHA-256 of the pixels, images of another shape or number format apart, and of the labels, in
@@ -345,6 +373,21 @@ impl Images {
         self.labels.as_ref()
     }
 
+    /// Brings the labels to the numbering of these classes, by their names; a class that is not
+    /// among them is unknown.
+    pub(crate) fn number_classes_by(&mut self, names: &[String]) {
+        if let Some(labels) = &mut self.labels {
+            labels.numbered_by(names);
+        }
+    }
+
+    /// The file of each image, relative to the data set's folder, where each is from one of its own;
+    /// else none.
+    #[must_use]
+    pub fn files(&self) -> &[String] {
+        &self.files
+    }
+
     /// The intensities in `[0, 1]` of a run of images, one after the other: `p / 255` of bytes,
     /// real values as they are.
     ///
@@ -401,7 +444,9 @@ impl Images {
             Pixels::Drawn(canvases) => Pixels::U8(canvases.draw(indices)),
         };
         let labels = self.labels.as_ref().map(|labels| labels.select(indices));
-        Self { shape: self.shape, count: indices.len(), pixels, labels }
+        let file = |&index: &u32| self.files.get(index as usize).cloned();
+        let files = indices.iter().filter_map(file).collect();
+        Self { shape: self.shape, count: indices.len(), pixels, labels, files }
     }
 
     /// Cuts the images in two at `count`: the first keeps that many (all, if there are fewer), the
@@ -416,7 +461,8 @@ impl Images {
             Pixels::Drawn(canvases) => Pixels::Drawn(canvases.split_off(count)),
         };
         let labels = self.labels.as_mut().map(|labels| labels.split_off(count));
-        let rest = Self { shape: self.shape, count: self.count - count, pixels, labels };
+        let files = self.files.split_off(count.min(self.files.len()));
+        let rest = Self { shape: self.shape, count: self.count - count, pixels, labels, files };
         self.count = count;
         (self, rest)
     }
@@ -428,7 +474,10 @@ mod tests {
 
     fn four() -> Images {
         let labels = Labels::new(vec![0, 1, 0, 1], vec!["a".into(), "b".into()]);
-        Images::new(ImageShape::new(1, 1, 2), Pixels::U8((0..8).collect()), Some(labels)).unwrap()
+        let files = ["p", "q", "r", "s"].map(String::from).to_vec();
+        let images =
+            Images::new(ImageShape::new(1, 1, 2), Pixels::U8((0..8).collect()), Some(labels));
+        images.unwrap().with_files(files).unwrap()
     }
 
     #[test]
@@ -456,10 +505,13 @@ mod tests {
         let chosen = four().select(&[3, 0]);
         assert_eq!(chosen.pixels(), &Pixels::U8(vec![6, 7, 0, 1]));
         assert_eq!(chosen.labels().unwrap().values, [1, 0]);
+        assert_eq!(chosen.files(), ["s", "p"]);
+        assert!(four().with_files(vec!["p".into()]).is_err());
         let (head, tail) = four().split_at(3);
         assert_eq!((head.count(), tail.count()), (3, 1));
         assert_eq!(tail.pixels(), &Pixels::U8(vec![6, 7]));
         assert_eq!(tail.labels().unwrap().values, [1]);
+        assert_eq!((head.files().len(), tail.files()), (3, &["s".to_string()][..]));
         assert_eq!(four().split_at(9).1.count(), 0);
     }
 

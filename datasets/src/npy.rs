@@ -48,7 +48,7 @@ macro_rules! elements {
             }
 
             /// Hands every element to `visit`, in order; integers above 2⁵³ are rounded.
-            pub(crate) fn each(&self, mut visit: impl FnMut(f64)) {
+            pub fn each(&self, mut visit: impl FnMut(f64)) {
                 match self {
                     $(Self::$variant(values) => values.iter().for_each(|&value| visit(value as f64)),)*
                 }

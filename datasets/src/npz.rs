@@ -30,7 +30,7 @@ pub fn read(path: &Path) -> Result<Vec<(String, NpyArray)>> {
 ///
 /// # Errors
 /// As [`read`], of the wanted arrays alone.
-pub(crate) fn read_wanted(
+pub fn read_wanted(
     path: &Path,
     is_wanted: impl Fn(&str) -> bool,
 ) -> Result<Vec<(String, Option<NpyArray>)>> {
@@ -165,6 +165,21 @@ impl NpzWriter {
         let value = |&label: &u32| if label == Labels::UNKNOWN { -1 } else { i64::from(label) };
         let values = NpyValues::I64(labels.iter().map(value).collect());
         self.add(name, &NpyArray { shape: shape.to_vec(), values })
+    }
+
+    /// Adds a text for each row, as NumPy's fixed-width Unicode (`<U…`, UTF-32).
+    ///
+    /// # Errors
+    /// As [`add_f32`](Self::add_f32).
+    pub fn add_text(&mut self, name: &str, rows: &[String]) -> Result<()> {
+        let width = rows.iter().map(|row| row.chars().count()).max().unwrap_or(0).max(1);
+        self.begin(name, &[rows.len()], &format!("<U{width}"), rows.len())?;
+        for row in rows {
+            let padded = row.chars().map(u32::from).chain(std::iter::repeat(0)).take(width);
+            let bytes: Vec<u8> = padded.flat_map(u32::to_le_bytes).collect();
+            self.zip.write_all(&bytes).map_err(Error::io("write", &self.path))?;
+        }
+        Ok(())
     }
 
     /// Adds an array of any type.

@@ -56,6 +56,12 @@ impl Group {
         format!("{layer}_{}", self.role.replace('-', "_")).trim_end_matches('_').to_string()
     }
 
+    /// The name of an array of its samples: `z_2`, `z_1_bottom_up`, or its own name.
+    #[must_use]
+    pub fn sample_key(&self) -> String {
+        self.own_name.map_or_else(|| format!("z_{}", self.key()), str::to_string)
+    }
+
     /// The direction of its inference where its layer has two groups, else nothing.
     #[must_use]
     pub fn arrow(&self) -> &'static str {

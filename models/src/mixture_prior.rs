@@ -2,6 +2,7 @@
 
 use rung_autograd::ops::{Gaussian, concat};
 use rung_autograd::{Error, Initialiser, ParameterId, Result, Shape, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::layers::Builder;
@@ -11,7 +12,7 @@ use crate::pass::Pass;
 const INITIAL_SIGMA: f64 = 0.1;
 
 /// What stands for KL(q‖p) in the bound, p being a mixture: it has no closed form.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MixtureKl {
     /// ln q(z) − ln p(z) at the sample: unbiased.

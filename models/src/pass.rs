@@ -1,6 +1,6 @@
 //! One pass through a model: where its parameters, statistics and noise come from.
 
-use rung_autograd::ops::FrozenStatistics;
+use rung_autograd::ops::{FrozenStatistics, Gaussian};
 use rung_autograd::rng::{Address, Phase, Stream};
 use rung_autograd::{Error, ParameterId, ParameterStore, Result, RowNoise, Shape, Tape, Tensor};
 
@@ -62,6 +62,8 @@ pub struct Pass<'a> {
     images: Option<ImageNoise>,
     /// Temperature of each group's prior, in the order of the groups; empty for 1 everywhere.
     temperatures: &'a [f64],
+    /// Samples of each group that stand in place of those from p, in the order of the groups.
+    given: &'a [Option<Tensor>],
     drops_units: bool,
     recomputes: bool,
     averages: bool,
@@ -96,6 +98,7 @@ impl<'a> Pass<'a> {
             step,
             images: None,
             temperatures: &[],
+            given: &[],
             drops_units,
             recomputes: false,
             averages: true,
@@ -139,6 +142,14 @@ impl<'a> Pass<'a> {
     #[must_use]
     pub fn with_temperatures(self, temperatures: &'a [f64]) -> Self {
         Self { temperatures, ..self }
+    }
+
+    /// The same pass, in which these samples, one for each group (1 is nearest to the data, and the
+    /// first), take the place of those that would be drawn from p; of a group without one, and of
+    /// those beyond the list, they are drawn. Samples from q are left alone.
+    #[must_use]
+    pub fn with_given(self, given: &'a [Option<Tensor>]) -> Self {
+        Self { given, ..self }
     }
 
     /// The same pass, whose blocks are recomputed in backward (activation checkpointing), if this
@@ -214,6 +225,32 @@ impl<'a> Pass<'a> {
             Some(&temperature) if temperature != 1.0 => noise.scale(temperature),
             _ => Ok(noise),
         }
+    }
+
+    /// A sample of latent group `group` from its p: the given one, if there is one, else drawn with
+    /// [`Pass::prior_noise`] of its own for every row, or with one row of it for all.
+    ///
+    /// # Errors
+    /// If the device has no memory; `Shape` if a given sample is not of the shape of p.
+    pub(crate) fn sample_prior(
+        &self,
+        group: usize,
+        p: &Gaussian,
+        is_shared: bool,
+    ) -> Result<Tensor> {
+        let shape = *p.mean.shape();
+        if let Some(Some(z)) = group.checked_sub(1).and_then(|index| self.given.get(index)) {
+            if *z.shape() != shape {
+                let rule = format!("a given sample of group {group} must have the shape of its p");
+                return Err(Error::shape("sample_prior", rule, &[("z", *z.shape()), ("p", shape)]));
+            }
+            return Ok(z.clone());
+        }
+        if is_shared {
+            let noise = self.prior_noise(group, shape.with_axis(0, 1))?;
+            return p.sample_with(&noise.repeat_rows(shape.sizes()[0])?);
+        }
+        p.sample_with(&self.prior_noise(group, shape)?)
     }
 
     /// The numbers that choose which pixels are missing: [images, count].

@@ -28,6 +28,7 @@ fn run(command: Option<Command>, console: &Console) -> Result<()> {
         Some(Command::Sample(arguments)) => cli::sample::run(&arguments, console),
         Some(Command::Reconstruct(arguments)) => cli::reconstruct::run(&arguments, console),
         Some(Command::Encode(arguments)) => cli::encode::run(&arguments, console),
+        Some(Command::Decode(arguments)) => cli::decode::run(&arguments, console),
         Some(Command::Impute(arguments)) => cli::impute::run(&arguments, console),
         Some(Command::Clusters(arguments)) => cli::clusters::run(&arguments, console),
         Some(Command::Anomaly(arguments)) => cli::anomaly::run(&arguments, console),

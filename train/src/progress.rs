@@ -259,6 +259,14 @@ impl Progress<'_> {
         }
     }
 
+    /// Leaves a line of what was reached above the progress line of a terminal, which a pipe has
+    /// anyway.
+    pub fn milestone(&self, note: &str) {
+        if self.console.style == Style::Bar && !note.is_empty() {
+            self.console.info(note);
+        }
+    }
+
     /// Says where in the task the work is from now on, such as `epoch 3/20`.
     pub fn set_part(&mut self, part: &str) {
         self.part = part.into();

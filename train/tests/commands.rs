@@ -518,3 +518,186 @@ fn an_evaluation_stops_at_once_when_asked_to() {
     assert!(lines.any(|line| line.starts_with("error: stopped as asked")));
     assert_eq!(child.wait().unwrap().code(), Some(130));
 }
+
+/// The arrays of a file, texts left out.
+fn arrays(path: &Path) -> Vec<(String, rung_datasets::npy::NpyArray)> {
+    let all = npz::read_wanted(path, |name| name != "files").unwrap();
+    all.into_iter().filter_map(|(name, array)| Some((name, array?))).collect()
+}
+
+#[test]
+fn latents_are_decoded_from_where_the_file_begins() {
+    let (run, folder) = (run(), tempfile::tempdir().unwrap());
+    let file = |name: &str| folder.path().join(name);
+    let latents = file("latents.npz");
+    says(&format!("encode {run} --count 4 --out {}", latents.display()));
+    let encoded = arrays(&latents);
+    let z = |name: &str| encoded.iter().find(|(own, _)| own == name).unwrap().1.clone();
+    let write = |name: &str, keys: &[&str]| {
+        let mut writer = npz::NpzWriter::create(&file(name)).unwrap();
+        keys.iter().for_each(|key| writer.add(key, &z(key)).unwrap());
+        writer.finish().unwrap();
+    };
+    let decode = |from: &str, more: &str| {
+        let out = file("decoded.npz");
+        says(&format!("decode {run} {} --out {} {more}", file(from).display(), out.display()));
+        arrays(&out).remove(0)
+    };
+    write("z_1.npz", &["z_1"]);
+    write("z_2.npz", &["z_2"]);
+    let all = decode("latents.npz", "");
+    assert_eq!((all.0.as_str(), &all.1.shape[..]), ("images", &[4, 1, 28, 28][..]));
+    // p(x|z_1) of a hierarchy does not know what is above z_1.
+    assert_eq!(decode("z_1.npz", ""), all);
+    let (one, other) = (decode("z_2.npz", ""), decode("z_2.npz", "--seed 2"));
+    assert!(one != all && one != other, "z_1 is drawn");
+    assert_eq!(decode("latents.npz", "--count 2").1.shape, [2, 1, 28, 28]);
+    let picture = file("few.png");
+    says(&format!("decode {run} {} --out {} --scale 3", latents.display(), picture.display()));
+    assert!(std::fs::metadata(picture).unwrap().len() > 100);
+
+    write("other.npz", &["labels"]);
+    let mut writer = npz::NpzWriter::create(&file("wide.npz")).unwrap();
+    writer.add_f32("z_1", &[2, 7], &[0.0; 14]).unwrap();
+    writer.finish().unwrap();
+    let mut writer = npz::NpzWriter::create(&file("nan.npz")).unwrap();
+    writer.add_f32("z_2", &[1, 3], &[0.0, f32::NAN, 1.0]).unwrap();
+    writer.finish().unwrap();
+    for (name, expected) in [
+        ("other.npz", "arrays of samples are called z_1, z_2"),
+        ("wide.npz", "array z_1: expected [2, 6], it is [2, 7]"),
+        ("nan.npz", "array z_2: number 1 is NaN"),
+        ("none.npz", "none.npz"),
+    ] {
+        let (code, errors) = fails(&format!("decode {run} {}", file(name).display()));
+        assert!(code == 1 && errors.contains(expected), "{name}: {errors}");
+    }
+    let (code, errors) = fails(&format!("decode {run} {} --class 1", latents.display()));
+    assert!(code == 2 && errors.contains("the model has no classes"), "{errors}");
+}
+
+#[test]
+fn new_pictures_go_through_a_trained_model() {
+    let (run, folder) = (run(), tempfile::tempdir().unwrap());
+    let pictures = folder.path().join("new");
+    // Classes of which one is the model's: the glyphs' are called by their digits.
+    for (class, count) in [("7", 2), ("unknown", 1)] {
+        std::fs::create_dir_all(pictures.join(class)).unwrap();
+        for number in 0..count {
+            let picture = image::GrayImage::from_fn(40, 40, |x, y| {
+                image::Luma([u8::from(x + y > 30 + number) * 255])
+            });
+            picture.save(pictures.join(class).join(format!("p{number}.png"))).unwrap();
+        }
+    }
+    let new = format!("--dataset images:{}", pictures.display());
+    let csv = folder.path().join("new.csv");
+    says(&format!("encode {run} {new} --out {}", csv.display()));
+    let text = std::fs::read_to_string(&csv).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("z_1_0,z_1_1,") && lines[0].ends_with(",labels,files"));
+    assert_eq!(lines.len(), 4, "all pictures, not a tenth of them: {text}");
+    assert!(lines[1].ends_with(",7,7/p0.png") && lines[3].ends_with(",,unknown/p0.png"), "{text}");
+    let same = folder.path().join("new.npz");
+    says(&format!("encode {run} {new} --out {}", same.display()));
+    let of_file = arrays(&same);
+    let z = &of_file.iter().find(|(name, _)| name == "z_1").unwrap().1;
+    let rung_datasets::npy::NpyValues::F32(values) = &z.values else { panic!("{z:?}") };
+    let columns: Vec<f32> = lines[1].split(',').take(6).map(|v| v.parse().unwrap()).collect();
+    assert_eq!(columns, values[..6]);
+
+    let evaluated = folder.path().join("bounds.csv");
+    let before = std::fs::read_to_string(Path::new(run).join("evaluations.jsonl")).unwrap();
+    let line = format!("evaluate {run} {new} --importance-samples 5 --json");
+    let report = says(&format!("{line} --out {}", evaluated.display()));
+    let report: Value = serde_json::from_str(report.lines().next().unwrap()).unwrap();
+    assert!(report["data_set"].as_str().unwrap().ends_with("new"), "{report}");
+    assert_eq!((&report["trained_on"], &report["images"]), (&"glyphs".into(), &3.into()));
+    let text = std::fs::read_to_string(evaluated).unwrap();
+    let bounds: Vec<f64> =
+        text.lines().skip(1).map(|line| line.split(',').next().unwrap().parse().unwrap()).collect();
+    let mean = bounds.iter().sum::<f64>() / 3.0;
+    assert!((mean - number(&report, "bound_k_nats")).abs() < 1e-3, "{text} {report}");
+    // The report of the run is of its own data alone.
+    assert!(!before.is_empty());
+    let out = folder.path().join("page.html");
+    says(&format!("report {run} --out {}", out.display()));
+    assert!(!std::fs::read_to_string(out).unwrap().contains("3 test</td>"));
+
+    let pairs = folder.path().join("pairs.npz");
+    says(&format!("reconstruct {run} {new} --out {}", pairs.display()));
+    let pairs = arrays(&pairs);
+    assert_eq!((pairs[0].0.as_str(), &pairs[0].1.shape[..]), ("originals", &[3, 1, 28, 28][..]));
+    assert_eq!(pairs[1].1.shape, pairs[0].1.shape);
+    let scores = folder.path().join("scores.npz");
+    says(&format!("anomaly {run} {new} --out {}", scores.display()));
+    let wanted = npz::read_wanted(&scores, |name| name == "bound_above_0_nats").unwrap();
+    let names: Vec<&str> = wanted.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names[..3], ["dataset", "image", "files"], "{names:?}");
+}
+
+#[test]
+fn the_ending_of_a_name_decides_the_format() {
+    let (run, folder) = (run(), tempfile::tempdir().unwrap());
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    for (line, possible) in [
+        (format!("sample {run} --out {}", at("x.pdf")), "one of .png, .npz, .csv"),
+        (format!("sample {run} --format npz --out {}", at("x.png")), ".npz is the only one"),
+        (format!("encode {run} --out {}", at("x")), "one of .npz, .csv"),
+        (format!("anomaly {run} --out {}", at("x.json")), "one of .csv, .npz"),
+        (format!("evaluate {run} --out {}", at("x.png")), "one of .npz, .csv"),
+        (format!("reconstruct {run} --out {}", at("x.jpg")), "one of .png, .npz, .csv"),
+        (format!("export {run} --out {}", at("x.pt")), "one of .safetensors, .npz"),
+        (format!("report {run} --out {}", at("x.pdf")), ".html is the only one"),
+    ] {
+        let (code, errors) = fails(&line);
+        assert!(code == 2 && errors.contains(possible), "{line}: {errors}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is written");
+    says(&format!("sample {run} --count 5 --layer all --out {}", at("s.npz")));
+    for layer in 1..=2 {
+        let samples = arrays(&folder.path().join(format!("s-{layer}.npz")));
+        assert_eq!((samples[0].0.as_str(), samples[0].1.shape.len()), ("samples", 4));
+    }
+    let side = |more: &str| {
+        let path = folder.path().join("grid.png");
+        says(&format!("sample {run} --count 4 --scale 1 --out {} {more}", path.display()));
+        image::image_dimensions(path).unwrap()
+    };
+    assert_eq!((side(""), side("--no-rules")), ((57, 57), (56, 56)));
+}
+
+#[test]
+fn charts_and_a_card_are_written_without_a_browser() {
+    let (run, folder) = (run(), tempfile::tempdir().unwrap());
+    let figures = folder.path().join("figures");
+    says(&format!("report {run} --figures {}", figures.display()));
+    let names = |ending: &str| {
+        let files = std::fs::read_dir(&figures).unwrap().map(|entry| entry.unwrap().path());
+        let mut names: Vec<String> = files
+            .filter(|path| path.extension() == Some(OsStr::new(ending)))
+            .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names("svg"), names("csv"), "each has its numbers");
+    for name in ["bound", "active-units", "unit-kl-z-2", "latents-z-1"] {
+        let read = |ending: &str| {
+            std::fs::read_to_string(figures.join(format!("{name}.{ending}"))).unwrap()
+        };
+        let (svg, csv) = (read("svg"), read("csv"));
+        assert!(svg.starts_with("<svg ") && svg.contains("<style>"), "{name}");
+        assert!(!svg.contains("var("), "a drawing program knows no variables: {name}");
+        let columns = |line: &str| line.split(',').count();
+        let lines: Vec<&str> = csv.lines().collect();
+        assert!(lines.len() > 1, "{name}: {csv}");
+        assert!(lines.iter().all(|line| columns(line) == columns(lines[0])), "{name}: {csv}");
+    }
+    let card = folder.path().join("card.md");
+    says(&format!("report {run} --card --out {}", card.display()));
+    let text = std::fs::read_to_string(card).unwrap();
+    assert!(text.contains("--set train.epochs=2") && text.contains("| bound | L_"), "{text}");
+    let (code, errors) = fails(&format!("report {run} {run} --card"));
+    assert!(code == 2 && errors.contains("a card is of one run"), "{errors}");
+}

@@ -59,13 +59,22 @@ pub fn open(folder: &Path, options: &Options) -> Result<Dataset> {
         grey_if_all_are(form.shape, options.colour, pixels_of(decoded, &mut notes), &mut notes);
     let (in_train, rest) = Images::new(shape, pixels, None)?.split_at(train.len());
     let (in_validation, in_test) = rest.split_at(validation.as_ref().map_or(0, Vec::len));
-    let labelled =
-        |images: Images, pictures: &Vec<Picture>| images.with_labels(labels(pictures, &classes));
+    let file = |picture: &Picture| {
+        picture.path.strip_prefix(folder).unwrap_or(&picture.path).display().to_string()
+    };
+    let labelled = |images: Images, pictures: &Vec<Picture>| {
+        let images = images.with_files(pictures.iter().map(file).collect())?;
+        images.with_labels(labels(pictures, &classes))
+    };
     let train = labelled(in_train, &train)?;
     let validation = validation.map(|pictures| labelled(in_validation, &pictures)).transpose()?;
     let test = test.map(|pictures| labelled(in_test, &pictures)).transpose()?;
     let (train, test) = match test {
         Some(test) => (train, test),
+        None if options.test_only => {
+            notes.push(format!("no test folder: all pictures are taken, {}", train.count()));
+            train.split_at(0)
+        }
         None => {
             let (train, test) = split_for_testing(train, options.seed, folder)?;
             notes.push(format!(

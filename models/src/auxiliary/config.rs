@@ -1,6 +1,7 @@
 //! The architecture of a deep generative model with an auxiliary variable, as data: `[model]` of a
 //! configuration file.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::hierarchy::Observation;
@@ -14,7 +15,7 @@ const MOST_CLASSES: usize = 1000;
 const LARGEST_LOG_VARIANCE: f64 = 40.0;
 
 /// Where the auxiliary variable a stands in the generative model. In a file it is the family.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AuxiliaryFamily {
     /// p(x|y, z) p(a|x, y, z): a changes q alone, which becomes a mixture over a.
@@ -28,7 +29,7 @@ pub enum AuxiliaryFamily {
 
 /// ADGM, SDGM or M2: five networks of the same hidden layers, over an image, its class and one or
 /// two latent variables.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuxiliaryConfig {
     /// Where the auxiliary variable stands.

@@ -336,13 +336,7 @@ impl AuxiliaryModel {
         is_shared: bool,
     ) -> Result<Option<Tensor>> {
         let Some(p_a) = self.auxiliary_prior(pass, None, z, classes)? else { return Ok(None) };
-        let (shape, position) = (*p_a.mean.shape(), self.position(Of::Images, false));
-        let noise = if is_shared {
-            pass.prior_noise(position, shape.with_axis(0, 1))?.repeat_rows(shape.sizes()[0])?
-        } else {
-            pass.prior_noise(position, shape)?
-        };
-        p_a.sample_with(&noise).map(Some)
+        pass.sample_prior(self.position(Of::Images, false), &p_a, is_shared).map(Some)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The architecture of BIVA and its relatives as data: `[model]` of a configuration file.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::stage::{BlockConfig, LatentConfig, StageConfig};
@@ -9,7 +10,7 @@ use crate::observation::PixelObservation;
 use crate::rules::{BrokenRule, dropout_rate, positive, rule};
 
 /// Which passes of inference are stochastic. In a file it is the family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Paths {
     /// Samples in the bottom-up pass: the VAE.
     #[serde(rename = "staged_vae")]
@@ -23,7 +24,7 @@ pub enum Paths {
 }
 
 /// How a head's second output r becomes a variance σ².
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LogVariance {
     /// ln σ² = softplus(r) + 10⁻⁸, so that σ ≥ 1: the published configurations.
@@ -35,7 +36,7 @@ pub enum LogVariance {
 }
 
 /// The distribution of the data given the latents.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StageObservation {
     /// Independent Bernoulli values, by logits.
@@ -45,7 +46,7 @@ pub enum StageObservation {
 }
 
 /// BIVA, or one of its relatives: a hierarchical convolutional VAE of gated blocks.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BivaConfig {
     /// Which passes of inference are stochastic.

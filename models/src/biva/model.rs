@@ -97,23 +97,6 @@ impl Biva {
         if self.config.paths == Paths::Bidirectional { 2 * index } else { index }
     }
 
-    /// A sample of the group at this position from its p, with noise of its own for every row or
-    /// one for all.
-    fn sample_prior(
-        &self,
-        pass: &Pass<'_>,
-        group: usize,
-        p: &Gaussian,
-        is_shared: bool,
-    ) -> Result<Tensor> {
-        let shape = *p.mean.shape();
-        if is_shared {
-            let noise = pass.prior_noise(group + 1, shape.with_axis(0, 1))?;
-            return p.sample_with(&noise.repeat_rows(shape.sizes()[0])?);
-        }
-        p.sample_with(&pass.prior_noise(group + 1, shape)?)
-    }
-
     /// Samples of a stage's groups given what is above: from q where the findings of the bottom-up
     /// pass are given, else from p.
     fn sample_stage(
@@ -130,7 +113,7 @@ impl Biva {
         if let Some(p) = p_bottom_up {
             let (q, z) = match bottom_up {
                 Some(found) => found,
-                None => (p.clone(), self.sample_prior(pass, first, &p, is_shared)?),
+                None => (p.clone(), pass.sample_prior(first + 1, &p, is_shared)?),
             };
             latents.bottom_up = Some(Latent { q, p: Prior::Gaussian(p), z });
         }
@@ -141,7 +124,7 @@ impl Biva {
                     let z = sample_posterior(pass, position, &q)?;
                     (q, z)
                 }
-                None => (p.clone(), self.sample_prior(pass, position, &p, is_shared)?),
+                None => (p.clone(), pass.sample_prior(position + 1, &p, is_shared)?),
             };
             latents.top_down = Some(Latent { q, p: Prior::Gaussian(p), z });
         }

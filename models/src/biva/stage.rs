@@ -1,5 +1,6 @@
 //! One stage as data, and how it is written in a configuration file.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::map_shape::MapShape;
@@ -39,7 +40,7 @@ pub enum LatentConfig {
 /// In a file all its blocks have the same `channels`; `kernels` has the side of each, `strides` the
 /// stride of each (none at all for 1 everywhere), and the latents are a vector of `latent_units` or
 /// a map of `latent_channels`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "StageTable", into = "StageTable")]
 pub struct StageConfig {
     /// The blocks, in the order of the bottom-up pass.
@@ -60,18 +61,24 @@ impl LatentConfig {
 }
 
 /// A stage in a configuration file.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct StageTable {
+    /// Channels of all its blocks.
     channels: usize,
+    /// Side of the square kernel of each block.
     kernels: Vec<usize>,
+    /// Stride of each block; none at all for 1 everywhere.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     strides: Vec<usize>,
     #[serde(skip_serializing_if = "is_zero")]
+    /// Units of its latents, if they are a vector.
     latent_units: usize,
     #[serde(skip_serializing_if = "is_zero")]
+    /// Channels of its latents, if they are a map.
     latent_channels: usize,
     #[serde(skip_serializing_if = "is_zero")]
+    /// Side of the square kernels of the heads of such a map.
     latent_kernel: usize,
 }
 

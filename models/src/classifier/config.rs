@@ -1,5 +1,6 @@
 //! The architecture of a classifier as data: `[model]` of a configuration file.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::layers::{Nonlinearity, NormConfig};
@@ -10,7 +11,7 @@ use crate::rules::{BrokenRule, LARGEST_KERNEL, LARGEST_LAYER, dropout_rate, posi
 const MOST_LAYERS: usize = 64;
 
 /// The family's name in a file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ClassifierFamily {
     /// Classifiers of images.
@@ -19,7 +20,7 @@ pub enum ClassifierFamily {
 }
 
 /// One convolution, with the nonlinearity and the batch normalisation of the model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ConvolutionBlock {
     /// Channels of its output.
@@ -36,7 +37,7 @@ const fn one() -> usize {
 }
 
 /// A classifier of images: convolutions, then dense layers, then a softmax over the classes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClassifierConfig {
     /// Which family this describes.

@@ -1,12 +1,13 @@
 //! What a classifier learns by: the cross-entropy of the classes, with label smoothing.
 
 use rung_autograd::{Error, Result, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::rules::{BrokenRule, rule};
 
 /// How the loss is made: `[objective]` of a configuration file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClassificationConfig {
     /// Share s of the target that is spread evenly over all classes (Szegedy et al. 2016).

@@ -1,5 +1,8 @@
 //! The architecture of a hierarchy, as data: `[model]` of a configuration file.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::layers::{Nonlinearity, NormConfig};
@@ -52,6 +55,19 @@ impl Serialize for Inference {
     }
 }
 
+impl JsonSchema for Inference {
+    fn schema_name() -> Cow<'static, str> {
+        "Inference".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let named = Self::NAMED.iter().map(
+            |(name, _, title)| json_schema!({ "const": name, "description": format!("{title}.") }),
+        );
+        json_schema!({ "oneOf": named.collect::<Vec<Schema>>() })
+    }
+}
+
 impl<'de> Deserialize<'de> for Inference {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let wanted = String::deserialize(deserializer)?;
@@ -62,7 +78,7 @@ impl<'de> Deserialize<'de> for Inference {
 }
 
 /// The distribution of the data given z_1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Observation {
     /// Independent Bernoulli pixels, by logits.
@@ -72,7 +88,7 @@ pub enum Observation {
 }
 
 /// Width of the generative network from z_{i+1} to z_i.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum GenerativeWidths {
     /// h_{i+1}, as the papers say.
@@ -82,7 +98,7 @@ pub enum GenerativeWidths {
 }
 
 /// A hierarchical model with Gaussian latent layers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HierarchyConfig {
     /// How the latents are inferred.

@@ -83,15 +83,10 @@ impl Hierarchy {
     ) -> Result<ObservationParameters> {
         for index in (0..layer - 1).rev() {
             let p = self.generative.prior(pass, index, &z)?;
-            z = sample_prior(pass, index, &p)?;
+            z = pass.sample_prior(index + 1, &p, false)?;
         }
         self.generative.observe(pass, &z)
     }
-}
-
-/// A sample of layer `index` + 1 from its p.
-fn sample_prior(pass: &Pass<'_>, index: usize, p: &Gaussian) -> Result<Tensor> {
-    p.sample_with(&pass.prior_noise(index + 1, *p.mean.shape())?)
 }
 
 impl LatentModel for Hierarchy {
@@ -142,7 +137,7 @@ impl LatentModel for Hierarchy {
                 let mut z = standard_normal(pass, depth, 1)?;
                 for index in (*layer..depth - 1).rev() {
                     let p = self.generative.prior(pass, index, &z)?;
-                    z = sample_prior(pass, index, &p)?;
+                    z = pass.sample_prior(index + 1, &p, false)?;
                 }
                 self.descend(pass, layer + 1, z.repeat_rows(*count)?)
             }

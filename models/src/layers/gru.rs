@@ -1,13 +1,14 @@
 //! The gated recurrent unit (Cho et al. 2014).
 
 use rung_autograd::{Initialiser, ParameterId, Result, Tensor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Builder;
 use crate::pass::Pass;
 
 /// Where the reset gate acts on the hidden state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum GruReset {
     /// On its product with the weight, r * (h W_n): the form of the recurrent spatial transformer's

@@ -1,10 +1,11 @@
 //! The nonlinearity of hidden layers, by its name in a description.
 
 use rung_autograd::ops::Activation;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The nonlinearity of every hidden layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Nonlinearity {
     /// max(x, slope · x).

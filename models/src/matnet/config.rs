@@ -2,6 +2,7 @@
 
 use rung_autograd::Initialiser;
 use rung_autograd::ops::Activation;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::missing::{Masks, Missing};
@@ -21,7 +22,7 @@ const WEIGHT_GAIN: f64 = 1.1;
 const MOST_LAYERS: usize = 1000;
 
 /// The family's name in a file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MatNetFamily {
     /// Matryoshka networks.
@@ -31,7 +32,7 @@ pub enum MatNetFamily {
 }
 
 /// The step that a state makes; see `transition.rs`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Module {
     /// A residual step of two convolutions, the sample beside the state at the first.
@@ -44,7 +45,7 @@ pub enum Module {
 }
 
 /// The prior of the layers below the top.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LayerPrior {
     /// N(0, I): layers depend on those above them by the deterministic path alone.
@@ -55,7 +56,7 @@ pub enum LayerPrior {
 }
 
 /// The latent layers of one resolution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MatNetBlock {
     /// Channels of the states.
@@ -79,7 +80,7 @@ const fn one() -> usize {
 }
 
 /// A MatNet.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MatNetConfig {
     /// Which family this describes.

@@ -1,12 +1,13 @@
 //! Which pixels of an image are missing, where a model is to fill them in.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::map_shape::MapShape;
 use crate::rules::{BrokenRule, rule};
 
 /// Which pixels are missing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Missing {
     /// None: the model is one of whole images.

@@ -219,7 +219,7 @@ impl MatNet {
                         };
                         let is_shared = matches!(source,
                             From::Prior { shared_above } if number > *shared_above);
-                        let z = sample_prior(pass, number, &p_or_standard, is_shared)?;
+                        let z = pass.sample_prior(number, &p_or_standard, is_shared)?;
                         Latent { q: p_or_standard, p: p.into(), z }
                     }
                 };
@@ -289,16 +289,6 @@ fn standard_normal(like: &Tensor, shape: Shape) -> Result<Gaussian> {
 /// A sample of layer `number` from its q.
 fn sample_posterior(pass: &Pass<'_>, number: usize, q: &Gaussian) -> Result<Tensor> {
     q.sample_with(&pass.posterior_noise(number, *q.mean.shape())?)
-}
-
-/// A sample of layer `number` from its p, with noise of its own for every row or one for all.
-fn sample_prior(pass: &Pass<'_>, number: usize, p: &Gaussian, is_shared: bool) -> Result<Tensor> {
-    let shape = *p.mean.shape();
-    if is_shared {
-        let noise = pass.prior_noise(number, shape.with_axis(0, 1))?;
-        return p.sample_with(&noise.repeat_rows(shape.sizes()[0])?);
-    }
-    p.sample_with(&pass.prior_noise(number, shape)?)
 }
 
 /// q(z|x) of some images: what the bottom-up chain found of them.

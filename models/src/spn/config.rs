@@ -1,6 +1,7 @@
 //! The architecture of a spatial transformer network as data: `[model]` of a configuration file.
 
 use rung_autograd::{Convolution, Outside, Padding};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::layers::GruReset;
@@ -14,7 +15,7 @@ pub(super) const KERNEL: usize = 3;
 pub(super) const POOL: usize = 2;
 
 /// The family's names in a file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SpnFamily {
     /// The recurrent spatial transformer: one glimpse for each digit.
@@ -27,7 +28,7 @@ pub enum SpnFamily {
 }
 
 /// What a transformer reads outside of the canvas: [`Outside`] by its name in a file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OutsideRule {
     /// Zeros.
@@ -53,7 +54,7 @@ impl From<OutsideRule> for Outside {
 ///
 /// Convolutions are 3 × 3 without padding, each followed by a rectifier, with 2 × 2 max-pooling
 /// between them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SpnConfig {
     /// Which network this describes.

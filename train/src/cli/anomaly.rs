@@ -1,19 +1,17 @@
 //! `rung anomaly`: which images are anomalous, out of a model's distribution.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use rung_datasets::Split;
 use serde_json::{Value, json};
 
-use super::shared::{ImagesArgs, RunArgs, counted, output_file};
+use super::arrays::Arrays;
+use super::shared::{Format, ImagesArgs, RunArgs, counted, output_file};
 use crate::data::DeviceImages;
-use crate::data::source;
 use crate::engine::interrupt::Interrupt;
 use crate::error::{Error, Result};
 use crate::progress::Console;
-use crate::run::atomic_file;
 use crate::run::folder::RunFolder;
 use crate::run::load::{LoadedRun, with_images};
 use crate::tasks::latent::anomaly::{ImageBounds, Outcome, Request, Separation, bounds};
@@ -30,9 +28,6 @@ pub struct AnomalyArgs {
     /// The images.
     #[command(flatten)]
     pub images: ImagesArgs,
-    /// Score the images of this data set, instead of the run's own
-    #[arg(long, value_name = "NAME")]
-    pub dataset: Option<String>,
     /// Compare with the test images of this other, out-of-distribution data set
     #[arg(long, value_name = "NAME")]
     pub against: Option<String>,
@@ -49,7 +44,7 @@ pub struct AnomalyArgs {
     /// Seed of the samples
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
-    /// CSV file of the scores of every image [default: RUN/anomaly.csv]
+    /// File of the scores of every image, .csv or .npz [default: RUN/anomaly.csv]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Print the result as one JSON object
@@ -61,6 +56,8 @@ pub struct AnomalyArgs {
 struct Scored {
     name: String,
     bounds: ImageBounds,
+    /// The file of each image; empty where they are not from files of their own.
+    files: Vec<String>,
 }
 
 /// Scores, prints, and writes the CSV file; with `--against` also what the report shows.
@@ -71,16 +68,16 @@ struct Scored {
 pub fn run(arguments: &AnomalyArgs, console: &Console) -> Result<()> {
     let interrupt = Interrupt::install()?;
     let folder = RunFolder::open(&arguments.run.run)?;
-    let path = output_file(arguments.out.as_deref(), folder.path(), "anomaly.csv")?;
+    let out = output_file(
+        arguments.out.as_deref(),
+        (folder.path(), "anomaly"),
+        &[Format::Csv, Format::Npz],
+    )?;
     let (scored, outcome, step) =
         with_images(&arguments.run, &arguments.images, console, |mut loaded, images| {
-            let own = match &arguments.dataset {
-                Some(name) => other_images(arguments, &mut loaded, name, console)?,
-                None => (loaded.config.data.name.clone(), images),
-            };
-            let mut scored = vec![score(arguments, &loaded, own, &interrupt, console)?];
+            let mut scored = vec![score(arguments, &loaded, images, &interrupt, console)?];
             if let Some(name) = &arguments.against {
-                let foreign = other_images(arguments, &mut loaded, name, console)?;
+                let foreign = loaded.images_of(Some(name), arguments.images.split)?;
                 scored.push(score(arguments, &loaded, foreign, &interrupt, console)?);
             }
             let outcome = match scored.as_slice() {
@@ -94,19 +91,21 @@ pub fn run(arguments: &AnomalyArgs, console: &Console) -> Result<()> {
             };
             Ok((scored, outcome, loaded.step))
         })?;
-    write_csv(&path, &scored)?;
     if let Some(outcome) = &outcome {
         outcome.keep(&folder)?;
+        if !arguments.json {
+            console.result(&text(outcome))?;
+        }
     }
-    console.info("one line an image: data set, index, L^{>k} in nats for every k");
-    if arguments.json {
-        return console
-            .result(&json(arguments, &scored, outcome.as_ref(), step, &path).to_string());
+    let arrays = arrays(&scored);
+    match arguments.json {
+        false => arrays.write(&out, console),
+        true => {
+            arrays.save(&out)?;
+            let json = json(arguments, &scored, outcome.as_ref(), step, &out.path);
+            console.result(&json.to_string())
+        }
     }
-    if let Some(outcome) = &outcome {
-        console.result(&text(outcome))?;
-    }
-    console.result(&path.display().to_string())
 }
 
 /// What was found, the means of a single data set under the names that they have in a comparison,
@@ -143,33 +142,10 @@ fn json(
     Value::Object(found)
 }
 
-/// The images of another data set, treated as the run's own.
-fn other_images(
-    arguments: &AnomalyArgs,
-    loaded: &mut LoadedRun<'_>,
-    name: &str,
-    console: &Console,
-) -> Result<(String, DeviceImages)> {
-    let config = loaded.config.data.for_data_set(name);
-    let split: Split = arguments.images.split.into();
-    let dataset = loaded.open_data_set(&config, split == Split::Test)?;
-    let seed = loaded.config.train.seed;
-    let images =
-        source::on_device(&dataset, split, &config, seed, loaded.model.store.device(), console)?;
-    let (model, data) = (loaded.model.shape, images.shape());
-    if model != data {
-        return Err(Error::new(format!(
-            "the model is for images of {model}, those of {name} are {data}"
-        ))
-        .with_advice("choose a data set with images of that shape (rung data list)"));
-    }
-    Ok((name.into(), images))
-}
-
 fn score(
     arguments: &AnomalyArgs,
     loaded: &LoadedRun<'_>,
-    (name, images): (String, DeviceImages),
+    images: DeviceImages,
     interrupt: &Interrupt,
     console: &Console,
 ) -> Result<Scored> {
@@ -180,6 +156,7 @@ fn score(
         rows: arguments.rows.map_or_else(|| loaded.model.rows_at_once(), |rows| rows as usize),
         seed: arguments.seed,
     };
+    let name = images.data_set().to_string();
     let mut progress = console.progress(&format!("scoring {name}"), "images", 0, count as u64);
     let scored = bounds(
         loaded,
@@ -191,28 +168,34 @@ fn score(
     drop(progress);
     let bounds =
         scored.ok_or_else(|| Error::interrupted("stopped as asked; nothing was written"))?;
-    Ok(Scored { name, bounds })
+    let files = images.files()[..count.min(images.files().len())].to_vec();
+    Ok(Scored { name, bounds, files })
 }
 
-fn write_csv(path: &Path, scored: &[Scored]) -> Result<()> {
-    let depth = scored.first().map_or(0, |scored| scored.bounds.by_layer.len());
-    let columns: Vec<String> = (0..depth).map(|k| format!("bound_above_{k}_nats")).collect();
-    let mut csv = format!("dataset,image,{}\n", columns.join(","));
-    for Scored { name, bounds } in scored {
-        let name = if name.contains([',', '"', '\n']) {
-            format!("\"{}\"", name.replace('"', "\"\""))
-        } else {
-            name.clone()
-        };
-        for image in 0..bounds.count() {
-            let _ = write!(csv, "{name},{image}");
-            for of_layer in &bounds.by_layer {
-                let _ = write!(csv, ",{:.4}", of_layer[image]);
-            }
-            csv.push('\n');
-        }
+/// A row for each image: its data set, its number there, its file where one of them has files, and
+/// L^{>k} in nats for every k.
+fn arrays(scored: &[Scored]) -> Arrays {
+    fn each(scored: &[Scored], of: impl Fn(&Scored, usize) -> String) -> Vec<String> {
+        let counts = scored.iter().map(|scored| (scored, scored.bounds.count()));
+        counts
+            .flat_map(|(scored, count)| (0..count).map(move |image| (scored, image)))
+            .map(|(scored, image)| of(scored, image))
+            .collect()
     }
-    atomic_file::write(path, |out| out.write_all(csv.as_bytes()))
+    let names = each(scored, |scored, _| scored.name.clone());
+    let images = scored.iter().flat_map(|scored| 0..scored.bounds.count() as u32).collect();
+    let mut arrays =
+        Arrays::new(names.len()).with_text("dataset", names).with_whole("image", images);
+    if scored.iter().any(|scored| !scored.files.is_empty()) {
+        let file = |scored: &Scored, image| scored.files.get(image).cloned().unwrap_or_default();
+        arrays = arrays.with_text("files", each(scored, file));
+    }
+    let depth = scored.first().map_or(0, |scored| scored.bounds.by_layer.len());
+    (0..depth).fold(arrays, |arrays, k| {
+        let of_layer = scored.iter().flat_map(|scored| &scored.bounds.by_layer[k]);
+        let values = of_layer.map(|&bound| bound as f32).collect();
+        arrays.with_reals(&format!("bound_above_{k}_nats"), &[], values)
+    })
 }
 
 fn text(outcome: &Outcome) -> String {

@@ -51,7 +51,7 @@ pub struct ClustersArgs {
 /// If the run or its data cannot be opened, the images have no labels, or the picture cannot be
 /// written.
 pub fn run(arguments: &ClustersArgs, console: &Console) -> Result<()> {
-    let picture = (arguments.out.as_deref(), "clusters.png");
+    let picture = (arguments.out.as_deref(), "clusters");
     let ClustersArgs { run, data_dir, .. } = arguments;
     with_run_and_picture(run, data_dir, picture, console, |mut loaded, path, interrupt| {
         let count = of(loaded.model.latent()?)?.count();

@@ -8,7 +8,7 @@ use rung_datasets::registry::{self, FileReport, Outcome, Presence, Status};
 use rung_datasets::{ImageShape, Images, Pixels, Split};
 use serde_json::{Value, json};
 
-use super::shared::{DataDirArgs, output_file};
+use super::shared::{DataDirArgs, Format, OutputFile, output_file};
 use crate::config::layers::Layers;
 use crate::config::{Config, DataConfig};
 use crate::data::source;
@@ -222,7 +222,8 @@ fn configured(name: &str, sets: &[String], data_dir: &DataDirArgs) -> Result<Dat
 
 /// Writes the images and labels of every part, those that are drawn a few at a time.
 fn write(config: &DataConfig, out: &Path, console: &Console) -> Result<()> {
-    let path = output_file(Some(out), Path::new("."), "")?;
+    let OutputFile { path, .. } =
+        output_file(Some(out), (Path::new("."), "images"), &[Format::Npz])?;
     let dataset = source::open(config, console)?;
     let parts = [Split::Train, Split::Validation, Split::Test];
     let parts = parts.into_iter().filter_map(|split| Some((split, dataset.split(split)?)));

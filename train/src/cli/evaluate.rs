@@ -1,15 +1,21 @@
 //! `rung evaluate`: the bounds of a trained model.
 
+use std::path::{Path, PathBuf};
+
 use clap::Args;
 use rung_models::LatentModel;
 
-use super::shared::{ImagesArgs, RunArgs, counted};
+use super::arrays::Arrays;
+use super::shared::{Format, ImagesArgs, RunArgs, counted, output_file};
 use crate::engine::interrupt::Interrupt;
 use crate::error::{Error, Result};
 use crate::progress::Console;
 use crate::run::evaluations::measure;
 use crate::run::load::with_images;
 use crate::tasks::Request;
+
+/// What the scores of single images can be written as.
+const FORMATS: [Format; 2] = [Format::Npz, Format::Csv];
 
 /// Measure the bound of a trained model on held-out images.
 #[derive(Debug, Args)]
@@ -53,6 +59,10 @@ pub struct EvaluateArgs {
     /// Seed of the samples
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
+    /// File to write the score of each image to, .npz or .csv: L_K in nats, if the model has latent
+    /// variables
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
     /// Print the result as one JSON object
     #[arg(long)]
     pub json: bool,
@@ -64,23 +74,41 @@ pub struct EvaluateArgs {
 /// If the run or its data cannot be opened, the device fails, or the user interrupts.
 pub fn run(arguments: &EvaluateArgs, console: &Console) -> Result<()> {
     let interrupt = Interrupt::install()?;
-    let evaluated = with_images(&arguments.run, &arguments.images, console, |loaded, images| {
-        let latent = loaded.model.task.latent();
-        if arguments.every_class && latent.and_then(LatentModel::classifier).is_none() {
-            return Err(Error::new("--every-class: the model has no classes to sum over"));
-        }
-        let request = Request {
-            importance_samples: arguments.importance_samples as usize,
-            class_samples: arguments.class_samples as usize,
-            every_class: arguments.every_class,
-            images: counted(arguments.count, images.count()),
-            rows: arguments.rows.map_or_else(|| loaded.model.rows_at_once(), |rows| rows as usize),
-            seed: arguments.seed,
-        };
-        measure(&loaded, &images, request, &interrupt, console)
-    })?;
+    let here = (Path::new("."), "bounds");
+    let out = arguments.out.as_deref().map(|out| output_file(Some(out), here, &FORMATS));
+    let out = out.transpose()?;
+    let (evaluated, arrays) =
+        with_images(&arguments.run, &arguments.images, console, |loaded, images| {
+            let latent = loaded.model.task.latent();
+            if arguments.every_class && latent.and_then(LatentModel::classifier).is_none() {
+                return Err(Error::new("--every-class: the model has no classes to sum over"));
+            }
+            let request = Request {
+                importance_samples: arguments.importance_samples as usize,
+                class_samples: arguments.class_samples as usize,
+                every_class: arguments.every_class,
+                images: counted(arguments.count, images.count()),
+                rows: arguments
+                    .rows
+                    .map_or_else(|| loaded.model.rows_at_once(), |rows| rows as usize),
+                seed: arguments.seed,
+            };
+            let evaluated = measure(&loaded, &images, request, &interrupt, console)?;
+            let scores = evaluated.scores.of_images().map(|(name, values)| {
+                let values: Vec<f32> = values.iter().map(|&value| value as f32).collect();
+                Arrays::new(values.len()).with_reals(name, &[], values).with_source(&images)
+            });
+            Ok((evaluated, scores))
+        })?;
     match arguments.json {
-        true => console.result(&evaluated.json().to_string()),
-        false => console.result(&evaluated.text()),
+        true => console.result(&evaluated.json().to_string())?,
+        false => console.result(&evaluated.text())?,
+    }
+    match (out, arrays) {
+        (None, _) => Ok(()),
+        (Some(out), Some(arrays)) => arrays.write(&out, console),
+        (Some(_), None) => {
+            Err(Error::new("no file was written: this model has no score for each image"))
+        }
     }
 }

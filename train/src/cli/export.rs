@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
-use super::shared::{CheckpointChoice, output_file};
+use super::shared::{CheckpointChoice, Format, OutputFile, formats_asked, output_file};
 use crate::error::Result;
 use crate::progress::Console;
 use crate::run::export::Export;
@@ -23,22 +23,19 @@ pub struct ExportArgs {
     /// Which checkpoint: last, best, previous, or a file
     #[arg(long, value_name = "WHICH", default_value = "last")]
     pub checkpoint: CheckpointChoice,
-    /// The file's format
-    #[arg(long, value_name = "FORMAT", default_value = "safetensors")]
-    pub format: Format,
-    /// File to write [default: RUN/model.safetensors or RUN/model.npz]
+    /// The file's format: safetensors, which has the architecture in its metadata, or a NumPy archive
+    /// [default: that of --out, or safetensors]
+    #[arg(long, value_name = "FORMAT", value_parser = FORMATS.map(Format::ending))]
+    pub format: Option<String>,
+    /// File to write, whose ending decides the format
+    /// [default: RUN/model.safetensors or RUN/model.npz]
     #[arg(long, short, value_name = "FILE")]
     pub out: Option<PathBuf>,
 }
 
-/// The format of an export.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// Tensors by name with the architecture in the metadata: what most programs read.
-    Safetensors,
-    /// A NumPy archive, an array for each tensor.
-    Npz,
-}
+/// What a model can be written as: tensors by name with the architecture in the metadata, what most
+/// programs read; or a NumPy archive, an array for each tensor.
+const FORMATS: [Format; 2] = [Format::Safetensors, Format::Npz];
 
 /// Writes the file and says where it is.
 ///
@@ -50,17 +47,15 @@ pub fn run(arguments: &ExportArgs, console: &Console) -> Result<()> {
     let loaded = load_checkpoint(&run, &arguments.checkpoint)?;
     loaded.warnings.iter().for_each(|warning| console.warn(warning));
     let export = Export::new(&loaded.data, &config)?;
-    let name = match arguments.format {
-        Format::Safetensors => "model.safetensors",
-        Format::Npz => "model.npz",
-    };
-    let path = output_file(arguments.out.as_deref(), run.path(), name)?;
+    let formats = formats_asked(&FORMATS, arguments.format.as_deref());
+    let OutputFile { path, format } =
+        output_file(arguments.out.as_deref(), (run.path(), "model"), &formats)?;
     let (tensors, numbers) = export.size();
     console
         .info(&format!("{tensors} tensors with {numbers} numbers, from {}", loaded.path.display()));
-    match arguments.format {
-        Format::Safetensors => export.write_safetensors(&path)?,
+    match format {
         Format::Npz => export.write_npz(&path)?,
+        _ => export.write_safetensors(&path)?,
     }
     console.result(&path.display().to_string())
 }

@@ -64,7 +64,7 @@ pub struct ImputeArgs {
 /// If the run or its data cannot be opened, the model is one of whole images, or the picture cannot
 /// be written.
 pub fn run(arguments: &ImputeArgs, console: &Console) -> Result<()> {
-    let picture = (arguments.out.as_deref(), "imputations.png");
+    let picture = (arguments.out.as_deref(), "imputations");
     let ImputeArgs { run, data_dir, .. } = arguments;
     with_run_and_picture(run, data_dir, picture, console, |mut loaded, path, interrupt| {
         of(loaded.model.latent()?)?;

@@ -8,6 +8,7 @@ use rung_datasets::ImageShape;
 use super::shared::CheckpointChoice;
 use crate::cli::summary::{Description, Saved};
 use crate::config::Config;
+use crate::config::reference::{self, Key, Section};
 use crate::config::sources::{Sources, layered};
 use crate::data::published_shape;
 use crate::engine::BestScore;
@@ -22,10 +23,11 @@ use crate::run::load::{image_shape, load_checkpoint};
 /// Describe a preset or a run: layers, shapes, parameters, memory.
 #[derive(Debug, Args)]
 #[command(
-    group = ArgGroup::new("subject").required(true).args(["run", "preset", "presets"]),
+    group = ArgGroup::new("subject").required(true).args(["run", "preset", "presets", "keys"]),
     before_help = "Most people want:\n  \
         rung info --presets                  every preset, and what it reproduces\n  \
-        rung info --preset mnist-ladder-5    what a preset would train"
+        rung info --preset mnist-ladder-5    what a preset would train\n  \
+        rung info --keys                     every key of a configuration"
 )]
 pub struct InfoArgs {
     /// Folder of a run to describe
@@ -37,6 +39,9 @@ pub struct InfoArgs {
     /// List the presets
     #[arg(long)]
     pub presets: bool,
+    /// Print every key of a configuration: its default, its meaning, and the families that have it
+    #[arg(long)]
+    pub keys: bool,
     /// Print JSON, one object a line
     #[arg(long)]
     pub json: bool,
@@ -47,6 +52,15 @@ pub struct InfoArgs {
 /// # Errors
 /// If there is no such preset or run, or its checkpoint is damaged.
 pub fn run(arguments: &InfoArgs, console: &Console) -> Result<()> {
+    if arguments.keys {
+        return console.result(
+            match arguments.json {
+                true => keys_json()?,
+                false => reference::text()?.trim_end().to_string(),
+            }
+            .as_str(),
+        );
+    }
     if arguments.presets {
         return list_presets(arguments.json, console);
     }
@@ -63,6 +77,22 @@ pub fn run(arguments: &InfoArgs, console: &Console) -> Result<()> {
         true => console.result(&description.json().to_string()),
         false => console.result(&description.text()),
     }
+}
+
+/// One object for each key.
+fn keys_json() -> Result<String> {
+    let mut lines = Vec::new();
+    for Section { families, keys, .. } in reference::sections()? {
+        lines.extend(keys.into_iter().map(|Key { key, meaning, default, values }| {
+            let values: Vec<String> = values.into_iter().map(|(value, _)| value).collect();
+            serde_json::json!({
+                "key": key, "default": default, "meaning": meaning, "values": values,
+                "families": families,
+            })
+            .to_string()
+        }));
+    }
+    Ok(lines.join("\n"))
 }
 
 fn of_preset(name: &str) -> Result<Config> {

@@ -4,10 +4,12 @@
 //! subcommands share are declared in [`shared`].
 
 pub mod anomaly;
+pub mod arrays;
 pub mod bench;
 pub mod clusters;
 pub mod completions;
 pub mod data;
+pub mod decode;
 pub mod devices;
 pub mod encode;
 pub mod evaluate;
@@ -101,9 +103,16 @@ pub enum Command {
     Reconstruct(reconstruct::ReconstructArgs),
     /// Write the latent variables of images to a file
     ///
-    /// The .npz file holds, for each layer i, the arrays z_i (a sample), mean_i and variance_i of
-    /// shape [images, units], and the labels where the data set has them.
+    /// The file holds, for each layer i, the arrays z_i (a sample), mean_i and variance_i of shape
+    /// [images, units], the labels where the data set has them, and the files of a folder of
+    /// pictures.
     Encode(encode::EncodeArgs),
+    /// Draw the images of given latent variables
+    ///
+    /// The file holds them as rung encode writes them: an array of samples for each layer, or the
+    /// top one and some of those below. Layers that the file does not have are drawn from the prior
+    /// given those above.
+    Decode(decode::DecodeArgs),
     /// Fill in the missing pixels of test images
     ///
     /// For models of missing pixels (model.missing). It draws several completions of each image and

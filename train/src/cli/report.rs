@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::shared::{
-    CheckpointChoice, DataDirArgs, DeviceArgs, RunArgs, StatisticsChoice, output_file,
+    CheckpointChoice, DataDirArgs, DeviceArgs, Format, RunArgs, StatisticsChoice, output_file,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::progress::Console;
 use crate::report::{self, History, ModelFigures, ShownModel, Subject};
+use crate::reproduce::card::card;
+use crate::run::atomic_file;
 use crate::run::folder::RunFolder;
 use crate::run::load::{LoadedRun, with_run};
 
@@ -17,7 +19,8 @@ use crate::run::load::{LoadedRun, with_run};
 #[derive(Debug, Args)]
 #[command(before_help = "Most people want:\n  \
         rung report runs/ladder                      its page\n  \
-        rung report runs/a runs/b --out both.html    two runs compared")]
+        rung report runs/a runs/b --out both.html    two runs compared\n  \
+        rung report runs/ladder --figures figures    its charts as SVG and CSV")]
 pub struct ReportArgs {
     /// Folders of the runs
     #[arg(value_name = "RUN", required = true)]
@@ -25,6 +28,14 @@ pub struct ReportArgs {
     /// File to write [default: RUN/report.html, or report.html for several runs]
     #[arg(long, short, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Write the charts of the page into this folder, which is made, instead of the page: each as
+    /// SVG, and its numbers as CSV
+    #[arg(long, value_name = "DIR", conflicts_with = "out")]
+    pub figures: Option<PathBuf>,
+    /// Write RUN/card.md (or --out FILE.md) instead of the page: model, data, command, seed, and
+    /// the bound beside the published one
+    #[arg(long, conflicts_with = "figures")]
+    pub card: bool,
     /// Where data sets lie.
     #[command(flatten)]
     pub data_dir: DataDirArgs,
@@ -40,9 +51,17 @@ pub struct ReportArgs {
 pub fn run(arguments: &ReportArgs, console: &Console) -> Result<()> {
     let runs: Vec<RunFolder> =
         arguments.runs.iter().map(|path| RunFolder::open(path)).collect::<Result<_>>()?;
+    if arguments.card {
+        return write_card(arguments, &runs, console);
+    }
+    if let Some(folder) = &arguments.figures {
+        std::fs::create_dir_all(folder).map_err(|error| Error::io("create", folder, &error))?;
+    }
     let out = match (runs.as_slice(), &arguments.out) {
         ([one], None) => one.report(),
-        (_, asked) => output_file(asked.as_deref(), Path::new("."), "report.html")?,
+        (_, asked) => {
+            output_file(asked.as_deref(), (Path::new("."), "report"), &[Format::Html])?.path
+        }
     };
     let single = runs.len() == 1;
     let subject = |run: &RunFolder| {
@@ -51,8 +70,24 @@ pub fn run(arguments: &ReportArgs, console: &Console) -> Result<()> {
         Ok(Subject { history, figures })
     };
     let subjects: Vec<Subject> = runs.iter().map(subject).collect::<Result<_>>()?;
+    if let Some(folder) = &arguments.figures {
+        let names = report::write_figures(&subjects, folder)?;
+        console.info(&format!("{} charts, each as .svg and .csv", names.len()));
+        return console.result(&folder.display().to_string());
+    }
     report::write(&subjects, &out)?;
     console.result(&out.display().to_string())
+}
+
+/// Writes the card of one run.
+fn write_card(arguments: &ReportArgs, runs: &[RunFolder], console: &Console) -> Result<()> {
+    let [run] = runs else {
+        return Err(Error::usage("--card: a card is of one run"));
+    };
+    let out = output_file(arguments.out.as_deref(), (run.path(), "card"), &[Format::Md])?;
+    let text = card(&History::read(run)?)?;
+    atomic_file::write(&out.path, |file| file.write_all(text.as_bytes()))?;
+    console.result(&out.path.display().to_string())
 }
 
 /// What the run's newest model shows; in words, why there is nothing to see, such as no checkpoint

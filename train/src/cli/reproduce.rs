@@ -231,7 +231,8 @@ impl ReproduceArgs {
             statistics: StatisticsChoice::Exact,
             device: self.device_of_a_job(),
         };
-        let images = ImagesArgs { split: Split::Test, data_dir: self.data_dir.clone() };
+        let images =
+            ImagesArgs { dataset: None, split: Split::Test, data_dir: self.data_dir.clone() };
         with_images(&run, &images, console, |loaded, images| {
             let count = counted(wishes.count as usize, images.count());
             let request = Request {

@@ -6,13 +6,21 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use rung_models::LatentSource;
 
-use super::shared::{ClassChoice, DataDirArgs, LayerChoice, RunArgs, output_file};
+use super::arrays::Arrays;
+use super::shared::{
+    ClassChoice, DataDirArgs, Format, LayerChoice, OutputFile, PictureArgs, RunArgs, formats_asked,
+    output_file,
+};
+use crate::data::image_grid::Images;
 use crate::error::{Error, Result};
 use crate::model::{groups, no_latents};
 use crate::progress::Console;
 use crate::run::folder::RunFolder;
 use crate::run::load::{LoadedRun, image_shape, with_run};
 use crate::tasks::latent::pictures::{self, Drawing, Wanted, columns_for};
+
+/// What samples can be written as.
+const SAMPLES_FORMATS: [Format; 3] = [Format::Png, Format::Npz, Format::Csv];
 
 /// Draw new images from a trained model.
 #[derive(Debug, Args)]
@@ -55,18 +63,16 @@ pub struct SampleArgs {
     /// Draw pixels, instead of showing their means; autoregressive models always draw them
     #[arg(long)]
     pub draw_pixels: bool,
-    /// Width and height of a pixel in the picture
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 2,
-        value_parser = clap::value_parser!(u32).range(1..=64)
-    )]
-    pub scale: u32,
+    /// How pictures are drawn.
+    #[command(flatten)]
+    pub picture: PictureArgs,
     /// Seed of the images
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
-    /// PNG file to write; the layer's number is added with --layer all
+    /// Format of the file: a picture, or the array samples [default: that of --out, or png]
+    #[arg(long, value_name = "FORMAT", value_parser = SAMPLES_FORMATS.map(Format::ending))]
+    pub format: Option<String>,
+    /// File to write, whose ending decides the format; the layer's number is added with --layer all
     /// [default: RUN/pictures/samples.png]
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -103,7 +109,8 @@ pub fn run(arguments: &SampleArgs, console: &Console) -> Result<()> {
             .with_advice("give one value for all layers, or one for each"));
         }
     };
-    let out = output_file(arguments.out.as_deref(), &run.pictures(), "samples.png")?;
+    let formats = formats_asked(&SAMPLES_FORMATS, arguments.format.as_deref());
+    let out = output_file(arguments.out.as_deref(), (&run.pictures(), "samples"), &formats)?;
     with_run(&arguments.run, &arguments.data_dir, console, |loaded| {
         if let Some(class) = arguments.class {
             return draw_class(arguments, &loaded, class, &temperatures, &out, console);
@@ -117,10 +124,10 @@ fn draw(
     loaded: &LoadedRun<'_>,
     layers: RangeInclusive<usize>,
     temperatures: &[f64],
-    out: &Path,
+    out: &OutputFile,
     console: &Console,
 ) -> Result<()> {
-    let (count, scale) = (arguments.count as usize, arguments.scale as usize);
+    let count = arguments.count as usize;
     let drawing = if arguments.draw_pixels { Drawing::Sample } else { Drawing::Mean };
     if drawing == Drawing::Mean && !loaded.model.family.has_mean_image() {
         console.info(pictures::PIXELS_ARE_DRAWN);
@@ -143,11 +150,11 @@ fn draw(
             },
         )?;
         let path = match arguments.layer {
-            Some(LayerChoice::All) => numbered(out, layer),
-            _ => out.to_path_buf(),
+            Some(LayerChoice::All) => numbered(&out.path, layer),
+            _ => out.path.clone(),
         };
-        images.grid(columns_for(count), scale)?.save(&path)?;
-        console.result(&path.display().to_string())?;
+        let out = OutputFile { path, ..*out };
+        save(arguments, &images, columns_for(count), &out, console)?;
     }
     Ok(())
 }
@@ -158,10 +165,10 @@ fn draw_class(
     loaded: &LoadedRun<'_>,
     class: ClassChoice,
     temperatures: &[f64],
-    out: &Path,
+    out: &OutputFile,
     console: &Console,
 ) -> Result<()> {
-    let (count, scale) = (arguments.count as usize, arguments.scale as usize);
+    let count = arguments.count as usize;
     let drawing = if arguments.draw_pixels { Drawing::Sample } else { Drawing::Mean };
     let (images, columns) = pictures::samples_of_classes(
         &loaded.model,
@@ -176,8 +183,23 @@ fn draw_class(
         (arguments.seed, drawing, temperatures),
         &mut |_, _| (),
     )?;
-    images.grid(columns, scale)?.save(out)?;
-    console.result(&out.display().to_string())
+    save(arguments, &images, columns, out, console)
+}
+
+/// Writes images as a picture of so many columns or as an array, and says where they are.
+fn save(
+    arguments: &SampleArgs,
+    images: &Images,
+    columns: usize,
+    out: &OutputFile,
+    console: &Console,
+) -> Result<()> {
+    if out.format != Format::Png {
+        let samples = Arrays::new(images.count()).with_images("samples", images);
+        return samples.write(out, console);
+    }
+    arguments.picture.save(images, columns, &out.path)?;
+    console.result(&out.path.display().to_string())
 }
 
 fn temperature(text: &str) -> Result<f64, String> {

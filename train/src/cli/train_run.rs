@@ -136,7 +136,17 @@ impl Place {
                 let prepared = if checkpoints.any() {
                     let loaded = checkpoints.load_latest()?;
                     loaded.warnings.iter().for_each(|warning| console.warn(warning));
-                    Prepared::resumed(config, model, images, &loaded.data)?
+                    let prepared = Prepared::resumed(config, model, images, &loaded.data)?;
+                    let per_epoch = images.steps_per_epoch(config.train.batch_size)?;
+                    console.info(&format!(
+                        "goes on after step {} of {}, in epoch {} of {}: {}",
+                        prepared.step,
+                        per_epoch * config.train.epochs,
+                        (prepared.step / per_epoch + 1).min(config.train.epochs),
+                        config.train.epochs,
+                        loaded.path.display()
+                    ));
+                    prepared
                 } else {
                     console.warn(&format!(
                         "{} has no checkpoint: it starts from step 0",

@@ -7,6 +7,7 @@
 
 pub mod layers;
 mod paths;
+pub mod reference;
 mod renamed;
 pub mod sources;
 mod validate;
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use rung_datasets::{Sequences, sequences};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -38,7 +40,7 @@ pub struct Config {
 }
 
 /// How grey pixels become binary ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Binarisation {
     /// What the data and the observation model ask for: `dynamic` for grey images described by
@@ -56,7 +58,7 @@ pub enum Binarisation {
 }
 
 /// When uniform noise is added to pixels that were rounded to 0..255.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Dequantisation {
     /// Drawn once, as the paper does.
@@ -68,7 +70,7 @@ pub enum Dequantisation {
 }
 
 /// How a picture is brought to the height and width of the images; its aspect is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ImageFit {
     /// All of it is shown, with background beside it.
@@ -78,7 +80,7 @@ pub enum ImageFit {
 }
 
 /// The grey behind transparent pixels and beside padded pictures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Background {
     /// White behind dark ink, black behind light ink, and beside padded pictures what their edges
@@ -91,7 +93,7 @@ pub enum Background {
 }
 
 /// Which rule moves the parameters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OptimiserName {
     /// Adam.
@@ -105,7 +107,7 @@ pub enum OptimiserName {
 }
 
 /// Which limit of a gradient comes first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum GradientClipOrder {
     /// That of the norm, then each element's.
@@ -115,7 +117,7 @@ pub enum GradientClipOrder {
 }
 
 /// How the learning rate changes over the epochs; see [`OptimiserConfig`] for the parameters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ScheduleName {
     /// Never.
@@ -131,7 +133,7 @@ pub enum ScheduleName {
 }
 
 /// What the model is trained on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
     /// A data set's name (`rung data list`), `npz:FILE`, `images:FOLDER`, or `sequences:NAME`:
@@ -227,7 +229,7 @@ impl DataConfig {
 }
 
 /// The training protocol.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
     /// Passes over the training images.
@@ -310,7 +312,7 @@ impl TrainConfig {
 }
 
 /// The optimiser and its learning-rate schedule.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct OptimiserConfig {
     /// The rule.
@@ -437,8 +439,19 @@ impl Config {
             toml::to_string_pretty(&self.to_table()?).context("writing the configuration")?;
         Ok(format!(
             "# The complete configuration of this run. To repeat it: rung train --config \
-            FILE\n\n{body}"
+            FILE\n\n{}",
+            reference::commented(self, &body)?
         ))
+    }
+
+    /// The value of every dotted key.
+    ///
+    /// # Errors
+    /// As [`Config::to_toml`].
+    pub fn flat(&self) -> Result<BTreeMap<String, Value>> {
+        let mut values = BTreeMap::new();
+        flatten("", self.to_table()?, &mut values);
+        Ok(values)
     }
 
     /// The dotted keys whose values differ from those of `before`, with both values.
@@ -446,12 +459,7 @@ impl Config {
     /// # Errors
     /// As [`Config::to_toml`].
     pub fn changes_from(&self, before: &Self) -> Result<Vec<Change>> {
-        let flat = |config: &Self| -> Result<BTreeMap<String, Value>> {
-            let mut values = BTreeMap::new();
-            flatten("", config.to_table()?, &mut values);
-            Ok(values)
-        };
-        let (mut was, is) = (flat(before)?, flat(self)?);
+        let (mut was, is) = (before.flat()?, self.flat()?);
         let changes = is.into_iter().map(|(key, to)| Change { from: was.remove(&key), to, key });
         Ok(changes.filter(|change| change.from.as_ref() != Some(&change.to)).collect())
     }
@@ -513,7 +521,8 @@ mod tests {
     #[test]
     fn every_default_is_spelled_out_and_no_key_of_another_family() {
         let text = Config::default().to_toml().unwrap();
-        let keys = text.lines().filter(|line| line.contains(" = ")).count();
+        let is_key = |line: &&str| !line.starts_with('#') && line.contains(" = ");
+        let keys = text.lines().filter(is_key).count();
         assert_eq!(keys, 1 + 13 + 7 + 15 + 17 + 14, "{text}");
         let biva = Config { family: Family::named("biva").unwrap(), ..Config::default() }
             .to_toml()

@@ -17,10 +17,9 @@ impl Config {
     /// # Errors
     /// If the current folder is gone, or a path isn't UTF-8.
     pub fn with_absolute_paths(mut self) -> Result<Self> {
+        self.data = self.data.with_absolute_path()?;
         let data = &mut self.data;
-        if let Some((scheme, path)) = data.own_path() {
-            data.name = format!("{scheme}:{}", absolute_text(path)?);
-        } else if data.directory.is_empty() && !data.is_built_in() {
+        if data.own_path().is_none() && data.directory.is_empty() && !data.is_built_in() {
             data.directory = DEFAULT_FOLDER.into();
         }
         for path in [&mut self.data.directory, &mut self.train.init_from] {
@@ -33,6 +32,17 @@ impl Config {
 }
 
 impl DataConfig {
+    /// The same with an absolute path to a user's own images.
+    ///
+    /// # Errors
+    /// As [`Config::with_absolute_paths`].
+    pub fn with_absolute_path(mut self) -> Result<Self> {
+        if let Some((scheme, path)) = self.own_path() {
+            self.name = format!("{scheme}:{}", absolute_text(path)?);
+        }
+        Ok(self)
+    }
+
     /// Whether the program draws the images without any file.
     fn is_built_in(&self) -> bool {
         self.sequences_of().unwrap_or(&self.name) == Self::default().name

@@ -28,6 +28,10 @@ pub struct DeviceImages {
     all_equal: bool,
     labels: Option<Vec<u32>>,
     positions: usize,
+    /// The name of the data set.
+    data_set: String,
+    /// The file of each image; empty where they are not from files of their own.
+    files: Vec<String>,
     shape: ImageShape,
     values: ValueRange,
     split: Split,
@@ -118,6 +122,8 @@ impl DeviceImages {
                 .map(|labels| labels.values[..count * labels.positions].to_vec())
                 .filter(known),
             positions: labels.map_or(1, |labels| labels.positions),
+            data_set: dataset.name.clone(),
+            files: images.files().iter().take(count).cloned().collect(),
             shape,
             values: dataset.values,
             split,
@@ -226,6 +232,17 @@ impl DeviceImages {
     /// Labels of an image: as many as the digits of a sequence, else 1.
     pub const fn positions(&self) -> usize {
         self.positions
+    }
+
+    /// The name of the data set that they are from.
+    pub fn data_set(&self) -> &str {
+        &self.data_set
+    }
+
+    /// The file of each image, relative to the data set's folder; none where they are not from files
+    /// of their own.
+    pub fn files(&self) -> &[String] {
+        &self.files
     }
 
     /// The class of each image, if it has one and no more.

@@ -15,6 +15,26 @@ const GAP_GREY: u8 = 96;
 /// Pixels of the longest side of a picture: more is a slip of the keys, and would fill the memory.
 const LARGEST_SIDE: u32 = 16_384;
 
+/// What stands between the images of a grid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Rules {
+    /// A grey line of one pixel.
+    #[default]
+    Grey,
+    /// Nothing.
+    None,
+}
+
+impl Rules {
+    /// Pixels between two images, before upscaling.
+    const fn gap(self) -> usize {
+        match self {
+            Self::Grey => GAP,
+            Self::None => 0,
+        }
+    }
+}
+
 /// Images of one size, `[count, channels, height, width]`, with 0 black and 1 white.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Images {
@@ -53,6 +73,11 @@ impl Images {
         &self.pixels
     }
 
+    /// `[count, channels, height, width]`.
+    pub fn shape(&self) -> [usize; 4] {
+        self.shape
+    }
+
     /// How many images there are.
     pub fn count(&self) -> usize {
         self.shape[0]
@@ -85,15 +110,24 @@ impl Images {
     /// # Errors
     /// If there are no images, no columns, no scale, or a side of the picture is too long.
     pub fn grid(&self, columns: usize, scale: usize) -> Result<Picture> {
+        self.grid_with(columns, scale, Rules::Grey)
+    }
+
+    /// As [`Images::grid`], with these rules between the images.
+    ///
+    /// # Errors
+    /// As [`Images::grid`].
+    pub fn grid_with(&self, columns: usize, scale: usize, rules: Rules) -> Result<Picture> {
         let [count, _, height, width] = self.shape;
+        let gap = rules.gap();
         let size = |images: usize, pixels: usize| -> Option<u32> {
-            let gaps = images.checked_sub(1)?.checked_mul(GAP)?;
+            let gaps = images.checked_sub(1)?.checked_mul(gap)?;
             let total = images.checked_mul(pixels)?.checked_add(gaps)?;
             let total = u32::try_from(total.checked_mul(scale)?).ok()?;
             (1..=LARGEST_SIDE).contains(&total).then_some(total)
         };
         // Pairs stay side by side: an even number.
-        let most = LARGEST_SIDE as usize / (width + GAP).saturating_mul(scale).max(1);
+        let most = LARGEST_SIDE as usize / (width + gap).saturating_mul(scale).max(1);
         let columns = columns.min(count).min(if most > 1 { most & !1 } else { 1 });
         let rows = count.checked_div(columns).map(|_| count.div_ceil(columns));
         let sizes = rows.and_then(|rows| Some((size(columns, width)?, size(rows, height)?)));
@@ -107,7 +141,7 @@ impl Images {
         let mut rgb = Vec::with_capacity(wide as usize * high as usize * 3);
         for y in 0..high as usize {
             for x in 0..wide as usize {
-                rgb.extend(self.grid_pixel(columns, x / scale, y / scale));
+                rgb.extend(self.grid_pixel((columns, gap), x / scale, y / scale));
             }
         }
         Ok(Picture { width: wide, height: high, rgb })
@@ -147,10 +181,10 @@ impl Images {
 
     /// The colour of one pixel of the grid: of an image, of the gap, or of the empty end of the
     /// last row.
-    fn grid_pixel(&self, columns: usize, x: usize, y: usize) -> [u8; 3] {
+    fn grid_pixel(&self, (columns, gap): (usize, usize), x: usize, y: usize) -> [u8; 3] {
         let [count, channels, height, width] = self.shape;
-        let (column, x) = (x / (width + GAP), x % (width + GAP));
-        let (row, y) = (y / (height + GAP), y % (height + GAP));
+        let (column, x) = (x / (width + gap), x % (width + gap));
+        let (row, y) = (y / (height + gap), y % (height + gap));
         let index = row * columns + column;
         if x >= width || y >= height || index >= count {
             return [GAP_GREY; 3];
@@ -228,6 +262,16 @@ mod tests {
         assert_eq!(pixel(&picture, 0, 1), [GAP_GREY; 3]);
         assert_eq!(pixel(&picture, 1, 2), [0; 3]);
         assert_eq!(pixel(&picture, 4, 2), [GAP_GREY; 3], "no fourth image");
+    }
+
+    #[test]
+    fn without_rules_images_stand_side_by_side() {
+        let images = Images::new([3, 1, 1, 2], vec![0.0, 1.0, 0.5, 1.0, 0.0, 0.0]).unwrap();
+        let picture = images.grid_with(2, 3, Rules::None).unwrap();
+        assert_eq!(picture.size(), (12, 6));
+        let row: Vec<u8> = (0..12).map(|x| pixel(&picture, x, 2)[0]).collect();
+        assert_eq!(row, [0, 0, 0, 255, 255, 255, 128, 128, 128, 255, 255, 255]);
+        assert_eq!(pixel(&picture, 6, 3), [GAP_GREY; 3], "no fourth image");
     }
 
     #[test]

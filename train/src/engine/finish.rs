@@ -50,6 +50,7 @@ impl Training<'_> {
         let started = Instant::now();
         let scores = model.evaluate(&exact, images, request)?;
         let subject = evaluations::Subject {
+            other_data_set: None,
             data_set: self.config.data.name.clone(),
             checkpoint: self.checkpoints.last(),
             step: self.step,

@@ -54,7 +54,7 @@ pub struct Prepared {
     /// The sums of the epoch so far.
     pub(super) terms: Terms,
     /// Steps done.
-    pub(super) step: u64,
+    pub step: u64,
     /// The best held-out score so far.
     pub(super) best: Option<Best>,
 }

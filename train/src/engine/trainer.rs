@@ -1,10 +1,10 @@
 //! One step of training: loss, gradient, clipping, optimiser, EMA of the parameters.
 
-use rung_autograd::Tape;
 use rung_autograd::optim::{
     Adam, AdamOptions, Adamax, AdamaxOptions, ClipOrder, Moved, Optimiser, ParameterAverage,
     RmsProp, RmsPropOptions, Schedule, Sgd, StepSize, final_decay, minimise,
 };
+use rung_autograd::{NotFinite, Tape};
 use rung_models::{Mode, Pass};
 
 use crate::config::{Config, GradientClipOrder, OptimiserConfig, OptimiserName, ScheduleName};
@@ -41,6 +41,7 @@ const HOPELESS: u64 = 100;
 
 /// What an error of the average happened in.
 const AVERAGING: &str = "averaging the parameters";
+const LOSS: &str = "reading the loss";
 
 /// The part of the configuration that a step reads.
 #[derive(Debug, Clone)]
@@ -149,6 +150,12 @@ impl Trainer {
         let mut pass = Pass::new(store, Some(&self.tape), mode, self.settings.seed, at.step)
             .recomputing_activations(self.settings.checkpoint_activations);
         let loss = task.loss(&mut pass, batch, at)?;
+        // Where looking costs nothing, a loss that is no number moves nothing: the parameters stay
+        // those that made it, and can say how.
+        if store.device().name() == "cpu" && !loss.loss.to_scalar().context(LOSS)?.is_finite() {
+            self.tape.clear();
+            return Ok(loss);
+        }
         let moved = minimise(&loss.loss, &self.tape, store, &mut *self.optimiser, &size)
             .context("moving the parameters")?;
         if moved == Moved::Skipped {
@@ -164,6 +171,35 @@ impl Trainer {
 }
 
 impl Trainer {
+    /// Where the loss of a batch first has a number that is not finite, in words: the step is
+    /// repeated with an eye on every operation. `None` if all is finite this time.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn first_not_finite(&self, batch: &Batch, at: At) -> Result<Option<String>> {
+        let Model { task, store, .. } = &self.model;
+        let tape = Tape::watching();
+        let mut pass = Pass::new(store, Some(&tape), Mode::BatchOnly, self.settings.seed, at.step);
+        task.loss(&mut pass, batch, at)?;
+        let Some(NotFinite { operation, shape, parameter }) = tape.first_not_finite() else {
+            return Ok(None);
+        };
+        let name = parameter.map(|id| store.parameter(id).name.clone()).unwrap_or_default();
+        let layer = name.rsplit_once('.').map_or(name.as_str(), |(layer, _)| layer);
+        Ok(Some(match operation {
+            None => format!(
+                "the parameter {name} {shape} is not finite: the gradient of a step before was not"
+            ),
+            Some(operation) if layer.is_empty() => {
+                format!("the first operation whose output is not finite is {operation} {shape}")
+            }
+            Some(operation) => format!(
+                "the first operation whose output is not finite is {operation} {shape}, in or \
+                 behind the layer {layer}"
+            ),
+        }))
+    }
+
     /// Whether steps are skipped at all.
     pub fn skips(&self) -> bool {
         self.settings.size.skipped_norm.is_finite()

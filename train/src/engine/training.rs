@@ -177,7 +177,11 @@ impl<'a> Training<'a> {
             images,
             checkpoints,
             metrics: MetricsWriter::open(&run.metrics(), step)?,
-            events: EventWriter::create(&run.events(), step)?,
+            events: {
+                let mut events = EventWriter::create(&run.events(), step)?;
+                events.hyperparameters(&config.flat()?)?;
+                events
+            },
             terms,
             is_lag_explained: false,
             step,
@@ -226,6 +230,7 @@ impl<'a> Training<'a> {
                 &mut progress,
             )?;
             progress.update(self.step, &note);
+            progress.milestone(&note);
             let (stopping, is_last) = (interrupt.requested(), self.is_last(epoch));
             if stopping
                 || is_last
@@ -239,6 +244,8 @@ impl<'a> Training<'a> {
             }
         }
         drop(progress);
+        self.events.session_end()?;
+        self.events.flush()?;
         self.explain_early_stop(self.step / per_epoch);
         Ok(Outcome::Finished)
     }
@@ -278,8 +285,12 @@ impl<'a> Training<'a> {
         let at = At { epoch, step: self.step };
         let batch = self.trainer.model.task.batch(&self.images.train, &indices, at)?;
         let loss = self.trainer.step(&batch, at)?;
-        if self.is_check_due(per_epoch) {
-            self.check_finite(&loss)?;
+        if self.is_check_due(per_epoch)
+            && let Some(culprit) = self.culprit(&loss)?
+        {
+            let why = self.trainer.first_not_finite(&batch, at)?;
+            let why = why.map_or_else(String::new, |why| format!(": {why}"));
+            return Err(self.ruined(&format!("{culprit} is no longer a finite number{why}")));
         }
         self.terms.add(&loss.terms)?;
         self.step += 1;
@@ -296,21 +307,26 @@ impl<'a> Training<'a> {
             || next.is_multiple_of(per_epoch)
     }
 
-    /// Refuses to go on when a term of the loss is NaN or infinite.
-    fn check_finite(&self, loss: &Loss) -> Result<()> {
+    /// The term of a loss that is NaN or infinite, if there is one.
+    fn culprit(&self, loss: &Loss) -> Result<Option<&str>> {
         let is_finite =
             |term: &Tensor| term.to_scalar().map(f64::is_finite).context("reading the loss");
         if is_finite(&loss.loss)? {
-            return Ok(());
+            return Ok(None);
         }
-        let mut culprit = "the loss";
         for (name, term) in self.trainer.model.task.terms().iter().zip(&loss.terms) {
             if !is_finite(term)? {
-                culprit = name;
-                break;
+                return Ok(Some(name));
             }
         }
-        Err(self.ruined(&format!("{culprit} is no longer a finite number")))
+        Ok(Some("the loss"))
+    }
+
+    /// Refuses to go on when a term of the loss is NaN or infinite.
+    fn check_finite(&self, loss: &Loss) -> Result<()> {
+        self.culprit(loss)?.map_or(Ok(()), |culprit| {
+            Err(self.ruined(&format!("{culprit} is no longer a finite number")))
+        })
     }
 
     fn ruined(&self, what: &str) -> Error {

@@ -121,11 +121,11 @@ impl Frame {
         );
     }
 
-    /// A clip path of this rectangle and `beyond` on its right, by its name.
+    /// A clip path of this rectangle and `beyond` on every side, by its name.
     pub fn clip(&self, svg: &mut Svg, id: &str, beyond: f64) {
         svg.open("clipPath", &[("id", id.to_string())]);
-        let (x, y) = (self.x.0, self.y.0);
-        let (width, height) = (self.x.1 + beyond - x, self.y.1 - y);
+        let (x, y) = (self.x.0 - beyond, self.y.0 - beyond);
+        let (width, height) = (self.x.1 + beyond - x, self.y.1 + beyond - y);
         let attributes =
             [("x", x), ("y", y), ("width", width), ("height", height)].map(|(k, v)| (k, number(v)));
         svg.element("rect", &attributes);

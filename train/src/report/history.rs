@@ -11,6 +11,7 @@ use crate::config::{Binarisation, Config, DataConfig, Dequantisation};
 use crate::data::treatment::Measure;
 use crate::error::{Error, Result};
 use crate::model::groups;
+use crate::run::evaluations::TRAINED_ON;
 use crate::run::folder::RunFolder;
 use crate::run::load::image_shape;
 use crate::run::metrics;
@@ -22,6 +23,8 @@ use crate::tasks::latent::anomaly::Outcome;
 pub struct History {
     /// The last part of the folder's path.
     pub name: String,
+    /// The folder.
+    pub folder: RunFolder,
     /// The configuration.
     pub config: Config,
     /// The stochastic groups of its model, nearest to the data first.
@@ -141,6 +144,9 @@ pub struct EvaluationLine {
     /// The time it took.
     #[serde(default)]
     pub seconds: f64,
+    /// The data set of the training, where the images were of another one.
+    #[serde(default)]
+    pub trained_on: Option<String>,
 }
 
 /// A line of `evaluations.jsonl`: bounds, or the scores of a task without any.
@@ -192,12 +198,16 @@ impl History {
         let (mut evaluations, mut scores) = (Vec::new(), Vec::new());
         for line in lines(&run.evaluations())? {
             match line {
+                // Images of another data set say nothing of this training.
+                Evaluated::Bounds(line) if line.trained_on.is_some() => {}
+                Evaluated::Scores(line) if line.contains_key(TRAINED_ON) => {}
                 Evaluated::Bounds(line) => evaluations.push(*line),
                 Evaluated::Scores(line) => scores.push(line),
             }
         }
         Ok(Self {
             name,
+            folder: run.clone(),
             groups: groups(&config, image_shape(run, &config)?)?,
             config,
             epochs: lines(&run.metrics())?,

@@ -4,14 +4,15 @@
 use serde_json::json;
 
 use super::axis::{Frame, Scale, label};
-use super::figure::{Figure, embedded_json};
-use super::svg::{Svg, escape, number};
+use super::figure::{Drawing, Figure, csv, embedded_json};
+use super::legend::{self, Entry};
+use super::svg::{Svg, number};
 
 /// Size of a chart in its own units: readable at half a desktop's page and at a phone's width.
 pub const SIZE: (f64, f64) = (480.0, 320.0);
 /// Where the data is drawn.
 pub const FRAME: Frame = Frame { x: (72.0, 466.0), y: (14.0, 266.0) };
-/// Radius of a mark, which may stand out over the right edge.
+/// Radius of a mark, which may stand out over the edges.
 const MARK: f64 = 3.2;
 /// The number of colours in the style sheet's palette.
 const COLOURS: usize = 8;
@@ -95,7 +96,7 @@ impl LineChart {
         let mut svg = Svg::new(SIZE.0, SIZE.1, &format!("{}: {}", self.title, self.y_title));
         FRAME.draw_y_axis(&mut svg, &y, &self.y_title);
         let clip = format!("clip-{}", self.id);
-        FRAME.clip(&mut svg, &clip, MARK);
+        FRAME.clip(&mut svg, &clip, 2.0 * MARK);
         self.draw_warmup(&mut svg, &x, &clip);
         svg.open("g", &[("clip-path", format!("url(#{clip})"))]);
         for series in &shown.series {
@@ -103,10 +104,15 @@ impl LineChart {
         }
         svg.close("g");
         FRAME.draw_x_axis(&mut svg, &self.x_ticks(&x), &self.x_title);
+        shown.mark_what_is_beyond(&mut svg, &x, &y);
         svg.line("cursor", (-9.0, FRAME.y.0), (-9.0, FRAME.y.1));
+        let legend = self.legend();
+        legend::draw(&mut svg, &legend);
+        let drawing = Drawing { name: self.id.clone(), svg, csv: shown.csv() };
         Some(Figure {
             title: self.title.clone(),
-            body: format!("{}{}{}", self.legend(), svg.finish(), shown.data(&x)),
+            body: format!("{}{}{}", legend::html(&legend), drawing.html(), shown.data(&x)),
+            drawings: vec![drawing],
             caption: shown.caption,
             class: "chart lines",
         })
@@ -123,6 +129,39 @@ impl LineChart {
             );
         }
         chart
+    }
+
+    /// All points, one a line.
+    fn csv(&self) -> String {
+        let rows = self.series.iter().flat_map(|series| {
+            series.points.iter().map(|(x, y)| [series.name.clone(), x.to_string(), y.to_string()])
+        });
+        csv(&["line", &self.x_title, &self.y_title], rows)
+    }
+
+    /// A triangle at the edge where a line leaves the chart, at the point of each such part that is
+    /// farthest away.
+    fn mark_what_is_beyond(&self, svg: &mut Svg, x: &Scale, y: &Scale) {
+        let (low, high) = y.values();
+        let logarithmic = matches!(self.span, Span::Logarithmic(_));
+        for series in &self.series {
+            let is_beyond =
+                |value: f64| value > high || (value < low && !logarithmic && value.is_finite());
+            let parts = series.points.chunk_by(|a, b| is_beyond(a.1) == is_beyond(b.1));
+            for part in parts.filter(|part| is_beyond(part[0].1)) {
+                let away = |value: f64| (value - high).max(low - value);
+                let farthest = part.iter().max_by(|a, b| away(a.1).total_cmp(&away(b.1)));
+                let Some(&(px, value)) = farthest else { continue };
+                let cx = number(x.at(px));
+                let path = match value > high {
+                    true => format!("M{cx} {}l5 8h-10z", number(FRAME.y.0)),
+                    false => format!("M{cx} {}l5 -8h-10z", number(FRAME.y.1)),
+                };
+                let class = format!("beyond mark c{}", series.colour % COLOURS);
+                let tip = format!("{}: {} at {px}", series.name, label(value, 2));
+                svg.titled("path", &[("class", class), ("d", path)], &tip);
+            }
+        }
     }
 
     fn points(&self) -> impl Iterator<Item = &(f64, f64)> {
@@ -146,13 +185,20 @@ impl LineChart {
         Some(Scale::new((low, high), FRAME.x))
     }
 
+    /// The scale of what is drawn, of which a few values that are far from all others are left out:
+    /// they would flatten the rest.
     fn y_scale(&self) -> Option<Scale> {
         let places = (FRAME.y.1, FRAME.y.0);
         let last = self.points().map(|point| point.0).reduce(f64::max)?;
         let settled =
             |point: &&(f64, f64)| self.span != Span::Settled || point.0 >= last * UNSETTLED;
-        let values = || self.points().filter(settled).map(|point| point.1);
-        let (low, high) = (values().reduce(f64::min)?, values().reduce(f64::max)?);
+        let of_series = |series: &Series| {
+            let points = series.points.iter().filter(settled);
+            usual(points.map(|point| point.1).filter(|value| value.is_finite()).collect())
+        };
+        let values = || self.series.iter().filter_map(of_series);
+        let low = values().map(|(low, _)| low).reduce(f64::min)?;
+        let high = values().map(|(_, high)| high).reduce(f64::max)?;
         let margin = ((high - low) * 0.06).max(high.abs() * 1e-3).max(1e-6);
         Some(match self.span {
             Span::Logarithmic(least) => {
@@ -187,7 +233,7 @@ impl LineChart {
         svg.element("polygon", &attributes.map(|(name, value)| (name, value.to_string())));
     }
 
-    fn legend(&self) -> String {
+    fn legend(&self) -> Vec<Entry> {
         let entry = |series: &Series| {
             let mark = match series.stroke {
                 Stroke::Solid => "<line class=\"line\" x1=\"1\" y1=\"6\" x2=\"25\" y2=\"6\"/>",
@@ -197,19 +243,16 @@ impl LineChart {
                 }
                 Stroke::Marks => "<path class=\"mark\" d=\"M13 1l5 5-5 5-5-5z\"/>",
             };
-            let (colour, name) = (series.colour % COLOURS, escape(&series.name));
-            format!(
-                "<li><svg class=\"c{colour}\" viewBox=\"0 0 26 12\" \
-                aria-hidden=\"true\">{mark}</svg>{name}</li>"
-            )
+            let class = format!("c{}", series.colour % COLOURS);
+            Entry { class, width: 26, mark: mark.into(), name: series.name.clone() }
         };
-        let mut entries: String = self.series.iter().map(entry).collect();
-        if self.warmup_end.is_some() {
-            entries += "<li><svg viewBox=\"0 0 26 12\" aria-hidden=\"true\"><polygon \
-            class=\"warmup\" points=\"1,12 13,0 25,0 25,12\"/></svg>\
-                        weight of the latent terms, 0 to 1</li>";
-        }
-        format!("<ul class=\"legend\">{entries}</ul>")
+        let warmup = self.warmup_end.map(|_| Entry {
+            class: String::new(),
+            width: 26,
+            mark: "<polygon class=\"warmup\" points=\"1,12 13,0 25,0 25,12\"/>".into(),
+            name: "weight of the latent terms, 0 to 1".into(),
+        });
+        self.series.iter().map(entry).chain(warmup).collect()
     }
 
     /// What the page's script needs to show the values under the pointer.
@@ -248,6 +291,31 @@ fn thinned(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
         kept
     });
     extremes.chain(newest.iter().copied()).collect()
+}
+
+/// Values so far beyond the middle half of a line, in its widths, are not usual, if they are few.
+const FENCE: f64 = 8.0;
+/// The share of a line's values that may be unusual.
+const FEW: f64 = 0.1;
+
+/// The least and the largest value of a line without its outliers: those farther than [`FENCE`]
+/// times the interquartile range from the middle half, unless they are more than a tenth of all or
+/// the middle half is one value.
+fn usual(mut values: Vec<f64>) -> Option<(f64, f64)> {
+    values.sort_by(f64::total_cmp);
+    let (&low, &high) = (values.first()?, values.last()?);
+    let (q1, q3) = (values[values.len() / 4], values[values.len() * 3 / 4]);
+    let reach = FENCE * (q3 - q1);
+    let kept: Vec<f64> =
+        values.iter().copied().filter(|v| (q1 - reach..=q3 + reach).contains(v)).collect();
+    match kept.as_slice() {
+        [first, .., last]
+            if reach > 0.0 && (values.len() - kept.len()) as f64 <= FEW * values.len() as f64 =>
+        {
+            Some((*first, *last))
+        }
+        _ => Some((low, high)),
+    }
 }
 
 impl Series {
@@ -320,7 +388,7 @@ mod tests {
         ] {
             assert!(body.contains(expected), "{expected}: {body}");
         }
-        assert_eq!(body.matches("</script>").count(), 1, "the embedded data ends where it should");
+        assert_eq!(body.matches("</script>").count(), 2, "the embedded data end where they should");
     }
 
     #[test]
@@ -355,6 +423,23 @@ mod tests {
         let nothing = LineChart { span: Span::FromZero, ..chart(vec![(1.0, 0.0), (2.0, 0.0)]) };
         assert_eq!(nothing.y_scale().unwrap().values(), (0.0, 1.0));
         assert_eq!(least(Span::Logarithmic(0.01)), 0.01);
+    }
+
+    #[test]
+    fn an_outlier_does_not_flatten_the_line_and_is_marked() {
+        let points = |far: usize| -> Vec<(f64, f64)> {
+            let value =
+                |e: usize| if (60..60 + far).contains(&e) { 9e6 } else { -90.0 + e as f64 / 100.0 };
+            (1..=100).map(|e| (e as f64, value(e))).collect()
+        };
+        let of = |far| LineChart { span: Span::All, ..chart(points(far)) };
+        let body = of(2).figure().unwrap().body;
+        assert!(of(2).y_scale().unwrap().values().1 < -88.0);
+        assert_eq!(body.matches("beyond mark").count(), 1, "one mark for both: {body}");
+        assert!(body.contains("9000000.00 at 61"), "{body}");
+        assert!(!of(0).figure().unwrap().body.contains("beyond"));
+        assert!(of(20).y_scale().unwrap().values().1 > 9e6, "a fifth of all values is no outlier");
+        assert!(of(2).figure().unwrap().drawings[0].csv.contains("\na </script>,60,9000000\n"));
     }
 
     #[test]

@@ -11,14 +11,16 @@ pub mod charts;
 pub mod explorer;
 pub mod figure;
 pub mod history;
+pub mod legend;
 pub mod line_chart;
 pub mod model_figures;
 pub mod page;
+pub mod paired;
 pub mod principal;
 pub mod svg;
 pub mod verdict;
 
-pub use figure::Figure;
+pub use figure::{Drawing, Figure};
 pub use history::History;
 pub use model_figures::{ModelFigures, ShownModel};
 
@@ -34,6 +36,22 @@ pub struct Subject {
     pub history: History,
     /// What its model shows; why not, if there is nothing to see.
     pub figures: Result<ModelFigures, String>,
+}
+
+/// Writes each drawing of the page for one run or several into a folder, as SVG and its numbers as
+/// comma-separated values; gives their names without an ending.
+///
+/// # Errors
+/// If one can't be written.
+pub fn write_figures(subjects: &[Subject], folder: &Path) -> Result<Vec<String>> {
+    let write = |drawing: Drawing| {
+        for (ending, text) in [("svg", drawing.svg.file()), ("csv", drawing.csv)] {
+            let path = folder.join(format!("{}.{ending}", drawing.name));
+            atomic_file::write(&path, |out| out.write_all(text.as_bytes()))?;
+        }
+        Ok(drawing.name)
+    };
+    page::drawings(subjects).into_iter().map(write).collect()
 }
 
 /// Writes the page for one run or several.

@@ -95,9 +95,9 @@ impl ModelFigures {
         let latents = images.map(|images| latents(shown, images)).transpose()?.unwrap_or_default();
         let reconstruct = |images: &DeviceImages| {
             let count = RECONSTRUCTIONS.min(images.count());
-            pictures::reconstructions(model, statistics, images, count, SEED)?
-                .grid_to_fit(12, 1)?
-                .png()
+            let (originals, reconstructions) =
+                pictures::reconstructions(model, statistics, images, count, SEED)?;
+            originals.side_by_side(&reconstructions)?.grid_to_fit(12, 1)?.png()
         };
         let plane = |layer: &LayerLatents| principal(&layer.z, layer.units);
         let labels = images.and_then(|images| {
@@ -111,7 +111,7 @@ impl ModelFigures {
             planes: latents.iter().map(plane).collect(),
             labels,
             explorer: match model.family.explorable() {
-                Some(hierarchy) if shown.explorer => Some(Explorer::new(&subjects, hierarchy)?),
+                Ok(hierarchy) if shown.explorer => Some(Explorer::new(&subjects, hierarchy)?),
                 _ => None,
             },
             ..common
@@ -148,6 +148,7 @@ mod tests {
             z: vec![0.0; 4],
             mean: vec![1.0, 0.0, 1.0, 0.0],
             variance: vec![1.0, 1.0, 1.0, 4.0],
+            kl_nats: Vec::new(),
         };
         // Images: ½ + 0 and ½ + ½(3 − ln 4).
         let expected = 0.5 + 0.25 * (3.0 - 4f64.ln());

@@ -1,29 +1,101 @@
 //! The page: heading, figures in sections, style and scripts.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
+
 use super::axis::label;
+use super::base64::png_address;
 use super::charts::bound::subscript;
 use super::charts::depth::kind;
 use super::charts::{
     active_units, anomaly, bound, curves, depth, heat_map, normal_kl, overlay, pca, pictures,
     swept, terms,
 };
-use super::figure::{Figure, embedded_json, table};
+use super::figure::{Drawing, Figure, embedded_json, table};
 use super::history::{EvaluationLine, History, data_groups};
-use super::svg::escape;
+use super::paired::{ImageBounds, KeptBounds, Paired};
+use super::svg::{CHARTS, LIGHT, escape, file_style};
 use super::{ModelFigures, Subject};
 use crate::progress::duration;
 use crate::tasks::Pixels;
 
 const STYLE: &str = include_str!("assets/style.css");
-const CHARTS: &str = include_str!("assets/charts.js");
+const SCRIPT: &str = include_str!("assets/charts.js");
 const EXPLORER: &str = include_str!("assets/explorer.js");
 const EXPLORER_BODY: &str = include_str!("assets/explorer.html");
 
+/// A page as it is put together: its sections, and the drawings in them.
+#[derive(Default)]
+struct Page {
+    html: String,
+    /// Titles of the sections.
+    contents: Vec<String>,
+    drawings: Vec<Drawing>,
+}
+
+impl Page {
+    /// Adds HTML under the last heading.
+    fn add(&mut self, html: &str) {
+        self.html += html;
+    }
+
+    /// Adds a section of HTML.
+    fn section(&mut self, title: &str, html: &str) {
+        if html.is_empty() {
+            return;
+        }
+        // Two sections of one title, such as a family's own curves, are one in the contents.
+        let number = match self.contents.last() {
+            Some(last) if last == title => self.contents.len(),
+            _ => {
+                self.contents.push(title.into());
+                self.contents.len()
+            }
+        };
+        let title = escape(title);
+        self.html += &format!("<section id=\"s{number}\"><h2>{title}</h2>{html}</section>\n");
+    }
+
+    /// Adds a section of figures, if there are any.
+    fn figures(&mut self, title: &str, figures: impl IntoIterator<Item = Option<Figure>>) {
+        let html = self.grid(figures);
+        self.section(title, &html);
+    }
+
+    /// Figures as HTML, whose drawings are remembered.
+    fn grid(&mut self, figures: impl IntoIterator<Item = Option<Figure>>) -> String {
+        let mut html = String::new();
+        for figure in figures.into_iter().flatten() {
+            html += &figure.html();
+            self.drawings.extend(figure.drawings);
+        }
+        if html.is_empty() { html } else { format!("<div class=\"grid\">{html}</div>") }
+    }
+
+    /// Links to the sections.
+    fn contents(&self) -> String {
+        let link = |(index, title): (usize, &String)| {
+            format!("<a href=\"#s{}\">{}</a>", index + 1, escape(title))
+        };
+        let links: String = self.contents.iter().enumerate().map(link).collect();
+        format!("<nav class=\"contents\" aria-label=\"Contents\">{links}</nav>\n")
+    }
+}
+
 /// The whole file.
 pub fn html(subjects: &[Subject]) -> String {
-    let (title, body) = match subjects {
-        [one] => (one.history.name.clone(), single(one)),
-        several => (format!("{} runs", several.len()), comparison(several)),
+    let (title, heading, page) = match subjects {
+        [one] => {
+            let Subject { history, .. } = one;
+            let heading =
+                format!("<h1>{}</h1><p>{}</p>", escape(&history.name), escape(&summary(history)));
+            (history.name.clone(), heading, single(one))
+        }
+        several => {
+            let title = format!("{} runs", several.len());
+            (title, format!("<h1>{} runs compared</h1>", several.len()), comparison(several))
+        }
     };
     let has_explorer =
         matches!(subjects, [Subject { figures: Ok(ModelFigures { explorer: Some(_), .. }), .. }]);
@@ -34,25 +106,34 @@ pub fn html(subjects: &[Subject]) -> String {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<link rel=\"icon\" \
          href=\"data:,\">\n<title>{} – rung</title>\n\
-         <style>{STYLE}</style>\n</head>\n<body>\n<main>\n{body}</main>\n<div id=\"tip\" \
-         hidden></div>\n<script>{CHARTS}</script>\n{explorer}</body>\n</html>\n",
-        escape(&title)
+         <style>{LIGHT}{CHARTS}{STYLE}</style>\n</head>\n<body>\n<main>\n\
+         <header>{heading}</header>\n{}{}</main>\n\
+         <div id=\"tip\" hidden></div>\n<script type=\"text/plain\" id=\"file-style\">{}</script>\n\
+         <script>{SCRIPT}</script>\n{explorer}</body>\n</html>\n",
+        escape(&title),
+        page.contents(),
+        page.html,
+        file_style(),
     )
 }
 
-/// The page of one run.
-fn single(subject: &Subject) -> String {
-    let Subject { history, figures } = subject;
-    let mut page = format!(
-        "<header><h1>{}</h1><p>{}</p></header>\n",
-        escape(&history.name),
-        escape(&summary(history))
-    );
-    page += &tiles(history);
-    if let Some(note) = progress_note(history) {
-        page += &format!("<p class=\"note\">{}</p>\n", escape(&note));
+/// The drawings of the page, in its order.
+pub fn drawings(subjects: &[Subject]) -> Vec<Drawing> {
+    match subjects {
+        [one] => single(one).drawings,
+        several => comparison(several).drawings,
     }
-    page += &section(
+}
+
+/// The page of one run.
+fn single(subject: &Subject) -> Page {
+    let Subject { history, figures } = subject;
+    let mut page = Page::default();
+    page.add(&tiles(history));
+    if let Some(note) = progress_note(history) {
+        page.add(&note_html(&note));
+    }
+    page.figures(
         "Training",
         [
             bound::figure(history),
@@ -61,39 +142,50 @@ fn single(subject: &Subject) -> String {
             active_units::over_epochs(history),
         ],
     );
-    page += &section("Training", curves::figures(history));
+    page.figures("Training", curves::figures(history));
     let normal = normal_kl::figure(normal_kl(0, subject).as_slice(), None);
-    page += &section("Units", [active_units::figure(history), normal, heat_map::figure(history)]);
+    page.figures("Units", [active_units::figure(history), normal, heat_map::figure(history)]);
     match figures {
-        Ok(figures) => page += &portrait_sections(history, figures),
-        Err(reason) => {
-            page += &format!("<p class=\"note\">No pictures of the model: {}</p>\n", escape(reason))
-        }
+        Ok(figures) => model_sections(&mut page, history, figures),
+        Err(reason) => page.add(&note_html(&format!("No pictures of the model: {reason}"))),
     }
-    page += &section(
+    page.figures(
         "Out-of-distribution images",
         [history.anomaly.as_ref().and_then(anomaly::figure)],
     );
-    page + &evaluations(history) + &facts(history)
+    page.section("Evaluations", &evaluations(history));
+    page.section("How it was made", &facts(history));
+    page
 }
 
-fn portrait_sections(history: &History, figures: &ModelFigures) -> String {
-    let mut page = String::new();
-    if let Some(explorer) = &figures.explorer {
-        page += &format!(
-            "<section id=\"explorer\"><h2>Latent explorer</h2>{EXPLORER_BODY}{}</section>\n",
-            embedded_json(&explorer.data)
-        );
+fn note_html(text: &str) -> String {
+    format!("<p class=\"note\">{}</p>\n", escape(text))
+}
+
+fn model_sections(page: &mut Page, history: &History, figures: &ModelFigures) {
+    match (&figures.explorer, history.config.family.explorable()) {
+        (Some(explorer), _) => {
+            let mut data = explorer.data.clone();
+            // The KL of each unit, by which the sliders are sorted.
+            let kl = history.last_kl_per_unit().map_or([].as_slice(), |(_, layers)| layers);
+            data["kl"] = json!(kl);
+            let html =
+                format!("<div id=\"explorer\">{EXPLORER_BODY}{}</div>", embedded_json(&data));
+            page.section("Latent explorer", &html);
+        }
+        (None, Err(reason)) if !history.groups.is_empty() => {
+            page.section("Latent explorer", &note_html(&format!("There is none: {reason}.")));
+        }
+        _ => {}
     }
     for sections in figures.panels.chunk_by(|one, next| one.section == next.section) {
-        page +=
-            &section(sections[0].section, sections.iter().map(|panel| Some(panel.figure.clone())));
+        page.figures(sections[0].section, sections.iter().map(|panel| Some(panel.figure.clone())));
     }
-    page += &section(
+    page.figures(
         "Images",
         [pictures::samples(figures, history), pictures::reconstructions(figures, history)],
     );
-    page += &section("Latents", [pca::figure(figures, history)]);
+    page.figures("Latents", [pca::figure(figures, history)]);
     let images = figures
         .images
         .as_deref()
@@ -101,14 +193,15 @@ fn portrait_sections(history: &History, figures: &ModelFigures) -> String {
     let statistics = figures.statistics_name.map_or(String::new(), |name| {
         format!("What is shown of the model uses the {name} statistics of batch normalisation. ")
     });
-    page + &format!("<p class=\"note\">{statistics}Held-out images: {}</p>\n", escape(images))
+    page.add(&note_html(&format!("{statistics}Held-out images: {images}")));
 }
 
 /// The page of several runs.
-fn comparison(subjects: &[Subject]) -> String {
+fn comparison(subjects: &[Subject]) -> Page {
     let histories: Vec<&History> = subjects.iter().map(|subject| &subject.history).collect();
-    let mut page = format!("<header><h1>{} runs compared</h1></header>\n", subjects.len());
-    page += &format!("<section><h2>Results</h2>{}</section>\n", results(&histories));
+    let mut page = Page::default();
+    page.section("Results", &results(&histories));
+    page.section("What differs", &differences(&histories));
     let mut curves = Vec::new();
     for group in data_groups(&histories) {
         let normal: Vec<_> = group
@@ -123,8 +216,9 @@ fn comparison(subjects: &[Subject]) -> String {
             normal_kl::figure(&normal, Some(&group.data)),
         ]);
     }
-    page += &section("Curves", curves);
-    for Subject { history, figures } in subjects {
+    page.figures("Curves", curves);
+    page.section("Samples side by side", &samples_side_by_side(subjects));
+    for (index, Subject { history, figures }) in subjects.iter().enumerate() {
         let mut drawn = vec![
             active_units::figure(history),
             active_units::over_epochs(history),
@@ -137,18 +231,59 @@ fn comparison(subjects: &[Subject]) -> String {
                 pca::figure(figures, history),
                 pictures::reconstructions(figures, history),
             ]),
-            Err(reason) => {
-                note = format!("<p class=\"note\">No pictures of the model: {}</p>", escape(reason))
-            }
+            Err(reason) => note = note_html(&format!("No pictures of the model: {reason}")),
         }
-        let drawn: String = drawn.iter().flatten().map(Figure::html).collect();
-        page += &format!(
-            "<section><h2>{}</h2><p>{}</p><div class=\"grid\">{drawn}</div>{note}</section>\n",
-            escape(&history.name),
-            escape(&summary(history))
+        // Every run has drawings of these names.
+        let drawn = drawn.into_iter().flatten().map(|figure| Some(figure.of_run(index + 1)));
+        let html = format!(
+            "<p>{}</p>{}{note}",
+            escape(&summary(history)),
+            page.grid(drawn.collect::<Vec<_>>())
         );
+        page.section(&history.name, &html);
     }
     page
+}
+
+/// The samples of every run's whole model, the newest of each.
+fn samples_side_by_side(subjects: &[Subject]) -> String {
+    let panel = |Subject { history, figures }: &Subject| {
+        let png = figures.as_ref().ok()?.samples.last()?;
+        Some(format!(
+            "<div class=\"panel\"><h4>{}</h4><img class=\"pixels\" alt=\"64 samples of {}\" \
+            src=\"{}\"></div>",
+            escape(&history.name),
+            escape(&history.name),
+            png_address(png)
+        ))
+    };
+    let panels: String = subjects.iter().filter_map(panel).collect();
+    if panels.is_empty() { panels } else { format!("<div class=\"side\">{panels}</div>") }
+}
+
+/// The keys of the configurations that are not the same in all runs, a column for each run.
+fn differences(histories: &[&History]) -> String {
+    let flat: Vec<BTreeMap<String, toml::Value>> =
+        histories.iter().map(|history| history.config.flat().unwrap_or_default()).collect();
+    let keys: BTreeSet<&String> = flat.iter().flat_map(BTreeMap::keys).collect();
+    let value = |values: &BTreeMap<String, toml::Value>, key: &String| {
+        values.get(key).map_or_else(|| "–".into(), ToString::to_string)
+    };
+    let rows: Vec<Vec<String>> = keys
+        .into_iter()
+        .map(|key| {
+            flat.iter().map(|values| value(values, key)).fold(vec![key.clone()], |mut row, v| {
+                row.push(v);
+                row
+            })
+        })
+        .filter(|row| row[1..].iter().any(|value| *value != row[1]))
+        .collect();
+    if rows.is_empty() {
+        return "<p>Nothing: the configurations are the same.</p>".into();
+    }
+    let names = histories.iter().map(|history| history.name.as_str());
+    table(&std::iter::once("key").chain(names).collect::<Vec<_>>(), &rows)
 }
 
 /// How far a run's layers are from the standard normal, if that was measured.
@@ -158,14 +293,6 @@ fn normal_kl(
 ) -> Option<normal_kl::NormalKl<'_>> {
     let nats = figures.as_ref().map_or([].as_slice(), |figures| &figures.normal_kl);
     (!nats.is_empty()).then_some(normal_kl::NormalKl { history, nats, index })
-}
-
-fn section(title: &str, figures: impl IntoIterator<Item = Option<Figure>>) -> String {
-    let figures: String = figures.into_iter().flatten().map(|figure| figure.html()).collect();
-    if figures.is_empty() {
-        return String::new();
-    }
-    format!("<section><h2>{title}</h2><div class=\"grid\">{figures}</div></section>\n")
 }
 
 /// What kind of model it is and what it learns.
@@ -256,30 +383,49 @@ fn evaluations(history: &History) -> String {
     if has_statistics {
         heading.push("batch-norm statistics");
     }
-    format!("<section><h2>Evaluations</h2>{}</section>\n", table(&heading, &rows))
+    table(&heading, &rows)
 }
 
-/// A row for each run.
+/// A row for each run. Beside the bounds stands the difference to the first run's on the same
+/// images with the same noise, where both have kept the bound of every image.
 fn results(histories: &[&History]) -> String {
-    let row = |history: &&History| {
-        let best = history.best_evaluation().filter(|line| line.importance_samples > 1);
+    let best = |history: &History| -> Option<EvaluationLine> { history.best_evaluation().cloned() };
+    let kept = |history: &History| {
+        let kept = KeptBounds::of(&best(history)?)?;
+        ImageBounds::read(&history.folder, &kept).ok()
+    };
+    let first = histories.first().and_then(|history| Some((history.data(), kept(history)?)));
+    let row = |(index, history): (usize, &&History)| {
         let active =
             history.active_units().map_or("–".into(), |active| history.by_group(&active));
+        let line = best(history);
+        let bound_1 = match &line {
+            Some(line) => estimate(line.bound_1_nats, line.bound_1_standard_error_nats, 2),
+            None => history.last_bound_1().map_or("–".into(), |nats| label(nats, 2)),
+        };
+        let paired = first.as_ref().filter(|(data, _)| index > 0 && *data == history.data());
+        let paired = paired.and_then(|(_, first)| kept(history)?.less(first));
+        let parameters = history.starts.last().map(|start| start.parameters.to_string());
         vec![
             history.name.clone(),
             history.data(),
             kind(history).1,
             history.depth().to_string(),
+            parameters.unwrap_or_else(|| "–".into()),
             history.epochs_text(),
             history.config.train.seed.to_string(),
-            history.last_bound_1().map_or("–".into(), |nats| label(nats, 2)),
-            best.map_or("–".into(), |line| {
+            bound_1,
+            line.filter(|line| line.importance_samples > 1).map_or("–".into(), |line| {
                 format!(
                     "{} (L{}, {} images)",
                     estimate(line.bound_k_nats, line.standard_error_nats, 2),
                     subscript(line.importance_samples),
                     line.images
                 )
+            }),
+            paired.map_or("–".into(), |Paired { nats, standard_error_nats }| {
+                let sign = if nats > 0.0 { "+" } else { "" };
+                format!("{sign}{}", estimate(nats, Some(standard_error_nats), 2))
             }),
             active,
             duration(history.training_s()),
@@ -290,14 +436,16 @@ fn results(histories: &[&History]) -> String {
         "data",
         "model",
         "layers",
+        "parameters",
         "epochs",
         "seed",
         "L₁, nats",
         "L of more samples, nats",
+        "less the first run, nats",
         "active units",
         "time",
     ];
-    table(&heading, &histories.iter().map(row).collect::<Vec<_>>())
+    table(&heading, &histories.iter().enumerate().map(row).collect::<Vec<_>>())
 }
 
 /// What runs usually record and this one does not, such as one of an older version of the program.
@@ -364,9 +512,8 @@ fn facts(history: &History) -> String {
         .collect();
     let toml = config.to_toml().unwrap_or_else(|error| error.to_string());
     format!(
-        "<section><h2>How it was made</h2><div class=\"table\"><table \
-        class=\"facts\"><tbody>{rows}</tbody></table></div>\
-         <details><summary>The complete configuration</summary><pre>{}</pre></details></section>\n",
+        "<div class=\"table\"><table class=\"facts\"><tbody>{rows}</tbody></table></div>\
+         <details><summary>The complete configuration</summary><pre>{}</pre></details>",
         escape(&toml)
     )
 }

@@ -7,6 +7,8 @@ use std::fmt::Write;
 pub struct Svg {
     width: f64,
     height: f64,
+    /// The height of a file of its own, which has the legend too.
+    full_height: f64,
     label: String,
     body: String,
 }
@@ -25,7 +27,19 @@ pub enum Anchor {
 impl Svg {
     /// An empty drawing; `label` says in words what it shows, for those who can't see it.
     pub fn new(width: f64, height: f64, label: &str) -> Self {
-        Self { width, height, label: label.into(), body: String::new() }
+        Self { width, height, full_height: height, label: label.into(), body: String::new() }
+    }
+
+    /// Makes room below for what only a file of its own shows; gives the place where it begins.
+    pub fn extend(&mut self, height: f64) -> f64 {
+        let from = self.full_height;
+        self.full_height += height;
+        from
+    }
+
+    /// Adds elements as they are.
+    pub fn raw(&mut self, elements: &str) {
+        self.body.push_str(elements);
     }
 
     /// Adds `<name a="b" …/>`.
@@ -65,9 +79,14 @@ impl Svg {
         let sizes = [("x", x), ("y", y), ("width", width.max(0.0)), ("height", height.max(0.0))];
         let mut attributes = vec![("class", class.to_string())];
         attributes.extend(sizes.map(|(name, value)| (name, number(value))));
-        self.open("rect", &attributes);
+        self.titled("rect", &attributes, tip);
+    }
+
+    /// An element with words in a tooltip.
+    pub fn titled(&mut self, name: &str, attributes: &[(&str, String)], tip: &str) {
+        self.open(name, attributes);
         let _ = write!(self.body, "<title>{}</title>", escape(tip));
-        self.close("rect");
+        self.close(name);
     }
 
     /// A text of a CSS class at a point of its base line.
@@ -102,18 +121,50 @@ impl Svg {
         self.close("text");
     }
 
-    /// The drawing as an `<svg>` element.
-    pub fn finish(self) -> String {
+    /// The drawing as an `<svg>` element of a page, which has the styles; `data-full` is the view
+    /// box of a file of its own.
+    pub fn inline(&self) -> String {
+        let [width, height, full] = [self.width, self.height, self.full_height].map(number);
         format!(
-            "<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\" \
-            xmlns=\"http://www.w3.org/2000/svg\">{}</svg>",
-            number(self.width),
-            number(self.height),
+            "<svg viewBox=\"0 0 {width} {height}\" data-full=\"0 0 {width} {full}\" role=\"img\" \
+            aria-label=\"{}\" xmlns=\"http://www.w3.org/2000/svg\">{}</svg>",
             escape(&self.label),
             self.body
         )
     }
+
+    /// The drawing as a file of its own, with the legend and the styles that it needs: colours on
+    /// white, whatever a page's are.
+    pub fn file(&self) -> String {
+        let [width, height] = [self.width, self.full_height].map(number);
+        format!(
+            "<svg viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
+            role=\"img\" aria-label=\"{}\" \
+            xmlns=\"http://www.w3.org/2000/svg\"><style>{}</style>{}</svg>\n",
+            escape(&self.label),
+            file_style(),
+            self.body
+        )
+    }
 }
+
+/// The styles of drawings with the colours of the light page written out, for programs that know no
+/// variables in style sheets.
+pub fn file_style() -> String {
+    // `--name: value`, whatever stands before it in its declaration, such as a comment.
+    let colours = LIGHT.split([';', '{', '}']).filter_map(|declaration| {
+        let (_, colour) = declaration.rsplit_once("--")?;
+        colour.split_once(':')
+    });
+    colours.fold(CHARTS.to_string(), |style, (name, value)| {
+        style.replace(&format!("var(--{name})"), value.trim())
+    })
+}
+
+/// The colours of the light page.
+pub const LIGHT: &str = include_str!("assets/light.css");
+/// The styles of drawings.
+pub const CHARTS: &str = include_str!("assets/charts.css");
 
 /// Text in which nothing can be taken for an element or the end of an attribute, in SVG as in HTML.
 pub fn escape(text: &str) -> String {
@@ -147,10 +198,28 @@ mod tests {
         let mut svg = Svg::new(10.0, 10.0, "a \"b\" <c>");
         svg.text("tick", (1.0, 2.0), Anchor::Middle, "</svg><script>alert('&')</script>");
         svg.bar("bar", (0.0, 0.0), (1.0, -1.0), "\"<");
-        let text = svg.finish();
+        let text = svg.inline();
         assert!(!text.contains("<script") && !text.contains("<c>"), "{text}");
         assert!(text.contains("&lt;/svg&gt;&lt;script&gt;alert(&#39;&amp;&#39;)"), "{text}");
         assert!(text.contains("height=\"0\"><title>&quot;&lt;</title></rect>"), "{text}");
+    }
+
+    #[test]
+    fn a_file_of_its_own_has_its_styles_and_its_legend() {
+        let mut svg = Svg::new(10.0, 10.0, "a");
+        let y = svg.extend(8.0);
+        svg.text("tick", (0.0, y), Anchor::Start, "b");
+        let (inline, file) = (svg.inline(), svg.file());
+        assert!(
+            inline.starts_with("<svg viewBox=\"0 0 10 10\" data-full=\"0 0 10 18\""),
+            "{inline}"
+        );
+        assert!(
+            file.starts_with("<svg viewBox=\"0 0 10 18\" width=\"10\" height=\"18\""),
+            "{file}"
+        );
+        assert!(file.contains(".c1 { color: #e69f00; }"), "{file}");
+        assert!(!file.contains("var("), "{file}");
     }
 
     #[test]

@@ -125,6 +125,7 @@ mod tests {
         let groups = groups(&config, published_shape(&config.data).unwrap()).unwrap();
         History {
             name: "run".into(),
+            folder: crate::run::folder::RunFolder::nowhere(),
             config,
             groups,
             epochs: Vec::new(),

@@ -3,10 +3,10 @@
 use serde_json::{Map, Value};
 
 use super::experiments::Quantity;
-use super::paired::KeptBounds;
 use super::plan::Wishes;
 use crate::report::History;
 use crate::report::history::EvaluationLine;
+use crate::report::paired::KeptBounds;
 use crate::tasks::Request;
 
 /// What was measured of a finished model.

@@ -4,13 +4,13 @@ use serde_json::{Value, json};
 
 use super::experiments::{Entry, Experiment, Paper, Quantity};
 use super::measured::Measured;
-use super::paired::{ImageBounds, Paired};
 use super::plan::{Planned, Wishes};
 use crate::error::Result;
 use crate::progress::duration;
 use crate::report::History;
 use crate::report::axis::label;
 use crate::report::page::estimate;
+use crate::report::paired::{ImageBounds, Paired};
 use crate::run::folder::RunFolder;
 
 /// A line of the table.

@@ -58,6 +58,10 @@ pub struct RunArgs {
 /// Images to look at.
 #[derive(Debug, Clone, Args)]
 pub struct ImagesArgs {
+    /// Take the images of this data set, instead of the run's own: a known one, or npz:FILE or
+    /// images:FOLDER, of which all images are taken where they have no test part
+    #[arg(long, value_name = "NAME")]
+    pub dataset: Option<String>,
     /// Part of the data set
     #[arg(long, value_name = "PART", default_value = "test")]
     pub split: Split,

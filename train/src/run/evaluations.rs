@@ -15,7 +15,11 @@ use crate::progress::Console;
 use crate::run::folder::RunFolder;
 use crate::run::load::LoadedRun;
 use crate::run::metrics::{self, Record, unix_s};
+use crate::run::tensorboard::EventWriter;
 use crate::tasks::{Request, Scores};
+
+/// The key that only an evaluation on images of another data set has: the one of the training.
+pub const TRAINED_ON: &str = "trained_on";
 
 /// The scores of a trained model, with what they were measured of and by.
 #[derive(Debug)]
@@ -41,8 +45,11 @@ pub struct EvaluationRecord {
 /// The model that was measured.
 #[derive(Debug, Clone)]
 pub struct Subject {
-    /// The name of the data set that it was trained on, whose images measure it.
+    /// The name of the data set that it was trained on, whose images measure it where no other is
+    /// named.
     pub data_set: String,
+    /// The name of the other data set whose images measure it, if it is not its own.
+    pub other_data_set: Option<String>,
     /// The file the model is from.
     pub checkpoint: PathBuf,
     /// Steps of training the model has had.
@@ -91,16 +98,24 @@ pub fn measure(
     })?;
     let subject = Subject {
         data_set: loaded.config.data.name.clone(),
+        other_data_set: loaded.other_data_set(images),
         checkpoint: loaded.checkpoint.clone(),
         step: loaded.step,
         chosen_on: loaded.chosen_on().map(|split| split.to_string()),
         statistics: loaded.statistics_from.name(),
     };
     let mut record = EvaluationRecord::new(scores, subject, request, images, started);
-    if let Err(error) = record.keep_images(&loaded.run).and_then(|()| record.keep(&loaded.run)) {
+    let kept = record.keep_images(&loaded.run).and_then(|()| record.keep(&loaded.run));
+    if let Err(error) = kept.and_then(|()| record.write_events(&loaded.run)) {
         console.warn(&format!("the result is not kept in the run: {error}"));
     }
     Ok(record)
+}
+
+/// A data set's name as the beginning of a file's: what a file's name can't hold is a dash.
+fn file_name_of(data_set: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    data_set.chars().map(plain).collect::<String>() + "-"
 }
 
 impl EvaluationRecord {
@@ -129,13 +144,12 @@ impl EvaluationRecord {
     /// another model, with the same seed, has the same noise for each, so that differences have a
     /// far smaller error than the means.
     fn keep_images(&mut self, run: &RunFolder) -> Result<()> {
-        let scores = self.scores.of_images();
-        if scores.is_empty() {
-            return Ok(());
-        }
+        let Some((_, scores)) = self.scores.of_images() else { return Ok(()) };
         let Request { importance_samples, seed, .. } = self.request;
         let (step, split, count) = (self.subject.step, &self.split, scores.len());
-        let mut name = format!("step-{step}-{split}-{count}-k-{importance_samples}-seed-{seed}");
+        let of = self.subject.other_data_set.as_deref().map(file_name_of).unwrap_or_default();
+        let mut name =
+            format!("{of}step-{step}-{split}-{count}-k-{importance_samples}-seed-{seed}");
         // What else an evaluation of the same step may differ in.
         if let Some(pixel_seed) = self.pixel_seed {
             name += &format!("-pixels-{pixel_seed}");
@@ -165,6 +179,20 @@ impl EvaluationRecord {
         metrics::append(&run.evaluations(), &line)
     }
 
+    /// Adds the scores to the run's events, under `evaluation/`; images of another data set have a
+    /// tag of their own.
+    fn write_events(&self, run: &RunFolder) -> Result<()> {
+        let mut events = EventWriter::beside(&run.events())?;
+        let folder = match &self.subject.other_data_set {
+            None => "evaluation".to_string(),
+            Some(other) => format!("evaluation of {other}"),
+        };
+        for (key, value) in self.scores.headline() {
+            events.scalar(&format!("{folder}/{key}"), self.subject.step, value as f32)?;
+        }
+        events.flush()
+    }
+
     /// One object, with units in the keys.
     pub fn json(&self) -> Value {
         Value::Object(self.record())
@@ -172,9 +200,10 @@ impl EvaluationRecord {
 
     fn record(&self) -> Record {
         let mut record = self.scores.record(self.elapsed_s);
-        let Subject { data_set, checkpoint, step, chosen_on, statistics } = &self.subject;
+        let Subject { data_set, other_data_set, checkpoint, step, chosen_on, statistics } =
+            &self.subject;
         let common = json!({
-            "data_set": data_set,
+            "data_set": other_data_set.as_ref().unwrap_or(data_set),
             "images": self.scores.images(),
             "split": self.split,
             "images_in_split": self.images_in_split,
@@ -190,6 +219,9 @@ impl EvaluationRecord {
             "seconds": self.elapsed_s,
         });
         record.extend(common.as_object().cloned().unwrap_or_default());
+        if other_data_set.is_some() {
+            record.insert(TRAINED_ON.into(), json!(data_set));
+        }
         record
     }
 
@@ -197,6 +229,9 @@ impl EvaluationRecord {
     pub fn text(&self) -> String {
         let [scores, details] = self.scores.text(self.elapsed_s);
         let mut text = scores + &format!("{} {} images", self.scores.images(), self.split);
+        if let Some(other) = &self.subject.other_data_set {
+            text += &format!(" of {other}");
+        }
         if let Some(statistics) = self.subject.statistics {
             text += &format!(", {statistics} batch-norm statistics");
         }

@@ -82,6 +82,12 @@ impl RunFolder {
         Err(Error::new(format!("no free name for a run in {}", parent.display())))
     }
 
+    /// A run of which nothing is read.
+    #[cfg(test)]
+    pub(crate) fn nowhere() -> Self {
+        Self { path: PathBuf::new() }
+    }
+
     /// An existing run.
     ///
     /// # Errors

@@ -90,10 +90,11 @@ pub fn with_run<R: Send>(
     })
 }
 
-/// Opens a run and images of its data set and does `work` with them.
+/// Opens a run and images, of its data set or another, and does `work` with them.
 ///
 /// # Errors
-/// As [`with_run`], and if the data set isn't there or has no such part.
+/// As [`with_run`], and if the data set isn't there, has no such part, or has other images than the
+/// model is for.
 pub fn with_images<R: Send>(
     arguments: &RunArgs,
     images: &ImagesArgs,
@@ -101,7 +102,7 @@ pub fn with_images<R: Send>(
     work: impl FnOnce(LoadedRun<'_>, DeviceImages) -> Result<R> + Send,
 ) -> Result<R> {
     open(arguments, &images.data_dir, console, |mut loaded, data| {
-        let images = loaded.images(images.split)?;
+        let images = loaded.images_of(images.dataset.as_deref(), images.split)?;
         loaded.choose_statistics(data, arguments.statistics)?;
         loaded.announce();
         work(loaded, images)
@@ -276,6 +277,44 @@ impl<'a> LoadedRun<'a> {
             )));
         }
         Ok(images)
+    }
+
+    /// Images of a data set for the run's model, treated as in training; without a name, of the
+    /// run's own.
+    ///
+    /// # Errors
+    /// As [`LoadedRun::images`].
+    pub fn images_of(&mut self, name: Option<&str>, split: Split) -> Result<DeviceImages> {
+        let Some(name) = name else { return self.images(split) };
+        let named = DataConfig { name: name.into(), ..self.config.data.clone() };
+        let named = named.with_absolute_path()?;
+        if named.name == self.config.data.name {
+            return self.images(split);
+        }
+        let config = self.config.data.for_data_set(name);
+        let mut dataset = self.open_data_set(&config, split == Split::Test)?;
+        if let Some(record) = &self.record {
+            let said = dataset.notes.len();
+            dataset.number_classes_by(&record.class_names);
+            dataset.notes[said..].iter().for_each(|note| self.console.info(note));
+        }
+        let seed = self.config.train.seed;
+        let images =
+            source::on_device(&dataset, split.into(), &config, seed, &self.device, self.console)?;
+        let (model, data) = (self.model.shape, images.shape());
+        if model != data {
+            return Err(Error::new(format!(
+                "the model is for images of {model}, those of {name} are {data}"
+            ))
+            .with_advice("choose a data set with images of that shape (rung data list)"));
+        }
+        Ok(images)
+    }
+
+    /// The name of the data set of images, if it is not the run's own.
+    pub fn other_data_set(&self, images: &DeviceImages) -> Option<String> {
+        let is_own = self.dataset.as_ref().is_some_and(|own| own.name == images.data_set());
+        (!is_own).then(|| images.data_set().to_string())
     }
 
     /// Opens the run's own data set; says so if it is not what it was.

@@ -9,10 +9,13 @@
 
 mod proto;
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use toml::Value;
 
 use crate::error::{Error, Result};
 use proto::Message;
@@ -37,10 +40,28 @@ impl EventWriter {
     /// # Errors
     /// If the file can't be written.
     pub fn create(folder: &Path, step: u64) -> Result<Self> {
-        let name = format!("events.out.tfevents.{:017.6}.{}.rung", now_s(), std::process::id());
-        let path = folder.join(name);
         let is_first =
             step == 0 && std::fs::read_dir(folder).is_ok_and(|mut files| files.next().is_none());
+        let mut writer = Self::beside(folder)?;
+        if !is_first {
+            let mut session = Message::default();
+            session.integer(1, 1); // SessionLog.status = START
+            let mut start = event(step + 1);
+            start.message(7, &session);
+            writer.record(&start)?;
+        }
+        writer.flush()?;
+        Ok(writer)
+    }
+
+    /// Starts a new event file in `folder` whose numbers stand beside those of the others: nothing
+    /// is forgotten for it, of whatever step they are.
+    ///
+    /// # Errors
+    /// If the file can't be written.
+    pub fn beside(folder: &Path) -> Result<Self> {
+        let name = format!("events.out.tfevents.{:017.6}.{}.rung", now_s(), std::process::id());
+        let path = folder.join(name);
         let file = OpenOptions::new()
             .create_new(true)
             .write(true)
@@ -50,14 +71,6 @@ impl EventWriter {
         let mut version = event(0);
         version.text(3, "brain.Event:2");
         writer.record(&version)?;
-        if !is_first {
-            let mut session = Message::default();
-            session.integer(1, 1); // SessionLog.status = START
-            let mut start = event(step + 1);
-            start.message(7, &session);
-            writer.record(&start)?;
-        }
-        writer.flush()?;
         Ok(writer)
     }
 
@@ -103,6 +116,58 @@ impl EventWriter {
         summary.text(1, tag);
         summary.message(4, &image);
         self.summary(step, &summary)
+    }
+
+    /// The hyperparameters of a training that begins or goes on, by their dotted keys: numbers as
+    /// numbers, all else as text. TensorBoard's HParams table has a row for each run.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn hyperparameters(&mut self, values: &BTreeMap<String, Value>) -> Result<()> {
+        let mut start = Message::default();
+        for (key, value) in values {
+            // A `google.protobuf.Value`: 2 a number, 3 a string, 4 a truth value.
+            let mut wrapped = Message::default();
+            match value {
+                Value::Integer(number) => wrapped.double(2, *number as f64),
+                Value::Float(number) => wrapped.double(2, *number),
+                Value::Boolean(truth) => wrapped.integer(4, u64::from(*truth)),
+                Value::String(text) => wrapped.text(3, text),
+                other => wrapped.text(3, &other.to_string()),
+            }
+            let mut entry = Message::default();
+            entry.text(1, key);
+            entry.message(2, &wrapped);
+            start.message(1, &entry);
+        }
+        start.double(5, now_s());
+        self.hparams("_hparams_/session_start_info", 3, &start)
+    }
+
+    /// The training is finished, as its row of the HParams table shows.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn session_end(&mut self) -> Result<()> {
+        let mut end = Message::default();
+        end.integer(1, 1); // Status = SUCCESS
+        end.double(2, now_s());
+        self.hparams("_hparams_/session_end_info", 4, &end)
+    }
+
+    /// A summary that the plug-in `hparams` reads: `HParamsPluginData` with this field.
+    fn hparams(&mut self, tag: &str, field: u32, content: &Message) -> Result<()> {
+        let mut data = Message::default();
+        data.message(field, content);
+        let mut plugin = Message::default();
+        plugin.text(1, "hparams");
+        plugin.bytes(2, data.as_bytes());
+        let mut metadata = Message::default();
+        metadata.message(1, &plugin);
+        let mut summary = Message::default();
+        summary.text(1, tag);
+        summary.message(9, &metadata);
+        self.summary(0, &summary)
     }
 
     /// Hands what was written to the system, so that TensorBoard sees it.
@@ -256,6 +321,32 @@ mod tests {
         let value = fields(&last_value(folder.path()));
         assert_eq!(value[0], (1, Field::Bytes(b"bound/train".to_vec())));
         assert_eq!(value[1], (2, Field::Fixed32((-91.5f32).to_bits())));
+    }
+
+    #[test]
+    fn hyperparameters_are_what_the_plug_in_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut writer = EventWriter::create(folder.path(), 0).unwrap();
+        let values = [
+            ("model.family".to_string(), Value::String("ladder".into())),
+            ("train.epochs".to_string(), Value::Integer(7)),
+        ];
+        writer.hyperparameters(&values.into_iter().collect()).unwrap();
+        writer.flush().unwrap();
+        let value = last_value(folder.path());
+        assert_eq!(length_delimited(&value, 1), b"_hparams_/session_start_info");
+        let plugin = length_delimited(&length_delimited(&value, 9), 1);
+        assert_eq!(length_delimited(&plugin, 1), b"hparams");
+        let start = length_delimited(&length_delimited(&plugin, 2), 3);
+        let entries = fields(&start).into_iter().filter_map(|field| match field {
+            (1, Field::Bytes(entry)) => Some(entry),
+            _ => None,
+        });
+        let entries: Vec<Vec<u8>> = entries.collect();
+        assert_eq!(length_delimited(&entries[0], 1), b"model.family");
+        assert_eq!(length_delimited(&length_delimited(&entries[0], 2), 3), b"ladder");
+        let number = fields(&length_delimited(&entries[1], 2));
+        assert_eq!(number, [(2, Field::Fixed64(7.0f64.to_bits()))]);
     }
 
     #[test]

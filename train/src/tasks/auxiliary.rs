@@ -6,6 +6,7 @@ use rung_datasets::ImageShape;
 use rung_models::hierarchy::Observation;
 use rung_models::rules::{BrokenRule, rule};
 use rung_models::{AuxiliaryConfig, AuxiliaryModel, StatisticsList};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::description::{Pixels, map_shape};
@@ -24,7 +25,7 @@ pub struct Auxiliary {
 
 /// What `[objective]` holds. Of the labels, `classification_weight` is the paper's β: a step weighs
 /// the classifier by α = β · images/labels.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct AuxiliaryObjective {
     /// Weight of the mean bound of a step's labelled images.

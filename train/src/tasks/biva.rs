@@ -6,12 +6,13 @@ use rung_kernels::backend::{Convolution, Padding};
 use rung_models::biva::{BlockConfig, Paths, StageConfig, StageObservation};
 use rung_models::rules::{BrokenRule, rule};
 use rung_models::{BivaConfig, MapShape, StatisticsList};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::description::{Pixels, map_shape};
+use super::description::{Pixels, SHRINKING, map_shape};
 use super::latent::LatentTask;
 use super::{BoundSettings, Curve, Described, Description, LabelSettings, Task, in_section};
-use crate::error::{Context, Result};
+use crate::error::{Advise, Context, Result};
 
 /// A model of gated blocks and its objective.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -23,7 +24,7 @@ pub struct Biva {
 }
 
 /// What `[objective]` holds.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct BivaObjective {
     /// The bound.
@@ -100,7 +101,8 @@ impl Description for Biva {
         statistics: &mut StatisticsList,
     ) -> Result<Box<dyn Task>> {
         let model = rung_models::Biva::new(self.config(shape), parameters, statistics)
-            .context("building the model")?;
+            .context("building the model")
+            .with_advice(|| SHRINKING.into())?;
         let BivaObjective { bound, label } = self.objective.clone();
         Ok(Box::new(LatentTask::new(Box::new(model), bound, label)))
     }

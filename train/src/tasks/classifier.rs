@@ -8,6 +8,7 @@ use rung_datasets::{ImageShape, Labels};
 use rung_models::classifier::{ClassificationConfig, ImageClassifier, classification};
 use rung_models::rules::{BrokenRule, rule};
 use rung_models::{ClassifierConfig, Pass, Statistics, StatisticsList, WholeData};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::data::DeviceImages;
@@ -32,7 +33,7 @@ pub struct Classifier {
 }
 
 /// What `[objective]` holds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ClassifierObjective {
     /// The cross-entropy.
@@ -176,7 +177,7 @@ fn labels(images: &DeviceImages) -> Result<&[u32]> {
     images.labels().ok_or_else(|| {
         Error::new("a classifier learns from labels, and the images of the data set have none")
             .with_advice(
-                "rung data list tells which data sets have labels; docs/data.md how your \
+                "rung data list tells which data sets have labels; docs/your-data.md how your \
             own get them",
             )
     })

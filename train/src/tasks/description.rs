@@ -42,6 +42,11 @@ impl Curve {
     }
 }
 
+/// What to do where images have no size that a model with strides can be built for.
+pub(super) const SHRINKING: &str = "bring pictures of your own to a size that every stride \
+divides, \
+    such as --set data.image_size=32; or change the strides";
+
 /// A family's description, as the program sees it.
 pub trait Description: Debug {
     /// The family's name in the literature.
@@ -160,10 +165,13 @@ pub trait Description: Debug {
     /// What [`Description::layer_networks`] lists.
     fn networks_heading(&self) -> &'static str;
 
-    /// The hierarchy of dense layers that the report's explorer can run in a browser, if the model
-    /// is one.
-    fn explorable(&self) -> Option<&HierarchyConfig> {
-        None
+    /// The hierarchy of dense layers that the report's explorer can run in a browser.
+    ///
+    /// # Errors
+    /// Why it can't, in words, if the model is another.
+    fn explorable(&self) -> Result<&HierarchyConfig, &'static str> {
+        Err("it runs models of dense layers alone (vae, ladder, lvae), and not yet those of gated \
+            blocks and convolutions")
     }
 
     /// The convolutions of one bottom-up pass over so many images of this shape, for benchmarks;

@@ -114,8 +114,8 @@ impl Description for Hierarchy {
         "HIDDEN UNITS"
     }
 
-    fn explorable(&self) -> Option<&HierarchyConfig> {
-        Some(&self.model)
+    fn explorable(&self) -> Result<&HierarchyConfig, &'static str> {
+        Ok(&self.model)
     }
 
     fn largest_map(&self, shape: ImageShape) -> usize {

@@ -162,7 +162,8 @@ impl Judged {
         Figure {
             title: "Confusion matrix".into(),
             body: format!(
-                "<div class=\"table\"><table><thead><tr><th></th>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
+                "<div \
+                class=\"table\"><table><thead><tr><th></th>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
             ),
             caption: format!(
                 "Held-out images: {}. Rows: the class of an image; columns: the likeliest class. \
@@ -170,6 +171,7 @@ impl Judged {
                 self.images, self.wrong, self.images
             ),
             class: "wide",
+            ..Figure::default()
         }
     }
 
@@ -196,6 +198,7 @@ impl Judged {
                 "Held-out images whose own class the model thought least likely, the worst first."
                     .into(),
             class: "wide",
+            ..Figure::default()
         }))
     }
 }
@@ -226,6 +229,10 @@ impl Scores for Judged {
 
     fn images(&self) -> usize {
         self.images
+    }
+
+    fn headline(&self) -> Vec<(String, f64)> {
+        vec![("error_rate".into(), self.error_rate())]
     }
 
     fn measures(&self) -> Measures {

@@ -7,12 +7,13 @@ use rung_models::biva::StageObservation;
 use rung_models::matnet::{LayerPrior, MatNetBlock, Missing};
 use rung_models::rules::{BrokenRule, rule};
 use rung_models::{MapShape, MatNetConfig, StatisticsList};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::description::{Pixels, map_shape};
+use super::description::{Pixels, SHRINKING, map_shape};
 use super::latent::LatentTask;
 use super::{BoundSettings, Described, Description, LabelSettings, Task, in_section};
-use crate::error::{Context, Result};
+use crate::error::{Advise, Context, Result};
 
 /// A MatNet and its objective.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -24,7 +25,7 @@ pub struct MatNet {
 }
 
 /// What `[objective]` holds.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct MatNetObjective {
     /// The bound.
@@ -112,7 +113,8 @@ impl Description for MatNet {
         statistics: &mut StatisticsList,
     ) -> Result<Box<dyn Task>> {
         let model = rung_models::MatNet::new(self.config(shape), parameters, statistics)
-            .context("building the model")?;
+            .context("building the model")
+            .with_advice(|| SHRINKING.into())?;
         let MatNetObjective { bound, fantasy_start_epoch } = self.objective.clone();
         let task = LatentTask::new(Box::new(model), bound, LabelSettings::default());
         Ok(Box::new(task.with_fantasies(fantasy_start_epoch)))

@@ -29,6 +29,7 @@ pub use spn::SpatialTransformer;
 pub use task::{At, Batch, Direction, Loss, Panel, PictureSizes, Request, Score, Scores, Task};
 
 use rung_models::rules::BrokenRule;
+use schemars::{JsonSchema, Schema, schema_for};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
@@ -72,6 +73,16 @@ macro_rules! families {
 
             /// The names of all families, by the description that they share.
             pub const NAMES: &[&[&str]] = &[$(<$variant as Described>::NAMES),+];
+
+            /// What the keys of `[model]` and of `[objective]` mean.
+            pub fn schemas(&self) -> (Schema, Schema) {
+                match self {
+                    $(Self::$variant(_) => (
+                        schema_for!(<$variant as Described>::Model),
+                        schema_for!(<$variant as Described>::Objective),
+                    )),+
+                }
+            }
 
             /// `[model]` and `[objective]`, every default spelled out.
             ///
@@ -144,9 +155,9 @@ trait Described: Sized {
     /// The values of `model.family` that it stands for.
     const NAMES: &'static [&'static str];
     /// What `[model]` holds.
-    type Model: Serialize + DeserializeOwned;
+    type Model: Serialize + DeserializeOwned + JsonSchema;
     /// What `[objective]` holds.
-    type Objective: Serialize + DeserializeOwned;
+    type Objective: Serialize + DeserializeOwned + JsonSchema;
 
     /// Both in one.
     fn new(model: Self::Model, objective: Self::Objective) -> Self;

@@ -137,11 +137,14 @@ pub trait Scores: Debug + Send {
     /// Images that were used.
     fn images(&self) -> usize;
 
-    /// The score of each image, in order, where the whole is their mean: what scores of other
-    /// models on the same images can be compared with image by image. Empty where it is not.
-    fn of_images(&self) -> &[f64] {
-        &[]
+    /// The score of each image, in order, with its key, where the whole is their mean: what scores of
+    /// other models on the same images can be compared with image by image.
+    fn of_images(&self) -> Option<(&'static str, &[f64])> {
+        None
     }
+
+    /// The few numbers that an evaluation is remembered by, with their keys.
+    fn headline(&self) -> Vec<(String, f64)>;
 
     /// What an epoch's record says of it.
     fn measures(&self) -> Measures;

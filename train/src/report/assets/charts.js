@@ -34,7 +34,7 @@
   };
   const watch = (holder, read) => {
     const svg = holder.querySelector(":scope > svg");
-    const data = JSON.parse(holder.querySelector(":scope > script").textContent);
+    const data = JSON.parse(holder.querySelector(':scope > script[type="application/json"]').textContent);
     const hide = () => {
       tip.hidden = true;
       svg.querySelector(".cursor")?.setAttribute("transform", "");
@@ -77,6 +77,44 @@
     const unit = first === last ? `unit ${first}` : `units ${first} to ${last}`;
     return [line(`${data.layer}, ${unit} of ${data.units}`), line(`${epochs}: ${words}`)];
   };
+
+  // ---- Saving: a drawing as a file of its own, which has the legend and brings its styles, and its numbers.
+
+  const save = (name, type, text) => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([text], { type }));
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  };
+  const ofItsOwn = (svg) => {
+    const copy = svg.cloneNode(true), full = svg.dataset.full.split(" ");
+    const style = document.createElementNS("http://www.w3.org/2000/svg", "style");
+    style.textContent = document.getElementById("file-style").textContent;
+    copy.prepend(style);
+    copy.setAttribute("viewBox", svg.dataset.full);
+    copy.setAttribute("width", full[2]);
+    copy.setAttribute("height", full[3]);
+    copy.removeAttribute("data-full");
+    copy.querySelector(".cursor")?.remove();
+    return new XMLSerializer().serializeToString(copy) + "\n";
+  };
+  document.querySelectorAll('script[type="text/csv"]').forEach((numbers) => {
+    const svg = numbers.previousElementSibling, name = numbers.dataset.name;
+    const bar = document.createElement("div");
+    bar.className = "save";
+    const button = (ending, write) => {
+      const made = document.createElement("button");
+      made.type = "button";
+      made.textContent = ending.toUpperCase();
+      made.title = made.ariaLabel = `Save ${name}.${ending}`;
+      made.addEventListener("click", write);
+      bar.append(made);
+    };
+    button("svg", () => save(`${name}.svg`, "image/svg+xml", ofItsOwn(svg)));
+    button("csv", () => save(`${name}.csv`, "text/csv", numbers.textContent.replaceAll("<\u200b/", "</")));
+    numbers.after(bar);
+  });
 
   document.querySelectorAll("figure.lines").forEach((figure) => watch(figure, readLines));
   document.querySelectorAll(".map").forEach((panel) => watch(panel, readMap));

@@ -148,27 +148,44 @@
     const noise = state.means ? zeros : state.noise;
     paint(byId("ex-image"), descend(state.z, noise, state.layer));
   };
+  const name = (index) => `z${"₀₁₂₃₄₅₆₇₈₉"[index + 1] ?? index + 1}`;
+  // Units by their KL, the largest first, where it is known; else in their own order.
+  const order = (index) => {
+    const kl = data.kl[index], units = Array.from(state.z[index], (_, unit) => unit);
+    return kl ? units.sort((a, b) => (kl[b] ?? -Infinity) - (kl[a] ?? -Infinity)) : units;
+  };
+  const tellMore = () => {
+    const list = byId("ex-sliders"), below = list.scrollHeight - list.clientHeight - list.scrollTop;
+    byId("ex-more").textContent = list.scrollHeight <= list.clientHeight ? "" : below > 4 ? "↓ scroll for more units" : "↑ that was the last unit";
+  };
   const showSliders = () => {
-    byId("ex-title").textContent = `Units of z${"₀₁₂₃₄₅₆₇₈₉"[state.layer + 1] ?? state.layer + 1}`;
+    const kl = data.kl[state.layer];
+    byId("ex-title").textContent = `Units of ${name(state.layer)}` + (kl ? ", by their KL in nats, the largest first" : "");
     const ranges = data.ranges[state.layer];
-    const sliders = Array.from(state.z[state.layer], (value, unit) => {
+    const sliders = order(state.layer).map((unit) => {
+      const value = state.z[state.layer][unit];
       const label = document.createElement("label"), input = document.createElement("input"), output = document.createElement("output");
       const [mean, deviation] = ranges?.[unit] ?? [0, 1];
       const reach = 3.5 * Math.max(deviation, 0.05);
       Object.assign(input, { type: "range", step: "any", min: Math.min(mean - reach, value), max: Math.max(mean + reach, value) });
       input.value = value;
+      const nats = kl?.[unit] == null ? "" : ` · KL ${kl[unit].toFixed(2)}`;
+      input.ariaLabel = `unit ${unit + 1} of layer ${state.layer + 1}${nats && `, KL ${kl[unit].toFixed(2)} nats`}`;
       output.textContent = value.toFixed(2);
       input.addEventListener("input", () => {
         state.z[state.layer][unit] = Number(input.value);
         output.textContent = Number(input.value).toFixed(2);
         redraw();
       });
-      label.append(`unit ${unit + 1}`, output, input);
+      label.append(`unit ${unit + 1}${nats}`, output, input);
       return label;
     });
     byId("ex-sliders").replaceChildren(...sliders);
+    byId("ex-sliders").scrollTop = 0;
+    tellMore();
     byId("ex-below").disabled = byId("ex-means").disabled = state.layer === 0;
   };
+  byId("ex-sliders").addEventListener("scroll", tellMore);
   const refresh = () => {
     redraw();
     showSliders();
@@ -225,7 +242,7 @@
   data.units.forEach((units, index) => {
     const button = document.createElement("button");
     button.type = "button";
-    button.textContent = `z${"₀₁₂₃₄₅₆₇₈₉"[index + 1] ?? index + 1} (${units})`;
+    button.textContent = `${name(index)} (${units})`;
     button.addEventListener("click", () => {
       press(byId("ex-layers"), index);
       state.layer = index;

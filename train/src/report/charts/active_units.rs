@@ -3,7 +3,7 @@
 use super::bound::warmup_end;
 use super::terms::layer_series;
 use crate::report::axis::{Frame, Scale};
-use crate::report::figure::Figure;
+use crate::report::figure::{Drawing, Figure, csv};
 use crate::report::history::History;
 use crate::report::line_chart::{LineChart, Span};
 use crate::report::svg::{Anchor, Svg};
@@ -43,9 +43,15 @@ pub fn figure(history: &History) -> Option<Figure> {
     }
     FRAME.draw_x_axis(&mut svg, &ticks, "layer");
     let verdict = verdict::html(history, &active);
+    let rows = sizes.iter().zip(&active).enumerate().map(|(index, (units, active))| {
+        [history.group_name(index), active.to_string(), units.to_string()]
+    });
+    let csv = csv(&["layer", "active units", "units"], rows);
+    let drawing = Drawing { name: "active-units".into(), svg, csv };
     Some(Figure {
         title: format!("Active units after {epoch} epochs"),
-        body: svg.finish() + &verdict,
+        body: drawing.html() + &verdict,
+        drawings: vec![drawing],
         caption: "A unit is active if its mean KL exceeds 0.01 nats; the outline is the size of \
         the layer."
             .into(),
@@ -63,7 +69,7 @@ pub fn over_epochs(history: &History) -> Option<Figure> {
         None => "Without a warm-up, units that are pruned in the first epochs seldom come back.",
     };
     LineChart {
-        id: "active".into(),
+        id: "active-units-over-epochs".into(),
         title: "Active units over the epochs".into(),
         caption: caption.into(),
         x_title: "epoch".into(),

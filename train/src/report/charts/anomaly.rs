@@ -2,7 +2,8 @@
 //! score.
 
 use crate::report::axis::{Frame, Scale, label};
-use crate::report::figure::Figure;
+use crate::report::figure::{Drawing, Figure, csv};
+use crate::report::legend::{self, Entry};
 use crate::report::svg::{Svg, escape, number};
 use crate::tasks::latent::anomaly::{Histogram, Outcome, Separation};
 
@@ -14,29 +15,28 @@ const FRAME: Frame = Frame { x: (44.0, 292.0), y: (10.0, 130.0) };
 pub fn figure(outcome: &Outcome) -> Option<Figure> {
     outcome.bounds.first()?;
     let above = |k: usize| if k == 0 { "L".to_string() } else { format!("L^>{k}") };
-    let bounds = outcome
-        .bounds
-        .iter()
-        .map(|separation| panel(&format!("−{}", above(separation.k)), separation));
-    let ratios = outcome
-        .ratios
-        .iter()
-        .map(|separation| panel(&format!("L − {}", above(separation.k)), separation));
-    let panels: String = bounds.chain(ratios).collect();
     let Outcome { own, foreign, own_images, foreign_images, importance_samples, .. } = outcome;
-    let swatch = |class: &str, name: &str, images: usize| {
-        let name = escape(name);
-        format!(
-            "<li><svg viewBox=\"0 0 12 12\" aria-hidden=\"true\"><rect class=\"{class} fill\" \
-            width=\"12\" height=\"12\"/></svg>{images} images of {name}</li>"
-        )
-    };
-    let legend = swatch("c5", own, *own_images) + &swatch("c1", foreign, *foreign_images);
+    let legend = [
+        Entry::square("c5", format!("{own_images} images of {own}")),
+        Entry::square("c1", format!("{foreign_images} images of {foreign}")),
+    ];
+    let bounds = outcome.bounds.iter().map(|separation| {
+        let names = (format!("−{}", above(separation.k)), format!("score-bound-{}", separation.k));
+        panel(names, separation, &legend)
+    });
+    let ratios = outcome.ratios.iter().map(|separation| {
+        let name = format!("L − {}", above(separation.k));
+        panel((name, format!("score-ratio-{}", separation.k)), separation, &legend)
+    });
+    let (panels, drawings): (Vec<String>, Vec<Drawing>) = bounds.chain(ratios).unzip();
     Some(Figure {
         title: "Scores of in-distribution and out-of-distribution images".into(),
         body: format!(
-            "<ul class=\"legend\">{legend}</ul><div class=\"panels medium\">{panels}</div>"
+            "{}<div class=\"panels medium\">{}</div>",
+            legend::html(&legend),
+            panels.concat()
         ),
+        drawings,
         caption: format!(
             "L^>k is the bound with the k lowest layers drawn from the prior, with \
             {importance_samples} samples an image (L{}). The higher \
@@ -49,7 +49,11 @@ pub fn figure(outcome: &Outcome) -> Option<Figure> {
     })
 }
 
-fn panel(name: &str, separation: &Separation) -> String {
+fn panel(
+    (name, file): (String, String),
+    separation: &Separation,
+    legend: &[Entry],
+) -> (String, Drawing) {
     let Separation { auroc, histogram, .. } = separation;
     let mut svg = Svg::new(
         310.0,
@@ -74,12 +78,22 @@ fn panel(name: &str, separation: &Separation) -> String {
     let ticks: Vec<(f64, String)> =
         x.ticks(4).into_iter().map(|(value, text)| (x.at(value), text)).collect();
     FRAME.draw_x_axis(&mut svg, &ticks, "nats");
-    format!(
+    legend::draw(&mut svg, legend);
+    let width = (histogram.to_nats - histogram.from_nats) / histogram.own.len().max(1) as f64;
+    let shares = histogram.own.iter().zip(&histogram.foreign).enumerate();
+    let rows = shares.map(|(bar, (own, foreign))| {
+        let from = histogram.from_nats + bar as f64 * width;
+        [from, from + width, *own, *foreign].map(|value| value.to_string())
+    });
+    let csv = csv(&["from nats", "to nats", "own images", "out-of-distribution images"], rows);
+    let drawing = Drawing { name: file, svg, csv };
+    let panel = format!(
         "<div class=\"panel\"><h4>{}, AUROC {}</h4>{}</div>",
-        escape(name),
+        escape(&name),
         label(*auroc, 3),
-        svg.finish()
-    )
+        drawing.html()
+    );
+    (panel, drawing)
 }
 
 /// The steps of a histogram as a closed path.

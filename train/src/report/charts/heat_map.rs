@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use crate::report::axis::{Frame, Scale};
-use crate::report::figure::{Figure, embedded_json};
+use crate::report::figure::{Drawing, Figure, csv, embedded_json};
 use crate::report::history::{Epoch, History};
+use crate::report::legend::{self, Entry};
 use crate::report::svg::{Svg, number};
 use crate::tasks::latent::evaluation::ACTIVE_NATS;
 
@@ -36,22 +37,30 @@ struct LayerMap {
     rows: Vec<Vec<Option<f64>>>,
 }
 
-/// A map for each layer, the top layer first, as the paper shows them.
+/// A map for each layer, the nearest to the image first.
 pub fn figure(history: &History) -> Option<Figure> {
     let epochs: Vec<&Epoch> =
         history.epochs.iter().filter(|epoch| epoch.kl_per_unit().is_some()).collect();
     epochs.first()?;
-    let panels: String = (0..history.groups.len())
-        .rev()
-        .filter_map(|index| panel(&epochs, index, &history.group_name(index)))
-        .collect();
+    let (panels, drawings): (Vec<String>, Vec<Drawing>) = (0..history.groups.len())
+        .filter_map(|index| {
+            let key = history.groups[index].sample_key().replace('_', "-");
+            panel(&epochs, index, &history.group_name(index), &key)
+        })
+        .unzip();
     Some(Figure {
         title: "KL of every unit over the epochs".into(),
-        body: format!("{}<div class=\"panels\">{panels}</div>", legend()),
-        caption: "Each row is a unit (or the mean of several), sorted within its layer by the last \
-        KL. Blank cells (white on paper) are inactive units: \
+        body: format!(
+            "{}<div class=\"panels\">{}</div>",
+            legend::html(&legend_entries()),
+            panels.concat()
+        ),
+        drawings,
+        caption: "Each row is a unit (or the mean of several), sorted within its layer by the \
+        last KL. Blank cells (white on paper) are inactive units: \
                   at most 0.01 nats."
-            .to_string() + &measured(&epochs, history),
+            .to_string()
+            + &measured(&epochs, history),
         class: "wide heat",
     })
 }
@@ -65,26 +74,31 @@ fn measured(epochs: &[&Epoch], history: &History) -> String {
 }
 
 /// What the shades mean.
-fn legend() -> String {
-    let swatch = |shade: usize| {
-        format!(
-            "<svg viewBox=\"0 0 12 12\" aria-hidden=\"true\"><rect class=\"h{shade}\" width=\"12\" \
-            height=\"12\"/></svg>"
-        )
+fn legend_entries() -> [Entry; 2] {
+    let ramp = |shades: std::ops::RangeInclusive<usize>| {
+        let square = |(place, shade): (usize, usize)| {
+            format!("<rect class=\"h{shade}\" x=\"{}\" width=\"12\" height=\"12\"/>", 12 * place)
+        };
+        shades.enumerate().map(square).collect::<String>()
     };
-    let shades: String = (1..=SHADES).map(swatch).collect();
-    format!(
-        "<ul class=\"legend\"><li>{} inactive</li><li><span class=\"ramp\">0.01 {shades} \
-        {DARKEST_NATS}</span> nats, logarithmic</li></ul>",
-        swatch(0)
-    )
+    let entry = |width: usize, mark, name: String| Entry {
+        class: String::new(),
+        width: width as u32,
+        mark,
+        name,
+    };
+    [
+        entry(12, ramp(0..=0), "inactive".into()),
+        entry(12 * SHADES, ramp(1..=SHADES), format!("0.01 to {DARKEST_NATS} nats, logarithmic")),
+    ]
 }
 
-fn panel(epochs: &[&Epoch], index: usize, name: &str) -> Option<String> {
+fn panel(epochs: &[&Epoch], index: usize, name: &str, key: &str) -> Option<(String, Drawing)> {
     let map = LayerMap::new(epochs, index)?;
     let units = map.units;
-    // Rows are high enough to be seen, and a small layer does not fill the page.
-    let row = (220.0 / map.rows.len() as f64).clamp(4.0, 14.0);
+    // Rows are high enough to be seen, a small layer does not fill the page, and the name of the
+    // axis has room beside a single unit.
+    let row = (220.0 / map.rows.len() as f64).clamp(4.0, 14.0).max(36.0 / map.rows.len() as f64);
     let bottom = TOP + row * map.rows.len() as f64;
     let mut svg =
         Svg::new(WIDTH, bottom + 44.0, &format!("KL of each unit of {name} over the epochs"));
@@ -100,7 +114,7 @@ fn panel(epochs: &[&Epoch], index: usize, name: &str) -> Option<String> {
     svg.upward_text(
         "axis-title",
         (20.0, f64::midpoint(TOP, bottom)),
-        if units < 6 { "unit" } else { "unit, sorted" },
+        if map.rows.len() < 8 { "unit" } else { "unit, sorted" },
     );
     let round = |value: &Option<f64>| value.map(|v| (v * 1e4).round() / 1e4);
     let rows: Vec<Vec<_>> = map.rows.iter().map(|row| row.iter().map(round).collect()).collect();
@@ -114,12 +128,15 @@ fn panel(epochs: &[&Epoch], index: usize, name: &str) -> Option<String> {
     } else {
         String::new()
     };
-    Some(format!(
+    legend::draw(&mut svg, &legend_entries());
+    let drawing = Drawing { name: format!("unit-kl-{key}"), svg, csv: map.csv() };
+    let panel = format!(
         "<div class=\"panel map\"><h4>{name}, {units} unit{}{sharing}</h4>{}{}</div>",
         if units == 1 { "" } else { "s" },
-        svg.finish(),
+        drawing.html(),
         embedded_json(&data)
-    ))
+    );
+    Some((panel, drawing))
 }
 
 /// The mean of what was measured.
@@ -161,6 +178,21 @@ impl LayerMap {
         };
         let rows = values.chunks(units_in_row).map(share).collect();
         Some(Self { columns, units, units_in_row, rows })
+    }
+
+    /// The mean KL in nats of every row and column.
+    fn csv(&self) -> String {
+        let rows = self.rows.iter().enumerate().flat_map(|(row, values)| {
+            let first = row * self.units_in_row + 1;
+            let last = (first + self.units_in_row - 1).min(self.units);
+            self.columns.iter().zip(values).map(move |((from, to), value)| {
+                let value = value.map_or_else(String::new, |value| value.to_string());
+                let whole = [first, last].map(|unit| unit.to_string());
+                let epochs = [from, to].map(ToString::to_string);
+                whole.into_iter().chain(epochs).chain([value]).collect::<Vec<_>>()
+            })
+        });
+        csv(&["first unit", "last unit", "first epoch", "last epoch", "KL in nats"], rows)
     }
 
     /// All cells of one shade as a path; neighbours in a row are one rectangle.

@@ -3,8 +3,9 @@
 use rung_models::Group;
 
 use crate::report::axis::{Frame, Scale, label};
-use crate::report::figure::Figure;
+use crate::report::figure::{Drawing, Figure, csv};
 use crate::report::history::History;
+use crate::report::legend::{self, Entry};
 use crate::report::svg::{Anchor, Svg};
 
 const FRAME: Frame = Frame { x: (62.0, 466.0), y: (24.0, 266.0) };
@@ -80,12 +81,23 @@ pub fn figure(runs: &[NormalKl<'_>], data: Option<&str>) -> Option<Figure> {
         ticks.push((centre, name));
     }
     FRAME.draw_x_axis(&mut svg, &ticks, "layer");
+    let rows = runs.iter().flat_map(|run| {
+        let values = run.nats.iter().enumerate();
+        values.map(|(index, nats)| {
+            [run.history.name.clone(), run.history.group_name(index), nats.to_string()]
+        })
+    });
+    let csv = csv(&["run", "layer", "nats per image"], rows);
+    let legend = if data.is_some() { legend(runs) } else { Vec::new() };
+    legend::draw(&mut svg, &legend);
+    // Of several comparisons in a page each has its own runs.
+    let number = data.and(runs.first()).map_or(String::new(), |run| format!("-{}", run.index + 1));
+    let drawing = Drawing { name: format!("distance-to-standard-normal{number}"), svg, csv };
     Some(Figure {
-        title: "Distance to the standard \
-        normal"
-            .to_string()
+        title: "Distance to the standard normal".to_string()
             + &data.map_or(String::new(), |data| format!(" on {data}")),
-        body: if data.is_some() { legend(runs) } else { String::new() } + &svg.finish(),
+        body: legend::html(&legend) + &drawing.html(),
+        drawings: vec![drawing],
         caption: "KL(q(zᵢ|·) ‖ N(0, I)) in closed form, summed over the units of the layer, mean \
         over images. About 0: the layer says \
                   nothing of the image."
@@ -99,16 +111,8 @@ fn colour(run: &NormalKl<'_>, data: Option<&str>) -> String {
     data.map_or("c5".into(), |_| format!("c{}", (run.index + 1) % 8))
 }
 
-fn legend(runs: &[NormalKl<'_>]) -> String {
-    let entry = |run: &NormalKl<'_>| {
-        let name = crate::report::svg::escape(&run.history.name);
-        format!(
-            "<li><svg viewBox=\"0 0 12 12\" aria-hidden=\"true\"><rect class=\"{} fill\" \
-            width=\"12\" height=\"12\"/></svg>{name}</li>",
-            colour(run, Some(""))
-        )
-    };
-    format!("<ul class=\"legend\">{}</ul>", runs.iter().map(entry).collect::<String>())
+fn legend(runs: &[NormalKl<'_>]) -> Vec<Entry> {
+    runs.iter().map(|run| Entry::square(&colour(run, Some("")), run.history.name.clone())).collect()
 }
 
 #[cfg(test)]
@@ -125,6 +129,7 @@ mod tests {
         };
         History {
             name: format!("run of {}", groups.len()),
+            folder: crate::run::folder::RunFolder::nowhere(),
             config: Config::default(),
             groups: groups.iter().map(group).collect(),
             epochs: Vec::new(),

@@ -2,10 +2,12 @@
 //! (figure 7 of the paper).
 
 use rung_datasets::Labels;
+use rung_models::Group;
 
-use crate::report::axis::label;
-use crate::report::figure::Figure;
+use crate::report::axis::{Scale, label};
+use crate::report::figure::{Drawing, Figure, csv};
 use crate::report::history::History;
+use crate::report::legend::{self, Entry};
 use crate::report::model_figures::ModelFigures;
 use crate::report::principal::Principal;
 use crate::report::svg::{Anchor, Svg, number};
@@ -16,7 +18,7 @@ const COLOURS: u32 = 10;
 const SIDE: f64 = 280.0;
 /// Free room within the square, and what the axes' names take beside it.
 const MARGIN: f64 = 8.0;
-const NAMES: f64 = 24.0;
+const NAMES: f64 = 52.0;
 /// What the number of a class takes, on either side: two that are nearer than this would overlap.
 const LABEL: f64 = 17.0;
 
@@ -29,11 +31,16 @@ pub fn figure(figures: &ModelFigures, history: &History) -> Option<Figure> {
         labels.iter().take(count).copied().filter(|&label| label != Labels::UNKNOWN).max()
     };
     let classes = labels.and_then(known).map_or(0, |most| most + 1);
-    let panels: String = planes
+    let legend = legend_entries(classes);
+    let (panels, drawings): (Vec<String>, Vec<Drawing>) = planes
         .iter()
         .enumerate()
-        .map(|(index, plane)| panel(&history.group_name(index), plane, labels, classes))
-        .collect();
+        .map(|(index, plane)| {
+            let key = history.groups.get(index).map_or_else(String::new, Group::sample_key);
+            let names = (history.group_name(index), format!("latents-{}", key.replace('_', "-")));
+            panel(names, plane, labels, classes, &legend)
+        })
+        .unzip();
     let colours = match classes {
         0 => "The data has no classes.".to_string(),
         _ => "The number on a cluster is its class, at or beside the median of its images."
@@ -41,7 +48,12 @@ pub fn figure(figures: &ModelFigures, history: &History) -> Option<Figure> {
     };
     Some(Figure {
         title: "Latents of each layer by class".into(),
-        body: format!("{}<div class=\"panels medium\">{panels}</div>", legend(classes)),
+        body: format!(
+            "{}<div class=\"panels medium\">{}</div>",
+            legend::html(&legend),
+            panels.concat()
+        ),
+        drawings,
         caption: format!(
             "{count} held-out images: one sample of q(zᵢ|·) each, on the two directions of largest \
             variance, with the share of the layer's \
@@ -52,29 +64,38 @@ pub fn figure(figures: &ModelFigures, history: &History) -> Option<Figure> {
     })
 }
 
-fn legend(classes: u32) -> String {
+fn legend_entries(classes: u32) -> Vec<Entry> {
     let entry = |class: u32| {
-        let colour = class % COLOURS;
-        format!(
-            "<li><svg viewBox=\"0 0 12 12\" aria-hidden=\"true\"><circle class=\"k{colour} fill\" \
-            cx=\"6\" cy=\"6\" r=\"5\"/></svg>{class}</li>"
-        )
+        let mark =
+            format!("<circle class=\"k{} fill\" cx=\"6\" cy=\"6\" r=\"5\"/>", class % COLOURS);
+        Entry { class: String::new(), width: 12, mark, name: class.to_string() }
     };
-    format!(
-        "<ul class=\"legend\">{}</ul>",
-        (0..classes.min(COLOURS)).map(entry).collect::<String>()
-    )
+    (0..classes.min(COLOURS)).map(entry).collect()
 }
 
-fn panel(name: &str, plane: &Principal, labels: Option<&[u32]>, classes: u32) -> String {
+fn panel(
+    (name, file): (String, String),
+    plane: &Principal,
+    labels: Option<&[u32]>,
+    classes: u32,
+    legend: &[Entry],
+) -> (String, Drawing) {
     let points = &plane.points;
     let reach = reach(points);
     let place = |value: f64| SIDE / 2.0 + value / reach * (SIDE / 2.0 - MARGIN);
     let mut svg =
         Svg::new(SIDE + NAMES, SIDE + NAMES, &format!("Two principal components of {name}"));
     svg.open("g", &[("transform", format!("translate({NAMES} 0)"))]);
-    svg.line("grid", (0.0, SIDE / 2.0), (SIDE, SIDE / 2.0));
-    svg.line("grid", (SIDE / 2.0, 0.0), (SIDE / 2.0, SIDE));
+    // The same values on both axes, as the plane has one scale.
+    for (value, text) in Scale::new((-reach, reach), (0.0, SIDE)).ticks(4) {
+        let (x, y) = (place(value), SIDE - place(value));
+        svg.line("grid", (0.0, y), (SIDE, y));
+        svg.line("grid", (x, 0.0), (x, SIDE));
+        if value.abs() < 0.95 * reach {
+            svg.text("tick", (x, SIDE + 14.0), Anchor::Middle, &text);
+            svg.text("tick", (-4.0, y + 4.0), Anchor::End, &text);
+        }
+    }
     let class_of = |row: usize| labels.map_or(0, |labels| labels[row]);
     for class in 0..classes.max(1) {
         let members: Vec<&[f64; 2]> = points
@@ -120,7 +141,16 @@ fn panel(name: &str, plane: &Principal, labels: Option<&[u32]>, classes: u32) ->
         &format!("component 1 ({first} %)"),
     );
     svg.upward_text("axis-title", (16.0, middle), &format!("component 2 ({second} %)"));
-    format!("<div class=\"panel\"><h4>{name}</h4>{}</div>", svg.finish())
+    legend::draw(&mut svg, legend);
+    let rows = points.iter().enumerate().map(|(row, point)| {
+        let class = labels.map(|labels| labels[row]).filter(|&class| class != Labels::UNKNOWN);
+        let [x, y] = point.map(|coordinate| format!("{coordinate:.4}"));
+        [x, y, class.map_or_else(String::new, |class| class.to_string())]
+    });
+    let csv = csv(&["component 1", "component 2", "class"], rows);
+    let drawing = Drawing { name: file, svg, csv };
+    let panel = format!("<div class=\"panel\"><h4>{name}</h4>{}</div>", drawing.html());
+    (panel, drawing)
 }
 
 /// Half the side of the square that holds all but the outermost hundredth of the points.

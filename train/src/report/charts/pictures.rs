@@ -20,16 +20,17 @@ pub fn samples(figures: &ModelFigures, history: &History) -> Option<Figure> {
             png_address(png)
         )
     };
-    let panels: String = figures.samples.iter().enumerate().rev().map(panel).collect();
+    let panels: String = figures.samples.iter().enumerate().map(panel).collect();
     (!figures.samples.is_empty()).then(|| Figure {
         title: "Images drawn with each layer from the standard normal".into(),
         body: format!("<div class=\"panels small\">{panels}</div>"),
-        caption: "Means of p(x|z₁). The first panel has samples of the model; in the others the \
-        layers above are not used. The lower the layer that is drawn, the less its units agree \
-        with each other; a layer whose panel \
-                  looks as good as the one above it adds nothing."
+        caption: "Means of p(x|z₁). The last panel has samples of the model; in the others the \
+        layers above are not used. The lower the layer that is drawn, the less its units \
+        agree with each other; a layer whose panel \
+                  looks as good as that of the layer above adds nothing."
             .into(),
         class: "wide",
+        ..Figure::default()
     })
 }
 
@@ -48,17 +49,18 @@ fn varied_samples(figures: &ModelFigures, history: &History) -> Option<Figure> {
             png_address(png)
         )
     };
-    let panels: String = figures.samples.iter().enumerate().rev().map(panel).collect();
+    let panels: String = figures.samples.iter().enumerate().map(panel).collect();
     (!figures.samples.is_empty()).then(|| Figure {
         title: "Samples that share their upper layers".into(),
         body: format!("<div class=\"panels small\">{panels}</div>"),
         caption: format!(
-            "{} p(x|z). The first panel has samples of the model; in each of the others the layers \
+            "{} p(x|z). The last panel has samples of the model; in each of the others the layers \
             above are one draw, the same in \
              all images. What still varies is what the lower layers decide.",
             if has_mean_image(history) { "Means of" } else { "Draws from an autoregressive" }
         ),
         class: "wide",
+        ..Figure::default()
     })
 }
 
@@ -78,6 +80,7 @@ pub fn reconstructions(figures: &ModelFigures, history: &History) -> Option<Figu
             if has_mean_image(history) { "the mean of" } else { "a draw from the autoregressive" }
         ),
         class: "wide",
+        ..Figure::default()
     })
 }
 

@@ -24,6 +24,8 @@ pub struct LayerLatents {
     pub mean: Vec<f32>,
     /// Its variance.
     pub variance: Vec<f32>,
+    /// log q − log p of each unit at the samples, mean over the images, in nats.
+    pub kl_nats: Vec<f64>,
 }
 
 /// What `rung encode` finds of images.
@@ -48,14 +50,22 @@ pub fn encode(
     stop: impl Fn() -> bool,
     mut progress: impl FnMut(usize),
 ) -> Result<Option<Encoded>> {
-    let layer = |group: &Group| LayerLatents { units: group.units, ..LayerLatents::default() };
+    let layer = |group: &Group| LayerLatents {
+        units: group.units,
+        kl_nats: vec![0.0; group.units],
+        ..LayerLatents::default()
+    };
     let network = model.latent()?;
     let layers = network.groups().iter().map(layer).collect();
     let mut encoded = Encoded { layers, class_probs: Vec::new() };
     let all_done = in_chunks(count, BATCH, stop, |part| {
-        let Batch { layers, class_probs } =
+        let Batch { layers, kl, class_probs } =
             batch((network, model), statistics, images, part.clone(), seed)
                 .context("encoding images")?;
+        let share = part.len() as f64 / count as f64;
+        for (layer, of_part) in encoded.layers.iter_mut().zip(kl) {
+            layer.kl_nats.iter_mut().zip(of_part).for_each(|(sum, mean)| *sum += share * mean);
+        }
         for (layer, [z, mean, variance]) in encoded.layers.iter_mut().zip(layers) {
             layer.z.extend(z);
             layer.mean.extend(mean);
@@ -72,6 +82,8 @@ pub fn encode(
 struct Batch {
     /// Sample, mean and variance of each layer, [images, units].
     layers: Vec<[Vec<f32>; 3]>,
+    /// log q − log p of each unit, mean over the images.
+    kl: Vec<Vec<f64>>,
     /// [images, classes].
     class_probs: Vec<f32>,
 }
@@ -93,5 +105,10 @@ fn batch(
     let log_q = sampled.class.as_ref().and_then(|class| class.log_q.as_ref());
     let class_probs = log_q.map_or(Ok(Vec::new()), |log_q| log_q.exp()?.to_f32())?;
     let layers = sampled.latents.iter().map(read).collect::<rung_autograd::Result<_>>()?;
-    Ok(Batch { layers, class_probs })
+    let kl = |latent: &Latent| {
+        let densities = latent.densities()?;
+        densities.log_q_per_unit.sub(&densities.log_p_per_unit)?.to_f64()
+    };
+    let kl = sampled.latents.iter().map(kl).collect::<rung_autograd::Result<_>>()?;
+    Ok(Batch { layers, kl, class_probs })
 }

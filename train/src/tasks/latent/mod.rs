@@ -184,6 +184,7 @@ impl LatentTask {
                 points in those of their own."
                     .into(),
                 class: "wide",
+                ..Figure::default()
             };
             panels.push(Panel { section, figure });
         }
@@ -202,6 +203,7 @@ impl LatentTask {
                           the style stays."
                     .into(),
                 class: "wide",
+                ..Figure::default()
             };
             panels.push(Panel { section, figure });
         }
@@ -225,6 +227,7 @@ impl LatentTask {
                       a row shows images of one; rung clusters says how far they are."
                 .into(),
             class: "wide",
+            ..Figure::default()
         };
         Ok(Some(Panel { section: "Components", figure }))
     }
@@ -254,6 +257,7 @@ impl LatentTask {
                       for one sample of the latents, and the image itself."
                 .into(),
             class: "wide",
+            ..Figure::default()
         };
         Ok(Some(Panel { section: "Imputation", figure }))
     }
@@ -461,11 +465,14 @@ impl Task for LatentTask {
         let source = LatentSource::StandardNormal { layer: self.network.depth(), count: samples };
         let drawn =
             pictures::samples(model, statistics, &Wanted::means(source, seed), &mut |_, _| ())?;
-        let pairs =
+        let (originals, reconstructions) =
             pictures::reconstructions(model, statistics, images, pairs.min(images.count()), seed)?;
         let mut all = vec![
             ("samples", drawn.grid_to_fit(columns, scale)?),
-            ("reconstructions", pairs.grid_to_fit(columns, scale)?),
+            (
+                "reconstructions",
+                originals.side_by_side(&reconstructions)?.grid_to_fit(columns, scale)?,
+            ),
         ];
         let count = columns.min(images.count());
         if let Some((analogies, columns)) =

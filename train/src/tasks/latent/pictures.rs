@@ -81,6 +81,53 @@ fn of_groups(network: &dyn LatentModel, temperatures: &[f64]) -> Vec<f64> {
     network.groups().into_iter().map(of_group).collect()
 }
 
+/// The images of given latents, one row of each for every image. `given` has the samples of each
+/// group that is known, in the order of [`LatentModel::groups`]; the highest of them is where the
+/// generative model starts, and what is missing below it is drawn. `class` is the class of each
+/// image, for models with classes; without it, each has the next class in turn.
+///
+/// # Errors
+/// If no group is given, the model can't start at the highest one, or the device has no memory.
+pub fn decoded(
+    model: &Model,
+    statistics: &Statistics,
+    given: &[Option<Tensor>],
+    class: Option<&[u32]>,
+    (seed, drawing, temperatures): (u64, Drawing, &[f64]),
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Images> {
+    let doing = "decoding latents";
+    let network = model.latent()?;
+    let groups = network.groups();
+    let highest = groups.iter().zip(given).rev().find_map(|(group, z)| Some((group, z.as_ref()?)));
+    let Some((Group { layer, .. }, z)) = highest else {
+        return Err(Error::new("no latents are given"));
+    };
+    let source = LatentSource::Given { layer: *layer, z: z.clone() };
+    let temperatures = of_groups(network, temperatures);
+    let mut pass = model
+        .frozen_pass(statistics, seed, Phase::Sample.nth(*layer).context(doing)?)
+        .with_temperatures(&temperatures)
+        .with_given(given);
+    let p_x = match (network.classifier(), class) {
+        (Some(classifier), Some(class)) => {
+            let rows = class_rows(model, class, classifier.classes()).context(doing)?;
+            classifier.generate_of(&mut pass, &source, &rows)
+        }
+        _ => network.generate(&mut pass, &source),
+    };
+    drawn(model, &p_x.context(doing)?, seed, drawing, progress)
+}
+
+/// For each image 1 at its class and 0 elsewhere: [images, classes].
+fn class_rows(model: &Model, class: &[u32], classes: usize) -> rung_autograd::Result<Tensor> {
+    let (device, dtype) = (model.store.device(), model.store.dtype());
+    let mut ones = vec![0.0; class.len() * classes];
+    let rows = ones.chunks_exact_mut(classes).zip(class);
+    rows.for_each(|(row, &class)| row[class as usize] = 1.0);
+    Tensor::from_f64(device, &ones, [class.len(), classes])?.to_dtype(dtype)
+}
+
 /// `count` images of one class; or, without one, `count` rows of an image of every class, each row
 /// with one z. Gives the columns of a grid of them too.
 ///
@@ -100,22 +147,17 @@ pub fn samples_of_classes(
             .with_advice("a training with --labels N makes one that has")
     })?;
     let classes = classifier.classes();
-    let wanted: Vec<usize> = match class {
-        Some(class) if class < classes => vec![class; count],
+    let wanted: Vec<u32> = match class {
+        Some(class) if class < classes => vec![class as u32; count],
         Some(class) => {
             return Err(Error::usage(format!(
                 "--class {class}: the model has classes 0 to {}",
                 classes - 1
             )));
         }
-        None => (0..count).flat_map(|_| 0..classes).collect(),
+        None => (0..count).flat_map(|_| 0..classes as u32).collect(),
     };
-    let (device, dtype) = (model.store.device(), model.store.dtype());
-    let mut ones = vec![0.0; wanted.len() * classes];
-    ones.chunks_exact_mut(classes).zip(&wanted).for_each(|(row, &class)| row[class] = 1.0);
-    let class_rows = Tensor::from_f64(device, &ones, [wanted.len(), classes])
-        .and_then(|rows| rows.to_dtype(dtype))
-        .context(doing)?;
+    let class_rows = class_rows(model, &wanted, classes).context(doing)?;
     let layer = network.depth();
     let temperatures = of_groups(network, temperatures);
     let mut pass = model
@@ -152,8 +194,9 @@ fn drawn(
     images(&pixels.context("drawing samples")?, model.shape)
 }
 
-/// The first `count` images, each beside the mean image of p(x|z) for one posterior sample, or a
-/// draw where the mean has no closed form; fewer at once on a device that lacks the memory.
+/// The first `count` images, and what the model makes of each: the mean image of p(x|z) for one
+/// posterior sample, or a draw where the mean has no closed form; fewer at once on a device that
+/// lacks the memory.
 ///
 /// # Errors
 /// If the device has no memory for one image at a time.
@@ -163,10 +206,11 @@ pub fn reconstructions(
     data: &DeviceImages,
     count: usize,
     seed: u64,
-) -> Result<Images> {
+) -> Result<(Images, Images)> {
     let doing = "reconstructing images";
     let shape = data.shape();
-    let mut pixels = Vec::with_capacity(2 * count * shape.values());
+    let room = || Vec::with_capacity(count * shape.values());
+    let (mut originals, mut reconstructions) = (room(), room());
     in_chunks(
         count,
         count,
@@ -180,14 +224,14 @@ pub fn reconstructions(
             let step = Phase::Reconstruction.nth(part.start).context(doing)?;
             let noise = Address::new(seed, Stream::DrawnPixel.first(), step);
             let picture = sampled.p_x.picture(noise, &mut |_, _| ()).context(doing)?;
-            let reconstructions = images(&picture, shape)?;
-            let originals =
-                images(&data.intensities(part.start, part.len()).context(doing)?, shape)?;
-            pixels.extend(originals.side_by_side(&reconstructions)?.pixels());
+            reconstructions.extend(images(&picture, shape)?.pixels());
+            let originals_here = data.intensities(part.start, part.len()).context(doing)?;
+            originals.extend(images(&originals_here, shape)?.pixels());
             Ok(())
         },
     )?;
-    Images::new([2 * count, shape.channels, shape.height, shape.width], pixels)
+    let all = [count, shape.channels, shape.height, shape.width];
+    Ok((Images::new(all, originals)?, Images::new(all, reconstructions)?))
 }
 
 /// The first `count` images, each followed by what it would be in every class, with the latents

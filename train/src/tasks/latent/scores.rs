@@ -2,6 +2,7 @@
 
 use std::f64::consts::LN_2;
 
+use rung_datasets::{Binarisation, ValueRange};
 use rung_models::Group;
 use serde_json::{Value, json};
 
@@ -40,6 +41,8 @@ pub(super) struct BoundScores {
     by_error: bool,
     /// L_K with every class summed out, where that was asked for.
     every_class: Option<Estimate>,
+    /// The images are bytes as the model sees them, whose bound is stated in bits per dimension.
+    are_bytes: bool,
 }
 
 impl BoundScores {
@@ -63,6 +66,8 @@ impl BoundScores {
             of_missing_pixels: false,
             by_error: false,
             every_class: None,
+            are_bytes: images.values() == ValueRange::Bytes
+                && images.binarisation() == Binarisation::None,
         }
     }
 
@@ -88,6 +93,12 @@ impl BoundScores {
         has_bits.then(|| -(nats + self.log_volume) / (self.values as f64 * LN_2))
     }
 
+    /// L_1 in bits per dimension, where it is of bytes, between these texts.
+    fn in_bits(&self, before: &str, after: &str) -> String {
+        let bits = self.bits_per_dim(self.evaluation.bound_1.mean).filter(|_| self.are_bytes);
+        bits.map_or_else(String::new, |bits| format!("{before}{bits:.3} bits per dimension{after}"))
+    }
+
     fn image_samples_per_s(&self, elapsed_s: f64) -> f64 {
         (self.evaluation.images * self.samples) as f64 / elapsed_s.max(1e-9)
     }
@@ -103,8 +114,19 @@ impl Scores for BoundScores {
         self.evaluation.images
     }
 
-    fn of_images(&self) -> &[f64] {
-        &self.evaluation.bounds_k
+    fn headline(&self) -> Vec<(String, f64)> {
+        let Evaluation { bound_1, bound_k, .. } = &self.evaluation;
+        let mut all = vec![("bound_1_nats".to_string(), bound_1.mean)];
+        if self.samples > 1 {
+            all.push((format!("bound_{}_nats", self.samples), bound_k.mean));
+        }
+        let bits = self.bits_per_dim(bound_k.mean).map(|bits| ("bits_per_dim".into(), bits));
+        let error = self.judged.as_ref().map(|judged| ("error_rate".into(), judged.error_rate()));
+        all.into_iter().chain(bits).chain(error).collect()
+    }
+
+    fn of_images(&self) -> Option<(&'static str, &[f64])> {
+        Some(("bound_k_nats", &self.evaluation.bounds_k))
     }
 
     fn measures(&self) -> Measures {
@@ -133,7 +155,7 @@ impl Scores for BoundScores {
     }
 
     fn brief(&self) -> String {
-        let mut text = format!("{:.2}", self.evaluation.bound_1.mean);
+        let mut text = format!("{:.2}{}", self.evaluation.bound_1.mean, self.in_bits(" (", ")"));
         if let Some(judged) = &self.judged {
             text += &format!(", error {:.1} %", 100.0 * judged.error_rate());
         }
@@ -257,7 +279,10 @@ impl Scores for BoundScores {
             format!("{split} error rate: {error}, by the mean of q(y|x, ·) over {samples} samples")
         });
         let bounds = [
-            format!("{split} {name} L_1: {bound_1} nats per image, {images} images{why}"),
+            format!(
+                "{split} {name} L_1: {bound_1} nats per image{}, {images} images{why}",
+                self.in_bits(", ", "")
+            ),
             format!("KL in nats: {kl}"),
             format!("active units: {}", named(&self.groups, self.evaluation.active_units())),
         ];

@@ -4,6 +4,7 @@ use std::mem;
 
 use rung_models::objective::ObjectiveConfig;
 use rung_models::rules::{BrokenRule, rule};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::tasks::Curve;
@@ -12,15 +13,14 @@ use crate::tasks::Curve;
 const MOST_SAMPLES: usize = 1_000_000;
 
 /// How the bound is estimated, and how much its latent terms weigh over the epochs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct BoundSettings {
     /// Epochs over which the weight of the latent terms rises from 0 to 1; 0 for no warm-up.
     pub warmup_epochs: u64,
     /// The weight that the warm-up starts from.
     pub warmup_start: f64,
-    /// The warm-up takes from the KL what it gives to the squared KL of every unit; see
-    /// [`ObjectiveConfig::squared_kl`].
+    /// The warm-up takes from the KL what it gives to the squared KL of every unit.
     pub squared_kl: bool,
     /// Independent samples of the bound that are averaged.
     pub monte_carlo_samples: usize,
@@ -33,7 +33,7 @@ pub struct BoundSettings {
 }
 
 /// What is learned from the images whose class is known.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct LabelSettings {
     /// Training images whose class is known, as many of each; 0 for training without labels.

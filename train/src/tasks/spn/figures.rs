@@ -216,6 +216,7 @@ pub(super) fn panels(
                 body: format!("<div class=\"panels medium\">{tiles}</div>"),
                 caption,
                 class: "wide",
+                ..Figure::default()
             },
         })
     };

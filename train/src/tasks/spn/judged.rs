@@ -210,6 +210,10 @@ impl Scores for Judged {
         self.images
     }
 
+    fn headline(&self) -> Vec<(String, f64)> {
+        vec![("error_rate".into(), self.error_rate())]
+    }
+
     fn measures(&self) -> Measures {
         let parts = (1..=self.glimpses.len())
             .map(|number| Part { key: number.to_string(), name: format!("glimpse {number}") });

@@ -14,6 +14,7 @@ use rung_models::classifier::{ClassificationConfig, classification};
 use rung_models::rules::{BrokenRule, rule};
 use rung_models::spn::{Spn, SpnFamily};
 use rung_models::{Pass, SpnConfig, Statistics, StatisticsList, WholeData};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::figures::Reading;
@@ -45,7 +46,7 @@ pub struct SpatialTransformer {
 }
 
 /// What `[objective]` holds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct SequenceObjective {
     /// The cross-entropy of each position.
