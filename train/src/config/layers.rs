@@ -20,9 +20,10 @@ use rung_datasets::nearest::did_you_mean;
 /// The key that names the data set.
 const DATA_SET: &str = "data.name";
 
-/// Keys whose values are about one data set and mean nothing for another.
-const OF_THE_DATA_SET: [&str; 4] =
-    ["data.train_images", "data.validation_images", "data.test_images", "data.image_size"];
+/// Keys whose values are about one data set and mean nothing for another. The size that pictures are
+/// brought to is none of them: it is what the model is made for.
+const OF_THE_DATA_SET: [&str; 3] =
+    ["data.train_images", "data.validation_images", "data.test_images"];
 
 /// A configuration under construction.
 #[derive(Debug)]
@@ -460,6 +461,14 @@ mod tests {
         layers.set("data.test_images=7").unwrap();
         layers.set("data.name=omniglot").unwrap();
         assert_eq!(sizes(layers), ("omniglot".into(), [0, 0, 7]));
+    }
+
+    #[test]
+    fn the_size_of_a_preset_s_images_stays_for_pictures_of_ones_own() {
+        let mut layers = layers();
+        layers.add_text("cifar.toml", "[data]\nname = 'cifar-10'\nimage_size = 32").unwrap();
+        layers.set("data.name=images:photos").unwrap();
+        assert_eq!(layers.finish().unwrap().data.image_size, 32);
     }
 
     #[test]
