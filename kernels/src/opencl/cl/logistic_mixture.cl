@@ -61,10 +61,6 @@ typedef struct {
     REAL largest, sum;
 } Running;
 
-typedef struct {
-    REAL weights, joints;
-} Totals;
-
 static inline Running with_term(const Running before, const REAL term) {
     const REAL now = fmax(before.largest, term);
     const Running after = {now, before.sum * exp(before.largest - now) + exp(term - now)};
@@ -72,16 +68,17 @@ static inline Running with_term(const Running before, const REAL term) {
 }
 
 // ln Σ_j of the logits, and of the logits with the components' log-probabilities. Inlined, since a call takes memory on AMD's GPUs.
-static inline __attribute__((always_inline)) Totals normalise(const uint channels, const uint components,
-                                                              const uint group, const REAL h,
-                                                              global const REAL *parameters, global const REAL *x) {
+static inline __attribute__((always_inline)) void normalise(const uint channels, const uint components,
+                                                            const uint group, const REAL h,
+                                                            global const REAL *parameters, global const REAL *x,
+                                                            REAL *weights, REAL *joints) {
     Running weight = {-INFINITY, 0}, joint = {-INFINITY, 0};
     for (uint j = 0; j < components; j++) {
         weight = with_term(weight, parameters[j]);
         joint = with_term(joint, joint_of(j, channels, components, group, h, parameters, x));
     }
-    const Totals totals = {weight.largest + log(weight.sum), joint.largest + log(joint.sum)};
-    return totals;
+    *weights = weight.largest + log(weight.sum);
+    *joints = joint.largest + log(joint.sum);
 }
 
 // Moves to the parameters and the data of this work-item's pixel.
@@ -99,8 +96,9 @@ kernel void log_prob(const uint count, const uint pixels, const uint repeat, con
         return;
     GO(out);
     GO_TO_PIXEL
-    const Totals totals = normalise(channels, components, group, h, parameters, x);
-    out[at] = totals.joints - totals.weights;
+    REAL weights, joints;
+    normalise(channels, components, group, h, parameters, x, &weights, &joints);
+    out[at] = joints - weights;
 }
 
 // The adjoints of a pixel's parameters; the formulas are those of the contract. Launch: as above.
@@ -113,12 +111,13 @@ kernel void log_prob_backward(const uint count, const uint pixels, const uint re
     GO(grad_out), GO(grad_parameters);
     GO_TO_PIXEL
     grad_parameters += at * per_pixel;
-    const Totals totals = normalise(channels, components, group, h, parameters, x);
+    REAL weights, joints;
+    normalise(channels, components, group, h, parameters, x, &weights, &joints);
     const REAL grad = grad_out[at / pixels];
     for (uint j = 0; j < components; j++) {
         const REAL joint = joint_of(j, channels, components, group, h, parameters, x);
-        const REAL responsibility = grad * exp(joint - totals.joints);
-        grad_parameters[j] = responsibility - grad * exp(parameters[j] - totals.weights);
+        const REAL responsibility = grad * exp(joint - joints);
+        grad_parameters[j] = responsibility - grad * exp(parameters[j] - weights);
         for (uint c = 0; c < channels; c++) {
             const Bin bin = bin_of(x[c], mean_of(c, j, components, group, parameters, x), parameters[PLACE(c, 1)], h);
             const REAL above = bin.is_largest ? (REAL)1 : sigmoid_scalar(bin.above);
