@@ -14,7 +14,10 @@ minutes=${1:?how many minutes for each format}
 shift
 formats=("$@")
 if [ ${#formats[@]} -eq 0 ]; then
-    formats=(idx npy npz zip mat norb cifar tar picture config preset checkpoint report)
+    formats=(idx npy npz zip mat norb cifar tar picture)
+    if [ -n "${RUNG_FUZZ_FEATURES-program}" ]; then
+        formats+=(config preset checkpoint report)
+    fi
 fi
 
 host=$(rustc -vV | sed -n 's/^host: //p')
@@ -28,9 +31,11 @@ if [ "${RUNG_FUZZ_NIGHTLY:-0}" = 1 ]; then
     export RUSTFLAGS="$RUSTFLAGS -Zsanitizer=address"
     memory=2048 # AddressSanitizer keeps a shadow of everything.
 fi
-cargo "${toolchain[@]}" build --release --target "$host" --bins
+# RUNG_FUZZ_FEATURES="" builds the formats of data sets alone, in a third of the time.
+cargo "${toolchain[@]}" build --release --target "$host" --bins \
+    --no-default-features --features "${RUNG_FUZZ_FEATURES-program}"
 programs=target/$host/release
-"$programs/seeds" corpus
+RUNG_FUZZ_CORPUS=corpus "$programs/seeds" >/dev/null 2>&1
 
 status=0
 for format in "${formats[@]}"; do

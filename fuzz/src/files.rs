@@ -166,7 +166,11 @@ pub fn norb(data: &[u8]) {
     in_folder(|folder| {
         let (first, second) = (folder.join("dat.mat"), folder.join("cat.mat"));
         fs::write(&first, pictures).and_then(|()| fs::write(&second, categories)).expect("room");
-        let _ = norb_files::read(&first, &second);
+        let cameras = match packed & 8 {
+            0 => norb_files::Cameras::Apart,
+            _ => norb_files::Cameras::Beside,
+        };
+        let _ = norb_files::read(&first, &second, cameras);
     });
 }
 

@@ -8,7 +8,9 @@
 //! `run.sh` runs them under libFuzzer; `cargo fuzz run NAME` does as well.
 
 mod files;
+#[cfg(feature = "program")]
 mod program;
 
 pub use files::{cifar, idx, mat, norb, npy, npz, picture, tar, zip};
-pub use program::{checkpoint, config, preset, report};
+#[cfg(feature = "program")]
+pub use program::{checkpoint, config, preset, report, seeds};

@@ -1,5 +1,9 @@
 //! Writes the seeds of every format into a folder, one folder a format: small files that are well
 //! formed, made by the project itself.
+//!
+//! The form is that of a fuzz target, for the instrumented libraries link with libFuzzer alone; it ends
+//! before the first input.
+#![no_main]
 
 use std::fs;
 use std::io::Write;
@@ -16,9 +20,17 @@ const RECORDS: &str = concat!(
     "\n"
 );
 
-fn main() {
-    let corpus = std::env::args().nth(1).expect("the folder to write to");
-    let corpus = Path::new(&corpus);
+libfuzzer_sys::fuzz_target!(
+    init: {
+        let corpus = std::env::var_os("RUNG_FUZZ_CORPUS").expect("the folder to write to");
+        write_all(Path::new(&corpus));
+        std::process::exit(0);
+    },
+    |data: &[u8]| drop(data.len())
+);
+
+fn write_all(corpus: &Path) {
+    #[cfg(feature = "program")]
     for (format, seeds) in rung_fuzz::seeds() {
         for (number, seed) in seeds.iter().enumerate() {
             write(corpus, format, &number.to_string(), seed);
