@@ -28,9 +28,9 @@ pub struct DecodeArgs {
     /// The model.
     #[command(flatten)]
     pub run: RunArgs,
-    /// File of the latents (.npz), with arrays [images, units] named as those of rung encode: z_1,
-    /// z_2, …; the top one alone is enough. For models with classes, class [images] or class_probs
-    /// [images, classes] says which class each image has
+    /// File of the latents (.npz), with an array of images by units for each, named as those of
+    /// rung encode: z_1, z_2, …; the top one alone is enough. For models with classes, the array
+    /// class (a number for each image) or class_probs (a row for each) says which class each has
     #[arg(value_name = "FILE")]
     pub latents: PathBuf,
     /// Where data sets lie.

@@ -171,7 +171,7 @@ pub fn jensen() -> Result<()> {
 // ANCHOR_END: jensen
 
 // ANCHOR: estimators
-/// Prints two estimates of d/dm E[z²] for z ~ N(m, 1) at m = 1, which is 2, and their spread.
+/// Prints two estimates of the slope in m of z²'s mean, z ~ N(m, 1), at m = 1: it is 2.
 pub fn estimators() -> Result<()> {
     let (m, count) = (1.0, 100_000);
     let noise = |n| normal_at(&Address::new(1, 4, 0), n);
