@@ -211,7 +211,17 @@ impl<'a> Pass<'a> {
     /// # Errors
     /// If the device has no memory; `Argument` if the rows are not those of the pass's images.
     pub fn posterior_noise(&self, group: usize, shape: Shape) -> Result<Tensor> {
-        self.latent_noise(Stream::PosteriorLatent, group, shape)
+        self.posterior_noise_of_each(group, shape, 1)
+    }
+
+    /// The same for a group that has `rows_each` rows for each sample of the pass.
+    pub(crate) fn posterior_noise_of_each(
+        &self,
+        group: usize,
+        shape: Shape,
+        rows_each: usize,
+    ) -> Result<Tensor> {
+        self.latent_noise((Stream::PosteriorLatent, group), shape, rows_each)
     }
 
     /// The same where it is drawn from p: independent of what the bottom-up pass drew for the
@@ -220,7 +230,7 @@ impl<'a> Pass<'a> {
     /// # Errors
     /// As [`Pass::posterior_noise`].
     pub fn prior_noise(&self, group: usize, shape: Shape) -> Result<Tensor> {
-        let noise = self.latent_noise(Stream::PriorLatent, group, shape)?;
+        let noise = self.latent_noise((Stream::PriorLatent, group), shape, 1)?;
         match group.checked_sub(1).and_then(|index| self.temperatures.get(index)) {
             Some(&temperature) if temperature != 1.0 => noise.scale(temperature),
             _ => Ok(noise),
@@ -255,10 +265,15 @@ impl<'a> Pass<'a> {
 
     /// The numbers that choose which pixels are missing: [images, count].
     pub(crate) fn mask_noise(&self, shape: Shape) -> Result<Tensor> {
-        self.latent_noise(Stream::Mask, 0, shape)
+        self.latent_noise((Stream::Mask, 0), shape, 1)
     }
 
-    fn latent_noise(&self, stream: Stream, group: usize, shape: Shape) -> Result<Tensor> {
+    fn latent_noise(
+        &self,
+        (stream, group): (Stream, usize),
+        shape: Shape,
+        rows_each: usize,
+    ) -> Result<Tensor> {
         let address = Address::new(self.seed, stream.nth(group)?, self.step);
         let (device, dtype) = (self.store.device(), self.store.dtype());
         let Some(ImageNoise { images, first_sample }) = self.images else {
@@ -274,7 +289,12 @@ impl<'a> Pass<'a> {
         Tensor::normal_rows(
             device,
             dtype,
-            RowNoise { address, columns, samples: rows / images, first_sample },
+            RowNoise {
+                address,
+                columns,
+                samples: rows / images,
+                first_sample: first_sample * rows_each,
+            },
             rows,
         )
     }

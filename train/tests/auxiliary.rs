@@ -107,6 +107,11 @@ fn a_model_is_trained_evaluated_and_used() {
         let every = json(&succeeds(&[&["evaluate", path][..], &every].concat()));
         let nats = |key: &str| every[key].as_f64().unwrap();
         assert!(nats("bound_k_every_class_nats") > nats("bound_1_nats"), "{every}");
+        // A sample is the same in whatever chunk it is drawn.
+        let cut = ["--importance-samples", "5", "--every-class", "--json", "--rows", "20"];
+        let cut = json(&succeeds(&[&["evaluate", path][..], &cut].concat()));
+        let cut = cut["bound_k_every_class_nats"].as_f64().unwrap();
+        assert!((cut - nats("bound_k_every_class_nats")).abs() < 1e-4, "{cut}: {every}");
 
         for class in ["3", "all"] {
             let picture = folder.path().join(format!("{preset}-{class}.png"));

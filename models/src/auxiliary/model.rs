@@ -197,7 +197,9 @@ impl AuxiliaryModel {
     ) -> Result<(Gaussian, Tensor)> {
         let sum = self.q_z.sum(pass, Some(features.to_latent.clone()), None, classes)?;
         let q = self.q_z.gaussian(pass, &sum, self.config.log_variance_limit)?;
-        let z = q.sample_with(&pass.posterior_noise(self.position(of, true), *q.mean.shape())?)?;
+        let (group, rows_each) = (self.position(of, true), classes.rows_each());
+        let noise = pass.posterior_noise_of_each(group, *q.mean.shape(), rows_each)?;
+        let z = q.sample_with(&noise)?;
         Ok((q, z))
     }
 

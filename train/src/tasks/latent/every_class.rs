@@ -34,10 +34,8 @@ pub(super) fn bound(
         let mut weights = vec![LogWeights::default(); part.len()];
         for done in (0..samples).step_by(samples_at_once) {
             let size = samples_at_once.min(samples - done);
-            // The latents below the class have a row for every class: no two chunks share noise.
             let phase = (request.seed, Phase::Evaluation);
-            let mut pass =
-                model.image_pass(statistics, phase, &part, done * classes).context(doing)?;
+            let mut pass = model.image_pass(statistics, phase, &part, done).context(doing)?;
             let by_class = classifier.log_weights_by_class(&mut pass, &x, size).context(doing)?;
             let Some(by_class) = by_class else {
                 return Err(Error::new(format!(

@@ -418,6 +418,17 @@ impl Task for LatentTask {
         stop: &dyn Fn() -> bool,
         progress: &mut dyn FnMut(usize, &str),
     ) -> Result<Option<Box<dyn Scores>>> {
+        // First, for a family may not offer it.
+        let every_class = match self.network.classifier().filter(|_| request.every_class) {
+            Some(classifier) => {
+                let of = (model, statistics);
+                let Some(bound) = every_class::bound(classifier, of, images, request, stop)? else {
+                    return Ok(None);
+                };
+                Some(bound)
+            }
+            None => None,
+        };
         let samples = request.importance_samples;
         let evaluation =
             evaluate(&*self.network, model, statistics, images, request, stop, |done, nats| {
@@ -433,16 +444,6 @@ impl Task for LatentTask {
                 Some(judged)
             }
             _ => None,
-        };
-        let every_class = match self.network.classifier().filter(|_| request.every_class) {
-            Some(classifier) => {
-                let of = (model, statistics);
-                let Some(bound) = every_class::bound(classifier, of, images, request, stop)? else {
-                    return Ok(None);
-                };
-                Some(bound)
-            }
-            None => None,
         };
         let measure = images.measure(model.family.pixels().0);
         let measured = (evaluation, judged);
