@@ -56,6 +56,7 @@
 mod arrays;
 pub mod batch;
 pub mod binarise;
+mod cgroup;
 mod checksum;
 pub mod cifar;
 mod dataset;

@@ -6,7 +6,7 @@
 //! | compressed content | 16 MiB and a hundred times the file |
 //! | one array | what the machine has left, asked for before the first byte is read |
 
-use crate::{Error, Result};
+use crate::{Error, Result, cgroup};
 
 /// What compressed content may inflate to whatever its size: labels and blank images compress by
 /// more than [`INFLATION`].
@@ -38,10 +38,14 @@ pub(crate) fn reserved<T>(count: usize, what: &str) -> Result<Vec<T>> {
     Ok(values)
 }
 
-/// Bytes that this machine's programs can still have without others being slowed down, where the
-/// system says it.
+/// Bytes that this process can still have without others being slowed down, where the system says
+/// it: by what the machine has and by the limits of the control groups (containers, batch systems).
 #[must_use]
 pub fn available() -> Option<u64> {
+    [of_machine(), cgroup::available()].into_iter().flatten().min()
+}
+
+fn of_machine() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
