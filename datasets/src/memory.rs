@@ -3,24 +3,36 @@
 //! | what | bound |
 //! |------|-------|
 //! | plain content | the length of the file |
-//! | compressed content | 16 MiB and a hundred times the file |
+//! | compressed content | 16 MiB and a hundred times the file; or 1032 times, within 4 GiB and half of what the machine has left |
 //! | one array | what the machine has left, asked for before the first byte is read |
 
 use crate::{Error, Result, cgroup};
 
-/// What compressed content may inflate to whatever its size: labels and blank images compress by
-/// more than [`INFLATION`].
+/// What compressed content may inflate to whatever its size.
 const SMALL_CONTENT: u64 = 16 << 20;
-/// What compressed content may inflate to for each byte of it. Black-and-white images stored as
-/// doubles, the most wasteful form in use, inflate to about fifty.
+/// What compressed content may inflate to for each byte of it, however much memory that takes: as
+/// much as black-and-white images stored as doubles.
 const INFLATION: u64 = 100;
+/// The most that DEFLATE makes of a byte: two bits for a match of 258 bytes. Images of 0 and 1 with
+/// a byte for each pixel come to some 300.
+const MOST_INFLATION: u64 = 1032;
+/// What content of more than [`INFLATION`] may take. The largest of its kind in use, dSprites, is
+/// 3.0 GB.
+const MOST_INFLATED: u64 = 4 << 30;
 /// Memory that is asked for without a look at what the machine has left.
 const UNQUESTIONED_BYTES: u64 = 64 << 20;
 
 /// The most bytes that are read from compressed content of so many bytes: a small file that claims
 /// more is made to fill the memory of whoever opens it.
-pub(crate) const fn inflated_at_most(compressed: u64) -> u64 {
-    compressed.saturating_mul(INFLATION).saturating_add(SMALL_CONTENT)
+pub(crate) fn inflated_at_most(compressed: u64) -> u64 {
+    inflated_within(compressed, available())
+}
+
+/// The same on a machine that has so many bytes left, where that is known.
+fn inflated_within(compressed: u64, available: Option<u64>) -> u64 {
+    let usual = compressed.saturating_mul(INFLATION).saturating_add(SMALL_CONTENT);
+    let room = available.map_or(MOST_INFLATED, |available| MOST_INFLATED.min(available / 2));
+    usual.max(compressed.saturating_mul(MOST_INFLATION).min(room))
 }
 
 /// An empty vector with room for exactly `count` elements.
@@ -55,6 +67,17 @@ fn of_machine() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn content_inflates_as_far_as_deflate_can_within_half_of_what_is_left() {
+        const MB: u64 = 1 << 20;
+        assert_eq!(inflated_within(MB, Some(1 << 40)), 1032 * MB);
+        assert_eq!(inflated_within(MB, Some(400 * MB)), 200 * MB);
+        assert_eq!(inflated_within(MB, Some(2 * MB)), 116 * MB, "the usual");
+        assert_eq!(inflated_within(20 * MB, None), MOST_INFLATED);
+        assert_eq!(inflated_within(100 * MB, None), 10_016 * MB, "the usual is more");
+        assert_eq!(inflated_within(u64::MAX, Some(0)), u64::MAX);
+    }
 
     #[test]
     fn what_no_machine_has_is_refused_with_the_figure() {

@@ -343,6 +343,29 @@ mod tests {
         assert_eq!(decode(&bytes).unwrap(), [("a".to_string(), array)]);
     }
 
+    /// The shape of dSprites: a byte for each pixel of a white square, of which most are black.
+    #[test]
+    fn images_of_two_values_are_read_however_well_they_deflate() {
+        let (count, side) = (6144, 64);
+        let square = |image: usize, pixel: usize| {
+            let (row, column) = (pixel / side, pixel % side);
+            let (top, left) = (image / 48 % 48, image % 48);
+            (top..top + 16).contains(&row) && (left..left + 16).contains(&column)
+        };
+        let pixels: Vec<u8> = (0..count * side * side)
+            .map(|at| u8::from(square(at / (side * side), at % (side * side))))
+            .collect();
+        let array = NpyArray { shape: vec![count, side, side], values: NpyValues::U8(pixels) };
+        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+        let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
+        zip.start_file("images.npy", options).unwrap();
+        zip.write_all(&npy::encode(&array).unwrap()).unwrap();
+        let bytes = zip.finish().unwrap().into_inner();
+        let times = array.values.len() / bytes.len();
+        assert!(times > 100 && array.values.len() - 100 * bytes.len() > 16 << 20, "{times} times");
+        assert!(decode(&bytes).unwrap() == [("images".to_string(), array)]);
+    }
+
     #[test]
     fn an_unfinished_file_is_not_there() {
         let folder = tempfile::tempdir().unwrap();
