@@ -27,8 +27,18 @@ const OPTIMISER: &str = "optimiser";
 const OF_A_TRAINING: &str = "training.";
 /// Metadata key of the description of the model: `[model]` of the configuration, as JSON.
 const DESCRIPTION: &str = "model";
-/// Keys of `[model]` that training alone looks at: the same model may have another value.
-const OF_TRAINING: [&str; 1] = ["batch_norm_momentum"];
+/// Keys of `[model]` that training or the first values of the parameters alone depend on: the same
+/// model may have another value.
+const OF_TRAINING: [&str; 8] = [
+    "batch_norm_momentum",
+    "dropout",
+    "inference_dropout",
+    "generative_dropout",
+    "top_entropy_penalty",
+    "initial_sigma",
+    "initial_scale",
+    "head_sigma",
+];
 /// Metadata key of the optimiser's name.
 const OPTIMISER_NAME: &str = "optimiser";
 /// Metadata key of the steps the optimiser has taken.
@@ -86,20 +96,16 @@ impl Model {
     }
 
     /// Refuses a checkpoint whose model was described otherwise: tensors of equal shapes may belong to
-    /// another function. Checkpoints of early versions have no description, and keys that came later
-    /// are in none that was written before.
+    /// another function. Checkpoints of early versions have no description.
     fn check_description(&self, data: &CheckpointData) -> Result<()> {
         let Some(text) = data.metadata.get(DESCRIPTION) else { return Ok(()) };
         let saved: Table =
             serde_json::from_str(text).context("reading the description of the model")?;
-        let own = self.described()?;
-        let differs = |(key, value): &(&String, &Value)| {
-            !OF_TRAINING.contains(&key.as_str()) && own.get(*key).is_some_and(|own| own != *value)
+        let Some(Difference { key, saved, own }) = difference(saved, self.described()?) else {
+            return Ok(());
         };
-        let Some((key, value)) = saved.iter().find(differs) else { return Ok(()) };
         Err(Error::new(format!(
-            "the checkpoint is of another model: model.{key} is {value} there and {} here",
-            own[key]
+            "the checkpoint is of another model: {key} is {saved} there and {own} here"
         ))
         .with_advice(OF_ANOTHER_MODEL))
     }
@@ -152,6 +158,51 @@ impl Model {
         let mut statistics = self.statistics.copied().context("copying the statistics")?;
         load_statistics(&mut statistics, &self.store, EXACT_STATISTICS, data)?;
         Ok(Some(statistics))
+    }
+}
+
+/// Where a checkpoint's model was described otherwise.
+#[derive(Debug, PartialEq)]
+struct Difference {
+    key: String,
+    saved: String,
+    own: String,
+}
+
+/// The first value of a checkpoint's description that is another in the model's own.
+fn difference(saved: Table, own: Table) -> Option<Difference> {
+    // What the program no longer knows decides nothing.
+    let known =
+        |(key, _): &(String, Value)| own.contains_key(key) && !OF_TRAINING.contains(&key.as_str());
+    let saved: Table = saved.into_iter().filter(known).collect();
+    difference_at("model", &Value::Table(saved), &Value::Table(own))
+}
+
+/// The same below a key. Keys that came later are in no description that was written before, at
+/// whatever depth; one that only the description has was left out of the model's own as it is at
+/// its default.
+fn difference_at(key: &str, saved: &Value, own: &Value) -> Option<Difference> {
+    match (saved, own) {
+        (Value::Table(saved), Value::Table(own)) => saved.iter().find_map(|(name, saved)| {
+            let key = format!("{key}.{name}");
+            let absent = || Difference {
+                key: key.clone(),
+                saved: saved.to_string(),
+                own: "not given".into(),
+            };
+            own.get(name).map_or_else(|| Some(absent()), |own| difference_at(&key, saved, own))
+        }),
+        (Value::Array(saved), Value::Array(own)) if saved.len() == own.len() => {
+            let pairs = saved.iter().zip(own).enumerate();
+            pairs
+                .map(|(index, (saved, own))| difference_at(&format!("{key}[{index}]"), saved, own))
+                .find_map(|found| found)
+        }
+        _ => (saved != own).then(|| Difference {
+            key: key.to_string(),
+            saved: saved.to_string(),
+            own: own.to_string(),
+        }),
     }
 }
 
@@ -363,4 +414,93 @@ fn tensor_of<'a>(data: &'a CheckpointData, name: &str, shape: &[usize]) -> Resul
         tensor.shape()
     );
     Err(Error::new(cause).with_advice(OF_ANOTHER_MODEL))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::sources::{Sources, layered};
+    use crate::presets;
+    use rung_autograd::Device;
+    use toml::toml;
+
+    #[test]
+    fn what_only_training_looks_at_is_a_key_of_some_model() {
+        let tables: Vec<Table> = presets::all()
+            .map(|(preset, _)| {
+                let preset = Sources { preset: Some(preset), ..Default::default() };
+                layered(&preset).unwrap().family.tables().unwrap().0
+            })
+            .collect();
+        for key in OF_TRAINING {
+            assert!(tables.iter().any(|table| table.contains_key(key)), "{key}");
+        }
+    }
+
+    #[test]
+    fn keys_that_came_later_are_no_difference_at_any_depth() {
+        let old = toml! {
+            family = "matnet"
+            leaky_slope = 0.1
+            dropout = 0.5
+            forgotten = 3
+            [[blocks]]
+            channels = 8
+            [[blocks]]
+            channels = 16
+        };
+        let new = toml! {
+            family = "matnet"
+            leaky_slope = 0.1
+            dropout = 0.0
+            later = 7
+            [[blocks]]
+            channels = 8
+            stride = 1
+            [[blocks]]
+            channels = 16
+            stride = 2
+        };
+        assert_eq!(difference(old.clone(), new.clone()), None);
+        let differs = |edit: fn(&mut Value)| {
+            let mut changed = old.clone();
+            edit(&mut changed["blocks"][1]);
+            let Difference { key, saved, own } = difference(changed, new.clone()).unwrap();
+            format!("{key} is {saved} there and {own} here")
+        };
+        assert_eq!(
+            differs(|block| block["channels"] = 4.into()),
+            "model.blocks[1].channels is 4 there and 16 here"
+        );
+        assert_eq!(
+            differs(|block| drop(
+                block.as_table_mut().unwrap().insert("refines".into(), true.into())
+            )),
+            "model.blocks[1].refines is true there and not given here"
+        );
+        let mut shorter = old;
+        shorter["blocks"].as_array_mut().unwrap().pop();
+        assert_eq!(difference(shorter, new).unwrap().key, "model.blocks");
+    }
+
+    #[test]
+    fn a_model_starts_from_one_that_was_trained_otherwise() {
+        let model = |set: &[String]| {
+            let sources =
+                Sources { preset: Some("biva-mnist-small"), sets: set, ..Default::default() };
+            let shape = ImageShape::new(1, 28, 28);
+            Model::new(&layered(&sources).unwrap(), shape, &Device::cpu(), DType::F32).unwrap()
+        };
+        let mut data = CheckpointData::default();
+        model(&[]).save(&mut data).unwrap();
+        let training = [
+            "model.inference_dropout=0.25",
+            "model.generative_dropout=0.5",
+            "model.initial_sigma=1",
+        ];
+        model(&training.map(String::from)).load_for_use(&data).unwrap();
+        let refused =
+            model(&["model.log_variance=\"free\"".into()]).load_for_use(&data).unwrap_err();
+        assert!(refused.cause().contains("model.log_variance is "), "{refused}");
+    }
 }
