@@ -4,7 +4,7 @@ use rung_datasets::Sequences;
 use rung_models::Group;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::charts::bound::subscript;
 use crate::config::{Binarisation, Config, DataConfig, Dequantisation};
@@ -36,7 +36,7 @@ pub struct History {
     /// The bounds that were measured of the model after training or between.
     pub evaluations: Vec<EvaluationLine>,
     /// The scores that were measured of the model of a task without bounds.
-    pub scores: Vec<serde_json::Map<String, serde_json::Value>>,
+    pub scores: Vec<Map<String, Value>>,
     /// How its scores separate two data sets, if that was looked at.
     pub anomaly: Option<Outcome>,
 }
@@ -70,7 +70,7 @@ pub struct Epoch {
     pub held_out_bound_1_nats: Option<f64>,
     /// All other quantities, by their names.
     #[serde(flatten)]
-    pub others: serde_json::Map<String, serde_json::Value>,
+    pub others: Map<String, Value>,
     #[serde(default)]
     held_out_kl_per_unit_nats: Vec<Vec<Option<f64>>>,
     #[serde(default)]
@@ -154,7 +154,7 @@ pub struct EvaluationLine {
 #[serde(untagged)]
 enum Evaluated {
     Bounds(Box<EvaluationLine>),
-    Scores(serde_json::Map<String, serde_json::Value>),
+    Scores(Map<String, Value>),
 }
 
 impl EvaluationLine {
@@ -323,34 +323,43 @@ impl History {
         self.epochs.iter().rev().find_map(Epoch::active_units)
     }
 
-    /// The first quantity of the family's curves on held-out images, by the newest evaluation: its
-    /// name, and the value with its unit.
+    /// The step of the model that the training is judged by: of the best epoch where it may stop
+    /// early, else of the last.
+    pub fn judged_step(&self) -> Option<u64> {
+        match self.config.train.is_for_the_best() {
+            true => self.best_epoch().map(|epoch| epoch.step),
+            false => self.epochs.last().map(|epoch| epoch.step),
+        }
+    }
+
+    /// The first quantity of the family's curves on held-out images: its name, and the value with
+    /// its unit.
     pub fn last_score(&self) -> Option<(&'static str, String)> {
         let (curve, value) = self.last_score_value()?;
         Some((curve.title, format!("{value:.2} {}", curve.unit)))
     }
 
-    /// The same as a number in the unit of the curve.
+    /// The same as a number in the unit of the curve: by the newest evaluation of the model that
+    /// the training is judged by, on the test images if there is one; else by the newest of any,
+    /// and where nothing was evaluated by the newest epoch.
     pub fn last_score_value(&self) -> Option<(Curve, f64)> {
         let curve = *self.config.family.curves().first()?;
-        let evaluated = self
-            .scores
-            .iter()
-            .rev()
-            .filter(|line| line.get("split").is_none_or(|split| split != "train"));
-        let in_epochs = || {
-            self.epochs
-                .iter()
-                .rev()
-                .find_map(|epoch| epoch.others.get(&format!("held_out_{}", curve.key)))
+        let split = |line: &Map<String, Value>| line.get("split")?.as_str().map(str::to_owned);
+        let is_judged = |line: &Map<String, Value>| {
+            line.get("step").and_then(Value::as_u64) == self.judged_step()
         };
-        let value = evaluated
-            .map(|line| line.get(curve.key))
-            .next()
-            .flatten()
-            .or_else(in_epochs)?
-            .as_f64()?;
-        Some((curve, curve.drawn(value)))
+        let held_out = self.scores.iter().enumerate().filter(|(_, line)| {
+            line.contains_key(curve.key) && split(line).is_none_or(|split| split != "train")
+        });
+        let evaluated = held_out.max_by_key(|&(index, line)| {
+            (is_judged(line), split(line).is_none_or(|split| split == "test"), index)
+        });
+        let in_epochs = || {
+            let key = format!("held_out_{}", curve.key);
+            self.epochs.iter().rev().find_map(|epoch| epoch.others.get(&key))
+        };
+        let value = evaluated.and_then(|(_, line)| line.get(curve.key)).or_else(in_epochs)?;
+        Some((curve, curve.drawn(value.as_f64()?)))
     }
 
     /// The evaluation of the newest model that says most: the most images, then the most importance

@@ -27,13 +27,9 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// The evaluation of the finished model that is asked for, if it was made: of the best epoch
-    /// where the training may stop early, else of the last.
+    /// The evaluation of the finished model that is asked for, if it was made.
     pub fn of(quantity: Quantity, history: &History, wishes: &Wishes) -> Option<Self> {
-        let step = match history.config.train.is_for_the_best() {
-            true => history.best_epoch()?.step,
-            false => history.epochs.last()?.step,
-        };
+        let step = history.judged_step()?;
         let fits = |of_step: u64, split: &str, images: u64, in_split: u64| {
             let is_whole = images > 0 && images == in_split;
             let is_enough = is_whole || (wishes.count > 0 && images >= wishes.count);

@@ -129,8 +129,8 @@ impl Planned {
     }
 }
 
-/// Gives a configuration `epochs` epochs, with warm-up and the steps of the learning rate in
-/// proportion.
+/// Gives a configuration `epochs` epochs, with warm-up, the steps of the learning rate and the
+/// patience of early stopping in proportion.
 fn scale(config: &mut Config, epochs: u64) {
     let before = config.train.epochs;
     // Rounded, but what was there at all stays there.
@@ -139,6 +139,7 @@ fn scale(config: &mut Config, epochs: u64) {
     };
     let warmup_epochs = scaled(config.family.warmup_epochs());
     config.family.set_warmup_epochs(warmup_epochs);
+    config.train.patience_epochs = scaled(config.train.patience_epochs);
     let optimiser = &mut config.optimiser;
     optimiser.schedule_every_epochs = scaled(optimiser.schedule_every_epochs);
     optimiser.final_decay_epochs = scaled(optimiser.final_decay_epochs);
@@ -254,6 +255,8 @@ mod tests {
         let optimiser = &matnet.runs[0].config.optimiser;
         assert_eq!(optimiser.schedule_milestones, [1, 2, 3, 4, 5]);
         assert_eq!(optimiser.final_decay_epochs, 8);
+        let spn = Plan::new(find("rnn-spn").unwrap(), &wishes("runs".as_ref(), Some(30))).unwrap();
+        assert_eq!(spn.runs[0].config.train.patience_epochs, 5);
         let paper =
             Plan::new(find("mnist-table1").unwrap(), &wishes("runs".as_ref(), None)).unwrap();
         assert_eq!(paper.runs[5].config.family.warmup_epochs(), 200);

@@ -7,7 +7,7 @@ use crate::report::figure::Figure;
 use crate::report::history::DataGroup;
 use crate::report::line_chart::{LineChart, Series, Span, Stroke};
 
-/// The newest held-out score of each run on one data set against the number that its description
+/// The held-out score of each run on one data set against the number that its description
 /// says it varies in, a line for each kind of model; `None` with fewer than two such numbers.
 ///
 /// Only runs whose families name the same score and the same number are drawn: those of the first
@@ -38,8 +38,8 @@ pub fn figure(group: &DataGroup<'_>) -> Option<Figure> {
     LineChart {
         id: group.chart_id("swept"),
         title: format!("{} against {what} on {}", curve.title, group.data),
-        caption: "Held-out images, the newest evaluation of each run. Runs of different length or \
-                  seed are drawn alike: see the table."
+        caption: "Held-out images: the newest evaluation of the model that each training is \
+                  judged by. Runs of different length or seed are drawn alike: see the table."
             .into(),
         x_title: what.into(),
         y_title: curve.unit.into(),
@@ -67,7 +67,11 @@ mod tests {
             let sources = Sources { preset: Some(preset), sets: &sets, ..Sources::default() };
             let path = folder.path().join(name);
             let (run, _lock) = RunFolder::create(&path, &layered(&sources).unwrap()).unwrap();
-            let line = format!("{{\"step\":9,\"split\":\"test\",\"error_rate\":{rate}}}\n");
+            let line = |split, rate| {
+                format!("{{\"step\":9,\"split\":\"{split}\",\"error_rate\":{rate}}}\n")
+            };
+            // What is drawn is the error on test images, not the newest number.
+            let line = line("test", rate) + &line("validation", 0.5) + &line("train", 0.0);
             std::fs::write(run.evaluations(), line).unwrap();
             History::read(&run).unwrap()
         };
@@ -93,6 +97,7 @@ mod tests {
         ] {
             assert!(drawn.contains(text), "{text}: {drawn}");
         }
+        assert!(!drawn.contains("50.0"), "{drawn}");
         assert!(!drawn.contains("convolutional network"), "it has no such factor: {drawn}");
         assert!(html(&all[..1]).is_none() && html(&all[3..]).is_none(), "one point is no curve");
     }
