@@ -1,16 +1,19 @@
-// What every kernel file starts with: the float type, the vector type, arguments, loads and stores with a ragged end, sums of a group.
+// What every kernel file starts with: the float type, the vector type, arguments, loads and stores
+// with a ragged end, sums of a group.
 //
 // The host compiles each file once for float and once for double, and for the kind of device:
 //   DOUBLE      1: REAL is double. Default 0: float.
 //   HAS_DOUBLE  1: the device has double; long sums and conversions may use it. Default 0.
-//   VW          elements that a work-item handles at once, side by side: 1 on a GPU, whose work-items are lanes already; 16 floats (8 doubles) on
-//               a CPU, where an explicit vector is what reaches the vectorised functions. 1, 8 or 16. Default 1.
+//   VW          elements that a work-item handles at once, side by side: 1 on a GPU, whose
+//               work-items are lanes already; 16 floats (8 doubles) on a CPU, where an explicit
+//               vector is what reaches the vectorised functions. 1, 8 or 16. Default 1.
 //   LANES       work-items that share a row: 64 on a GPU, 1 on a CPU. A power of two. Default 1.
-//   COLUMNS     neighbouring columns (times VW) of a work-group that walks down the rows: 8 on a GPU, 1 on a CPU. Default 1.
+//   COLUMNS     neighbouring columns (times VW) of a work-group that walks down the rows: 8 on a
+//               GPU, 1 on a CPU. Default 1.
 //   ROW_LANES   work-items that share a column: 32 on a GPU, 1 on a CPU. A power of two. Default 1.
 //
-// An array argument is a pair: the memory and the first element, so that a part of a buffer needs no handle of its own. A kernel
-// starts by moving the pointer there.
+// An array argument is a pair: the memory and the first element, so that a part of a buffer needs
+// no handle of its own. A kernel starts by moving the pointer there.
 #ifndef DOUBLE
 #define DOUBLE 0
 #endif
@@ -87,7 +90,9 @@ typedef JOIN(uint, VW) UV;
 #define MAYBE_IN(name) global const REAL *name, const ulong name##_first
 #define MAYBE_OUT(name) global REAL *name, const ulong name##_first
 #define GO(name) name += name##_first
-#define GO_IF(name) if (name) name += name##_first
+#define GO_IF(name)                                                                                \
+    if (name)                                                                                      \
+    name += name##_first
 
 // The elements p[0..VW), of which only the first `left` exist; the others are read as 1.
 static inline V load(global const REAL *p, const size_t left) {
@@ -138,12 +143,12 @@ static inline V existing(const V value, const size_t left) {
 #else
 #define SUM_OF(v, type) sum_of_16_##type(v)
 #endif
-#define SUMS(type)                                                                                                     \
-    static inline type sum_of_8_##type(const type##8 v) {                                                              \
-        const type##4 four = v.lo + v.hi;                                                                              \
-        const type##2 two = four.lo + four.hi;                                                                         \
-        return two.x + two.y;                                                                                          \
-    }                                                                                                                  \
+#define SUMS(type)                                                                                 \
+    static inline type sum_of_8_##type(const type##8 v) {                                          \
+        const type##4 four = v.lo + v.hi;                                                          \
+        const type##2 two = four.lo + four.hi;                                                     \
+        return two.x + two.y;                                                                      \
+    }                                                                                              \
     static inline type sum_of_16_##type(const type##16 v) { return sum_of_8_##type(v.lo + v.hi); }
 SUMS(float)
 #if HAS_DOUBLE
@@ -153,7 +158,8 @@ SUMS(double)
 #define SUM(v) SUM_OF_(v, SCALAR)
 #define WIDE_SUM(v) SUM_OF_(v, WIDE_SCALAR)
 
-// The sum of one number of each work-item of a row (LANES of them, the group's first dimension), in a fixed order; valid in work-item 0.
+// The sum of one number of each work-item of a row (LANES of them, the group's first dimension), in
+// a fixed order; valid in work-item 0.
 #if LANES == 1
 #define ROW_SCRATCH(name)
 #define ROW_SUM(value, name) (value)
@@ -174,16 +180,16 @@ static inline WIDE row_sum(const WIDE value, local WIDE *scratch) {
 #endif
 
 // Sums `term` over the columns of a row; `finish` makes the result of the sum, `total`.
-#define SUM_ROW(term, finish)                                                                                          \
-    ROW_SCRATCH(scratch)                                                                                               \
-    const size_t row = get_global_id(1);                                                                               \
-    WIDE_V sum = (WIDE_V)(0);                                                                                          \
-    for (size_t c = VW * get_local_id(0); c < columns; c += VW * LANES) {                                              \
-        const size_t left = columns - c, at = row * columns + c;                                                       \
-        sum += TO_WIDE(existing(term, left));                                                                          \
-    }                                                                                                                  \
-    const WIDE total = ROW_SUM(WIDE_SUM(sum), scratch);                                                                \
-    if (get_local_id(0) == 0)                                                                                          \
+#define SUM_ROW(term, finish)                                                                      \
+    ROW_SCRATCH(scratch)                                                                           \
+    const size_t row = get_global_id(1);                                                           \
+    WIDE_V sum = (WIDE_V)(0);                                                                      \
+    for (size_t c = VW * get_local_id(0); c < columns; c += VW * LANES) {                          \
+        const size_t left = columns - c, at = row * columns + c;                                   \
+        sum += TO_WIDE(existing(term, left));                                                      \
+    }                                                                                              \
+    const WIDE total = ROW_SUM(WIDE_SUM(sum), scratch);                                            \
+    if (get_local_id(0) == 0)                                                                      \
         out[row] = (REAL)(finish);
 
 // The sum of one vector of each work-item that shares a column, the same in all of them.

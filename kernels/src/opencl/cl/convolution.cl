@@ -1,8 +1,10 @@
-// The two moves around the products of a convolution: its patches written out, and patches summed back into a map.
+// The two moves around the products of a convolution: its patches written out, and patches summed
+// back into a map.
 //
-// patches[(n, p, q), (a, b, c)] = x[n, p·stride + a − before_row, q·stride + b − before_column, c], 0 outside of x. All arrays are of some images only,
-// so that the patches have room. `size` is (height, width, rows of results, columns of results, kernel height, kernel width, zeros before the first
-// row, zeros before the first column).
+// patches[(n, p, q), (a, b, c)] = x[n, p·stride + a − before_row, q·stride + b − before_column, c],
+// 0 outside of x. All arrays are of some images only, so that the patches have room. `size` is
+// (height, width, rows of results, columns of results, kernel height, kernel width, zeros before
+// the first row, zeros before the first column).
 
 // Launch: (channels by VW, images · results · taps): a row of the grid is one tap of one patch.
 kernel void patches(const uint channels, const uint stride, const uint8 size, IN(x), OUT(patches)) {
@@ -22,9 +24,10 @@ kernel void patches(const uint channels, const uint stride, const uint8 size, IN
     store(exists ? load(x + from, left) : ZERO, patches + tap * channels + c, left);
 }
 
-// out[n, h, w, c] = bias[c] + Σ of the patches' numbers that came from there, in the order of the taps.
-// Launch: (channels by VW, images · height · width).
-kernel void sum_patches(const uint channels, const uint stride, const uint8 size, IN(patches), MAYBE_IN(bias), OUT(out)) {
+// out[n, h, w, c] = bias[c] + Σ of the patches' numbers that came from there, in the order of the
+// taps. Launch: (channels by VW, images · height · width).
+kernel void sum_patches(const uint channels, const uint stride, const uint8 size, IN(patches),
+                        MAYBE_IN(bias), OUT(out)) {
     const size_t c = VW * get_global_id(0), at = get_global_id(1);
     if (c >= channels)
         return;

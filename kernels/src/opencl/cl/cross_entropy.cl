@@ -1,18 +1,20 @@
 // The cross-entropy of labels under a softmax of logits. Launch: a work-item for each row.
 
 // out[r] = log_sum_exp_c logits[r, c] − logits[r, labels[r]]. The host has checked the labels.
-kernel void cross_entropy(const uint rows, const uint columns, IN(logits), global const uint *restrict labels,
-                          const ulong labels_first, OUT(out)) {
+kernel void cross_entropy(const uint rows, const uint columns, IN(logits),
+                          global const uint *restrict labels, const ulong labels_first, OUT(out)) {
     const size_t row = get_global_id(0);
     if (row >= rows)
         return;
     GO(logits), GO(labels), GO(out);
-    out[row] = log_sum_exp_of(logits + row * columns, columns, 1) - logits[row * columns + labels[row]];
+    out[row] =
+        log_sum_exp_of(logits + row * columns, columns, 1) - logits[row * columns + labels[row]];
 }
 
 // grad_logits[r, c] = grad_out[r] · (softmax(logits)[r, c] − [c = labels[r]])
-kernel void cross_entropy_backward(const uint rows, const uint columns, IN(logits), global const uint *restrict labels,
-                                   const ulong labels_first, IN(grad_out), OUT(grad_logits)) {
+kernel void cross_entropy_backward(const uint rows, const uint columns, IN(logits),
+                                   global const uint *restrict labels, const ulong labels_first,
+                                   IN(grad_out), OUT(grad_logits)) {
     const size_t row = get_global_id(0);
     if (row >= rows)
         return;

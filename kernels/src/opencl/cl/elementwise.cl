@@ -1,27 +1,29 @@
-// Element by element: functions of one number and their adjoints, functions of two with broadcasting, and a·x + b·out.
+// Element by element: functions of one number and their adjoints, functions of two with
+// broadcasting, and a·x + b·out.
 //
 // Launch: a work-item for each VW elements (of a row, for the functions of two). `n > 0`.
 
 // out[i] = f(x[i])
-#define UNARY(name)                                                                                                    \
-    kernel void unary_##name(const uint n, const REAL a, const REAL b, IN(x), OUT(out)) {                              \
-        const size_t i = VW * get_global_id(0);                                                                        \
-        if (i >= n)                                                                                                    \
-            return;                                                                                                    \
-        GO(x), GO(out);                                                                                                \
-        store(value_##name(load(x + i, n - i), a, b), out + i, n - i);                                                 \
+#define UNARY(name)                                                                                \
+    kernel void unary_##name(const uint n, const REAL a, const REAL b, IN(x), OUT(out)) {          \
+        const size_t i = VW * get_global_id(0);                                                    \
+        if (i >= n)                                                                                \
+            return;                                                                                \
+        GO(x), GO(out);                                                                            \
+        store(value_##name(load(x + i, n - i), a, b), out + i, n - i);                             \
     }
 FOR_EACH_FUNCTION(UNARY)
 
 // grad_x[i] = grad_out[i] · f′, from x or from f(x)
-#define UNARY_BACKWARD(name)                                                                                           \
-    kernel void unary_backward_##name(const uint n, const REAL a, const REAL b, IN(saved), IN(grad_out),               \
-                                      OUT(grad_x)) {                                                                   \
-        const size_t i = VW * get_global_id(0);                                                                        \
-        if (i >= n)                                                                                                    \
-            return;                                                                                                    \
-        GO(saved), GO(grad_out), GO(grad_x);                                                                           \
-        store(load(grad_out + i, n - i) * derivative_##name(load(saved + i, n - i), a, b), grad_x + i, n - i);         \
+#define UNARY_BACKWARD(name)                                                                       \
+    kernel void unary_backward_##name(const uint n, const REAL a, const REAL b, IN(saved),         \
+                                      IN(grad_out), OUT(grad_x)) {                                 \
+        const size_t i = VW * get_global_id(0);                                                    \
+        if (i >= n)                                                                                \
+            return;                                                                                \
+        GO(saved), GO(grad_out), GO(grad_x);                                                       \
+        store(load(grad_out + i, n - i) * derivative_##name(load(saved + i, n - i), a, b),         \
+              grad_x + i, n - i);                                                                  \
     }
 FOR_EACH_FUNCTION(UNARY_BACKWARD)
 
@@ -50,25 +52,28 @@ static inline V load_strided(global const REAL *p, const uint stride, const size
 #endif
 }
 
-// out = f(left, right), where the last of six axes is walked by vectors and the others give the start of a row.
-// Launch: (vectors of a row, rows). sizes, strides: the six axes in .s0 to .s5; a stride of 0 repeats an element.
-#define BINARY(name, value)                                                                                            \
-    kernel void binary_##name(const uint8 sizes, const uint8 left_strides, const uint8 right_strides, IN(left),        \
-                              IN(right), OUT(out)) {                                                                   \
-        const size_t c = VW * get_global_id(0), row = get_global_id(1);                                                \
-        const uint width = sizes.s5;                                                                                   \
-        if (c >= width)                                                                                                \
-            return;                                                                                                    \
-        GO(left), GO(right), GO(out);                                                                                  \
-        size_t rest = row, from_left = c * left_strides.s5, from_right = c * right_strides.s5;                         \
-        STEP(s4) STEP(s3) STEP(s2) STEP(s1) STEP(s0)                                                                   \
-        const V l = load_strided(left + from_left, left_strides.s5, width - c);                                        \
-        const V r = load_strided(right + from_right, right_strides.s5, width - c);                                     \
-        store(value, out + row * width + c, width - c);                                                                \
+// out = f(left, right), where the last of six axes is walked by vectors and the others give the
+// start of a row. Launch: (vectors of a row, rows). sizes, strides: the six axes in .s0 to .s5; a
+// stride of 0 repeats an element.
+#define BINARY(name, value)                                                                        \
+    kernel void binary_##name(const uint8 sizes, const uint8 left_strides,                         \
+                              const uint8 right_strides, IN(left), IN(right), OUT(out)) {          \
+        const size_t c = VW * get_global_id(0), row = get_global_id(1);                            \
+        const uint width = sizes.s5;                                                               \
+        if (c >= width)                                                                            \
+            return;                                                                                \
+        GO(left), GO(right), GO(out);                                                              \
+        size_t rest = row, from_left = c * left_strides.s5, from_right = c * right_strides.s5;     \
+        STEP(s4)                                                                                   \
+        STEP(s3)                                                                                   \
+        STEP(s2)                                                                                   \
+        STEP(s1) STEP(s0) const V l = load_strided(left + from_left, left_strides.s5, width - c);  \
+        const V r = load_strided(right + from_right, right_strides.s5, width - c);                 \
+        store(value, out + row * width + c, width - c);                                            \
     }
-#define STEP(axis)                                                                                                     \
-    from_left += rest % sizes.axis * left_strides.axis;                                                                \
-    from_right += rest % sizes.axis * right_strides.axis;                                                              \
+#define STEP(axis)                                                                                 \
+    from_left += rest % sizes.axis * left_strides.axis;                                            \
+    from_right += rest % sizes.axis * right_strides.axis;                                          \
     rest /= sizes.axis;
 
 FOR_EACH_BINARY_FUNCTION(BINARY)

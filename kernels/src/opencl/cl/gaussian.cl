@@ -1,7 +1,9 @@
-// What a ladder does with diagonal Gaussians: heads that make them, samples, two merged into one, densities, KL, and all adjoints.
+// What a ladder does with diagonal Gaussians: heads that make them, samples, two merged into one,
+// densities, KL, and all adjoints.
 //
-// Element-wise kernels: a work-item for each VW elements. Kernels with one result for each row: LANES work-items share a row;
-// launch (LANES, rows), groups of (LANES, 1). Kernels over [rows, columns] that need the row: launch (columns by VW, rows).
+// Element-wise kernels: a work-item for each VW elements. Kernels with one result for each row:
+// LANES work-items share a row; launch (LANES, rows), groups of (LANES, 1). Kernels over [rows,
+// columns] that need the row: launch (columns by VW, rows).
 
 #define LOG_TAU ((WIDE)1.8378770664093453)
 
@@ -17,8 +19,8 @@ kernel void gaussian_head(const uint columns, const REAL least, IN(x), OUT(mean)
 }
 
 // grad_x = [grad_mean | grad_variance · sigmoid(right half)]. Launch: (columns by VW, rows).
-kernel void gaussian_head_backward(const uint columns, IN(x), MAYBE_IN(grad_mean), MAYBE_IN(grad_variance),
-                                   OUT(grad_x)) {
+kernel void gaussian_head_backward(const uint columns, IN(x), MAYBE_IN(grad_mean),
+                                   MAYBE_IN(grad_variance), OUT(grad_x)) {
     const size_t c = VW * get_global_id(0), row = get_global_id(1);
     if (c >= columns)
         return;
@@ -27,7 +29,9 @@ kernel void gaussian_head_backward(const uint columns, IN(x), MAYBE_IN(grad_mean
     GO_IF(grad_variance);
     const size_t left = columns - c, to = row * 2 * columns + c, from = row * columns + c;
     store(grad_mean ? load(grad_mean + from, left) : ZERO, grad_x + to, left);
-    const V derivative = grad_variance ? load(grad_variance + from, left) * sigmoid_of(load(x + to + columns, left)) : ZERO;
+    const V derivative =
+        grad_variance ? load(grad_variance + from, left) * sigmoid_of(load(x + to + columns, left))
+                      : ZERO;
     store(derivative, grad_x + to + columns, left);
 }
 
@@ -38,12 +42,14 @@ kernel void reparameterise(const uint n, IN(mean), IN(variance), IN(noise), OUT(
         return;
     GO(mean), GO(variance), GO(noise), GO(out);
     const size_t left = n - i;
-    store(load(mean + i, left) + sqrt(load(variance + i, left)) * load(noise + i, left), out + i, left);
+    store(load(mean + i, left) + sqrt(load(variance + i, left)) * load(noise + i, left), out + i,
+          left);
 }
 
-// grad_mean = grad_out;  grad_variance = grad_out · noise / (2√variance); with `add`, added to what is there
-kernel void reparameterise_backward(const uint n, const uint add, IN(variance), IN(noise), IN(grad_out),
-                                    MAYBE_OUT(grad_mean), MAYBE_OUT(grad_variance)) {
+// grad_mean = grad_out;  grad_variance = grad_out · noise / (2√variance); with `add`, added to what
+// is there
+kernel void reparameterise_backward(const uint n, const uint add, IN(variance), IN(noise),
+                                    IN(grad_out), MAYBE_OUT(grad_mean), MAYBE_OUT(grad_variance)) {
     const size_t i = VW * get_global_id(0);
     if (i >= n)
         return;
@@ -56,7 +62,8 @@ kernel void reparameterise_backward(const uint n, const uint add, IN(variance), 
         store(add ? load(grad_mean + i, left) + grad : grad, grad_mean + i, left);
     if (grad_variance) {
         const V derivative = grad * load(noise + i, left) * HALF / sqrt(load(variance + i, left));
-        store(add ? load(grad_variance + i, left) + derivative : derivative, grad_variance + i, left);
+        store(add ? load(grad_variance + i, left) + derivative : derivative, grad_variance + i,
+              left);
     }
 }
 
@@ -67,14 +74,16 @@ kernel void merge(const uint n, IN(m1), IN(v1), IN(m2), IN(v2), OUT(mean), OUT(v
         return;
     GO(m1), GO(v1), GO(m2), GO(v2), GO(mean), GO(variance);
     const size_t left = n - i;
-    const V first = load(v1 + i, left), second = load(v2 + i, left), inverse_sum = ONE / (first + second);
+    const V first = load(v1 + i, left), second = load(v2 + i, left),
+            inverse_sum = ONE / (first + second);
     store((load(m1 + i, left) * second + load(m2 + i, left) * first) * inverse_sum, mean + i, left);
     store(first * second * inverse_sum, variance + i, left);
 }
 
 // grad_m1 = gm·v2/S, grad_v1 = gm·v2(m2 − m1)/S² + gv(v2/S)², and the same with 1 and 2 exchanged
-kernel void merge_backward(const uint n, IN(m1), IN(v1), IN(m2), IN(v2), MAYBE_IN(grad_mean), MAYBE_IN(grad_variance),
-                           MAYBE_OUT(grad_m1), MAYBE_OUT(grad_v1), MAYBE_OUT(grad_m2), MAYBE_OUT(grad_v2)) {
+kernel void merge_backward(const uint n, IN(m1), IN(v1), IN(m2), IN(v2), MAYBE_IN(grad_mean),
+                           MAYBE_IN(grad_variance), MAYBE_OUT(grad_m1), MAYBE_OUT(grad_v1),
+                           MAYBE_OUT(grad_m2), MAYBE_OUT(grad_v2)) {
     const size_t i = VW * get_global_id(0);
     if (i >= n)
         return;
@@ -82,9 +91,11 @@ kernel void merge_backward(const uint n, IN(m1), IN(v1), IN(m2), IN(v2), MAYBE_I
     GO_IF(grad_mean);
     GO_IF(grad_variance);
     const size_t left = n - i;
-    const V first = load(v1 + i, left), second = load(v2 + i, left), inverse_sum = ONE / (first + second);
+    const V first = load(v1 + i, left), second = load(v2 + i, left),
+            inverse_sum = ONE / (first + second);
     const V weight_1 = second * inverse_sum, weight_2 = first * inverse_sum;
-    const V gm = grad_mean ? load(grad_mean + i, left) : ZERO, gv = grad_variance ? load(grad_variance + i, left) : ZERO;
+    const V gm = grad_mean ? load(grad_mean + i, left) : ZERO,
+            gv = grad_variance ? load(grad_variance + i, left) : ZERO;
     const V pull = gm * (load(m2 + i, left) - load(m1 + i, left)) * inverse_sum;
     if (grad_m1)
         store(gm * weight_1, grad_m1 + grad_m1_first + i, left);
@@ -101,7 +112,8 @@ static inline V log_prob_term(const V x, const V mean, const V variance) {
 }
 
 // out[r] = Σ_c −½[ln 2π + ln variance + (x − mean)²/variance], with row r div repeat of x
-kernel void gaussian_log_prob(const uint columns, const uint repeat, IN(x), IN(mean), IN(variance), OUT(out)) {
+kernel void gaussian_log_prob(const uint columns, const uint repeat, IN(x), IN(mean), IN(variance),
+                              OUT(out)) {
     GO(x), GO(mean), GO(variance), GO(out);
     x += get_global_id(1) / repeat * columns;
     SUM_ROW(log_prob_term(load(x + c, left), load(mean + at, left), load(variance + at, left)),
@@ -110,8 +122,9 @@ kernel void gaussian_log_prob(const uint columns, const uint repeat, IN(x), IN(m
 
 // With d = x − mean: grad_x = −g·d/variance summed over the repeats, grad_mean = g·d/variance,
 // grad_variance = g·(d²/variance − 1)/(2·variance). Launch: (columns by VW, rows of x).
-kernel void gaussian_log_prob_backward(const uint columns, const uint repeat, IN(x), IN(mean), IN(variance),
-                                       IN(grad_out), MAYBE_OUT(grad_x), MAYBE_OUT(grad_mean), MAYBE_OUT(grad_variance)) {
+kernel void gaussian_log_prob_backward(const uint columns, const uint repeat, IN(x), IN(mean),
+                                       IN(variance), IN(grad_out), MAYBE_OUT(grad_x),
+                                       MAYBE_OUT(grad_mean), MAYBE_OUT(grad_variance)) {
     const size_t c = VW * get_global_id(0), row = get_global_id(1);
     if (c >= columns)
         return;
@@ -121,14 +134,15 @@ kernel void gaussian_log_prob_backward(const uint columns, const uint repeat, IN
     V sum = ZERO;
     for (size_t k = 0; k < repeat; k++) {
         const size_t p = row * repeat + k, at = p * columns + c;
-        const V precision = ONE / load(variance + at, left), distance = value - load(mean + at, left);
+        const V precision = ONE / load(variance + at, left),
+                distance = value - load(mean + at, left);
         const V derivative = distance * precision;
         sum -= grad_out[p] * derivative;
         if (grad_mean)
             store(grad_out[p] * derivative, grad_mean + grad_mean_first + at, left);
         if (grad_variance)
-            store(grad_out[p] * HALF * (distance * derivative - ONE) * precision, grad_variance + grad_variance_first + at,
-                  left);
+            store(grad_out[p] * HALF * (distance * derivative - ONE) * precision,
+                  grad_variance + grad_variance_first + at, left);
     }
     if (grad_x)
         store(sum, grad_x + grad_x_first + row * columns + c, left);
@@ -143,7 +157,8 @@ kernel void standard_normal_log_prob(const uint columns, IN(x), OUT(out)) {
 }
 
 // grad_x[r, c] = −grad_out[r] · x[r, c]. Launch: (columns by VW, rows).
-kernel void standard_normal_log_prob_backward(const uint columns, IN(x), IN(grad_out), OUT(grad_x)) {
+kernel void standard_normal_log_prob_backward(const uint columns, IN(x), IN(grad_out),
+                                              OUT(grad_x)) {
     const size_t c = VW * get_global_id(0), row = get_global_id(1), at = row * columns + c;
     if (c >= columns)
         return;
@@ -153,15 +168,17 @@ kernel void standard_normal_log_prob_backward(const uint columns, IN(x), IN(grad
 
 // r − 1 − ln r + d²/vp with r = vq/vp
 static inline V kl_term(const V q_mean, const V q_variance, const V p_mean, const V p_variance) {
-    const V precision = ONE / p_variance, ratio = q_variance * precision, distance = q_mean - p_mean;
+    const V precision = ONE / p_variance, ratio = q_variance * precision,
+            distance = q_mean - p_mean;
     return ratio - ONE - log(ratio) + distance * distance * precision;
 }
 
 // out[r] = KL(q‖p) = ½ Σ_c [ln vp − ln vq + (vq + (mq − mp)²)/vp − 1]
 kernel void gaussian_kl(const uint columns, IN(mq), IN(vq), IN(mp), IN(vp), OUT(out)) {
     GO(mq), GO(vq), GO(mp), GO(vp), GO(out);
-    SUM_ROW(kl_term(load(mq + at, left), load(vq + at, left), load(mp + at, left), load(vp + at, left)),
-            (WIDE)0.5 * total)
+    SUM_ROW(
+        kl_term(load(mq + at, left), load(vq + at, left), load(mp + at, left), load(vp + at, left)),
+        (WIDE)0.5 * total)
 }
 
 // The same against the standard normal
@@ -170,18 +187,23 @@ kernel void gaussian_kl_standard(const uint columns, IN(mq), IN(vq), OUT(out)) {
     SUM_ROW(kl_term(load(mq + at, left), load(vq + at, left), ZERO, ONE), (WIDE)0.5 * total)
 }
 
-// With d = mq − mp: grad_mq = g·d/vp, grad_vq = ½g(1/vp − 1/vq), grad_mp = −g·d/vp, grad_vp = ½g(1/vp − (vq + d²)/vp²).
-// p is the standard normal where it is absent. Launch: (columns by VW, rows).
-kernel void gaussian_kl_backward(const uint columns, IN(mq), IN(vq), MAYBE_IN(mp), MAYBE_IN(vp), IN(grad_out),
-                                 MAYBE_OUT(grad_mq), MAYBE_OUT(grad_vq), MAYBE_OUT(grad_mp), MAYBE_OUT(grad_vp)) {
-    const size_t c = VW * get_global_id(0), row = get_global_id(1), at = row * columns + c, left = columns - c;
+// With d = mq − mp: grad_mq = g·d/vp, grad_vq = ½g(1/vp − 1/vq), grad_mp = −g·d/vp, grad_vp =
+// ½g(1/vp − (vq + d²)/vp²). p is the standard normal where it is absent. Launch: (columns by VW,
+// rows).
+kernel void gaussian_kl_backward(const uint columns, IN(mq), IN(vq), MAYBE_IN(mp), MAYBE_IN(vp),
+                                 IN(grad_out), MAYBE_OUT(grad_mq), MAYBE_OUT(grad_vq),
+                                 MAYBE_OUT(grad_mp), MAYBE_OUT(grad_vp)) {
+    const size_t c = VW * get_global_id(0), row = get_global_id(1), at = row * columns + c,
+                 left = columns - c;
     if (c >= columns)
         return;
     GO(mq), GO(vq), GO(grad_out);
     const REAL grad = grad_out[row];
-    const V p_mean = mp ? load(mp + mp_first + at, left) : ZERO, p_variance = vp ? load(vp + vp_first + at, left) : ONE;
+    const V p_mean = mp ? load(mp + mp_first + at, left) : ZERO,
+            p_variance = vp ? load(vp + vp_first + at, left) : ONE;
     const V q_variance = load(vq + at, left), distance = load(mq + at, left) - p_mean;
-    const V precision = ONE / p_variance, derivative = grad * distance * precision, half_grad = HALF * grad;
+    const V precision = ONE / p_variance, derivative = grad * distance * precision,
+            half_grad = HALF * grad;
     if (grad_mq)
         store(derivative, grad_mq + grad_mq_first + at, left);
     if (grad_vq)
@@ -199,10 +221,11 @@ static inline V log_ratio_term(const V z, const V mq, const V vq, const V mp, co
 }
 
 // out[r] = log q(z) − log p(z) = ½ Σ_c [ln(vp/vq) + (z − mp)²/vp − (z − mq)²/vq]
-kernel void gaussian_log_ratio(const uint columns, IN(z), IN(mq), IN(vq), IN(mp), IN(vp), OUT(out)) {
+kernel void gaussian_log_ratio(const uint columns, IN(z), IN(mq), IN(vq), IN(mp), IN(vp),
+                               OUT(out)) {
     GO(z), GO(mq), GO(vq), GO(mp), GO(vp), GO(out);
-    SUM_ROW(log_ratio_term(load(z + at, left), load(mq + at, left), load(vq + at, left), load(mp + at, left),
-                           load(vp + at, left)),
+    SUM_ROW(log_ratio_term(load(z + at, left), load(mq + at, left), load(vq + at, left),
+                           load(mp + at, left), load(vp + at, left)),
             (WIDE)0.5 * total)
 }
 
@@ -213,20 +236,25 @@ kernel void gaussian_log_ratio_standard(const uint columns, IN(z), IN(mq), IN(vq
             (WIDE)0.5 * total)
 }
 
-// With dq = (z − mq)/vq, dp = (z − mp)/vp: grad_z = g(dp − dq), grad_mq = g·dq, grad_vq = ½g(dq² − 1/vq), grad_mp = −g·dp,
-// grad_vp = ½g(1/vp − dp²). p is the standard normal where it is absent. Launch: (columns by VW, rows).
-kernel void gaussian_log_ratio_backward(const uint columns, IN(z), IN(mq), IN(vq), MAYBE_IN(mp), MAYBE_IN(vp),
-                                        IN(grad_out), MAYBE_OUT(grad_z), MAYBE_OUT(grad_mq), MAYBE_OUT(grad_vq),
-                                        MAYBE_OUT(grad_mp), MAYBE_OUT(grad_vp)) {
-    const size_t c = VW * get_global_id(0), row = get_global_id(1), at = row * columns + c, left = columns - c;
+// With dq = (z − mq)/vq, dp = (z − mp)/vp: grad_z = g(dp − dq), grad_mq = g·dq, grad_vq = ½g(dq² −
+// 1/vq), grad_mp = −g·dp, grad_vp = ½g(1/vp − dp²). p is the standard normal where it is absent.
+// Launch: (columns by VW, rows).
+kernel void gaussian_log_ratio_backward(const uint columns, IN(z), IN(mq), IN(vq), MAYBE_IN(mp),
+                                        MAYBE_IN(vp), IN(grad_out), MAYBE_OUT(grad_z),
+                                        MAYBE_OUT(grad_mq), MAYBE_OUT(grad_vq), MAYBE_OUT(grad_mp),
+                                        MAYBE_OUT(grad_vp)) {
+    const size_t c = VW * get_global_id(0), row = get_global_id(1), at = row * columns + c,
+                 left = columns - c;
     if (c >= columns)
         return;
     GO(z), GO(mq), GO(vq), GO(grad_out);
     const REAL grad = grad_out[row];
-    const V p_mean = mp ? load(mp + mp_first + at, left) : ZERO, p_variance = vp ? load(vp + vp_first + at, left) : ONE;
+    const V p_mean = mp ? load(mp + mp_first + at, left) : ZERO,
+            p_variance = vp ? load(vp + vp_first + at, left) : ONE;
     const V sample = load(z + at, left), half_grad = HALF * grad;
     const V q_precision = ONE / load(vq + at, left), p_precision = ONE / p_variance;
-    const V q_score = (sample - load(mq + at, left)) * q_precision, p_score = (sample - p_mean) * p_precision;
+    const V q_score = (sample - load(mq + at, left)) * q_precision,
+            p_score = (sample - p_mean) * p_precision;
     if (grad_z)
         store(grad * (p_score - q_score), grad_z + grad_z_first + at, left);
     if (grad_mq)

@@ -12,12 +12,14 @@ kernel void bernoulli_log_prob(const uint columns, const uint repeat, IN(x), IN(
 }
 
 // grad_logits[r, c] = grad_out[r] · (x − sigmoid(l)). Launch: (columns by VW, rows).
-kernel void bernoulli_log_prob_backward(const uint columns, const uint repeat, IN(x), IN(logits), IN(grad_out),
-                                        OUT(grad_logits)) {
-    const size_t c = VW * get_global_id(0), row = get_global_id(1), at = row * columns + c, left = columns - c;
+kernel void bernoulli_log_prob_backward(const uint columns, const uint repeat, IN(x), IN(logits),
+                                        IN(grad_out), OUT(grad_logits)) {
+    const size_t c = VW * get_global_id(0), row = get_global_id(1), at = row * columns + c,
+                 left = columns - c;
     if (c >= columns)
         return;
     GO(x), GO(logits), GO(grad_out), GO(grad_logits);
-    const V difference = load(x + row / repeat * columns + c, left) - sigmoid_of(load(logits + at, left));
+    const V difference =
+        load(x + row / repeat * columns + c, left) - sigmoid_of(load(logits + at, left));
     store(grad_out[row] * difference, grad_logits + at, left);
 }

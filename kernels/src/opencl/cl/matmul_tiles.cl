@@ -1,20 +1,26 @@
-// The matrix product on a GPU: out = op(left)·op(right), with the sums of a tile in registers and its operands in local memory.
+// The matrix product on a GPU: out = op(left)·op(right), with the sums of a tile in registers and
+// its operands in local memory.
 //
-//   A work-group computes a tile of out, TILE x TILE; each work-item WORK_ROWS x WORK_COLUMNS elements of it, in pieces of 4 x 4 that
-//   lie 4·ITEMS_Y rows and 4·ITEMS_X columns apart, so that what neighbours read of local memory is side by side. Step by step
-//   along the inner axis, STEP columns of left and STEP rows of right come to local memory, four elements at a time. There are two
-//   such places: while one is multiplied, the next step is on its way from global memory to registers and then to the other,
-//   which costs one barrier a step.
+//   A work-group computes a tile of out, TILE x TILE; each work-item WORK_ROWS x WORK_COLUMNS
+//   elements of it, in pieces of 4 x 4 that lie 4·ITEMS_Y rows and 4·ITEMS_X columns apart, so that
+//   what neighbours read of local memory is side by side. Step by step along the inner axis, STEP
+//   columns of left and STEP rows of right come to local memory, four elements at a time. There are
+//   two such places: while one is multiplied, the next step is on its way from global memory to
+//   registers and then to the other, which costs one barrier a step.
 //
-//   TILE                    128, 64 or 32: large tiles read less memory, small ones keep more of the device busy.
+//   TILE                    128, 64 or 32: large tiles read less memory, small ones keep more of
+//                           the device busy.
 //   LEFT_ALONG_INNER        1: left[i, p] lies at i·left_stride + p, else at p·left_stride + i.
 //   RIGHT_ALONG_INNER       1: right[p, j] lies at j·right_stride + p, else at p·right_stride + j.
-//   SUB_GROUP               on Intel's GPUs, the fewest work-items that run side by side: with fewer, each has more registers. Else not defined.
-//   ALIGNED                 1: every array begins, and every row of it, at a multiple of four elements, and so do `columns`.
+//   SUB_GROUP               on Intel's GPUs, the fewest work-items that run side by side: with
+//                           fewer, each has more registers. Else not defined.
+//   ALIGNED                 1: every array begins, and every row of it, at a multiple of four
+//                           elements, and so do `columns`.
 //
-// General: any size; what lies outside is read as 0, or not used, and not written. The inner axis is cut into parts of `part`, a
-// multiple of 4; a group's part is its place along the third dimension, and parts lie one behind the other in out.
-// Launch: (column tiles, row tiles, parts) groups of (ITEMS_X, ITEMS_Y, 1). mode: 0 writes, 1 adds bias[j], 2 adds to what is there.
+// General: any size; what lies outside is read as 0, or not used, and not written. The inner axis
+// is cut into parts of `part`, a multiple of 4; a group's part is its place along the third
+// dimension, and parts lie one behind the other in out. Launch: (column tiles, row tiles, parts)
+// groups of (ITEMS_X, ITEMS_Y, 1). mode: 0 writes, 1 adds bias[j], 2 adds to what is there.
 #ifndef TILE
 #define TILE 64
 #endif
@@ -53,7 +59,8 @@
 
 typedef JOIN(SCALAR, 4) V4;
 
-// A row of a place in fours: one more than the tile, so that what is written down a column goes to different banks.
+// A row of a place in fours: one more than the tile, so that what is written down a column goes to
+// different banks.
 #define FOURS (TILE / 4 + 1)
 typedef local V4 *Place;
 // A place of both operands, right behind left.
@@ -90,10 +97,10 @@ static inline V4 load_four(global const REAL *p, const int left) {
 #define RIGHT_OUTER(at) OUTER_OF_ACROSS(at)
 #endif
 
-// The first of a work-item's elements, at inner index 0 of the group. Rows and columns outside are moved to the last that exist: what is read of
-// them is never written.
-static inline size_t start_of(const uint outer, const uint inner_index, const uint size, const uint stride,
-                              const bool is_along) {
+// The first of a work-item's elements, at inner index 0 of the group. Rows and columns outside are
+// moved to the last that exist: what is read of them is never written.
+static inline size_t start_of(const uint outer, const uint inner_index, const uint size,
+                              const uint stride, const bool is_along) {
 #if ALIGNED
     const uint last = is_along ? size - 1 : size - 4;
 #else
@@ -104,10 +111,14 @@ static inline size_t start_of(const uint outer, const uint inner_index, const ui
 }
 
 // How many of a four that lies along the tile exist.
-static inline int existing_of(const uint outer, const uint size) { return max(1, (int)size - (int)outer); }
+static inline int existing_of(const uint outer, const uint size) {
+    return max(1, (int)size - (int)outer);
+}
 
 // Where in a place a four goes, in elements.
-static inline uint place_of(const uint inner_index, const uint outer) { return inner_index * 4 * FOURS + outer; }
+static inline uint place_of(const uint inner_index, const uint outer) {
+    return inner_index * 4 * FOURS + outer;
+}
 
 // Puts a four into a place: down a column, or along a row.
 static inline void put(local REAL *to, const V4 four, const bool is_along) {
@@ -125,11 +136,12 @@ static inline void put(local REAL *to, const V4 four, const bool is_along) {
 #define FOR_ROWS(work) FOR_FOUR(0, work)
 #endif
 
-// The sums have names, not indices, so that every compiler keeps them in registers: sum_<four of rows>_<row>_<four of columns>.
+// The sums have names, not indices, so that every compiler keeps them in registers: sum_<four of
+// rows>_<row>_<four of columns>.
 #if WORK_COLUMNS == 8
 #define CLEAR(r, i) V4 sum_##r##_##i##_0 = (V4)(0), sum_##r##_##i##_1 = (V4)(0);
-#define ADD(r, i)                                                                                                      \
-    sum_##r##_##i##_0 = fma((V4)(a_##r.s##i), b_0, sum_##r##_##i##_0);                                                 \
+#define ADD(r, i)                                                                                  \
+    sum_##r##_##i##_0 = fma((V4)(a_##r.s##i), b_0, sum_##r##_##i##_0);                             \
     sum_##r##_##i##_1 = fma((V4)(a_##r.s##i), b_1, sum_##r##_##i##_1);
 #define WRITE(r, i) WRITE_FOUR(r, i, 0) WRITE_FOUR(r, i, 1)
 #else
@@ -139,17 +151,19 @@ static inline void put(local REAL *to, const V4 four, const bool is_along) {
 #endif
 
 // Multiplies the numbers of one inner index.
-#define MULTIPLY_AT(p)                                                                                                 \
-    {                                                                                                                  \
-        const Place a = places + now + y + (p)*FOURS, b = places + now + RIGHT_PLACE + x + (p)*FOURS;                  \
-        const V4 a_0 = a[0], a_1 = a[WORK_ROWS == 8 ? ITEMS_Y : 0];                                                    \
-        const V4 b_0 = b[0], b_1 = b[WORK_COLUMNS == 8 ? ITEMS_X : 0];                                                 \
-        FOR_ROWS(ADD)                                                                                                  \
+#define MULTIPLY_AT(p)                                                                             \
+    {                                                                                              \
+        const Place a = places + now + y + (p)*FOURS,                                              \
+                    b = places + now + RIGHT_PLACE + x + (p)*FOURS;                                \
+        const V4 a_0 = a[0], a_1 = a[WORK_ROWS == 8 ? ITEMS_Y : 0];                                \
+        const V4 b_0 = b[0], b_1 = b[WORK_COLUMNS == 8 ? ITEMS_X : 0];                             \
+        FOR_ROWS(ADD)                                                                              \
     }
 #define MULTIPLY_AT_FOUR(p) MULTIPLY_AT(p) MULTIPLY_AT(p + 1) MULTIPLY_AT(p + 2) MULTIPLY_AT(p + 3)
 #if defined(__AMDGCN__) || defined(SUB_GROUP)
-// The compilers of AMD and Intel would move all reads of a step to its front, and run out of registers.
-#define MULTIPLY                                                                                                       \
+// The compilers of AMD and Intel would move all reads of a step to its front, and run out of
+// registers.
+#define MULTIPLY                                                                                   \
     _Pragma("unroll 1") for (uint p = 0; p < STEP; p += 4) { MULTIPLY_AT_FOUR(p) }
 #elif STEP == 8
 #define MULTIPLY MULTIPLY_AT_FOUR(0) MULTIPLY_AT_FOUR(4)
@@ -158,24 +172,27 @@ static inline void put(local REAL *to, const V4 four, const bool is_along) {
 #endif
 
 // Four sums to their place in out.
-static inline void write_four(const V4 sums, const size_t row, const uint column, const uint rows, const uint columns,
-                              const uint mode, global const REAL *bias, global REAL *out) {
+static inline void write_four(const V4 sums, const size_t row, const uint column, const uint rows,
+                              const uint columns, const uint mode, global const REAL *bias,
+                              global REAL *out) {
     if (row >= rows || column >= columns)
         return;
     global REAL *to = out + row * columns + column;
 #if ALIGNED
-    const V4 before = mode == 1 ? *(global const V4 *)(bias + column) : mode == 2 ? *(global const V4 *)to : (V4)(0);
+    const V4 before = mode == 1   ? *(global const V4 *)(bias + column)
+                      : mode == 2 ? *(global const V4 *)to
+                                  : (V4)(0);
     *(global V4 *)to = mode == 0 ? sums : sums + before;
 #else
-#define WRITE_ONE(j)                                                                                                   \
-    if (column + j < columns)                                                                                          \
+#define WRITE_ONE(j)                                                                               \
+    if (column + j < columns)                                                                      \
         to[j] = mode == 0 ? sums.s##j : sums.s##j + (mode == 1 ? bias[column + j] : to[j]);
     WRITE_ONE(0) WRITE_ONE(1) WRITE_ONE(2) WRITE_ONE(3)
 #endif
 }
-#define WRITE_FOUR(r, i, c)                                                                                            \
-    write_four(sum_##r##_##i##_##c, first_row + 4 * (y + r * ITEMS_Y) + i, first_column + 4 * (x + c * ITEMS_X), rows, \
-               columns, mode, bias, out);
+#define WRITE_FOUR(r, i, c)                                                                        \
+    write_four(sum_##r##_##i##_##c, first_row + 4 * (y + r * ITEMS_Y) + i,                         \
+               first_column + 4 * (x + c * ITEMS_X), rows, columns, mode, bias, out);
 
 #ifdef SUB_GROUP
 #define WITH_SUB_GROUP __attribute__((intel_reqd_sub_group_size(SUB_GROUP)))
@@ -184,8 +201,9 @@ static inline void write_four(const V4 sums, const size_t row, const uint column
 #endif
 
 kernel __attribute__((reqd_work_group_size(ITEMS_X, ITEMS_Y, 1))) WITH_SUB_GROUP void
-matmul(const uint rows, const uint columns, const uint inner, const uint left_stride, const uint right_stride,
-       const uint part, const uint mode, IN(left), IN(right), MAYBE_IN(bias), OUT(out)) {
+matmul(const uint rows, const uint columns, const uint inner, const uint left_stride,
+       const uint right_stride, const uint part, const uint mode, IN(left), IN(right),
+       MAYBE_IN(bias), OUT(out)) {
     local V4 places[2 * BOTH];
     GO(left), GO(right), GO(out);
     GO_IF(bias);
@@ -194,15 +212,19 @@ matmul(const uint rows, const uint columns, const uint inner, const uint left_st
     const uint start = get_group_id(2) * part, count = min(part, inner - start);
     out += get_group_id(2) * (size_t)rows * columns;
 
-    // The steps begin with the one that is not full, if any, so that all later ones are. `first` of its inner indices exist.
+    // The steps begin with the one that is not full, if any, so that all later ones are. `first` of
+    // its inner indices exist.
     const uint first = count % STEP == 0 ? min(count, (uint)STEP) : count % STEP;
     const uint left_inner_0 = LEFT_INNER(item), left_outer_0 = LEFT_OUTER(item);
     const uint right_inner_0 = RIGHT_INNER(item), right_outer_0 = RIGHT_OUTER(item);
-    const size_t left_step = LEFT_ALONG_INNER ? 1 : left_stride, right_step = RIGHT_ALONG_INNER ? 1 : right_stride;
+    const size_t left_step = LEFT_ALONG_INNER ? 1 : left_stride,
+                 right_step = RIGHT_ALONG_INNER ? 1 : right_stride;
     global const REAL *left_0 =
-        left + start * left_step + start_of(first_row + left_outer_0, left_inner_0, rows, left_stride, LEFT_ALONG_INNER);
-    global const REAL *right_0 = right + start * right_step + start_of(first_column + right_outer_0, right_inner_0, columns,
-                                                                       right_stride, RIGHT_ALONG_INNER);
+        left + start * left_step +
+        start_of(first_row + left_outer_0, left_inner_0, rows, left_stride, LEFT_ALONG_INNER);
+    global const REAL *right_0 = right + start * right_step +
+                                 start_of(first_column + right_outer_0, right_inner_0, columns,
+                                          right_stride, RIGHT_ALONG_INNER);
     const uint left_place_0 = place_of(left_inner_0, left_outer_0);
     const uint right_place_0 = 4 * RIGHT_PLACE + place_of(right_inner_0, right_outer_0);
     const int left_exist_0 = existing_of(first_row + left_outer_0, rows);
@@ -211,9 +233,11 @@ matmul(const uint rows, const uint columns, const uint inner, const uint left_st
     const uint left_inner_1 = LEFT_INNER(item + ITEMS), left_outer_1 = LEFT_OUTER(item + ITEMS);
     const uint right_inner_1 = RIGHT_INNER(item + ITEMS), right_outer_1 = RIGHT_OUTER(item + ITEMS);
     global const REAL *left_1 =
-        left + start * left_step + start_of(first_row + left_outer_1, left_inner_1, rows, left_stride, LEFT_ALONG_INNER);
-    global const REAL *right_1 = right + start * right_step + start_of(first_column + right_outer_1, right_inner_1, columns,
-                                                                       right_stride, RIGHT_ALONG_INNER);
+        left + start * left_step +
+        start_of(first_row + left_outer_1, left_inner_1, rows, left_stride, LEFT_ALONG_INNER);
+    global const REAL *right_1 = right + start * right_step +
+                                 start_of(first_column + right_outer_1, right_inner_1, columns,
+                                          right_stride, RIGHT_ALONG_INNER);
     const uint left_place_1 = place_of(left_inner_1, left_outer_1);
     const uint right_place_1 = 4 * RIGHT_PLACE + place_of(right_inner_1, right_outer_1);
     const int left_exist_1 = existing_of(first_row + left_outer_1, rows);
@@ -221,23 +245,26 @@ matmul(const uint rows, const uint columns, const uint inner, const uint left_st
 #endif
 
 // How many of a four exist in the first step.
-#define EXIST_FIRST(side, n, is_along)                                                                                 \
-    (is_along ? (int)first - (int)side##_inner_##n : (side##_inner_##n < first ? side##_exist_##n : 0))
-#define FETCH_FIRST(n)                                                                                                 \
-    left_four_##n = load_four(left_##n, EXIST_FIRST(left, n, LEFT_ALONG_INNER));                                       \
-    right_four_##n = load_four(right_##n, EXIST_FIRST(right, n, RIGHT_ALONG_INNER));                                   \
+#define EXIST_FIRST(side, n, is_along)                                                             \
+    (is_along ? (int)first - (int)side##_inner_##n                                                 \
+              : (side##_inner_##n < first ? side##_exist_##n : 0))
+#define FETCH_FIRST(n)                                                                             \
+    left_four_##n = load_four(left_##n, EXIST_FIRST(left, n, LEFT_ALONG_INNER));                   \
+    right_four_##n = load_four(right_##n, EXIST_FIRST(right, n, RIGHT_ALONG_INNER));               \
     left_##n += first * left_step, right_##n += first * right_step;
 #if ALIGNED
-#define FETCH(n) left_four_##n = *(global const V4 *)left_##n, right_four_##n = *(global const V4 *)right_##n;
+#define FETCH(n)                                                                                   \
+    left_four_##n = *(global const V4 *)left_##n, right_four_##n = *(global const V4 *)right_##n;
 #else
-#define FETCH(n)                                                                                                       \
-    left_four_##n = LEFT_ALONG_INNER ? vload4(0, left_##n) : load_four(left_##n, left_exist_##n);                      \
-    right_four_##n = RIGHT_ALONG_INNER ? vload4(0, right_##n) : load_four(right_##n, right_exist_##n);
+#define FETCH(n)                                                                                   \
+    left_four_##n = LEFT_ALONG_INNER ? vload4(0, left_##n) : load_four(left_##n, left_exist_##n);  \
+    right_four_##n =                                                                               \
+        RIGHT_ALONG_INNER ? vload4(0, right_##n) : load_four(right_##n, right_exist_##n);
 #endif
 #define FETCH_NEXT(n) FETCH(n) left_##n += STEP * left_step, right_##n += STEP * right_step;
 #define REST(n) left_##n = left, right_##n = right;
-#define PUT(n, to)                                                                                                     \
-    put((local REAL *)(places + to) + left_place_##n, left_four_##n, LEFT_ALONG_INNER);                                \
+#define PUT(n, to)                                                                                 \
+    put((local REAL *)(places + to) + left_place_##n, left_four_##n, LEFT_ALONG_INNER);            \
     put((local REAL *)(places + to) + right_place_##n, right_four_##n, RIGHT_ALONG_INNER);
 // One four after the other: Intel's compiler of 2022 crashes on both at once.
 #define BEGIN(n) FETCH_FIRST(n) PUT(n, 0)
@@ -277,9 +304,10 @@ matmul(const uint rows, const uint columns, const uint inner, const uint left_st
     FOR_ROWS(WRITE)
 }
 
-// out[i] = Σ_part sums[part, i] in the order of the parts, and what the mode adds. Launch: a work-item for each of n elements.
-kernel void add_parts(const uint n, const uint columns, const uint parts, const uint mode, IN(sums), MAYBE_IN(bias),
-                      OUT(out)) {
+// out[i] = Σ_part sums[part, i] in the order of the parts, and what the mode adds. Launch: a
+// work-item for each of n elements.
+kernel void add_parts(const uint n, const uint columns, const uint parts, const uint mode, IN(sums),
+                      MAYBE_IN(bias), OUT(out)) {
     const size_t i = get_global_id(0);
     if (i >= n)
         return;

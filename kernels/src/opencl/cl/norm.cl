@@ -1,111 +1,130 @@
-// Batch normalisation of the columns of a matrix, with its activation: one launch forward, one backward.
+// Batch normalisation of the columns of a matrix, with its activation: one launch forward, one
+// backward.
 //
-// A work-group owns COLUMNS·VW neighbouring columns and walks down all rows, ROW_LANES rows at a time: twice for the statistics, once more to
-// normalise. Its part of the matrix is small enough to come from the cache after the first time.
-// Launch: (columns by VW, ROW_LANES), groups of (COLUMNS, ROW_LANES). `rows > 0`.
+// A work-group owns COLUMNS·VW neighbouring columns and walks down all rows, ROW_LANES rows at a
+// time: twice for the statistics, once more to normalise. Its part of the matrix is small enough to
+// come from the cache after the first time. Launch: (columns by VW, ROW_LANES), groups of (COLUMNS,
+// ROW_LANES). `rows > 0`.
 
 // Walks the rows of this work-item: r is the row, at the place of its VW elements.
-#define FOR_EACH_ROW                                                                                                   \
-    for (size_t r = get_local_id(1), at = r * columns + c; r < rows && c < columns; r += ROW_LANES, at += ROW_LANES * columns)
+#define FOR_EACH_ROW                                                                               \
+    for (size_t r = get_local_id(1), at = r * columns + c; r < rows && c < columns;                \
+         r += ROW_LANES, at += ROW_LANES * columns)
 
 // Mean and biased variance of the columns, the variance from the deviations of a second pass.
-#define MOMENTS                                                                                                        \
-    V sum = ZERO;                                                                                                      \
-    FOR_EACH_ROW { sum += load(x + at, left); }                                                                        \
-    const V mean_c = COLUMN_SUM(sum, scratch) / (REAL)rows;                                                            \
-    V squares = ZERO;                                                                                                  \
-    FOR_EACH_ROW {                                                                                                     \
-        const V distance = load(x + at, left) - mean_c;                                                                \
-        squares += distance * distance;                                                                                \
-    }                                                                                                                  \
-    const V variance_c = COLUMN_SUM(squares, scratch) / (REAL)rows;                                                    \
-    if (c < columns && get_local_id(1) == 0) {                                                                         \
-        store(mean_c, mean + c, left);                                                                                 \
-        store(variance_c, variance + c, left);                                                                         \
+#define MOMENTS                                                                                    \
+    V sum = ZERO;                                                                                  \
+    FOR_EACH_ROW { sum += load(x + at, left); }                                                    \
+    const V mean_c = COLUMN_SUM(sum, scratch) / (REAL)rows;                                        \
+    V squares = ZERO;                                                                              \
+    FOR_EACH_ROW {                                                                                 \
+        const V distance = load(x + at, left) - mean_c;                                            \
+        squares += distance * distance;                                                            \
+    }                                                                                              \
+    const V variance_c = COLUMN_SUM(squares, scratch) / (REAL)rows;                                \
+    if (c < columns && get_local_id(1) == 0) {                                                     \
+        store(mean_c, mean + c, left);                                                             \
+        store(variance_c, variance + c, left);                                                     \
     }
 
-kernel void column_statistics(const uint rows, const uint columns, IN(x), OUT(mean), OUT(variance)) {
+kernel void column_statistics(const uint rows, const uint columns, IN(x), OUT(mean),
+                              OUT(variance)) {
     COLUMN_SCRATCH(scratch)
     const size_t c = VW * get_global_id(0), left = columns - c;
     GO(x), GO(mean), GO(variance);
     MOMENTS
 }
 
-// average ← (1 − weight) · average + weight · batch; with weight 1 even an average that is no number is replaced.
-static inline void move_average(global REAL *average, const V batch, const REAL weight, const size_t left) {
+// average ← (1 − weight) · average + weight · batch; with weight 1 even an average that is no
+// number is replaced.
+static inline void move_average(global REAL *average, const V batch, const REAL weight,
+                                const size_t left) {
     const V kept = weight == (REAL)1 ? ZERO : ((REAL)1 - weight) * load(average, left);
     store(kept + weight * batch, average, left);
 }
 
-// out = activation(scale · (x − mean)/√(variance + ε) + shift), with the statistics of x (batch_norm) or given ones (normalise).
-// The averages over batches, if there are any, move towards the statistics of x by `weight`.
-#define NORM(name)                                                                                                     \
-    kernel void batch_norm_##name(const uint rows, const uint columns, const REAL epsilon, const REAL a, const REAL b, \
-                                  const REAL weight, IN(x), IN(scale), IN(shift), OUT(mean), OUT(variance),            \
-                                  MAYBE_OUT(mean_average), MAYBE_OUT(variance_average), OUT(out)) {                    \
-        COLUMN_SCRATCH(scratch)                                                                                        \
-        const size_t c = VW * get_global_id(0), left = columns - c;                                                    \
-        GO(x), GO(scale), GO(shift), GO(mean), GO(variance), GO(out);                                                  \
-        MOMENTS                                                                                                        \
-        if (c >= columns)                                                                                              \
-            return;                                                                                                    \
-        if (mean_average && get_local_id(1) == 0) {                                                                    \
-            move_average(mean_average + mean_average_first + c, mean_c, weight, left);                                 \
-            move_average(variance_average + variance_average_first + c, variance_c, weight, left);                     \
-        }                                                                                                              \
-        const V factor = load(scale + c, left) / sqrt(variance_c + epsilon), offset = load(shift + c, left);           \
-        FOR_EACH_ROW {                                                                                                 \
-            store(value_##name((load(x + at, left) - mean_c) * factor + offset, a, b), out + at, left);                \
-        }                                                                                                              \
-    }                                                                                                                  \
-    kernel void normalise_##name(const uint rows, const uint columns, const REAL epsilon, const REAL a, const REAL b,  \
-                                 IN(x), IN(mean), IN(variance), IN(scale), IN(shift), OUT(out)) {                      \
-        const size_t c = VW * get_global_id(0), left = columns - c;                                                    \
-        if (c >= columns)                                                                                              \
-            return;                                                                                                    \
-        GO(x), GO(mean), GO(variance), GO(scale), GO(shift), GO(out);                                                  \
-        const V factor = load(scale + c, left) / sqrt(load(variance + c, left) + epsilon);                             \
-        const V mean_c = load(mean + c, left), offset = load(shift + c, left);                                         \
-        FOR_EACH_ROW {                                                                                                 \
-            store(value_##name((load(x + at, left) - mean_c) * factor + offset, a, b), out + at, left);                \
-        }                                                                                                              \
-    }                                                                                                                  \
-    /* With x̂ = (x − mean)/√(variance + ε) and g = grad_out · activation′: grad_shift = Σ g, grad_scale = Σ g·x̂,       \
-       grad_x = scale/√(variance + ε) · (g − share·grad_shift − x̂·share·grad_scale); share is 1/rows, or 0 where the   \
-       statistics are constants. g waits in grad_x between the two passes. */                                          \
-    kernel void norm_backward_##name(const uint rows, const uint columns, const REAL epsilon, const REAL a,            \
-                                     const REAL b, const REAL share, IN(x), IN(mean), IN(variance), IN(scale),         \
-                                     IN(shift), IN(grad_out), OUT(grad_x), OUT(grad_scale), OUT(grad_shift)) {         \
-        COLUMN_SCRATCH(scratch)                                                                                        \
-        const size_t c = VW * get_global_id(0), left = columns - c;                                                    \
-        GO(x), GO(mean), GO(variance), GO(scale), GO(shift), GO(grad_out), GO(grad_x), GO(grad_scale), GO(grad_shift); \
-        V mean_c = ZERO, inverse = ONE, scale_c = ONE, shift_c = ZERO;                                                 \
-        if (c < columns) {                                                                                             \
-            mean_c = load(mean + c, left);                                                                             \
-            inverse = ONE / sqrt(load(variance + c, left) + epsilon);                                                  \
-            scale_c = load(scale + c, left);                                                                           \
-            shift_c = load(shift + c, left);                                                                           \
-        }                                                                                                              \
-        V scale_sum = ZERO, shift_sum = ZERO;                                                                          \
-        FOR_EACH_ROW {                                                                                                 \
-            const V normalised = (load(x + at, left) - mean_c) * inverse;                                              \
-            const V grad = load(grad_out + at, left) * derivative_at_##name(scale_c * normalised + shift_c, a, b);     \
-            store(grad, grad_x + at, left);                                                                            \
-            scale_sum += grad * normalised;                                                                            \
-            shift_sum += grad;                                                                                         \
-        }                                                                                                              \
-        scale_sum = COLUMN_SUM(scale_sum, scratch);                                                                    \
-        shift_sum = COLUMN_SUM(shift_sum, scratch);                                                                    \
-        if (c >= columns)                                                                                              \
-            return;                                                                                                    \
-        if (get_local_id(1) == 0) {                                                                                    \
-            store(scale_sum, grad_scale + c, left);                                                                    \
-            store(shift_sum, grad_shift + c, left);                                                                    \
-        }                                                                                                              \
-        const V factor = scale_c * inverse, slope = scale_sum * share * inverse, offset = shift_sum * share;           \
-        FOR_EACH_ROW {                                                                                                 \
-            const V grad = load(grad_x + at, left);                                                                    \
-            store(factor * (grad - offset - (load(x + at, left) - mean_c) * slope), grad_x + at, left);                \
-        }                                                                                                              \
+// out = activation(scale · (x − mean)/√(variance + ε) + shift), with the statistics of x
+// (batch_norm) or given ones (normalise). The averages over batches, if there are any, move towards
+// the statistics of x by `weight`.
+#define NORM(name)                                                                                 \
+    kernel void batch_norm_##name(const uint rows, const uint columns, const REAL epsilon,         \
+                                  const REAL a, const REAL b, const REAL weight, IN(x), IN(scale), \
+                                  IN(shift), OUT(mean), OUT(variance), MAYBE_OUT(mean_average),    \
+                                  MAYBE_OUT(variance_average), OUT(out)) {                         \
+        COLUMN_SCRATCH(scratch)                                                                    \
+        const size_t c = VW * get_global_id(0), left = columns - c;                                \
+        GO(x), GO(scale), GO(shift), GO(mean), GO(variance), GO(out);                              \
+        MOMENTS                                                                                    \
+        if (c >= columns)                                                                          \
+            return;                                                                                \
+        if (mean_average && get_local_id(1) == 0) {                                                \
+            move_average(mean_average + mean_average_first + c, mean_c, weight, left);             \
+            move_average(variance_average + variance_average_first + c, variance_c, weight, left); \
+        }                                                                                          \
+        const V factor = load(scale + c, left) / sqrt(variance_c + epsilon),                       \
+                offset = load(shift + c, left);                                                    \
+        FOR_EACH_ROW {                                                                             \
+            store(value_##name((load(x + at, left) - mean_c) * factor + offset, a, b), out + at,   \
+                  left);                                                                           \
+        }                                                                                          \
+    }                                                                                              \
+    kernel void normalise_##name(const uint rows, const uint columns, const REAL epsilon,          \
+                                 const REAL a, const REAL b, IN(x), IN(mean), IN(variance),        \
+                                 IN(scale), IN(shift), OUT(out)) {                                 \
+        const size_t c = VW * get_global_id(0), left = columns - c;                                \
+        if (c >= columns)                                                                          \
+            return;                                                                                \
+        GO(x), GO(mean), GO(variance), GO(scale), GO(shift), GO(out);                              \
+        const V factor = load(scale + c, left) / sqrt(load(variance + c, left) + epsilon);         \
+        const V mean_c = load(mean + c, left), offset = load(shift + c, left);                     \
+        FOR_EACH_ROW {                                                                             \
+            store(value_##name((load(x + at, left) - mean_c) * factor + offset, a, b), out + at,   \
+                  left);                                                                           \
+        }                                                                                          \
+    }                                                                                              \
+    /* With x̂ = (x − mean)/√(variance + ε), g = grad_out · activation′: \
+       grad_shift = Σ g, grad_scale = Σ g·x̂, \
+       grad_x = scale/√(variance + ε) · (g − share·grad_shift − x̂·share·grad_scale); \
+       share is 1/rows, or 0 where the statistics are constants. \
+       g waits in grad_x between the two passes. */                \
+    kernel void norm_backward_##name(const uint rows, const uint columns, const REAL epsilon,      \
+                                     const REAL a, const REAL b, const REAL share, IN(x),          \
+                                     IN(mean), IN(variance), IN(scale), IN(shift), IN(grad_out),   \
+                                     OUT(grad_x), OUT(grad_scale), OUT(grad_shift)) {              \
+        COLUMN_SCRATCH(scratch)                                                                    \
+        const size_t c = VW * get_global_id(0), left = columns - c;                                \
+        GO(x), GO(mean), GO(variance), GO(scale), GO(shift), GO(grad_out), GO(grad_x),             \
+            GO(grad_scale), GO(grad_shift);                                                        \
+        V mean_c = ZERO, inverse = ONE, scale_c = ONE, shift_c = ZERO;                             \
+        if (c < columns) {                                                                         \
+            mean_c = load(mean + c, left);                                                         \
+            inverse = ONE / sqrt(load(variance + c, left) + epsilon);                              \
+            scale_c = load(scale + c, left);                                                       \
+            shift_c = load(shift + c, left);                                                       \
+        }                                                                                          \
+        V scale_sum = ZERO, shift_sum = ZERO;                                                      \
+        FOR_EACH_ROW {                                                                             \
+            const V normalised = (load(x + at, left) - mean_c) * inverse;                          \
+            const V grad = load(grad_out + at, left) *                                             \
+                           derivative_at_##name(scale_c * normalised + shift_c, a, b);             \
+            store(grad, grad_x + at, left);                                                        \
+            scale_sum += grad * normalised;                                                        \
+            shift_sum += grad;                                                                     \
+        }                                                                                          \
+        scale_sum = COLUMN_SUM(scale_sum, scratch);                                                \
+        shift_sum = COLUMN_SUM(shift_sum, scratch);                                                \
+        if (c >= columns)                                                                          \
+            return;                                                                                \
+        if (get_local_id(1) == 0) {                                                                \
+            store(scale_sum, grad_scale + c, left);                                                \
+            store(shift_sum, grad_shift + c, left);                                                \
+        }                                                                                          \
+        const V factor = scale_c * inverse, slope = scale_sum * share * inverse,                   \
+                offset = shift_sum * share;                                                        \
+        FOR_EACH_ROW {                                                                             \
+            const V grad = load(grad_x + at, left);                                                \
+            store(factor *(grad - offset - (load(x + at, left) - mean_c) * slope), grad_x + at,    \
+                  left);                                                                           \
+        }                                                                                          \
     }
 FOR_EACH_FUNCTION(NORM)

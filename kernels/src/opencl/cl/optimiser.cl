@@ -1,4 +1,5 @@
-// Optimisers: one pass over all parameters, their gradient and their moments. Launch: a work-item for each VW elements.
+// Optimisers: one pass over all parameters, their gradient and their moments. Launch: a work-item
+// for each VW elements.
 
 // min(n, norm_limit)/(n + 10⁻⁷) with n = √squared_norm; 1 for an infinite limit.
 static inline REAL clip_factor(const WIDE squared_norm, const WIDE norm_limit) {
@@ -8,21 +9,25 @@ static inline REAL clip_factor(const WIDE squared_norm, const WIDE norm_limit) {
     return isinf(norm_limit) ? (REAL)1 : (REAL)(clipped / (norm + (WIDE)1e-7));
 }
 
-// g ← clamp(g · min(n, norm_limit)/(n + 10⁻⁷), ±element_limit) with n = √squared_norm[0]; an infinite limit does nothing
-kernel void clip_gradient(const uint n, const WIDE norm_limit, const REAL element_limit, IN(squared_norm),
-                          OUT(gradient)) {
+// g ← clamp(g · min(n, norm_limit)/(n + 10⁻⁷), ±element_limit) with n = √squared_norm[0]; an
+// infinite limit does nothing
+kernel void clip_gradient(const uint n, const WIDE norm_limit, const REAL element_limit,
+                          IN(squared_norm), OUT(gradient)) {
     const size_t i = VW * get_global_id(0);
     if (i >= n)
         return;
     GO(squared_norm), GO(gradient);
     const REAL factor = clip_factor((WIDE)squared_norm[0], norm_limit);
-    store(clamped(load(gradient + i, n - i) * factor, -element_limit, element_limit), gradient + i, n - i);
+    store(clamped(load(gradient + i, n - i) * factor, -element_limit, element_limit), gradient + i,
+          n - i);
 }
 
-// m ← β₁m + (1−β₁)g;  v ← β₂v + (1−β₂)g²;  θ ← θ − rate·m/(√v + ε), with g clipped as above where there is a squared_norm
-kernel void adam(const uint n, const REAL rate, const REAL keep_1, const REAL add_1, const REAL keep_2,
-                 const REAL add_2, const REAL epsilon, const WIDE norm_limit, const REAL element_limit,
-                 MAYBE_IN(squared_norm), IN(gradient), OUT(value), OUT(first), OUT(second)) {
+// m ← β₁m + (1−β₁)g;  v ← β₂v + (1−β₂)g²;  θ ← θ − rate·m/(√v + ε), with g clipped as above where
+// there is a squared_norm
+kernel void adam(const uint n, const REAL rate, const REAL keep_1, const REAL add_1,
+                 const REAL keep_2, const REAL add_2, const REAL epsilon, const WIDE norm_limit,
+                 const REAL element_limit, MAYBE_IN(squared_norm), IN(gradient), OUT(value),
+                 OUT(first), OUT(second)) {
     const size_t i = VW * get_global_id(0), left = n - i;
     if (i >= n)
         return;
@@ -30,7 +35,8 @@ kernel void adam(const uint n, const REAL rate, const REAL keep_1, const REAL ad
     GO_IF(squared_norm);
     V g = load(gradient + i, left);
     if (squared_norm)
-        g = clamped(g * clip_factor((WIDE)squared_norm[0], norm_limit), -element_limit, element_limit);
+        g = clamped(g * clip_factor((WIDE)squared_norm[0], norm_limit), -element_limit,
+                    element_limit);
     const V m = keep_1 * load(first + i, left) + add_1 * g;
     const V v = keep_2 * load(second + i, left) + add_2 * (g * g);
     store(m, first + i, left);
@@ -39,8 +45,9 @@ kernel void adam(const uint n, const REAL rate, const REAL keep_1, const REAL ad
 }
 
 // m ← β₁m + (1−β₁)g;  u ← max(β₂u, |g|);  θ ← θ − rate·m/(u + ε)
-kernel void adamax(const uint n, const REAL rate, const REAL keep_1, const REAL add_1, const REAL keep_2,
-                   const REAL epsilon, IN(gradient), OUT(value), OUT(first), OUT(norm)) {
+kernel void adamax(const uint n, const REAL rate, const REAL keep_1, const REAL add_1,
+                   const REAL keep_2, const REAL epsilon, IN(gradient), OUT(value), OUT(first),
+                   OUT(norm)) {
     const size_t i = VW * get_global_id(0), left = n - i;
     if (i >= n)
         return;
@@ -55,9 +62,9 @@ kernel void adamax(const uint n, const REAL rate, const REAL keep_1, const REAL 
 }
 
 // v ← βv + (1−β)g²;  θ ← θ − rate·g/√(v + ε), with g clipped as above where there is a squared_norm
-kernel void rmsprop(const uint n, const REAL rate, const REAL keep, const REAL add, const REAL epsilon,
-                    const WIDE norm_limit, const REAL element_limit, MAYBE_IN(squared_norm), IN(gradient), OUT(value),
-                    OUT(mean_square)) {
+kernel void rmsprop(const uint n, const REAL rate, const REAL keep, const REAL add,
+                    const REAL epsilon, const WIDE norm_limit, const REAL element_limit,
+                    MAYBE_IN(squared_norm), IN(gradient), OUT(value), OUT(mean_square)) {
     const size_t i = VW * get_global_id(0), left = n - i;
     if (i >= n)
         return;
@@ -65,14 +72,16 @@ kernel void rmsprop(const uint n, const REAL rate, const REAL keep, const REAL a
     GO_IF(squared_norm);
     V g = load(gradient + i, left);
     if (squared_norm)
-        g = clamped(g * clip_factor((WIDE)squared_norm[0], norm_limit), -element_limit, element_limit);
+        g = clamped(g * clip_factor((WIDE)squared_norm[0], norm_limit), -element_limit,
+                    element_limit);
     const V v = keep * load(mean_square + i, left) + add * (g * g);
     store(v, mean_square + i, left);
     store(load(value + i, left) - rate * g / sqrt(v + epsilon), value + i, left);
 }
 
 // velocity ← μ·velocity + g;  value ← value − rate·velocity
-kernel void sgd(const uint n, const REAL rate, const REAL momentum, IN(gradient), OUT(value), OUT(velocity)) {
+kernel void sgd(const uint n, const REAL rate, const REAL momentum, IN(gradient), OUT(value),
+                OUT(velocity)) {
     const size_t i = VW * get_global_id(0), left = n - i;
     if (i >= n)
         return;

@@ -11,7 +11,8 @@ kernel void fill_uniform(const uint n, const uint8 address, OUT(out)) {
     store(UNIFORM(words_of(address, i)), out + i, n - i);
 }
 
-// √(−2 ln u) for the uniform number u of a word, accurate at both ends: near 1, ln u is ln(1 − v) with v = 1 − u kept whole.
+// √(−2 ln u) for the uniform number u of a word, accurate at both ends: near 1, ln u is ln(1 − v)
+// with v = 1 − u kept whole.
 static inline V radius(const UV word) {
 #if DOUBLE
     return sqrt((V)(-2) * log(UNIFORM(word)));
@@ -33,10 +34,10 @@ static inline V angle(const UV word) {
 #endif
 }
 
-// Four standard normal numbers of each counter (Box and Muller 1958): √(−2 ln u0)·(cos, sin) 2πu1, and the same from u2, u3. A call would
-// make `lanes` memory.
-static inline __attribute__((always_inline)) void normal_quads(const UV w0, const UV w1, const UV w2, const UV w3,
-                                                               REAL lanes[4][VW]) {
+// Four standard normal numbers of each counter (Box and Muller 1958): √(−2 ln u0)·(cos, sin) 2πu1,
+// and the same from u2, u3. A call would make `lanes` memory.
+static inline __attribute__((always_inline)) void
+normal_quads(const UV w0, const UV w1, const UV w2, const UV w3, REAL lanes[4][VW]) {
     const V first = radius(w0), second = radius(w2), turn = angle(w1), other_turn = angle(w3);
 #if VW == 1
     lanes[0][0] = first * cos(turn), lanes[1][0] = first * sin(turn);
@@ -63,10 +64,11 @@ kernel void fill_normal(const uint n, const uint8 address, OUT(out)) {
         out[i + k] = lanes[k & 3][k >> 2];
 }
 
-// out[r, c] = standard normal; row r is sample first_sample + r mod samples of example r div samples, whose step is that of the address
-// plus the example, and which has ⌈columns/4⌉ blocks for each sample. Launch: a work-item for each VW of the n blocks of all rows.
-kernel void fill_normal_rows(const uint n, const uint8 address, const uint columns, const uint samples,
-                             const uint first_sample, OUT(out)) {
+// out[r, c] = standard normal; row r is sample first_sample + r mod samples of example r div
+// samples, whose step is that of the address plus the example, and which has ⌈columns/4⌉ blocks for
+// each sample. Launch: a work-item for each VW of the n blocks of all rows.
+kernel void fill_normal_rows(const uint n, const uint8 address, const uint columns,
+                             const uint samples, const uint first_sample, OUT(out)) {
     const uint first = VW * get_global_id(0), blocks = (columns + 3) / 4;
     if (first >= n)
         return;
@@ -82,8 +84,8 @@ kernel void fill_normal_rows(const uint n, const uint8 address, const uint colum
 #if VW == 1
     philox_at(address, block[0], step_low[0], step_high[0], &w0, &w1, &w2, &w3);
 #else
-    philox_at(address, JOIN(vload, VW)(0, block), JOIN(vload, VW)(0, step_low), JOIN(vload, VW)(0, step_high), &w0, &w1,
-              &w2, &w3);
+    philox_at(address, JOIN(vload, VW)(0, block), JOIN(vload, VW)(0, step_low),
+              JOIN(vload, VW)(0, step_high), &w0, &w1, &w2, &w3);
 #endif
     REAL lanes[4][VW];
     normal_quads(w0, w1, w2, w3, lanes);
@@ -106,7 +108,8 @@ kernel void bernoulli(const uint n, const uint8 address, IN(x), OUT(out)) {
 }
 
 // out[i] = x[i]/kept_share where word ≥ first_kept, else 0; with a kept_share of 0 nothing is kept
-kernel void dropout(const uint n, const uint8 address, const uint first_kept, const REAL kept_share, IN(x), OUT(out)) {
+kernel void dropout(const uint n, const uint8 address, const uint first_kept, const REAL kept_share,
+                    IN(x), OUT(out)) {
     const size_t i = VW * get_global_id(0);
     if (i >= n)
         return;

@@ -1,11 +1,12 @@
-// Reductions along an axis and their adjoints. x is seen as [outer, axis, inner]: element (o, a, i) lies at (o·axis + a)·inner + i.
+// Reductions along an axis and their adjoints. x is seen as [outer, axis, inner]: element (o, a, i)
+// lies at (o·axis + a)·inner + i.
 //
-// Where the axis is the last one (inner = 1) LANES work-items share a row; elsewhere neighbouring columns are reduced side by side. The order of
-// every sum is fixed by the sizes alone. No atomics.
-
+// Where the axis is the last one (inner = 1) LANES work-items share a row; elsewhere neighbouring
+// columns are reduced side by side. The order of every sum is fixed by the sizes alone. No atomics.
 
 // out[o, part] = factor · Σ of one part of a row, `length` elements long (the last may be shorter).
-// Launch: (LANES, outer, parts), groups of (LANES, 1, 1). A long row is summed in parts, and the parts by a second launch.
+// Launch: (LANES, outer, parts), groups of (LANES, 1, 1). A long row is summed in parts, and the
+// parts by a second launch.
 kernel void sum_rows(const uint axis, const uint length, const REAL factor, IN(x), OUT(out)) {
     ROW_SCRATCH(scratch)
     const size_t row = get_global_id(1), part = get_global_id(2), parts = get_global_size(2);
@@ -35,7 +36,8 @@ kernel void sum_of_squares(const uint axis, const uint length, const REAL factor
         out[row * parts + part] = (REAL)(total * factor);
 }
 
-// out[o, i] = factor · Σ_a x[o, a, i]. Launch: (columns of inner by VW, ROW_LANES, outer), groups of (COLUMNS, ROW_LANES, 1).
+// out[o, i] = factor · Σ_a x[o, a, i]. Launch: (columns of inner by VW, ROW_LANES, outer), groups
+// of (COLUMNS, ROW_LANES, 1).
 kernel void sum_columns(const uint axis, const uint inner, const REAL factor, IN(x), OUT(out)) {
     COLUMN_SCRATCH(scratch)
     const size_t c = VW * get_global_id(0), outer = get_global_id(2);
@@ -50,26 +52,27 @@ kernel void sum_columns(const uint axis, const uint inner, const REAL factor, IN
 }
 
 // The largest or smallest along the axis; NaN if there is one. Launch: a work-item for each (o, i).
-#define EXTREMUM(name, better, start)                                                                                  \
-    kernel void name(const uint count, const uint axis, const uint inner, IN(x), OUT(out)) {                           \
-        const size_t at = get_global_id(0);                                                                            \
-        if (at >= count)                                                                                               \
-            return;                                                                                                    \
-        GO(x), GO(out);                                                                                                \
-        global const REAL *column = x + at / inner * axis * inner + at % inner;                                        \
-        REAL best = start;                                                                                             \
-        for (size_t a = 0; a < axis; a++) {                                                                            \
-            const REAL value = column[a * inner];                                                                      \
-            best = value better best || value != value ? value : best;                                                 \
-        }                                                                                                              \
-        out[at] = best;                                                                                                \
+#define EXTREMUM(name, better, start)                                                              \
+    kernel void name(const uint count, const uint axis, const uint inner, IN(x), OUT(out)) {       \
+        const size_t at = get_global_id(0);                                                        \
+        if (at >= count)                                                                           \
+            return;                                                                                \
+        GO(x), GO(out);                                                                            \
+        global const REAL *column = x + at / inner * axis * inner + at % inner;                    \
+        REAL best = start;                                                                         \
+        for (size_t a = 0; a < axis; a++) {                                                        \
+            const REAL value = column[a * inner];                                                  \
+            best = value better best || value != value ? value : best;                             \
+        }                                                                                          \
+        out[at] = best;                                                                            \
     }
 EXTREMUM(maximum, >, -INFINITY)
 EXTREMUM(minimum, <, INFINITY)
 
-// grad_x is grad_out at the first position that attains the extremum, 0 elsewhere. Launch: a work-item for each (o, i).
-kernel void extremum_backward(const uint count, const uint axis, const uint inner, IN(x), IN(out), IN(grad_out),
-                              OUT(grad_x)) {
+// grad_x is grad_out at the first position that attains the extremum, 0 elsewhere. Launch: a
+// work-item for each (o, i).
+kernel void extremum_backward(const uint count, const uint axis, const uint inner, IN(x), IN(out),
+                              IN(grad_out), OUT(grad_x)) {
     const size_t at = get_global_id(0);
     if (at >= count)
         return;
@@ -79,7 +82,8 @@ kernel void extremum_backward(const uint count, const uint axis, const uint inne
     bool found = false;
     for (size_t a = 0; a < axis; a++) {
         const REAL value = x[start + a * inner];
-        const bool attains = !found && (value == extremum || (value != value && extremum != extremum));
+        const bool attains =
+            !found && (value == extremum || (value != value && extremum != extremum));
         grad_x[start + a * inner] = attains ? grad_out[at] : (REAL)0;
         found = found || attains;
     }

@@ -1,13 +1,15 @@
-// Spatial transformers (Jaderberg et al. 2015): affine grids, and bilinear sampling with its adjoints. Maps are [image, height, width, channels],
-// positions are pairs (x, y) in pixels, `per_image` of them one after the other for each image.
+// Spatial transformers (Jaderberg et al. 2015): affine grids, and bilinear sampling with its
+// adjoints. Maps are [image, height, width, channels], positions are pairs (x, y) in pixels,
+// `per_image` of them one after the other for each image.
 
 // Twice the distance of a position from the middle of `size` of them.
-#define FROM_MIDDLE(at, size) ((REAL)(2 * (int)(at)-((int)(size)-1)))
+#define FROM_MIDDLE(at, size) ((REAL)(2 * (int)(at) - ((int)(size)-1)))
 
-// (x, y) = middle + θ₁·x_j·along + θ₂·y_i·down + θ₃·middle, x_j and y_i counted from the middle of the grid; the host makes the steps. Launch: a
-// work-item for each of n positions.
-kernel void affine_grid(const uint height, const uint width, const REAL along_x, const REAL down_x, const REAL middle_x,
-                        const REAL along_y, const REAL down_y, const REAL middle_y, const uint n, IN(theta), OUT(out)) {
+// (x, y) = middle + θ₁·x_j·along + θ₂·y_i·down + θ₃·middle, x_j and y_i counted from the middle of
+// the grid; the host makes the steps. Launch: a work-item for each of n positions.
+kernel void affine_grid(const uint height, const uint width, const REAL along_x, const REAL down_x,
+                        const REAL middle_x, const REAL along_y, const REAL down_y,
+                        const REAL middle_y, const uint n, IN(theta), OUT(out)) {
     const size_t at = get_global_id(0);
     if (at >= n)
         return;
@@ -20,10 +22,12 @@ kernel void affine_grid(const uint height, const uint width, const REAL along_x,
     out[2 * at + 1] = middle_y + moved_y;
 }
 
-// grad_theta of one transform: sums over its positions. Launch: groups of LANES work-items that share a transform.
-kernel void affine_grid_backward(const uint height, const uint width, const REAL along_x, const REAL down_x,
-                                 const REAL middle_x, const REAL along_y, const REAL down_y, const REAL middle_y,
-                                 IN(grad_out), OUT(grad_theta)) {
+// grad_theta of one transform: sums over its positions. Launch: groups of LANES work-items that
+// share a transform.
+kernel void affine_grid_backward(const uint height, const uint width, const REAL along_x,
+                                 const REAL down_x, const REAL middle_x, const REAL along_y,
+                                 const REAL down_y, const REAL middle_y, IN(grad_out),
+                                 OUT(grad_theta)) {
     ROW_SCRATCH(scratch_0)
     ROW_SCRATCH(scratch_1)
     ROW_SCRATCH(scratch_2)
@@ -62,8 +66,8 @@ kernel void affine_grid_backward(const uint height, const uint width, const REAL
 #define ZEROS 0
 #define BORDER 1
 
-// The two pixels that a position lies between along an axis: their indices, their weights, and the derivatives of these. A position that is NaN has
-// weights that are NaN.
+// The two pixels that a position lies between along an axis: their indices, their weights, and the
+// derivatives of these. A position that is NaN has weights that are NaN.
 typedef struct {
     uint index[2];
     REAL weight[2];
@@ -88,8 +92,9 @@ static inline Neighbours neighbours(const REAL position, const uint size, const 
 }
 
 // out[point, c] = Σ weights · the four neighbours. Launch: a work-item for each of n points.
-kernel void sample_bilinear(const uint height, const uint width, const uint channels, const uint per_image,
-                            const uint outside, const uint n, IN(image), IN(grid), OUT(out)) {
+kernel void sample_bilinear(const uint height, const uint width, const uint channels,
+                            const uint per_image, const uint outside, const uint n, IN(image),
+                            IN(grid), OUT(out)) {
     const size_t point = get_global_id(0);
     if (point >= n)
         return;
@@ -101,15 +106,16 @@ kernel void sample_bilinear(const uint height, const uint width, const uint chan
         REAL sum = 0;
         for (uint a = 0; a < 2; a++)
             for (uint b = 0; b < 2; b++)
-                sum += y.weight[a] * x.weight[b] * image[((size_t)y.index[a] * width + x.index[b]) * channels + c];
+                sum += y.weight[a] * x.weight[b] *
+                       image[((size_t)y.index[a] * width + x.index[b]) * channels + c];
         out[point * channels + c] = sum;
     }
 }
 
 // grad_grid[point] = Σ_c grad_out · (∂out/∂x, ∂out/∂y). Launch: a work-item for each of n points.
 kernel void sample_bilinear_grid_gradient(const uint height, const uint width, const uint channels,
-                                          const uint per_image, const uint outside, const uint n, IN(image), IN(grid),
-                                          IN(grad_out), OUT(grad_grid)) {
+                                          const uint per_image, const uint outside, const uint n,
+                                          IN(image), IN(grid), IN(grad_out), OUT(grad_grid)) {
     const size_t point = get_global_id(0);
     if (point >= n)
         return;
@@ -131,11 +137,12 @@ kernel void sample_bilinear_grid_gradient(const uint height, const uint width, c
     grad_grid[2 * point + 1] = sum_y;
 }
 
-// grad_image: each work-item owns a row of one channel of one image and adds to it what the points in their order send there, so that no two write
-// the same element and the bits are the same in every run. Launch: a work-item for each of n = images · height · channels.
+// grad_image: each work-item owns a row of one channel of one image and adds to it what the points
+// in their order send there, so that no two write the same element and the bits are the same in
+// every run. Launch: a work-item for each of n = images · height · channels.
 kernel void sample_bilinear_image_gradient(const uint height, const uint width, const uint channels,
-                                           const uint per_image, const uint outside, const uint n, IN(grid),
-                                           IN(grad_out), OUT(grad_image)) {
+                                           const uint per_image, const uint outside, const uint n,
+                                           IN(grid), IN(grad_out), OUT(grad_image)) {
     const size_t at = get_global_id(0);
     if (at >= n)
         return;

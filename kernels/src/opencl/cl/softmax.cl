@@ -1,6 +1,7 @@
 // Log-sum-exp and softmax along an axis, and their adjoints. x is seen as [outer, axis, inner].
 //
-// Launch: a work-item for each (o, i), which walks its axis. These serve importance samples: few and short.
+// Launch: a work-item for each (o, i), which walks its axis. These serve importance samples: few
+// and short.
 
 #define COLUMN_OF(at) ((at) / inner * axis * inner + (at) % inner)
 
@@ -13,8 +14,8 @@ kernel void log_sum_exp(const uint count, const uint axis, const uint inner, IN(
 }
 
 // grad_x = grad_out · exp(x − out); 0 where out is −∞
-kernel void log_sum_exp_backward(const uint count, const uint axis, const uint inner, IN(x), IN(out), IN(grad_out),
-                                 OUT(grad_x)) {
+kernel void log_sum_exp_backward(const uint count, const uint axis, const uint inner, IN(x),
+                                 IN(out), IN(grad_out), OUT(grad_x)) {
     const size_t at = get_global_id(0);
     if (at >= count)
         return;
@@ -49,7 +50,8 @@ kernel void softmax(const uint count, const uint axis, const uint inner, IN(x), 
 }
 
 // grad_x = out · (grad_out − Σ_a out · grad_out)
-kernel void softmax_backward(const uint count, const uint axis, const uint inner, IN(out), IN(grad_out), OUT(grad_x)) {
+kernel void softmax_backward(const uint count, const uint axis, const uint inner, IN(out),
+                             IN(grad_out), OUT(grad_x)) {
     const size_t at = get_global_id(0);
     if (at >= count)
         return;
@@ -77,8 +79,8 @@ kernel void log_softmax(const uint count, const uint axis, const uint inner, IN(
 }
 
 // grad_x = grad_out − exp(out) · Σ_a grad_out
-kernel void log_softmax_backward(const uint count, const uint axis, const uint inner, IN(out), IN(grad_out),
-                                 OUT(grad_x)) {
+kernel void log_softmax_backward(const uint count, const uint axis, const uint inner, IN(out),
+                                 IN(grad_out), OUT(grad_x)) {
     const size_t at = get_global_id(0);
     if (at >= count)
         return;
