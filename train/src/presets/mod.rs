@@ -87,10 +87,10 @@ pub fn text(name: &str) -> Result<&'static str> {
     })
 }
 
-/// What a preset reproduces: the comment on its first line.
-pub fn summary(text: &str) -> &str {
-    let first = text.lines().next().unwrap_or_default();
-    first.trim_start_matches('#').trim()
+/// What a preset reproduces: the comment that it begins with, up to an empty line of it.
+pub fn summary(text: &str) -> String {
+    let lines = text.lines().map_while(|line| line.strip_prefix("# "));
+    lines.collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -118,6 +118,14 @@ mod tests {
     /// The presets whose names follow the grid of the ladder paper.
     fn of_the_ladder_paper() -> impl Iterator<Item = (&'static str, &'static str)> {
         all().filter(|(name, _)| matches!(preset(name).family, Family::Hierarchy(_)))
+    }
+
+    #[test]
+    fn summaries_are_whole_sentences_of_however_many_lines() {
+        assert_eq!(summary("# One,\n# two.\n#\n# Three.\n\n[model]\n"), "One, two.");
+        for (name, text) in all() {
+            assert!(summary(text).ends_with('.'), "{name}: {}", summary(text));
+        }
     }
 
     #[test]
