@@ -2,7 +2,8 @@
 //!
 //! Three sets are made of them, each a module for every exercise with what is checked and its
 //! check: the skeletons, the solutions, and the reader's answers (skeletons where there is no
-//! answer yet). They are not linted: what a reader writes is the reader's. `EXERCISE` names the one whose answer is wanted; without it all are taken.
+//! answer yet). They are not linted: what a reader writes is the reader's. `EXERCISE` names the one
+//! whose answer is wanted; without it all are taken.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! What a file system, a clock or a kill can do to a training, at every call that changes a file.
 //!
-//! `faults.c` stands between the program and the C library. In the short form, which is the usual one,
-//! some instants are tried, drawn anew each time; `RUNG_TEST_FAULTS=all` tries every call, 200 of a
-//! family at most.
+//! `faults.c` stands between the program and the C library. In the short form, which is the usual
+//! one, some instants are tried, drawn anew each time; `RUNG_TEST_FAULTS=all` tries every call, 200
+//! of a family at most.
 #![cfg(target_os = "linux")]
 
 mod program;

@@ -90,8 +90,8 @@ fn unsafe_code() -> BTreeSet<String> {
     found
 }
 
-/// The compiler asks for a reason at every unsafe block (`undocumented_unsafe_blocks`); the page says
-/// why there are any.
+/// The compiler asks for a reason at every unsafe block (`undocumented_unsafe_blocks`); the page
+/// says why there are any.
 #[test]
 fn the_page_on_reliability_lists_all_unsafe_code() {
     let page = fs::read_to_string(root().join("docs/reliability.md")).unwrap();

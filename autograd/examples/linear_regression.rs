@@ -34,7 +34,8 @@ fn fit() -> Result<[[f64; 2]; 2]> {
             x.linear(&store.tensor(weight, Some(&tape)), Some(&store.tensor(bias, Some(&tape))))?;
         let loss = predicted.sub(&y)?.square()?.mean_all()?;
         tape.backward_into(&[&loss], &mut store)?;
-        drop((predicted, loss)); // a tensor that holds parameters would keep the optimiser from writing them
+        // A tensor that holds parameters would keep the optimiser from writing them.
+        drop((predicted, loss));
         sgd.step(&mut store, 0.1)?;
     }
     let found = [store.tensor(weight, None).to_scalar()?, store.tensor(bias, None).to_scalar()?];

@@ -33,10 +33,12 @@
 //! use rung_autograd::{Device, Tensor};
 //!
 //! let x = Tensor::from_f64(&Device::cpu(), &[0.3, -1.2, 2.0], [3])?;
-//! let report = gradcheck(&[x.clone()], |x| Ok(vec![x[0].tanh()?.square()?]), &Options::default()).unwrap();
+//! let options = Options::default();
+//! let report = gradcheck(&[x.clone()], |x| Ok(vec![x[0].tanh()?.square()?]), &options).unwrap();
 //! assert!(report.worst_relative_error < 1e-9);
 //!
-//! // A gradient that is wrong by 0.05 % is found: here the value is x² and the gradient that of 1.0005·x².
+//! // A gradient that is wrong by 0.05 % is found: here the value is x², the gradient that of
+//! // 1.0005·x².
 //! let failure = gradcheck(&[x], |x| {
 //!     let (value, wrong) = (x[0].square()?, x[0].square()?.scale(1.0005)?);
 //!     Ok(vec![wrong.add(&value.sub(&wrong)?.detach())?])

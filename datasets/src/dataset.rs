@@ -130,7 +130,8 @@ impl Dataset {
         }
         if !missing.is_empty() {
             self.notes.push(format!(
-                "labels: {} not among the classes of the model's data set ({}), and taken as unknown",
+                "labels: {} not among the classes of the model's data set ({}), \
+                 and taken as unknown",
                 match missing.as_slice() {
                     [one] => format!("{one} is"),
                     several => format!("{} are", listed(several)),

@@ -114,7 +114,7 @@ pub enum Error {
 
     /// There is no memory for what a file holds.
     #[error("{what}: {} of memory are needed, and {}; use fewer or smaller images",
-        megabytes(*bytes), available.map_or("there is not as much".into(), |left| format!("this machine has {} left", megabytes(left))))]
+        megabytes(*bytes), what_is_left(*available))]
     Memory {
         /// What it was for.
         what: String,
@@ -161,6 +161,11 @@ impl Error {
 
 fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+fn what_is_left(available: Option<u64>) -> String {
+    let left = |bytes| format!("this machine has {} left", megabytes(bytes));
+    available.map_or("there is not as much".into(), left)
 }
 
 fn show_paths(paths: &[PathBuf]) -> String {

@@ -187,7 +187,8 @@ fn refuse<T>(what: &'static str, expected: String, found: String) -> Result<T> {
 /// ```
 /// use rung_datasets::{ImageShape, Images, Pixels};
 ///
-/// let images = Images::new(ImageShape::new(1, 2, 2), Pixels::U8(vec![0, 255, 51, 0, 0, 0, 0, 102]), None)?;
+/// let pixels = Pixels::U8(vec![0, 255, 51, 0, 0, 0, 0, 102]);
+/// let images = Images::new(ImageShape::new(1, 2, 2), pixels, None)?;
 /// assert_eq!(images.count(), 2);
 /// assert_eq!(images.intensities(0..1), [0.0, 1.0, 0.2, 0.0]);
 /// # Ok::<(), rung_datasets::Error>(())
@@ -381,8 +382,8 @@ impl Images {
         }
     }
 
-    /// The file of each image, relative to the data set's folder, where each is from one of its own;
-    /// else none.
+    /// The file of each image, relative to the data set's folder, where each is from one of its
+    /// own; else none.
     #[must_use]
     pub fn files(&self) -> &[String] {
         &self.files

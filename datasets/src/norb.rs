@@ -10,11 +10,11 @@
 //!
 //! Each of the 24,300 examples of a part is a stereo pair of 96×96. **Both cameras are used**
 //! ([`Cameras`]): as two images that follow each other, which gives 48,600 images (the program of
-//! the ladder paper took the left camera twice), or as one image of twice the width. A picture is reduced by a factor of three with the bicubic kernel
-//! of Catmull and Rom, stretched by the same factor against aliasing, and kept as bytes. The noise
-//! and the division of the papers are left to dequantisation; the data
-//! set's scale is the largest training byte plus 1, where the papers divide by the largest noised
-//! value, which is within 10⁻⁵ of it.
+//! the ladder paper took the left camera twice), or as one image of twice the width. A picture is
+//! reduced by a factor of three with the bicubic kernel of Catmull and Rom, stretched by the same
+//! factor against aliasing, and kept as bytes. The noise and the division of the papers are left to
+//! dequantisation; the data set's scale is the largest training byte plus 1, where the papers
+//! divide by the largest noised value, which is within 10⁻⁵ of it.
 
 use std::path::Path;
 

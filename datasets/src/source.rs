@@ -15,7 +15,8 @@ use crate::{Error, Result};
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// What the bound of compressed content is, in words.
-const INFLATED: &str = "what compressed data of this size are inflated to (if they are right, store them uncompressed)";
+const INFLATED: &str = "what compressed data of this size are inflated to \
+    (if they are right, store them uncompressed)";
 
 /// How content begins that is often found in place of a data file, in small letters, and what it
 /// is.
@@ -290,7 +291,8 @@ impl<'a> Source<'a> {
         Ok(())
     }
 
-    /// The numbers in the next `bytes` bytes, a whole number of them, each turned into what is kept.
+    /// The numbers in the next `bytes` bytes, a whole number of them, each turned into what is
+    /// kept.
     pub(crate) fn numbers<N: Number, T>(
         &mut self,
         bytes: u64,

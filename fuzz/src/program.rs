@@ -17,7 +17,8 @@ use rung_datasets::ImageShape;
 
 use crate::files::{choice, in_folder};
 
-/// Parameters that a described model may have and still be built: more take longer than is worth it.
+/// Parameters that a described model may have and still be built: more take longer than is worth
+/// it.
 const MOST_PARAMETERS: usize = 1 << 16;
 
 /// A configuration file, whose lines after one of dashes are pairs of `--set`.
@@ -60,8 +61,8 @@ pub fn preset(data: &[u8]) {
     }
 }
 
-/// What is done with a configuration that keeps every rule: it is written, read again, and its model
-/// described.
+/// What is done with a configuration that keeps every rule: it is written, read again, and its
+/// model described.
 fn described(config: &Config) {
     let table = config.to_table().expect("a valid configuration can be written");
     assert_eq!(&Config::from_table(table).expect("and read"), config, "it is not the same again");

@@ -1,8 +1,8 @@
 //! Writes the seeds of every format into a folder, one folder a format: small files that are well
 //! formed, made by the project itself.
 //!
-//! The form is that of a fuzz target, for the instrumented libraries link with libFuzzer alone; it ends
-//! before the first input.
+//! The form is that of a fuzz target, for the instrumented libraries link with libFuzzer alone; it
+//! ends before the first input.
 #![no_main]
 
 use std::fs;

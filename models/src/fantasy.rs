@@ -1,5 +1,5 @@
-//! Training the inference networks on images that the model draws itself (Bachman 2016): there is no
-//! end of them, and what q must find of each is what the model drew.
+//! Training the inference networks on images that the model draws itself (Bachman 2016): there is
+//! no end of them, and what q must find of each is what the model drew.
 
 use rung_autograd::{Result, Tensor};
 

@@ -18,7 +18,8 @@
 //! use rung_models::objective::{ObjectiveConfig, bound};
 //! use rung_models::{Hierarchy, HierarchyConfig, Mode, Pass, StatisticsList};
 //!
-//! let (cpu, mut parameters, mut statistics) = (Device::cpu(), ParameterList::new(), StatisticsList::default());
+//! let cpu = Device::cpu();
+//! let (mut parameters, mut statistics) = (ParameterList::new(), StatisticsList::default());
 //! let config = HierarchyConfig::paper(784, 5, Inference::PROBABILISTIC_LADDER);
 //! let model = Hierarchy::new(config, &mut parameters, &mut statistics)?;
 //! let mut store = parameters.build(&cpu, DType::F32, Address::new(1, 0, 0))?;

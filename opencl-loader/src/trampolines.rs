@@ -38,7 +38,8 @@ macro_rules! trampolines {
 
         impl Table {
             /// # Safety
-            /// `library` must be an OpenCL library: its functions must have the types of OpenCL's headers.
+            /// `library` must be an OpenCL library: its functions must have the types of OpenCL's
+            /// headers.
             unsafe fn new(library: &Library) -> Result<Self, libloading::Error> {
                 // SAFETY: the symbol has OpenCL's type by the contract of this function, and the
                 // next item checks ours against cl-sys's.

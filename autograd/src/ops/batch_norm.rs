@@ -12,8 +12,8 @@ use crate::op::{
 };
 use crate::tensor::Tensor;
 
-/// out = activation(scale · x̂ + shift), x̂ = (x − mean)/√(variance + ε) with the statistics of this
-/// batch.
+/// out = activation(scale · x̂ + shift), x̂ = (x − mean)/√(variance + ε) with the statistics of
+/// this batch.
 ///
 /// With a = scale·x̂ + shift and g = grad_out · activation′(a), over n rows: grad_shift = Σ g,
 /// grad_scale = Σ g·x̂, grad_x = scale/√(variance + ε) · (g − grad_shift/n − x̂ · grad_scale/n).

@@ -168,7 +168,8 @@ fn operands(rng: &mut Philox, function: BinaryFunction) -> [CaseInput; 2] {
 fn apart(rng: &mut Philox, left: Shape, right: Shape) -> [CaseInput; 2] {
     let left = draw::spread(rng, left, 0.2);
     let mut right = draw::spread(rng, right, 0.2);
-    right.values.iter_mut().for_each(|value| *value += 0.05); // half of half a gap: sizes of either parity stay apart
+    // Half of half a gap: sizes of either parity stay apart.
+    right.values.iter_mut().for_each(|value| *value += 0.05);
     [left, right]
 }
 

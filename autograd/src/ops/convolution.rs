@@ -444,7 +444,8 @@ impl Tensor {
     /// let x = Tensor::from_f64(&cpu, &[1.0, 2.0], [1, 1, 2, 1])?;
     /// let weight = Tensor::from_f64(&cpu, &[100.0, 10.0, 1.0], [1, 3, 1, 1])?;
     /// // A kernel of one row reaches the upper of the two rows that each row becomes.
-    /// assert_eq!(x.conv_transpose2d(&weight, None, 2)?.to_f64()?, [100.0, 10.0, 201.0, 20.0, 0.0, 0.0, 0.0, 0.0]);
+    /// let out = x.conv_transpose2d(&weight, None, 2)?;
+    /// assert_eq!(out.to_f64()?, [100.0, 10.0, 201.0, 20.0, 0.0, 0.0, 0.0, 0.0]);
     /// # Ok::<(), rung_autograd::Error>(())
     /// ```
     pub fn conv_transpose2d(

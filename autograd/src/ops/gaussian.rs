@@ -315,7 +315,8 @@ pub(super) fn view_of<'a>(mean: &'a Tensor, variance: &'a Tensor) -> GaussianVie
 /// # use rung_autograd::{Device, Tensor, ops::{Gaussian, merge}};
 /// let cpu = Device::cpu();
 /// let gaussian = |mean, variance| -> Result<Gaussian, rung_autograd::Error> {
-///     Ok(Gaussian { mean: Tensor::from_f64(&cpu, &[mean], [1])?, variance: Tensor::from_f64(&cpu, &[variance], [1])? })
+///     let [mean, variance] = [mean, variance].map(|value| Tensor::from_f64(&cpu, &[value], [1]));
+///     Ok(Gaussian { mean: mean?, variance: variance? })
 /// };
 /// let merged = merge(&gaussian(0.5, 0.8)?, &gaussian(-1.0, 2.0)?)?;
 /// assert!((merged.mean.to_scalar()? - 0.0714286).abs() < 1e-6);

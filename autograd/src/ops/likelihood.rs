@@ -186,7 +186,8 @@ impl Tensor {
     /// ```
     /// # use rung_autograd::{Device, Tensor};
     /// let cpu = Device::cpu();
-    /// let (x, logits) = (Tensor::from_f64(&cpu, &[1.0, 0.0], [2, 1])?, Tensor::from_f64(&cpu, &[2.0, 2.0], [2, 1])?);
+    /// let x = Tensor::from_f64(&cpu, &[1.0, 0.0], [2, 1])?;
+    /// let logits = Tensor::from_f64(&cpu, &[2.0, 2.0], [2, 1])?;
     /// let log_prob = logits.bernoulli_log_prob(&x)?.to_f64()?;
     /// assert!((log_prob[0] - -0.126928).abs() < 1e-6 && (log_prob[1] - -2.126928).abs() < 1e-6);
     /// # Ok::<(), rung_autograd::Error>(())

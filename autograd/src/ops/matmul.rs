@@ -393,7 +393,8 @@ macro_rules! products {
             $($(#[$doc])*
             ///
             /// # Errors
-            /// `Shape` if an operand is not a matrix or the inner sizes differ; `DType`, `Device` if the operands differ in those.
+            /// `Shape` if an operand is not a matrix or the inner sizes differ; `DType`, `Device`
+            /// if the operands differ in those.
             pub fn $name(&self, right: &Self) -> Result<Self> {
                 apply_one(Matmul { left_transposed: $left_transposed,
                     right_transposed: $right_transposed }, &[self, right])

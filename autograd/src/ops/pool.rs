@@ -101,7 +101,8 @@ impl Tensor {
     /// # Example
     /// ```
     /// # use rung_autograd::{Device, Tensor};
-    /// let x = Tensor::from_f64(&Device::cpu(), &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], [1, 2, 4, 1])?;
+    /// let values = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
+    /// let x = Tensor::from_f64(&Device::cpu(), &values, [1, 2, 4, 1])?;
     /// assert_eq!(x.average_pool2d(2)?.to_f64()?, [3.5, 5.5]);
     /// # Ok::<(), rung_autograd::Error>(())
     /// ```

@@ -3,7 +3,8 @@
 use super::case::{Case, Draw, Expected, sum_factor};
 use crate::AxisExtent;
 
-/// [outer, channels, inner]: dense weights and convolutions (inner 1), transposed ones (inner more), ragged and empty ones.
+/// [outer, channels, inner]: dense weights and convolutions (inner 1), transposed ones (inner
+/// more), ragged and empty ones.
 const WEIGHTS: [[usize; 3]; 10] = [
     [1, 1, 1],
     [7, 5, 1],

@@ -13,7 +13,8 @@ use crate::statistics::{StatisticsId, StatisticsList};
 /// use rung_models::layers::Builder;
 ///
 /// let (mut parameters, mut statistics) = Default::default();
-/// Builder::new(&mut parameters, &mut statistics).at("head").parameter("bias", [3], Initialiser::Constant(0.0));
+/// let mut builder = Builder::new(&mut parameters, &mut statistics);
+/// builder.at("head").parameter("bias", [3], Initialiser::Constant(0.0));
 /// assert_eq!(parameters.parameters()[0].name, "head.bias");
 /// ```
 #[derive(Debug)]

@@ -77,8 +77,9 @@ impl Arrays {
         self.with(name, &[], Values::Labels(values))
     }
 
-    /// With the numbers of the units that are left of a group, and the KL of each in nats. In a table,
-    /// which has room for rows of images alone, the columns are called by the units' numbers instead.
+    /// With the numbers of the units that are left of a group, and the KL of each in nats. In a
+    /// table, which has room for rows of images alone, the columns are called by the units' numbers
+    /// instead.
     #[must_use]
     pub fn with_facts(mut self, key: &str, units: &[usize], kl_nats: Vec<f32>) -> Self {
         let units = units.iter().map(|&unit| unit as u32).collect();

@@ -31,9 +31,9 @@ pub struct EncodeArgs {
     /// Images to encode, from the first; 0 for all
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub count: usize,
-    /// Write the active units alone: those whose KL, the mean of log q - log p over the images, exceeds
-    /// 0.01 nats. The arrays units_i and kl_i, without a row for each image, have their numbers (from
-    /// 0) and KLs
+    /// Write the active units alone: those whose KL, the mean of log q - log p over the images,
+    /// exceeds 0.01 nats. The arrays units_i and kl_i, without a row for each image, have their
+    /// numbers (from 0) and KLs
     #[arg(long)]
     pub active: bool,
     /// Seed of the latent samples

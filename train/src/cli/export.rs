@@ -23,8 +23,8 @@ pub struct ExportArgs {
     /// Which checkpoint: last, best, previous, or a file
     #[arg(long, value_name = "WHICH", default_value = "last")]
     pub checkpoint: CheckpointChoice,
-    /// The file's format: safetensors, which has the architecture in its metadata, or a NumPy archive
-    /// [default: that of --out, or safetensors]
+    /// The file's format: safetensors, which has the architecture in its metadata, or a NumPy
+    /// archive [default: that of --out, or safetensors]
     #[arg(long, value_name = "FORMAT", value_parser = FORMATS.map(Format::ending))]
     pub format: Option<String>,
     /// File to write, whose ending decides the format

@@ -250,8 +250,8 @@ fn table(plan: &Plan, wishes: &Wishes) -> Result<Table> {
     Ok(Table::new(plan.experiment, wishes.clone(), rows))
 }
 
-/// Writes NAME.md and NAME.json, and the runs that have begun, drawn together, as NAME.html; returns
-/// the table and where it is.
+/// Writes NAME.md and NAME.json, and the runs that have begun, drawn together, as NAME.html;
+/// returns the table and where it is.
 fn write(plan: &Plan, wishes: &Wishes, out: &Path) -> Result<(Table, PathBuf)> {
     let table = table(plan, wishes)?;
     let path = out.join(format!("{}.md", plan.experiment.name));

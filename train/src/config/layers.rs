@@ -20,8 +20,8 @@ use rung_datasets::nearest::did_you_mean;
 /// The key that names the data set.
 const DATA_SET: &str = "data.name";
 
-/// Keys whose values are about one data set and mean nothing for another. The size that pictures are
-/// brought to is none of them: it is what the model is made for.
+/// Keys whose values are about one data set and mean nothing for another. The size that pictures
+/// are brought to is none of them: it is what the model is made for.
 const OF_THE_DATA_SET: [&str; 3] =
     ["data.train_images", "data.validation_images", "data.test_images"];
 

@@ -239,8 +239,8 @@ impl DeviceImages {
         &self.data_set
     }
 
-    /// The file of each image, relative to the data set's folder; none where they are not from files
-    /// of their own.
+    /// The file of each image, relative to the data set's folder; none where they are not from
+    /// files of their own.
     pub fn files(&self) -> &[String] {
         &self.files
     }

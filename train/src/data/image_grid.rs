@@ -147,8 +147,9 @@ impl Images {
         Ok(Picture { width: wide, height: high, rgb })
     }
 
-    /// As [`grid`](Self::grid), for a picture that nobody asked a size of: where it would be too large,
-    /// the scale is smaller, and if need be only every second, fourth, … row and column is drawn.
+    /// As [`grid`](Self::grid), for a picture that nobody asked a size of: where it would be too
+    /// large, the scale is smaller, and if need be only every second, fourth, … row and column is
+    /// drawn.
     ///
     /// # Errors
     /// If there is nothing to draw, or too many images even for one pixel each.

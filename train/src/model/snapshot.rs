@@ -80,8 +80,8 @@ impl Model {
     /// Replaces the parameters and the running statistics by those of the checkpoint's last step.
     ///
     /// # Errors
-    /// If the checkpoint is of another model: it was described otherwise, a tensor is missing or has
-    /// another shape, or one is there that this model has not.
+    /// If the checkpoint is of another model: it was described otherwise, a tensor is missing or
+    /// has another shape, or one is there that this model has not.
     pub fn load(&mut self, data: &CheckpointData) -> Result<()> {
         self.check_description(data)?;
         self.check_names(data)?;
@@ -95,8 +95,8 @@ impl Model {
         Ok(model)
     }
 
-    /// Refuses a checkpoint whose model was described otherwise: tensors of equal shapes may belong to
-    /// another function. Checkpoints of early versions have no description.
+    /// Refuses a checkpoint whose model was described otherwise: tensors of equal shapes may belong
+    /// to another function. Checkpoints of early versions have no description.
     fn check_description(&self, data: &CheckpointData) -> Result<()> {
         let Some(text) = data.metadata.get(DESCRIPTION) else { return Ok(()) };
         let saved: Table =

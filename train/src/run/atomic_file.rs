@@ -51,8 +51,8 @@ pub fn refuse_special(path: &Path) -> Result<()> {
         .with_advice(advice))
 }
 
-/// Reads a whole file. What is no regular file is refused, for a pipe would keep the program waiting
-/// and a device may never end.
+/// Reads a whole file. What is no regular file is refused, for a pipe would keep the program
+/// waiting and a device may never end.
 ///
 /// # Errors
 /// If it can't be read, or is no file.

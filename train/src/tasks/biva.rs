@@ -168,8 +168,8 @@ impl Description for Biva {
     }
 
     /// Those of deterministic blocks without second inputs: the top-down pass has the same with
-    /// the forward form and the input's gradient exchanged where it enlarges maps. Behind them those
-    /// of an autoregressive output.
+    /// the forward form and the input's gradient exchanged where it enlarges maps. Behind them
+    /// those of an autoregressive output.
     fn convolutions(&self, shape: ImageShape, rows: usize) -> Vec<Convolution> {
         let config = self.config(shape);
         let mut map = config.image;

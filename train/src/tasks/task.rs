@@ -137,8 +137,8 @@ pub trait Scores: Debug + Send {
     /// Images that were used.
     fn images(&self) -> usize;
 
-    /// The score of each image, in order, with its key, where the whole is their mean: what scores of
-    /// other models on the same images can be compared with image by image.
+    /// The score of each image, in order, with its key, where the whole is their mean: what scores
+    /// of other models on the same images can be compared with image by image.
     fn of_images(&self) -> Option<(&'static str, &[f64])> {
         None
     }

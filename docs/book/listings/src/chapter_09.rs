@@ -110,7 +110,8 @@ impl Vae {
 const BATCH: usize = 100;
 const BATCHES: u64 = 20;
 
-/// A model that was trained for so many steps. Every 200 steps `report` gets the step and the terms.
+/// A model that was trained for so many steps. Every 200 steps `report` gets the step and the
+/// terms.
 pub(crate) fn train(
     steps: u64,
     mut report: impl FnMut(u64, f64, f64),

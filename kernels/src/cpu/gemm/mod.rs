@@ -34,7 +34,7 @@
 //! ```text
 //!  loop 5: columns of `out`, 2048 at a time ┐  a block of `right`, packed, lies in the outer caches
 //!  loop 4: the inner dimension, 512 a time  ┘
-//!  loop 3: rows of `out`, 112 at a time        a block of `left` lies in the second-level cache (1 MiB) of a core
+//!  loop 3: rows of `out`, 112 at a time        a block of `left` lies in the L2 cache (1 MiB) of a core
 //!  loop 2: panels of 32 columns                a panel of `right` lies in the first two levels
 //!  loop 1: tiles of 14 rows                    the strip of `left` streams to the registers
 //!
@@ -88,9 +88,11 @@
 //! use rung_kernels::cpu::gemm::{Epilogue, matmul};
 //!
 //! // One row of two numbers times a weight matrix stored [3, 2], plus a bias.
-//! let shape = MatmulShape { rows: 1, columns: 3, inner: 2, left_transposed: false, right_transposed: true };
+//! let (left_transposed, right_transposed) = (false, true);
+//! let shape = MatmulShape { rows: 1, columns: 3, inner: 2, left_transposed, right_transposed };
 //! let mut out = [0.0f32; 3];
-//! matmul(shape, &[1.0, 2.0], &[1.0, 0.0, 0.0, 1.0, 1.0, 1.0], Epilogue::AddBias(&[0.5, 0.5, 0.5]), &mut out);
+//! let bias = Epilogue::AddBias(&[0.5, 0.5, 0.5]);
+//! matmul(shape, &[1.0, 2.0], &[1.0, 0.0, 0.0, 1.0, 1.0, 1.0], bias, &mut out);
 //! assert_eq!(out, [1.5, 2.5, 3.5]);
 //! ```
 

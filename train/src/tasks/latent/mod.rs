@@ -119,8 +119,8 @@ impl LatentTask {
         Self { weight_precision, ..self }
     }
 
-    /// The same task, which trains the inference networks on images that the model draws itself too,
-    /// from this epoch on; 0 for never.
+    /// The same task, which trains the inference networks on images that the model draws itself
+    /// too, from this epoch on; 0 for never.
     pub(super) fn with_fantasies(self, fantasy_start_epoch: u64) -> Self {
         Self { fantasy_start_epoch, ..self }
     }

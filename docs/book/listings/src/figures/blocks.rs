@@ -13,7 +13,8 @@ pub(super) fn draw() -> String {
     }
     let (depth, strip, columns) = (60.0, 24.0, 40.0);
     let (k, row, column) = (60.0, 84.0, 80.0);
-    // The block of the inner dimension: all rows of left, one block of columns; and of right, alike.
+    // The block of the inner dimension: all rows of left, one block of columns; and of right,
+    // alike.
     svg.rectangle([left[0] + k, left[1]], [depth, side], "#cfe6f5", BLUE);
     svg.rectangle([right[0], right[1] + k], [side, depth], "#cfe6f5", BLUE);
     // Strips.
