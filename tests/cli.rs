@@ -280,6 +280,32 @@ fn a_benchmark_gives_its_numbers_with_units() {
     assert_eq!(numbers["parameters"], 1_430_544);
 }
 
+#[test]
+fn two_programs_are_timed_turn_by_turn() {
+    let own = program::binary().to_str().unwrap();
+    let model = "--preset mnist-vae-bn-wu-1 --batch-size 8 --threads 1";
+    let said = words(&format!("bench compare {own} {own} --rounds 3 --steps 2 --json -- {model}"))
+        .exits(0);
+    let numbers: Value = serde_json::from_str(&said.out).unwrap();
+    let [min, lower, median, upper, max] =
+        ["min", "lower_quartile", "median", "upper_quartile", "max"]
+            .map(|key| numbers[format!("ratio_{key}")].as_f64().unwrap());
+    assert!(0.0 < min && min <= lower && lower <= median, "{numbers}");
+    assert!(median <= upper && upper <= max, "{numbers}");
+    for program in numbers["programs"].as_array().unwrap() {
+        assert_eq!(program["times"], 6);
+        assert!(program["ready"].as_str().unwrap().contains("mnist-vae-bn-wu-1"), "{program}");
+    }
+    let compared = |second: &str| {
+        let command = ["bench", "compare", own, second, "--rounds", "1", "--steps", "1", "--"];
+        let command: Vec<&str> = command.into_iter().chain(model.split_whitespace()).collect();
+        rung(&command).exits(1).error().to_owned()
+    };
+    assert!(compared("no-such-program").contains("starting no-such-program"));
+    assert!(compared("echo no JSON").contains("ended without an answer"));
+    assert!(compared("echo {\"ready\":\"I\"}").contains("ended without an answer"));
+}
+
 /// A safetensors file, taken apart: the header's entries and the numbers.
 struct Parts {
     metadata: Map<String, Value>,

@@ -1,10 +1,11 @@
 //! What `rung bench` measures: a training step and its profile, an evaluation, the kernels, the
-//! CPU's peak, and steps on demand.
+//! CPU's peak, steps on demand, and two programs turn by turn.
 //!
 //! The images are random pixels made here, so that nothing needs files; they go the way of a
 //! training run all the same: copied to the device as bytes, gathered and binarised there, batch by
 //! batch.
 
+pub mod compare;
 pub mod convolutions;
 pub mod evaluate;
 pub mod kernels;

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use rung_autograd::Device;
 
 use super::shared::DeviceArgs;
+use crate::bench::compare::Comparison;
 use crate::bench::evaluate::Size;
 use crate::bench::{self, Subject};
 use crate::config::Config;
@@ -119,6 +120,46 @@ pub enum BenchWhat {
         #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
         importance_samples: Option<u32>,
     },
+    /// Time two programs turn by turn: the ratio of their times, with its spread
+    ///
+    /// Each is a binary of rung, or a command with arguments, in quotes, that answers as
+    /// `rung bench serve` does. What stands behind -- is for `bench serve` of the binaries.
+    #[command(
+        before_help = "Most people want:\n  rung bench compare OLD NEW                             \
+        steps of the five-layer ladder\n  rung bench compare OLD NEW -- --preset biva-mnist      \
+        of another model\n  rung bench compare OLD NEW -- --importance-samples 5000 \
+        evaluations instead of steps"
+    )]
+    Compare {
+        /// The program that the other is compared with
+        #[arg(value_name = "FIRST")]
+        first: String,
+        /// The program whose times are divided by the first one's
+        #[arg(value_name = "SECOND")]
+        second: String,
+        /// Turns of each program
+        #[arg(
+            long,
+            value_name = "N",
+            default_value_t = 12,
+            value_parser = clap::value_parser!(u32).range(1..=10_000)
+        )]
+        rounds: u32,
+        /// Steps or evaluations in a turn
+        #[arg(
+            long,
+            value_name = "N",
+            default_value_t = 20,
+            value_parser = clap::value_parser!(u32).range(1..=100_000)
+        )]
+        steps: u32,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Arguments of `rung bench serve`
+        #[arg(last = true, value_name = "ARGUMENTS")]
+        arguments: Vec<String>,
+    },
 }
 
 /// The model and the machine that are measured.
@@ -169,6 +210,16 @@ pub fn run(arguments: &BenchArgs, console: &Console) -> Result<()> {
             let evaluation = importance_samples.map(size);
             subject
                 .measure(|subject, device| bench::serve::run(subject, evaluation, device, console))
+        }
+        BenchWhat::Compare { first, second, rounds, steps, json, arguments } => {
+            let comparison = Comparison {
+                programs: [first.clone(), second.clone()],
+                arguments: arguments.clone(),
+                rounds: *rounds,
+                steps: *steps,
+                json: *json,
+            };
+            bench::compare::run(&comparison, console)
         }
         BenchWhat::Peak { threads, json } => bench::peak::run(*threads as usize, *json, console),
     }
