@@ -145,6 +145,9 @@ impl Trainer {
         if let Some(beta_1) = self.beta_1(at.epoch) {
             self.optimiser.set_beta_1(beta_1);
         }
+        // What a step that is skipped must leave as it was.
+        let before = self.skips().then(|| self.model.statistics.copied());
+        let before = before.transpose().context("keeping the batch-norm statistics")?;
         let Model { task, store, statistics, .. } = &mut self.model;
         let mode = Mode::Batch(statistics, self.settings.momentum);
         let mut pass = Pass::new(store, Some(&self.tape), mode, self.settings.seed, at.step)
@@ -159,6 +162,9 @@ impl Trainer {
         let moved = minimise(&loss.loss, &self.tape, store, &mut *self.optimiser, &size)
             .context("moving the parameters")?;
         if moved == Moved::Skipped {
+            if let Some(before) = before {
+                *statistics = before;
+            }
             self.skip()?;
             return Ok(loss);
         }
@@ -251,5 +257,36 @@ fn schedule(config: &OptimiserConfig) -> Schedule {
             Schedule::Exponential { factor: factor.powf(1.0 / every.max(1) as f64) }
         }
         ScheduleName::Cosine => Schedule::Cosine { final_factor: config.schedule_final_factor },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rung_datasets::ImageShape;
+
+    use crate::config::sources::{Sources, layered};
+    use crate::engine::Workload;
+
+    /// The statistics after one step, where steps with a gradient's norm above this are skipped.
+    fn statistics_after_a_step(skipped_gradient_norm: f64) -> Vec<f64> {
+        let sets = ["model.latent_sizes=[3]", "model.hidden_sizes=[5]", "train.batch_size=4"];
+        let sets: Vec<String> = sets.into_iter().map(str::to_owned).collect();
+        let mut config = layered(&Sources { sets: &sets, ..Sources::default() }).unwrap();
+        config.train.skipped_gradient_norm = skipped_gradient_norm;
+        let device = rung_autograd::Device::cpu();
+        let shape = ImageShape::new(1, 4, 4);
+        let mut workload = Workload::with_images(&config, shape, 8, &device).unwrap();
+        workload.step().unwrap();
+        let skipped = u64::from(skipped_gradient_norm < 1.0);
+        assert_eq!(workload.trainer.skipped.in_a_row, skipped);
+        let statistics = workload.trainer.model.statistics.iter();
+        statistics.flat_map(|(_, layer)| layer.mean.to_f64().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_step_that_is_skipped_leaves_the_batch_norm_statistics_as_they_were() {
+        assert!(statistics_after_a_step(1e9).iter().any(|&mean| mean != 0.0));
+        let skipped = statistics_after_a_step(1e-9);
+        assert!(!skipped.is_empty() && skipped.iter().all(|&mean| mean == 0.0), "{skipped:?}");
     }
 }
