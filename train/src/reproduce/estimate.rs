@@ -72,7 +72,8 @@ fn image_counts(data: &DataConfig) -> Result<(u64, u64)> {
     let known = rung_datasets::registry::find(&data.name).map_err(Error::from_source)?;
     let limited =
         |all: usize, limit: usize| if limit == 0 { all as u64 } else { limit.min(all) as u64 };
-    Ok((limited(known.train_count, data.train_images), limited(known.test_count, data.test_images)))
+    let train = known.train_count.saturating_sub(data.validation_images);
+    Ok((limited(train, data.train_images), limited(known.test_count, data.test_images)))
 }
 
 /// The median time of a step.
@@ -93,4 +94,20 @@ fn sample_s(workload: &Workload, seed: u64) -> Result<f64> {
     let request = Request { importance_samples: 4 * rows, ..Request::once(1, rows, seed) };
     let (_, ms) = timed_ms(|| model.evaluate(&model.statistics, &workload.images, request))?;
     Ok(ms / 1e3 / (4 * rows) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn validation_images_are_not_trained_on() {
+        let mut data = DataConfig { name: "mnist".into(), ..DataConfig::default() };
+        assert_eq!(image_counts(&data).unwrap(), (60_000, 10_000));
+        data.validation_images = 10_000;
+        assert_eq!(image_counts(&data).unwrap(), (50_000, 10_000));
+        data.train_images = 55_000;
+        data.test_images = 100;
+        assert_eq!(image_counts(&data).unwrap(), (50_000, 100));
+    }
 }
