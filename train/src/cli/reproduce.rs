@@ -196,9 +196,10 @@ impl ReproduceArgs {
         }
         let config = &planned.config;
         let number = |value: u64| u32::try_from(value).context("reading the number of epochs");
-        // Where there is none, there may be no such key either.
-        let warmup_epochs = Some(config.family.warmup_epochs()).filter(|&epochs| epochs > 0);
         let mut set = planned.entry.sets();
+        for (key, epochs) in config.family.clone().epoch_keys() {
+            set.push(format!("objective.{key}={epochs}"));
+        }
         let optimiser = &config.optimiser;
         set.push(format!("optimiser.schedule_every_epochs={}", optimiser.schedule_every_epochs));
         set.push(format!("optimiser.schedule_milestones={:?}", optimiser.schedule_milestones));
@@ -207,7 +208,6 @@ impl ReproduceArgs {
             preset: Some(planned.entry.preset.into()),
             out: Some(planned.folder.clone()),
             epochs: Some(number(config.train.epochs)?),
-            warmup_epochs: warmup_epochs.map(number).transpose()?,
             seed: Some(i64::try_from(config.train.seed).context("reading the seed")?),
             set,
             init_from: planned.entry.starts_from.map(|_| PathBuf::from(&config.train.init_from)),

@@ -105,7 +105,8 @@ fn used_bytes(config: &Config, shape: ImageShape, batch: usize) -> Result<usize>
     config.train.batch_size = batch;
     // A device of its own has a pool of its own, which starts empty.
     let device = Device::cpu();
-    let mut workload = Workload::with_images(&config, shape, 1, &device)?;
+    let workload = Workload::with_images(&config, shape, 1, &device)?;
+    let mut workload = workload.from_epoch(config.family.largest_epoch());
     workload.step()?;
     Ok(device.statistics().pool.bytes - workload.images.count() * shape.values())
 }
@@ -149,6 +150,17 @@ mod tests {
         config.train.checkpoint_activations = true;
         let recomputed = step(&config);
         assert!(recomputed < 0.67 * kept, "{recomputed} bytes for {kept}");
+    }
+
+    #[test]
+    fn images_that_the_model_draws_itself_are_counted_from_the_first_epoch() {
+        let step = |sets: &[String]| {
+            let preset = Sources { preset: Some("mnist-matnet-small"), sets, ..Default::default() };
+            let config = layered(&preset).unwrap();
+            Memory::measure(&config, ImageShape::new(1, 28, 28)).unwrap().step as f64
+        };
+        let (without, with) = (step(&[]), step(&["objective.fantasy_start_epoch=3".into()]));
+        assert!(with > 1.2 * without, "{with} bytes for {without}");
     }
 
     /// What two images say of three.

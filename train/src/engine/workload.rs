@@ -30,6 +30,7 @@ pub struct Workload {
     order: Tensor,
     batch: usize,
     seed: u64,
+    first_epoch: u64,
     step: u64,
 }
 
@@ -76,8 +77,14 @@ impl Workload {
             order,
             batch,
             seed,
+            first_epoch: 1,
             step: 0,
         })
+    }
+
+    /// The same, whose steps begin with this epoch's.
+    pub fn from_epoch(self, first_epoch: u64) -> Self {
+        Self { first_epoch, ..self }
     }
 
     /// One step as training does it: gathers and binarises a batch, moves the parameters, sums the
@@ -87,7 +94,7 @@ impl Workload {
     /// If the device fails.
     pub fn step(&mut self) -> Result<Tensor> {
         let per_epoch = (self.images.count() / self.batch) as u64;
-        let (epoch, index) = (self.step / per_epoch + 1, self.step % per_epoch);
+        let (epoch, index) = (self.step / per_epoch + self.first_epoch, self.step % per_epoch);
         if index == 0 {
             self.order =
                 order(self.trainer.model.store.device(), self.seed, epoch, self.images.count())?;

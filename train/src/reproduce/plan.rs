@@ -129,16 +129,17 @@ impl Planned {
     }
 }
 
-/// Gives a configuration `epochs` epochs, with warm-up, the steps of the learning rate and the
-/// patience of early stopping in proportion.
+/// Gives a configuration `epochs` epochs, with what its objective counts in epochs (warm-up), the
+/// steps of the learning rate and the patience of early stopping in proportion.
 fn scale(config: &mut Config, epochs: u64) {
     let before = config.train.epochs;
     // Rounded, but what was there at all stays there.
     let scaled = |length: u64| {
         if length == 0 { 0 } else { ((length * epochs + before / 2) / before).max(1) }
     };
-    let warmup_epochs = scaled(config.family.warmup_epochs());
-    config.family.set_warmup_epochs(warmup_epochs);
+    for (_, length) in config.family.epoch_keys() {
+        *length = scaled(*length);
+    }
     config.train.patience_epochs = scaled(config.train.patience_epochs);
     let optimiser = &mut config.optimiser;
     optimiser.schedule_every_epochs = scaled(optimiser.schedule_every_epochs);
@@ -271,6 +272,13 @@ mod tests {
         };
         assert_eq!(milestones(None)[..3], [30, 42, 54]);
         assert_eq!(milestones(Some(150))[..3], [15, 21, 27]);
+        let ramp = |epochs| {
+            let plan = Plan::new(find("rnn-spn").unwrap(), &wishes("runs".as_ref(), epochs));
+            let mut family = plan.unwrap().runs[0].config.family.clone();
+            family.epoch_keys().into_iter().map(|(key, epochs)| (key, *epochs)).collect::<Vec<_>>()
+        };
+        assert_eq!(ramp(None), [("dropout_ramp_epochs", 5)]);
+        assert_eq!(ramp(Some(60)), [("dropout_ramp_epochs", 1)]);
         let few = milestones(Some(20));
         assert_eq!(few[..3], [2, 3, 4]);
         assert!(few.windows(2).all(|pair| pair[0] < pair[1]), "{few:?}");

@@ -119,8 +119,8 @@ impl Description for Biva {
         self.objective.bound.warmup_epochs
     }
 
-    fn set_warmup_epochs(&mut self, epochs: u64) {
-        self.objective.bound.warmup_epochs = epochs;
+    fn epoch_keys(&mut self) -> Vec<(&'static str, &mut u64)> {
+        vec![("warmup_epochs", &mut self.objective.bound.warmup_epochs)]
     }
 
     fn settle_classes(&mut self, classes: usize) -> Option<usize> {

@@ -113,7 +113,9 @@ impl Description for Classifier {
         0
     }
 
-    fn set_warmup_epochs(&mut self, _epochs: u64) {}
+    fn epoch_keys(&mut self) -> Vec<(&'static str, &mut u64)> {
+        Vec::new()
+    }
 
     fn batch_norm_momentum(&self) -> Option<f64> {
         self.model.batch_norm.then_some(self.model.batch_norm_momentum)

@@ -92,8 +92,14 @@ pub trait Description: Debug {
     /// Epochs of warm-up.
     fn warmup_epochs(&self) -> u64;
 
-    /// Sets the epochs of warm-up, where there is one.
-    fn set_warmup_epochs(&mut self, epochs: u64);
+    /// The keys of `[objective]` that count epochs, which change in proportion where a training is
+    /// given another length.
+    fn epoch_keys(&mut self) -> Vec<(&'static str, &mut u64)>;
+
+    /// The first epoch whose steps take as much memory as any.
+    fn largest_epoch(&self) -> u64 {
+        1
+    }
 
     /// Takes the number of classes from the data set, where the model has classes; gives the number
     /// that was configured, if it was another.

@@ -75,8 +75,8 @@ impl Description for Hierarchy {
         self.objective.warmup_epochs
     }
 
-    fn set_warmup_epochs(&mut self, epochs: u64) {
-        self.objective.warmup_epochs = epochs;
+    fn epoch_keys(&mut self) -> Vec<(&'static str, &mut u64)> {
+        vec![("warmup_epochs", &mut self.objective.warmup_epochs)]
     }
 
     fn batch_norm_momentum(&self) -> Option<f64> {

@@ -129,8 +129,16 @@ impl Description for MatNet {
         self.objective.bound.warmup_epochs
     }
 
-    fn set_warmup_epochs(&mut self, epochs: u64) {
-        self.objective.bound.warmup_epochs = epochs;
+    fn epoch_keys(&mut self) -> Vec<(&'static str, &mut u64)> {
+        let MatNetObjective { bound, fantasy_start_epoch } = &mut self.objective;
+        vec![
+            ("warmup_epochs", &mut bound.warmup_epochs),
+            ("fantasy_start_epoch", fantasy_start_epoch),
+        ]
+    }
+
+    fn largest_epoch(&self) -> u64 {
+        self.objective.fantasy_start_epoch.max(1)
     }
 
     fn has_checkpointing(&self) -> bool {

@@ -156,7 +156,9 @@ impl Description for SpatialTransformer {
         0
     }
 
-    fn set_warmup_epochs(&mut self, _epochs: u64) {}
+    fn epoch_keys(&mut self) -> Vec<(&'static str, &mut u64)> {
+        vec![("dropout_ramp_epochs", &mut self.objective.dropout_ramp_epochs)]
+    }
 
     fn draws_layers_alone(&self) -> bool {
         false
