@@ -74,8 +74,12 @@ mod tests {
             ..TrainArgs::default()
         };
         let console = Console::new(true, ColorChoice::Never, LogFormat::Text);
-        rung::cli::train_run::run_quietly(&arguments, &Interrupt::install().unwrap(), &console)
-            .unwrap();
+        rung::cli::train_run::run_quietly(
+            &arguments,
+            &Interrupt::install(&console).unwrap(),
+            &console,
+        )
+        .unwrap();
         sample(&run, &picture).unwrap();
         // 16 images of 28 pixels at twice their size in four columns, with rules between them.
         let size = std::fs::read(&picture).unwrap().len();

@@ -66,7 +66,7 @@ struct Scored {
 /// If the run or the data cannot be opened, the device fails, a file cannot be written, or the user
 /// interrupts.
 pub fn run(arguments: &AnomalyArgs, console: &Console) -> Result<()> {
-    let interrupt = Interrupt::install()?;
+    let interrupt = Interrupt::install(console)?;
     let folder = RunFolder::open(&arguments.run.run)?;
     let out = output_file(
         arguments.out.as_deref(),

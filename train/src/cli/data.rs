@@ -229,7 +229,7 @@ fn write(config: &DataConfig, out: &Path, console: &Console) -> Result<()> {
     let parts = parts.into_iter().filter_map(|split| Some((split, dataset.split(split)?)));
     let parts: Vec<(Split, &Images)> = parts.filter(|(_, images)| !images.is_empty()).collect();
     let total: usize = parts.iter().map(|(_, images)| images.count()).sum();
-    let interrupt = Interrupt::install()?;
+    let interrupt = Interrupt::install(console)?;
     let mut progress = console.progress("writing", "images", 0, total as u64);
     let mut writer = NpzWriter::create(&path).map_err(failed)?;
     let (mut done, mut arrays) = (0, Vec::new());

@@ -49,7 +49,7 @@ pub struct EncodeArgs {
 /// # Errors
 /// If the run or its data cannot be opened, or the file cannot be written.
 pub fn run(arguments: &EncodeArgs, console: &Console) -> Result<()> {
-    let interrupt = Interrupt::install()?;
+    let interrupt = Interrupt::install(console)?;
     let run = RunFolder::open(&arguments.run.run)?;
     let split = rung_datasets::Split::from(arguments.images.split);
     let out = output_file(

@@ -73,7 +73,7 @@ pub struct EvaluateArgs {
 /// # Errors
 /// If the run or its data cannot be opened, the device fails, or the user interrupts.
 pub fn run(arguments: &EvaluateArgs, console: &Console) -> Result<()> {
-    let interrupt = Interrupt::install()?;
+    let interrupt = Interrupt::install(console)?;
     let here = (Path::new("."), "bounds");
     let out = arguments.out.as_deref().map(|out| output_file(Some(out), here, &FORMATS));
     let out = out.transpose()?;

@@ -160,7 +160,7 @@ pub fn with_run_and_picture<R: Send>(
     console: &Console,
     work: impl FnOnce(LoadedRun<'_>, &Path, &Interrupt) -> Result<R> + Send,
 ) -> Result<R> {
-    let interrupt = Interrupt::install()?;
+    let interrupt = Interrupt::install(console)?;
     let pictures = RunFolder::open(&run.run)?.pictures();
     let OutputFile { path, .. } = output_file(asked, (&pictures, stem), &[Format::Png])?;
     with_run(run, data_dir, console, |loaded| work(loaded, &path, &interrupt))

@@ -3,14 +3,16 @@
 //!
 //! A training stops after its step and writes a checkpoint, which may take a while: the first
 //! Ctrl-C is answered with a line at once. A command that only reads a run has nothing to save: it
-//! ends within half a second, whatever it is in the middle of.
+//! ends within half a second, whatever it is in the middle of. Neither leaves a half-written file.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::{process, thread};
 
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
+use crate::progress::Console;
+use crate::run::atomic_file;
 
 /// Whether to stop: because the user (or the system, with SIGTERM) has asked for it, or because the
 /// time that the user gave is up.
@@ -28,10 +30,12 @@ impl Interrupt {
     ///
     /// # Errors
     /// If the system refuses a handler.
-    pub fn install() -> Result<Self> {
-        Self::listen(|| {
+    pub fn install(console: &Console) -> Result<Self> {
+        let console = console.clone();
+        Self::listen(move || {
             thread::sleep(GRACE);
-            process::exit(130);
+            console.error(&Error::interrupted("stopped as asked"));
+            end();
         })
     }
 
@@ -50,7 +54,7 @@ impl Interrupt {
         let handler = this.clone();
         ctrlc::set_handler(move || {
             if handler.request() {
-                process::exit(130);
+                end();
             }
             first();
         })
@@ -87,6 +91,12 @@ impl Interrupt {
     fn request(&self) -> bool {
         self.requested.swap(true, Ordering::Relaxed)
     }
+}
+
+/// Ends the process in the middle of its work.
+fn end() -> ! {
+    atomic_file::remove_temporary_files();
+    process::exit(Error::interrupted("").exit_code().into());
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, Result};
 
@@ -17,6 +18,20 @@ pub fn temporary_name(path: &Path) -> PathBuf {
     let mut name = path.file_name().map_or(OsString::new(), OsString::from);
     name.push(".tmp");
     path.with_file_name(name)
+}
+
+/// The temporary files that this process is writing.
+static BEING_WRITTEN: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+fn being_written<R>(work: impl FnOnce(&mut Vec<PathBuf>) -> R) -> R {
+    work(&mut BEING_WRITTEN.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Removes the temporary files that this process is writing, for whoever ends it in the middle of
+/// its work.
+pub fn remove_temporary_files() {
+    // Best effort: what is left is overwritten by the next write in any case.
+    being_written(|paths| paths.drain(..).for_each(|path| drop(fs::remove_file(path))));
 }
 
 /// Writes a whole file, or leaves what was there.
@@ -92,6 +107,7 @@ fn staged(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -
     let temporary = temporary_name(path);
     let failed = |error: io::Error| Error::io("write", path, &error);
     let file = locked(&temporary).map_err(failed)?;
+    being_written(|paths| paths.push(temporary.clone()));
     let written = (|| {
         file.set_len(0).or_else(|error| match file.metadata()?.is_file() {
             true => Err(error),
@@ -108,6 +124,7 @@ fn staged(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -
         Err(error) => {
             // Best effort: what is left is overwritten by the next write in any case.
             let _ = fs::remove_file(&temporary);
+            forget(&temporary);
             Err(failed(error))
         }
     }
@@ -146,9 +163,16 @@ fn is_at(_file: &File, _path: &Path) -> bool {
 /// # Errors
 /// If the file can't be renamed or the folder synced.
 pub fn commit(path: &Path) -> Result<()> {
-    fs::rename(temporary_name(path), path)
+    let temporary = temporary_name(path);
+    fs::rename(&temporary, path)
+        .inspect(|()| forget(&temporary))
         .and_then(|()| sync_folder(path))
         .map_err(|error| Error::io("write", path, &error))
+}
+
+/// Notes that a temporary file is written no more.
+fn forget(temporary: &Path) {
+    being_written(|paths| paths.retain(|path| path != temporary));
 }
 
 /// Makes the renames in the folder of `path` last through a power cut, where the system can.
