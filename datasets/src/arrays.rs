@@ -56,7 +56,8 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<Dataset> {
     let mut part = |images: &[&str], labels: &[&str]| {
         let mut take = |names: &[&str]| {
             let place = arrays.iter().position(|(name, _)| is_one_of(name, names))?;
-            Some(arrays.swap_remove(place))
+            // The others keep the order of the file, by which the next name is found.
+            Some(arrays.remove(place))
         };
         Some((take(images)?, take(labels)))
     };

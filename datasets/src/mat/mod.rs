@@ -323,7 +323,7 @@ fn numbers(
 /// Takes out an array that must be there.
 fn require(variables: &mut Vec<Variable>, name: &str, path: &Path) -> Result<Variable> {
     if let Some(place) = variables.iter().position(|variable| variable.name == name) {
-        return Ok(variables.swap_remove(place));
+        return Ok(variables.remove(place));
     }
     let found: Vec<&str> = variables.iter().map(|variable| variable.name.as_str()).collect();
     Err(Error::mismatch(path, "arrays", format!("one called '{name}'"), format!("{found:?}")))
