@@ -90,3 +90,4 @@ pub use range::ValueRange;
 pub use record::{DataRecord, SplitChecksums, SplitSizes};
 pub use registry::open;
 pub use sequences::Sequences;
+pub use source::other_than_file;

@@ -50,6 +50,12 @@ pub(crate) fn reserved<T>(count: usize, what: &str) -> Result<Vec<T>> {
     Ok(values)
 }
 
+/// A number of bytes in words.
+#[must_use]
+pub fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
 /// Bytes that this process can still have without others being slowed down, where the system says
 /// it: by what the machine has and by the limits of the control groups (containers, batch systems).
 #[must_use]

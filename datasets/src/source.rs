@@ -50,12 +50,21 @@ pub(crate) fn impostor_in(path: &Path) -> Option<&'static str> {
     impostor(&start)
 }
 
+/// What something is, in words, that is no regular file: it may keep a reader waiting, or never end.
+#[must_use]
+pub fn other_than_file(metadata: &std::fs::Metadata) -> Option<&'static str> {
+    match (metadata.is_file(), metadata.is_dir()) {
+        (true, _) => None,
+        (false, true) => Some("a folder"),
+        (false, false) => Some("a device, a pipe or a socket"),
+    }
+}
+
 /// Opens a file and tells its length. What is no regular file is refused before it is opened, for
 /// a pipe would keep whoever opens it waiting.
 pub(crate) fn open_file(path: &Path) -> Result<(File, u64)> {
     let metadata = std::fs::metadata(path).map_err(Error::io("open", path))?;
-    if !metadata.is_file() {
-        let found = if metadata.is_dir() { "a folder" } else { "a device, a pipe or a socket" };
+    if let Some(found) = other_than_file(&metadata) {
         return Err(Error::mismatch(path, "what is read", "a file", found));
     }
     Ok((File::open(path).map_err(Error::io("open", path))?, metadata.len()))

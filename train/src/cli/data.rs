@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use rung_datasets::memory::megabytes;
 use rung_datasets::npz::NpzWriter;
 use rung_datasets::registry::{self, FileReport, Outcome, Presence, Status};
 use rung_datasets::{ImageShape, Images, Pixels, Split};
@@ -146,10 +147,6 @@ fn presence(status: &Status) -> String {
         Presence::Partial { missing, .. } => format!("{} files missing", missing.len()),
         Presence::Absent => "no".into(),
     }
-}
-
-fn megabytes(bytes: u64) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
 fn as_json(status: &Status) -> Value {

@@ -2,6 +2,7 @@
 
 use rung_autograd::Device;
 use rung_datasets::ImageShape;
+use rung_datasets::memory::megabytes;
 
 use crate::config::{Config, OptimiserName};
 use crate::engine::Workload;
@@ -60,15 +61,15 @@ impl Memory {
     pub fn text(&self) -> String {
         let average = match self.average {
             0 => String::new(),
-            bytes => format!("their average {}, ", megabytes(bytes)),
+            bytes => format!("their average {}, ", megabytes(bytes as u64)),
         };
         format!(
             "memory of training: {} besides the images: parameters and gradients {}, \
             {average}optimiser {}, a step {} (measured)",
-            megabytes(self.total()),
-            megabytes(self.parameters),
-            megabytes(self.optimiser),
-            megabytes(self.step)
+            megabytes(self.total() as u64),
+            megabytes(self.parameters as u64),
+            megabytes(self.optimiser as u64),
+            megabytes(self.step as u64)
         )
     }
 
@@ -91,7 +92,7 @@ impl Memory {
             _ => "the parameters alone do not fit: choose a smaller model (rung info --presets)"
                 .into(),
         };
-        let (needed, available) = (megabytes(self.total()), megabytes(available));
+        let (needed, available) = (megabytes(self.total() as u64), megabytes(available as u64));
         Err(Error::new(format!(
             "training takes {needed} of memory, and this machine has {available} left"
         ))
@@ -109,10 +110,6 @@ fn used_bytes(config: &Config, shape: ImageShape, batch: usize) -> Result<usize>
     let mut workload = workload.from_epoch(config.family.largest_epoch());
     workload.step()?;
     Ok(device.statistics().pool.bytes - workload.images.count() * shape.values())
-}
-
-fn megabytes(bytes: usize) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
 #[cfg(test)]

@@ -50,16 +50,14 @@ pub fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>
 pub fn refuse_special(path: &Path) -> Result<()> {
     // What is not there, or cannot be looked at, is for the writing to find out.
     let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
-    let kind = metadata.file_type();
-    if kind.is_file() {
-        return Ok(());
-    }
-    let (what, advice) = if kind.is_dir() {
-        ("a folder", "give a file's name")
-    } else if kind.is_symlink() {
-        ("a symbolic link", "give the name of the file that it leads to, or of another")
+    let Some(mut what) = rung_datasets::other_than_file(&metadata) else { return Ok(()) };
+    let advice = if metadata.is_dir() {
+        "give a file's name"
+    } else if metadata.is_symlink() {
+        what = "a symbolic link";
+        "give the name of the file that it leads to, or of another"
     } else {
-        ("a device, a pipe or a socket", "give the name of a file of its own")
+        "give the name of a file of its own"
     };
     let path = path.display();
     Err(Error::new(format!("can't write {path}: it is {what}, and only files are replaced"))
@@ -74,8 +72,7 @@ pub fn refuse_special(path: &Path) -> Result<()> {
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     let failed = |error: io::Error| Error::io("read", path, &error);
     let metadata = fs::metadata(path).map_err(failed)?;
-    if !metadata.is_file() {
-        let what = if metadata.is_dir() { "a folder" } else { "a device, a pipe or a socket" };
+    if let Some(what) = rung_datasets::other_than_file(&metadata) {
         return Err(Error::new(format!("can't read {}: it is {what}", path.display()))
             .with_advice("give a file's name"));
     }
