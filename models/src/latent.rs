@@ -15,6 +15,7 @@ use crate::mixture_prior::GaussianMixture;
 use crate::observation::ObservationParameters;
 use crate::pass::Pass;
 use crate::statistics::Statistics;
+use crate::steps::Recorded;
 
 /// A stochastic group: latent units whose KL is one term of the bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -252,6 +253,16 @@ pub trait LatentModel: Debug {
     ) -> Result<()> {
         let _ = (store, data, noise, statistics);
         Ok(())
+    }
+
+    /// The generative model as steps with plain numbers, those of a pass with frozen statistics: the
+    /// same images come from the same latents.
+    ///
+    /// # Errors
+    /// If the device's numbers can't be read.
+    fn generative_steps(&self, pass: &Pass<'_>) -> Result<Recorded> {
+        let _ = pass;
+        Ok(Err("it knows the generative models of other families"))
     }
 
     /// What fills in missing pixels, if the model is p(x_missing | x_observed).

@@ -52,6 +52,7 @@
 //! | `weight_prior.rs` | a prior of the weights |
 //! | `layers/`, `distributions.rs` | what they are made of |
 //! | `pass.rs`, `statistics.rs`, `initialise.rs` | one pass through a model; batch-norm statistics; data-dependent initialisation |
+//! | `steps.rs` | the generative model as a list of steps with plain numbers, for what runs it elsewhere |
 //! | `hierarchy/whole_data.rs` | batch-norm statistics over a whole data set, in chunks |
 //!
 //! Chapters 9 to 14 of the reader's book, `docs/book/src/`, explain the families from the bound up.
@@ -80,6 +81,7 @@ pub mod rules;
 pub mod semi_supervised;
 pub mod spn;
 mod statistics;
+mod steps;
 mod weight_prior;
 
 pub use auxiliary::{AuxiliaryConfig, AuxiliaryModel};
@@ -102,4 +104,7 @@ pub use rung_autograd::ops::Activation;
 pub use rung_autograd::{Error, Result};
 pub use spn::{Spn, SpnConfig};
 pub use statistics::{Statistics, StatisticsId, StatisticsList};
+pub use steps::{
+    Deviation, GenerativeSteps, Operation, Recorded, Step, StepPixels, StepWeights, Value,
+};
 pub use weight_prior::weight_energy;

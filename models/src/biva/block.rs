@@ -9,6 +9,7 @@ use super::stage::BlockConfig;
 use crate::layers::{Builder, Product, WeightNormed};
 use crate::map_shape::MapShape;
 use crate::pass::Pass;
+use crate::steps::{StepRecorder, Value};
 
 /// The nonlinearity in front of every product.
 pub(super) const ELU: Activation = Activation::Elu(1.0);
@@ -106,6 +107,31 @@ impl GatedBlock {
         let block = self.clone();
         let inputs: Vec<&Tensor> = iter::once(x).chain(aux).collect();
         pass.recomputed(&inputs, move |pass, inputs| block.compute(pass, &inputs[0], inputs.get(1)))
+    }
+
+    /// The block as steps, without dropout.
+    pub(super) fn record(
+        &self,
+        recorder: &mut StepRecorder<'_>,
+        x: Value,
+        aux: Option<Value>,
+    ) -> Result<Value> {
+        let active = recorder.activate(x, ELU);
+        let mut hidden = self.first.record(recorder, active)?;
+        if let (Some(layer), Some(aux)) = (&self.aux, aux) {
+            let active = recorder.activate(aux, ELU);
+            let second = layer.record(recorder, active)?;
+            hidden = recorder.add(hidden, second);
+        }
+        let hidden = recorder.activate(hidden, ELU);
+        let both = self.second.record(recorder, hidden)?;
+        let gated = recorder.gate(both);
+        let Residual::Added { pool, zero_channels } = self.residual else { return Ok(gated) };
+        let mut short = if pool > 1 { recorder.average_pool(x, pool) } else { x };
+        if zero_channels > 0 {
+            short = recorder.widen(short, short.shape.channels + zero_channels);
+        }
+        Ok(recorder.add(gated, short))
     }
 
     fn compute(&self, pass: &mut Pass<'_>, x: &Tensor, aux: Option<&Tensor>) -> Result<Tensor> {

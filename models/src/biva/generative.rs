@@ -16,6 +16,7 @@ use crate::layers::{Builder, Product, WeightNormed};
 use crate::map_shape::MapShape;
 use crate::observation::{ObservationParameters, PixelObservation};
 use crate::pass::Pass;
+use crate::steps::{Recorded, StepPixels, StepRecorder, Value};
 
 /// The networks of the top-down pass.
 #[derive(Clone, Debug)]
@@ -138,6 +139,42 @@ impl Generative {
         Ok(distributions)
     }
 
+    /// All of it as steps; `units` are those of the groups in their order, nearest to the data
+    /// first.
+    pub(super) fn record(&self, pass: &Pass<'_>, units: &[usize]) -> Result<Recorded> {
+        if self.autoregressive.is_some() {
+            return Ok(Err("its pixels are drawn one after another, each given those before it"));
+        }
+        let mut recorder = StepRecorder::new(pass);
+        let mut group = units.len() - 1;
+        let mut samples = vec![recorder.sample(group, units[group])];
+        let mut above: Vec<Value> = Vec::new();
+        let mut features = samples[0];
+        for stage in self.stages.iter().rev() {
+            let mut g = stage.projection.record(&mut recorder, &samples)?;
+            let mut outputs = Vec::with_capacity(stage.blocks.len());
+            for (index, block) in stage.blocks.iter().enumerate() {
+                g = block.record(&mut recorder, g, above.get(index).copied())?;
+                outputs.push(g);
+            }
+            above = if self.skips { outputs } else { Vec::new() };
+            features = g;
+            samples.clear();
+            let below = stage.below.as_ref().map_or([None, None], Heads::priors);
+            for head in below.into_iter().flatten() {
+                group -= 1;
+                head.record(&mut recorder, g, group)?;
+                samples.push(recorder.sample(group, units[group]));
+            }
+        }
+        let active = recorder.activate(features, ELU);
+        self.output.record(&mut recorder, active)?;
+        let mixture = self.pixels.components;
+        let pixels =
+            mixture.map_or(StepPixels::Logits, |components| StepPixels::Mixture { components });
+        Ok(Ok(recorder.finish(pixels)))
+    }
+
     /// p(x | z) at the end of the top-down pass.
     pub(super) fn observe(
         &self,
@@ -238,6 +275,12 @@ impl Heads {
             TopDown { p, merge: GatedBlock::new(&mut builder.at("merge"), &merge), q }
         });
         Self { bottom_up, top_down }
+    }
+
+    /// p of the top-down group and of the bottom-up one, in the order that their samples are read
+    /// in.
+    fn priors(&self) -> [Option<&GroupHead>; 2] {
+        [self.top_down.as_ref().map(|top_down| &top_down.p), self.bottom_up.as_ref()]
     }
 
     fn forward(

@@ -10,6 +10,7 @@ use super::stage::LatentConfig;
 use crate::layers::{Builder, Product, WeightNormed};
 use crate::map_shape::MapShape;
 use crate::pass::Pass;
+use crate::steps::{Deviation, StepRecorder, Value};
 
 /// Added to ln σ² where that is a softplus.
 const LOG_VARIANCE_FLOOR: f64 = 1e-8;
@@ -67,6 +68,24 @@ impl GroupHead {
         Ok(Gaussian { mean, variance: self.variance(&raw)? })
     }
 
+    /// The group's p as steps, from a feature map.
+    pub(super) fn record(
+        &self,
+        recorder: &mut StepRecorder<'_>,
+        features: Value,
+        group: usize,
+    ) -> Result<()> {
+        let active = recorder.activate(features, ELU);
+        let head = self.joined.record(recorder, active)?;
+        let deviation = match self.log_variance {
+            LogVariance::Softplus => Deviation::ExpSoftplus { floor: LOG_VARIANCE_FLOOR },
+            LogVariance::Free => Deviation::Exp,
+            LogVariance::SoftplusDeviation => Deviation::BinarySoftplus { floor: DEVIATION_FLOOR },
+        };
+        recorder.gaussian(group, head, deviation);
+        Ok(())
+    }
+
     fn variance(&self, raw: &Tensor) -> Result<Tensor> {
         match self.log_variance {
             LogVariance::Softplus => raw.softplus()?.shift(LOG_VARIANCE_FLOOR)?.exp(),
@@ -119,6 +138,21 @@ impl Projection {
     /// The shape of what the projection makes.
     pub(super) const fn output(&self) -> MapShape {
         self.output
+    }
+
+    /// The map of the groups' samples as steps, without a class.
+    pub(super) fn record(
+        &self,
+        recorder: &mut StepRecorder<'_>,
+        samples: &[Value],
+    ) -> Result<Value> {
+        if let Some(dense) = &self.dense {
+            let z = recorder.beside(samples);
+            return Ok(dense.record(recorder, z)?.shaped(self.output));
+        }
+        let map = self.output.with_channels(self.channels);
+        let maps: Vec<Value> = samples.iter().map(|z| z.shaped(map)).collect();
+        Ok(recorder.beside(&maps))
     }
 
     /// The map of the groups' samples, [rows, units] each, and of the class as [rows, classes].

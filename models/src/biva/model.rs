@@ -18,6 +18,7 @@ use crate::map_shape::repeat_maps;
 use crate::observation::ObservationParameters;
 use crate::pass::Pass;
 use crate::statistics::StatisticsList;
+use crate::steps::Recorded;
 
 /// A model of the family of the [module](super).
 #[derive(Clone, Debug)]
@@ -359,6 +360,14 @@ impl LatentModel for Biva {
         source: &LatentSource,
     ) -> Result<ObservationParameters> {
         self.generate_with(pass, source, None)
+    }
+
+    fn generative_steps(&self, pass: &Pass<'_>) -> Result<Recorded> {
+        if self.config.classes > 0 {
+            return Ok(Err("its generative model is conditioned on a class"));
+        }
+        let units: Vec<usize> = self.groups().iter().map(|group| group.units).collect();
+        self.generative.record(pass, &units)
     }
 
     fn classifier(&self) -> Option<&dyn Classifier> {

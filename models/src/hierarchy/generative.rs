@@ -9,6 +9,7 @@ use super::observation::ObservationNetwork;
 use crate::layers::{Builder, Dense, GaussianHead, GaussianHeadConfig, Mlp};
 use crate::observation::ObservationParameters;
 use crate::pass::Pass;
+use crate::steps::{StepPixels, StepRecorder, Value};
 
 /// A network that gives a Gaussian: a multilayer perceptron, then the joined heads.
 #[derive(Clone, Debug)]
@@ -55,6 +56,14 @@ impl GaussianNetwork {
 
     pub(super) fn forward(&self, pass: &mut Pass<'_>, x: &Tensor) -> Result<Gaussian> {
         Ok(self.forward_with_hidden(pass, x)?.1)
+    }
+
+    /// p of a group as steps.
+    fn record(&self, recorder: &mut StepRecorder<'_>, x: Value, group: usize) -> Result<()> {
+        let h = self.hidden.record(recorder, x)?;
+        let joined = self.head.record(recorder, h)?;
+        recorder.gaussian(group, joined, self.head.deviation());
+        Ok(())
     }
 
     /// The layers before the head.
@@ -110,6 +119,21 @@ impl Generative {
     /// The layers of p(x | z_1) before its head, which has no batch normalisation.
     pub(super) fn observation_layers(&self) -> impl Iterator<Item = &Dense> {
         self.observation.hidden_layers()
+    }
+
+    /// All of it as steps, from z_L down to the data; `units` are those of the layers.
+    pub(super) fn record(
+        &self,
+        recorder: &mut StepRecorder<'_>,
+        units: &[usize],
+    ) -> Result<StepPixels> {
+        let top = units.len() - 1;
+        let mut z = recorder.sample(top, units[top]);
+        for index in (0..top).rev() {
+            self.between[index].record(recorder, z, index)?;
+            z = recorder.sample(index, units[index]);
+        }
+        self.observation.record(recorder, z)
     }
 
     /// p(x | z_1).

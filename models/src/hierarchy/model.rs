@@ -14,6 +14,7 @@ use crate::layers::Builder;
 use crate::observation::ObservationParameters;
 use crate::pass::Pass;
 use crate::statistics::{Statistics, StatisticsList};
+use crate::steps::{Recorded, StepRecorder};
 
 /// A model of the family of the [module](super).
 #[derive(Clone, Debug)]
@@ -143,6 +144,12 @@ impl LatentModel for Hierarchy {
             }
             LatentSource::Given { layer, z } => self.descend(pass, known(*layer)?, z.clone()),
         }
+    }
+
+    fn generative_steps(&self, pass: &Pass<'_>) -> Result<Recorded> {
+        let mut recorder = StepRecorder::new(pass);
+        let pixels = self.generative.record(&mut recorder, &self.config.latent_sizes)?;
+        Ok(Ok(recorder.finish(pixels)))
     }
 
     fn recompute_statistics(

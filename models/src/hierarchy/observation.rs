@@ -7,6 +7,7 @@ use super::config::{HierarchyConfig, Observation};
 use crate::layers::{Builder, Dense, DenseConfig, GaussianHead, GaussianHeadConfig, Mlp};
 use crate::observation::ObservationParameters;
 use crate::pass::Pass;
+use crate::steps::{StepPixels, StepRecorder, Value};
 
 /// The network of p(x|z_1). Its output layer has no batch normalisation.
 #[derive(Clone, Debug)]
@@ -55,6 +56,15 @@ impl ObservationNetwork {
     /// The layers before the head.
     pub(super) fn hidden_layers(&self) -> impl Iterator<Item = &Dense> {
         self.hidden.layers()
+    }
+
+    /// p(x | z_1) as steps.
+    pub(super) fn record(&self, recorder: &mut StepRecorder<'_>, z_1: Value) -> Result<StepPixels> {
+        let h = self.hidden.record(recorder, z_1)?;
+        match &self.head {
+            Head::Bernoulli(logits) => logits.record(recorder, h).map(|_| StepPixels::Logits),
+            Head::Gaussian(head) => head.record(recorder, h).map(|_| StepPixels::Means),
+        }
     }
 
     pub(super) fn forward(

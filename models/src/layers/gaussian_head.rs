@@ -5,6 +5,7 @@ use rung_autograd::{Initialiser, Result, Tensor};
 
 use super::{Builder, Dense, DenseConfig, NormConfig};
 use crate::pass::Pass;
+use crate::steps::{Deviation, StepRecorder, Value};
 
 /// Sizes and settings of a Gaussian head.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,6 +56,16 @@ impl GaussianHead {
     /// `Shape` if `h` has other columns.
     pub fn forward(&self, pass: &mut Pass<'_>, h: &Tensor) -> Result<Gaussian> {
         self.gaussian(&self.joined.forward(pass, h)?)
+    }
+
+    /// From the second half of the head's columns to the standard deviation.
+    pub(crate) const fn deviation(&self) -> Deviation {
+        Deviation::Softplus { floor: self.variance_floor }
+    }
+
+    /// Both halves of the columns as a step.
+    pub(crate) fn record(&self, recorder: &mut StepRecorder<'_>, h: Value) -> Result<Value> {
+        self.joined.record(recorder, h)
     }
 
     /// The layer whose columns are both heads'.

@@ -4,6 +4,7 @@ use rung_autograd::{Initialiser, ParameterId, Result, Tensor};
 
 use super::{Builder, Product};
 use crate::pass::Pass;
+use crate::steps::{StepRecorder, Value};
 
 /// y = x ∗ weight + bias.
 #[derive(Clone, Debug)]
@@ -34,5 +35,11 @@ impl Linear {
     /// `Shape` if `x` does not fit.
     pub fn forward(&self, pass: &Pass<'_>, x: &Tensor) -> Result<Tensor> {
         self.product.apply(x, &pass.parameter(self.weight), Some(&pass.parameter(self.bias)))
+    }
+
+    /// The layer as a step.
+    pub(crate) fn record(&self, recorder: &mut StepRecorder<'_>, x: Value) -> Result<Value> {
+        let numbers = [self.weight, self.bias].map(|parameter| recorder.pass.parameter(parameter));
+        recorder.product(self.weight, self.product, x, (&numbers[0], &numbers[1]))
     }
 }

@@ -5,6 +5,7 @@ use rung_autograd::{Initialiser, Result, Tensor};
 
 use super::{Builder, Dense, DenseConfig, NormConfig};
 use crate::pass::Pass;
+use crate::steps::{StepRecorder, Value};
 
 /// Dense layers of one width, one after the other.
 #[derive(Clone, Debug)]
@@ -51,5 +52,10 @@ impl Mlp {
     /// `Shape` if `x` has other columns than the first layer's inputs.
     pub fn forward(&self, pass: &mut Pass<'_>, x: &Tensor) -> Result<Tensor> {
         self.layers.iter().try_fold(x.clone(), |h, layer| layer.forward(pass, &h))
+    }
+
+    /// The network as steps.
+    pub(crate) fn record(&self, recorder: &mut StepRecorder<'_>, x: Value) -> Result<Value> {
+        self.layers.iter().try_fold(x, |h, layer| layer.record(recorder, h))
     }
 }

@@ -5,6 +5,7 @@ use rung_autograd::{Initialiser, ParameterId, Result, Tensor};
 
 use super::{Builder, Product};
 use crate::pass::{InitialValue, Pass};
+use crate::steps::{StepRecorder, Value};
 
 /// Standard deviation of the directions' initial elements.
 const DIRECTION_SIGMA: f64 = 0.05;
@@ -56,6 +57,14 @@ impl WeightNormed {
         }
         let weight = self.weight(pass, &pass.parameter(self.gain))?;
         self.product.apply(x, &weight, Some(&pass.parameter(self.bias)))
+    }
+
+    /// The layer as a step.
+    pub(crate) fn record(&self, recorder: &mut StepRecorder<'_>, x: Value) -> Result<Value> {
+        let pass = recorder.pass;
+        let weight = self.weight(pass, &pass.parameter(self.gain))?;
+        let bias = pass.parameter(self.bias);
+        recorder.product(self.direction, self.product, x, (&weight, &bias))
     }
 
     /// A number that no other layer of the model has.

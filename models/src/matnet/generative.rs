@@ -11,6 +11,7 @@ use crate::map_shape::MapShape;
 use crate::mixture_prior::MixturePrior;
 use crate::observation::{ObservationParameters, PixelObservation};
 use crate::pass::Pass;
+use crate::steps::{Deviation, Recorded, StepPixels, StepRecorder, Value};
 
 /// Bernoulli logits are kept within ± this, where a pixel's probability is 3·10⁻⁷ or 1 less that.
 const LARGEST_LOGIT: f64 = 15.0;
@@ -79,6 +80,14 @@ impl Top {
             map,
             activation: config.activation(),
         }
+    }
+
+    /// The first state as steps.
+    fn record(&self, recorder: &mut StepRecorder<'_>, z: Value) -> Result<Value> {
+        let hidden = self.hidden.record(recorder, z)?;
+        let hidden = recorder.activate(hidden, self.activation);
+        let state = self.output.record(recorder, hidden)?;
+        Ok(recorder.activate(state, self.activation).shaped(self.map))
     }
 
     /// The state that the sample of the top [rows, units] leads to.
@@ -192,6 +201,71 @@ impl Generative {
         layers[layer].step.forward(pass, &read, state)
     }
 
+    /// All of it as steps; `units` are those of the layers, nearest to the data first.
+    pub(super) fn record(&self, pass: &Pass<'_>, units: &[usize]) -> Result<Recorded> {
+        if self.autoregressive.is_some() {
+            return Ok(Err("its pixels are drawn one after another, each given those before it"));
+        }
+        if self.top_prior.is_some() {
+            return Ok(Err("the prior of its top is a mixture (rung sample draws its components)"));
+        }
+        let scale = self.scale(pass).to_f64()?.first().copied().unwrap_or(1.0);
+        let mut recorder = StepRecorder::new(pass);
+        let mut group = units.len() - 1;
+        let top = recorder.sample(group, units[group]);
+        let mut state = self.top.record(&mut recorder, top)?;
+        let mut refined: Option<Value> = None;
+        for (index, block) in self.blocks.iter().enumerate().rev() {
+            let MapShape { height, width, .. } = block.latent_map;
+            let spread = self.top_beside_samples.then(|| recorder.spread(top, height, width));
+            for layer in block.layers.iter().rev() {
+                group -= 1;
+                if let Some(prior) = &layer.prior {
+                    prior.record(&mut recorder, state, (group, scale), self.activation)?;
+                }
+                let z = recorder.sample(group, units[group]).shaped(block.latent_map);
+                let read: Vec<Value> = [z].into_iter().chain(spread).collect();
+                state = layer.step.record(&mut recorder, &read, state)?;
+                if block.refines {
+                    let added = block.up.record(&mut recorder, state)?;
+                    refined = Some(match refined {
+                        Some(sum) => recorder.add(sum, added),
+                        None => added,
+                    });
+                }
+            }
+            if index > 0 {
+                state = self.record_leaving(&mut recorder, block, state)?;
+            }
+        }
+        let map = match (&self.image, refined) {
+            (Some(image), _) => {
+                let features = self.record_leaving(&mut recorder, &self.blocks[0], state)?;
+                image.record(&mut recorder, features)?
+            }
+            (None, Some(refined)) => refined,
+            (None, None) => self.blocks[0].up.record(&mut recorder, state)?,
+        };
+        let pixels = match self.pixels.components {
+            Some(components) => StepPixels::Mixture { components },
+            None => {
+                recorder.clamp(map, LARGEST_LOGIT);
+                StepPixels::Logits
+            }
+        };
+        Ok(Ok(recorder.finish(pixels)))
+    }
+
+    fn record_leaving(
+        &self,
+        recorder: &mut StepRecorder<'_>,
+        block: &Block,
+        state: Value,
+    ) -> Result<Value> {
+        let below = block.up.record(recorder, state)?;
+        Ok(recorder.activate(below, self.activation))
+    }
+
     /// From the last state of a block to the first of the block below.
     pub(super) fn leave(&self, pass: &Pass<'_>, block: usize, state: &Tensor) -> Result<Tensor> {
         self.blocks[block].up.forward(pass, state)?.activate(self.activation)
@@ -278,6 +352,27 @@ impl Layer {
 }
 
 impl Prior {
+    /// p of a group as steps, from the state above; `scale` multiplies means and log-variances.
+    fn record(
+        &self,
+        recorder: &mut StepRecorder<'_>,
+        state: Value,
+        (group, scale): (usize, f64),
+        activation: Activation,
+    ) -> Result<()> {
+        let (head, deviation) = match &self.hidden {
+            None => (self.output.record(recorder, state)?, Deviation::Exp),
+            Some(hidden) => {
+                let hidden = hidden.record(recorder, state)?;
+                let hidden = recorder.activate(hidden, activation);
+                (self.output.record(recorder, hidden)?, Deviation::One)
+            }
+        };
+        let scaled = recorder.affine(head, scale, 0.0);
+        recorder.gaussian(group, scaled, deviation);
+        Ok(())
+    }
+
     fn new(
         builder: &mut Builder<'_>,
         config: &MatNetConfig,

@@ -18,6 +18,7 @@ use crate::mixture_prior::{GaussianMixture, MixturePrior};
 use crate::observation::{ObservationParameters, PartlyObserved};
 use crate::pass::Pass;
 use crate::statistics::StatisticsList;
+use crate::steps::Recorded;
 
 /// Log-odds at which a Bernoulli variable is certain.
 const CERTAIN: f64 = 1000.0;
@@ -389,6 +390,14 @@ impl LatentModel for MatNet {
             }
         };
         Ok(self.descend(pass, &z, &source, observed.as_ref())?.1)
+    }
+
+    fn generative_steps(&self, pass: &Pass<'_>) -> Result<Recorded> {
+        if self.completion.is_some() {
+            return Ok(Err("it is a model of missing pixels given the others"));
+        }
+        let units: Vec<usize> = self.groups().iter().map(|group| group.units).collect();
+        self.generative.record(pass, &units)
     }
 
     fn imputer(&self) -> Option<&dyn Imputer> {

@@ -21,6 +21,7 @@ use rung_autograd::{Error, Result, Tensor};
 use super::config::{MatNetConfig, Module};
 use crate::layers::{Builder, Linear};
 use crate::pass::Pass;
+use crate::steps::{StepRecorder, Value};
 
 /// Added to what a gate is the sigmoid of.
 const GATE_OFFSET: f64 = 1.0;
@@ -101,6 +102,44 @@ impl Transition {
         })
     }
 
+    /// The next state as steps.
+    pub(super) fn record(
+        &self,
+        recorder: &mut StepRecorder<'_>,
+        read: &[Value],
+        state: Value,
+    ) -> Result<Value> {
+        match self {
+            Self::Residual(step) => step.record(recorder, read, state),
+            Self::Additive(sample, step) => {
+                let read = recorder.beside(read);
+                let read = sample.record(recorder, read)?;
+                let added = recorder.add(state, read);
+                let added = recorder.activate(added, step.activation);
+                step.record(recorder, &[], added)
+            }
+            Self::Gru { gates, candidate, channels } => {
+                let with = |recorder: &mut StepRecorder<'_>, state| {
+                    let all: Vec<Value> = read.iter().copied().chain([state]).collect();
+                    recorder.beside(&all)
+                };
+                let seen = with(recorder, state);
+                let gates = gates.record(recorder, seen)?;
+                let gates = recorder.affine(gates, 1.0, GATE_OFFSET);
+                let gates = recorder.activate(gates, Activation::Sigmoid);
+                let update = recorder.channels(gates, 0, *channels);
+                let reset = recorder.channels(gates, *channels, *channels);
+                let kept = recorder.multiply(reset, state);
+                let seen = with(recorder, kept);
+                let candidate = candidate.record(recorder, seen)?;
+                let candidate = recorder.activate(candidate, Activation::Tanh);
+                let difference = recorder.subtract(state, candidate);
+                let kept = recorder.multiply(update, difference);
+                Ok(recorder.add(candidate, kept))
+            }
+        }
+    }
+
     fn compute(&self, pass: &Pass<'_>, read: &[&Tensor], state: &Tensor) -> Result<Tensor> {
         match self {
             Self::Residual(step) => step.forward(pass, read, state),
@@ -124,6 +163,22 @@ impl Transition {
 }
 
 impl ResidualStep {
+    fn record(
+        &self,
+        recorder: &mut StepRecorder<'_>,
+        read: &[Value],
+        state: Value,
+    ) -> Result<Value> {
+        let own = self.reads_state.then_some(state);
+        let inputs: Vec<Value> = read.iter().copied().chain(own).collect();
+        let inputs = recorder.beside(&inputs);
+        let inner = self.first.record(recorder, inputs)?;
+        let inner = recorder.activate(inner, self.activation);
+        let step = self.second.record(recorder, inner)?;
+        let sum = if self.reads_state { recorder.add(state, step) } else { step };
+        Ok(recorder.activate(sum, self.activation))
+    }
+
     fn forward(&self, pass: &Pass<'_>, read: &[&Tensor], state: &Tensor) -> Result<Tensor> {
         let own = self.reads_state.then_some(state);
         let inputs: Vec<&Tensor> = read.iter().copied().chain(own).collect();
