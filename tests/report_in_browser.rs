@@ -103,16 +103,51 @@ fn post(url: &str, body: &Value) -> Value {
     answer["value"].take()
 }
 
-#[test]
-fn the_page_is_sound_and_its_explorer_agrees_with_the_program() {
-    let run = Run::new();
-    let Some(desktop) = Browser::open(1280) else {
+/// A browser as wide as a desktop's, or a word on why there is none.
+fn desktop() -> Option<Browser> {
+    let browser = Browser::open(1280);
+    if browser.is_none() {
         // Straight to stderr: the test runner keeps what passing tests print.
         let said = "SKIPPED, the report was NOT tested in a browser: there is no chromedriver \
         (Debian: chromium-driver)";
-        writeln!(std::io::stderr(), "{said}").unwrap();
-        return;
-    };
+        let mut stderr = std::io::stderr();
+        writeln!(stderr, "{said}").unwrap();
+    }
+    browser
+}
+
+/// Gated blocks, strided and transposed convolutions, latents that are vectors and maps.
+#[test]
+fn the_explorer_draws_what_a_convolutional_model_draws() {
+    let Some(desktop) = desktop() else { return };
+    let run = Run::new();
+    let path = run.path.display().to_string();
+    let stages = "model.stages=[\
+        {channels=4,kernels=[3],strides=[4],latent_channels=1,latent_kernel=3},\
+        {channels=4,kernels=[3],latent_units=3}]";
+    let sets = ["model.family=biva", stages, "data.train_images=96", "data.test_images=40"];
+    let fixed = ["train", "--epochs", "3", "--batch-size", "32", "--threads", "1", "--out", &path];
+    let sets = sets.into_iter().flat_map(|pair| ["--set", pair]);
+    rung(&fixed.into_iter().chain(sets).collect::<Vec<_>>()).exits(0);
+    desktop.show(&run.file("report.html"));
+    assert_agrees(&desktop, &run);
+    let layers = "return [...document.querySelectorAll('#ex-layers button')].map(e => \
+        e.textContent)";
+    assert_eq!(desktop.run(layers), json!(["z₁↑ (49)", "z₁↓ (49)", "z₂ (3)"]));
+    // A code, its noise and the way down lead to one another.
+    let back = desktop.run(
+        "const image = z => rungExplorer.descend(z, noise, 2); const code = rungExplorer.codes[1]; \
+        const noise = rungExplorer.noiseOf(code); const given = rungExplorer.descend(code, noise, \
+        0); return Math.max(...image([...code]).map((value, at) => Math.abs(value - given[at])))",
+    );
+    assert!(back.as_f64().unwrap() < 1e-5, "{back}");
+    assert_eq!(desktop.complaints(), json!([]), "the console is silent");
+}
+
+#[test]
+fn the_page_is_sound_and_its_explorer_agrees_with_the_program() {
+    let run = Run::new();
+    let Some(desktop) = desktop() else { return };
     // Three layers of several sizes, long enough for a network that is not its initial one.
     let sets = ["--set", "model.latent_sizes=[16,8,3]", "--set", "model.hidden_sizes=[48,24,12]"];
     rung(&run.train(6, &sets)).exits(0);

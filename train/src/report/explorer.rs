@@ -1,8 +1,9 @@
 //! The generative network, small enough to travel in a page and exact enough to draw the program's
 //! own images.
 //!
-//! Batch normalisation with frozen statistics is linear, so it is folded into the weights: each
-//! dense layer is y = φ(x W + b). Each column of W is stored as 16-bit integers and one scale.
+//! What travels are the model's [steps](rung_models::GenerativeSteps) and the weights of its dense
+//! layers and convolutions. Each column of a weight (an output channel) is stored as 16-bit integers
+//! and one scale.
 //! Half-precision floats would take as much room, but their step near the largest weight of a
 //! column is 2⁻¹¹ of it, where that of the integers is 2⁻¹⁵: over five layers the difference is
 //! that between a visible and an invisible error of a pixel. The page itself measures what is left,
@@ -12,17 +13,18 @@ use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
-use rung_autograd::ops::FrozenStatistics;
+use rung_autograd::Shape;
 use rung_autograd::rng::Phase;
-use rung_autograd::{Shape, Tensor};
-use rung_models::hierarchy::Observation;
-use rung_models::{Activation, Group, HierarchyConfig, LatentSource, Statistics};
+use rung_models::layers::Product;
+use rung_models::{
+    Activation, Deviation, GenerativeSteps, Group, LatentModel, LatentSource, MapShape, Operation,
+    Step, StepPixels, StepWeights,
+};
 use serde_json::{Value, json};
 
 use super::base64;
 use super::model_figures::{SEED, ShownModel};
 use crate::error::{Context, Error, Result};
-use crate::run::checkpoint::{CheckpointData, TensorData};
 use crate::tasks::latent::encoding::LayerLatents;
 use crate::tasks::latent::pictures::{self, Wanted};
 
@@ -32,6 +34,10 @@ const DRAWN: usize = 8;
 const CODES: usize = 16;
 /// The largest magnitude of a stored weight.
 const LARGEST: f64 = 32767.0;
+/// Weights that a page carries at most: of these it has about 11 megabytes.
+const MOST_WEIGHTS: usize = 4_000_000;
+/// Multiplications for an image that a slider waits for: a browser does some 500 million a second.
+const MOST_MULTIPLICATIONS: usize = 150_000_000;
 
 /// What the page's explorer needs, as JSON with the numbers in base64.
 #[derive(Debug, Clone)]
@@ -48,56 +54,27 @@ pub struct Subjects<'a> {
     pub latents: &'a [LayerLatents],
 }
 
-/// A dense layer with its normalisation folded in.
-#[derive(Debug, Clone, PartialEq)]
-struct Folded {
-    inputs: usize,
-    outputs: usize,
-    /// [inputs, outputs].
-    weight: Vec<f64>,
-    bias: Vec<f64>,
-}
-
 impl Explorer {
-    /// The generative network of a hierarchy with noise, drawn images and codes; `config` is what
-    /// the model was made from.
+    /// The generative network with noise, drawn images and codes; or in words why there is none.
     ///
     /// # Errors
-    /// If the device fails or a tensor is missing.
-    pub fn new(subjects: &Subjects<'_>, config: &HierarchyConfig) -> Result<Self> {
+    /// If the device fails.
+    pub fn new(subjects: &Subjects<'_>) -> Result<std::result::Result<Self, String>> {
         let ShownModel { model, statistics, shape, images, .. } = *subjects.shown;
-        let mut tensors = CheckpointData::default();
-        model.save(&mut tensors)?;
-        let norm = [config.hidden_norm(), config.head_norm()]
-            .map(|norm| norm.map_or(0.0, |norm| norm.epsilon));
-        let source = Source { tensors: &tensors, statistics, epsilon: norm };
-        let depth = config.depth();
-        let mut bytes = Vec::new();
-        let mut networks = Vec::new();
-        for layer in (1..depth).rev() {
-            networks.push(source.network(
-                &format!("generative.{layer}"),
-                "head",
-                config.mlp_layers,
-                &mut bytes,
-            )?);
-        }
-        let head = if config.observation == Observation::Bernoulli { "logits" } else { "head" };
-        networks.push(source.network("generative.x", head, config.mlp_layers, &mut bytes)?);
-        let (activation, slope) = match config.nonlinearity.activation(config.leaky_slope) {
-            Activation::LeakyRelu(slope) => ("leaky_relu", slope),
-            Activation::Relu => ("leaky_relu", 0.0),
-            Activation::Identity => ("leaky_relu", 1.0),
-            Activation::Elu(alpha) => ("elu", alpha),
-            Activation::Tanh => ("tanh", 0.0),
-            Activation::Softplus => ("softplus", 0.0),
-            other => {
-                return Err(Error::new(format!(
-                    "bug: the explorer has no activation {other:?}; please report it"
-                )));
-            }
+        let network = model.latent()?;
+        let pass = model.frozen_pass(statistics, SEED, 0);
+        let steps = match network.generative_steps(&pass).context("reading the model")? {
+            Ok(steps) => steps,
+            Err(reason) => return Ok(Err(reason.into())),
         };
-        let source = LatentSource::StandardNormal { layer: depth, count: DRAWN };
+        if let Some(reason) = too_large(&steps) {
+            return Ok(Err(reason));
+        }
+        let mut bytes = Vec::new();
+        for layer in &steps.weights {
+            append(layer, &mut bytes);
+        }
+        let source = LatentSource::StandardNormal { layer: network.depth(), count: DRAWN };
         let wanted = Wanted::means(source, SEED);
         let drawn = pictures::samples(model, statistics, &wanted, &mut |_, _| ())?;
         let count = images.map_or(0, |images| CODES.min(images.count()));
@@ -113,116 +90,150 @@ impl Explorer {
             .iter()
             .flat_map(|layer| layer.z[..count * layer.units].to_vec())
             .collect();
+        let layer =
+            |layer: &StepWeights| json!([layer.weight.len() / layer.outputs, layer.outputs]);
         let data = json!({
-            "units": config.latent_sizes,
+            "groups": network.groups().iter().map(Group::symbol).collect::<Vec<_>>(),
+            "units": network.groups().iter().map(|group| group.units).collect::<Vec<_>>(),
             "shape": [shape.channels, shape.height, shape.width],
-            "activation": activation, "slope": slope, "floor": config.variance_floor,
-            "bernoulli": config.observation == Observation::Bernoulli,
-            "networks": networks, "weights": base64::encode(&deflated(&bytes)?),
+            "steps": steps.steps.iter().map(step).collect::<Result<Vec<_>>>()?,
+            "pixels": pixels(steps.pixels),
+            "layers": steps.weights.iter().map(layer).collect::<Vec<_>>(),
+            "weights": base64::encode(&deflated(&bytes)?),
             "ranges": subjects.latents.iter().map(ranges).collect::<Vec<_>>(),
-            "drawn": DRAWN, "noise": base64::encode(&floats(&noise(subjects.shown, depth)?)),
-            "pixels": base64::encode(&shorts(drawn.pixels())),
+            "drawn": DRAWN, "noise": base64::encode(&floats(&noise(subjects.shown, network)?)),
+            "images": base64::encode(&shorts(drawn.pixels())),
             "codes": count, "latents": base64::encode(&floats(&codes)),
             "originals": base64::encode(&shorts(&originals)),
         });
-        Ok(Self { data })
+        Ok(Ok(Self { data }))
     }
 }
 
-/// The noise that the first images of `rung sample` are made from: for each layer, z_1 first,
-/// [image, unit].
-fn noise(shown: &ShownModel<'_>, depth: usize) -> Result<Vec<f32>> {
-    let pass = shown.model.frozen_pass(
-        shown.statistics,
-        SEED,
-        Phase::Sample.nth(depth).context("drawing noise")?,
-    );
-    let groups = shown.model.latent()?.groups();
+/// Why a page does not carry this model.
+fn too_large(steps: &GenerativeSteps) -> Option<String> {
+    let millions = |count: usize| format!("{:.1} million", count as f64 / 1e6);
+    let (weights, products) = (steps.weight_count(), steps.multiplications());
+    if weights > MOST_WEIGHTS {
+        return Some(format!(
+            "its generative network has {} weights, and a page carries at most {}",
+            millions(weights),
+            millions(MOST_WEIGHTS)
+        ));
+    }
+    (products > MOST_MULTIPLICATIONS).then(|| {
+        format!(
+            "its generative network makes an image with {} multiplications, and a slider waits for \
+            at most {}",
+            millions(products),
+            millions(MOST_MULTIPLICATIONS)
+        )
+    })
+}
+
+/// The noise that the first images of `rung sample` are made from: for each group, nearest to the
+/// data first, [image, unit].
+fn noise(shown: &ShownModel<'_>, network: &dyn LatentModel) -> Result<Vec<f32>> {
+    let step = Phase::Sample.nth(network.depth()).context("drawing noise")?;
+    let pass = shown.model.frozen_pass(shown.statistics, SEED, step);
     let of_group = |(index, group): (usize, &Group)| {
         let noise = pass.prior_noise(index + 1, Shape::from([DRAWN, group.units]));
-        noise.and_then(|noise: Tensor| noise.to_f32()).context("drawing noise")
+        noise.and_then(|noise| noise.to_f32()).context("drawing noise")
     };
+    let groups = network.groups();
     Ok(groups.iter().enumerate().map(of_group).collect::<Result<Vec<_>>>()?.concat())
 }
 
-/// Where the networks' numbers are.
-struct Source<'a> {
-    tensors: &'a CheckpointData,
-    statistics: &'a Statistics,
-    /// Added to the variance of hidden layers, and of heads.
-    epsilon: [f64; 2],
-}
-
-impl Source<'_> {
-    /// Appends the dense layers of a network to `bytes`; returns their sizes.
-    fn network(&self, path: &str, head: &str, hidden: usize, bytes: &mut Vec<u8>) -> Result<Value> {
-        let mut sizes = Vec::new();
-        for index in 0..=hidden {
-            let (name, epsilon) = match index {
-                _ if index == hidden => (format!("{path}.{head}"), self.epsilon[1]),
-                _ => (format!("{path}.hidden.{index}"), self.epsilon[0]),
+/// A step as the page reads it.
+fn step(step: &Step) -> Result<Value> {
+    let sides = |shape: MapShape| [shape.height, shape.width, shape.channels];
+    let inputs: Vec<_> = step.inputs.iter().map(|input| (input.step, sides(input.shape))).collect();
+    let mut object = match step.operation {
+        Operation::Sample { group } => json!({"do": "sample", "group": group}),
+        Operation::Gaussian { group, deviation } => {
+            let (name, floor) = match deviation {
+                Deviation::Softplus { floor } => ("softplus", floor),
+                Deviation::ExpSoftplus { floor } => ("exp_softplus", floor),
+                Deviation::BinarySoftplus { floor } => ("binary_softplus", floor),
+                Deviation::Exp => ("exp", 0.0),
+                Deviation::One => ("one", 0.0),
             };
-            let layer = self.folded(&name, epsilon)?;
-            sizes.push([layer.inputs, layer.outputs]);
-            layer.append(bytes);
+            json!({"do": "gaussian", "group": group, "deviation": name, "floor": floor})
         }
-        Ok(json!(sizes))
-    }
+        Operation::Product { product, weights } => match product {
+            Product::Dense => json!({"do": "dense", "layer": weights}),
+            Product::Convolution { kernel, stride } => {
+                json!({"do": "convolve", "layer": weights, "kernel": kernel, "stride": stride})
+            }
+            Product::Transposed { kernel, stride } => {
+                json!({"do": "transposed", "layer": weights, "kernel": kernel, "stride": stride})
+            }
+        },
+        Operation::Activation(function) => {
+            let (name, value) = activation(function)?;
+            json!({"do": name, "value": value})
+        }
+        Operation::Affine { scale, shift } => {
+            json!({"do": "affine", "scale": scale, "shift": shift})
+        }
+        Operation::Clamp(most) => json!({"do": "clamp", "value": most}),
+        Operation::Add => json!({"do": "add"}),
+        Operation::Subtract => json!({"do": "subtract"}),
+        Operation::Multiply => json!({"do": "multiply"}),
+        Operation::Channels(first) => json!({"do": "channels", "value": first}),
+        Operation::Beside => json!({"do": "beside"}),
+        Operation::AveragePool(side) => json!({"do": "pool", "value": side}),
+        Operation::Widen => json!({"do": "widen"}),
+        Operation::Spread => json!({"do": "spread"}),
+    };
+    object["in"] = json!(inputs);
+    object["out"] = json!(sides(step.shape));
+    Ok(object)
+}
 
-    /// W and b of a dense layer, with γ (a − mean)/√(variance + ε) + β folded in where it is
-    /// normalised.
-    fn folded(&self, name: &str, epsilon: f64) -> Result<Folded> {
-        let tensor = |part: &str| -> Result<&TensorData> {
-            let name = format!("{name}.{part}");
-            self.tensors.tensors.get(&name).ok_or_else(|| {
-                Error::new(format!("bug: the model has no tensor {name}; please report it"))
-            })
-        };
-        let weight = tensor("weight")?;
-        let &[inputs, outputs] = weight.shape() else {
-            return Err(Error::new(format!("bug: {name}.weight is no matrix; please report it")));
-        };
-        let weight = weight.to_f64();
-        let norm = format!("{name}.norm");
-        let Some((_, FrozenStatistics { mean, variance })) =
-            self.statistics.iter().find(|(layer, _)| *layer == norm)
-        else {
-            return Ok(Folded { inputs, outputs, weight, bias: tensor("bias")?.to_f64() });
-        };
-        let read = |values: &Tensor| values.to_f64().context("reading statistics");
-        let (mean, variance) = (read(mean)?, read(variance)?);
-        let (scale, shift) = (tensor("norm.scale")?.to_f64(), tensor("norm.shift")?.to_f64());
-        let factor: Vec<f64> = scale
-            .iter()
-            .zip(&variance)
-            .map(|(scale, variance)| scale / (variance + epsilon).sqrt())
-            .collect();
-        let weight = weight.iter().enumerate().map(|(at, w)| w * factor[at % outputs]).collect();
-        let bias = (0..outputs).map(|at| shift[at] - mean[at] * factor[at]).collect();
-        Ok(Folded { inputs, outputs, weight, bias })
+fn activation(function: Activation) -> Result<(&'static str, f64)> {
+    Ok(match function {
+        Activation::LeakyRelu(slope) => ("leaky_relu", slope),
+        Activation::Relu => ("leaky_relu", 0.0),
+        Activation::Elu(alpha) => ("elu", alpha),
+        Activation::Tanh => ("tanh", 0.0),
+        Activation::Sigmoid => ("sigmoid", 0.0),
+        Activation::Softplus => ("softplus", 0.0),
+        other => {
+            let bug = format!("bug: the explorer has no activation {other:?}; please report it");
+            return Err(Error::new(bug));
+        }
+    })
+}
+
+fn pixels(pixels: StepPixels) -> Value {
+    match pixels {
+        StepPixels::Logits => json!({"are": "logits"}),
+        StepPixels::Means => json!({"are": "means"}),
+        StepPixels::Mixture { components } => json!({"are": "mixture", "components": components}),
     }
 }
 
-impl Folded {
-    /// Little-endian: the columns' scales and the biases as 32-bit floats, then the weights as
-    /// 16-bit integers, row by row.
-    fn append(&self, bytes: &mut Vec<u8>) {
-        let column = |at: usize| self.weight.iter().skip(at).step_by(self.outputs);
-        let scales: Vec<f32> = (0..self.outputs)
-            .map(|at| (column(at).fold(0.0f64, |m, w| m.max(w.abs())) / LARGEST) as f32)
-            .collect();
-        let biases: Vec<f32> = self.bias.iter().map(|&b| b as f32).collect();
-        bytes.extend(floats(&scales));
-        bytes.extend(floats(&biases));
-        for (at, weight) in self.weight.iter().enumerate() {
-            let scale = f64::from(scales[at % self.outputs]);
-            let whole =
-                if scale > 0.0 { (weight / scale).round().clamp(-LARGEST, LARGEST) } else { 0.0 };
-            bytes.extend((whole as i16).to_le_bytes());
-        }
-        // What follows begins at a multiple of four bytes again.
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
+/// Little-endian: the columns' scales and the biases as 32-bit floats, then the weights as 16-bit
+/// integers, row by row.
+fn append(layer: &StepWeights, bytes: &mut Vec<u8>) {
+    let StepWeights { outputs, weight, bias, .. } = layer;
+    let mut largest = vec![0.0f64; *outputs];
+    for (at, weight) in weight.iter().enumerate() {
+        largest[at % outputs] = largest[at % outputs].max(weight.abs());
     }
+    let scales: Vec<f32> = largest.iter().map(|largest| (largest / LARGEST) as f32).collect();
+    let biases: Vec<f32> = bias.iter().map(|&b| b as f32).collect();
+    bytes.extend(floats(&scales));
+    bytes.extend(floats(&biases));
+    for (at, weight) in weight.iter().enumerate() {
+        let scale = f64::from(scales[at % outputs]);
+        let whole =
+            if scale > 0.0 { (weight / scale).round().clamp(-LARGEST, LARGEST) } else { 0.0 };
+        bytes.extend((whole as i16).to_le_bytes());
+    }
+    // What follows begins at a multiple of four bytes again.
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
 }
 
 /// Mean and standard deviation of each unit over the images: where its slider is.
@@ -258,14 +269,14 @@ mod tests {
 
     #[test]
     fn weights_are_kept_to_a_65534th_of_their_column() {
-        let layer = Folded {
+        let layer = StepWeights {
             inputs: 3,
             outputs: 2,
             weight: vec![1.0, 0.0, -0.3, 0.0, 0.123_456, 0.0],
             bias: vec![0.5, -0.25],
         };
         let mut bytes = Vec::new();
-        layer.append(&mut bytes);
+        append(&layer, &mut bytes);
         let float = |at: usize| f32::from_le_bytes(bytes[4 * at..4 * at + 4].try_into().unwrap());
         let whole =
             |at: usize| i16::from_le_bytes(bytes[16 + 2 * at..18 + 2 * at].try_into().unwrap());

@@ -56,8 +56,9 @@ pub struct ModelFigures {
     pub planes: Vec<Principal>,
     /// The classes of the images.
     pub labels: Option<Vec<u32>>,
-    /// The generative network for the page.
-    pub explorer: Option<Explorer>,
+    /// The generative network for the page, or in words why there is none; `None` if it was not
+    /// wanted.
+    pub explorer: Option<std::result::Result<Explorer, String>>,
     /// What the task shows besides.
     pub panels: Vec<Panel>,
 }
@@ -110,10 +111,7 @@ impl ModelFigures {
             normal_kl: latents.iter().map(normal_kl).collect(),
             planes: latents.iter().map(plane).collect(),
             labels,
-            explorer: match model.family.explorable() {
-                Ok(hierarchy) if shown.explorer => Some(Explorer::new(&subjects, hierarchy)?),
-                _ => None,
-            },
+            explorer: shown.explorer.then(|| Explorer::new(&subjects)).transpose()?,
             ..common
         })
     }

@@ -97,8 +97,10 @@ pub fn html(subjects: &[Subject]) -> String {
             (title, format!("<h1>{} runs compared</h1>", several.len()), comparison(several))
         }
     };
-    let has_explorer =
-        matches!(subjects, [Subject { figures: Ok(ModelFigures { explorer: Some(_), .. }), .. }]);
+    let has_explorer = matches!(
+        subjects,
+        [Subject { figures: Ok(ModelFigures { explorer: Some(Ok(_)), .. }), .. }]
+    );
     let explorer =
         if has_explorer { format!("<script>{EXPLORER}</script>\n") } else { String::new() };
     format!(
@@ -163,8 +165,8 @@ fn note_html(text: &str) -> String {
 }
 
 fn model_sections(page: &mut Page, history: &History, figures: &ModelFigures) {
-    match (&figures.explorer, history.config.family.explorable()) {
-        (Some(explorer), _) => {
+    match &figures.explorer {
+        Some(Ok(explorer)) => {
             let mut data = explorer.data.clone();
             // The KL of each unit, by which the sliders are sorted.
             let kl = history.last_kl_per_unit().map_or([].as_slice(), |(_, layers)| layers);
@@ -173,10 +175,10 @@ fn model_sections(page: &mut Page, history: &History, figures: &ModelFigures) {
                 format!("<div id=\"explorer\">{EXPLORER_BODY}{}</div>", embedded_json(&data));
             page.section("Latent explorer", &html);
         }
-        (None, Err(reason)) if !history.groups.is_empty() => {
+        Some(Err(reason)) => {
             page.section("Latent explorer", &note_html(&format!("There is none: {reason}.")));
         }
-        _ => {}
+        None => {}
     }
     for sections in figures.panels.chunk_by(|one, next| one.section == next.section) {
         page.figures(sections[0].section, sections.iter().map(|panel| Some(panel.figure.clone())));

@@ -6,7 +6,7 @@ use rung_autograd::ParameterList;
 use rung_datasets::ImageShape;
 use rung_kernels::backend::Convolution;
 use rung_models::rules::BrokenRule;
-use rung_models::{HierarchyConfig, MapShape, StatisticsList};
+use rung_models::{MapShape, StatisticsList};
 
 use super::{LabelSettings, Task};
 use crate::error::Result;
@@ -170,15 +170,6 @@ pub trait Description: Debug {
 
     /// What [`Description::layer_networks`] lists.
     fn networks_heading(&self) -> &'static str;
-
-    /// The hierarchy of dense layers that the report's explorer can run in a browser.
-    ///
-    /// # Errors
-    /// Why it can't, in words, if the model is another.
-    fn explorable(&self) -> Result<&HierarchyConfig, &'static str> {
-        Err("it runs models of dense layers alone (vae, ladder, lvae), and not yet those of gated \
-            blocks and convolutions")
-    }
 
     /// The convolutions of one bottom-up pass over so many images of this shape, for benchmarks;
     /// empty for a model whose work is not in convolutions.

@@ -114,10 +114,6 @@ impl Description for Hierarchy {
         "HIDDEN UNITS"
     }
 
-    fn explorable(&self) -> Result<&HierarchyConfig, &'static str> {
-        Ok(&self.model)
-    }
-
     fn largest_map(&self, shape: ImageShape) -> usize {
         shape.values()
     }

@@ -1,13 +1,16 @@
 // The latent explorer: the generative network of the run, in the page.
 //
-// Layers are numbered from the image (index 0 is z_1). p(z_i | z_{i+1}) and p(x | z_1) are multilayer perceptrons whose batch
-// normalisation was folded into the weights. The state is one z and one noise vector for each layer; z below the chosen layer is
-// mean + sqrt(variance) * noise, so that moving a unit changes only what depends on it.
+// The network is a list of steps, each of which reads the results of earlier ones: products of dense layers and convolutions, functions
+// of each element, and for each group of latents its prior ("gaussian") and its sample. Groups are numbered from the image (index 0 is
+// the nearest). A result is a map [height, width, channels] in one array, whose last axis varies fastest. The state is one z and one noise
+// vector for each group; z below the chosen group is mean + deviation * noise, so that moving a unit changes only what depends on it.
 "use strict";
 (async () => {
   const root = document.getElementById("explorer");
   const data = JSON.parse(root.querySelector(":scope > script").textContent);
   const depth = data.units.length;
+  // A map of latents has thousands of units: those with the largest KL are what there is to see.
+  const SLIDERS = 256;
   const [channels, height, width] = data.shape;
   const size = channels * height * width;
   const byId = (id) => document.getElementById(id);
@@ -19,67 +22,177 @@
     const stream = new Blob([bytes(text)]).stream().pipeThrough(new DecompressionStream("deflate"));
     return new Response(stream).arrayBuffer();
   };
+  const pause = () => new Promise((resolve) => setTimeout(resolve));
 
   // ---- The network.
 
-  // Each dense layer: scales and biases of its columns as 32-bit floats, then 16-bit weights, padded to four bytes.
+  // Each layer [rows, columns]: scales and biases of its columns (output channels) as 32-bit floats, then 16-bit weights, padded to four
+  // bytes. A row is an input channel, of a convolution one of a tap of the kernel.
   const unpack = (buffer) => {
     let at = 0;
-    const dense = ([inputs, outputs]) => {
-      const scale = new Float32Array(buffer, at, outputs);
-      const bias = new Float32Array(buffer, at + 4 * outputs, outputs);
-      const whole = new Int16Array(buffer, at + 8 * outputs, inputs * outputs);
-      at = Math.ceil((at + 8 * outputs + 2 * inputs * outputs) / 4) * 4;
-      const weight = new Float32Array(inputs * outputs);
-      for (let k = 0; k < weight.length; k++) weight[k] = whole[k] * scale[k % outputs];
-      return { inputs, outputs, weight, bias };
-    };
-    return data.networks.map((layers) => layers.map(dense));
+    return data.layers.map(([rows, columns]) => {
+      const scale = new Float32Array(buffer, at, columns);
+      const bias = new Float32Array(buffer, at + 4 * columns, columns);
+      const whole = new Int16Array(buffer, at + 8 * columns, rows * columns);
+      at = Math.ceil((at + 8 * columns + 2 * rows * columns) / 4) * 4;
+      const weight = new Float32Array(rows * columns);
+      for (let k = 0; k < weight.length; k++) weight[k] = whole[k] * scale[k % columns];
+      return { weight, bias };
+    });
   };
+  const layers = unpack(await inflate(data.weights));
 
-  const activate = {
-    leaky_relu: (a) => (a > 0 ? a : data.slope * a),
-    elu: (a) => (a > 0 ? a : data.slope * Math.expm1(a)),
-    tanh: Math.tanh,
-    softplus: (a) => Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a))),
-  }[data.activation];
   const softplus = (a) => Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a)));
+  const sigmoid = (a) => 1 / (1 + Math.exp(-a));
+  const clamp = (a, least, most) => Math.min(most, Math.max(least, a));
 
-  const apply = (layer, x) => {
-    const out = Float64Array.from(layer.bias);
-    for (let row = 0, at = 0; row < layer.inputs; row++, at += layer.outputs) {
-      const value = x[row];
+  // out[output ..] += x[input ..] times the rows of the weight from `row` on.
+  const multiply = (out, output, columns, x, input, inputs, weight, row) => {
+    for (let channel = 0, at = row * columns; channel < inputs; channel++, at += columns) {
+      const value = x[input + channel];
       if (value === 0) continue;
-      for (let column = 0; column < layer.outputs; column++) out[column] += value * layer.weight[at + column];
+      for (let column = 0; column < columns; column++) out[output + column] += value * weight[at + column];
     }
+  };
+  const withBias = ([height, width, channels], bias) => {
+    const out = new Float64Array(height * width * channels);
+    for (let at = 0; at < out.length; at += channels) out.set(bias, at);
     return out;
   };
-  const perceptron = (layers, x) => {
-    layers.slice(0, -1).forEach((layer) => (x = apply(layer, x).map(activate)));
-    return apply(layers[layers.length - 1], x);
+  // `pairs` calls back with each position that is read, the one that is written and the tap between them.
+  const product = (x, [, width, inputs], step, pairs) => {
+    const { weight, bias } = layers[step.layer], [, columns, outputs] = step.out;
+    const out = withBias(step.out, bias);
+    pairs((iy, ix, oy, ox, tap) =>
+      multiply(out, (oy * columns + ox) * outputs, outputs, x, (iy * width + ix) * inputs, inputs, weight, tap * inputs));
+    return out;
+  };
+  // SAME padding, the smaller half above and on the left. Positions (y, x) of the smaller map and taps reach `stride * y + tap - before`
+  // of the larger one.
+  const taps = (small, large, { kernel, stride }, each) => {
+    const before = [0, 1].map((axis) => Math.max(0, (small[axis] - 1) * stride + kernel - large[axis]) >> 1);
+    for (let y = 0; y < small[0]; y++) {
+      for (let x = 0; x < small[1]; x++) {
+        for (let ky = 0; ky < kernel; ky++) {
+          const row = y * stride + ky - before[0];
+          if (row < 0 || row >= large[0]) continue;
+          for (let kx = 0; kx < kernel; kx++) {
+            const column = x * stride + kx - before[1];
+            if (column >= 0 && column < large[1]) each(y, x, row, column, ky * kernel + kx);
+          }
+        }
+      }
+    }
   };
 
-  const networks = unpack(await inflate(data.weights));
-  // The networks lie from the top down; that of p(z_i | z_{i+1}) for index i - 1:
-  const prior = (index, above) => {
-    const heads = perceptron(networks[depth - 2 - index], above);
-    const units = data.units[index];
+  const each = (map) => (step, [a]) => a.map((value) => map(value, step));
+  const pair = (map) => (step, [a, b]) => a.map((value, at) => map(value, b[at]));
+  // The result of a step, given those that it reads and their shapes.
+  const operations = {
+    dense: (step, [x], [shape]) => product(x, shape, step, (use) => use(0, 0, 0, 0, 0)),
+    convolve: (step, [x], [shape]) =>
+      product(x, shape, step, (use) => taps(step.out, shape, step, (y, x, row, column, tap) => use(row, column, y, x, tap))),
+    transposed: (step, [x], [shape]) => product(x, shape, step, (use) => taps(shape, step.out, step, use)),
+    leaky_relu: each((a, step) => (a > 0 ? a : step.value * a)),
+    elu: each((a, step) => (a > 0 ? a : step.value * Math.expm1(a))),
+    tanh: each(Math.tanh),
+    sigmoid: each(sigmoid),
+    softplus: each(softplus),
+    affine: each((a, step) => step.scale * a + step.shift),
+    clamp: each((a, step) => clamp(a, -step.value, step.value)),
+    add: pair((a, b) => a + b),
+    subtract: pair((a, b) => a - b),
+    multiply: pair((a, b) => a * b),
+    channels: (step, [x], [[, , channels]]) => byPosition(step, (out, position) => out.set(part(x, position, channels, step.value, step.out[2]))),
+    widen: (step, [x], [[, , channels]]) => byPosition(step, (out, position) => out.set(part(x, position, channels, 0, channels))),
+    spread: (step, [x]) => byPosition(step, (out) => out.set(x)),
+    beside: (step, inputs, shapes) =>
+      byPosition(step, (out, position) => {
+        let at = 0;
+        inputs.forEach((x, index) => {
+          const channels = shapes[index][2];
+          out.set(part(x, position, channels, 0, channels), at);
+          at += channels;
+        });
+      }),
+    pool: (step, [x], [[, width, channels]]) =>
+      byPosition(step, (out, position) => {
+        const side = step.value, y = Math.floor(position / step.out[1]) * side, left = (position % step.out[1]) * side;
+        for (let at = 0; at < side * side; at++) {
+          const from = ((y + Math.floor(at / side)) * width + left + (at % side)) * channels;
+          for (let channel = 0; channel < channels; channel++) out[channel] += x[from + channel] / (side * side);
+        }
+      }),
+  };
+  const part = (x, position, channels, first, count) => x.subarray(position * channels + first, position * channels + first + count);
+  const byPosition = ({ out: [height, width, channels] }, write) => {
+    const out = new Float64Array(height * width * channels);
+    for (let position = 0; position < height * width; position++) write(part(out, position, channels, 0, channels), position);
+    return out;
+  };
+
+  const deviations = {
+    softplus: (r, floor) => Math.sqrt(softplus(r) + floor),
+    exp_softplus: (r, floor) => Math.exp((softplus(r) + floor) / 2),
+    binary_softplus: (r, floor) => softplus(r * Math.LN2) / Math.LN2 + floor,
+    exp: (r) => Math.exp(r / 2),
+  };
+  const priorOf = (step, head, channels) => {
+    if (step.deviation === "one") return { mean: head, deviation: head.map(() => 1) };
+    const half = channels / 2, count = head.length / 2, at = (unit) => Math.floor(unit / half) * channels + (unit % half);
     return {
-      mean: heads.slice(0, units),
-      deviation: heads.slice(units).map((a) => Math.sqrt(softplus(a) + data.floor)),
+      mean: Float64Array.from({ length: count }, (_, unit) => head[at(unit)]),
+      deviation: Float64Array.from({ length: count }, (_, unit) => deviations[step.deviation](head[at(unit) + half], step.floor)),
     };
   };
-  const observe = (z) => {
-    const out = perceptron(networks[depth - 1], z).slice(0, size);
-    return out.map((a) => (data.bernoulli ? 1 / (1 + Math.exp(-a)) : Math.min(1, Math.max(0, a))));
-  };
-  const sample = ({ mean, deviation }, noise) => mean.map((m, unit) => m + deviation[unit] * noise[unit]);
 
-  // Fills z below `index` (the top is given, or drawn from the standard normal by its noise) and returns the image.
-  const descend = (z, noise, index) => {
-    for (let below = index - 1; below >= 0; below--) z[below] = sample(prior(below, z[below + 1]), noise[below]);
-    return observe(z[0]);
+  // Fills z below `index` (the others are given; a group without a prior of its own is from the standard normal) and returns what the
+  // last step gives, and each group's prior.
+  const run = (z, noise, index) => {
+    const results = [], priors = data.units.map(() => undefined);
+    for (const step of data.steps) {
+      const inputs = step.in.map(([from]) => results[from]), shapes = step.in.map(([, shape]) => shape);
+      if (step.do === "gaussian") {
+        priors[step.group] = priorOf(step, inputs[0], shapes[0][2]);
+        results.push(inputs[0]);
+      } else if (step.do === "sample") {
+        const prior = priors[step.group], e = noise?.[step.group];
+        if (step.group < index) z[step.group] = prior ? prior.mean.map((mean, unit) => mean + prior.deviation[unit] * e[unit]) : Float64Array.from(e);
+        results.push(z[step.group]);
+      } else {
+        results.push(operations[step.do](step, inputs, shapes));
+      }
+    }
+    return { parameters: results[results.length - 1], priors };
   };
+
+  // The mean image, [channel, height, width], of what the last step gives.
+  const observe = (parameters) => {
+    const area = height * width, [rows, columns, per] = data.steps[data.steps.length - 1].out;
+    if (data.pixels.are === "means") return parameters.slice(0, size).map((a) => clamp(a, 0, 1));
+    const planar = (value) => {
+      if (rows * columns === 1) return Float64Array.from({ length: size }, (_, at) => value(0)[at]);
+      const out = new Float64Array(size);
+      for (let position = 0; position < area; position++) value(position).forEach((a, channel) => (out[channel * area + position] = a));
+      return out;
+    };
+    const at = (position) => part(parameters, position, per, 0, per);
+    if (data.pixels.are === "logits") return planar((position) => at(position).map(sigmoid));
+    // A mixture of logistics: its mean; a colour is conditioned on the means of those before it.
+    const count = data.pixels.components;
+    return planar((position) => {
+      const p = at(position), block = (start) => p.subarray(start * count, (start + 1) * count);
+      const largest = Math.max(...block(0)), shares = block(0).map((a) => Math.exp(a - largest)), sum = shares.reduce((a, b) => a + b);
+      const mean = (value) => clamp(shares.reduce((total, share, k) => total + share * value(k), 0) / sum, -1, 1);
+      const red = mean((k) => block(1)[k]);
+      if (channels === 1) return [0.5 + 0.5 * red];
+      const green = mean((k) => block(4)[k] + Math.tanh(block(3)[k]) * red);
+      const blue = mean((k) => block(7)[k] + Math.tanh(block(6)[k]) * red + Math.tanh(block(9)[k]) * green);
+      return [red, green, blue].map((a) => 0.5 + 0.5 * a);
+    });
+  };
+
+  const descend = (z, noise, index) => observe(run(z, noise, index).parameters);
   // An image from noise alone, as `rung sample` makes it.
   const generate = (noise) => {
     const z = noise.map((values) => Float64Array.from(values));
@@ -88,7 +201,7 @@
 
   // ---- What travels with the page.
 
-  // [layer][image][unit] in one array, as a list of images, each a list of layers.
+  // [group][image][unit] in one array, as a list of images, each a list of groups.
   const rows = (values, count) => {
     const images = Array.from({ length: count }, () => []);
     let at = 0;
@@ -99,23 +212,27 @@
   };
   const cut = (values, count) => Array.from({ length: count }, (_, image) => values.slice(image * size, (image + 1) * size));
   const drawnNoise = rows(floats(data.noise), data.drawn);
-  const drawnImages = cut(pixels(data.pixels), data.drawn);
+  const drawnImages = cut(pixels(data.images), data.drawn);
   const codes = rows(floats(data.latents), data.codes);
   const originals = cut(pixels(data.originals), data.codes);
 
-  // The noise that leads from each layer of a code to the one below.
-  const noiseOf = (code) =>
-    code.map((z, index) => {
-      if (index === depth - 1) return Float64Array.from(z);
-      const { mean, deviation } = prior(index, code[index + 1]);
-      return Float64Array.from(z, (value, unit) => (value - mean[unit]) / deviation[unit]);
+  // The noise that leads to each group of a code from those above it.
+  const noiseOf = (code) => {
+    const z = code.map((values) => Float64Array.from(values)), { priors } = run(z, undefined, 0);
+    return z.map((values, index) => {
+      const prior = priors[index];
+      return prior ? values.map((value, unit) => (value - prior.mean[unit]) / prior.deviation[unit]) : values;
     });
+  };
+  const codeNoise = [];
+  const noiseOfCode = (index) => (codeNoise[index] ??= noiseOf(codes[index]));
 
   // ---- Agreement with the program: the largest difference of a pixel over the images that it drew.
   let worst = 0;
-  drawnNoise.forEach((noise, index) => {
+  for (const [index, noise] of drawnNoise.entries()) {
     generate(noise).image.forEach((value, at) => (worst = Math.max(worst, Math.abs(value - drawnImages[index][at]))));
-  });
+    await pause();
+  }
   root.dataset.difference = worst;
   byId("ex-agree").textContent =
     `Drawn by your browser. On ${data.drawn} images of rung sample it differs by at most ${worst.toFixed(5)} of the range of a pixel` +
@@ -148,7 +265,7 @@
     const noise = state.means ? zeros : state.noise;
     paint(byId("ex-image"), descend(state.z, noise, state.layer));
   };
-  const name = (index) => `z${"₀₁₂₃₄₅₆₇₈₉"[index + 1] ?? index + 1}`;
+  const name = (index) => data.groups[index].replace(/_(\d+)/, (_, digits) => digits.replace(/\d/g, (digit) => "₀₁₂₃₄₅₆₇₈₉"[digit]));
   // Units by their KL, the largest first, where it is known; else in their own order.
   const order = (index) => {
     const kl = data.kl[index], units = Array.from(state.z[index], (_, unit) => unit);
@@ -162,7 +279,9 @@
     const kl = data.kl[state.layer];
     byId("ex-title").textContent = `Units of ${name(state.layer)}` + (kl ? ", by their KL in nats, the largest first" : "");
     const ranges = data.ranges[state.layer];
-    const sliders = order(state.layer).map((unit) => {
+    const units = order(state.layer).slice(0, SLIDERS);
+    if (units.length < data.units[state.layer]) byId("ex-title").textContent += ` (${units.length} of ${data.units[state.layer]})`;
+    const sliders = units.map((unit) => {
       const value = state.z[state.layer][unit];
       const label = document.createElement("label"), input = document.createElement("input"), output = document.createElement("output");
       const [mean, deviation] = ranges?.[unit] ?? [0, 1];
@@ -170,7 +289,7 @@
       Object.assign(input, { type: "range", step: "any", min: Math.min(mean - reach, value), max: Math.max(mean + reach, value) });
       input.value = value;
       const nats = kl?.[unit] == null ? "" : ` · KL ${kl[unit].toFixed(2)}`;
-      input.ariaLabel = `unit ${unit + 1} of layer ${state.layer + 1}${nats && `, KL ${kl[unit].toFixed(2)} nats`}`;
+      input.ariaLabel = `unit ${unit + 1} of ${data.groups[state.layer]}${nats && `, KL ${kl[unit].toFixed(2)} nats`}`;
       output.textContent = value.toFixed(2);
       input.addEventListener("input", () => {
         state.z[state.layer][unit] = Number(input.value);
@@ -196,9 +315,9 @@
     state.z = generate(state.noise).z;
     refresh();
   };
-  const startFromCode = (code) => {
-    state.noise = noiseOf(code);
-    state.z = code.map((values) => Float64Array.from(values));
+  const startFromCode = (index) => {
+    state.noise = noiseOfCode(index);
+    state.z = codes[index].map((values) => Float64Array.from(values));
     refresh();
   };
 
@@ -229,7 +348,7 @@
     press(first, index);
     state.first = index;
     byId("ex-mix").value = 0;
-    startFromCode(codes[index]);
+    startFromCode(index);
     walk();
   });
   const second = strip("ex-second", originals, "second image", (index) => {
@@ -276,7 +395,7 @@
   const between = (a, b, share) => {
     const straight = (from, to) => Float64Array.from(from, (value, unit) => (1 - share) * value + share * to[unit]);
     const spread = Math.hypot(1 - share, share);
-    const [noiseA, noiseB] = [noiseOf(codes[a]), noiseOf(codes[b])];
+    const [noiseA, noiseB] = [noiseOfCode(a), noiseOfCode(b)];
     const noise = noiseA.map((from, index) => straight(from, noiseB[index]).map((value) => value / spread));
     const z = codes[a].map((from, index) => straight(from, codes[b][index]));
     return { z, noise };
@@ -287,12 +406,16 @@
     press(first, state.first);
     refresh();
   };
-  const walk = () => {
+  let walks = 0;
+  const walk = async () => {
     if (data.codes === 0) return;
+    const mine = ++walks;
     const canvas = byId("ex-walk"), steps = 11;
     canvas.width = steps * (width + 1) - 1;
     canvas.height = height;
     for (let step = 0; step < steps; step++) {
+      await pause();
+      if (mine !== walks) return;
       const { z, noise } = between(state.first, state.second, step / (steps - 1));
       canvas.getContext("2d").putImageData(picture(descend(z, state.means ? zeros : noise, state.layer)), step * (width + 1), 0);
     }
@@ -304,6 +427,6 @@
   press(drawn, 0);
   press(second, state.second);
   startFromNoise(drawnNoise[0]);
-  walk();
+  await walk();
   window.rungExplorer = { generate, drawnNoise, descend, codes, noiseOf };
 })();
