@@ -1,7 +1,7 @@
 //! Lists the exercises, so that a new one is a new folder and nothing else.
 //!
 //! Three sets are made of them, each a module for every exercise with what is checked and its
-//! check: the skeletons, the solutions, and the reader's answers (skeletons where there is no
+//! parts: the skeletons, the solutions, and the reader's answers (skeletons where there is no
 //! answer yet). They are not linted: what a reader writes is the reader's. `EXERCISE` names the one
 //! whose answer is wanted; without it all are taken.
 
@@ -52,7 +52,7 @@ fn modules(home: &Path, names: &[String], file: impl Fn(&str) -> PathBuf) -> Str
              #[path = {:?}] pub mod answer;\n#[path = {check:?}] pub mod check;\n}}",
             file(name)
         );
-        let _ = writeln!(list, "({name:?}, {module}::check::check),");
+        let _ = writeln!(list, "({name:?}, {module}::check::PARTS),");
     }
     text + "const CHECKS: &[exercises::Named] = &[\n" + &list + "];\n"
 }

@@ -1,4 +1,4 @@
-use exercises::{Outcome, Random, cases, close};
+use exercises::{Outcome, Part, Random, cases, close};
 
 use super::answer::{Node, backward};
 
@@ -21,7 +21,9 @@ fn by_paths(tape: &[Node], from: usize, to: usize) -> f64 {
     tape[from].iter().map(|&(input, local)| local * by_paths(tape, input, to)).sum()
 }
 
-pub fn check() -> Outcome {
+pub const PARTS: &[Part] = &[("the adjoints", check)];
+
+fn check() -> Outcome {
     close("an empty tape", &backward(&[]), &[], 0.0)?;
     close("x·x at 3", &backward(&[vec![], vec![(0, 3.0), (0, 3.0)]]), &[6.0, 1.0], 1e-12)?;
     cases(100, |random| {

@@ -1,9 +1,24 @@
-use exercises::{Outcome, cases, close, said, same};
+use exercises::{Outcome, Part, cases, close, said, same};
 use rung_autograd::Tape;
 
 use super::answer::backward;
 
-pub fn check() -> Outcome {
+pub const PARTS: &[Part] =
+    &[("the adjoint of x", of_x), ("the adjoint of W", of_weight), ("the adjoint of b", of_bias)];
+
+fn of_x() -> Outcome {
+    adjoint("x", 0)
+}
+
+fn of_weight() -> Outcome {
+    adjoint("W", 1)
+}
+
+fn of_bias() -> Outcome {
+    adjoint("b", 2)
+}
+
+fn adjoint(name: &str, place: usize) -> Outcome {
     cases(30, |random| {
         let sizes = (random.whole(1, 6), random.whole(1, 6), random.whole(1, 6));
         let (batch, inputs, outputs) = sizes;
@@ -22,13 +37,9 @@ pub fn check() -> Outcome {
         let gradients = tape.backward(&loss).map_err(said)?;
 
         let found = backward(&x, &weight, &grad_out).map_err(said)?;
-        for ((name, tracked), found) in ["x", "W", "b"].iter().zip(&tracked).zip(&found) {
-            let wanted = gradients.of(tracked).map_err(said)?;
-            let what = format!("the adjoint of {name} (batch, inputs, outputs = {sizes:?})");
-            same(&format!("shape of {what}"), &found.shape().sizes(), &wanted.shape().sizes())?;
-            let (found, wanted) = (found.to_f64().map_err(said)?, wanted.to_f64().map_err(said)?);
-            close(&what, &found, &wanted, 1e-9)?;
-        }
-        Ok(())
+        let (found, wanted) = (&found[place], gradients.of(&tracked[place]).map_err(said)?);
+        let what = format!("the adjoint of {name} (batch, inputs, outputs = {sizes:?})");
+        same(&format!("shape of {what}"), &found.shape().sizes(), &wanted.shape().sizes())?;
+        close(&what, &found.to_f64().map_err(said)?, &wanted.to_f64().map_err(said)?, 1e-9)
     })
 }

@@ -1,6 +1,6 @@
 use std::cell::Cell;
 
-use exercises::{Outcome, Random, cases, close};
+use exercises::{Outcome, Part, Random, cases, close};
 
 use super::answer::{Matrix, product};
 
@@ -9,37 +9,47 @@ fn draw(random: &mut Random, rows: usize, columns: usize) -> Matrix {
     Matrix { rows, columns, values, reads: Cell::new(0) }
 }
 
-pub fn check() -> Outcome {
+pub const PARTS: &[Part] = &[
+    ("a product that seldom reads left", few_reads_of_left),
+    ("a product that seldom reads right", few_reads_of_right),
+];
+
+fn few_reads_of_left() -> Outcome {
+    few_reads("left", |left, _| left)
+}
+
+fn few_reads_of_right() -> Outcome {
+    few_reads("right", |_, right| right)
+}
+
+fn few_reads(name: &str, counted: fn(Matrix, Matrix) -> Matrix) -> Outcome {
     cases(20, |random| {
         let (m, k, n) = (random.whole(1, 40), random.whole(1, 20), random.whole(1, 40));
-        let (left, right) = (draw(random, m, k), draw(random, k, n));
-        let found: Vec<f64> = product(&left, &right).into_iter().map(f64::from).collect();
-        let wanted: Vec<f64> = (0..m * n)
-            .map(|at| {
-                let term =
-                    |l| f64::from(left.values[at / n * k + l] * right.values[l * n + at % n]);
-                (0..k).map(term).sum()
-            })
-            .collect();
-        close(&format!("[{m}, {k}] · [{k}, {n}]"), &found, &wanted, 1e-4)?;
-        let passes = m.div_ceil(4) + n.div_ceil(8);
-        for (name, matrix) in [("left", &left), ("right", &right)] {
-            let (reads, most) = (matrix.reads.get(), passes * matrix.values.len());
-            if reads > most {
-                return Err(format!("{name} is read {reads} times; {most} are allowed"));
-            }
-        }
-        Ok(())
+        try_product(random, [m, k, n], name, counted)
     })?;
-    // The definition itself must not pass.
-    let (left, right) = (40, 64);
-    cases(1, |random| {
-        let (a, b) = (draw(random, left, 8), draw(random, 8, right));
-        product(&a, &b);
-        let most = (left.div_ceil(4) + right.div_ceil(8)) * a.values.len();
-        if a.reads.get() > most {
-            return Err(format!("left is read {} times; {most} are allowed", a.reads.get()));
-        }
-        Ok(())
-    })
+    // Sizes at which the definition itself reads both too often.
+    cases(1, |random| try_product(random, [40, 8, 64], name, counted))
+}
+
+fn try_product(
+    random: &mut Random,
+    [m, k, n]: [usize; 3],
+    name: &str,
+    counted: fn(Matrix, Matrix) -> Matrix,
+) -> Outcome {
+    let (left, right) = (draw(random, m, k), draw(random, k, n));
+    let found: Vec<f64> = product(&left, &right).into_iter().map(f64::from).collect();
+    let wanted: Vec<f64> = (0..m * n)
+        .map(|at| {
+            let term = |l| f64::from(left.values[at / n * k + l] * right.values[l * n + at % n]);
+            (0..k).map(term).sum()
+        })
+        .collect();
+    close(&format!("[{m}, {k}] · [{k}, {n}]"), &found, &wanted, 1e-4)?;
+    let matrix = counted(left, right);
+    let (reads, most) = (matrix.reads.get(), (m.div_ceil(4) + n.div_ceil(8)) * matrix.values.len());
+    if reads > most {
+        return Err(format!("{name} is read {reads} times; {most} are allowed"));
+    }
+    Ok(())
 }

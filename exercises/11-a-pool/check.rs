@@ -1,10 +1,12 @@
-use exercises::{Outcome, cases, same};
+use exercises::{Outcome, Part, cases, same};
 
 use super::answer::Pool;
 
-pub fn check() -> Outcome {
+pub const PARTS: &[Part] = &[("buffers are used again", reuse), ("the limit", limit)];
+
+/// A steady loop allocates in its first round only.
+fn reuse() -> Outcome {
     cases(30, |random| {
-        // A steady loop allocates in its first round only.
         let sizes: Vec<usize> = (0..random.whole(1, 5)).map(|_| random.whole(1, 50)).collect();
         let total: usize = sizes.iter().sum();
         let mut pool = Pool::new(total);
@@ -20,9 +22,18 @@ pub fn check() -> Outcome {
             held.into_iter().for_each(|buffer| pool.give(buffer));
         }
         same("allocations after four rounds", &pool.allocations, &first)?;
-        same("numbers obtained", &pool.obtained(), &total)?;
+        same("numbers obtained", &pool.obtained(), &total)
+    })
+}
 
-        // Another size: what is free must go first, and what does not fit is refused.
+/// What is free must go before a request is refused, and what does not fit is refused.
+fn limit() -> Outcome {
+    cases(30, |random| {
+        let sizes: Vec<usize> = (0..random.whole(1, 5)).map(|_| random.whole(1, 50)).collect();
+        let total: usize = sizes.iter().sum();
+        let mut pool = Pool::new(total);
+        let held: Vec<_> = sizes.iter().filter_map(|&len| pool.take(len)).collect();
+        held.into_iter().for_each(|buffer| pool.give(buffer));
         let Some(large) = pool.take(total) else {
             return Err(format!("{total} numbers are free, in pieces, and {total} are refused"));
         };

@@ -1,19 +1,32 @@
-use exercises::{Outcome, cases, close, same};
+use exercises::{Outcome, Part, cases, close, same};
 
 use super::answer::{GROUP, combine, share};
 
-pub fn check() -> Outcome {
+pub const PARTS: &[Part] = &[("the shares", shares), ("the sum of the shares", stages)];
+
+/// The share of a work-item, element by element.
+fn wanted(item: usize, row: &[f64]) -> f64 {
+    row.iter().enumerate().filter(|(at, _)| at % GROUP == item).map(|(_, v)| v).sum()
+}
+
+fn shares() -> Outcome {
     cases(50, |random| {
         let len = random.whole(0, 50);
         let row = random.many(len, -1.0, 1.0);
-        let mut local: [f64; GROUP] = std::array::from_fn(|item| share(item, &row));
-        let whole = row.iter().sum::<f64>();
-        close("all shares together", &[local.iter().sum()], &[whole], 1e-12)?;
-        for (item, share) in local.iter().enumerate() {
-            let wanted: f64 =
-                row.iter().enumerate().filter(|(at, _)| at % GROUP == item).map(|(_, v)| v).sum();
-            close(&format!("the share of work-item {item}"), &[*share], &[wanted], 1e-12)?;
+        for item in 0..GROUP {
+            let what = format!("the share of work-item {item} of {len} elements");
+            close(&what, &[share(item, &row)], &[wanted(item, &row)], 1e-12)?;
         }
+        Ok(())
+    })
+}
+
+fn stages() -> Outcome {
+    cases(50, |random| {
+        let len = random.whole(0, 50);
+        let row = random.many(len, -1.0, 1.0);
+        let mut local: [f64; GROUP] = std::array::from_fn(|item| wanted(item, &row));
+        let whole = row.iter().sum::<f64>();
         let mut half = GROUP / 2;
         while half > 0 {
             // A device gives no order: here a random one, in which each item sees what is there.

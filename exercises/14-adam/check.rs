@@ -1,11 +1,13 @@
-use exercises::{Outcome, cases, close, cpu, said};
+use exercises::{Outcome, Part, cases, close, cpu, said};
 use rung_autograd::optim::{Adam as RungAdam, AdamOptions, Optimiser};
 use rung_autograd::rng::Address;
 use rung_autograd::{DType, Initialiser, ParameterList, Tape, Tensor};
 
 use super::answer::Adam;
 
-pub fn check() -> Outcome {
+pub const PARTS: &[Part] = &[("the parameters", check)];
+
+fn check() -> Outcome {
     cases(10, |random| {
         let count = random.whole(1, 5);
         let (beta_1, beta_2) = (random.between(0.5, 0.95), random.between(0.9, 0.999));

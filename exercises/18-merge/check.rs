@@ -1,4 +1,4 @@
-use exercises::{Outcome, cases, close, gradients, said};
+use exercises::{Outcome, Part, Random, cases, close, gradients_as, said};
 use rung_autograd::Tensor;
 use rung_autograd::ops::{Gaussian, merge as wanted};
 
@@ -10,29 +10,51 @@ fn values(gaussian: &Gaussian) -> Result<Vec<f64>, String> {
     Ok(values)
 }
 
-pub fn check() -> Outcome {
+pub const PARTS: &[Part] =
+    &[("the merge", product), ("a Gaussian that says nothing", vague), ("the gradients", gradient)];
+
+fn draw(random: &mut Random, variances: [(f64, f64); 2]) -> Result<[Gaussian; 2], String> {
+    let shape = [random.whole(1, 3), random.whole(1, 4)];
+    let mut gaussian = |(low, high)| {
+        let mean = random.tensor(&shape, -2.0, 2.0).map_err(said)?;
+        Ok::<_, String>(Gaussian {
+            mean,
+            variance: random.tensor(&shape, low, high).map_err(said)?,
+        })
+    };
+    Ok([gaussian(variances[0])?, gaussian(variances[1])?])
+}
+
+fn product() -> Outcome {
     cases(10, |random| {
-        let shape = [random.whole(1, 3), random.whole(1, 4)];
-        let mut draw = |low, high| random.tensor(&shape, low, high).map_err(said);
-        let first = Gaussian { mean: draw(-2.0, 2.0)?, variance: draw(0.2, 2.0)? };
-        let second = Gaussian { mean: draw(-2.0, 2.0)?, variance: draw(0.2, 2.0)? };
+        let [first, second] = draw(random, [(0.2, 2.0); 2])?;
         let found = values(&merge(&first, &second).map_err(said)?)?;
-        close(
-            "means, then variances",
-            &found,
-            &values(&wanted(&first, &second).map_err(said)?)?,
-            1e-9,
-        )?;
-        let vague = Gaussian { mean: draw(-2.0, 2.0)?, variance: draw(1e30, 2e30)? };
+        let wanted = values(&wanted(&first, &second).map_err(said)?)?;
+        close("means, then variances", &found, &wanted, 1e-9)
+    })
+}
+
+fn vague() -> Outcome {
+    cases(10, |random| {
+        let [first, vague] = draw(random, [(0.2, 2.0), (1e30, 2e30)])?;
         let unchanged = values(&merge(&first, &vague).map_err(said)?)?;
-        close("merged with an opinion that says nothing", &unchanged, &values(&first)?, 1e-9)?;
+        close("merged with an opinion that says nothing", &unchanged, &values(&first)?, 1e-9)
+    })
+}
+
+fn gradient() -> Outcome {
+    cases(10, |random| {
+        let [first, second] = draw(random, [(0.2, 2.0); 2])?;
         let inputs = [first.mean, first.variance, second.mean, second.variance];
         let gaussian = |x: &[Tensor]| Gaussian { mean: x[0].clone(), variance: x[1].clone() };
-        gradients("the mean", &inputs, |x| Ok(merge(&gaussian(x), &gaussian(&x[2..]))?.mean))?;
-        gradients(
+        let answer = |x: &[Tensor]| merge(&gaussian(x), &gaussian(&x[2..]));
+        let wanted = |x: &[Tensor]| wanted(&gaussian(x), &gaussian(&x[2..]));
+        gradients_as("the mean", &inputs, |x| Ok(answer(x)?.mean), |x| Ok(wanted(x)?.mean))?;
+        gradients_as(
             "the variance",
             &inputs,
-            |x| Ok(merge(&gaussian(x), &gaussian(&x[2..]))?.variance),
+            |x| Ok(answer(x)?.variance),
+            |x| Ok(wanted(x)?.variance),
         )
     })
 }

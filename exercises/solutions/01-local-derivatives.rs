@@ -1,8 +1,8 @@
 //! Exercise 01, chapter 1: Local derivatives
 //!
 //! Give the tape of chapter 1 three more operations: division, the natural logarithm and the
-//! sigmoid σ(x) = 1/(1 + e⁻ˣ). Each returns its value and its local derivatives; the checker puts
-//! them on a tape, walks it backwards, and compares with differences.
+//! sigmoid σ(x) = 1/(1 + e⁻ˣ). Each returns its value and its local derivatives; the checker
+//! compares them with differences, puts σ(ln x) on a tape and walks it backwards.
 
 /// The value of a/b, its derivative by a, and its derivative by b.
 pub fn divide(a: f64, b: f64) -> (f64, f64, f64) {

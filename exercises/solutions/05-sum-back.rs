@@ -1,8 +1,8 @@
 //! Exercise 05, chapter 2: Broadcasting backwards
 //!
 //! A row b of `columns` numbers is added to every row of a matrix. Given the adjoint of the sum,
-//! find those of both operands; and the adjoints of a column c that is multiplied with every
-//! column of a matrix.
+//! find that of the row; and, for a column s of as many numbers as a matrix has rows, each of which
+//! is multiplied with its row, the adjoints of both.
 
 /// A matrix: rows, columns, elements in row-major order.
 pub struct Matrix {

@@ -11,7 +11,7 @@
 //! An exercise is a folder `NN-name` with `skeleton.rs` (the task, and code that compiles and is
 //! wrong), `check.rs` and `hints.md`; its solution is `solutions/NN-name.rs`. Your answers go to
 //! `answers/`, which git ignores: the skeletons stay as they are, so that a test can prove that
-//! every one of them fails and every solution passes.
+//! every part of every one fails and every solution passes.
 //!
 //! The program comes in two parts. `main.rs` knows nothing of the answers and always builds;
 //! `grade.rs` is compiled with them, and an error of the compiler is shown as it is.
@@ -19,12 +19,13 @@
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::{Mutex, OnceLock};
 
 pub use rung_book::cpu;
 
 use rung_autograd::gradcheck::{Options, gradcheck};
 use rung_autograd::rng::{Address, uniform_at};
-use rung_autograd::{Error, Result, Shape, Tensor};
+use rung_autograd::{Error, Result, Shape, Tape, Tensor};
 
 /// The names of all exercises, in order.
 pub const NAMES: &[&str] = include!(concat!(env!("OUT_DIR"), "/names.rs"));
@@ -32,8 +33,12 @@ pub const NAMES: &[&str] = include!(concat!(env!("OUT_DIR"), "/names.rs"));
 /// Whether an answer holds; otherwise what is wrong with it.
 pub type Outcome = std::result::Result<(), String>;
 
-/// An exercise's name, and what checks an answer of it.
-pub type Named = (&'static str, fn() -> Outcome);
+/// A part of an exercise that is to be solved: its name, and what checks it without the others. A
+/// skeleton fails every part.
+pub type Part = (&'static str, fn() -> Outcome);
+
+/// An exercise's name, and its parts.
+pub type Named = (&'static str, &'static [Part]);
 
 /// The folder of the exercises.
 #[must_use]
@@ -41,11 +46,22 @@ pub fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// Checks the parts of an answer, one after the other.
+///
+/// # Errors
+/// What is wrong in the first part that fails.
+pub fn run(parts: &[Part]) -> Outcome {
+    parts.iter().try_for_each(|&(_, check)| run_part(check))
+}
+
 /// Runs a check; a panic in the answer is a wrong answer.
 ///
 /// # Errors
 /// What is wrong.
-pub fn run(check: fn() -> Outcome) -> Outcome {
+pub fn run_part(check: fn() -> Outcome) -> Outcome {
+    // What is said of panics is set for the whole process.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock();
     let silent = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| ()));
     let outcome = catch_unwind(AssertUnwindSafe(check));
@@ -92,16 +108,33 @@ impl Random {
     }
 }
 
-/// Tries a property on `count` random cases with a fresh seed; a failure names the case.
+/// The seed of this run: `RUNG_TEST_SEED`, or the clock.
+///
+/// # Errors
+/// If `RUNG_TEST_SEED` is no whole number.
+pub fn seed() -> std::result::Result<u64, String> {
+    static SEED: OnceLock<std::result::Result<u64, String>> = OnceLock::new();
+    let clock =
+        || std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |age| age.as_nanos() as u64);
+    let drawn = || match std::env::var("RUNG_TEST_SEED") {
+        Ok(text) => text.parse().map_err(|_| format!("RUNG_TEST_SEED={text} is no whole number")),
+        Err(_) => Ok(clock()),
+    };
+    SEED.get_or_init(drawn).clone()
+}
+
+/// Tries a property on `count` random cases; a failure names the case and the seed that brings it
+/// again.
 ///
 /// # Errors
 /// What is wrong in the first case that fails.
 pub fn cases(count: u64, mut holds: impl FnMut(&mut Random) -> Outcome) -> Outcome {
-    let clock = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |age| age.as_nanos() as u64);
+    let seed = seed()?;
     (0..count).try_for_each(|case| {
-        let mut random = Random { address: Address::new(clock, 0, case), next: 0 };
-        holds(&mut random)
-            .map_err(|wrong| format!("{wrong}\n(random case {} of seed {clock})", case + 1))
+        let mut random = Random { address: Address::new(seed, 0, case), next: 0 };
+        holds(&mut random).map_err(|wrong| {
+            format!("{wrong}\n(random case {}; RUNG_TEST_SEED={seed} brings it again)", case + 1)
+        })
     })
 }
 
@@ -148,6 +181,32 @@ pub fn gradients(
 ) -> Outcome {
     let outcome = gradcheck(inputs, |x| Ok(vec![function(x)?]), &Options::default());
     outcome.map(|_| ()).map_err(|failure| format!("{what}: {failure}"))
+}
+
+/// Whether the gradients of an answer are derivatives of it, and those of what is wanted: an answer
+/// made of the library's operations always has derivatives of its own.
+///
+/// # Errors
+/// The checker's words, or the element that differs.
+pub fn gradients_as(
+    what: &str,
+    inputs: &[Tensor],
+    answer: impl Fn(&[Tensor]) -> Result<Tensor>,
+    wanted: impl Fn(&[Tensor]) -> Result<Tensor>,
+) -> Outcome {
+    gradients(what, inputs, &answer)?;
+    let of = |function: &dyn Fn(&[Tensor]) -> Result<Tensor>| -> Result<Vec<Vec<f64>>> {
+        let tape = Tape::new();
+        let tracked: Vec<Tensor> =
+            inputs.iter().map(|input| tape.variable(input)).collect::<Result<_>>()?;
+        let gradients = tape.backward(&function(&tracked)?.sum_all()?)?;
+        tracked.iter().map(|input| gradients.of(input)?.to_f64()).collect()
+    };
+    let (found, wanted) = (of(&answer).map_err(said)?, of(&wanted).map_err(said)?);
+    for (index, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
+        close(&format!("{what}: the gradient of input {index}"), found, wanted, 1e-9)?;
+    }
+    Ok(())
 }
 
 /// Sizes that are known only when the program runs, as a shape.
