@@ -41,14 +41,20 @@ fn check() -> Outcome {
             missing[n - 1] = 0.0;
             let mut exchanged = right.clone();
             exchanged.swap(0, 1);
+            let mut no_number = right.clone();
+            no_number[0] = f64::NAN;
             let mutants = [
                 ("scaled by 1.0005", scaled),
                 ("with a flipped sign", flipped),
                 ("without its last element", missing),
                 ("with two elements exchanged", exchanged),
+                ("with an element that is no number", no_number),
             ];
             for (what, mutant) in mutants {
-                let differs = mutant.iter().zip(&right).any(|(m, g)| (m - g).abs() > 0.1 * g.abs());
+                let differs = mutant
+                    .iter()
+                    .zip(&right)
+                    .any(|(m, g)| m.is_nan() || (m - g).abs() > 0.1 * g.abs());
                 if (differs || what.contains("1.0005")) && agrees(&mutant) {
                     return Err(format!("a gradient {what} is accepted: {mutant:?} at {x:?}"));
                 }

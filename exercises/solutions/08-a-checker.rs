@@ -2,7 +2,7 @@
 //!
 //! Write a gradient checker. It gets a function, the gradient that somebody claims for it, and
 //! directions to try. It must accept every right gradient, and find every mutant: a factor of
-//! 1.0005, a flipped sign, a missing term, two elements exchanged.
+//! 1.0005, a flipped sign, a missing term, two elements exchanged, one that is no number.
 
 /// A function from numbers to one number.
 pub type Function<'a> = &'a dyn Fn(&[f64]) -> f64;

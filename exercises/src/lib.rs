@@ -19,9 +19,9 @@
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::{Mutex, OnceLock};
+use std::sync::Mutex;
 
-pub use rung_book::cpu;
+pub use rung_book::{cpu, seed};
 
 use rung_autograd::gradcheck::{Options, gradcheck};
 use rung_autograd::rng::{Address, uniform_at};
@@ -106,21 +106,6 @@ impl Random {
         let values = self.many(shape.iter().product(), low, high);
         Tensor::from_f64(&cpu(), &values, shape_of(shape)?)
     }
-}
-
-/// The seed of this run: `RUNG_TEST_SEED`, or the clock.
-///
-/// # Errors
-/// If `RUNG_TEST_SEED` is no whole number.
-pub fn seed() -> std::result::Result<u64, String> {
-    static SEED: OnceLock<std::result::Result<u64, String>> = OnceLock::new();
-    let clock =
-        || std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |age| age.as_nanos() as u64);
-    let drawn = || match std::env::var("RUNG_TEST_SEED") {
-        Ok(text) => text.parse().map_err(|_| format!("RUNG_TEST_SEED={text} is no whole number")),
-        Err(_) => Ok(clock()),
-    };
-    SEED.get_or_init(drawn).clone()
 }
 
 /// Tries a property on `count` random cases; a failure names the case and the seed that brings it

@@ -51,6 +51,7 @@ pub mod weave;
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::time::SystemTime;
 
 use rung_autograd::Device;
 
@@ -63,6 +64,20 @@ pub type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 pub fn cpu() -> Device {
     static CPU: OnceLock<Device> = OnceLock::new();
     CPU.get_or_init(Device::cpu).clone()
+}
+
+/// The seed of random tests: `RUNG_TEST_SEED`, or the clock.
+///
+/// # Errors
+/// If `RUNG_TEST_SEED` is no whole number.
+pub fn seed() -> Result<u64, String> {
+    static SEED: OnceLock<Result<u64, String>> = OnceLock::new();
+    let clock = || SystemTime::UNIX_EPOCH.elapsed().map_or(0, |age| age.as_nanos() as u64);
+    let drawn = || match std::env::var("RUNG_TEST_SEED") {
+        Ok(text) => text.parse().map_err(|_| format!("RUNG_TEST_SEED={text} is no whole number")),
+        Err(_) => Ok(clock()),
+    };
+    SEED.get_or_init(drawn).clone()
 }
 
 /// The folder of the repository.
