@@ -394,6 +394,8 @@ fn what_cannot_be_a_data_set_is_refused() {
         message(&standard)
             .contains("data.image_size set, for the pictures' own is not within 1 to 1024")
     );
+    let error = open(&folder.path().join("a.png"), &standard).unwrap_err().to_string();
+    assert!(error.contains("a.png: pictures: expected a folder of them"), "{error}");
     assert!(
         open(Path::new("/nowhere/at all"), &standard)
             .unwrap_err()

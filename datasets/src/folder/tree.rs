@@ -164,6 +164,10 @@ impl Skipped {
     /// The pictures and the folders in a folder, each in the order of their names. What is neither
     /// is remembered.
     fn scan(&mut self, folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+        if folder.is_file() {
+            let expected = "a folder of them (of one, too), or an .npz file as npz:FILE";
+            return Err(Error::mismatch(folder, "pictures", expected, "a file"));
+        }
         let (mut pictures, mut folders) = (Vec::new(), Vec::new());
         let mut files: [Vec<String>; 3] = Default::default();
         for entry in std::fs::read_dir(folder).map_err(Error::io("list", folder))? {
