@@ -262,7 +262,7 @@ pub trait LatentModel: Debug {
     /// If the device's numbers can't be read.
     fn generative_steps(&self, pass: &Pass<'_>) -> Result<Recorded> {
         let _ = pass;
-        Ok(Err("it knows the generative models of other families"))
+        Ok(Err("this family is not among those whose generative model a page runs"))
     }
 
     /// What fills in missing pixels, if the model is p(x_missing | x_observed).
