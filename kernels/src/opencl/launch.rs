@@ -46,10 +46,7 @@ impl Context {
         file: File,
         kernel: &'static str,
     ) -> Launch<'_> {
-        let problem = (dtype == DType::F64 && !self.has_f64).then(|| Error::Failed {
-            device: self.name.clone(),
-            what: format!("{operation}: the device has no f64; use f32"),
-        });
+        let problem = self.refuse(operation, dtype).err();
         Launch {
             context: self,
             operation,
@@ -61,13 +58,29 @@ impl Context {
         }
     }
 
+    /// Refuses a float type that the device does not have, before anything is compiled for it.
+    fn refuse(&self, operation: &'static str, dtype: DType) -> Result<()> {
+        if dtype == DType::F64 && !self.has_f64 {
+            return Err(Error::Failed {
+                device: self.name.clone(),
+                what: format!("{operation}: the device has no f64; use f32"),
+            });
+        }
+        Ok(())
+    }
+
     /// The most work-items of a group of a kernel, which is compiled if it was not yet.
+    ///
+    /// # Errors
+    /// `Failed` if the device has no such float type or the compiler fails.
     pub(super) fn group_limit_of(
         &self,
+        operation: &'static str,
         file: File,
         dtype: DType,
         kernel: &'static str,
     ) -> Result<usize> {
+        self.refuse(operation, dtype)?;
         Ok(self.programs().kernel(self, file, dtype, kernel)?.group_limit)
     }
 
@@ -202,16 +215,27 @@ impl<'a> Launch<'a> {
     /// `Device` if an array lies elsewhere; `Argument` if a size is too large; `Failed` if the
     /// compiler or the driver fails, or if the device has no room for such a group.
     pub(super) fn run(self, groups: [usize; 3], group: [usize; 3]) -> Result<()> {
+        if groups.contains(&0) {
+            return self.nothing();
+        }
         self.enqueue(|limit| (group.iter().product::<usize>() <= limit).then_some((groups, group)))
     }
 
     /// As [`Launch::run`] for a kernel to which groups mean nothing: `items` along each dimension,
     /// in groups of `group` along the first, or of fewer if the device has no room for so many.
     fn run_items(self, items: [usize; 3], group: usize) -> Result<()> {
+        if items.contains(&0) {
+            return self.nothing();
+        }
         self.enqueue(|limit| {
             let group = group.min(limit);
             Some(([items[0].div_ceil(group), items[1], items[2]], [group, 1, 1]))
         })
+    }
+
+    /// An empty grid has nothing to do: nothing is compiled for it, and no group is too large.
+    fn nothing(self) -> Result<()> {
+        self.problem.map_or(Ok(()), Err)
     }
 
     /// Launches a grid that depends on the most work-items of this kernel's groups; `grid` says
@@ -232,9 +256,6 @@ impl<'a> Launch<'a> {
                 self.operation, self.kernel
             ),
         })?;
-        if groups.contains(&0) {
-            return Ok(());
-        }
         for (index, argument) in self.arguments.iter().enumerate() {
             core::set_kernel_arg(kernel, index as u32, argument.value()).map_err(failed)?;
         }

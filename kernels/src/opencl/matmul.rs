@@ -273,7 +273,7 @@ fn in_tiles(
     let form = TileForm { tile, left_along_inner, right_along_inner, is_aligned };
     let file = File::MatmulTiles(form);
     let [x, y] = items(tile);
-    if context.group_limit_of(file, dtype, "matmul")? < x * y
+    if context.group_limit_of(name, file, dtype, "matmul")? < x * y
         && let Some(smaller) = (Plan::Tiles { tile, parts }).smaller()
     {
         return run(context, name, smaller, shape, mode, operands, out);

@@ -49,7 +49,7 @@
 #define ITEMS_Y (TILE / WORK_ROWS)
 #define ITEMS (ITEMS_X * ITEMS_Y)
 // Two places of both operands fit into 32 KiB.
-#if TILE == 128 || (TILE == 64 && DOUBLE)
+#if TILE == 128
 #define STEP 8
 #else
 #define STEP 16
