@@ -6,7 +6,8 @@
  *   RUNG_FAULT_COUNT=FILE  the number of calls is written to FILE when the program ends
  *   RUNG_FAULT_FULL=N      from the Nth call on the disk is full: write, rename and ftruncate fail
  *   RUNG_FAULT_KILL=N      the program is killed in place of its Nth call
- *   RUNG_FAULT_CLOCK=1     the time of day jumps by up to eleven days, forwards and back, at every look
+ *   RUNG_FAULT_CLOCK=FILE  the time of day jumps by up to eleven days, forwards and back, at every
+ *                          look; how many there were is written to FILE when the program ends
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -18,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static long calls;
+static long calls, looks;
 
 static long number(const char *name) {
     const char *text = getenv(name);
@@ -72,17 +73,23 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
     int result = call(clock, now);
     static unsigned long state = 88172645463325252UL;
     if (result == 0 && clock == CLOCK_REALTIME && getenv("RUNG_FAULT_CLOCK")) {
+        __atomic_add_fetch(&looks, 1, __ATOMIC_SEQ_CST);
         state ^= state << 13, state ^= state >> 7, state ^= state << 17;
         now->tv_sec += (long)(state % 2000000) - 1000000;
     }
     return result;
 }
 
-__attribute__((destructor)) static void report(void) {
-    const char *path = getenv("RUNG_FAULT_COUNT");
+static void report(const char *name, long count) {
+    const char *path = getenv(name);
     FILE *file = path ? fopen(path, "w") : NULL;
     if (file) {
-        fprintf(file, "%ld\n", calls);
+        fprintf(file, "%ld\n", count);
         fclose(file);
     }
+}
+
+__attribute__((destructor)) static void report_counts(void) {
+    report("RUNG_FAULT_COUNT", calls);
+    report("RUNG_FAULT_CLOCK", looks);
 }
