@@ -103,10 +103,10 @@ pub struct StepWeights {
     pub inputs: usize,
     /// Output channels.
     pub outputs: usize,
-    /// [taps · inputs, outputs]: a row for each tap of the kernel, row by row, and input channel;
+    /// `[taps · inputs, outputs]`: a row for each tap of the kernel, row by row, and input channel;
     /// alike for convolutions and transposed ones.
     pub weight: Vec<f64>,
-    /// [outputs].
+    /// `[outputs]`.
     pub bias: Vec<f64>,
 }
 
