@@ -1,0 +1,307 @@
+//! Several processes that train or evaluate one model together: data-parallel work.
+//!
+//! Each of the n processes is a *rank*, counted from 0, and takes a contiguous share of every batch
+//! ([`Ranks::share`]). What they know together is a sum over ranks ([`Ranks::sum`]) or what each
+//! says ([`Ranks::gather`]). A [`Transport`] moves bytes and adds nothing: sums are taken here, in
+//! ascending order of the ranks, so that a result depends on how many ranks there are and on
+//! nothing else, whatever library, network and message sizes.
+//!
+//! ```
+//! use rung_ranks::{Ranks, threads};
+//!
+//! let sums = threads::on_each(3, |ranks: Ranks| {
+//!     let mut values = vec![ranks.rank() as f64, 1.0];
+//!     ranks.sum(&mut values).unwrap();
+//!     values
+//! });
+//! assert_eq!(sums, vec![vec![3.0, 3.0]; 3]);
+//! ```
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `transport.rs` | what a library has to offer, and the one rank that is alone |
+//! | `threads.rs` | ranks that are threads of one process: for tests, without a library |
+//! | `world.rs`, `message_passing.rs` | the ranks that `mpirun` started (feature `mpi`) |
+
+#[cfg(feature = "mpi")]
+mod message_passing;
+pub mod threads;
+mod transport;
+mod world;
+
+use std::ops::{AddAssign, Range};
+use std::sync::Arc;
+
+use bytemuck::Pod;
+
+pub use transport::Transport;
+pub use world::World;
+
+/// Why ranks could not work together.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another rank has ended.
+    #[error("rank {rank} has ended while rank {here} waited for it")]
+    Gone {
+        /// The rank that ended.
+        rank: usize,
+        /// The rank that noticed.
+        here: usize,
+    },
+    /// A message is not of the length that was agreed on.
+    #[error("bug: rank {rank} sent {found} bytes, {expected} were expected; please report it")]
+    Length {
+        /// The sender.
+        rank: usize,
+        /// What came.
+        found: usize,
+        /// What was expected.
+        expected: usize,
+    },
+    /// The library refused.
+    #[error("MPI: {0}")]
+    Library(String),
+}
+
+/// A result of working together.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Bytes that are summed at once: bounds the memory that a sum takes beside the numbers themselves,
+/// and is far below the 2³¹ bytes that MPI can count.
+const PIECE_BYTES: usize = 1 << 24;
+
+/// The ranks that share a work, seen from one of them. Every method that communicates must be
+/// called by all ranks, in the same order.
+#[derive(Clone, Debug)]
+pub struct Ranks(
+    /// `None` for a single one, which takes no memory.
+    Option<Arc<dyn Transport>>,
+);
+
+impl Default for Ranks {
+    fn default() -> Self {
+        Self::one()
+    }
+}
+
+impl Ranks {
+    /// A single rank, which shares with nobody.
+    #[must_use]
+    pub const fn one() -> Self {
+        Self(None)
+    }
+
+    fn transport(&self) -> &dyn Transport {
+        self.0.as_deref().unwrap_or(&transport::Alone)
+    }
+
+    /// The ranks that a transport connects.
+    #[must_use]
+    pub fn over(transport: impl Transport + 'static) -> Self {
+        Self(Some(Arc::new(transport)))
+    }
+
+    /// Which rank this is, from 0.
+    #[must_use]
+    pub fn rank(&self) -> usize {
+        self.transport().rank()
+    }
+
+    /// How many ranks there are.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.transport().size()
+    }
+
+    /// Whether this is rank 0, which alone writes and speaks.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        self.rank() == 0
+    }
+
+    /// Whether there are others.
+    #[must_use]
+    pub fn are_many(&self) -> bool {
+        self.size() > 1
+    }
+
+    /// The rows of `0..total` that are this rank's.
+    #[must_use]
+    pub fn share(&self, total: usize) -> Range<usize> {
+        self.share_of(self.rank(), total)
+    }
+
+    /// The rows of `0..total` that are a rank's: [r·total/n, (r+1)·total/n), rounded down, so that
+    /// shares differ by one row at most.
+    #[must_use]
+    pub fn share_of(&self, rank: usize, total: usize) -> Range<usize> {
+        let (n, total) = (self.size() as u128, total as u128);
+        let edge = |rank: usize| (rank as u128 * total / n) as usize;
+        edge(rank)..edge(rank + 1)
+    }
+
+    /// Replaces `values[i]` on every rank by Σ_r `values[i]` of rank r, added in ascending order of
+    /// r. All ranks end with the same bits.
+    ///
+    /// Each rank owns a contiguous share of the values, receives the others' numbers for it, adds,
+    /// and sends the sums to all: 2·(n−1)/n times the bytes of `values` leave each rank.
+    ///
+    /// # Errors
+    /// If another rank has ended.
+    pub fn sum<T: Pod + AddAssign>(&self, values: &mut [T]) -> Result<()> {
+        if !self.are_many() {
+            return Ok(());
+        }
+        let piece = (PIECE_BYTES / size_of::<T>().max(1)).max(1);
+        values.chunks_mut(piece).try_for_each(|values| self.sum_piece(values))
+    }
+
+    fn sum_piece<T: Pod + AddAssign>(&self, values: &mut [T]) -> Result<()> {
+        let (size, count) = (self.size(), values.len());
+        let bytes = |rank| self.share_of(rank, count).len() * size_of::<T>();
+        let owned_by: Vec<usize> = (0..size).map(bytes).collect();
+        let mine = self.share(count);
+        let mut received = vec![T::zeroed(); mine.len() * size];
+        let expected = vec![owned_by[self.rank()]; size];
+        let into = bytemuck::cast_slice_mut(&mut received);
+        self.transport().all_to_all(bytemuck::cast_slice(values), &owned_by, into, &expected)?;
+        let (sums, others) = received.split_at_mut(mine.len());
+        if !mine.is_empty() {
+            for of_rank in others.chunks_exact(mine.len()) {
+                sums.iter_mut().zip(of_rank).for_each(|(sum, &value)| *sum += value);
+            }
+        }
+        self.transport().all_gather(
+            bytemuck::cast_slice(sums),
+            bytemuck::cast_slice_mut(values),
+            &owned_by,
+        )
+    }
+
+    /// What each rank says, in ascending order; the lengths may differ.
+    ///
+    /// # Errors
+    /// If another rank has ended.
+    pub fn gather(&self, mine: &[u8]) -> Result<Vec<Vec<u8>>> {
+        let lengths = self.gather_numbers(&[mine.len() as u64])?;
+        let lengths: Vec<usize> = lengths.iter().map(|&length| length as usize).collect();
+        let mut all = vec![0; lengths.iter().sum()];
+        self.transport().all_gather(mine, &mut all, &lengths)?;
+        let mut rest = all.as_slice();
+        Ok(lengths.iter().map(|&length| rest.split_off(..length).unwrap_or(&[]).to_vec()).collect())
+    }
+
+    /// The numbers of every rank end to end, in ascending order; as many from each.
+    ///
+    /// # Errors
+    /// If another rank has ended.
+    pub fn gather_numbers<T: Pod>(&self, mine: &[T]) -> Result<Vec<T>> {
+        let mut all = vec![T::zeroed(); mine.len() * self.size()];
+        let lengths = vec![size_of_val(mine); self.size()];
+        let (mine, into) = (bytemuck::cast_slice(mine), bytemuck::cast_slice_mut(&mut all));
+        self.transport().all_gather(mine, into, &lengths)?;
+        Ok(all)
+    }
+
+    /// What rank 0 says.
+    ///
+    /// # Errors
+    /// If another rank has ended.
+    pub fn from_first(&self, mine: &[u8]) -> Result<Vec<u8>> {
+        let said = if self.is_first() { mine } else { &[] };
+        Ok(self.gather(said)?.swap_remove(0))
+    }
+
+    /// Whether any rank says yes.
+    ///
+    /// # Errors
+    /// If another rank has ended.
+    pub fn any(&self, mine: bool) -> Result<bool> {
+        if !self.are_many() {
+            return Ok(mine);
+        }
+        Ok(self.gather_numbers(&[u8::from(mine)])?.contains(&1))
+    }
+
+    /// Ends all ranks at once, with this exit code.
+    pub fn abort(&self, exit_code: u8) -> ! {
+        self.transport().abort(exit_code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_contiguous_and_differ_by_one_row_at_most() {
+        for size in [1, 2, 4, 7] {
+            threads::on_each(size, |ranks| {
+                for total in [0, 1, 6, 7, 256, 1001] {
+                    let shares: Vec<_> = (0..size).map(|r| ranks.share_of(r, total)).collect();
+                    let edges = shares.windows(2).all(|pair| pair[0].end == pair[1].start);
+                    assert!(edges && shares[0].start == 0 && shares[size - 1].end == total);
+                    let lengths = shares.iter().map(ExactSizeIterator::len);
+                    let (least, most) = (lengths.clone().min(), lengths.max());
+                    assert!(most.unwrap() - least.unwrap() <= 1, "{shares:?}");
+                }
+            });
+        }
+    }
+
+    /// Numbers whose sum depends on the order: the result must be that of ascending ranks.
+    #[test]
+    fn a_sum_is_that_of_ascending_ranks_whatever_the_length() {
+        let value = |rank: usize, i: usize| (1e8f32).powi(rank as i32 % 3 - 1) + i as f32;
+        for size in [1, 2, 3, 7] {
+            for len in [0, 1, 5, 1000] {
+                let expected: Vec<f32> = (0..len)
+                    .map(|i| (1..size).fold(value(0, i), |sum, rank| sum + value(rank, i)))
+                    .collect();
+                let sums = threads::on_each(size, |ranks| {
+                    let mut values: Vec<f32> = (0..len).map(|i| value(ranks.rank(), i)).collect();
+                    ranks.sum(&mut values).unwrap();
+                    values
+                });
+                assert!(sums.iter().all(|sum| *sum == expected), "{size} ranks, {len} values");
+            }
+        }
+    }
+
+    #[test]
+    fn a_sum_of_several_pieces_is_whole() {
+        let len = PIECE_BYTES / 8 + 3;
+        for sum in threads::on_each(2, |ranks| {
+            let mut values = vec![1.0f64 + ranks.rank() as f64; len];
+            ranks.sum(&mut values).unwrap();
+            values
+        }) {
+            assert!(sum.len() == len && sum.iter().all(|&value| value == 3.0));
+        }
+    }
+
+    #[test]
+    fn what_ranks_say_comes_in_their_order() {
+        let heard = threads::on_each(3, |ranks| {
+            let mine = vec![ranks.rank() as u8; ranks.rank()];
+            let from_first = ranks.from_first(format!("rank {}", ranks.rank()).as_bytes());
+            let any = (ranks.any(ranks.rank() == 2).unwrap(), ranks.any(false).unwrap());
+            (ranks.gather(&mine).unwrap(), from_first.unwrap(), any)
+        });
+        for (all, first, any) in heard {
+            assert_eq!(all, [vec![], vec![1], vec![2, 2]]);
+            assert_eq!(first, b"rank 0");
+            assert_eq!(any, (true, false));
+        }
+    }
+
+    #[test]
+    fn a_rank_that_ends_is_an_error_for_those_that_wait() {
+        let ends = threads::on_each(3, |ranks| match ranks.rank() {
+            1 => None,
+            _ => Some(ranks.sum(&mut [1.0f32; 8]).unwrap_err().to_string()),
+        });
+        assert_eq!(ends[0].as_deref(), Some("rank 1 has ended while rank 0 waited for it"));
+        assert!(ends[1].is_none() && ends[2].is_some());
+    }
+}
