@@ -45,6 +45,7 @@
 //! | `tensor.rs`, `parameters.rs`, `orthogonal.rs` | values, and what parameters start from |
 //! | `gradcheck.rs` | the tester's door |
 //! | `../examples/` | linear regression on the tape; an operation of one's own with its gradient proven |
+//! | `ranks.rs`, `ops/synchronised_norm.rs` | what ranks that share a batch know together: the gradient, the statistics of batch normalisation |
 //! | `optim/` | Adam, Adamax, RMSprop, gradient descent, clipping, schedules |
 //!
 //! Chapters 1 to 3 and 8 of the reader's book, `docs/book/src/`, build a small version of all this
@@ -61,6 +62,7 @@ pub mod ops;
 pub mod optim;
 mod orthogonal;
 mod parameters;
+mod ranks;
 mod tape;
 mod tensor;
 
@@ -70,5 +72,6 @@ pub use parameters::{Initialiser, Parameter, ParameterId, ParameterList, Paramet
 pub use rung_kernels::backend::{Convolution, Outside, Padding, PixelMap, RowNoise};
 pub use rung_kernels::rng;
 pub use rung_kernels::{DType, Device, Error, Result, Shape, View, ViewMut};
+pub use rung_ranks::Ranks;
 pub use tape::{Gradients, NotFinite, Tape};
 pub use tensor::Tensor;

@@ -54,7 +54,7 @@ impl Saves {
 }
 
 /// One operation: its fields are its parameters (an axis, a power). See `ops/` for all of them.
-pub(crate) trait Operation: Copy + Into<Op> {
+pub(crate) trait Operation: Clone + Into<Op> {
     /// The name in messages.
     fn name(&self) -> &'static str;
 
@@ -136,7 +136,8 @@ pub struct Refused {
 
 /// Runs an operation: checks, computes and, if an input is tracked, records it.
 pub(crate) fn apply<O: Operation>(op: O, inputs: &[&Tensor]) -> Result<Outputs> {
-    apply_with(op, inputs, |inputs, outputs| op.forward(inputs, outputs))
+    let of = op.clone();
+    apply_with(op, inputs, |inputs, outputs| of.forward(inputs, outputs))
 }
 
 /// [`apply`] with another way to compute the outputs, for what a forward writes besides them.

@@ -309,7 +309,7 @@ impl Arena {
             if grad_outs.iter().all(Option::is_none) {
                 continue;
             }
-            let op = node.op;
+            let op = node.op.clone();
             let sink = self.sink(device, store.as_deref_mut());
             op.backward(&mut Adjoint { node: &mut node, grad_outs, sink })?;
         }

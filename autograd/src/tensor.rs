@@ -118,6 +118,30 @@ impl Tensor {
         Self::build(device, dtype, shape.into(), |out| device.fill_normal(address, out))
     }
 
+    /// The rows `first..first + shape[0]` of [`Tensor::normal`] with as many rows as one likes, all
+    /// other axes being those of `shape`: no others are drawn.
+    ///
+    /// # Errors
+    /// As [`Tensor::normal`].
+    pub fn normal_from_row(
+        device: &Device,
+        dtype: DType,
+        address: Address,
+        first: usize,
+        shape: impl Into<Shape>,
+    ) -> Result<Self> {
+        let shape = shape.into();
+        let count = shape.element_count();
+        let row = count / shape.sizes()[0].max(1);
+        // A row of `RowNoise` begins with a block of four words.
+        let columns = if row % 4 == 0 && row > 0 { row } else { 4 };
+        let (start, end) = (first * row, first * row + count);
+        let (block, blocks) = (start / columns, end.div_ceil(columns) - start / columns);
+        let noise = RowNoise { address, columns, samples: blocks.max(1), first_sample: block };
+        let drawn = Self::normal_rows(device, dtype, noise, blocks)?;
+        drawn.reshape([blocks * columns])?.slice(0, start - block * columns, count)?.reshape(shape)
+    }
+
     /// Standard normal numbers whose rows are addressed by example and sample:
     /// [rows, `noise.columns`]; see [`RowNoise`].
     ///

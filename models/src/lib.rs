@@ -51,6 +51,7 @@
 //! | `labelled.rs`, `semi_supervised.rs` | latent-variable models with classes, and what they learn from few labels by |
 //! | `weight_prior.rs` | a prior of the weights |
 //! | `layers/`, `distributions.rs` | what they are made of |
+//! | `share.rs` | the rows of a batch that are one rank's |
 //! | `pass.rs`, `statistics.rs`, `initialise.rs` | one pass through a model; batch-norm statistics; data-dependent initialisation |
 //! | `steps.rs` | the generative model as a list of steps with plain numbers, for what runs it elsewhere |
 //! | `hierarchy/whole_data.rs` | batch-norm statistics over a whole data set, in chunks |
@@ -79,6 +80,7 @@ mod observation;
 mod pass;
 pub mod rules;
 pub mod semi_supervised;
+mod share;
 pub mod spn;
 mod statistics;
 mod steps;
@@ -102,6 +104,7 @@ pub use observation::{ObservationParameters, PartlyObserved, PixelObservation};
 pub use pass::{InitialValue, Initialisation, Mode, Pass};
 pub use rung_autograd::ops::Activation;
 pub use rung_autograd::{Error, Result};
+pub use share::BatchShare;
 pub use spn::{Spn, SpnConfig};
 pub use statistics::{Statistics, StatisticsId, StatisticsList};
 pub use steps::{

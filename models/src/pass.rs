@@ -4,6 +4,7 @@ use rung_autograd::ops::{FrozenStatistics, Gaussian};
 use rung_autograd::rng::{Address, Phase, Stream};
 use rung_autograd::{Error, ParameterId, ParameterStore, Result, RowNoise, Shape, Tape, Tensor};
 
+use crate::share::BatchShare;
 use crate::statistics::{Statistics, StatisticsId};
 
 /// What a pass is for: where batch normalisation gets its statistics, and whether units are
@@ -69,6 +70,8 @@ pub struct Pass<'a> {
     averages: bool,
     /// Parameters whose names begin with this are constants: no gradient flows to them.
     constants: Option<&'static str>,
+    /// Which rows of a batch these are, where it lies on many ranks.
+    share: Option<&'a BatchShare>,
 }
 
 /// Latent noise that is addressed by image and sample.
@@ -103,7 +106,20 @@ impl<'a> Pass<'a> {
             recomputes: false,
             averages: true,
             constants: None,
+            share: None,
         }
+    }
+
+    /// The same pass through this rank's share of a batch: the noise is that of the rows in the
+    /// whole batch, and batch normalisation takes the statistics of all of its rows.
+    #[must_use]
+    pub fn sharing(self, share: &'a BatchShare) -> Self {
+        Self { share: Some(share).filter(|share| share.ranks.are_many()), ..self }
+    }
+
+    /// This rank's share of the batch, if there are others.
+    pub(crate) const fn share(&self) -> Option<&'a BatchShare> {
+        self.share
     }
 
     /// A pass over images that the model draws itself, beside this one in the same step: with noise
@@ -175,6 +191,7 @@ impl<'a> Pass<'a> {
         block: impl Fn(&mut Pass<'_>, &[Tensor]) -> Result<Tensor> + 'static,
     ) -> Result<Tensor> {
         let Self { seed, step, images, drops_units, constants, .. } = *self;
+        let share = self.share.cloned();
         let Some(tape) = self.tape else {
             return Err(Error::argument(
                 "pass",
@@ -184,7 +201,8 @@ impl<'a> Pass<'a> {
         tape.recomputed(self.store, inputs, move |store, tape, inputs| {
             let mode = Mode::BatchOnly;
             let pass = Pass::new(store, tape, mode, seed, step);
-            block(&mut Pass { images, drops_units, constants, ..pass }, inputs)
+            let share = share.as_ref();
+            block(&mut Pass { images, drops_units, constants, share, ..pass }, inputs)
         })
     }
 
@@ -277,7 +295,13 @@ impl<'a> Pass<'a> {
         let address = Address::new(self.seed, stream.nth(group)?, self.step);
         let (device, dtype) = (self.store.device(), self.store.dtype());
         let Some(ImageNoise { images, first_sample }) = self.images else {
-            return Tensor::normal(device, dtype, address, shape);
+            return match self.share {
+                None => Tensor::normal(device, dtype, address, shape),
+                Some(share) => {
+                    let first = share.first * share.rows_each(shape)?;
+                    Tensor::normal_from_row(device, dtype, address, first, shape)
+                }
+            };
         };
         let (rows, columns) = (shape.sizes()[0], shape.last());
         if rows.checked_rem(images) != Some(0) {
@@ -308,7 +332,13 @@ impl<'a> Pass<'a> {
         if rate == 0.0 || !self.drops_units {
             return Ok(x.clone());
         }
-        x.dropout(rate, Address::new(self.seed, Stream::Dropout.nth(layer)?, self.step))
+        let address = Address::new(self.seed, Stream::Dropout.nth(layer)?, self.step);
+        let Some(share) = self.share else { return x.dropout(rate, address) };
+        // The mask of the whole batch, of which this rank has a part.
+        let (shape, each) = (*x.shape(), share.rows_each(*x.shape())?);
+        let all = Tensor::full(x.device(), x.dtype(), 1.0, shape.with_axis(0, share.of * each))?;
+        let mask = all.dropout(rate, address)?.slice(0, share.first * each, shape.sizes()[0])?;
+        x.mul(&mask)
     }
 
     /// Where layers with data-dependent initialisation note their first values, if this is the pass

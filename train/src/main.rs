@@ -1,30 +1,66 @@
 //! The program `rung`: the command line is in [`rung::cli`].
 
 use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
 
 use rung::cli::train::TrainArgs;
 use rung::cli::{self, Cli, Command};
-use rung::error::Result;
+use rung::error::{Error, Result};
 use rung::progress::Console;
+use rung_ranks::{Ranks, World};
+
+/// How long a rank that fails leaves the first to say why itself, which most often knows.
+const GRACE: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
     let cli = Cli::from_process();
     let global = &cli.global;
     let console = Console::new(global.quiet, global.color, global.log_format);
-    match run(cli.command, &console) {
-        Ok(()) => ExitCode::SUCCESS,
+    let world = match World::join() {
+        Ok(world) => world,
         Err(error) => {
-            console.error(&error);
-            ExitCode::from(error.exit_code())
+            console.error(&Error::from_source(error));
+            return ExitCode::FAILURE;
         }
+    };
+    let ranks = world.ranks();
+    let ended = match ranks.is_first() {
+        true => run(cli.command, ranks, &console),
+        false => run(cli.command, ranks, &Console::silent()),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => end(error, ranks, &console),
     }
 }
 
-fn run(command: Option<Command>, console: &Console) -> Result<()> {
+/// Says why the program ends. A failure of one rank ends all, for the others may be waiting for it.
+fn end(error: Error, ranks: &Ranks, console: &Console) -> ExitCode {
+    let exit_code = error.exit_code();
+    if ranks.is_first() {
+        console.error(&error);
+    } else if !error.is_interrupted() {
+        thread::sleep(GRACE);
+        console.error(&Error::caused(format!("rank {}", ranks.rank()), error.clone()));
+    }
+    if ranks.are_many() && !error.is_interrupted() {
+        ranks.abort(exit_code);
+    }
+    ExitCode::from(exit_code)
+}
+
+fn run(command: Option<Command>, ranks: &Ranks, console: &Console) -> Result<()> {
     match command {
-        None => cli::train_run::run(&TrainArgs::default(), console),
-        Some(Command::Train(arguments)) => cli::train_run::run(&arguments, console),
-        Some(Command::Evaluate(arguments)) => cli::evaluate::run(&arguments, console),
+        None => cli::train_run::run(&TrainArgs::default(), ranks, console),
+        Some(Command::Train(arguments)) => cli::train_run::run(&arguments, ranks, console),
+        Some(Command::Evaluate(arguments)) => cli::evaluate::run(&arguments, ranks, console),
+        Some(_) if ranks.are_many() => {
+            let what = format!("{} ranks were started for a command of one", ranks.size());
+            Err(Error::usage(what).with_advice(
+                "rung train and rung evaluate share their work; start this without mpirun",
+            ))
+        }
         Some(Command::Sample(arguments)) => cli::sample::run(&arguments, console),
         Some(Command::Reconstruct(arguments)) => cli::reconstruct::run(&arguments, console),
         Some(Command::Encode(arguments)) => cli::encode::run(&arguments, console),

@@ -43,6 +43,8 @@ enum Style {
 pub struct Console {
     style: Style,
     quiet: bool,
+    /// Whether results are left out too.
+    is_silent: bool,
     colour: bool,
     pace: Duration,
     /// Whose lines they are, where several kinds of work go on at once; empty for the program's.
@@ -105,7 +107,7 @@ impl Console {
         sink: Box<dyn Write + Send>,
     ) -> Self {
         let (speaker, bar, sink) = (String::new(), Arc::default(), Arc::new(Mutex::new(sink)));
-        Self { style, quiet, colour, pace, speaker, bar, sink }
+        Self { style, quiet, is_silent: false, colour, pace, speaker, bar, sink }
     }
 
     /// A console for one of several kinds of work that go on at once: its lines begin with the
@@ -115,6 +117,13 @@ impl Console {
         let style = if self.style == Style::Bar { Style::Lines } else { self.style };
         let console = Self::with(style, self.quiet, self.colour, self.pace, Box::new(io::stderr()));
         Self { speaker: name.into(), ..console }
+    }
+
+    /// A console that says nothing: of a rank that leaves the word to the first.
+    #[must_use]
+    pub fn silent() -> Self {
+        let sink = Box::new(io::sink());
+        Self { is_silent: true, ..Self::with(Style::Lines, true, false, PACE, sink) }
     }
 
     /// Says what happens; `--quiet` leaves it out.
@@ -161,6 +170,9 @@ impl Console {
     /// # Errors
     /// If stdout can't be written for another reason.
     pub fn result(&self, text: &str) -> Result<()> {
+        if self.is_silent {
+            return Ok(());
+        }
         let print = || {
             let mut out = io::stdout().lock();
             writeln!(out, "{}", text.trim_end_matches('\n'))?;

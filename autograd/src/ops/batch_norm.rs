@@ -68,7 +68,11 @@ pub(super) fn matrix(shape: &Shape) -> Matrix {
 }
 
 /// Checks a matrix and the vectors that go with its columns.
-fn check(operation: &'static str, inputs: &[&Tensor], names: &[&'static str]) -> Result<Shape> {
+pub(super) fn check(
+    operation: &'static str,
+    inputs: &[&Tensor],
+    names: &[&'static str],
+) -> Result<Shape> {
     let x = inputs[0].shape;
     let vectors_fit = inputs[1..].iter().all(|vector| vector.shape.sizes() == [x.last()]);
     if x.rank() == 2 && vectors_fit {
@@ -292,7 +296,7 @@ pub(super) fn smooth_activation(rng: &mut rung_kernels::rng::Philox) -> UnaryFun
 
 /// Has `write` fill all three gradients in one pass; those that are not wanted go to memory that is
 /// dropped.
-fn with_all_gradients(
+pub(super) fn with_all_gradients(
     adjoint: &mut Adjoint<'_>,
     x: &Tensor,
     scale: &Tensor,

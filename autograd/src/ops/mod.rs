@@ -29,6 +29,7 @@ mod rows;
 mod shape;
 mod softmax;
 mod spatial;
+mod synchronised_norm;
 mod weight_norm;
 
 pub use batch_norm::{BatchNormOutput, FrozenStatistics};
@@ -43,7 +44,7 @@ use rung_kernels::Result;
 macro_rules! operations {
     ($($module:ident :: $name:ident),* $(,)?) => {
         /// Any operation: what a node of the tape holds.
-        #[derive(Clone, Copy, Debug)]
+        #[derive(Clone, Debug)]
         pub(crate) enum Op {
             $($name($module::$name)),*
         }
@@ -94,6 +95,7 @@ operations! {
     rows::RepeatRows,
     batch_norm::BatchNorm,
     batch_norm::Normalise,
+    synchronised_norm::SynchronisedNorm,
     linear_normalise::LinearNormalise,
     gaussian::Head,
     gaussian::Sample,

@@ -1,6 +1,7 @@
 //! One step of training, from a recorded loss to moved parameters.
 
 use rung_kernels::Result;
+use rung_ranks::Ranks;
 
 use super::clip::squared_norm;
 use super::{Optimiser, clip_gradients, clip_networks};
@@ -80,10 +81,27 @@ pub fn minimise(
     optimiser: &mut dyn Optimiser,
     size: &StepSize,
 ) -> Result<Moved> {
+    minimise_on(&Ranks::one(), loss, tape, store, optimiser, size)
+}
+
+/// [`minimise`] of the sum of the losses of all ranks: the gradient is summed over them before
+/// anything looks at it, so that all move alike.
+///
+/// # Errors
+/// As [`minimise`]; `Failed` if another rank has ended.
+pub fn minimise_on(
+    ranks: &Ranks,
+    loss: &Tensor,
+    tape: &Tape,
+    store: &mut ParameterStore,
+    optimiser: &mut dyn Optimiser,
+    size: &StepSize,
+) -> Result<Moved> {
     let StepSize { learning_rate, norm_limit, norm_of_networks, .. } = *size;
     let mut element_limit = size.element_limit;
     store.clear_gradients();
     tape.backward_into(&[loss], store)?;
+    store.sum_gradients(ranks)?;
     if size.l2_penalty > 0.0 {
         add_penalty(store, size.l2_penalty)?;
     }

@@ -46,7 +46,7 @@ pub use adam::{Adam, AdamOptions};
 pub use adamax::{Adamax, AdamaxOptions};
 pub use average::ParameterAverage;
 pub use clip::{clip_gradients, clip_networks};
-pub use minimise::{ClipOrder, Moved, StepSize, minimise};
+pub use minimise::{ClipOrder, Moved, StepSize, minimise, minimise_on};
 pub use rmsprop::{RmsProp, RmsPropOptions};
 pub use schedule::{Schedule, final_decay};
 pub use sgd::Sgd;

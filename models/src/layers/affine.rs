@@ -106,12 +106,24 @@ impl Affine {
         let Shift::Norm(norm) = &self.shift else { return a.activate(self.activation) };
         let ((scale, shift), epsilon, activation) =
             (norm.scale_and_shift(pass), norm.epsilon, self.activation);
-        match pass.statistics(norm.statistics) {
-            LayerStatistics::Frozen(statistics) => {
+        let ranks = pass.share().map(|share| &share.ranks);
+        match (pass.statistics(norm.statistics), ranks) {
+            (LayerStatistics::Frozen(statistics), _) => {
                 a.normalise(&scale, &shift, statistics, epsilon, activation)
             }
-            LayerStatistics::Batch => Ok(a.batch_norm(&scale, &shift, epsilon, activation)?.out),
-            LayerStatistics::BatchAveraged(averages, momentum) => Ok(a
+            (of_batch, Some(ranks)) => {
+                let (statistics, rows) = a.column_statistics_of(ranks)?;
+                if let LayerStatistics::BatchAveraged(averages, momentum) = of_batch {
+                    averages.mean.blend(&statistics.mean, momentum)?;
+                    averages.variance.blend(&statistics.variance, momentum)?;
+                }
+                let of = (rows, ranks);
+                a.synchronised_norm((&scale, &shift), &statistics, epsilon, activation, of)
+            }
+            (LayerStatistics::Batch, None) => {
+                Ok(a.batch_norm(&scale, &shift, epsilon, activation)?.out)
+            }
+            (LayerStatistics::BatchAveraged(averages, momentum), None) => Ok(a
                 .batch_norm_averaging(&scale, &shift, epsilon, activation, averages, momentum)?
                 .out),
         }

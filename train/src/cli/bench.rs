@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 use rung_autograd::Device;
+use rung_ranks::Ranks;
 
 use super::shared::DeviceArgs;
 use crate::bench::compare::Comparison;
@@ -229,7 +230,9 @@ impl BenchSubject {
     /// Runs `work` with what is measured, on its device.
     fn measure(&self, work: impl FnOnce(&Subject, &Device) -> Result<()> + Send) -> Result<()> {
         let subject = self.resolve()?;
-        with_device(&subject.device, subject.threads, |device| work(&subject, &device))
+        with_device(&Ranks::one(), &subject.device, subject.threads, |device| {
+            work(&subject, &device)
+        })
     }
 
     fn resolve(&self) -> Result<Subject> {

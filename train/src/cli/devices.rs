@@ -41,7 +41,12 @@ pub struct DevicesArgs {
 /// # Errors
 /// If a device fails, or standard output can't be written.
 pub fn run(arguments: &DevicesArgs, console: &Console) -> Result<()> {
-    let name = arguments.device.as_deref().map(open).transpose()?.map(|device| device.name());
+    let name = arguments
+        .device
+        .as_deref()
+        .map(|name| open(name, 0))
+        .transpose()?
+        .map(|device| device.name());
     let asked: Vec<DeviceInfo> = devices()
         .into_iter()
         .filter(|device| name.as_ref().is_none_or(|name| device.name == *name))
@@ -59,7 +64,7 @@ pub fn run(arguments: &DevicesArgs, console: &Console) -> Result<()> {
     for device in asked {
         let rates = arguments
             .measure
-            .then(|| Rates::measure(&open(&device.name)?, device.is_gpu))
+            .then(|| Rates::measure(&open(&device.name, 0)?, device.is_gpu))
             .transpose()?;
         console.result(&if arguments.json {
             object(&device, rates)
@@ -82,7 +87,7 @@ fn check(devices: &[DeviceInfo], console: &Console) -> Result<()> {
     /// Mismatches that are shown.
     const SHOWN: usize = 3;
     for found in devices {
-        let device = open(&found.name)?;
+        let device = open(&found.name, 0)?;
         let cases = check_up_to(&device, 1, LARGEST).map_err(|mismatches| {
             let some: Vec<String> =
                 mismatches.iter().take(SHOWN).map(ToString::to_string).collect();

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use rung_models::LatentModel;
+use rung_ranks::Ranks;
 
 use super::arrays::Arrays;
 use super::shared::{Format, ImagesArgs, RunArgs, counted, output_file};
@@ -11,7 +12,7 @@ use crate::engine::interrupt::Interrupt;
 use crate::error::{Error, Result};
 use crate::progress::Console;
 use crate::run::evaluations::measure;
-use crate::run::load::with_images;
+use crate::run::load::with_images_on;
 use crate::tasks::Request;
 
 /// What the scores of single images can be written as.
@@ -72,13 +73,13 @@ pub struct EvaluateArgs {
 ///
 /// # Errors
 /// If the run or its data cannot be opened, the device fails, or the user interrupts.
-pub fn run(arguments: &EvaluateArgs, console: &Console) -> Result<()> {
+pub fn run(arguments: &EvaluateArgs, ranks: &Ranks, console: &Console) -> Result<()> {
     let interrupt = Interrupt::install(console)?;
     let here = (Path::new("."), "bounds");
     let out = arguments.out.as_deref().map(|out| output_file(Some(out), here, &FORMATS));
     let out = out.transpose()?;
     let (evaluated, arrays) =
-        with_images(&arguments.run, &arguments.images, console, |loaded, images| {
+        with_images_on(ranks, &arguments.run, &arguments.images, console, |loaded, images| {
             let latent = loaded.model.task.latent();
             if arguments.every_class && latent.and_then(LatentModel::classifier).is_none() {
                 return Err(Error::new("--every-class: the model has no classes to sum over"));
@@ -100,6 +101,9 @@ pub fn run(arguments: &EvaluateArgs, console: &Console) -> Result<()> {
             });
             Ok((evaluated, scores))
         })?;
+    if !ranks.is_first() {
+        return Ok(());
+    }
     match arguments.json {
         true => console.result(&evaluated.json().to_string())?,
         false => console.result(&evaluated.text())?,

@@ -6,6 +6,8 @@ use clap::{ArgGroup, Args};
 use rung_datasets::ImageShape;
 
 use super::shared::CheckpointChoice;
+use rung_ranks::Ranks;
+
 use crate::cli::summary::{Description, Saved};
 use crate::config::Config;
 use crate::config::reference::{self, Key, Section};
@@ -72,7 +74,8 @@ pub fn run(arguments: &InfoArgs, console: &Console) -> Result<()> {
             (config, shape, None)
         }
     };
-    let description = with_device("cpu", 0, |_| Description::new(config, shape, saved))?;
+    let description =
+        with_device(&Ranks::one(), "cpu", 0, |_| Description::new(config, shape, saved))?;
     match arguments.json {
         true => console.result(&description.json().to_string()),
         false => console.result(&description.text()),

@@ -12,6 +12,8 @@ use super::shared::{
 use super::time::TimeArgs;
 use super::train::TrainArgs;
 use super::train_run;
+use rung_ranks::Ranks;
+
 use crate::engine::device::with_device;
 use crate::engine::interrupt::Interrupt;
 use crate::error::{Context, Error, Result};
@@ -289,7 +291,7 @@ fn describe(
 ) -> Result<()> {
     let device = arguments.device.device.clone().unwrap_or_else(|| "cpu".into());
     let threads = arguments.device.threads.map_or(0, |threads| threads as usize);
-    let estimates = with_device(&device, threads, |device| {
+    let estimates = with_device(&Ranks::one(), &device, threads, |device| {
         let mut progress = console.progress("timing", "models", 0, plan.runs.len() as u64);
         let mut estimates = Vec::new();
         for planned in &plan.runs {

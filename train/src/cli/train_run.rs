@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rung_autograd::{DType, Device};
 use rung_datasets::{DataRecord, Split, SplitSizes};
+use rung_ranks::Ranks;
 
 use super::train::TrainArgs;
 use crate::config::{Change, Config, TrainConfig};
@@ -25,8 +26,8 @@ use crate::tasks::{Score, Scores};
 ///
 /// # Errors
 /// If the configuration is wrong, the data is missing, or the run fails or is interrupted.
-pub fn run(arguments: &TrainArgs, console: &Console) -> Result<()> {
-    let job = Job::new(arguments)?;
+pub fn run(arguments: &TrainArgs, ranks: &Ranks, console: &Console) -> Result<()> {
+    let job = Job::new(arguments, ranks)?;
     let interrupt = arguments.time.interrupt(console)?;
     match finish(job, &interrupt, console) {
         Err(error) if error.is_interrupted() && interrupt.is_out_of_time() => {
@@ -37,17 +38,18 @@ pub fn run(arguments: &TrainArgs, console: &Console) -> Result<()> {
     }
 }
 
-/// Trains without a word on standard output: a step of a larger work.
+/// Trains on one rank without a word on standard output: a step of a larger work.
 ///
 /// # Errors
 /// As [`run`].
 pub fn run_quietly(arguments: &TrainArgs, interrupt: &Interrupt, console: &Console) -> Result<()> {
-    finish(Job::new(arguments)?, interrupt, console).map(drop)
+    finish(Job::new(arguments, &Ranks::one())?, interrupt, console).map(drop)
 }
 
 fn finish(job: Job, interrupt: &Interrupt, console: &Console) -> Result<Finished> {
     let (device, threads) = (job.config.train.device.clone(), job.config.train.threads);
-    with_device(&device, threads, |device| train(job, &device, interrupt, console))
+    let ranks = job.ranks.clone();
+    with_device(&ranks, &device, threads, |device| train(job, &device, interrupt, console))
 }
 
 /// A finished run.
@@ -62,6 +64,8 @@ struct Finished {
 struct Job {
     config: Config,
     place: Place,
+    /// Who trains it.
+    ranks: Ranks,
 }
 
 /// The folder of a run.
@@ -74,30 +78,32 @@ enum Place {
         /// What a folder of the program's choice is named after.
         name: String,
     },
-    /// One that goes on, held for this process, with the configuration it had so far.
-    Old(RunFolder, RunLock, Box<Config>),
+    /// One that goes on, held for the rank that writes, with the configuration it had so far.
+    Old(RunFolder, Option<RunLock>, Box<Config>),
 }
 
 impl Job {
-    fn new(arguments: &TrainArgs) -> Result<Self> {
+    fn new(arguments: &TrainArgs, ranks: &Ranks) -> Result<Self> {
+        let ranks = ranks.clone();
         let Some(folder) = &arguments.resume else {
             let config = arguments.configuration()?;
             let place =
                 Place::New { folder: arguments.out.clone(), name: TrainArgs::run_name(&config) };
-            return Ok(Self { config: config.with_absolute_paths()?, place });
+            return Ok(Self { config: config.with_absolute_paths()?, place, ranks });
         };
         let run = RunFolder::open(folder)?;
-        let lock = run.lock()?;
+        let lock = ranks.is_first().then(|| run.lock()).transpose()?;
         let before = run.load_config()?;
         let config = arguments.resumed_configuration(&before)?.with_absolute_paths()?;
-        Ok(Self { config, place: Place::Old(run, lock, Box::new(before)) })
+        Ok(Self { config, place: Place::Old(run, lock, Box::new(before)), ranks })
     }
 }
 
 /// A run whose training can begin.
 struct Begun {
     run: RunFolder,
-    lock: RunLock,
+    /// Held by the rank that writes.
+    lock: Option<RunLock>,
     /// Whether this process has made the folder.
     is_new: bool,
     prepared: Prepared,
@@ -122,12 +128,22 @@ impl Place {
         };
         match self {
             Self::New { folder, name } => {
+                let ranks = model.ranks.clone();
                 let prepared = fresh(model)?;
-                let (run, lock) = match folder {
-                    Some(folder) => RunFolder::create(&folder, config)?,
-                    None => RunFolder::create_named("runs".as_ref(), &name, config)?,
+                let made = || -> Result<_> {
+                    let (run, lock) = match folder {
+                        Some(folder) => RunFolder::create(&folder, config)?,
+                        None => RunFolder::create_named("runs".as_ref(), &name, config)?,
+                    };
+                    run.save_data(&images.record)?;
+                    Ok((run, lock))
                 };
-                run.save_data(&images.record)?;
+                let (run, lock) = ranks.is_first().then(made).transpose()?.unzip();
+                let path = run.as_ref().map(|run: &RunFolder| run.path().to_path_buf());
+                let run = match (run, ranks.are_many()) {
+                    (Some(run), false) => run,
+                    (_, _) => RunFolder::of_first_rank(path_of_first(&ranks, path)?),
+                };
                 Ok(Begun { run, lock, is_new: true, prepared, changes: Vec::new() })
             }
             Self::Old(run, lock, before) => {
@@ -162,7 +178,7 @@ impl Place {
 }
 
 fn train(job: Job, device: &Device, interrupt: &Interrupt, console: &Console) -> Result<Finished> {
-    let Job { mut config, place } = job;
+    let Job { mut config, place, ranks } = job;
     let images = training_images(&mut config, device, console)?;
     let config = &config;
     images.steps_per_epoch(config.train.batch_size)?;
@@ -170,7 +186,8 @@ fn train(job: Job, device: &Device, interrupt: &Interrupt, console: &Console) ->
     if config.family.has_checkpointing() {
         check_memory(config, &images, console)?;
     }
-    let model = Model::new(config, images.train.shape(), device, DType::F32)?;
+    let mut model = Model::new(config, images.train.shape(), device, DType::F32)?;
+    model.ranks = ranks;
     let Begun { run, lock, is_new, prepared, changes } =
         place.prepare(config, model, &images, console)?;
     announce(config, &run, &prepared.trainer.model, &images, device, console);
@@ -181,7 +198,7 @@ fn train(job: Job, device: &Device, interrupt: &Interrupt, console: &Console) ->
             drop(training);
             let is_empty = is_new && !Checkpoints::new(run.checkpoints()).any();
             let error = with_what_is_kept(error, &run);
-            if is_empty {
+            if let Some(lock) = lock.filter(|_| is_empty) {
                 run.discard(lock);
             }
             return Err(error);
@@ -198,6 +215,13 @@ fn train(job: Job, device: &Device, interrupt: &Interrupt, console: &Console) ->
     let Ending { scores, has_report } = training.finish()?;
     drop(training);
     Ok(Finished { run, split: images.held_out_split, scores, has_report })
+}
+
+/// The folder of the run that rank 0 has made, by name.
+fn path_of_first(ranks: &Ranks, path: Option<PathBuf>) -> Result<PathBuf> {
+    let text = path.as_deref().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
+    let said = ranks.from_first(text.as_bytes()).context("hearing the run's folder")?;
+    Ok(path.unwrap_or_else(|| String::from_utf8_lossy(&said).into_owned().into()))
 }
 
 /// Training images below which the statistics of batch normalisation over all of them are refused,
@@ -345,6 +369,14 @@ fn announce(
     console.info(&format!("training: {epochs} epochs of batches of {batch_size}, {protocol}"));
     console.info(&chosen_by(*held_out_split, model.task.score()));
     console.info(&format!("device: {}", device.description()));
+    if model.ranks.are_many() {
+        let (ranks, threads) = (model.ranks.size(), rayon::current_num_threads());
+        console.info(&format!(
+            "ranks: {ranks}, each with {} of the {batch_size} images of a batch; rank 0 has \
+            {threads} threads",
+            batch_size.div_ceil(ranks)
+        ));
+    }
     console.info(&format!("run: {}", run.path().display()));
 }
 

@@ -3,6 +3,7 @@
 use rung_autograd::Device;
 use rung_kernels::cpu::Cpu;
 use rung_kernels::opencl::{self, Found, Kind, OpenCl};
+use rung_ranks::Ranks;
 
 use crate::error::{Advise, Context, Error, Result};
 
@@ -10,7 +11,9 @@ use crate::error::{Advise, Context, Error, Result};
 /// devices.
 const CPU_MEMORY: &str = "RUNG_CPU_MEMORY";
 
-/// Runs `work` with a device, on a pool of `threads` threads (0 for one a core).
+/// Runs `work` with a device, on a pool of `threads` threads (0 for one a core, divided among the
+/// ranks of this machine that may run on the same cores). Of several ranks each takes a GPU of its
+/// own for `auto`, as far as there are some.
 ///
 /// The work itself is a task of the pool, so that the primitives split it without waking a thread
 /// from outside.
@@ -18,22 +21,67 @@ const CPU_MEMORY: &str = "RUNG_CPU_MEMORY";
 /// # Errors
 /// If there is no such device, threads cannot be started, or what `work` returns.
 pub fn with_device<R: Send>(
+    ranks: &Ranks,
     name: &str,
     threads: usize,
     work: impl FnOnce(Device) -> Result<R> + Send,
 ) -> Result<R> {
-    let device = open(name)?;
+    let neighbours = Neighbours::of(ranks)?;
+    let device = open(name, neighbours.before)?;
+    let threads = match threads {
+        0 if ranks.are_many() => {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            (cores / neighbours.on_same_cores).max(1)
+        }
+        threads => threads,
+    };
     let pool =
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("starting threads")?;
     pool.install(|| work(device))
 }
 
-/// The device of a name: `cpu`, one that [`devices`] lists, or `auto` for the first GPU there is,
-/// else the CPU.
+/// The ranks on this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Neighbours {
+    /// Those before this one.
+    before: usize,
+    /// Those that may run on the same cores as this one, which is one of them.
+    on_same_cores: usize,
+}
+
+impl Neighbours {
+    /// Told by the machine's name and the cores that a rank may run on, which launchers restrict.
+    fn of(ranks: &Ranks) -> Result<Self> {
+        if !ranks.are_many() {
+            return Ok(Self { before: 0, on_same_cores: 1 });
+        }
+        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let status = read("/proc/self/status");
+        let cores = status.lines().find(|line| line.starts_with("Cpus_allowed:"));
+        let place =
+            format!("{}\n{}", read("/proc/sys/kernel/hostname").trim(), cores.unwrap_or(""));
+        let places = ranks.gather(place.as_bytes()).context("finding the ranks of this machine")?;
+        Ok(Self::among(&places, ranks.rank()))
+    }
+
+    /// Those of a rank, from `machine\ncores` of every rank.
+    fn among(places: &[Vec<u8>], rank: usize) -> Self {
+        let machine =
+            |place: &Vec<u8>| place.split(|&byte| byte == b'\n').next().map(<[u8]>::to_vec);
+        let here = machine(&places[rank]);
+        Self {
+            before: places[..rank].iter().filter(|place| machine(place) == here).count(),
+            on_same_cores: places.iter().filter(|place| **place == places[rank]).count(),
+        }
+    }
+}
+
+/// The device of a name: `cpu`, one that [`devices`] lists, or `auto` for a GPU if there is one,
+/// else the CPU: the first, or another where `before` others of this machine take those before it.
 ///
 /// # Errors
 /// If there is no such device, or its driver cannot open it.
-pub fn open(name: &str) -> Result<Device> {
+pub fn open(name: &str, before: usize) -> Result<Device> {
     // Who computes on the CPU has no use for drivers: to ask for them loads their compilers, some
     // 60 MB.
     if name == "cpu" {
@@ -42,7 +90,10 @@ pub fn open(name: &str) -> Result<Device> {
     let found = opencl::found();
     let listed = found.as_deref().unwrap_or_default();
     let chosen = match name {
-        "auto" => listed.iter().find(|found| found.kind == Kind::Gpu),
+        "auto" => {
+            let gpus = || listed.iter().filter(|found| found.kind == Kind::Gpu);
+            before.checked_rem(gpus().count()).and_then(|index| gpus().nth(index))
+        }
         _ => Some(listed.iter().find(|found| found.name == name).ok_or_else(|| {
             let why = found.as_ref().err().filter(|_| name.starts_with("opencl"));
             let why = why.map_or_else(String::new, |not_found| format!(": {not_found}"));
@@ -177,10 +228,10 @@ mod tests {
     #[test]
     fn every_device_that_is_listed_can_be_used() {
         for DeviceInfo { name, .. } in devices() {
-            let used = with_device(&name, 1, |device| Ok(device.name()));
+            let used = with_device(&Ranks::one(), &name, 1, |device| Ok(device.name()));
             assert_eq!(used.unwrap(), name);
         }
-        let error = with_device("opencl:7000", 0, |_| Ok(())).unwrap_err();
+        let error = with_device(&Ranks::one(), "opencl:7000", 0, |_| Ok(())).unwrap_err();
         assert!(error.advice().is_some_and(|advice| advice.contains("rung devices")));
     }
 
@@ -188,6 +239,16 @@ mod tests {
     fn auto_is_a_gpu_where_there_is_one() {
         let gpu = devices().into_iter().find(|device| device.is_gpu);
         let expected = gpu.map_or_else(|| "cpu".to_owned(), |gpu| gpu.name);
-        assert_eq!(open("auto").unwrap().name(), expected);
+        assert_eq!(open("auto", 0).unwrap().name(), expected);
+    }
+
+    #[test]
+    fn ranks_of_a_machine_are_told_from_others_and_share_only_the_same_cores() {
+        let places = ["a\n3", "b\n3", "a\nc", "a\n3"].map(|place| place.as_bytes().to_vec());
+        let of = |rank| Neighbours::among(&places, rank);
+        assert_eq!(of(0), Neighbours { before: 0, on_same_cores: 2 });
+        assert_eq!(of(1), Neighbours { before: 0, on_same_cores: 1 });
+        assert_eq!(of(2), Neighbours { before: 1, on_same_cores: 1 });
+        assert_eq!(of(3), Neighbours { before: 2, on_same_cores: 2 });
     }
 }

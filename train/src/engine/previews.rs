@@ -1,6 +1,6 @@
 //! Pictures for TensorBoard on the way: what the model makes as it stands.
 
-use super::training::Training;
+use super::training::{Files, Training};
 use crate::error::Result;
 use crate::tasks::PictureSizes;
 
@@ -14,6 +14,7 @@ impl Training<'_> {
     /// # Errors
     /// If the events can't be written. What can't be drawn is said and left out.
     pub(super) fn write_previews(&mut self) -> Result<()> {
+        let Some(Files { events, .. }) = &mut self.files else { return Ok(()) };
         let (images, seed) = (&self.images.held_out, self.config.train.seed);
         let pictures = self.trainer.with_average(|model| {
             model.task.pictures(model, &model.statistics, images, seed, SIZES)
@@ -23,8 +24,8 @@ impl Training<'_> {
             Vec::new()
         });
         for (name, picture) in pictures {
-            self.events.image(name, self.step, picture.size(), &picture.png()?)?;
+            events.image(name, self.step, picture.size(), &picture.png()?)?;
         }
-        self.events.flush()
+        events.flush()
     }
 }

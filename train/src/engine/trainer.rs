@@ -2,13 +2,14 @@
 
 use rung_autograd::optim::{
     Adam, AdamOptions, Adamax, AdamaxOptions, ClipOrder, Moved, Optimiser, ParameterAverage,
-    RmsProp, RmsPropOptions, Schedule, Sgd, StepSize, final_decay, minimise,
+    RmsProp, RmsPropOptions, Schedule, Sgd, StepSize, final_decay, minimise_on,
 };
 use rung_autograd::{NotFinite, Tape};
-use rung_models::{Mode, Pass};
+use rung_models::{BatchShare, Mode, Pass};
 
+use super::together::mean_of_all;
 use crate::config::{Config, GradientClipOrder, OptimiserConfig, OptimiserName, ScheduleName};
-use crate::error::{Context, Error, Result};
+use crate::error::{Advise, Context, Error, Result};
 use crate::model::Model;
 use crate::tasks::{At, Batch, Loss};
 
@@ -23,6 +24,8 @@ pub struct Trainer {
     pub average: Option<ParameterAverage>,
     /// Steps that were skipped.
     pub skipped: Skipped,
+    /// Which rows of a batch are this rank's.
+    pub share: BatchShare,
     tape: Tape,
     settings: Settings,
 }
@@ -63,8 +66,10 @@ impl Trainer {
     /// A trainer for a fresh or loaded model.
     ///
     /// # Errors
-    /// If the device has no memory for the optimiser's state.
+    /// If the device has no memory for the optimiser's state, or the model's ranks can't share a
+    /// batch.
     pub fn new(model: Model, config: &Config) -> Result<Self> {
+        let share = share_of_batch(&model, config)?;
         let optimiser = optimiser(&model, &config.optimiser)?;
         let train = &config.train;
         let average = (train.average_decay > 0.0)
@@ -93,7 +98,7 @@ impl Trainer {
             checkpoint_activations: train.checkpoint_activations,
         };
         let (skipped, tape) = (Skipped::default(), Tape::new());
-        Ok(Self { model, optimiser, average, skipped, tape, settings })
+        Ok(Self { model, optimiser, average, skipped, share, tape, settings })
     }
 
     /// The learning rate in an epoch, counted from 1.
@@ -136,10 +141,11 @@ impl Trainer {
         }
     }
 
-    /// Moves the parameters once; `at` addresses the noise. Returns the loss before the move.
+    /// Moves the parameters once; `at` addresses the noise. Returns the loss before the move, that
+    /// of the whole batch: `batch` is this rank's share of it.
     ///
     /// # Errors
-    /// If the device fails, or every step is skipped.
+    /// If the device fails, another rank has ended, or every step is skipped.
     pub fn step(&mut self, batch: &Batch, at: At) -> Result<Loss> {
         let size = StepSize { learning_rate: self.learning_rate(at.epoch), ..self.settings.size };
         if let Some(beta_1) = self.beta_1(at.epoch) {
@@ -151,15 +157,25 @@ impl Trainer {
         let Model { task, store, statistics, .. } = &mut self.model;
         let mode = Mode::Batch(statistics, self.settings.momentum);
         let mut pass = Pass::new(store, Some(&self.tape), mode, self.settings.seed, at.step)
-            .recomputing_activations(self.settings.checkpoint_activations);
-        let loss = task.loss(&mut pass, batch, at)?;
+            .recomputing_activations(self.settings.checkpoint_activations)
+            .sharing(&self.share);
+        let mine = task.loss(&mut pass, batch, at)?;
+        let loss = mean_of_all(&self.share, &mine)?;
+        let are_many = self.share.ranks.are_many();
         // Where looking costs nothing, a loss that is no number moves nothing: the parameters stay
         // those that made it, and can say how.
-        if store.device().name() == "cpu" && !loss.loss.to_scalar().context(LOSS)?.is_finite() {
+        let is_known = are_many || store.device().name() == "cpu";
+        if is_known && !loss.loss.to_scalar().context(LOSS)?.is_finite() {
             self.tape.clear();
             return Ok(loss);
         }
-        let moved = minimise(&loss.loss, &self.tape, store, &mut *self.optimiser, &size)
+        let (tape, optimiser) = (&self.tape, &mut *self.optimiser);
+        let part = match are_many {
+            true => mine.loss.scale(self.share.weight()).context(LOSS)?,
+            false => mine.loss,
+        };
+        drop(mine.terms);
+        let moved = minimise_on(&self.share.ranks, &part, tape, store, optimiser, &size)
             .context("moving the parameters")?;
         if moved == Moved::Skipped {
             if let Some(before) = before {
@@ -185,7 +201,8 @@ impl Trainer {
     pub fn first_not_finite(&self, batch: &Batch, at: At) -> Result<Option<String>> {
         let Model { task, store, .. } = &self.model;
         let tape = Tape::watching();
-        let mut pass = Pass::new(store, Some(&tape), Mode::BatchOnly, self.settings.seed, at.step);
+        let mut pass = Pass::new(store, Some(&tape), Mode::BatchOnly, self.settings.seed, at.step)
+            .sharing(&self.share);
         task.loss(&mut pass, batch, at)?;
         let Some(NotFinite { operation, shape, parameter }) = tape.first_not_finite() else {
             return Ok(None);
@@ -225,6 +242,19 @@ impl Trainer {
         ))
         .with_advice("try a larger one, or a lower --learning-rate"))
     }
+}
+
+/// Which rows of a batch are this rank's.
+fn share_of_batch(model: &Model, config: &Config) -> Result<BatchShare> {
+    let (ranks, batch) = (&model.ranks, config.train.batch_size);
+    if ranks.are_many()
+        && let Some(why) = model.task.needs_whole_batches()
+    {
+        return Err(Error::new(format!("ranks can't share a batch of this training: {why}"))
+            .with_advice("train it on one rank, without mpirun"));
+    }
+    let share = BatchShare::of_batch(ranks, batch).map_err(Error::from_source);
+    share.with_advice(|| "start fewer ranks, or choose a larger --batch-size".into())
 }
 
 fn optimiser(model: &Model, config: &OptimiserConfig) -> Result<Box<dyn Optimiser>> {

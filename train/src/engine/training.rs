@@ -6,7 +6,7 @@ use std::time::Instant;
 use rung_autograd::{Device, Tensor};
 use rung_datasets::batch::shuffled;
 use rung_datasets::{DataRecord, Split};
-use rung_models::{Mode, Pass};
+use rung_models::{BatchShare, Mode, Pass};
 
 use super::interrupt::Interrupt;
 use super::prepared::{
@@ -16,6 +16,7 @@ use super::prepared::{
 use super::records::{EpochRecord, start_record};
 use super::spin_wait::SpinWait;
 use super::terms::Terms;
+use super::together;
 use super::trainer::{Skipped, Trainer};
 use crate::config::{Change, Config, ScheduleName};
 use crate::data::DeviceImages;
@@ -59,8 +60,8 @@ pub struct Training<'a> {
     pub(super) trainer: Trainer,
     pub(super) images: &'a TrainingImages,
     pub(super) checkpoints: Checkpoints,
-    pub(super) metrics: MetricsWriter,
-    pub(super) events: EventWriter,
+    /// Of the rank that writes, and no other.
+    pub(super) files: Option<Files>,
     terms: Terms,
     /// Whether it has been said why the held-out score may be far behind that of training.
     is_lag_explained: bool,
@@ -70,6 +71,21 @@ pub struct Training<'a> {
     best: Option<Best>,
     /// The run goes on with another configuration, which is not written yet.
     new_config: Option<NewConfig>,
+}
+
+/// What a training writes into as it goes.
+pub(super) struct Files {
+    metrics: MetricsWriter,
+    pub(super) events: EventWriter,
+}
+
+impl Files {
+    fn open(run: &RunFolder, step: u64, config: &Config) -> Result<Self> {
+        let metrics = MetricsWriter::open(&run.metrics(), step)?;
+        let mut events = EventWriter::create(&run.events(), step)?;
+        events.hyperparameters(&config.flat()?)?;
+        Ok(Self { metrics, events })
+    }
 }
 
 /// A configuration that takes the place of the run's own with its next checkpoint.
@@ -138,10 +154,11 @@ impl TrainingImages {
 
 impl<'a> Training<'a> {
     /// A run that goes on from where `prepared` stands, with its files open. `changes` are those of
-    /// its configuration, which are written with the next checkpoint.
+    /// its configuration, which are written with the next checkpoint. Of several ranks the first
+    /// alone writes.
     ///
     /// # Errors
-    /// If the run's files cannot be written.
+    /// If the run's files cannot be written, or a rank has other parameters.
     pub fn open(
         config: &'a Config,
         run: &'a RunFolder,
@@ -151,15 +168,19 @@ impl<'a> Training<'a> {
         changes: &[Change],
     ) -> Result<Self> {
         let Prepared { trainer, terms, step, best } = prepared;
-        let store = &trainer.model.store;
-        if let Some(chosen) = trainer.model.task.chosen() {
-            run.keep_chosen(&chosen)?;
-        }
-        let record =
-            start_record(step, store.element_count(), &store.device().description(), changes);
-        metrics::append(&run.starts(), &record)?;
+        let Model { task, store, ranks, .. } = &trainer.model;
+        // From here on rank 0 changes files that the others have read.
+        together::check_same_parameters(ranks, store)?;
         let checkpoints = Checkpoints::new(run.checkpoints());
-        checkpoints.remove_litter();
+        if ranks.is_first() {
+            if let Some(chosen) = task.chosen() {
+                run.keep_chosen(&chosen)?;
+            }
+            let device = store.device().description();
+            let record = start_record(step, store.element_count(), &device, changes);
+            metrics::append(&run.starts(), &record)?;
+            checkpoints.remove_litter();
+        }
         let remark = remark_on_schedule(
             config,
             changes,
@@ -169,6 +190,7 @@ impl<'a> Training<'a> {
         if let Some(remark) = &remark {
             console.warn(remark);
         }
+        let files = ranks.is_first().then(|| Files::open(run, step, config)).transpose()?;
         Ok(Self {
             config,
             run,
@@ -176,12 +198,7 @@ impl<'a> Training<'a> {
             trainer,
             images,
             checkpoints,
-            metrics: MetricsWriter::open(&run.metrics(), step)?,
-            events: {
-                let mut events = EventWriter::create(&run.events(), step)?;
-                events.hyperparameters(&config.flat()?)?;
-                events
-            },
+            files,
             terms,
             is_lag_explained: false,
             step,
@@ -218,7 +235,7 @@ impl<'a> Training<'a> {
             while self.step < epoch * per_epoch {
                 self.one_step(&order, epoch, per_epoch)?;
                 progress.update(self.step, &note);
-                if interrupt.requested() && self.step < epoch * per_epoch {
+                if self.step < epoch * per_epoch && self.stops(interrupt)? {
                     self.checkpoint()?;
                     return Ok(Outcome::Interrupted);
                 }
@@ -231,7 +248,7 @@ impl<'a> Training<'a> {
             )?;
             progress.update(self.step, &note);
             progress.milestone(&note);
-            let (stopping, is_last) = (interrupt.requested(), self.is_last(epoch));
+            let (stopping, is_last) = (self.stops(interrupt)?, self.is_last(epoch));
             if stopping
                 || is_last
                 || epoch.is_multiple_of(self.config.train.checkpoint_every_epochs)
@@ -244,10 +261,17 @@ impl<'a> Training<'a> {
             }
         }
         drop(progress);
-        self.events.session_end()?;
-        self.events.flush()?;
+        if let Some(Files { events, .. }) = &mut self.files {
+            events.session_end()?;
+            events.flush()?;
+        }
         self.explain_early_stop(self.step / per_epoch);
         Ok(Outcome::Finished)
+    }
+
+    /// Whether to stop, which all ranks hear alike.
+    fn stops(&self, interrupt: &Interrupt) -> Result<bool> {
+        together::any(&self.trainer.model.ranks, interrupt.requested())
     }
 
     /// Whether no epoch follows this one.
@@ -281,7 +305,8 @@ impl<'a> Training<'a> {
     fn one_step(&mut self, order: &Tensor, epoch: u64, per_epoch: u64) -> Result<()> {
         let size = self.config.train.batch_size;
         let start = (self.step % per_epoch) as usize * size;
-        let indices = order.slice(0, start, size).context("gathering a batch")?;
+        let BatchShare { first, rows, .. } = self.trainer.share;
+        let indices = order.slice(0, start + first, rows).context("gathering a batch")?;
         let at = At { epoch, step: self.step };
         let batch = self.trainer.model.task.batch(&self.images.train, &indices, at)?;
         let loss = self.trainer.step(&batch, at)?;
@@ -289,6 +314,7 @@ impl<'a> Training<'a> {
             && let Some(culprit) = self.culprit(&loss)?
         {
             let why = self.trainer.first_not_finite(&batch, at)?;
+            let why = together::first_word(&self.trainer.model.ranks, why)?;
             let why = why.map_or_else(String::new, |why| format!(": {why}"));
             return Err(self.ruined(&format!("{culprit} is no longer a finite number{why}")));
         }
@@ -400,14 +426,18 @@ impl<'a> Training<'a> {
             note += &format!(", {in_epoch} of {steps} steps skipped");
         }
         let trained = task.score().training_key.and_then(|key| record.train.number(key));
-        record.write(&mut self.metrics, &mut self.events)?;
+        if let Some(Files { metrics, events }) = &mut self.files {
+            record.write(metrics, events)?;
+        }
         progress.set_fields(record.fields());
         if is_full {
             self.write_previews()?;
         }
         if is_best {
             self.best = Some(Best { score: scores.value(), epoch });
-            self.snapshot()?.save(&self.checkpoints.best())?;
+            if self.files.is_some() {
+                self.snapshot()?.save(&self.checkpoints.best())?;
+            }
         }
         if let Some(trained) = trained {
             self.explain_lag(epoch, trained, scores.value());
@@ -451,10 +481,23 @@ impl<'a> Training<'a> {
         value.is_finite() && self.best.is_none_or(|best| score.is_better(value, best.score))
     }
 
-    /// Writes the newest checkpoint, the metrics before it being on the disk.
+    /// Writes the newest checkpoint, the metrics before it being on the disk, if this is the rank
+    /// that writes and all others have the same parameters.
     fn checkpoint(&mut self) -> Result<()> {
         self.check_sound()?;
-        self.metrics.sync()?;
+        let Model { ranks, store, .. } = &self.trainer.model;
+        together::check_same_parameters(ranks, store)?;
+        if self.files.is_some() {
+            self.write_checkpoint()?;
+        }
+        // None goes on, or ends, before it is written.
+        together::any(&self.trainer.model.ranks, false).map(drop)
+    }
+
+    fn write_checkpoint(&mut self) -> Result<()> {
+        if let Some(Files { metrics, .. }) = &mut self.files {
+            metrics.sync()?;
+        }
         let data = self.snapshot()?;
         let per_epoch = self.steps_per_epoch()?;
         let epoch = self.step / per_epoch;

@@ -10,6 +10,7 @@ use rung_autograd::{DType, Device, ParameterList, ParameterStore, Tensor};
 use rung_datasets::ImageShape;
 use rung_datasets::batch::shuffled;
 use rung_models::{Group, LatentModel, Mode, Pass, Statistics, StatisticsList, initialise};
+use rung_ranks::Ranks;
 
 use crate::config::Config;
 use crate::data::DeviceImages;
@@ -47,6 +48,8 @@ pub struct Model {
     pub store: ParameterStore,
     /// The running statistics of batch normalisation.
     pub statistics: Statistics,
+    /// Who shares the work on it: each rank has all of its numbers.
+    pub ranks: Ranks,
 }
 
 impl Model {
@@ -62,7 +65,7 @@ impl Model {
         let store =
             parameters.build(device, dtype, address).context("allocating the parameters")?;
         let statistics = statistics.build(device, dtype).context("allocating the statistics")?;
-        Ok(Self { family, shape, task, store, statistics })
+        Ok(Self { family, shape, task, store, statistics, ranks: Ranks::one() })
     }
 
     /// Sets the scale of the layers that have data-dependent initialisation from the first batch of

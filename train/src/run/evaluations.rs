@@ -105,6 +105,9 @@ pub fn measure(
         statistics: loaded.statistics_from.name(),
     };
     let mut record = EvaluationRecord::new(scores, subject, request, images, started);
+    if !model.ranks.is_first() {
+        return Ok(record);
+    }
     let kept = record.keep_images(&loaded.run).and_then(|()| record.keep(&loaded.run));
     if let Err(error) = kept.and_then(|()| record.write_events(&loaded.run)) {
         console.warn(&format!("the result is not kept in the run: {error}"));

@@ -82,6 +82,11 @@ impl RunFolder {
         Err(Error::new(format!("no free name for a run in {}", parent.display())))
     }
 
+    /// The run at `path` on the machine of rank 0, which alone reads and writes it.
+    pub fn of_first_rank(path: PathBuf) -> Self {
+        Self { path }
+    }
+
     /// A run of which nothing is read.
     #[cfg(test)]
     pub(crate) fn nowhere() -> Self {

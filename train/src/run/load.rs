@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use rung_autograd::{DType, Device};
 use rung_datasets::{DataRecord, Dataset, ImageShape};
 use rung_models::Statistics;
+use rung_ranks::Ranks;
 
 use super::arguments::{
     CheckpointChoice, DataDirArgs, ImagesArgs, RunArgs, Split, StatisticsChoice,
@@ -83,7 +84,7 @@ pub fn with_run<R: Send>(
     console: &Console,
     work: impl FnOnce(LoadedRun<'_>) -> Result<R> + Send,
 ) -> Result<R> {
-    open(arguments, data_dir, console, |mut loaded, data| {
+    open(&Ranks::one(), arguments, data_dir, console, |mut loaded, data| {
         loaded.choose_statistics(data, arguments.statistics)?;
         loaded.announce();
         work(loaded)
@@ -101,7 +102,22 @@ pub fn with_images<R: Send>(
     console: &Console,
     work: impl FnOnce(LoadedRun<'_>, DeviceImages) -> Result<R> + Send,
 ) -> Result<R> {
-    open(arguments, &images.data_dir, console, |mut loaded, data| {
+    with_images_on(&Ranks::one(), arguments, images, console, work)
+}
+
+/// [`with_images`] on several ranks, each of which does `work` with a model that is theirs together.
+///
+/// # Errors
+/// As [`with_images`].
+pub fn with_images_on<R: Send>(
+    ranks: &Ranks,
+    arguments: &RunArgs,
+    images: &ImagesArgs,
+    console: &Console,
+    work: impl FnOnce(LoadedRun<'_>, DeviceImages) -> Result<R> + Send,
+) -> Result<R> {
+    open(ranks, arguments, &images.data_dir, console, |mut loaded, data| {
+        loaded.model.ranks = ranks.clone();
         let images = loaded.images_of(images.dataset.as_deref(), images.split)?;
         loaded.choose_statistics(data, arguments.statistics)?;
         loaded.announce();
@@ -110,6 +126,7 @@ pub fn with_images<R: Send>(
 }
 
 fn open<R: Send>(
+    ranks: &Ranks,
     arguments: &RunArgs,
     data_dir: &DataDirArgs,
     console: &Console,
@@ -124,7 +141,7 @@ fn open<R: Send>(
     loaded.warnings.iter().for_each(|warning| console.warn(warning));
     let device = arguments.device.device.clone().unwrap_or_else(|| config.train.device.clone());
     let threads = arguments.device.threads.map_or(config.train.threads, |threads| threads as usize);
-    with_device(&device, threads, |device| {
+    with_device(ranks, &device, threads, |device| {
         let Loaded { data, path, .. } = loaded;
         work(LoadedRun::new(run, config, path, &data, &device, console)?, &data)
     })

@@ -214,6 +214,12 @@ pub trait Task: Debug {
         Ok(())
     }
 
+    /// Why ranks can't share its batches, each with a part of the rows, if they can't: a loss that
+    /// is no mean over rows, or noise that is not addressed by the row.
+    fn needs_whole_batches(&self) -> Option<&'static str> {
+        None
+    }
+
     /// What [`Task::prepare`] chose that a result depends on, such as the images whose labels are
     /// known: a run keeps it in `chosen.json`.
     fn chosen(&self) -> Option<serde_json::Value> {

@@ -13,10 +13,11 @@ use rung_autograd::ops::concat;
 use rung_autograd::rng::Phase;
 use rung_models::objective::Densities;
 use rung_models::{LatentModel, Sampled, Statistics};
+use rung_ranks::Ranks;
 
 use crate::data::DeviceImages;
 use crate::engine::spin_wait::SpinWait;
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::model::Model;
 use crate::tasks::Request;
 
@@ -82,10 +83,11 @@ impl Evaluation {
 pub const ACTIVE_NATS: f64 = 0.01;
 
 /// Estimates the bounds; `progress` hears how many images are done and the mean L_K so far. `None`
-/// if `stop` said so.
+/// if `stop` said so. The ranks that the model is shared with take contiguous parts of the images,
+/// and all get the bounds of all.
 ///
 /// # Errors
-/// If the device fails, or a bound is not a finite number.
+/// If the device fails, another rank has ended, or a bound is not a finite number.
 pub fn evaluate(
     network: &dyn LatentModel,
     model: &Model,
@@ -101,10 +103,12 @@ pub fn evaluate(
     // else asks for.
     model.store.device().release_free();
     let mut sums = Sums::new(network);
-    let (mut rows, mut start) = (request.rows, 0);
-    while start < count {
+    let ranks = &model.ranks;
+    let Range { start: first, end } = ranks.share(count);
+    let (mut rows, mut start) = (request.rows, first);
+    while start < end {
         let samples_at_once = request.importance_samples.min(rows).max(1);
-        let size = (rows / samples_at_once).clamp(1, count - start);
+        let size = (rows / samples_at_once).clamp(1, end - start);
         let part = start..start + size;
         let evaluated = images
             .range(start, size, 0)
@@ -125,8 +129,10 @@ pub fn evaluate(
             Err(error) => return Err(error),
         }
         start += size;
-        progress(start, sums.bound_so_far());
+        // All ranks have about as many.
+        progress(((start - first) * ranks.size()).min(count), sums.bound_so_far());
     }
+    sums.join(ranks)?;
     model.store.device().release_free();
     let evaluation = sums.finish(request.importance_samples);
     if !(evaluation.bound_1.mean.is_finite() && evaluation.bound_k.mean.is_finite()) {
@@ -337,6 +343,39 @@ impl Sums {
         self.weights.append(&mut batch.weights);
         self.terms.each_mut().zip(batch.terms.each_mut()).for_each(|(sum, term)| *sum += *term);
         self.log_p_class = batch.log_p_class;
+    }
+
+    /// The images of all ranks, in order, from each rank's part of them.
+    fn join(&mut self, ranks: &Ranks) -> Result<()> {
+        if !ranks.are_many() {
+            return Ok(());
+        }
+        let flat = |weights: &LogWeights| {
+            let &LogWeights { total, largest, sum, sum_of_squares } = weights;
+            [total, largest, sum, sum_of_squares]
+        };
+        let weights: Vec<f64> = self.weights.iter().flat_map(flat).collect();
+        let class = self.log_p_class.map_or(f64::NAN, |log_p| log_p);
+        let mut terms: Vec<f64> = self.terms.each_mut().map(|term| *term).collect();
+        terms.push(class);
+        let doing = "joining the images of all ranks";
+        let weights = ranks.gather(bytemuck::cast_slice(&weights)).context(doing)?.concat();
+        let weights: Vec<f64> = bytemuck::pod_collect_to_vec(&weights);
+        let all = ranks.gather_numbers(&terms).context(doing)?;
+        let joined = weights.chunks_exact(4).map(|four| LogWeights {
+            total: four[0],
+            largest: four[1],
+            sum: four[2],
+            sum_of_squares: four[3],
+        });
+        self.weights = joined.collect();
+        let of_ranks = || all.chunks_exact(terms.len());
+        for (index, term) in self.terms.each_mut().enumerate() {
+            *term = of_ranks().map(|of_rank| of_rank[index]).sum();
+        }
+        // A rank without images has heard of no class.
+        self.log_p_class = of_ranks().map(|of_rank| of_rank[terms.len() - 1]).find(|p| !p.is_nan());
+        Ok(())
     }
 
     fn bound_so_far(&self) -> f64 {

@@ -330,6 +330,13 @@ impl Task for LatentTask {
         Ok(())
     }
 
+    fn needs_whole_batches(&self) -> Option<&'static str> {
+        if self.labels.labels > 0 {
+            return Some("it has a batch of labelled images beside each batch");
+        }
+        (self.fantasy_start_epoch > 0).then_some("it draws images of its own beside each batch")
+    }
+
     fn chosen(&self) -> Option<serde_json::Value> {
         self.labelled.as_ref().map(LabelledImages::chosen)
     }

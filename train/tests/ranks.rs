@@ -1,0 +1,175 @@
+//! Ranks that share a batch train as one that has it all: in f64, so that what differs by more than
+//! the order of sums is seen. Here ranks are threads; `tests/mpi.sh` has processes.
+
+use std::thread;
+
+use rung::config::Config;
+use rung::config::sources::{Sources, layered};
+use rung::data::DeviceImages;
+use rung::engine::Trainer;
+use rung::model::Model;
+use rung::tasks::{At, Request};
+use rung_autograd::{DType, Device, Tensor};
+use rung_datasets::batch::shuffled;
+use rung_datasets::{GlyphCounts, Options, Split};
+use rung_ranks::{Ranks, threads};
+
+/// Rows of a batch: 7 ranks have shares of two sizes.
+const BATCH: usize = 23;
+const STEPS: u64 = 6;
+
+/// The losses of every step, the parameters after the last, and the bound of the test images.
+#[derive(Debug, Clone, PartialEq)]
+struct Trained {
+    losses: Vec<f64>,
+    parameters: Vec<f64>,
+    score: f64,
+}
+
+fn configuration(sets: &[&str]) -> Config {
+    let sets = sets.iter().copied().chain(["train.epochs=4", "train.gradient_norm_limit=4"]);
+    let sets: Vec<String> = sets.map(str::to_string).collect();
+    let mut config = layered(&Sources { sets: &sets, ..Sources::default() }).unwrap();
+    config.train.batch_size = BATCH;
+    config
+}
+
+fn images(config: &Config, split: Split, device: &Device, dtype: DType) -> DeviceImages {
+    let glyphs = GlyphCounts { train: 2 * BATCH as u32, validation: 0, test: 9 };
+    let options = Options { glyphs, ..Default::default() };
+    let dataset = rung_datasets::open("glyphs", ".".as_ref(), &options).unwrap();
+    DeviceImages::new(&dataset, split, 0, &config.data, config.train.seed, device, dtype).unwrap()
+}
+
+fn train(config: &Config, ranks: Ranks, dtype: DType) -> Trained {
+    let device = Device::cpu();
+    let train = images(config, Split::Train, &device, dtype);
+    let test = images(config, Split::Test, &device, dtype);
+    let mut model = Model::new(config, train.shape(), &device, dtype).unwrap();
+    model.ranks = ranks;
+    model.initialise(&train, config).unwrap();
+    model.task.prepare(&train, &test, config.train.seed, BATCH).unwrap();
+    let mut trainer = Trainer::new(model, config).unwrap();
+    let share = trainer.share.clone();
+    let mut losses = Vec::new();
+    for step in 0..STEPS {
+        let at = At { epoch: step / 2 + 1, step };
+        let order = shuffled(config.train.seed, at.epoch, train.count() as u32);
+        let start = (step % 2) as usize * BATCH + share.first;
+        let mine = &order[start..start + share.rows];
+        let indices = Tensor::from_u32(&device, mine, [mine.len()]).unwrap();
+        let batch = trainer.model.task.batch(&train, &indices, at).unwrap();
+        let loss = trainer.step(&batch, at).unwrap();
+        losses.push(loss.loss.to_scalar().unwrap());
+        losses.extend(loss.terms.iter().map(|term| term.to_scalar().unwrap()));
+    }
+    let Trainer { model, .. } = &trainer;
+    let request = Request { importance_samples: 3, ..Request::once(9, 8, 5) };
+    let score = model.evaluate(&model.statistics, &test, request).unwrap().value();
+    let parameters = model.store.ids();
+    let value = |id| model.store.tensor(id, None).to_f64().unwrap();
+    Trained { losses, parameters: parameters.flat_map(value).collect(), score }
+}
+
+fn far_apart(found: &[f64], expected: &[f64]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    let distance = |(a, b): (&f64, &f64)| (a - b).abs() / (1.0 + b.abs());
+    found.iter().zip(expected).map(distance).fold(0.0, f64::max)
+}
+
+/// A training on 2, 4 and 7 ranks is that of one, and its repetition is the same to the bit.
+fn assert_shared(what: &str, sets: &[&str]) {
+    let config = configuration(sets);
+    let alone = train(&config, Ranks::one(), DType::F64);
+    assert!(alone.losses.iter().all(|loss| loss.is_finite()));
+    for size in [2, 4, 7] {
+        let shared = threads::on_each(size, |ranks| train(&config, ranks, DType::F64));
+        for (rank, found) in shared.iter().enumerate() {
+            assert_eq!(*found, shared[0], "{what}: rank {rank} of {size} is not as rank 0");
+        }
+        let losses = far_apart(&shared[0].losses, &alone.losses);
+        let parameters = far_apart(&shared[0].parameters, &alone.parameters);
+        let score = far_apart(&[shared[0].score], &[alone.score]);
+        assert!(
+            losses < 1e-10 && parameters < 1e-8 && score < 1e-8,
+            "{what} on {size} ranks: losses {losses:e}, parameters {parameters:e}, score {score:e}"
+        );
+        if size == 4 {
+            let again = threads::on_each(size, |ranks| train(&config, ranks, DType::F64));
+            assert_eq!(again, shared, "{what}: repeated on {size} ranks");
+        }
+    }
+}
+
+const SMALL: [&str; 2] = ["model.latent_sizes=[6,3]", "model.hidden_sizes=[12,9]"];
+
+#[test]
+fn a_ladder_with_batch_normalisation_is_shared() {
+    assert_shared("ladder", &SMALL);
+}
+
+#[test]
+fn importance_samples_are_those_of_the_whole_batch() {
+    let samples = ["objective.importance_samples=3", "objective.monte_carlo_samples=2"];
+    assert_shared("importance samples", &[&SMALL[..], &samples].concat());
+}
+
+#[test]
+fn a_convolutional_model_with_activation_checkpointing_is_shared() {
+    let stages = "model.stages=[{channels=8,kernels=[3],strides=[2],latent_units=4},\
+    {channels=8,kernels=[3],strides=[2],latent_units=3}]";
+    let sets = ["model.family=biva", stages, "model.initial_sigma=0.5"];
+    assert_shared("biva", &[&sets[..], &["train.checkpoint_activations=true"]].concat());
+}
+
+#[test]
+fn a_classifier_with_dropout_is_shared() {
+    let sets = ["model.family=classifier", "model.hidden_sizes=[12,9]", "model.dropout=0.4"];
+    assert_shared("classifier", &sets);
+}
+
+#[test]
+fn in_f32_ranks_differ_by_the_order_of_sums_alone() {
+    let config = configuration(&SMALL);
+    let alone = train(&config, Ranks::one(), DType::F32);
+    let shared = threads::on_each(3, |ranks| train(&config, ranks, DType::F32));
+    assert!(shared.iter().all(|trained| *trained == shared[0]));
+    let losses = far_apart(&shared[0].losses, &alone.losses);
+    assert!(losses < 1e-4, "{losses:e}");
+}
+
+#[test]
+fn what_ranks_cannot_share_is_refused() {
+    let refused = |size, sets: &[&str]| {
+        let config = configuration(sets);
+        let errors = threads::on_each(size, |ranks| {
+            let device = Device::cpu();
+            let shape = images(&config, Split::Train, &device, DType::F32).shape();
+            let mut model = Model::new(&config, shape, &device, DType::F32).unwrap();
+            model.ranks = ranks;
+            Trainer::new(model, &config).unwrap_err().to_string()
+        });
+        errors[0].clone()
+    };
+    let few = refused(BATCH + 1, &SMALL);
+    assert!(few.contains("a batch of 23 has no row for each of 24 ranks"), "{few}");
+    let labels = ["model.family=adgm", "objective.labels=20"];
+    let labelled = refused(2, &labels);
+    assert!(labelled.contains("labelled images beside each batch"), "{labelled}");
+}
+
+/// A rank that ends leaves an error to the others, who do not wait for it.
+#[test]
+fn a_rank_that_ends_is_noticed() {
+    let config = configuration(&SMALL);
+    let ends = threads::on_each(2, |ranks| {
+        if ranks.rank() == 1 {
+            return String::new();
+        }
+        let panicked = thread::scope(|scope| {
+            scope.spawn(|| train(&config, ranks, DType::F64)).join().is_err()
+        });
+        panicked.to_string()
+    });
+    assert_eq!(ends[0], "true");
+}
