@@ -5,6 +5,7 @@
 #   tests/run.sh                         everything, a few minutes on two cores
 #   tests/run.sh --opencl NAME [TESTS]   parity and gradients on another implementation of OpenCL, fetched where need be:
 #                                        intel, pocl-loops, pocl-cbs, pocl-small, rusticl (docs/gpu.md)
+#   tests/run.sh --mpi                   training and evaluation on ranks of MPI (tests/mpi.sh), installed where need be
 #   RUNG_TEST_CASES=20 tests/run.sh      the long variant: that many times as many random cases
 #   RUNG_TEST_SEED=7 tests/run.sh        with a given seed instead of fresh ones, which are printed
 #   RUNG_REAL_DATA=DIR tests/run.sh      also the tests on real data sets in DIR (mnist, omniglot-rebuilt, …)
@@ -76,6 +77,10 @@ use_rusticl() {
     export RUSTICL_ENABLE=llvmpipe
     use_driver rusticl "$library"
 }
+
+if [ "${1:-}" = --mpi ]; then
+    exec tests/mpi.sh
+fi
 
 if [ "${1:-}" = --opencl ]; then
     folder=$PWD/target/opencl-${2:-}
