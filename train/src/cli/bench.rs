@@ -126,10 +126,9 @@ pub enum BenchWhat {
     /// Each is a binary of rung, or a command with arguments, in quotes, that answers as
     /// `rung bench serve` does. What stands behind -- is for `bench serve` of the binaries.
     #[command(
-        before_help = "Most people want:\n  rung bench compare OLD NEW                             \
-        steps of the five-layer ladder\n  rung bench compare OLD NEW -- --preset biva-mnist      \
-        of another model\n  rung bench compare OLD NEW -- --importance-samples 5000 \
-        evaluations instead of steps"
+        before_help = "Most people want:\n  rung bench compare OLD NEW               steps of \
+        the five-layer ladder\n  rung bench compare OLD NEW -- --preset biva-mnist   another \
+        model\n  rung bench compare OLD NEW -- --importance-samples 5000   evaluations"
     )]
     Compare {
         /// The program that the other is compared with

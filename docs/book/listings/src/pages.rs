@@ -121,11 +121,12 @@ fn headings(page: &str) -> Vec<String> {
 #[must_use]
 pub fn missing_parts(page: &str) -> Vec<String> {
     let mut missing = Vec::new();
-    let mut lines = page.lines().filter(|line| !line.trim().is_empty());
-    if !lines.next().is_some_and(|line| line.starts_with("# ")) {
+    let mut paragraphs = page.split("\n\n").map(str::trim).filter(|text| !text.is_empty());
+    if !paragraphs.next().is_some_and(|title| title.starts_with("# ")) {
         missing.push("a title".into());
     }
-    if !lines.next().is_some_and(|line| line.ends_with("?*")) {
+    let is_question = |text: &str| text.starts_with('*') && text.ends_with("?*");
+    if !paragraphs.next().is_some_and(is_question) {
         missing.push("a question, in italics, under the title".into());
     }
     for part in ["## What was left out", "## Exercises", "## Where it stands in full"] {
