@@ -24,6 +24,7 @@ macro_rules! embed {
 const FIRST_FILES: &[(&str, &str)] = embed!["glyphs-ladder-5"];
 /// Those that come after it.
 const LAST_FILES: &[(&str, &str)] = embed![
+    "mnist-ladder-5-quick",
     "biva-mnist-dense",
     "biva-mnist-small",
     "biva-mnist-small-ar",
@@ -117,7 +118,13 @@ mod tests {
 
     /// The presets whose names follow the grid of the ladder paper.
     fn of_the_ladder_paper() -> impl Iterator<Item = (&'static str, &'static str)> {
-        all().filter(|(name, _)| matches!(preset(name).family, Family::Hierarchy(_)))
+        all().take(FIRST_FILES.len() + grid::presets().count())
+    }
+
+    #[test]
+    fn the_quick_ladder_is_the_papers() {
+        let [quick, paper] = ["mnist-ladder-5-quick", "mnist-ladder-5"].map(hierarchy);
+        assert_eq!(quick.model, paper.model);
     }
 
     #[test]
