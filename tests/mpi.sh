@@ -26,15 +26,15 @@ trap 'rm -rf "$work"' EXIT
 launch=(mpirun)
 if mpirun --version | grep -q 'Open MPI'; then launch+=(--allow-run-as-root --oversubscribe --bind-to none); fi
 on() { local n=$1 && shift && "${launch[@]}" -n "$n" "$rung" --quiet "$@"; }
-train=(train --epochs 4 --threads 1 --set data.train_images=1280 --set data.test_images=100
+train=(train --epochs 8 --threads 1 --set data.train_images=1280 --set data.test_images=100
     --set 'model.latent_sizes=[8,4]' --set 'model.hidden_sizes=[32,16]' --batch-size 64
-    --set train.evaluate_every_epochs=4 --set train.checkpoint_every_epochs=1)
+    --set train.evaluate_every_epochs=8 --set train.checkpoint_every_epochs=1)
 last() { echo "$work/$1/checkpoints/last.safetensors"; }
 
 seed=${RUNG_TEST_SEED:-$RANDOM}
 RANDOM=$seed
 say "seed $seed"
-passed=0
+passed=0 kills=0
 for n in 2 4; do
     on "$n" "${train[@]}" --out "$work/whole-$n" >/dev/null
     on "$n" "${train[@]}" --out "$work/again-$n" >/dev/null
@@ -47,18 +47,22 @@ for kill in $(seq "${KILLS:-2}"); do
     on 2 "${train[@]}" --out "$run" >/dev/null 2>&1 &
     launcher=$!
     while ! [ -e "$(last "killed-$kill")" ] && kill -0 $launcher 2>/dev/null; do sleep 0.05; done
-    sleep "0.$((RANDOM % 10))"
-    # The launcher's ranks, or those of its proxy.
-    mapfile -t ranks < <(pgrep -P "$launcher" -x rung || pgrep -P "$(pgrep -P "$launcher" | head -n 1)" -x rung || true)
-    if [ "${#ranks[@]}" -gt 0 ]; then kill -9 "${ranks[RANDOM % ${#ranks[@]}]}" 2>/dev/null || true; fi
+    sleep "0.$((RANDOM % 4))"
+    # The launcher's ranks, or those of its proxy; none where all is done.
+    parents=$launcher,$(pgrep -P "$launcher" -d, || true)
+    mapfile -t ranks < <(pgrep -P "${parents%,}" -x rung || true)
+    if [ "${#ranks[@]}" -gt 0 ] && kill -9 "${ranks[RANDOM % ${#ranks[@]}]}" 2>/dev/null; then kills=$((kills + 1)); fi
     wait $launcher || true
     on 2 train --resume "$run" >/dev/null
     cmp "$(last whole-2)" "$(last "killed-$kill")" || fail "kill $kill: a resumed run has other bytes"
     passed=$((passed + 1))
 done
 
-on 4 train --resume "$work/whole-2" --epochs 5 >/dev/null || fail "a run of 2 ranks does not go on with 4"
-"$rung" --quiet train --resume "$work/whole-2" --epochs 6 >/dev/null || fail "nor with one"
+say "$kills ranks killed"
+[ "$kills" -gt 0 ] || fail "no rank was killed in time"
+
+on 4 train --resume "$work/whole-2" --epochs 9 >/dev/null || fail "a run of 2 ranks does not go on with 4"
+"$rung" --quiet train --resume "$work/whole-2" --epochs 10 >/dev/null || fail "nor with one"
 passed=$((passed + 1))
 
 score() { tee -a "$work/log" | grep -oE '"bound_k_nats":[-0-9.]+' | cut -d: -f2; }
