@@ -134,7 +134,7 @@ fn the_explorer_draws_what_a_convolutional_model_draws() {
     let layers = "return [...document.querySelectorAll('#ex-layers button')].map(e => \
         e.textContent)";
     assert_eq!(desktop.run(layers), json!(["z₁↑ (49)", "z₁↓ (49)", "z₂ (3)"]));
-    // A code, its noise and the way down lead to one another.
+    // A code, its noise and the top-down pass lead to one another.
     let back = desktop.run(
         "const image = z => rungExplorer.descend(z, noise, 2); const code = rungExplorer.codes[1]; \
         const noise = rungExplorer.noiseOf(code); const given = rungExplorer.descend(code, noise, \
