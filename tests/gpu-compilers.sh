@@ -4,15 +4,18 @@
 # tgllp, dg2, pvc).
 #
 #   tests/gpu-compilers.sh            checks; a minute or two
-#   tests/gpu-compilers.sh --update   also writes what it found to docs/gpu.md and docs/gpu-kernels.tsv
+#   tests/gpu-compilers.sh --update   also writes what it found to docs/gpu.md and
+#                                     docs/gpu-kernels.tsv
 #
 # Fails on what a compiler refuses or leaves unresolved, on spilled registers and scratch memory, on
 # more than 32 KiB of local memory a work-group, on a double where the device has none, and on a
-# matrix product whose inner loop multiplies too little (tests/gpu_compilers.py says what is asked of
-# it). First it shows that it would notice an unresolved function, scratch memory and local memory.
+# matrix product whose inner loop multiplies too little (tests/gpu_compilers.py says what is asked
+# of it). First it shows that it would notice an unresolved function, scratch memory and local
+# memory.
 #
 # Needs Debian's clang-19 and libclc-19 (CLANG names another clang), pip and apt-get for the rest,
-# which it fetches into target/gpu-compilers. A compiler that can't be had is left out, and it says so.
+# which it fetches into target/gpu-compilers. A compiler that can't be had is left out, and it says
+# so.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# Everything that is worth measuring on a machine with a GPU, in about ten minutes, so that none of them is spent on thinking.
+# Everything that is worth measuring on a machine with a GPU, in about ten minutes, so that none of
+# them is spent on thinking.
 #
-#   tests/gpu-run-sheet.sh                                   on opencl:0, with target/release/rung
+#   tests/gpu-run-sheet.sh                      on opencl:0, with target/release/rung
 #   tests/gpu-run-sheet.sh --rung PATH --device opencl:1 --out FOLDER
-#   RUNG_REAL_DATA=DIR tests/gpu-run-sheet.sh                trains on the MNIST in DIR, else on the built-in glyphs
-#   tests/gpu-run-sheet.sh --minutes 2                       shorter: what takes longer is cut off, and marked
+#   RUNG_REAL_DATA=DIR tests/gpu-run-sheet.sh   trains on the MNIST in DIR, else on glyphs
+#   tests/gpu-run-sheet.sh --minutes 2          shorter: what takes longer is cut off, and marked
 #
-# Needs the driver's OpenCL and the built program. With python3 and PyTorch it also measures cuBLAS at the same shapes, and the ladder's step
-# in PyTorch, eager and as a CUDA graph. Writes FOLDER/run-sheet.json (commands, output, seconds, exit codes) and
-# FOLDER/run-sheet.md. A step that fails or is cut off does not stop the others; the last line says how many did.
+# Needs the driver's OpenCL and the built program. With python3 and PyTorch it also measures cuBLAS
+# at the same shapes, and the ladder's step in PyTorch, eager and as a CUDA graph. Writes
+# FOLDER/run-sheet.json (commands, output, seconds, exit codes) and FOLDER/run-sheet.md. A step that
+# fails or is cut off does not stop the others; the last line says how many did.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,7 +21,7 @@ while [ $# -gt 0 ]; do
     --device) device=$2 ;;
     --out) out=$2 ;;
     --minutes) minutes=$2 ;;
-    *) sed -n '2,12s/^# \{0,1\}//p' "$0" && exit 2 ;;
+    *) sed -n '2,14s/^# \{0,1\}//p' "$0" && exit 2 ;;
     esac
     shift 2
 done
@@ -27,11 +29,19 @@ mkdir -p "$out"
 json=$out/run-sheet.json table=$out/run-sheet.md
 end=$((SECONDS + 60 * minutes)) failed=0 first=1
 
-text() { sed 's/\\/\\\\/g; s/"/\\"/g; s/\t/\\t/g' | tr -d '\r\000-\010' | awk '{printf "%s%s", (NR > 1 ? "\\n" : ""), $0}'; }
+# Standard input as what stands between the quotes of a string of JSON.
+text() {
+    sed 's/\\/\\\\/g; s/"/\\"/g; s/\t/\\t/g' | tr -d '\r\000-\010' |
+        awk '{printf "%s%s", (NR > 1 ? "\\n" : ""), $0}'
+}
 
 # The numbers of a step that the table shows: those keys of its lines of JSON.
-keys='gflop_per_s|gb_per_s|step_ms_median|kernel_launches|image_samples_per_s|bound_nats|recording_ms|shape|what'
-numbers() { grep -oE "\"($keys)\":(\"[^\"]*\"|[-0-9.e+]+)" "$1" | tr -d '"' | awk '{printf "%s%s", (NR > 1 ? ", " : ""), $0}' | cut -c1-600; }
+keys='gflop_per_s|gb_per_s|step_ms_median|kernel_launches|image_samples_per_s|bound_nats'
+keys="$keys|recording_ms|shape|what"
+numbers() {
+    grep -oE "\"($keys)\":(\"[^\"]*\"|[-0-9.e+]+)" "$1" | tr -d '"' |
+        awk '{printf "%s%s", (NR > 1 ? ", " : ""), $0}' | cut -c1-600
+}
 
 # step NAME SECONDS COMMAND...: runs it for so long at most, of what is left.
 step() {
@@ -47,11 +57,15 @@ step() {
         code=$?
     fi
     local took=$((SECONDS - began)) said=done
-    [ $code -eq 0 ] || { failed=$((failed + 1)) && said="exit $code" && [ $code -ne 124 ] || said='cut off'; }
+    if [ $code -ne 0 ]; then
+        failed=$((failed + 1)) said="exit $code"
+        [ $code -ne 124 ] || said='cut off'
+    fi
     [ $first -eq 1 ] || echo ',' >>"$json"
     first=0
-    printf '{"step":"%s","command":"%s","seconds":%d,"exit":%d,"output":"%s","messages":"%s"}' "$name" "$(echo "$*" | text)" \
-        "$took" "$code" "$(text <"$out/last")" "$(tail -n 20 "$out/last.err" 2>/dev/null | text)" >>"$json"
+    printf '{"step":"%s","command":"%s","seconds":%d,"exit":%d,"output":"%s","messages":"%s"}' \
+        "$name" "$(echo "$*" | text)" "$took" "$code" "$(text <"$out/last")" \
+        "$(tail -n 20 "$out/last.err" 2>/dev/null | text)" >>"$json"
     echo "| $name | $said | $took | $(numbers "$out/last") |" >>"$table"
 }
 
@@ -61,7 +75,8 @@ echo '[' >"$json"
     echo
     "$rung" --quiet devices --json 2>/dev/null | grep "\"name\":\"$device\"" | text
     echo
-    nvidia-smi --query-gpu=name,driver_version,power.limit,clocks.max.sm --format=csv,noheader 2>/dev/null || true
+    nvidia-smi --query-gpu=name,driver_version,power.limit,clocks.max.sm \
+        --format=csv,noheader 2>/dev/null || true
     echo
     echo '| step | how it ended | seconds | numbers |'
     echo '|---|---|---|---|'
@@ -69,9 +84,11 @@ echo '[' >"$json"
 
 step 'parity of every operation' 120 "$rung" devices --check --device "$device"
 step 'large product and memory' 60 "$rung" devices --measure --json --device "$device"
-step 'products and passes at the ladder'"'"'s sizes' 60 "$rung" bench kernels --json --device "$device"
+step 'products and passes of the sizes of the ladder' 60 \
+    "$rung" bench kernels --json --device "$device"
 step 'ladder, a step' 60 "$rung" bench step --json --device "$device"
-step 'ladder, a step of 4096 images' 60 "$rung" bench step --json --batch-size 4096 --device "$device"
+step 'ladder, a step of 4096 images' 60 \
+    "$rung" bench step --json --batch-size 4096 --device "$device"
 step 'ladder, where the time goes' 60 "$rung" bench step --profile --device "$device"
 step 'ladder, evaluation' 60 "$rung" bench evaluate --json --device "$device"
 step 'BIVA, a step' 60 "$rung" bench step --json --preset biva-mnist-small --device "$device"
@@ -89,9 +106,11 @@ else
 fi
 # It ends by itself, with a checkpoint, in time for the last step.
 training=$(((end - SECONDS) * 2 / 3))
-step 'training of 200 epochs' $((end - SECONDS)) "$rung" train "${source[@]}" --epochs 200 --for "${training}s" \
+step 'training of 200 epochs' $((end - SECONDS)) \
+    "$rung" train "${source[@]}" --epochs 200 --for "${training}s" \
     --device "$device" --out "$out/run"
-step 'its bound with 5000 samples' 120 "$rung" evaluate "$out/run" --importance-samples 5000 --count 1000 --json --device "$device"
+step 'its bound with 5000 samples' 120 \
+    "$rung" evaluate "$out/run" --importance-samples 5000 --count 1000 --json --device "$device"
 echo ']' >>"$json"
 rm -f "$out/last" "$out/last.err"
 cat "$table"

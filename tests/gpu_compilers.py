@@ -1,4 +1,7 @@
-"""Compiles the kernels for GPUs with the vendors' compilers and judges their machine code. Used by gpu-compilers.sh."""
+"""Compiles the kernels for GPUs with the vendors' compilers and judges their machine code.
+
+Used by gpu-compilers.sh.
+"""
 
 import argparse
 import concurrent.futures
@@ -23,17 +26,20 @@ INTEL_WITH_F64 = ["pvc"]
 # What the driver says is the least sub-group; the host hands it to the product (SUB_GROUP).
 INTEL_SUB_GROUPS = {"tgllp": 8, "dg2": 8, "pvc": 16}
 
-# Scratch memory that is let pass: Intel's compiler makes 32 lanes of kernels with f64's longest functions. Nothing trains in f64.
+# Scratch memory that is let pass: Intel's compiler makes 32 lanes of kernels with f64's longest
+# functions. Nothing trains in f64.
 EXCUSED = {("norm-f64", "pvc")}
 
-# The matrix product, whose loop over the inner axis is judged: the elements of out that a work-item of a tile computes, and the least share
-# of multiply-adds among the loop's instructions. The small tile is for products that are too few to fill a device: it waits for memory.
+# The matrix product, whose loop over the inner axis is judged: the elements of out that a work-item
+# of a tile computes, and the least share of multiply-adds among the loop's instructions. The small
+# tile is for products that are too few to fill a device: it waits for memory.
 PRODUCT = "matmul_tiles"
 WORK = {128: 64, 64: 32, 32: 16}
 LEAST_SHARE = {128: 0.85, 64: 0.79, 32: 0.70}
 # Without alignment each number is fetched by itself.
 LESS_UNALIGNED = 0.03
-# Of its groups, two must have room on a multiprocessor of sm_80 and later: work-items of a group, and a multiprocessor's warps of 32 that are then resident.
+# Of its groups, two must have room on a multiprocessor of sm_80 and later: work-items of a group,
+# and a multiprocessor's warps of 32 that are then resident.
 GROUP_ITEMS = {128: 256, 64: 128, 32: 64}
 LEAST_WARPS = {tile: 2 * items // 32 for tile, items in GROUP_ITEMS.items()}
 
@@ -59,10 +65,16 @@ class Refused(Exception):
 
 def run(command, **settings):
     """Standard output and error of a command; raises Refused if it fails."""
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, **settings)
+    done = subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, check=False, **settings
+    )
     said = done.stdout + done.stderr
     if done.returncode != 0:
-        lines = [line for line in said.splitlines() if "error" in line.lower() or "unresolved" in line.lower()]
+        lines = [
+            line
+            for line in said.splitlines()
+            if "error" in line.lower() or "unresolved" in line.lower()
+        ]
         raise Refused("\n".join((lines or said.splitlines())[:5]))
     return said
 
@@ -83,7 +95,9 @@ class Nvidia:
         self.nvdisasm = tools / "cu13" / "bin" / "nvdisasm"
 
     def missing(self):
-        return [str(tool) for tool in [self.clang, self.ptxas, self.nvdisasm] if not shutil.which(tool)]
+        return [
+            str(tool) for tool in [self.clang, self.ptxas, self.nvdisasm] if not shutil.which(tool)
+        ]
 
     @staticmethod
     def takes(source):
@@ -95,8 +109,21 @@ class Nvidia:
         if not self.takes(source):
             return [], {}
         ptx = scratch / f"{source.stem}.ptx"
-        run([self.clang, "-target", "nvptx64-nvidia-nvcl", "-march=sm_70", *COMMON, *bitcode("nvptx64--nvidiacl"),
-             *options_of(source), "-S", "-o", ptx, source])
+        run(
+            [
+                self.clang,
+                "-target",
+                "nvptx64-nvidia-nvcl",
+                "-march=sm_70",
+                *COMMON,
+                *bitcode("nvptx64--nvidiacl"),
+                *options_of(source),
+                "-S",
+                "-o",
+                ptx,
+                source,
+            ]
+        )
         kernels, listings = [], {}
         for chip in self.chips:
             code = ptx.with_suffix(f".{chip}")
@@ -124,7 +151,9 @@ class Nvidia:
                 # 65536 registers, given to warps of 32 in eights; at most 64 warps.
                 kernels[-1].resident = min(64, 65536 // (32 * (-(-int(used[1]) // 8) * 8)))
         entries = {kernel.name for kernel in kernels}
-        of_functions = max((bytes for name, bytes in stacks.items() if name not in entries), default=0)
+        of_functions = max(
+            (bytes for name, bytes in stacks.items() if name not in entries), default=0
+        )
         for kernel in kernels:
             kernel.scratch_bytes = max(stacks.get(kernel.name, 0), of_functions)
         return kernels
@@ -149,11 +178,27 @@ class Amd:
         kernels, listings = [], {}
         for chip in self.chips:
             listing = scratch / f"{source.stem}.{chip}.s"
-            said = run([self.clang, "-target", "amdgcn-amd-amdhsa", f"-mcpu={chip}", "-nogpulib", *COMMON,
-                        *bitcode("amdgcn--amdhsa"), *options_of(source), "-Rpass-analysis=kernel-resource-usage",
-                        "-fno-caret-diagnostics", "-S", "-o", listing, source])
+            said = run(
+                [
+                    self.clang,
+                    "-target",
+                    "amdgcn-amd-amdhsa",
+                    f"-mcpu={chip}",
+                    "-nogpulib",
+                    *COMMON,
+                    *bitcode("amdgcn--amdhsa"),
+                    *options_of(source),
+                    "-Rpass-analysis=kernel-resource-usage",
+                    "-fno-caret-diagnostics",
+                    "-S",
+                    "-o",
+                    listing,
+                    source,
+                ]
+            )
             text = listing.read_text()
-            # The assembler's output names what it can't find only where it is used; the linker would refuse.
+            # The assembler's output names what it can't find only where it is used; the linker
+            # would refuse.
             defined = set(re.findall(r"^(\w+):", text, re.MULTILINE))
             if unresolved := set(re.findall(r"(\w+)@(?:gotpc)?rel32", text)) - defined:
                 raise Refused(f"unresolved: {', '.join(sorted(unresolved))}")
@@ -180,7 +225,10 @@ class Amd:
 
 
 class Intel:
-    """ocloc to a device's binary, which it takes apart again: the numbers are those of its patch tokens."""
+    """ocloc to a device's binary, which it takes apart again.
+
+    The numbers are those of the binary's patch tokens.
+    """
 
     chips = INTEL_WITHOUT_F64 + INTEL_WITH_F64
     LOCAL_MEMORY, SPILLS, ENVIRONMENT, PRIVATE_MEMORY = 15, (18, 55), 23, 38
@@ -188,7 +236,10 @@ class Intel:
     def __init__(self, _clang, folder):
         self.root = folder / "intel" / "usr"
         self.ocloc = self.root / "bin" / "ocloc"
-        self.environment = {**os.environ, "LD_LIBRARY_PATH": str(self.root / "lib" / "x86_64-linux-gnu")}
+        self.environment = {
+            **os.environ,
+            "LD_LIBRARY_PATH": str(self.root / "lib" / "x86_64-linux-gnu"),
+        }
 
     def missing(self):
         return [] if shutil.which(self.ocloc) else [str(self.ocloc)]
@@ -205,17 +256,38 @@ class Intel:
                 continue
             out = scratch / f"{source.stem}-{chip}"
             out.mkdir()
-            said = run([self.ocloc, "compile", "-file", source, "-device", chip, "-options",
-                        " ".join([*options_of(source), f"-DSUB_GROUP={INTEL_SUB_GROUPS[chip]}"]),
-                        "-out_dir", out, "-output", "program"], env=self.environment)
-            spilled = re.findall(r"kernel (\w+) +compiled \w+ allocated \d+ regs and spilled around (\d+)", said)
+            said = run(
+                [
+                    self.ocloc,
+                    "compile",
+                    "-file",
+                    source,
+                    "-device",
+                    chip,
+                    "-options",
+                    " ".join([*options_of(source), f"-DSUB_GROUP={INTEL_SUB_GROUPS[chip]}"]),
+                    "-out_dir",
+                    out,
+                    "-output",
+                    "program",
+                ],
+                env=self.environment,
+            )
+            spilled = re.findall(
+                r"kernel (\w+) +compiled \w+ allocated \d+ regs and spilled around (\d+)", said
+            )
             (binary,) = out.glob("*.bin")
             dump = out / "parts"
             dump.mkdir()
-            run([self.ocloc, "disasm", "-file", binary, "-device", chip, "-dump", dump], env=self.environment)
+            run(
+                [self.ocloc, "disasm", "-file", binary, "-device", chip, "-dump", dump],
+                env=self.environment,
+            )
             kernels += self.read((dump / "PTM.txt").read_text(), source.stem, chip)
             for kernel in kernels:
-                kernel.scratch_bytes += sum(32 * int(registers) for name, registers in spilled if name == kernel.name)
+                kernel.scratch_bytes += sum(
+                    32 * int(registers) for name, registers in spilled if name == kernel.name
+                )
         return kernels, {}
 
     def read(self, text, program, chip):
@@ -229,7 +301,9 @@ class Intel:
                 token = int(words[2])
             elif words[:1] == ["Hex"] and kernels:
                 raw = bytes(int(word, 16) for word in words[1:])
-                numbers = [int.from_bytes(raw[at : at + 4], "little") for at in range(0, len(raw), 4)]
+                numbers = [
+                    int.from_bytes(raw[at : at + 4], "little") for at in range(0, len(raw), 4)
+                ]
                 if token == self.LOCAL_MEMORY:
                     kernels[-1].local_bytes = numbers[1]
                 elif token == self.PRIVATE_MEMORY:
@@ -290,7 +364,11 @@ def product_loop(listing, program, chip):
     """The loop of the kernel `matmul` over the inner axis; raises Refused if there is none."""
     instructions, labels = [], {}
     nvidia = chip.startswith("sm_")
-    kernel = re.split(r"^//-+ \.text\.", listing, flags=re.MULTILINE) if nvidia else re.split(r"(?m)^(?=matmul:)", listing)
+    kernel = (
+        re.split(r"^//-+ \.text\.", listing, flags=re.MULTILINE)
+        if nvidia
+        else re.split(r"(?m)^(?=matmul:)", listing)
+    )
     listing = next((text for text in kernel if text.startswith("matmul")), "")
     for line in listing.splitlines():
         line = line.strip() if nvidia else line.split(";")[0].strip()
@@ -309,7 +387,9 @@ def product_loop(listing, program, chip):
         found = re.match(r"(?:BRA|s_c?branch\w*).*?\.?(L\w+)", line)
         return found[1] if found else None
 
-    multiplying = [body for body in loops(instructions, labels, branch) if count(body, MULTIPLY_ADD)]
+    multiplying = [
+        body for body in loops(instructions, labels, branch) if count(body, MULTIPLY_ADD)
+    ]
     if not multiplying:
         raise Refused("no loop that multiplies")
     outer, inner = max(multiplying, key=len), min(multiplying, key=len)
@@ -321,10 +401,15 @@ def product_loop(listing, program, chip):
     def times(number):
         return number(outer) + (turns - 1) * number(inner)
 
-    packed = times(lambda body: count(body, "v_pk_fma") + sum(line.count("v_dual_fma") == 2 for line in body))
+    packed = times(
+        lambda body: count(body, "v_pk_fma") + sum(line.count("v_dual_fma") == 2 for line in body)
+    )
     total = times(len)
     return Loop(
-        program, chip, times(multiply_adds), total + packed - times(multiply_adds),
+        program,
+        chip,
+        times(multiply_adds),
+        total + packed - times(multiply_adds),
         times(lambda body: count(body, r"LDS\.128|ds_(?:load|read)\w*_b128")),
         times(lambda body: count(body, r"LDS(?!\.128)|ds_(?:load|read)(?!\w*_b128)")),
     )
@@ -339,10 +424,16 @@ def judge_product(kernels, listings, program):
         if loop.share < LEAST_SHARE[tile] - (0 if "-aligned" in program else LESS_UNALIGNED):
             wrong.append(f"{program} on {chip}: only {loop.share:.1%} of the inner loop multiplies")
         if loop.narrow_loads:
-            wrong.append(f"{program} on {chip}: {loop.narrow_loads} narrow loads from local memory in the inner loop")
+            wrong.append(f"{program} on {chip}: {loop.narrow_loads} narrow loads from local memory")
     for kernel in kernels:
-        if kernel.name == "matmul" and kernel.chip in NVIDIA[1:] and kernel.resident < LEAST_WARPS[tile]:
-            wrong.append(f"{program} on {kernel.chip}: {kernel.registers} registers leave no room for a second group")
+        if (
+            kernel.name == "matmul"
+            and kernel.chip in NVIDIA[1:]
+            and kernel.resident < LEAST_WARPS[tile]
+        ):
+            wrong.append(
+                f"{program} on {kernel.chip}: {kernel.registers} registers, room for one group"
+            )
     return found, wrong
 
 
@@ -369,7 +460,19 @@ def check(compiler, source, scratch):
 
 def doubles(source, clang):
     """Lines with a double after preprocessing, but for those of the compiler's own declarations."""
-    text = run([clang, "-target", "nvptx64-nvidia-nvcl", "-x", "cl", "-cl-std=CL1.2", "-E", *options_of(source), source])
+    text = run(
+        [
+            clang,
+            "-target",
+            "nvptx64-nvidia-nvcl",
+            "-x",
+            "cl",
+            "-cl-std=CL1.2",
+            "-E",
+            *options_of(source),
+            source,
+        ]
+    )
     own, found = False, []
     for line in text.splitlines():
         if marker := re.match(r'# \d+ "([^"]*)"', line):
@@ -380,17 +483,38 @@ def doubles(source, clang):
 
 
 DEFECTS = {
-    "unresolved": "inline __attribute__((noinline)) float twice(const float x) { return 2 * sin(x) + pow(x, 3.1f); }\n"
-    "kernel void k(global float *x) { x[0] = twice(x[1]) + twice(x[2]); }",
-    "scratch": "kernel void k(global float *x, const uint n) {\n    float sums[400];\n    for (uint i = 0; i < 400; i++) sums[i] = x[i];\n"
-    "    for (uint i = 0; i < n; i++) sums[(uint)x[i] % 400] += 1;\n    for (uint i = 0; i < 400; i++) x[i] = sums[i];\n}",
-    "local": "kernel void k(global float *x) {\n    local float shared_[10240];\n    for (uint i = get_local_id(0); i < 10240; i += 32) shared_[i] = x[i];\n"
-    "    barrier(CLK_LOCAL_MEM_FENCE);\n    x[get_local_id(0)] = shared_[(uint)x[0] % 10240];\n}",
+    "unresolved": """
+inline __attribute__((noinline)) float twice(const float x) {
+    return 2 * sin(x) + pow(x, 3.1f);
+}
+kernel void k(global float *x) {
+    x[0] = twice(x[1]) + twice(x[2]);
+}
+""",
+    "scratch": """
+kernel void k(global float *x, const uint n) {
+    float sums[400];
+    for (uint i = 0; i < 400; i++) sums[i] = x[i];
+    for (uint i = 0; i < n; i++) sums[(uint)x[i] % 400] += 1;
+    for (uint i = 0; i < 400; i++) x[i] = sums[i];
+}
+""",
+    "local": """
+kernel void k(global float *x) {
+    local float shared_[10240];
+    for (uint i = get_local_id(0); i < 10240; i += 32) shared_[i] = x[i];
+    barrier(CLK_LOCAL_MEM_FENCE);
+    x[get_local_id(0)] = shared_[(uint)x[0] % 10240];
+}
+""",
 }
 
 
 def self_test(compilers, scratch):
-    """That each defect would be noticed. A plain inline function is one for NVIDIA and AMD; Intel's compiler takes all in."""
+    """That each defect would be noticed.
+
+    A plain inline function is one for NVIDIA and AMD; Intel's compiler takes all in.
+    """
     for name, text in DEFECTS.items():
         source = scratch / f"defect_{name}.cl"
         source.write_text(text)
@@ -399,7 +523,9 @@ def self_test(compilers, scratch):
             if name == "unresolved" and isinstance(compiler, Intel):
                 continue
             if not check(compiler, source, scratch)[2]:
-                sys.exit(f"the defect {name!r} is not noticed with {type(compiler).__name__}'s compiler")
+                sys.exit(
+                    f"the defect {name!r} is not noticed with {type(compiler).__name__}'s compiler"
+                )
 
 
 def main():
@@ -418,18 +544,29 @@ def main():
         print("no compiler for GPUs is to be had: nothing was checked")
         return
     sources = sorted((arguments.folder / "sources").glob("*.cl"))
-    with tempfile.TemporaryDirectory() as scratch, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
+    ):
         scratch = pathlib.Path(scratch)
         self_test(compilers, scratch)
-        jobs = [pool.submit(check, compiler, source, scratch) for source in sources for compiler in compilers]
+        jobs = [
+            pool.submit(check, compiler, source, scratch)
+            for source in sources
+            for compiler in compilers
+        ]
         results = [job.result() for job in jobs]
         wrong = [problem for _, _, problems in results for problem in problems]
         if shutil.which(arguments.clang):
             alone = [source for source in sources if source.stem.endswith("_alone")]
-            wrong += [line for found in pool.map(lambda source: doubles(source, arguments.clang), alone) for line in found]
+            wrong += [
+                line
+                for found in pool.map(lambda source: doubles(source, arguments.clang), alone)
+                for line in found
+            ]
     kernels = [kernel for found, _, _ in results for kernel in found]
     found = [loop for _, some, _ in results for loop in some]
-    print(f"{len(kernels)} kernels compiled, for {', '.join(sorted({kernel.chip for kernel in kernels}))}")
+    print(f"{len(kernels)} kernels compiled, for {', '.join(chips(kernels))}")
     print(summary(kernels))
     print()
     print(loop_table(found))
@@ -446,7 +583,11 @@ def table(head, rows):
 
 
 def chips(kernels):
-    return [chip for chip in NVIDIA + AMD + INTEL_WITHOUT_F64 + INTEL_WITH_F64 if any(k.chip == chip for k in kernels)]
+    return [
+        chip
+        for chip in NVIDIA + AMD + INTEL_WITHOUT_F64 + INTEL_WITH_F64
+        if any(k.chip == chip for k in kernels)
+    ]
 
 
 def summary(kernels):
@@ -456,28 +597,74 @@ def summary(kernels):
         of_chip = [kernel for kernel in kernels if kernel.chip == chip]
         most = max(of_chip, key=lambda kernel: kernel.registers)
         local = max(of_chip, key=lambda kernel: kernel.local_bytes)
-        rows.append([chip, len(of_chip), most.registers, local.local_bytes, max(k.scratch_bytes for k in of_chip),
-                     min(kernel.resident for kernel in of_chip)])
-    return table(["chip", "kernels", "registers, at most", "local bytes, at most", "scratch bytes", RESIDENT], rows)
+        rows.append(
+            [
+                chip,
+                len(of_chip),
+                most.registers,
+                local.local_bytes,
+                max(k.scratch_bytes for k in of_chip),
+                min(kernel.resident for kernel in of_chip),
+            ]
+        )
+    return table(
+        [
+            "chip",
+            "kernels",
+            "registers, at most",
+            "local bytes, at most",
+            "scratch bytes",
+            RESIDENT,
+        ],
+        rows,
+    )
 
 
 RESIDENT = "resident, at least"
 
 
 def loop_table(found):
-    """A row for each chip and tile: the forms of the product with the least and the largest share of multiply-adds."""
+    """A row for each chip and tile, with the largest and the least share of multiply-adds."""
     rows = []
     for tile in WORK:
         for chip in sorted({loop.chip for loop in found}):
-            some = [loop for loop in found if loop.chip == chip and loop.program.startswith(f"{PRODUCT}-{tile}-")]
+            some = [
+                loop
+                for loop in found
+                if loop.chip == chip and loop.program.startswith(f"{PRODUCT}-{tile}-")
+            ]
             if not some:
                 continue
             aligned = [loop for loop in some if "-aligned" in loop.program]
-            best, worst = max(aligned, key=lambda loop: loop.share), min(some, key=lambda loop: loop.share)
-            rows.append([tile, chip, best.multiply_adds, best.others, best.wide_loads, best.narrow_loads,
-                         f"{best.share:.1%}", f"{worst.share:.1%}"])
-    return table(["tile", "chip", "multiply-adds", "others", "128-bit local loads", "narrower", "share", "least share of a form"],
-                 rows)
+            best, worst = (
+                max(aligned, key=lambda loop: loop.share),
+                min(some, key=lambda loop: loop.share),
+            )
+            rows.append(
+                [
+                    tile,
+                    chip,
+                    best.multiply_adds,
+                    best.others,
+                    best.wide_loads,
+                    best.narrow_loads,
+                    f"{best.share:.1%}",
+                    f"{worst.share:.1%}",
+                ]
+            )
+    return table(
+        [
+            "tile",
+            "chip",
+            "multiply-adds",
+            "others",
+            "128-bit local loads",
+            "narrower",
+            "share",
+            "least share of a form",
+        ],
+        rows,
+    )
 
 
 def update(kernels, found):
@@ -485,7 +672,10 @@ def update(kernels, found):
     page = pathlib.Path("docs/gpu.md")
     text = page.read_text()
     for name, content in [("compilers", summary(kernels)), ("product", loop_table(found))]:
-        begin, end = f"<!-- {name}: written by tests/gpu-compilers.sh --update -->", f"<!-- end of {name} -->"
+        begin, end = (
+            f"<!-- {name}: written by tests/gpu-compilers.sh --update -->",
+            f"<!-- end of {name} -->",
+        )
         before, rest = text.split(begin)
         text = before + begin + "\n" + content + "\n" + end + rest.split(end)[1]
     page.write_text(text)
@@ -494,7 +684,10 @@ def update(kernels, found):
         by_name.setdefault((kernel.program, kernel.name), {})[kernel.chip] = kernel
     lines = ["program\tkernel\t" + "\t".join(chips(kernels))]
     for (program, name), on in sorted(by_name.items()):
-        cells = [f"{on[chip].registers} {on[chip].local_bytes} {on[chip].resident}" if chip in on else "" for chip in chips(kernels)]
+        cells = [
+            f"{on[chip].registers} {on[chip].local_bytes} {on[chip].resident}" if chip in on else ""
+            for chip in chips(kernels)
+        ]
         lines.append("\t".join([program, name, *cells]))
     pathlib.Path("docs/gpu-kernels.tsv").write_text("\n".join(lines) + "\n")
 

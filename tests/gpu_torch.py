@@ -1,4 +1,7 @@
-"""PyTorch on a GPU, for gpu-run-sheet.sh: products in f32, and steps of a ladder of mnist-ladder-5's sizes. A line of JSON each."""
+"""PyTorch on a GPU, for gpu-run-sheet.sh. A line of JSON each:
+
+products in f32, and steps of a ladder of mnist-ladder-5's sizes.
+"""
 
 import json
 import statistics
@@ -13,7 +16,14 @@ BATCH = 256
 LATENTS = [64, 32, 16, 8, 4]
 HIDDEN = [512, 256, 128, 64, 32]
 # The ladder's largest products in a batch of 256, forwards and for weights, and a square one.
-SHAPES = [(256, 784, 512), (256, 512, 784), (256, 512, 512), (784, 256, 512), (512, 256, 512), (4096, 4096, 4096)]
+SHAPES = [
+    (256, 784, 512),
+    (256, 512, 784),
+    (256, 512, 512),
+    (784, 256, 512),
+    (512, 256, 512),
+    (4096, 4096, 4096),
+]
 
 
 def synchronise():
@@ -40,7 +50,9 @@ class Mlp(nn.Module):
 
     def __init__(self, inputs, hidden, outputs):
         super().__init__()
-        self.layers = nn.ModuleList([nn.Linear(inputs, hidden, bias=False), nn.Linear(hidden, hidden, bias=False)])
+        self.layers = nn.ModuleList(
+            [nn.Linear(inputs, hidden, bias=False), nn.Linear(hidden, hidden, bias=False)]
+        )
         self.norms = nn.ModuleList([nn.BatchNorm1d(hidden), nn.BatchNorm1d(hidden)])
         self.head = nn.Linear(hidden, outputs, bias=False)
         self.head_norm = nn.BatchNorm1d(outputs)
@@ -77,14 +89,18 @@ class Ladder(nn.Module):
             (m_d, v_d), (m_t, v_t), (m_p, v_p) = messages[i], self.down[i](z), self.prior[i](z)
             mean, variance = (m_d * v_t + m_t * v_d) / (v_d + v_t), v_d * v_t / (v_d + v_t)
             z = mean + variance.sqrt() * torch.randn_like(mean)
-            kl = kl + 0.5 * (v_p.log() - variance.log() + (variance + (mean - m_p) ** 2) / v_p - 1).sum(1)
+            kl = kl + 0.5 * (
+                v_p.log() - variance.log() + (variance + (mean - m_p) ** 2) / v_p - 1
+            ).sum(1)
         logits, _ = self.pixels(z)
         return (kl - (x * logits - softplus(logits)).sum(1)).mean()
 
 
 def ladder_steps():
     model = Ladder().to(DEVICE)
-    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3, fused=DEVICE == "cuda", capturable=DEVICE == "cuda")
+    optimiser = torch.optim.Adam(
+        model.parameters(), lr=1e-3, fused=DEVICE == "cuda", capturable=DEVICE == "cuda"
+    )
     x = torch.bernoulli(torch.full((BATCH, 784), 0.3, device=DEVICE))
 
     def step():
@@ -109,14 +125,29 @@ def ladder_steps():
 
 def main():
     torch.manual_seed(1)
-    print(json.dumps({"what": torch.__version__, "device": torch.cuda.get_device_name() if DEVICE == "cuda" else DEVICE}))
+    print(
+        json.dumps(
+            {
+                "what": torch.__version__,
+                "device": torch.cuda.get_device_name() if DEVICE == "cuda" else DEVICE,
+            }
+        )
+    )
     for tf32 in [False, True] if DEVICE == "cuda" else [False]:
         torch.backends.cuda.matmul.allow_tf32 = tf32
         for rows, inner, columns in SHAPES:
-            left, right = torch.randn(rows, inner, device=DEVICE), torch.randn(inner, columns, device=DEVICE)
+            left, right = (
+                torch.randn(rows, inner, device=DEVICE),
+                torch.randn(inner, columns, device=DEVICE),
+            )
             ms = milliseconds(lambda left=left, right=right: left @ right, 20)
             shape = f"{rows}x{inner}x{columns}{' tf32' if tf32 else ''}"
-            print(json.dumps({"shape": shape, "gflop_per_s": round(2e-6 * rows * inner * columns / ms, 1)}), flush=True)
+            print(
+                json.dumps(
+                    {"shape": shape, "gflop_per_s": round(2e-6 * rows * inner * columns / ms, 1)}
+                ),
+                flush=True,
+            )
     torch.backends.cuda.matmul.allow_tf32 = False
     for line in ladder_steps():
         print(json.dumps(line), flush=True)
