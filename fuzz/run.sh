@@ -3,10 +3,11 @@
 #
 #     fuzz/run.sh MINUTES [NAME...]
 #
-# libFuzzer, with the coverage instrumentation of LLVM, which the stable compiler has; where a nightly
-# one is installed, RUNG_FUZZ_NIGHTLY=1 adds AddressSanitizer. A finding is a panic, an abort, more
-# than 512 MB of memory or ten seconds for one input: it stops its format, and the input lies in
-# fuzz/artifacts/NAME. Corpora grow in fuzz/corpus; the seeds are made by the project itself.
+# libFuzzer, with the coverage instrumentation of LLVM, which the stable compiler has; where a
+# nightly one is installed, RUNG_FUZZ_NIGHTLY=1 adds AddressSanitizer. A finding is a panic, an
+# abort, more than 512 MB of memory or ten seconds for one input: it stops its format, and the input
+# lies in fuzz/artifacts/NAME. Corpora grow in fuzz/corpus; the seeds are made by the project
+# itself.
 set -euo pipefail
 cd "$(dirname "$0")"
 

@@ -1,7 +1,7 @@
 /* What goes wrong with a file system or a clock, between a program and the C library.
  *
- * Preloaded (LD_PRELOAD) it counts the calls that change a file: write, rename, fsync, fdatasync and
- * ftruncate, on regular files alone. The environment says what happens:
+ * Preloaded (LD_PRELOAD) it counts the calls that change a file: write, rename, fsync, fdatasync
+ * and ftruncate, on regular files alone. The environment says what happens:
  *
  *   RUNG_FAULT_COUNT=FILE  the number of calls is written to FILE when the program ends
  *   RUNG_FAULT_FULL=N      from the Nth call on the disk is full: write, rename and ftruncate fail

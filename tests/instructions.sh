@@ -14,7 +14,10 @@ cd "$(dirname "$0")/.."
 measure=tests/instructions.tsv
 allowed_percent=5
 
-command -v valgrind >/dev/null || { echo "instructions.sh: valgrind is needed (Debian: apt-get install valgrind)" >&2; exit 1; }
+if ! command -v valgrind >/dev/null; then
+    echo "instructions.sh: valgrind is needed (Debian: apt-get install valgrind)" >&2
+    exit 1
+fi
 cargo build --release --package rung
 rung="${CARGO_TARGET_DIR:-target}/release/rung"
 
@@ -23,7 +26,9 @@ rung="${CARGO_TARGET_DIR:-target}/release/rung"
 count() {
     repetitions=$1
     shift
-    echo "$repetitions" | valgrind --tool=callgrind --callgrind-out-file=/dev/null "$rung" bench serve --threads 1 "$@" 2>&1 >/dev/null |
+    echo "$repetitions" |
+        valgrind --tool=callgrind --callgrind-out-file=/dev/null \
+            "$rung" bench serve --threads 1 "$@" 2>&1 >/dev/null |
         sed -n 's/.*Collected : *//p'
 }
 
@@ -36,10 +41,16 @@ each() {
 
 counts=$(mktemp)
 trap 'rm -f "$counts"' EXIT
+line() {
+    title=$1
+    shift
+    printf '%s\t%s\n' "$title" "$(each "$@")"
+}
 {
-    printf 'training step of mnist-ladder-5, batch 32\t%s\n' "$(each --preset mnist-ladder-5 --batch-size 32)"
-    printf 'training step of mnist-vae-5, batch 32\t%s\n' "$(each --preset mnist-vae-5 --batch-size 32)"
-    printf 'evaluation of mnist-ladder-5, 200 samples\t%s\n' "$(each --preset mnist-ladder-5 --importance-samples 200)"
+    line 'training step of mnist-ladder-5, batch 32' --preset mnist-ladder-5 --batch-size 32
+    line 'training step of mnist-vae-5, batch 32' --preset mnist-vae-5 --batch-size 32
+    line 'evaluation of mnist-ladder-5, 200 samples' \
+        --preset mnist-ladder-5 --importance-samples 200
 } >"$counts"
 
 if [ "${1:-}" = --update ]; then

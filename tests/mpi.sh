@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Ranks as processes of MPI on this machine: training on 2 and 4 ranks, the same bytes when repeated, kills of
-# a random rank, resumption with another number of ranks, errors, and a shared evaluation.
+# Ranks as processes of MPI on this machine: training on 2 and 4 ranks, the same bytes when
+# repeated, kills of a random rank, resumption with another number of ranks, errors, and a shared
+# evaluation.
 #
 #   tests/mpi.sh          with the MPI that is installed (mpicc, mpirun), or Debian's openmpi-bin
 #   KILLS=20 tests/mpi.sh kills a random rank that many times (2)
 #
-# It builds the program with the feature mpi in a target folder of its own (MPI_TARGET=DIR for another).
+# It builds the program with the feature mpi in a target folder of its own (MPI_TARGET=DIR for
+# another).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,8 +15,10 @@ say() { echo "tests/mpi.sh: $*" >&2; }
 fail() { say "FAILED: $*" && exit 1; }
 
 if ! command -v mpirun >/dev/null || ! command -v mpicc >/dev/null; then
-    say "no MPI: installing openmpi-bin libopenmpi-dev libclang-dev"
-    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends openmpi-bin libopenmpi-dev libclang-dev >/dev/null
+    packages=(openmpi-bin libopenmpi-dev libclang-dev)
+    say "no MPI: installing ${packages[*]}"
+    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${packages[@]}" \
+        >/dev/null
 fi
 target=${MPI_TARGET:-target/mpi}
 cargo build --package rung --features mpi --target-dir "$target"
@@ -24,7 +28,9 @@ trap 'rm -rf "$work"' EXIT
 
 # Open MPI refuses to run as root, and more ranks than cores, unless told so.
 launch=(mpirun)
-if mpirun --version | grep -q 'Open MPI'; then launch+=(--allow-run-as-root --oversubscribe --bind-to none); fi
+if mpirun --version | grep -q 'Open MPI'; then
+    launch+=(--allow-run-as-root --oversubscribe --bind-to none)
+fi
 on() { local n=$1 && shift && "${launch[@]}" -n "$n" "$rung" --quiet "$@"; }
 train=(train --epochs 8 --threads 1 --set data.train_images=1280 --set data.test_images=100
     --set 'model.latent_sizes=[8,4]' --set 'model.hidden_sizes=[32,16]' --batch-size 64
@@ -51,17 +57,21 @@ for kill in $(seq "${KILLS:-2}"); do
     # The launcher's ranks, or those of its proxy; none where all is done.
     parents=$launcher,$(pgrep -P "$launcher" -d, || true)
     mapfile -t ranks < <(pgrep -P "${parents%,}" -x rung || true)
-    if [ "${#ranks[@]}" -gt 0 ] && kill -9 "${ranks[RANDOM % ${#ranks[@]}]}" 2>/dev/null; then kills=$((kills + 1)); fi
+    if [ "${#ranks[@]}" -gt 0 ] && kill -9 "${ranks[RANDOM % ${#ranks[@]}]}" 2>/dev/null; then
+        kills=$((kills + 1))
+    fi
     wait $launcher || true
     on 2 train --resume "$run" >/dev/null
-    cmp "$(last whole-2)" "$(last "killed-$kill")" || fail "kill $kill: a resumed run has other bytes"
+    cmp "$(last whole-2)" "$(last "killed-$kill")" ||
+        fail "kill $kill: a resumed run has other bytes"
     passed=$((passed + 1))
 done
 
 say "$kills ranks killed"
 [ "$kills" -gt 0 ] || fail "no rank was killed in time"
 
-on 4 train --resume "$work/whole-2" --epochs 9 >/dev/null || fail "a run of 2 ranks does not go on with 4"
+on 4 train --resume "$work/whole-2" --epochs 9 >/dev/null ||
+    fail "a run of 2 ranks does not go on with 4"
 "$rung" --quiet train --resume "$work/whole-2" --epochs 10 >/dev/null || fail "nor with one"
 passed=$((passed + 1))
 
@@ -70,11 +80,13 @@ evaluate=(evaluate "$work/whole-4" --importance-samples 20 --threads 1 --json)
 one=$("$rung" --quiet "${evaluate[@]}" | score)
 four=$(on 4 "${evaluate[@]}" | score)
 [ -n "$one" ] || fail "no bound in: $(cat "$work/log")"
-awk -v a="$one" -v b="$four" 'BEGIN { exit !(a - b < 1e-6 && b - a < 1e-6) }' || fail "L_20 is $one on one rank, $four on four"
+awk -v a="$one" -v b="$four" 'BEGIN { exit !(a - b < 1e-6 && b - a < 1e-6) }' ||
+    fail "L_20 is $one on one rank, $four on four"
 passed=$((passed + 1))
 
 code=0
-on 2 train --set objective.labels=20 --set model.family=sdgm --out "$work/refused" >"$work/log" 2>&1 || code=$?
+on 2 train --set objective.labels=20 --set model.family=sdgm --out "$work/refused" \
+    >"$work/log" 2>&1 || code=$?
 [ $code -eq 1 ] || fail "what ranks can't share ends with $code, not 1"
 [ "$(grep -c 'error:' "$work/log")" -eq 1 ] || fail "not one message: $(cat "$work/log")"
 passed=$((passed + 1))

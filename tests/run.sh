@@ -3,24 +3,28 @@
 # and end-to-end tests.
 #
 #   tests/run.sh                         everything, a few minutes on two cores
-#   tests/run.sh --opencl NAME [TESTS]   parity and gradients on another implementation of OpenCL, fetched where need be:
-#                                        intel, pocl-loops, pocl-cbs, pocl-small, rusticl (docs/gpu.md)
-#   tests/run.sh --mpi                   training and evaluation on ranks of MPI (tests/mpi.sh), installed where need be
+#   tests/run.sh --opencl NAME [TESTS]   parity and gradients on another implementation of OpenCL,
+#                                        fetched where need be: intel, pocl-loops, pocl-cbs,
+#                                        pocl-small, rusticl (docs/gpu.md)
+#   tests/run.sh --mpi                   training and evaluation on ranks of MPI (tests/mpi.sh),
+#                                        installed where need be
 #   RUNG_TEST_CASES=20 tests/run.sh      the long variant: that many times as many random cases
 #   RUNG_TEST_SEED=7 tests/run.sh        with a given seed instead of fresh ones, which are printed
-#   RUNG_REAL_DATA=DIR tests/run.sh      also the tests on real data sets in DIR (mnist, omniglot-rebuilt, …)
+#   RUNG_REAL_DATA=DIR tests/run.sh      also the tests on real data sets in DIR (mnist,
+#                                        omniglot-rebuilt, …)
 #   RUNG_REQUIRE_OPENCL=0 tests/run.sh   without an OpenCL device, and without installing one
 #
 # Needs Rust. The tests on OpenCL need a device of it: where there is none, PoCL, which computes on
-# the CPU, is
-# installed with apt (with sudo if need be). Where that can't be done it says what to install, and
-# tests without.
+# the CPU, is installed with apt (with sudo if need be). Where that can't be done it says what to
+# install, and tests without.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 say() { echo "tests/run.sh: $*" >&2; }
 
-has_opencl_device() { cargo run --quiet --package rung -- --quiet devices --json | grep '"name":"opencl:' >/dev/null; }
+has_opencl_device() {
+    cargo run --quiet --package rung -- --quiet devices --json | grep '"name":"opencl:' >/dev/null
+}
 
 # Installs the OpenCL loader and PoCL, or says how to.
 install_pocl() {
@@ -30,19 +34,23 @@ install_pocl() {
         as_root=(sudo)
         [ -t 0 ] || as_root+=(-n)
     fi
-    if ! command -v apt-get >/dev/null || { [ "${#as_root[@]}" -gt 0 ] && ! command -v sudo >/dev/null; }; then
-        say "no OpenCL device, and no way to install one here: install ${packages[*]} (or a GPU's driver)"
+    if ! command -v apt-get >/dev/null ||
+        { [ "${#as_root[@]}" -gt 0 ] && ! command -v sudo >/dev/null; }; then
+        say "no OpenCL device, and no way to install one here:" \
+            "install ${packages[*]} (or a GPU's driver)"
         return 1
     fi
     say "no OpenCL device: installing ${packages[*]}"
-    local install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends)
-    "${install[@]}" "${packages[@]}" >/dev/null 2>&1 && return
-    "${as_root[@]}" apt-get update >/dev/null && "${install[@]}" "${packages[@]}" >/dev/null && return
+    local install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive
+        apt-get install -y --no-install-recommends "${packages[@]}")
+    "${install[@]}" >/dev/null 2>&1 && return
+    "${as_root[@]}" apt-get update >/dev/null && "${install[@]}" >/dev/null && return
     say "that failed: install ${packages[*]} (or a GPU's driver) to test on OpenCL"
     return 1
 }
 
-# use_driver NAME LIBRARY: looks at the one driver and no other, with programs of its own in the caches.
+# use_driver NAME LIBRARY: looks at the one driver and no other, with programs of its own in the
+# caches.
 use_driver() {
     mkdir -p "$folder/vendors"
     echo "$2" >"$folder/vendors/$1.icd"
@@ -56,13 +64,15 @@ use_intel() {
     local library
     if ! library=$(find "$folder" -name libintelocl.so 2>/dev/null | grep .); then
         say "fetching Intel's OpenCL runtime for CPUs into $folder"
-        python3 -m pip install --quiet --ignore-installed --prefix "$folder" intel-opencl-rt intel-cmplr-lib-rt
+        python3 -m pip install --quiet --ignore-installed --prefix "$folder" \
+            intel-opencl-rt intel-cmplr-lib-rt
         library=$(find "$folder" -name libintelocl.so | grep .)
     fi
     use_driver intel "$library"
 }
 
-# Mesa's rusticl on llvmpipe, unpacked from Debian's packages; a device without f64. Its compiler looks for libclc in /usr/lib/clc.
+# Mesa's rusticl on llvmpipe, unpacked from Debian's packages; a device without f64. Its compiler
+# looks for libclc in /usr/lib/clc.
 use_rusticl() {
     local library=$folder/usr/lib/x86_64-linux-gnu/libRusticlOpenCL.so.1
     if ! [ -e "$library" ]; then
@@ -71,7 +81,8 @@ use_rusticl() {
         (cd "$folder" && apt-get download mesa-opencl-icd libllvmspirvlib15 libclc-15 >/dev/null &&
             for package in *.deb; do dpkg -x "$package" . && rm "$package"; done)
     fi
-    if ! [ -e /usr/lib/clc/spirv64-mesa3d-.spv ] && ! cp -n "$folder"/usr/lib/clc/spirv*.spv /usr/lib/clc/; then
+    if ! [ -e /usr/lib/clc/spirv64-mesa3d-.spv ] &&
+        ! cp -n "$folder"/usr/lib/clc/spirv*.spv /usr/lib/clc/; then
         say "rusticl needs /usr/lib/clc/spirv64-mesa3d-.spv of Debian's libclc-15" && exit 1
     fi
     export RUSTICL_ENABLE=llvmpipe
@@ -99,8 +110,10 @@ if [ "${1:-}" = --opencl ]; then
     export RUNG_REQUIRE_OPENCL=1
     if [ $# -eq 0 ]; then
         set -- --test parity --test gradients --test composites
-        # It gives groups 32 work-items of most kernels, fewer than those cut for GPUs need, and says so in a sentence.
-        [ "$(basename "$folder")" != opencl-rusticl ] || set -- --test parity every_primitive_of_every
+        # It gives groups 32 work-items of most kernels, fewer than those cut for GPUs need, and
+        # says so in a sentence.
+        [ "$(basename "$folder")" != opencl-rusticl ] ||
+            set -- --test parity every_primitive_of_every
     fi
     cargo test --package rung-tests --no-fail-fast "$@"
     exit

@@ -1,4 +1,7 @@
-"""Compares two runs of rung: metrics without times, and checkpoints tensor by tensor. Used by same-bits.sh."""
+"""Compares two runs of rung: metrics without times, and checkpoints tensor by tensor.
+
+Used by same-bits.sh.
+"""
 
 import json
 import pathlib
@@ -13,6 +16,7 @@ TIMES = {"epoch_s", "images_per_s", "unix_s", "seconds", "image_samples_per_s", 
 
 def lines(path):
     """The objects of a file of JSON lines, without times."""
+
     def name(key):
         for old, new in RENAMED.items():
             if key.startswith(old):
@@ -30,11 +34,17 @@ def tensors(path):
     header = json.loads(data[8 : 8 + header_bytes])
     body = data[8 + header_bytes :]
     header.pop("__metadata__", None)
-    return {name: (one["dtype"], tuple(one["shape"]), body[slice(*one["data_offsets"])]) for name, one in header.items()}
+    return {
+        name: (one["dtype"], tuple(one["shape"]), body[slice(*one["data_offsets"])])
+        for name, one in header.items()
+    }
 
 
 def compare_lines(old, new):
-    """What differs between two files of JSON lines; a quantity that the new one alone has is no difference."""
+    """What differs between two files of JSON lines.
+
+    A quantity that the new one alone has is no difference.
+    """
     old, new = lines(old), lines(new)
     if len(old) != len(new):
         return [f"{len(old)} lines against {len(new)}"]
@@ -50,7 +60,8 @@ def compare_tensors(old, new):
     """What differs between two checkpoints."""
     old, new = tensors(old), tensors(new)
     missing = [f"{name} is in one alone" for name in sorted(old.keys() ^ new.keys())]
-    return missing + [f"{name} differs" for name in sorted(old.keys() & new.keys()) if old[name] != new[name]]
+    both = sorted(old.keys() & new.keys())
+    return missing + [f"{name} differs" for name in both if old[name] != new[name]]
 
 
 def main():

@@ -50,7 +50,9 @@ macro_rules! elements {
             /// Hands every element to `visit`, in order; integers above 2⁵³ are rounded.
             pub fn each(&self, mut visit: impl FnMut(f64)) {
                 match self {
-                    $(Self::$variant(values) => values.iter().for_each(|&value| visit(value as f64)),)*
+                    $(Self::$variant(values) => {
+                        values.iter().for_each(|&value| visit(value as f64))
+                    })*
                 }
             }
 

@@ -50,7 +50,8 @@ pub(crate) fn impostor_in(path: &Path) -> Option<&'static str> {
     impostor(&start)
 }
 
-/// What something is, in words, that is no regular file: it may keep a reader waiting, or never end.
+/// What something is, in words, that is no regular file: it may keep a reader waiting, or never
+/// end.
 #[must_use]
 pub fn other_than_file(metadata: &std::fs::Metadata) -> Option<&'static str> {
     match (metadata.is_file(), metadata.is_dir()) {

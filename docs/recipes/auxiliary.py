@@ -1,7 +1,10 @@
-"""The bound, images and classes of an ADGM, SDGM or M2 with Bernoulli pixels: auxiliary.py MODEL --images glyphs.npz --samples 50.
+"""The bound, images and classes of an ADGM, SDGM or M2 with Bernoulli pixels.
+
+    auxiliary.py MODEL --images glyphs.npz --samples 50
 
 Of a model with classes, log w has the class summed out, as `rung evaluate --every-class` has it.
 """
+
 import math
 import torch
 from common import LatentModel, bernoulli, draw, log_normal, main, standard_normal
@@ -34,7 +37,9 @@ class Auxiliary(LatentModel):
         z = draw(q)
         total = log_normal(z, *standard_normal(*z.shape)) - log_normal(z, *q)
         if self.has_a:
-            total += log_normal(a, *self.gaussian("generative.auxiliary", image=x, latent=z, **{"class": y}))
+            total += log_normal(
+                a, *self.gaussian("generative.auxiliary", image=x, latent=z, **{"class": y})
+            )
         logits = self.network("generative.image", auxiliary=a, latent=z, **{"class": y})
         return total + bernoulli(x, logits) - (math.log(self.classes) if self.classes else 0)
 
@@ -52,7 +57,9 @@ class Auxiliary(LatentModel):
 
     def log_weights(self, x):
         a, log_q = self.draw_a(x)
-        each = torch.stack([self.joint(x, a, self.one_class(y, len(x))) for y in range(max(self.classes, 1))])
+        each = torch.stack(
+            [self.joint(x, a, self.one_class(y, len(x))) for y in range(max(self.classes, 1))]
+        )
         return each.logsumexp(0) - log_q
 
     def class_probs(self, x, samples):
@@ -63,7 +70,11 @@ class Auxiliary(LatentModel):
     def generate(self, given, rows):
         """Logits of images: z and a are given or drawn, classes those given or each in turn."""
         if self.classes:
-            y = given["class_probs"].argmax(1) if "class_probs" in given else torch.arange(rows) % self.classes
+            y = (
+                given["class_probs"].argmax(1)
+                if "class_probs" in given
+                else torch.arange(rows) % self.classes
+            )
         else:
             y = torch.zeros(rows, dtype=torch.long)
         y = torch.eye(max(self.classes, 1), dtype=torch.double)[y]

@@ -1,8 +1,23 @@
-"""The bound and images of a biva, staged_lvae or staged_vae with Bernoulli pixels: biva.py MODEL --images glyphs.npz --samples 50."""
+"""The bound and images of a biva, staged_lvae or staged_vae with Bernoulli pixels.
+
+    biva.py MODEL --images glyphs.npz --samples 50
+"""
+
 import math
 import torch
 import torch.nn.functional as F
-from common import LatentModel, bernoulli, convolve, draw, flat, log_normal, main, standard_normal, transpose, unflat
+from common import (
+    LatentModel,
+    bernoulli,
+    convolve,
+    draw,
+    flat,
+    log_normal,
+    main,
+    standard_normal,
+    transpose,
+    unflat,
+)
 
 
 class Biva(LatentModel):
@@ -31,10 +46,14 @@ class Biva(LatentModel):
         return x @ self.weight(layer, 1) + self.tensors[layer + ".bias"]
 
     def convolution(self, layer, x, stride=1):
-        return convolve(x, self.weight(layer, 3).permute(3, 2, 0, 1), self.tensors[layer + ".bias"], stride)
+        return convolve(
+            x, self.weight(layer, 3).permute(3, 2, 0, 1), self.tensors[layer + ".bias"], stride
+        )
 
     def transposed(self, layer, x, stride):
-        return transpose(x, self.weight(layer, 2).permute(3, 2, 0, 1), self.tensors[layer + ".bias"], stride)
+        return transpose(
+            x, self.weight(layer, 2).permute(3, 2, 0, 1), self.tensors[layer + ".bias"], stride
+        )
 
     def block(self, name, x, aux=None, stride=1, enlarges=False, residual=True):
         """b_1 sigmoid(b_2) + residual, [b_1 | b_2] = W_b * e(W_a * e(x) + W_aux * e(aux))."""
@@ -106,11 +125,19 @@ class Biva(LatentModel):
             name, features = f"inference.{i}", {}
             for k, stride in enumerate(self.strides(stage), 1):
                 if self.bottom_up:
-                    up = self.block(f"{name}.bottom_up.{k}", up, skip, stride, residual=k > 1 or i > 1)
+                    up = self.block(
+                        f"{name}.bottom_up.{k}", up, skip, stride, residual=k > 1 or i > 1
+                    )
             aux = (up if self.bottom_up else skip) if self.config["skips"] else None
             for k, stride in enumerate(self.strides(stage), 1):
                 if self.top_down:
-                    deterministic = self.block(f"{name}.deterministic.{k}", deterministic, aux, stride, residual=k > 1 or i > 1)
+                    deterministic = self.block(
+                        f"{name}.deterministic.{k}",
+                        deterministic,
+                        aux,
+                        stride,
+                        residual=k > 1 or i > 1,
+                    )
             features["deterministic"] = deterministic
             streams = [up] * self.bottom_up + [deterministic] * self.top_down
             skip = torch.cat(streams, 1) if self.config["skips"] else None
@@ -123,8 +150,11 @@ class Biva(LatentModel):
         return found, self.block("inference.top.block", top) if self.top_down else top
 
     def descend(self, z, group):
-        """Logits of images from a sample of the top. `group(i, role, p, g)` gives the sample of a group of stage i, of which p and the
-        features g above it are known."""
+        """Logits of images from a sample of the top.
+
+        `group(i, role, p, g)` gives the sample of a group of stage i, of which p and the features g
+        above it are known.
+        """
         samples, above = [z], []
         for i in range(len(self.stages), 0, -1):
             stage, name = self.stages[i - 1], f"generative.{i}"
@@ -137,7 +167,12 @@ class Biva(LatentModel):
             above = outputs if self.config["skips"] else []
             roles = ["top_down"] * self.top_down + ["bottom_up"] * self.bottom_up
             if i > 1:
-                samples = [group(i - 1, role, self.head(f"{name}.below.p_{role}", g, self.stages[i - 2]), g) for role in roles]
+                samples = [
+                    group(
+                        i - 1, role, self.head(f"{name}.below.p_{role}", g, self.stages[i - 2]), g
+                    )
+                    for role in roles
+                ]
         return self.convolution("generative.x", F.elu(g)).reshape(len(z), -1)
 
     def log_weights(self, x):

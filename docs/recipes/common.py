@@ -1,7 +1,9 @@
 """What the recipes share: an exported model's numbers, a few layers, and the command line.
 
-Maps are [rows, channels, height, width] here; in the file and in latents they flatten as height, width, channel.
+Maps are [rows, channels, height, width] here; in the file and in latents they flatten as height,
+width, channel.
 """
+
 import argparse, json, math
 import numpy, torch
 import torch.nn.functional as F
@@ -9,7 +11,10 @@ from safetensors import safe_open
 
 
 class Exported:
-    """The file that `rung export` writes; a family's recipe adds `log_weights(x)` and `generate(given, rows)`."""
+    """The file that `rung export` writes.
+
+    A family's recipe adds `log_weights(x)` and `generate(given, rows)`.
+    """
 
     def __init__(self, path):
         with safe_open(path, "pt") as file:
@@ -19,29 +24,55 @@ class Exported:
 
     def activation(self, a):
         slope = self.config["leaky_slope"]
-        functions = {"leaky_relu": lambda a: F.leaky_relu(a, slope), "relu": F.relu, "elu": F.elu, "tanh": torch.tanh, "softplus": F.softplus}
+        functions = {
+            "leaky_relu": lambda a: F.leaky_relu(a, slope),
+            "relu": F.relu,
+            "elu": F.elu,
+            "tanh": torch.tanh,
+            "softplus": F.softplus,
+        }
         return functions[self.config["nonlinearity"]](a)
 
     def finish(self, layer, a):
-        """What follows a product over the last axis: a bias, or batch normalisation with the exported statistics."""
+        """What follows a product over the last axis: a bias, or batch normalisation.
+
+        Normalisation is by the exported statistics.
+        """
         if layer + ".bias" in self.tensors:
             return a + self.tensors[layer + ".bias"]
-        mean, variance = (self.tensors[f"statistics.{layer}.norm.{what}"] for what in ("mean", "variance"))
+        mean, variance = (
+            self.tensors[f"statistics.{layer}.norm.{what}"] for what in ("mean", "variance")
+        )
         normalised = (a - mean) / (variance + self.config["batch_norm_epsilon"]).sqrt()
-        return self.tensors[layer + ".norm.scale"] * normalised + self.tensors[layer + ".norm.shift"]
+        return (
+            self.tensors[layer + ".norm.scale"] * normalised + self.tensors[layer + ".norm.shift"]
+        )
 
     def dense(self, layer, x):
         return self.finish(layer, x @ self.tensors[layer + ".weight"])
 
     def convolution(self, layer, x, stride=1):
-        return convolve(x, self.tensors[layer + ".weight"].permute(3, 2, 0, 1), self.tensors[layer + ".bias"], stride)
+        return convolve(
+            x,
+            self.tensors[layer + ".weight"].permute(3, 2, 0, 1),
+            self.tensors[layer + ".bias"],
+            stride,
+        )
 
     def transposed(self, layer, x, stride):
-        return transpose(x, self.tensors[layer + ".weight"].permute(3, 2, 0, 1), self.tensors[layer + ".bias"], stride)
+        return transpose(
+            x,
+            self.tensors[layer + ".weight"].permute(3, 2, 0, 1),
+            self.tensors[layer + ".bias"],
+            stride,
+        )
 
 
 def convolve(x, weight, bias, stride=1):
-    """A convolution with SAME padding, the smaller half of it on the left and above; weight [outputs, inputs, height, width]."""
+    """A convolution with SAME padding, the smaller half of it on the left and above.
+
+    The weight is [outputs, inputs, height, width].
+    """
     kernel, sides = weight.shape[-1], []
     for n in reversed(x.shape[2:]):
         padding = max(0, (math.ceil(n / stride) - 1) * stride + kernel - n)
@@ -50,7 +81,10 @@ def convolve(x, weight, bias, stride=1):
 
 
 def transpose(x, weight, bias, stride):
-    """The adjoint of a convolution with SAME padding: `stride` times as high and wide; weight [inputs, outputs, height, width]."""
+    """The adjoint of a convolution with SAME padding, `stride` times as high and wide.
+
+    The weight is [inputs, outputs, height, width].
+    """
     whole = F.conv_transpose2d(x, weight, bias, stride)
     at = max(0, weight.shape[-1] - stride) // 2
     height, width = (side * stride for side in x.shape[2:])
@@ -71,7 +105,8 @@ def standard_normal(rows, units):
 
 
 def log_normal(z, mean, variance):
-    return (-0.5 * (math.log(2 * math.pi) + torch.log(variance) + (z - mean) ** 2 / variance)).sum(1)
+    density = math.log(2 * math.pi) + torch.log(variance) + (z - mean) ** 2 / variance
+    return -0.5 * density.sum(1)
 
 
 def bernoulli(x, logits):
@@ -89,10 +124,19 @@ def unflat(a, height, width):
 def main(make):
     parser = argparse.ArgumentParser()
     parser.add_argument("model", help="what rung export wrote")
-    parser.add_argument("--images", help="an .npz with x_test: prints the bound; grey pixels are drawn black or white")
-    parser.add_argument("--samples", type=int, default=1, help="K, samples of the latents for each image")
-    parser.add_argument("--latents", help="an .npz as rung encode writes it: its images go to --out")
-    parser.add_argument("--draw", type=int, default=0, help="so many images from the prior go to --out")
+    parser.add_argument(
+        "--images",
+        help="an .npz with x_test: prints the bound; grey pixels are drawn black or white",
+    )
+    parser.add_argument(
+        "--samples", type=int, default=1, help="K, samples of the latents for each image"
+    )
+    parser.add_argument(
+        "--latents", help="an .npz as rung encode writes it: its images go to --out"
+    )
+    parser.add_argument(
+        "--draw", type=int, default=0, help="so many images from the prior go to --out"
+    )
     parser.add_argument("--out", default="images.npz")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
@@ -101,14 +145,20 @@ def main(make):
     with torch.inference_mode():
         if options.images:
             x = numpy.load(options.images)["x_test"]
-            x = torch.from_numpy(x.reshape(len(x), -1).astype(float) / (255 if x.dtype == numpy.uint8 else 1))
+            x = torch.from_numpy(
+                x.reshape(len(x), -1).astype(float) / (255 if x.dtype == numpy.uint8 else 1)
+            )
             found = model.measure(torch.bernoulli(x), options.samples)
             print(json.dumps(found))
         if options.latents or options.draw:
             given = {}
             if options.latents:
                 arrays = numpy.load(options.latents)
-                given = {name: torch.from_numpy(arrays[name]).double() for name in arrays if name[0] in "az" or name == "class_probs"}
+                given = {
+                    name: torch.from_numpy(arrays[name]).double()
+                    for name in arrays
+                    if name[0] in "az" or name == "class_probs"
+                }
             rows = options.draw or len(next(iter(given.values())))
             images = torch.sigmoid(model.generate(given, rows)).reshape(rows, *model.shape)
             numpy.savez(options.out, images=images.float().numpy())
@@ -116,7 +166,10 @@ def main(make):
 
 class LatentModel(Exported):
     def measure(self, x, samples):
-        """L_1 and L_K in nats, with their standard errors over the images, and that of L_1 over the draws of latents."""
+        """L_1 and L_K in nats, with their standard errors over the images.
+
+        For L_1 also the standard error over the draws of latents.
+        """
         a = torch.stack([self.log_weights(x) for _ in range(samples)])
         bound = torch.logsumexp(a, 0) - math.log(samples)
         each = a.mean(1)

@@ -1,4 +1,8 @@
-"""The bound and images of a vae, ladder or lvae with Bernoulli pixels: hierarchy.py MODEL --images glyphs.npz --samples 50."""
+"""The bound and images of a vae, ladder or lvae with Bernoulli pixels.
+
+    hierarchy.py MODEL --images glyphs.npz --samples 50
+"""
+
 import torch.nn.functional as F
 from common import LatentModel, bernoulli, draw, log_normal, main, standard_normal
 
@@ -42,7 +46,11 @@ class Hierarchy(LatentModel):
 
     def prior(self, i, z, rows):
         """p(z_i | z_{i+1}) as (mean, variance)."""
-        return self.gaussian(f"generative.{i}", z[i + 1]) if i < self.depth else standard_normal(rows, self.config["latent_sizes"][-1])
+        return (
+            self.gaussian(f"generative.{i}", z[i + 1])
+            if i < self.depth
+            else standard_normal(rows, self.config["latent_sizes"][-1])
+        )
 
     def logits(self, z_1):
         return self.dense("generative.x.logits", self.hidden("generative.x", z_1))

@@ -1,7 +1,10 @@
-"""The bound and images of a MatNet with Bernoulli pixels: matnet.py MODEL --images glyphs.npz --samples 50.
+"""The bound and images of a MatNet with Bernoulli pixels.
+
+    matnet.py MODEL --images glyphs.npz --samples 50
 
 Of whole images: with residual, additive or gated steps, a refining block and a mixture at the top.
 """
+
 import math
 import torch
 from common import LatentModel, bernoulli, draw, flat, log_normal, main, standard_normal, unflat
@@ -36,14 +39,23 @@ class MatNet(LatentModel):
     def step(self, name, module, read, state):
         """The next state, from what lies beside the state."""
         if module == "gru":
-            gates = torch.sigmoid(self.convolution(name + ".gates", torch.cat([*read, state], 1)) + 1)
+            gates = torch.sigmoid(
+                self.convolution(name + ".gates", torch.cat([*read, state], 1)) + 1
+            )
             update, reset = gates.chunk(2, 1)
-            candidate = torch.tanh(self.convolution(name + ".candidate", torch.cat([*read, reset * state], 1)))
+            candidate = torch.tanh(
+                self.convolution(name + ".candidate", torch.cat([*read, reset * state], 1))
+            )
             return candidate + update * (state - candidate)
         if name + ".sample.weight" in self.tensors:
-            state, read = self.activation(state + self.convolution(name + ".sample", torch.cat(read, 1))), []
+            state, read = (
+                self.activation(state + self.convolution(name + ".sample", torch.cat(read, 1))),
+                [],
+            )
         path = self.config["deterministic_paths"] or name.startswith("inference")
-        inner = self.activation(self.convolution(name + ".first", torch.cat([*read, state] if path else read, 1)))
+        inner = self.activation(
+            self.convolution(name + ".first", torch.cat([*read, state] if path else read, 1))
+        )
         step = self.convolution(name + ".second", inner)
         return self.activation(state + step if path else step)
 
@@ -61,7 +73,9 @@ class MatNet(LatentModel):
             state = self.activation(self.convolution("inference.image", state))
         for index, block in enumerate(self.blocks):
             name = f"inference.block.{index + 1}"
-            state = first = self.activation(self.convolution(name + ".down", state, block["stride"]))
+            state = first = self.activation(
+                self.convolution(name + ".down", state, block["stride"])
+            )
             for layer in range(1, block["layers"] + 1):
                 states[index, layer] = first if self.module(index) == "gru" else state
                 if not block.get("refines"):
@@ -74,7 +88,9 @@ class MatNet(LatentModel):
         name = "generative." + self.layer_name(index, "layer", layer) + ".prior"
         if name + ".output.weight" not in self.tensors:
             height, width = self.maps[index]
-            return standard_normal(len(state), height * width * self.blocks[index]["latent_channels"])
+            return standard_normal(
+                len(state), height * width * self.blocks[index]["latent_channels"]
+            )
         if name + ".hidden.weight" not in self.tensors:
             return self.gaussian(self.convolution(name + ".output", state))
         hidden = self.activation(self.convolution(name + ".hidden", state))
@@ -82,24 +98,34 @@ class MatNet(LatentModel):
         return mean, torch.ones_like(mean)
 
     def descend(self, top, sample, leave=lambda index: None):
-        """Logits of images. `sample(number, index, layer, p, state)` gives the sample of a layer; `leave` hears of the end of a block."""
+        """Logits of images.
+
+        `sample(number, index, layer, p, state)` gives the sample of a layer; `leave` hears of the
+        end of a block.
+        """
         state, refined, number = self.top("generative.top", top), 0, self.depth
         for index in reversed(range(len(self.blocks))):
             block, (height, width) = self.blocks[index], self.maps[index]
             up = f"generative.block.{index + 1}.up"
-            beside = [top[:, :, None, None].expand(-1, -1, height, width)] * self.config["top_beside_samples"]
+            beside = [top[:, :, None, None].expand(-1, -1, height, width)] * self.config[
+                "top_beside_samples"
+            ]
             for layer in range(block["layers"], 0, -1):
                 number -= 1
                 z = sample(number, index, layer, self.prior(index, layer, state), state)
                 name = "generative." + self.layer_name(index, "layer", layer)
-                state = self.step(name, self.module(index), [unflat(z, height, width), *beside], state)
+                state = self.step(
+                    name, self.module(index), [unflat(z, height, width), *beside], state
+                )
                 if block.get("refines"):
                     refined = refined + self.convolution(up, state)
             if index > 0:
                 state = self.activation(self.enlarge(up, state, block["stride"]))
                 leave(index)
         if self.config["image_channels"]:
-            state = self.activation(self.enlarge("generative.block.1.up", state, self.blocks[0]["stride"]))
+            state = self.activation(
+                self.enlarge("generative.block.1.up", state, self.blocks[0]["stride"])
+            )
             logits = self.convolution("generative.image", state)
         elif self.blocks[0].get("refines"):
             logits = refined
@@ -111,13 +137,18 @@ class MatNet(LatentModel):
         """Means and log-variances of the mixture at the top, [component, units]."""
         name, shared = "generative.top.prior.", self.config["top_shared_units"]
         own = [self.tensors[name + what] for what in ("means", "log_variances")]
-        return [torch.cat([torch.zeros(len(part), shared, dtype=torch.double), part], 1) for part in own]
+        return [
+            torch.cat([torch.zeros(len(part), shared, dtype=torch.double), part], 1) for part in own
+        ]
 
     def log_top_prior(self, z):
         if not self.config["top_components"]:
             return log_normal(z, *standard_normal(*z.shape))
         means, log_variances = self.components()
-        each = [log_normal(z, mean, log_variance.exp()) for mean, log_variance in zip(means, log_variances)]
+        each = [
+            log_normal(z, mean, log_variance.exp())
+            for mean, log_variance in zip(means, log_variances)
+        ]
         return torch.stack(each).logsumexp(0) - math.log(len(each))
 
     def log_weights(self, x):
@@ -131,14 +162,20 @@ class MatNet(LatentModel):
         def sample(number, index, layer, p, state):
             read = [state, states[index, layer]]
             module = "residual" if self.module(index) == "additive" else self.module(index)
-            merged[0] = self.step("inference." + self.layer_name(index, "merge", layer), module, read, merged[0])
-            q = self.gaussian(self.convolution("inference." + self.layer_name(index, "q", layer), merged[0]))
+            merged[0] = self.step(
+                "inference." + self.layer_name(index, "merge", layer), module, read, merged[0]
+            )
+            q = self.gaussian(
+                self.convolution("inference." + self.layer_name(index, "q", layer), merged[0])
+            )
             z = draw(q)
             terms.append(log_normal(z, *p) - log_normal(z, *q))
             return z
 
         def leave(index):
-            up = self.enlarge(f"inference.block.{index + 1}.up", merged[0], self.blocks[index]["stride"])
+            up = self.enlarge(
+                f"inference.block.{index + 1}.up", merged[0], self.blocks[index]["stride"]
+            )
             merged[0] = self.activation(up)
 
         return bernoulli(x, self.descend(top, sample, leave)) + sum(terms)

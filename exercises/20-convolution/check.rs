@@ -17,7 +17,8 @@ fn of_w() -> Outcome {
     })
 }
 
-/// Compares what is found and what is wanted for x and for w, by differences and beside the library.
+/// Compares what is found and what is wanted for x and for w, by differences and beside the
+/// library.
 fn adjoints(compare: fn(&str, [(&[f64], &[f64]); 2]) -> Outcome) -> Outcome {
     cases(50, |random| {
         let stride = random.whole(1, 3);

@@ -12,7 +12,7 @@ cargo run -p exercises                   all exercises
 cargo run -p exercises -- check NN|all   checks an answer; the first call makes the file to edit
 cargo run -p exercises -- watch [NN]     checks each answer when it is saved, beginning with NN
 cargo run -p exercises -- hint NN [N]    a hint; N = 2 for the second, and so on
-cargo run -p exercises -- reset NN       puts the skeleton back; your answer is kept as NN-….rs.old";
+cargo run -p exercises -- reset NN       puts the skeleton back, your answer in NN-….rs.old";
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 

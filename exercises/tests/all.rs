@@ -1,4 +1,5 @@
-//! Every solution passes, every skeleton fails in all of its parts, and every exercise has its parts.
+//! Every solution passes, every skeleton fails in all of its parts, and every exercise has its
+//! parts.
 
 use exercises::{NAMES, folder};
 

@@ -255,8 +255,8 @@ pub trait LatentModel: Debug {
         Ok(())
     }
 
-    /// The generative model as steps with plain numbers, those of a pass with frozen statistics: the
-    /// same images come from the same latents.
+    /// The generative model as steps with plain numbers, those of a pass with frozen statistics:
+    /// the same images come from the same latents.
     ///
     /// # Errors
     /// If the device's numbers can't be read.

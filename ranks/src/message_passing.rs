@@ -28,8 +28,8 @@ pub(crate) struct World {
     size: usize,
 }
 
-/// Initialises MPI for calls from any thread, one at a time: a pool's threads compute, and whichever
-/// is at the end of a layer communicates.
+/// Initialises MPI for calls from any thread, one at a time: a pool's threads compute, and
+/// whichever is at the end of a layer communicates.
 pub(crate) fn initialise() -> Result<(Universe, World)> {
     let (universe, threading) = environment::initialize_with_threading(Threading::Serialized)
         .ok_or_else(|| Error::Library("it is initialised already".into()))?;

@@ -51,7 +51,8 @@ impl Operation for SynchronisedNorm {
         }
     }
 
-    /// The adjoint with constant statistics, and then what flows through them, which is affine in x.
+    /// The adjoint with constant statistics, and then what flows through them, which is affine in
+    /// x.
     fn backward(&self, adjoint: &mut Adjoint<'_>) -> Result<()> {
         let [x, scale, shift, mean, variance] = [0, 1, 2, 3, 4].map(|i| adjoint.saved(i));
         let norm = self.norm(&x, self.activation);

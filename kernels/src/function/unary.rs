@@ -96,7 +96,8 @@ macro_rules! unary_functions {
                 name: "elu", transcendental: true, domain: Domain::Except(0.0, 0.0),
                 value: |x| positive_part(x) + alpha * negative_part(x).exp_m1(),
                     "x > ZERO ? x : a * expm1(x)";
-                derivative of Input: |x| above_zero(x) + below_zero(x) * (alpha * negative_part(x).exp()),
+                derivative of Input:
+                    |x| above_zero(x) + below_zero(x) * (alpha * negative_part(x).exp()),
                     "x > ZERO ? ONE : a * exp(x)";
             }
             /// f(x) = tanh x; f′ = 1 − f².

@@ -46,10 +46,12 @@ macro_rules! registry {
             /// # Errors
             /// `Argument` if it has fewer.
             pub fn nth(self, index: usize) -> Result<$number> {
-                let number = <$number>::try_from(index).ok().and_then(|index| self.first().checked_add(index));
+                let number = <$number>::try_from(index).ok();
+                let number = number.and_then(|index| self.first().checked_add(index));
                 number.filter(|number| self.range().contains(number)).ok_or_else(|| {
-                    Error::argument("noise", format!("{self:?} has no number {index}: it has \
-                    {}", $axis::len(self)))
+                    let all = $axis::len(self);
+                    let refused = format!("{self:?} has no number {index}: it has {all}");
+                    Error::argument("noise", refused)
                 })
             }
 

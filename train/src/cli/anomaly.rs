@@ -35,7 +35,10 @@ pub struct AnomalyArgs {
     #[arg(long, value_name = "N", default_value_t = 2000)]
     pub count: usize,
     /// Samples an image inside the logarithm of each bound
-    #[arg(long, value_name = "K", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(
+        long, value_name = "K", default_value_t = 10,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
     pub importance_samples: u32,
     /// Rows computed at once (images times samples); less takes less memory
     /// [default: 1000, fewer for large feature maps]

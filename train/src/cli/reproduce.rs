@@ -57,13 +57,19 @@ pub struct ReproduceArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub count: u32,
     /// Seed of every run
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(i64).range(0..))]
+    #[arg(
+        long, value_name = "N", default_value_t = 1,
+        value_parser = clap::value_parser!(i64).range(0..)
+    )]
     pub seed: i64,
     /// Folder of the runs and the tables
     #[arg(long, value_name = "DIR", default_value = "runs/reproduce")]
     pub out: PathBuf,
     /// Runs to work on at once, each with its share of the CPU's cores unless --threads is given
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(
+        long, value_name = "N", default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..=1024)
+    )]
     pub jobs: u32,
     /// When to stop.
     #[command(flatten)]

@@ -58,7 +58,10 @@ pub struct SampleArgs {
     pub count: u32,
     /// Factor of the standard deviations that latents are drawn with, for all layers or, as a list
     /// such as 0.7,0.9,1, for each, that nearest to the image first; pixels are not concerned
-    #[arg(long, value_name = "T", value_delimiter = ',', default_value = "1", value_parser = temperature)]
+    #[arg(
+        long, value_name = "T", value_delimiter = ',', default_value = "1",
+        value_parser = temperature
+    )]
     pub temperature: Vec<f64>,
     /// Draw pixels, instead of showing their means; autoregressive models always draw them
     #[arg(long)]

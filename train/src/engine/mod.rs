@@ -4,10 +4,10 @@
 //! `prepared.rs` is what a training begins or goes on with, `trainer.rs` one step, `terms.rs` what
 //! the steps report, summed on the device, `training.rs` the loop over epochs with its checkpoints
 //! and metrics, `records.rs` what it writes down, `previews.rs` the pictures on the way,
-//! `finish.rs` what a finished run ends with, `together.rs` what the ranks of a training agree on. Around them: `batch_norm.rs` has the exact
-//! statistics, `memory.rs` says what a training takes, by a step on the random pixels of
-//! `workload.rs`; `device.rs` and `spin_wait.rs` are where it computes, `chunks.rs` halves what
-//! lacks memory, `interrupt.rs` hears Ctrl-C.
+//! `finish.rs` what a finished run ends with, `together.rs` what the ranks of a training agree on.
+//! Around them: `batch_norm.rs` has the exact statistics, `memory.rs` says what a training takes,
+//! by a step on the random pixels of `workload.rs`; `device.rs` and `spin_wait.rs` are where it
+//! computes, `chunks.rs` halves what lacks memory, `interrupt.rs` hears Ctrl-C.
 
 pub mod batch_norm;
 pub mod chunks;

@@ -2,12 +2,11 @@
 //! own images.
 //!
 //! What travels are the model's [steps](rung_models::GenerativeSteps) and the weights of its dense
-//! layers and convolutions. Each column of a weight (an output channel) is stored as 16-bit integers
-//! and one scale.
-//! Half-precision floats would take as much room, but their step near the largest weight of a
-//! column is 2⁻¹¹ of it, where that of the integers is 2⁻¹⁵: over five layers the difference is
-//! that between a visible and an invisible error of a pixel. The page itself measures what is left,
-//! against images that the program has drawn.
+//! layers and convolutions. Each column of a weight (an output channel) is stored as 16-bit
+//! integers and one scale. Half-precision floats would take as much room, but their step near the
+//! largest weight of a column is 2⁻¹¹ of it, where that of the integers is 2⁻¹⁵: over five layers
+//! the difference is that between a visible and an invisible error of a pixel. The page itself
+//! measures what is left, against images that the program has drawn.
 
 use std::io::Write;
 

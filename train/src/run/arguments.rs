@@ -12,7 +12,10 @@ use clap::{Args, ValueEnum};
 pub struct DataDirArgs {
     /// Folder in which data sets lie, each in a folder of its own name
     // A path that may be empty, as an environment variable can be.
-    #[arg(long, value_name = "DIR", env = "RUNG_DATA", value_parser = OsStringValueParser::new().map(PathBuf::from))]
+    #[arg(
+        long, value_name = "DIR", env = "RUNG_DATA",
+        value_parser = OsStringValueParser::new().map(PathBuf::from)
+    )]
     pub data_dir: Option<PathBuf>,
 }
 
@@ -34,7 +37,10 @@ pub struct DeviceArgs {
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<String>,
     /// CPU threads; 0 for one a core
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=MOST_THREADS as i64))]
+    #[arg(
+        long, value_name = "N",
+        value_parser = clap::value_parser!(u32).range(0..=MOST_THREADS as i64)
+    )]
     pub threads: Option<u32>,
 }
 

@@ -105,7 +105,8 @@ pub fn with_images<R: Send>(
     with_images_on(&Ranks::one(), arguments, images, console, work)
 }
 
-/// [`with_images`] on several ranks, each of which does `work` with a model that is theirs together.
+/// [`with_images`] on several ranks, each of which does `work` with a model that is theirs
+/// together.
 ///
 /// # Errors
 /// As [`with_images`].

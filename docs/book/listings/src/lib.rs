@@ -12,7 +12,8 @@
 //! <!-- listing tape -->          the region `tape` of this chapter's file
 //! <!-- output adjoints -->       what the function of that name prints, to the letter
 //! <!-- measured speed -->        the same where the numbers are those of one machine
-//! <!-- quote FILE NEEDLE -->     the item of a real source that begins with the line that has NEEDLE
+//! <!-- quote FILE NEEDLE -->     the item of a real source that begins with the line that has
+//! NEEDLE
 //! ```
 //!
 //! So the pages read well as plain Markdown. `cargo run -p rung-book -- weave` writes what follows

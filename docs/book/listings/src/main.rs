@@ -8,8 +8,8 @@ use rung_book::{Result, figures, weave};
 const HELP: &str = "\
 cargo run -p rung-book -- run CHAPTER [OUTPUT]   what a chapter's listings print
 cargo run -p rung-book -- list                   all outputs
-cargo run -p rung-book -- weave [--measured]     code and outputs into the pages; with --measured the
-                                                 numbers of this machine too
+cargo run -p rung-book -- weave [--measured]     code and outputs into the pages; with
+                                                 --measured the numbers of this machine too
 cargo run -p rung-book -- figures                the pictures";
 
 fn main() -> ExitCode {

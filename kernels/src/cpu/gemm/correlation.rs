@@ -11,7 +11,7 @@
 //! long as the taps stay in one row of the kernel:
 //!
 //! ```text
-//!   a row of the map, C channels a position:      │ 0 │ 0 │ x0 │ x1 │ x2 │ x3 │ …      (zeros: padding)
+//!   a row of the map, C channels a position:      │ 0 │ 0 │ x0 │ x1 │ x2 │ x3 │ … (zeros: padding)
 //!   kernel of 5, position 0 reads                 └────────────────────┘
 //!   position 1 reads the same, C numbers on           └────────────────────┘
 //! ```

@@ -32,9 +32,9 @@
 //! innermost:
 //!
 //! ```text
-//!  loop 5: columns of `out`, 2048 at a time ┐  a block of `right`, packed, lies in the outer caches
+//!  loop 5: columns of `out`, 2048 at a time ┐  a block of `right`, packed, is in the outer caches
 //!  loop 4: the inner dimension, 512 a time  ┘
-//!  loop 3: rows of `out`, 112 at a time        a block of `left` lies in the L2 cache (1 MiB) of a core
+//!  loop 3: rows of `out`, 112 at a time        a block of `left` is in a core's L2 cache (1 MiB)
 //!  loop 2: panels of 32 columns                a panel of `right` lies in the first two levels
 //!  loop 1: tiles of 14 rows                    the strip of `left` streams to the registers
 //!

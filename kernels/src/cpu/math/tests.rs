@@ -177,10 +177,14 @@ fn all_bits(unit: VectorUnit, x: &[f32]) -> Vec<u32> {
             vectorised_with(
                 unit,
                 #[inline(always)]
-                || out.iter_mut().zip(x).for_each(#[inline(always)] |(out,
-                    &x)| *out = $function(x)),
+                || {
+                    out.iter_mut()
+                        .zip(x)
+                        .for_each(#[inline(always)] |(out, &x)| *out = $function(x))
+                },
             );
-            bits.extend(out.iter().map(|value| if value.is_nan() { u32::MAX } else { value.to_bits() }));
+            let bits_of = |&value: &f32| if value.is_nan() { u32::MAX } else { value.to_bits() };
+            bits.extend(out.iter().map(bits_of));
         )*};
     }
     run!(exp, exp_m1, ln, ln_1p, tanh, sin, cos, sigmoid, softplus);

@@ -22,19 +22,27 @@
     tip.replaceChildren(...rows);
     tip.hidden = false;
     const { width, height } = tip.getBoundingClientRect();
-    const left = event.clientX + 16 + width > innerWidth ? event.clientX - 16 - width : event.clientX + 16;
-    const top = event.clientY + 16 + height > innerHeight ? event.clientY - 12 - height : event.clientY + 16;
+    const left =
+      event.clientX + 16 + width > innerWidth ? event.clientX - 16 - width : event.clientX + 16;
+    const top =
+      event.clientY + 16 + height > innerHeight ? event.clientY - 12 - height : event.clientY + 16;
     tip.style.left = Math.max(4, left) + "px";
     tip.style.top = Math.max(4, top) + "px";
   };
   // The pointer in the drawing's own units.
   const place = (svg, event) => {
-    const box = svg.getBoundingClientRect(), view = svg.viewBox.baseVal;
-    return [((event.clientX - box.left) * view.width) / box.width, ((event.clientY - box.top) * view.height) / box.height];
+    const box = svg.getBoundingClientRect(),
+      view = svg.viewBox.baseVal;
+    return [
+      ((event.clientX - box.left) * view.width) / box.width,
+      ((event.clientY - box.top) * view.height) / box.height,
+    ];
   };
   const watch = (holder, read) => {
     const svg = holder.querySelector(":scope > svg");
-    const data = JSON.parse(holder.querySelector(':scope > script[type="application/json"]').textContent);
+    const data = JSON.parse(
+      holder.querySelector(':scope > script[type="application/json"]').textContent,
+    );
     const hide = () => {
       tip.hidden = true;
       svg.querySelector(".cursor")?.setAttribute("transform", "");
@@ -49,13 +57,20 @@
   };
 
   const readLines = (svg, data, [px]) => {
-    const [left, right] = data.frame, [x0, x1] = data.values;
+    const [left, right] = data.frame,
+      [x0, x1] = data.values;
     if (px < left - 8 || px > right + 8) return null;
     const wanted = x0 + ((px - left) / (right - left)) * (x1 - x0);
     const distance = (point) => Math.abs(point[0] - wanted);
-    const nearest = (points) => points.reduce((best, point) => (distance(point) < distance(best) ? point : best));
+    const nearest = (points) =>
+      points.reduce((best, point) => (distance(point) < distance(best) ? point : best));
     const x = nearest(data.series.map((series) => nearest(series.points)))[0];
-    svg.querySelector(".cursor").setAttribute("transform", `translate(${left + 9 + ((x - x0) / (x1 - x0)) * (right - left)} 0)`);
+    svg
+      .querySelector(".cursor")
+      .setAttribute(
+        "transform",
+        `translate(${left + 9 + ((x - x0) / (x1 - x0)) * (right - left)} 0)`,
+      );
     const rows = [line(`${data.x} ${x}`)];
     for (const series of data.series) {
       const point = nearest(series.points);
@@ -69,16 +84,20 @@
     const [left, right, top, bottom] = data.frame;
     const column = Math.floor(((px - left) / (right - left)) * data.columns.length);
     const row = Math.floor(((py - top) / (bottom - top)) * data.rows.length);
-    const span = data.columns[column], value = data.rows[row]?.[column];
+    const span = data.columns[column],
+      value = data.rows[row]?.[column];
     if (span === undefined || value === undefined) return null;
     const epochs = span[0] === span[1] ? `epoch ${span[0]}` : `epochs ${span[0]} to ${span[1]}`;
-    const words = value === null ? "not measured" : `${number(value)} nats${value > 0.01 ? "" : ", inactive"}`;
-    const first = row * data.unitsInRow + 1, last = Math.min(first + data.unitsInRow - 1, data.units);
+    const words =
+      value === null ? "not measured" : `${number(value)} nats${value > 0.01 ? "" : ", inactive"}`;
+    const first = row * data.unitsInRow + 1,
+      last = Math.min(first + data.unitsInRow - 1, data.units);
     const unit = first === last ? `unit ${first}` : `units ${first} to ${last}`;
     return [line(`${data.layer}, ${unit} of ${data.units}`), line(`${epochs}: ${words}`)];
   };
 
-  // ---- Saving: a drawing as a file of its own, which has the legend and brings its styles, and its numbers.
+  // ---- Saving: a drawing as a file of its own, which has the legend and brings its styles, and
+  // its numbers.
 
   const save = (name, type, text) => {
     const link = document.createElement("a");
@@ -88,7 +107,8 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   };
   const ofItsOwn = (svg) => {
-    const copy = svg.cloneNode(true), full = svg.dataset.full.split(" ");
+    const copy = svg.cloneNode(true),
+      full = svg.dataset.full.split(" ");
     const style = document.createElementNS("http://www.w3.org/2000/svg", "style");
     style.textContent = document.getElementById("file-style").textContent;
     copy.prepend(style);
@@ -100,7 +120,8 @@
     return new XMLSerializer().serializeToString(copy) + "\n";
   };
   document.querySelectorAll('script[type="text/csv"]').forEach((numbers) => {
-    const svg = numbers.previousElementSibling, name = numbers.dataset.name;
+    const svg = numbers.previousElementSibling,
+      name = numbers.dataset.name;
     const bar = document.createElement("div");
     bar.className = "save";
     const button = (ending, write) => {
@@ -112,7 +133,9 @@
       bar.append(made);
     };
     button("svg", () => save(`${name}.svg`, "image/svg+xml", ofItsOwn(svg)));
-    button("csv", () => save(`${name}.csv`, "text/csv", numbers.textContent.replaceAll("<\u200b/", "</")));
+    button("csv", () =>
+      save(`${name}.csv`, "text/csv", numbers.textContent.replaceAll("<\u200b/", "</")),
+    );
     numbers.after(bar);
   });
 
