@@ -2,7 +2,7 @@
 
 use super::terms::Terms;
 use super::trainer::{Skipped, Trainer};
-use super::training::TrainingImages;
+use super::training_images::TrainingImages;
 use crate::config::{Config, TrainConfig};
 use crate::error::{Error, Result};
 use crate::model::Model;

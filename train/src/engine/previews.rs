@@ -1,6 +1,7 @@
 //! Pictures for TensorBoard on the way: what the model makes as it stands.
 
-use super::training::{Files, Training};
+use super::saving::Files;
+use super::training::Training;
 use crate::error::Result;
 use crate::tasks::PictureSizes;
 

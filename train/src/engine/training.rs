@@ -1,34 +1,29 @@
-//! The loop over epochs: steps, metrics, checkpoints; how a run stops and goes on.
+//! The loop over epochs: steps, what each epoch ends with, how a run stops.
 
 use std::mem;
 use std::time::Instant;
 
 use rung_autograd::{Device, Tensor};
 use rung_datasets::batch::shuffled;
-use rung_datasets::{DataRecord, Split};
-use rung_models::{BatchShare, Mode, Pass};
+use rung_models::BatchShare;
 
 use super::interrupt::Interrupt;
-use super::prepared::{
-    BEST_EPOCH, BEST_SCORE, BEST_SCORE_NAME, Best, EPOCH_SUMS, Prepared, SKIPPED_IN_A_ROW,
-    SKIPPED_IN_EPOCH,
-};
+use super::prepared::{Best, Prepared};
 use super::records::{EpochRecord, start_record};
+use super::saving::{Files, NewConfig, remark_on_schedule};
 use super::spin_wait::SpinWait;
 use super::terms::Terms;
 use super::together;
-use super::trainer::{Skipped, Trainer};
-use crate::config::{Change, Config, ScheduleName};
-use crate::data::DeviceImages;
-use crate::error::{Context, Error, Result};
+use super::trainer::Trainer;
+use super::training_images::TrainingImages;
+use crate::config::{Change, Config};
+use crate::error::{Context, Result};
 use crate::model::Model;
-use crate::model::snapshot::{save_average, save_optimiser};
 use crate::progress::{Console, Progress};
-use crate::run::checkpoint::{CheckpointData, Checkpoints, TensorData};
+use crate::run::checkpoint::Checkpoints;
 use crate::run::folder::RunFolder;
-use crate::run::metrics::{self, MetricsWriter};
-use crate::run::tensorboard::EventWriter;
-use crate::tasks::{At, Loss, On, Request, Scores};
+use crate::run::metrics::{self};
+use crate::tasks::{At, On, Request, Scores};
 
 /// Held-out images that every epoch is judged by: enough to tell an active unit from a dead one,
 /// for under a hundredth of the time of an epoch of MNIST.
@@ -36,13 +31,6 @@ const QUICK_IMAGES: usize = 1000;
 
 /// A held-out score behind that of training by more than this part of it is explained.
 const FAR_BEHIND: f64 = 0.1;
-/// Batches of fewer images than this are named as a cause where a training breaks down.
-const SMALL_BATCH: usize = 8;
-
-/// Steps after which the loss is looked at on a device that works on its own: to look is to wait
-/// for it.
-const CHECK_EVERY_STEPS: u64 = 50;
-
 /// How training ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -62,94 +50,15 @@ pub struct Training<'a> {
     pub(super) checkpoints: Checkpoints,
     /// Of the rank that writes, and no other.
     pub(super) files: Option<Files>,
-    terms: Terms,
+    pub(super) terms: Terms,
     /// Whether it has been said why the held-out score may be far behind that of training.
     is_lag_explained: bool,
     /// Steps done.
     pub(super) step: u64,
     /// The best held-out score so far.
-    best: Option<Best>,
+    pub(super) best: Option<Best>,
     /// The run goes on with another configuration, which is not written yet.
-    new_config: Option<NewConfig>,
-}
-
-/// What a training writes into as it goes.
-pub(super) struct Files {
-    metrics: MetricsWriter,
-    pub(super) events: EventWriter,
-}
-
-impl Files {
-    fn open(run: &RunFolder, step: u64, config: &Config) -> Result<Self> {
-        let metrics = MetricsWriter::open(&run.metrics(), step)?;
-        let mut events = EventWriter::create(&run.events(), step)?;
-        events.hyperparameters(&config.flat()?)?;
-        Ok(Self { metrics, events })
-    }
-}
-
-/// A configuration that takes the place of the run's own with its next checkpoint.
-struct NewConfig {
-    /// What of the past it does not tell.
-    remark: Option<String>,
-}
-
-/// What a new number of epochs makes untrue of the past: a schedule that ends with the training had
-/// other learning rates so far.
-fn remark_on_schedule(
-    config: &Config,
-    changes: &[Change],
-    step: u64,
-    per_epoch: u64,
-) -> Option<String> {
-    let change = changes.iter().find(|change| change.key == "train.epochs")?;
-    let ends_with_training = match config.optimiser.schedule {
-        ScheduleName::Cosine => "a cosine",
-        _ if config.optimiser.final_decay_epochs > 0 => "a decay",
-        _ => return None,
-    };
-    if step == 0 {
-        return None;
-    }
-    let before =
-        change.from.as_ref().map_or_else(|| "another number of".into(), ToString::to_string);
-    Some(format!(
-        "the learning rates of the first {} epochs were those of {ends_with_training} over \
-        {before} epochs, not over {}: config.toml alone \
-         does not repeat this run",
-        step.div_ceil(per_epoch),
-        change.to
-    ))
-}
-
-/// The splits a run uses, on the device.
-#[derive(Debug)]
-pub struct TrainingImages {
-    /// What the data set is.
-    pub record: DataRecord,
-    /// What the model learns from.
-    pub train: DeviceImages,
-    /// What progress is judged by: the validation images if there are some, else the test images.
-    pub held_out: DeviceImages,
-    /// Which of the two.
-    pub held_out_split: Split,
-}
-
-impl TrainingImages {
-    /// Steps in an epoch of batches of `batch` images.
-    ///
-    /// # Errors
-    /// If a batch needs more images than there are.
-    pub fn steps_per_epoch(&self, batch: usize) -> Result<u64> {
-        let images = self.train.count();
-        match images / batch {
-            0 => Err(Error::new(format!(
-                "a batch of {batch} needs more than the {images} training images"
-            ))
-            .with_advice("choose a smaller --batch-size")),
-            steps => Ok(steps as u64),
-        }
-    }
+    pub(super) new_config: Option<NewConfig>,
 }
 
 impl<'a> Training<'a> {
@@ -323,71 +232,6 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    /// Whether this step's loss is looked at: always where that costs nothing; elsewhere now and
-    /// then, and before an epoch's end is written down. Parameters that are no longer finite stay
-    /// so, so that a later look sees what an earlier one missed.
-    fn is_check_due(&self, per_epoch: u64) -> bool {
-        let next = self.step + 1;
-        self.device().name() == "cpu"
-            || next.is_multiple_of(CHECK_EVERY_STEPS)
-            || next.is_multiple_of(per_epoch)
-    }
-
-    /// The term of a loss that is NaN or infinite, if there is one.
-    fn culprit(&self, loss: &Loss) -> Result<Option<&str>> {
-        let is_finite =
-            |term: &Tensor| term.to_scalar().map(f64::is_finite).context("reading the loss");
-        if is_finite(&loss.loss)? {
-            return Ok(None);
-        }
-        for (name, term) in self.trainer.model.task.terms().iter().zip(&loss.terms) {
-            if !is_finite(term)? {
-                return Ok(Some(name));
-            }
-        }
-        Ok(Some("the loss"))
-    }
-
-    /// Refuses to go on when a term of the loss is NaN or infinite.
-    fn check_finite(&self, loss: &Loss) -> Result<()> {
-        self.culprit(loss)?.map_or(Ok(()), |culprit| {
-            Err(self.ruined(&format!("{culprit} is no longer a finite number")))
-        })
-    }
-
-    fn ruined(&self, what: &str) -> Error {
-        let mut advice = String::from("try a lower --learning-rate");
-        if self.config.train.batch_size < SMALL_BATCH {
-            advice += &format!(
-                " or a larger --batch-size: the gradient of {} images is noise",
-                self.config.train.batch_size
-            );
-        }
-        if self.checkpoints.any() {
-            advice += &format!(
-                "; the last checkpoint before it is kept in {}",
-                self.run.checkpoints().display()
-            );
-        }
-        Error::new(format!("step {}: {what}", self.step + 1)).with_advice(advice)
-    }
-
-    /// Refuses to keep a model that its last step has ruined, which the loss before that step could
-    /// not show.
-    fn check_sound(&self) -> Result<()> {
-        let images = &self.images.held_out;
-        let count = images.count().min(self.config.train.batch_size);
-        let Model { task, store, statistics, .. } = &self.trainer.model;
-        for mode in [Mode::BatchOnly, Mode::Frozen(statistics)] {
-            let mut pass = Pass::new(store, None, mode, self.config.train.seed, self.step);
-            let loss = task
-                .probe(&mut pass, images, count)
-                .context("checking the model before it is kept")?;
-            self.check_finite(&loss)?;
-        }
-        Ok(())
-    }
-
     fn end_epoch(
         &mut self,
         epoch: u64,
@@ -481,110 +325,7 @@ impl<'a> Training<'a> {
         value.is_finite() && self.best.is_none_or(|best| score.is_better(value, best.score))
     }
 
-    /// Writes the newest checkpoint, the metrics before it being on the disk, if this is the rank
-    /// that writes and all others have the same parameters.
-    fn checkpoint(&mut self) -> Result<()> {
-        self.check_sound()?;
-        let Model { ranks, store, .. } = &self.trainer.model;
-        together::check_same_parameters(ranks, store)?;
-        if self.files.is_some() {
-            self.write_checkpoint()?;
-        }
-        // None goes on, or ends, before it is written.
-        together::any(&self.trainer.model.ranks, false).map(drop)
-    }
-
-    fn write_checkpoint(&mut self) -> Result<()> {
-        if let Some(Files { metrics, .. }) = &mut self.files {
-            metrics.sync()?;
-        }
-        let data = self.snapshot()?;
-        let per_epoch = self.steps_per_epoch()?;
-        let epoch = self.step / per_epoch;
-        // Before the last one: a process that is killed between the two goes on from before this
-        // epoch, and comes by here again.
-        if self.step.is_multiple_of(per_epoch) && self.is_kept(epoch) {
-            self.save_new_config()?;
-            data.save(&self.checkpoints.numbered(epoch))?;
-        }
-        self.save_last(&data)
-    }
-
-    /// Whether the checkpoint after an epoch is kept for good.
-    fn is_kept(&self, epoch: u64) -> bool {
-        let keep = self.config.train.keep_every_epochs;
-        keep > 0 && epoch.is_multiple_of(keep)
-    }
-
-    /// Makes `data` the run's last checkpoint.
-    pub(super) fn save_last(&mut self, data: &CheckpointData) -> Result<()> {
-        self.save_new_config()?;
-        self.checkpoints.save_last(data)
-    }
-
-    /// A configuration that is another since the run went on takes its place before the first
-    /// checkpoint, so that none is beyond the end of the configuration.
-    fn save_new_config(&mut self) -> Result<()> {
-        if let Some(NewConfig { remark }) = &self.new_config {
-            self.run.save_changed_config(self.config, remark.as_deref())?;
-            self.new_config = None;
-        }
-        Ok(())
-    }
-
-    /// All that a resumed run needs.
-    pub(super) fn snapshot(&self) -> Result<CheckpointData> {
-        let mut data = CheckpointData::default();
-        let Trainer { model, optimiser, average, .. } = &self.trainer;
-        model.save(&mut data)?;
-        if let Some(average) = average {
-            save_average(average, &model.store, &mut data)?;
-        }
-        save_optimiser(&**optimiser, &model.store, &mut data)?;
-        data.metadata.insert("step".into(), self.step.to_string());
-        if let Some(best) = self.best {
-            data.metadata.insert(BEST_SCORE.into(), best.score.to_string());
-            data.metadata.insert(BEST_EPOCH.into(), best.epoch.to_string());
-            data.metadata.insert(BEST_SCORE_NAME.into(), model.task.score().name.into());
-        }
-        let (sums, steps) = self.terms.state()?;
-        if steps > 0 {
-            data.tensors.insert(EPOCH_SUMS.into(), TensorData::from_f64(&[sums.len()], &sums)?);
-            data.metadata.insert("epoch_steps".into(), steps.to_string());
-        }
-        if self.trainer.skips() {
-            let Skipped { in_epoch, in_a_row } = self.trainer.skipped;
-            data.metadata.insert(SKIPPED_IN_EPOCH.into(), in_epoch.to_string());
-            data.metadata.insert(SKIPPED_IN_A_ROW.into(), in_a_row.to_string());
-        }
-        Ok(data)
-    }
-
-    fn device(&self) -> &Device {
+    pub(super) fn device(&self) -> &Device {
         self.trainer.model.store.device()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_schedule_that_ends_with_the_training_is_remarked_on_when_the_end_moves() {
-        let mut before = Config::default();
-        (before.train.epochs, before.optimiser.schedule) = (2, ScheduleName::Cosine);
-        let mut now = before.clone();
-        now.train.epochs = 4;
-        let remark = |now: &Config, step| {
-            remark_on_schedule(now, &now.changes_from(&before).unwrap(), step, 10)
-        };
-        let expected = "the learning rates of the first 2 epochs were those of a cosine over 2 \
-        epochs, not over 4: config.toml alone \
-                        does not repeat this run";
-        assert_eq!(remark(&now, 20).as_deref(), Some(expected));
-        assert_eq!(remark(&now, 0), None, "nothing was trained with the other rates");
-        assert_eq!(remark(&before, 20), None);
-        now.optimiser.schedule = ScheduleName::Step;
-        assert_eq!(remark(&now, 20), None, "its rates do not depend on the end");
     }
 }
