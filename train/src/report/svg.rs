@@ -218,7 +218,7 @@ mod tests {
             file.starts_with("<svg viewBox=\"0 0 10 18\" width=\"10\" height=\"18\""),
             "{file}"
         );
-        assert!(file.contains(".c1 { color: #e69f00; }"), "{file}");
+        assert!(file.contains(".c1 {\n  color: #e69f00;"), "{file}");
         assert!(!file.contains("var("), "{file}");
     }
 
