@@ -14,12 +14,12 @@
 //! every part of every one fails and every solution passes.
 //!
 //! The program comes in two parts. `main.rs` knows nothing of the answers and always builds;
-//! `grade.rs` is compiled with them, and an error of the compiler is shown as it is.
+//! `bin/grade.rs` is compiled with them, and an error of the compiler is shown as it is.
 
 use std::fmt::Debug;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
-use std::sync::Mutex;
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 pub use rung_book::{cpu, seed};
 
@@ -29,6 +29,9 @@ use rung_autograd::{Error, Result, Shape, Tape, Tensor};
 
 /// The names of all exercises, in order.
 pub const NAMES: &[&str] = include!(concat!(env!("OUT_DIR"), "/names.rs"));
+
+/// The program that is compiled with the answers and checks them.
+pub const GRADER: &str = "grade";
 
 /// Whether an answer holds; otherwise what is wrong with it.
 pub type Outcome = std::result::Result<(), String>;
@@ -46,6 +49,16 @@ pub fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// The hints of an exercise, from the first to the one that says most: the parts of its `hints.md`
+/// between lines `---`.
+///
+/// # Errors
+/// If the file can't be read.
+pub fn hints(name: &str) -> std::io::Result<Vec<String>> {
+    let text = std::fs::read_to_string(folder().join(name).join("hints.md"))?;
+    Ok(text.split("\n---\n").map(|hint| hint.trim().to_owned()).collect())
+}
+
 /// Checks the parts of an answer, one after the other.
 ///
 /// # Errors
@@ -61,18 +74,29 @@ pub fn run(parts: &[Part]) -> Outcome {
 pub fn run_part(check: fn() -> Outcome) -> Outcome {
     // What is said of panics is set for the whole process.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    static PANIC: Mutex<String> = Mutex::new(String::new());
+    let noted = || PANIC.lock().unwrap_or_else(PoisonError::into_inner);
     let _turn = ONE_AT_A_TIME.lock();
     let silent = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| ()));
+    std::panic::set_hook(Box::new(move |panic| *noted() = described(panic)));
     let outcome = catch_unwind(AssertUnwindSafe(check));
     std::panic::set_hook(silent);
-    outcome.unwrap_or_else(|panic| {
-        let said = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.downcast_ref::<&str>().copied());
-        Err(format!("it panics: {}", said.unwrap_or("without a word")))
-    })
+    outcome.unwrap_or_else(|_| Err(std::mem::take(&mut noted())))
+}
+
+/// Where a panic is and what it says.
+fn described(panic: &PanicHookInfo<'_>) -> String {
+    let payload = panic.payload();
+    let said = payload
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| payload.downcast_ref::<&str>().copied())
+        .unwrap_or("without a word");
+    let place = panic.location().and_then(|location| {
+        let file = Path::new(location.file()).file_name()?.to_str()?;
+        Some(format!(" at {file}:{}", location.line()))
+    });
+    format!("it panics{}: {said}", place.unwrap_or_default())
 }
 
 /// A generator for random cases.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, SystemTime};
 
-use exercises::{NAMES, folder};
+use exercises::{GRADER, NAMES, folder};
 
 const HELP: &str = "\
 cargo run -p exercises                   all exercises
@@ -96,7 +96,16 @@ fn check(name: &'static str) -> Result<bool> {
 /// Compiles the answers and checks them.
 fn grade(name: Option<&str>) -> Result<bool> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(folder()).args(["run", "--quiet", "--bin", "grade", "--"]);
+    // What Cargo tells this program of its own package, build scripts of dependencies take for a
+    // change: they would be run, and what depends on them compiled, at each call.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "OUT_DIR"].iter().any(|start| text.starts_with(start))
+        {
+            cargo.env_remove(&name);
+        }
+    }
+    cargo.current_dir(folder()).args(["run", "--quiet", "--bin", GRADER, "--"]);
     if let Some(name) = name {
         // Only this answer is compiled: mistakes in others don't matter.
         cargo.env("EXERCISE", name).arg(name);
@@ -136,8 +145,7 @@ fn saved(name: &str) -> Result<Option<SystemTime>> {
 }
 
 fn hint(name: &str, nth: &str) -> Result<()> {
-    let text = std::fs::read_to_string(folder().join(name).join("hints.md"))?;
-    let hints: Vec<&str> = text.split("\n---\n").map(str::trim).collect();
+    let hints = exercises::hints(name)?;
     let nth: usize = nth.parse().map_err(|_| format!("{nth} is no number of a hint"))?;
     let hint = nth.checked_sub(1).and_then(|index| hints.get(index));
     println!("{}", hint.ok_or_else(|| format!("there are {} hints", hints.len()))?);
