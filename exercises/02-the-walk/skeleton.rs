@@ -6,7 +6,7 @@
 /// A node: the places of its inputs, each with the derivative of this node by that input.
 pub type Node = Vec<(usize, f64)>;
 
-/// The adjoint of each node of `tape`.
+/// The adjoint of each node of `tape`; an empty tape has none.
 pub fn backward(tape: &[Node]) -> Vec<f64> {
     let mut adjoints = vec![0.0; tape.len()];
     adjoints

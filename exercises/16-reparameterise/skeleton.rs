@@ -7,6 +7,8 @@ use rung_autograd::{Result, Tensor};
 
 /// A sample of N(m, softplus(s) + 10⁻⁵) for each element, made of `noise`, which is drawn from
 /// N(0, 1).
+///
+/// What there is: `softplus`, `shift(offset)`, `sqrt`, `mul`, `add`.
 pub fn sample(m: &Tensor, s: &Tensor, noise: &Tensor) -> Result<Tensor> {
     m.add(noise)
 }
