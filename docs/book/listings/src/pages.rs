@@ -31,22 +31,32 @@ fn spans(page: &str) -> Vec<String> {
     prose(page).split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-/// What is wrong with the pointers of a page: code spans `path/file.rs`, `path/` and
-/// `path/file.rs::name`, where `name` is a function, type, constant, macro or module of that file.
+/// Whether a code span is a pointer: `path/file.rs`, or `path/file.rs::name`.
+fn is_pointer(span: &str) -> bool {
+    span.contains('/')
+        && !span.contains([' ', '*', '<', '='])
+        && [".rs", ".cl", ".md", ".sh", ".toml", ".svg"].iter().any(|end| span.contains(end))
+}
+
+/// What is wrong with the pointers of a page: those to files that are not there, and those whose
+/// `name` is no function, type, constant, macro or module of the file.
 #[must_use]
 pub fn broken_pointers(page: &str) -> Vec<String> {
-    let looks_like_one = |span: &String| {
-        span.contains('/')
-            && !span.contains([' ', '*', '<', '='])
-            && [".rs", ".cl", ".md", ".sh", ".toml", ".svg"].iter().any(|end| span.contains(end))
-    };
     let is_broken = |span: &String| {
         let (file, name) =
             span.split_once("::").map_or((span.as_str(), None), |(f, n)| (f, Some(n)));
         let Ok(source) = std::fs::read_to_string(repository().join(file)) else { return true };
         name.is_some_and(|name| !declares(&source, name))
     };
-    spans(page).into_iter().filter(looks_like_one).filter(is_broken).collect()
+    spans(page).into_iter().filter(|span| is_pointer(span)).filter(is_broken).collect()
+}
+
+/// Code spans in the tables of a page that are no pointers, so that nothing proves them: in a
+/// glossary, every name in the code is one.
+#[must_use]
+pub fn unproven_names(page: &str) -> Vec<String> {
+    let rows: String = page.lines().filter(|line| line.starts_with('|')).collect();
+    spans(&rows).into_iter().filter(|span| !is_pointer(span)).collect()
 }
 
 fn declares(source: &str, name: &str) -> bool {
@@ -155,6 +165,13 @@ mod tests {
     fn a_pointer_to_nothing_is_found() {
         let page = "See `autograd/src/tape.rs::walk`, `autograd/src/tape.rs`, `autograd/src/tape.rs::fly`\nand `autograd/src/rope.rs`.\n";
         assert_eq!(broken_pointers(page), ["autograd/src/tape.rs::fly", "autograd/src/rope.rs"]);
+    }
+
+    #[test]
+    fn a_name_that_nothing_proves_is_found() {
+        let page =
+            "| tape | `Tape` | `autograd/src/tape.rs::Tape` |\n\nThe `walk` goes backwards.\n";
+        assert_eq!(unproven_names(page), ["Tape"]);
     }
 
     #[test]

@@ -63,6 +63,16 @@ fn every_pointer_and_link_leads_somewhere() {
 }
 
 #[test]
+fn every_name_of_glossary_and_notation_is_in_the_code() {
+    for name in ["glossary.md", "notation.md"] {
+        let page = read(&pages_folder().join(name));
+        let unproven = pages::unproven_names(&page);
+        assert!(unproven.is_empty(), "{name}: a file belongs to each name: {unproven:?}");
+        assert!(page.matches(".rs::").count() > 10, "{name} points into the code");
+    }
+}
+
+#[test]
 fn the_summary_names_every_page() {
     let summary = read(&pages_folder().join("SUMMARY.md"));
     for (name, _) in all_pages().iter().filter(|(name, _)| name != "SUMMARY.md") {
