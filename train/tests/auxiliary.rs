@@ -1,34 +1,14 @@
 //! ADGM, SDGM and M2 from training to report, and what is done with their classes.
 
+mod program;
+
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
 
 use rung_datasets::npy::{NpyArray, NpyValues};
 use rung_datasets::npz::{self, NpzWriter};
 use serde_json::Value;
 
-fn rung(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_rung"))
-        .args(arguments)
-        .stdin(Stdio::null())
-        .env_remove("RUNG_DATA")
-        .output()
-        .expect("the program starts")
-}
-
-fn succeeds(arguments: &[&str]) -> String {
-    let output = rung(arguments);
-    let (out, err) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{arguments:?}\n{out}\n{err}");
-    out.into_owned()
-}
-
-fn fails(arguments: &[&str], code: i32) -> String {
-    let output = rung(arguments);
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}");
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
+use program::{fails, rung, says};
 
 /// Few images, a small network, and seconds of training.
 const FEW: [&str; 10] = [
@@ -49,7 +29,7 @@ fn train(preset: &str, run: &Path, sets: &[&str]) -> String {
     let run = run.to_str().unwrap();
     let arguments: Vec<&str> =
         ["train", "--preset", preset, "--out", run].into_iter().chain(sets).collect();
-    succeeds(&arguments)
+    says(&arguments)
 }
 
 fn json(text: &str) -> Value {
@@ -82,7 +62,7 @@ fn a_model_is_trained_evaluated_and_used() {
         // The best checkpoint is the one of the lowest error, not of the highest bound.
         let path = run.to_str().unwrap();
         let errors = metrics.lines().filter_map(|line| json(line)["held_out_error_rate"].as_f64());
-        let info = json(&succeeds(&["info", path, "--json"]));
+        let info = json(&says(&["info", path, "--json"]));
         assert_eq!(info["best_score"].as_f64(), errors.reduce(f64::min), "{metrics}");
         assert_eq!(info["best_score_name"], "error rate");
         let best = ["evaluate", path, "--importance-samples", "1", "--checkpoint", "best"];
@@ -91,7 +71,7 @@ fn a_model_is_trained_evaluated_and_used() {
         assert!(said.contains("chosen by the error rate of the test images"), "{said}");
 
         let evaluate = ["evaluate", path, "--importance-samples", "3", "--class-samples", "4"];
-        let evaluated = json(&succeeds(&[&evaluate[..], &["--json"]].concat()));
+        let evaluated = json(&says(&[&evaluate[..], &["--json"]].concat()));
         assert_eq!(evaluated["class_samples"], 4);
         let error = evaluated["error_rate"].as_f64().unwrap();
         let spread = evaluated["error_rate_standard_error"].as_f64().unwrap();
@@ -101,22 +81,22 @@ fn a_model_is_trained_evaluated_and_used() {
             row.as_array().unwrap().iter().map(|count| count.as_u64().unwrap()).sum()
         };
         assert_eq!(confusion.iter().map(row).sum::<u64>(), 200);
-        assert!(succeeds(&evaluate).contains("by the mean of q(y|x, ·) over 4 samples"));
+        assert!(says(&evaluate).contains("by the mean of q(y|x, ·) over 4 samples"));
 
         let every = ["--importance-samples", "5", "--every-class", "--json"];
-        let every = json(&succeeds(&[&["evaluate", path][..], &every].concat()));
+        let every = json(&says(&[&["evaluate", path][..], &every].concat()));
         let nats = |key: &str| every[key].as_f64().unwrap();
         assert!(nats("bound_k_every_class_nats") > nats("bound_1_nats"), "{every}");
         // A sample is the same in whatever chunk it is drawn.
         let cut = ["--importance-samples", "5", "--every-class", "--json", "--rows", "20"];
-        let cut = json(&succeeds(&[&["evaluate", path][..], &cut].concat()));
+        let cut = json(&says(&[&["evaluate", path][..], &cut].concat()));
         let cut = cut["bound_k_every_class_nats"].as_f64().unwrap();
         assert!((cut - nats("bound_k_every_class_nats")).abs() < 1e-4, "{cut}: {every}");
 
         for class in ["3", "all"] {
             let picture = folder.path().join(format!("{preset}-{class}.png"));
             let out = picture.to_str().unwrap();
-            succeeds(&["sample", path, "--class", class, "--count", "2", "--out", out]);
+            says(&["sample", path, "--class", class, "--count", "2", "--out", out]);
             assert!(picture.is_file());
         }
         let error = fails(&["sample", path, "--class", "10"], 2);
@@ -129,7 +109,7 @@ fn a_model_is_trained_evaluated_and_used() {
         }
 
         let latents = folder.path().join(format!("{preset}.npz"));
-        succeeds(&["encode", path, "--count", "7", "--out", latents.to_str().unwrap()]);
+        says(&["encode", path, "--count", "7", "--out", latents.to_str().unwrap()]);
         let arrays = npz::read(&latents).unwrap();
         let shape = |name: &str| {
             let found = arrays.iter().find(|(own, _)| own == name);
@@ -156,7 +136,7 @@ fn a_resumed_run_knows_the_same_labels_and_ends_with_the_same_bits() {
     for class in 0..10u64 {
         assert_eq!(labels.iter().filter(|label| label.as_u64() == Some(class)).count(), 4);
     }
-    succeeds(&["train", "--resume", parts.to_str().unwrap(), "--epochs", "4"]);
+    says(&["train", "--resume", parts.to_str().unwrap(), "--epochs", "4"]);
     assert_eq!(read(&parts.join("chosen.json")), chosen);
     assert_eq!(read(&whole.join("chosen.json")), chosen);
     let bytes = |run: &Path| std::fs::read(run.join("checkpoints/last.safetensors")).unwrap();
@@ -175,7 +155,7 @@ fn half_moons_are_told_apart_by_six_labels() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("moons");
     let path = run.to_str().unwrap();
-    succeeds(&[
+    says(&[
         "train",
         "--preset",
         "moons-sdgm",
@@ -186,7 +166,7 @@ fn half_moons_are_told_apart_by_six_labels() {
         "--set",
         "train.threads=1",
     ]);
-    let evaluated = json(&succeeds(&["evaluate", path, "--importance-samples", "1", "--json"]));
+    let evaluated = json(&says(&["evaluate", path, "--importance-samples", "1", "--json"]));
     let error = evaluated["error_rate"].as_f64().unwrap();
     assert!(error < 0.08, "{error}");
     assert!(read(&run.join("report.html")).contains("Decision boundary"));
@@ -258,7 +238,7 @@ fn images_without_a_label_are_learned_from_and_never_chosen() {
     partly_labelled(&file, |_| -1);
     let run = folder.path().join("unjudged");
     train("mnist-sdgm-100", &run, &sets);
-    let info = json(&succeeds(&["info", run.to_str().unwrap(), "--json"]));
+    let info = json(&says(&["info", run.to_str().unwrap(), "--json"]));
     assert_eq!(info["best_score_name"], "bound");
     let report = read(&run.join("report.html"));
     assert!(report.contains("chosen by the bound of the test images"));

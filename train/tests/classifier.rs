@@ -1,32 +1,12 @@
 //! A classifier from training to its report: a task without latent variables.
 
+mod program;
+
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-fn rung(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_rung"))
-        .args(arguments)
-        .stdin(Stdio::null())
-        .env_remove("RUNG_DATA")
-        .output()
-        .expect("the program starts")
-}
-
-fn succeeds(arguments: &[&str]) -> String {
-    let output = rung(arguments);
-    let (out, err) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{arguments:?}\n{out}\n{err}");
-    out.into_owned()
-}
-
-fn fails(arguments: &[&str]) -> String {
-    let output = rung(arguments);
-    assert_eq!(output.status.code(), Some(1), "{arguments:?}");
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
+use program::{fails, lines, says};
 
 /// Few images, and seconds of training.
 const FEW: [&str; 4] =
@@ -37,12 +17,7 @@ fn train(run: &Path, sets: &[&str]) -> String {
     let run = run.to_str().unwrap();
     let arguments: Vec<&str> =
         ["train", "--preset", "glyphs-classifier", "--out", run].into_iter().chain(sets).collect();
-    succeeds(&arguments)
-}
-
-fn lines(path: &Path) -> Vec<Value> {
-    let text = std::fs::read_to_string(path).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    says(&arguments)
 }
 
 #[test]
@@ -60,7 +35,7 @@ fn a_classifier_is_trained_evaluated_and_reported() {
     assert!(first.get("warmup").is_none() && first.get("train_bound_nats").is_none(), "{first}");
 
     let path = run.to_str().unwrap();
-    let evaluated: Value = serde_json::from_str(&succeeds(&["evaluate", path, "--json"])).unwrap();
+    let evaluated: Value = serde_json::from_str(&says(&["evaluate", path, "--json"])).unwrap();
     let confusion = evaluated["confusion"].as_array().unwrap();
     let counts =
         |row: &Value| row.as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).sum::<u64>();
@@ -69,7 +44,7 @@ fn a_classifier_is_trained_evaluated_and_reported() {
         confusion.iter().enumerate().map(|(label, row)| row[label].as_u64().unwrap()).sum();
     assert!((error(&evaluated, "error_rate") - (200 - right) as f64 / 200.0).abs() < 1e-12);
     assert_eq!(evaluated["statistics"], "exact");
-    let text = succeeds(&["evaluate", path]);
+    let text = says(&["evaluate", path]);
     assert!(
         text.starts_with("error rate ")
             && text.contains("200 test images, exact batch-norm statistics"),
@@ -96,15 +71,15 @@ fn what_needs_latent_variables_says_that_there_are_none() {
         if command == "anomaly" {
             arguments.extend(["--against", "glyphs"]);
         }
-        let error = fails(&arguments);
+        let error = fails(&arguments, 1);
         assert!(
             error.contains("a fully connected classifier has no latent variables"),
             "{command}: {error}"
         );
     }
-    assert!(succeeds(&["info", path]).contains("fully connected classifier"));
-    succeeds(&["export", path]);
-    succeeds(&["report", path]);
+    assert!(says(&["info", path]).contains("fully connected classifier"));
+    says(&["export", path]);
+    says(&["report", path]);
 }
 
 #[test]
@@ -113,7 +88,7 @@ fn an_interrupted_classifier_ends_in_the_same_bits() {
     let [whole, parts] = ["whole", "parts"].map(|name| folder.path().join(name));
     train(&whole, &["train.epochs=3", "optimiser.schedule=constant"]);
     train(&parts, &["train.epochs=1", "optimiser.schedule=constant"]);
-    succeeds(&["train", "--resume", parts.to_str().unwrap(), "--epochs", "3"]);
+    says(&["train", "--resume", parts.to_str().unwrap(), "--epochs", "3"]);
     let last =
         |run: &Path| lines(&run.join("metrics.jsonl"))[2]["held_out_cross_entropy_nats"].clone();
     assert_eq!(last(&whole), last(&parts));
@@ -128,17 +103,20 @@ fn images_without_labels_are_refused() {
     writer.add_f32("images", &[40, 8, 8], &pixels).unwrap();
     writer.finish().unwrap();
     let (data, out) = (format!("npz:{}", file.display()), folder.path().join("run"));
-    let error = fails(&[
-        "train",
-        "--preset",
-        "glyphs-classifier",
-        "--dataset",
-        &data,
-        "--batch-size",
-        "8",
-        "--out",
-        out.to_str().unwrap(),
-    ]);
+    let error = fails(
+        &[
+            "train",
+            "--preset",
+            "glyphs-classifier",
+            "--dataset",
+            &data,
+            "--batch-size",
+            "8",
+            "--out",
+            out.to_str().unwrap(),
+        ],
+        1,
+    );
     assert!(error.contains("a classifier learns from labels"), "{error}");
     assert!(!out.exists());
 }

@@ -1,9 +1,12 @@
 //! MatNet from training to its report: a tiny one, with maps, on a few glyphs.
 
+mod program;
+
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
+
+use program::{lines, rung, says};
 
 /// Two resolutions with a latent layer each, and the top.
 const TINY: [&str; 15] = [
@@ -24,31 +27,10 @@ const TINY: [&str; 15] = [
     "optimiser.schedule=milestones",
 ];
 
-fn rung(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_rung"))
-        .args(arguments)
-        .arg("--quiet")
-        .stdin(Stdio::null())
-        .env_remove("RUNG_DATA")
-        .output()
-        .expect("the program starts")
-}
-
-fn says(arguments: &[&str]) -> String {
-    let output = rung(arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
 fn train(run: &Path, epochs: &str, more: &[&str]) {
     let run = run.display().to_string();
     let sets = TINY.iter().chain(more).flat_map(|pair| ["--set", pair]);
     says(&["train", "--epochs", epochs, "--out", &run].into_iter().chain(sets).collect::<Vec<_>>());
-}
-
-fn metrics(run: &Path) -> Vec<Value> {
-    let text = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 #[test]
@@ -56,13 +38,17 @@ fn a_matnet_is_trained_evaluated_used_and_reported() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
     train(&run, "3", &["optimiser.schedule_milestones=[1,2]", "optimiser.final_decay_epochs=1"]);
-    let rates: Vec<f64> =
-        metrics(&run).iter().map(|line| line["learning_rate"].as_f64().unwrap()).collect();
+    let rates: Vec<f64> = lines(&run.join("metrics.jsonl"))
+        .iter()
+        .map(|line| line["learning_rate"].as_f64().unwrap())
+        .collect();
     for (rate, expected) in rates.iter().zip([1e-3, 0.75e-3, 0.5 * 0.5625e-3]) {
         assert!((rate - expected).abs() < 1e-15, "milestones, then the final decay: {rates:?}");
     }
-    let warmup: Vec<f64> =
-        metrics(&run).iter().map(|line| line["warmup"].as_f64().unwrap()).collect();
+    let warmup: Vec<f64> = lines(&run.join("metrics.jsonl"))
+        .iter()
+        .map(|line| line["warmup"].as_f64().unwrap())
+        .collect();
     assert_eq!(warmup, [0.0, 0.5, 1.0]);
 
     let path = run.to_str().unwrap();
@@ -93,7 +79,7 @@ fn an_interrupted_matnet_ends_in_the_same_bits() {
     train(&whole, "3", &milestones);
     train(&parts, "1", &milestones);
     says(&["train", "--resume", parts.to_str().unwrap(), "--epochs", "3"]);
-    let last = |run: &Path| metrics(run)[2]["held_out_bound_1_nats"].clone();
+    let last = |run: &Path| lines(&run.join("metrics.jsonl"))[2]["held_out_bound_1_nats"].clone();
     assert!(last(&whole).is_f64());
     assert_eq!(last(&whole), last(&parts));
 }
@@ -114,7 +100,7 @@ fn an_autoregressive_matnet_is_trained_and_used() {
     train(&whole, "2", &sets);
     train(&parts, "1", &recomputed);
     says(&["train", "--resume", parts.to_str().unwrap(), "--epochs", "2"]);
-    let bound = |run: &Path| metrics(run)[1]["held_out_bound_1_nats"].clone();
+    let bound = |run: &Path| lines(&run.join("metrics.jsonl"))[1]["held_out_bound_1_nats"].clone();
     assert!(bound(&whole).is_f64());
     assert_eq!(bound(&whole), bound(&parts), "recomputed activations change no bit");
 
@@ -136,7 +122,9 @@ fn fantasies_begin_with_their_epoch() {
     let [with, without] = ["with", "without"].map(|name| folder.path().join(name));
     train(&with, "2", &["objective.fantasy_start_epoch=2", "optimiser.schedule_milestones=[1]"]);
     train(&without, "2", &["optimiser.schedule_milestones=[1]"]);
-    let bounds = |run: &Path, epoch: usize| metrics(run)[epoch]["train_bound_nats"].clone();
+    let bounds = |run: &Path, epoch: usize| {
+        lines(&run.join("metrics.jsonl"))[epoch]["train_bound_nats"].clone()
+    };
     assert_eq!(bounds(&with, 0), bounds(&without, 0));
     assert_ne!(bounds(&with, 1), bounds(&without, 1));
 }

@@ -1,26 +1,12 @@
 //! Networks that read sequences, from training to their report.
 
+mod program;
+
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-fn rung(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_rung"))
-        .args(arguments)
-        .stdin(Stdio::null())
-        .env_remove("RUNG_DATA")
-        .output()
-        .expect("the program starts")
-}
-
-fn succeeds(arguments: &[&str]) -> String {
-    let output = rung(arguments);
-    let (out, err) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{arguments:?}\n{out}\n{err}");
-    out.into_owned()
-}
+use program::{lines, says};
 
 /// Few canvases of two glyphs, a network of few units, and seconds of training.
 const FEW: [&str; 16] = [
@@ -46,12 +32,7 @@ fn train(run: &Path, sets: &[&str]) -> String {
     let sets = FEW.iter().chain(sets).flat_map(|pair| ["--set", pair]);
     let run = run.to_str().unwrap();
     let arguments = ["train", "--preset", "glyphs-rnn-spn-small", "--out", run];
-    succeeds(&arguments.into_iter().chain(sets).collect::<Vec<_>>())
-}
-
-fn lines(path: &Path) -> Vec<Value> {
-    let text = std::fs::read_to_string(path).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    says(&arguments.into_iter().chain(sets).collect::<Vec<_>>())
 }
 
 #[test]
@@ -72,7 +53,7 @@ fn a_recurrent_network_is_trained_evaluated_and_reported() {
     assert!(dropout(&metrics[0]) == 0.0 && (dropout(&metrics[1]) - 0.04).abs() < 1e-12);
 
     let path = run.to_str().unwrap();
-    let evaluated: Value = serde_json::from_str(&succeeds(&["evaluate", path, "--json"])).unwrap();
+    let evaluated: Value = serde_json::from_str(&says(&["evaluate", path, "--json"])).unwrap();
     let number =
         |key: &str| evaluated[key].as_f64().unwrap_or_else(|| panic!("{key}: {evaluated}"));
     let (digits, sequences) = (number("error_rate"), number("sequence_error_rate"));
@@ -104,7 +85,7 @@ fn an_interrupted_training_ends_in_the_same_bits() {
     let sets = ["optimiser.name=rmsprop", "optimiser.schedule=constant"];
     train(&whole, &sets);
     train(&parts, &[&sets[..], &["train.epochs=1"]].concat());
-    succeeds(&["train", "--resume", parts.to_str().unwrap(), "--epochs", "2"]);
+    says(&["train", "--resume", parts.to_str().unwrap(), "--epochs", "2"]);
     let last =
         |run: &Path| lines(&run.join("metrics.jsonl"))[1]["held_out_cross_entropy_nats"].clone();
     assert_eq!(last(&whole), last(&parts));
@@ -132,7 +113,7 @@ fn a_training_that_gets_no_better_stops_early_before_or_after_a_resumption() {
     assert_eq!(epochs(&whole), expected);
     train(&parts, &[&still[..], &["train.epochs=2"]].concat());
     let parts = parts.to_str().unwrap();
-    succeeds(&["train", "--resume", parts, "--epochs", "300"]);
+    says(&["train", "--resume", parts, "--epochs", "300"]);
     assert_eq!(epochs(parts.as_ref()), expected, "the best epoch is known after a resumption");
     let last = |run: &Path| std::fs::read(run.join("checkpoints/last.safetensors")).unwrap();
     assert!(last(&whole) == last(parts.as_ref()), "a resumed run ends in other bits");
@@ -141,10 +122,10 @@ fn a_training_that_gets_no_better_stops_early_before_or_after_a_resumption() {
     assert!(report.contains("4 of 300, stopped early"));
     assert!(!report.contains("This run is not finished"));
     let whole = whole.to_str().unwrap();
-    let best = succeeds(&["evaluate", whole, "--checkpoint", "best", "--json"]);
+    let best = says(&["evaluate", whole, "--checkpoint", "best", "--json"]);
     let best: Value = serde_json::from_str(&best).unwrap();
     assert_eq!((&best["step"], &best["chosen_on"]), (&2.into(), &"validation".into()));
-    succeeds(&["train", "--resume", whole, "--epochs", "400"]);
+    says(&["train", "--resume", whole, "--epochs", "400"]);
     assert_eq!(epochs(whole.as_ref()), expected, "what has stopped early has no epoch to go");
 }
 
@@ -171,7 +152,7 @@ fn images_of_one_label_are_read_with_one_glimpse() {
         &["data.name=glyphs", "train.epochs=1", "model.input_pool=1", "model.downsampling=1"],
     );
     let path = run.to_str().unwrap();
-    let evaluated: Value = serde_json::from_str(&succeeds(&["evaluate", path, "--json"])).unwrap();
+    let evaluated: Value = serde_json::from_str(&says(&["evaluate", path, "--json"])).unwrap();
     assert_eq!(evaluated["error_rate"], evaluated["sequence_error_rate"]);
-    assert!(succeeds(&["info", path]).contains("recurrent spatial transformer"));
+    assert!(says(&["info", path]).contains("recurrent spatial transformer"));
 }

@@ -1,14 +1,17 @@
 //! A hierarchical convolutional VAE from training to anomaly scores: a tiny convolutional BIVA on a
 //! few glyphs.
 
+mod program;
+
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use rung_datasets::npy::{self, NpyValues};
 use serde_json::Value;
 use tempfile::TempDir;
+
+use program::{fails, rung, says};
 
 /// Two stages: a strided block each, a vector and a map.
 const TINY: [&str; 10] = [
@@ -23,30 +26,6 @@ const TINY: [&str; 10] = [
     "data.train_images=96",
     "data.test_images=40",
 ];
-
-fn rung(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rung"));
-    command
-        .args(arguments)
-        .arg("--quiet")
-        .stdin(Stdio::null())
-        .env_remove("RUNG_DATA")
-        .output()
-        .unwrap()
-}
-
-fn says(arguments: &[&str]) -> String {
-    let output = rung(arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn fails(arguments: &[&str]) -> String {
-    let output = rung(arguments);
-    let errors = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && !errors.contains("panicked"), "{arguments:?}: {errors}");
-    errors
-}
 
 fn train(path: &Path, epochs: &str, more: &[&str]) -> String {
     let path = path.display().to_string();
@@ -106,7 +85,7 @@ fn an_autoregressive_model_is_evaluated_and_drawn_pixel_by_pixel() {
     assert_cut_at_will(&run);
     let file = |name: &str| folder.path().join(name).display().to_string();
     let said = |arguments: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_rung")).args(arguments).output().unwrap();
+        let output = rung(arguments);
         assert!(output.status.success(), "{arguments:?}");
         String::from_utf8(output.stderr).unwrap()
     };
@@ -168,10 +147,10 @@ fn a_run_is_described_evaluated_and_drawn() {
         [("1,1,1", "has 3 values: the model has 2 layers"), ("-1", "no temperature")]
     {
         let wrong = format!("--temperature={wrong}");
-        let error = fails(&["sample", run(), &wrong, "--out", &file("i.png")]);
+        let error = fails(&["sample", run(), &wrong, "--out", &file("i.png")], 2);
         assert!(error.contains(why), "{error}");
     }
-    let error = fails(&["sample", run(), "--layer", "1", "--out", &file("e.png")]);
+    let error = fails(&["sample", run(), "--layer", "1", "--out", &file("e.png")], 1);
     assert!(error.contains("sampling starts at the top, 2"), "{error}");
     let page = fs::read_to_string(Path::new(run()).join("report.html")).unwrap();
     assert!(
@@ -271,7 +250,7 @@ fn equal_sets_of_images_are_not_told_apart() {
         page.contains("Scores of in-distribution and out-of-distribution images")
             && page.contains("AUROC 0.500")
     );
-    let error = fails(&["anomaly", run(), "--against", "nothing", "--out", &csv]);
+    let error = fails(&["anomaly", run(), "--against", "nothing", "--out", &csv], 1);
     assert!(error.contains("nothing"), "{error}");
 }
 
@@ -396,28 +375,30 @@ fn the_test_part_of_a_data_set_is_enough_to_score_against() {
 
 #[test]
 fn what_makes_no_model_is_refused() {
-    let with = |pair: &str| {
+    let with = |pair: &str, code| {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run").display().to_string();
         let sets = TINY.iter().copied().chain([pair]).flat_map(|pair| ["--set", pair]);
-        fails(
-            &["train", "--epochs", "1", "--out", &path].into_iter().chain(sets).collect::<Vec<_>>(),
-        )
+        let train = ["train", "--epochs", "1", "--out", &path];
+        fails(&train.into_iter().chain(sets).collect::<Vec<_>>(), code)
     };
-    for (pair, message) in [
-        ("model.stages=[]", "there must be at least one"),
+    // A wrong configuration ends with 2, one that does not fit these images with 1.
+    for (pair, code, message) in [
+        ("model.stages=[]", 2, "there must be at least one"),
         (
             "model.stages=[{channels=4,kernels=[3],latent_units=3,latent_channels=1,latent_kernel=1}]",
+            2,
             "either latent_units or",
         ),
         (
             "model.stages=[{channels=4,kernels=[3],strides=[3],latent_units=3}]",
+            1,
             "can't shrink by a stride of 3",
         ),
-        ("model.stages=[{channels=4,kernels=[3],latent_unit=3}]", "unknown field `latent_unit`"),
-        ("train.batch_size=1000000", "batch"),
+        ("model.stages=[{channels=4,kernels=[3],latent_unit=3}]", 2, "unknown field `latent_unit`"),
+        ("train.batch_size=1000000", 1, "batch"),
     ] {
-        let error = with(pair);
+        let error = with(pair, code);
         assert!(error.contains(message), "{pair}: {error}");
     }
 }
