@@ -99,8 +99,7 @@ impl Dataset {
         if self.values == ValueRange::Bytes && highest <= f32::from(MOST_OF_DARK) {
             self.notes.push(format!(
                 "whole numbers up to {highest} alone are taken as bytes, of which 255 is white: \
-                the images are dark; if {highest} is \
-                 white, divide by it"
+                the images are dark; if {highest} is white, divide by it"
             ));
         }
     }

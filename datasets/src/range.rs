@@ -284,8 +284,7 @@ mod tests {
         assert_eq!(
             message(&[0.0, 255.0], &[0.0, 0.5]),
             "a.npz: values: expected values of the same scale in every part, and 'train' has whole \
-            numbers from 0 to 255, found that \
-             'test' has real numbers from 0 to 0.5"
+            numbers from 0 to 255, found that 'test' has real numbers from 0 to 0.5"
         );
         for (train, test) in [
             (&[0.0, 255.0], &[0.0, 1.0]),

@@ -45,8 +45,7 @@ fn refuses(folder: &Path, line: &str) -> String {
 }
 
 const TRAIN: &str = "train --dataset npz:a.npz --out run --epochs 1 --batch-size 16 --threads 1 \
---warmup-epochs 0 \
-                     --set model.latent_sizes=[4,2] --set model.hidden_sizes=[8,4]";
+--warmup-epochs 0 --set model.latent_sizes=[4,2] --set model.hidden_sizes=[8,4]";
 const EVALUATE: &str = "evaluate run --importance-samples 2";
 
 #[test]

@@ -47,8 +47,8 @@ fn run() -> &'static str {
         let path = folder.path().join("run").display().to_string();
         says(&format!(
             "train --epochs 2 --warmup-epochs 0 --batch-size 32 --threads 1 --out {path} --set \
-            model.latent_sizes=[6,3] \
-             --set model.hidden_sizes=[16,8] --set data.train_images=128 --set data.test_images=40"
+            model.latent_sizes=[6,3] --set model.hidden_sizes=[16,8] --set data.train_images=128 \
+            --set data.test_images=40"
         ));
         (folder, path)
     });

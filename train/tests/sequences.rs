@@ -55,8 +55,7 @@ fn sequences_go_through_training_resumption_and_every_use_of_a_model() {
     let whole = at("whole");
     let (_, err) = train(&whole, "2", &["data.validation_images=20"]);
     let line = "sequences: 2 digits of glyphs (10000 for training, 1000 for validation, 2000 for \
-    test) and 2 patches on a canvas \
-                of 56x56, means of 4x4 pixels rounded to bytes; seed 1234";
+    test) and 2 patches on a canvas of 56x56, means of 4x4 pixels rounded to bytes; seed 1234";
     assert!(err.contains(line), "{err}");
     let record: DataRecord =
         serde_json::from_str(&fs::read_to_string(at("whole/data.json")).unwrap()).unwrap();

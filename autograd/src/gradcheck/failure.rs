@@ -68,8 +68,8 @@ pub enum Cause {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error(
     "{input} {shape}, {direction}: derivative {analytic:e} by backward, {numeric:e} by \
-    differences, relative error {relative_error:.1e}; \
-     worst at {worst_index:?}: {worst_analytic:e} by backward, {worst_numeric:e} by differences"
+    differences, relative error {relative_error:.1e}; worst at {worst_index:?}: {worst_analytic:e} \
+    by backward, {worst_numeric:e} by differences"
 )]
 pub struct Mismatch {
     /// The input by name.

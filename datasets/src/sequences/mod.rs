@@ -432,8 +432,8 @@ impl Sequences {
         let [train, validation, test] = digits.each_ref().map(Digits::count);
         format!(
             "sequences: {} digit{} of {of} ({train} for training, {validation} for validation, \
-            {test} for test) and {distractors} \
-             patch{} on a canvas of {canvas}x{canvas}{pooled}; seed {seed}",
+            {test} for test) and {distractors} patch{} on a canvas of {canvas}x{canvas}{pooled}; \
+            seed {seed}",
             self.digits,
             plural(self.digits),
             if *distractors == 1 { "" } else { "es" },

@@ -248,16 +248,15 @@ fn check_training_images(config: &Config, train: &DeviceImages, console: &Consol
     if has_batch_norm && count < LEAST_NORMALISED_IMAGES {
         return Err(Error::new(format!(
             "batch normalisation needs at least {LEAST_NORMALISED_IMAGES} training images, and \
-            there are {count}: \
-             it divides by the deviations over them, of which some are near 0 by accident"
+            there are {count}: it divides by the deviations over them, of which some are near 0 by \
+            accident"
         ))
         .with_advice(without));
     }
     if has_batch_norm && count < FEW_NORMALISED_IMAGES {
         console.warn(&format!(
             "batch normalisation over {count} training images: some deviations over so few are \
-            near 0 by accident, and the bound \
-             of other images can be far too low"
+            near 0 by accident, and the bound of other images can be far too low"
         ));
     }
     Ok(())

@@ -140,8 +140,8 @@ impl DeviceImages {
             ))
             .with_advice(
                 "set data.binarisation = none or threshold, and data.dequantisation = none; or \
-                take images of 256 MB or less in all: \
-                 fewer of them, a smaller canvas or more pooling",
+                take images of 256 MB or less in all: fewer of them, a smaller canvas or more \
+                pooling",
             ));
         }
         Ok(images)

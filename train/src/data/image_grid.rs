@@ -134,8 +134,7 @@ impl Images {
         let Some((wide, high)) = sizes else {
             return Err(Error::new(format!(
                 "can't draw {count} images of {height}x{width} pixels in {columns} columns at \
-                scale {scale}: \
-                 a picture has 1 to {LARGEST_SIDE} pixels a side"
+                scale {scale}: a picture has 1 to {LARGEST_SIDE} pixels a side"
             )));
         };
         let mut rgb = Vec::with_capacity(wide as usize * high as usize * 3);

@@ -141,17 +141,16 @@ pub fn settle(config: &mut Config, record: &DataRecord) -> Result<Vec<String>> {
         config.data.binarisation = Binarisation::None;
         lines.push(
             "colour images in bytes: described by a mixture of discretised logistics \
-            (model.observation = logistic_mixture; \
-             data.binarisation = dynamic would draw each colour black or white instead)"
+            (model.observation = logistic_mixture; data.binarisation = dynamic would draw each \
+            colour black or white instead)"
                 .into(),
         );
         return Ok(lines);
     }
     let advice = "choose one: --set model.observation=gaussian --set data.dequantisation=once \
-    describes the colours; \
-                  --set data.binarisation=dynamic draws each of them 0 or 1; a convolutional \
-                  family, such as that of --preset \
-                  biva-cifar-small, has model.observation = logistic_mixture for bytes";
+    describes the colours; --set data.binarisation=dynamic draws each of them 0 or 1; a \
+    convolutional family, such as that of --preset biva-cifar-small, has model.observation = \
+    logistic_mixture for bytes";
     Err(Error::new(format!(
         "{} has colour images ({}), and model.observation = bernoulli describes black and white",
         record.name, record.values
@@ -196,8 +195,7 @@ pub fn explain(
             lines.extend(match data.binarisation {
                 Binarisation::Auto | Binarisation::Dynamic => Some(format!(
                     "binarised: {what} is drawn black or white anew in every epoch, its value \
-                    being the probability of white \
-                     (data.binarisation = dynamic)"
+                    being the probability of white (data.binarisation = dynamic)"
                 )),
                 Binarisation::Static => Some(format!(
                     "binarised: {what} is drawn black or white once, its value being the \

@@ -57,8 +57,7 @@ pub(super) fn remark_on_schedule(
         change.from.as_ref().map_or_else(|| "another number of".into(), ToString::to_string);
     Some(format!(
         "the learning rates of the first {} epochs were those of {ends_with_training} over \
-        {before} epochs, not over {}: config.toml alone \
-         does not repeat this run",
+        {before} epochs, not over {}: config.toml alone does not repeat this run",
         step.div_ceil(per_epoch),
         change.to
     ))
@@ -159,8 +158,7 @@ mod tests {
             remark_on_schedule(now, &now.changes_from(&before).unwrap(), step, 10)
         };
         let expected = "the learning rates of the first 2 epochs were those of a cosine over 2 \
-        epochs, not over 4: config.toml alone \
-                        does not repeat this run";
+        epochs, not over 4: config.toml alone does not repeat this run";
         assert_eq!(remark(&now, 20).as_deref(), Some(expected));
         assert_eq!(remark(&now, 0), None, "nothing was trained with the other rates");
         assert_eq!(remark(&before, 20), None);

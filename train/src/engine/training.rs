@@ -303,10 +303,9 @@ impl<'a> Training<'a> {
         let name = score.name;
         self.console.info(&format!(
             "epoch {epoch}: the held-out {name} ({held_out:.2}) is far behind that of training \
-            ({trained:.2}) because it is measured \
-             with running statistics of batch normalisation, which lag behind while the parameters \
-             change fast; they catch up, and the \
-             training ends with exact ones"
+            ({trained:.2}) because it is measured with running statistics of batch normalisation, \
+            which lag behind while the parameters change fast; they catch up, and the training \
+            ends with exact ones"
         ));
     }
 

@@ -348,8 +348,7 @@ pub const EXPERIMENTS: &[Experiment] = &[
         quantity: Quantity::ErrorRate,
         varied: "draw of the labels",
         departures: "A step has one sample of a for each image; the authors' has five. M2 has the \
-        networks \
-                     and the protocol of the others, not those of its own paper.",
+        networks and the protocol of the others, not those of its own paper.",
         entries: draws![
             "mnist-adgm-100", "ADGM", Paper::Percent(0.96);
             "mnist-sdgm-100", "SDGM", Paper::Percent(1.32);

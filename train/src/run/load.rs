@@ -255,8 +255,8 @@ impl<'a> LoadedRun<'a> {
             Err(error) if choice == StatisticsChoice::Auto => {
                 self.console.warn(&format!(
                     "the running statistics of batch normalisation are used: the checkpoint has no \
-                    exact ones, and the training \
-                     images to recompute them from can't be had ({error})"
+                    exact ones, and the training images to recompute them from can't be had \
+                    ({error})"
                 ));
                 return Ok(());
             }

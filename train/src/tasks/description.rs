@@ -44,8 +44,7 @@ impl Curve {
 
 /// What to do where images have no size that a model with strides can be built for.
 pub(super) const SHRINKING: &str = "bring pictures of your own to a size that every stride \
-divides, \
-    such as --set data.image_size=32; or change the strides";
+divides, such as --set data.image_size=32; or change the strides";
 
 /// A family's description, as the program sees it.
 pub trait Description: Debug {

@@ -6,9 +6,8 @@ use crate::report::line_chart::{LineChart, Series, Span, Stroke};
 
 /// Why a held-out bound in training can be far too low with batch normalisation.
 const LAG: &str = " In training, held-out bounds use running statistics of batch normalisation, \
-which lag behind while the parameters \
-                   change fast: a bound far below the training one in the first epochs says \
-                   nothing of the model.";
+    which lag behind while the parameters change fast: a bound far below the training one in the \
+    first epochs says nothing of the model.";
 
 /// Train one-sample bound, held-out L_1, and every L_K that was evaluated.
 pub fn figure(history: &History) -> Option<Figure> {
@@ -37,9 +36,8 @@ pub fn figure(history: &History) -> Option<Figure> {
         id: "bound".into(),
         title: "Bound on log p(x)".into(),
         caption: "Higher is better. The held-out bound can lie above the training one: it is \
-        measured after the epoch, the training \
-                  bound on the way through it. All terms count in full here, whatever the warm-up; \
-                  the first epochs may lie outside."
+        measured after the epoch, the training bound on the way through it. All terms count in \
+        full here, whatever the warm-up; the first epochs may lie outside."
             .to_string()
             + if history.has_batch_norm() { LAG } else { "" },
         x_title: "epoch".into(),

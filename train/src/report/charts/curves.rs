@@ -41,8 +41,7 @@ fn chart(history: &History, curve: Curve) -> Option<Figure> {
     series.retain(|series| !series.points.is_empty());
     let caption = if parts == 0 {
         "Training: the mean over the batches of the epoch, on the way through it. Held out: \
-        measured after the epoch, on the \
-         first images alone where not all are evaluated."
+        measured after the epoch, on the first images alone where not all are evaluated."
     } else {
         "Measured on held-out images after each epoch, on the first alone where not all are \
         evaluated: a line for each, in their order."

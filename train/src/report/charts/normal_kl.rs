@@ -99,8 +99,7 @@ pub fn figure(runs: &[NormalKl<'_>], data: Option<&str>) -> Option<Figure> {
         body: legend::html(&legend) + &drawing.html(),
         drawings: vec![drawing],
         caption: "KL(q(zᵢ|·) ‖ N(0, I)) in closed form, summed over the units of the layer, mean \
-        over images. About 0: the layer says \
-                  nothing of the image."
+        over images. About 0: the layer says nothing of the image."
             .into(),
         class: "chart",
     })

@@ -15,8 +15,7 @@ pub fn samples(figures: &ModelFigures, history: &History) -> Option<Figure> {
         let name = history.group_name(index);
         format!(
             "<div class=\"panel\"><h4>{name} ~ N(0, I)</h4><img class=\"pixels\" alt=\"64 images \
-            drawn with {name} from the standard \
-             normal\" src=\"{}\"></div>",
+            drawn with {name} from the standard normal\" src=\"{}\"></div>",
             png_address(png)
         )
     };
@@ -25,9 +24,9 @@ pub fn samples(figures: &ModelFigures, history: &History) -> Option<Figure> {
         title: "Images drawn with each layer from the standard normal".into(),
         body: format!("<div class=\"panels small\">{panels}</div>"),
         caption: "Means of p(x|z₁). The last panel has samples of the model; in the others the \
-        layers above are not used. The lower the layer that is drawn, the less its units \
-        agree with each other; a layer whose panel \
-                  looks as good as that of the layer above adds nothing."
+        layers above are not used. The lower the layer that is drawn, the less its units agree \
+        with each other; a layer whose panel looks as good as that of the layer above adds \
+        nothing."
             .into(),
         class: "wide",
         ..Figure::default()
@@ -55,8 +54,8 @@ fn varied_samples(figures: &ModelFigures, history: &History) -> Option<Figure> {
         body: format!("<div class=\"panels small\">{panels}</div>"),
         caption: format!(
             "{} p(x|z). The last panel has samples of the model; in each of the others the layers \
-            above are one draw, the same in \
-             all images. What still varies is what the lower layers decide.",
+            above are one draw, the same in all images. What still varies is what the lower layers \
+            decide.",
             if has_mean_image(history) { "Means of" } else { "Draws from an autoregressive" }
         ),
         class: "wide",

@@ -165,8 +165,7 @@ impl Checkpoints {
             Some(reason) => Error::new(reason.trim_end_matches("; going back to an older one"))
                 .with_advice(
                 "the one before is not whole either; train anew, start from best with --init-from, \
-                or remove the damaged ones to go on from \
-                 the best or a numbered one",
+                or remove the damaged ones to go on from the best or a numbered one",
             ),
             None => Error::new(format!("{} has no checkpoint yet", self.run().display()))
                 .with_advice("a run writes its first checkpoint after its first epochs; train it \

@@ -199,8 +199,7 @@ impl LatentTask {
                 src=\"{address}\">"
                 ),
                 caption: "Held-out images, each followed by what it would be in every class, with \
-                the latents that are inferred for it: \
-                          the style stays."
+                the latents that are inferred for it: the style stays."
                     .into(),
                 class: "wide",
                 ..Figure::default()
@@ -223,8 +222,8 @@ impl LatentTask {
                 clusters.count()
             ),
             caption: "A row for each component of the mixture that is the prior of the top layer. \
-            Where components are classes, \
-                      a row shows images of one; rung clusters says how far they are."
+            Where components are classes, a row shows images of one; rung clusters says how far \
+            they are."
                 .into(),
             class: "wide",
             ..Figure::default()
@@ -253,8 +252,7 @@ impl LatentTask {
                 image\" src=\"{address}\">"
             ),
             caption: "In each row a held-out image with its missing pixels grey, completions of \
-            it, each the mean of p(x|z) \
-                      for one sample of the latents, and the image itself."
+            it, each the mean of p(x|z) for one sample of the latents, and the image itself."
                 .into(),
             class: "wide",
             ..Figure::default()

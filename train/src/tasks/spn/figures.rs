@@ -120,10 +120,9 @@ impl Reading {
         let canvas = self.canvas.address()?;
         let drawing = format!(
             "<svg viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{text}\" \
-            xmlns=\"http://www.w3.org/2000/svg\" \
-             style=\"flex:3 1 0;min-width:0\"><image href=\"{canvas}\" width=\"{width}\" \
-             height=\"{height}\" \
-             style=\"image-rendering:pixelated\"/>{}</svg>",
+            xmlns=\"http://www.w3.org/2000/svg\" style=\"flex:3 1 0;min-width:0\"><image \
+            href=\"{canvas}\" width=\"{width}\" height=\"{height}\" \
+            style=\"image-rendering:pixelated\"/>{}</svg>",
             outlines.collect::<String>()
         );
         let mut glimpses = String::new();
