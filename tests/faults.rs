@@ -1,8 +1,9 @@
 //! What a file system, a clock or a kill can do to a training, at every call that changes a file.
 //!
 //! `faults.c` stands between the program and the C library. In the short form, which is the usual
-//! one, some instants are tried, drawn anew each time; `RUNG_TEST_FAULTS=all` tries every call, 200
-//! of a family at most.
+//! one, an instant of each family is tried, drawn anew each time; `RUNG_TEST_FAULTS=all` kills each
+//! family 200 times, at every call at least once, and fills the disk at every call;
+//! `RUNG_TEST_FAULTS=biva` does so for that family alone.
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 mod program;
@@ -20,78 +21,92 @@ use rung_tests::run_seed;
 /// Kills of a family in the full form.
 const KILLS: usize = 200;
 
-/// Kills and full disks of a family in the short form.
-const FEW: usize = 3;
-
-fn is_full_form() -> bool {
-    std::env::var("RUNG_TEST_FAULTS").is_ok_and(|form| form == "all")
-}
-
-/// A family of models: what trains a tiny one of it for three epochs.
+/// A value of `model.family`, and what trains a tiny model of it.
 struct Family {
     name: &'static str,
     preset: Option<&'static str>,
-    sets: &'static [&'static str],
+    sets: &'static [&'static [&'static str]],
 }
 
-/// Of every room of the registry one that keeps something else in its checkpoints.
-const FAMILIES: [Family; 6] = [
-    Family {
-        name: "ladder",
-        preset: None,
-        sets: &["model.latent_sizes=[6,3]", "model.hidden_sizes=[24,12]"],
-    },
-    Family {
-        name: "biva",
-        preset: None,
-        sets: &[
-            "model.family=biva",
-            "model.stages=[{channels=4,kernels=[3],strides=[4],latent_units=3},{channels=4,kernels=[3],latent_channels=1,latent_kernel=3}]",
-            "train.average_decay=0.9",
-        ],
-    },
-    Family {
-        name: "matnet",
-        preset: None,
-        sets: &[
-            "model.family=matnet",
-            "model.blocks=[{channels=4,latent_channels=1,layers=1,stride=4}]",
-            "model.top_units=3",
-            "model.top_hidden=8",
-        ],
-    },
-    Family {
-        name: "sdgm",
-        preset: Some("mnist-sdgm-100"),
-        sets: &[
-            "data.name=glyphs",
-            "objective.labels=40",
-            "model.hidden_sizes=[32,32]",
-            "model.latent_units=6",
-            "model.auxiliary_units=5",
-        ],
-    },
-    Family {
-        name: "classifier",
-        preset: Some("glyphs-classifier"),
-        sets: &["model.hidden_sizes=[16]"],
-    },
-    Family {
-        name: "rnn-spn",
-        preset: Some("glyphs-rnn-spn-small"),
-        sets: &[
-            "model.localisation_channels=[4, 4]",
-            "model.classifier_channels=[4]",
-            "model.classifier_hidden=[16]",
-            "model.recurrent_units=16",
-            "model.localisation_hidden=[16]",
-            "model.downsampling=2",
-            "data.sequence_canvas=64",
-            "data.sequence_digits=2",
-            "data.validation_images=0",
-        ],
-    },
+const fn family(
+    name: &'static str,
+    preset: Option<&'static str>,
+    sets: &'static [&'static [&'static str]],
+) -> Family {
+    Family { name, preset, sets }
+}
+
+const DENSE: &[&str] = &["model.latent_sizes=[6,3]", "model.hidden_sizes=[24,12]"];
+
+const STAGES: &[&str] = &[
+    "model.stages=[{channels=4,kernels=[3],strides=[4],latent_units=3},{channels=4,kernels=[3],latent_channels=1,latent_kernel=3}]",
+    "train.average_decay=0.9",
 ];
+
+const BLOCKS: &[&str] = &[
+    "model.blocks=[{channels=4,latent_channels=1,layers=1,stride=4}]",
+    "model.top_units=3",
+    "model.top_hidden=8",
+];
+
+const LABELS: &[&str] = &[
+    "data.name=glyphs",
+    "objective.labels=40",
+    "model.hidden_sizes=[32,32]",
+    "model.latent_units=6",
+];
+
+const AUXILIARY: &[&str] = &["model.auxiliary_units=5"];
+
+const SEQUENCES: &[&str] = &[
+    "model.classifier_channels=[4]",
+    "model.classifier_hidden=[16]",
+    "data.sequence_canvas=64",
+    "data.sequence_digits=2",
+    "data.validation_images=0",
+];
+
+const LOCALISATION: &[&str] = &[
+    "model.localisation_channels=[4, 4]",
+    "model.localisation_hidden=[16]",
+    "model.downsampling=2",
+];
+
+/// Every family; [`every_family_is_among_these`].
+const FAMILIES: [Family; 14] = [
+    family("vae", None, &[DENSE]),
+    family("ladder", None, &[DENSE]),
+    family("lvae", None, &[DENSE]),
+    family("staged_vae", None, &[STAGES]),
+    family("staged_lvae", None, &[STAGES]),
+    family("biva", None, &[STAGES]),
+    family("matnet", None, &[BLOCKS]),
+    family("adgm", Some("mnist-adgm-100"), &[LABELS, AUXILIARY]),
+    family("sdgm", Some("mnist-sdgm-100"), &[LABELS, AUXILIARY]),
+    family("m2", Some("mnist-m2-100"), &[LABELS]),
+    family("classifier", Some("glyphs-classifier"), &[&["model.hidden_sizes=[16]"]]),
+    family(
+        "rnn_spn",
+        Some("glyphs-rnn-spn-small"),
+        &[SEQUENCES, LOCALISATION, &["model.recurrent_units=16"]],
+    ),
+    family("ffn_spn", Some("glyphs-rnn-spn-small"), &[SEQUENCES, LOCALISATION]),
+    family("sequence_convnet", Some("glyphs-rnn-spn-small"), &[SEQUENCES]),
+];
+
+/// What `RUNG_TEST_FAULTS` asks for: whether in the full form, and of which families, by their
+/// places.
+fn asked() -> (bool, Vec<usize>) {
+    let every = (0..FAMILIES.len()).collect();
+    match std::env::var("RUNG_TEST_FAULTS") {
+        Err(_) => (false, every),
+        Ok(form) if form == "all" => (true, every),
+        Ok(form) => {
+            let place = FAMILIES.iter().position(|family| family.name == form);
+            (true, vec![place.unwrap_or_else(|| panic!("RUNG_TEST_FAULTS={form}: no such family"))])
+        }
+    }
+}
 
 const COMMON: [&str; 8] = [
     "data.train_images=96",
@@ -107,9 +122,11 @@ const COMMON: [&str; 8] = [
 impl Family {
     fn train(&self, run: &Run) -> Vec<String> {
         let out = run.path.display().to_string();
-        let fixed = ["train", "--quiet", "--out", &out];
+        let family = format!("model.family={}", self.name);
+        let fixed = ["train", "--quiet", "--out", &out, "--set", &family];
         let preset = self.preset.iter().flat_map(|preset| ["--preset", preset]);
-        let sets = self.sets.iter().chain(&COMMON).flat_map(|set| ["--set", set]);
+        let sets =
+            self.sets.iter().copied().flatten().chain(&COMMON).flat_map(|set| ["--set", set]);
         fixed.into_iter().chain(preset).chain(sets).map(str::to_owned).collect()
     }
 
@@ -159,56 +176,66 @@ fn outcome(run: &Run) -> Outcome {
     (checkpoints, run.metrics())
 }
 
-/// An undisturbed run of a family, and how many calls of it change a file.
-fn undisturbed(family: &Family) -> (Outcome, usize) {
-    let (run, counts) = (Run::new(), tempfile::tempdir().unwrap());
-    let count = counts.path().join("count");
-    with_fault(&family.train(&run), "RUNG_FAULT_COUNT", &count).exits(0);
-    let names: Vec<String> = outcome(&run).0.into_keys().collect();
-    assert_eq!(
-        names,
-        ["best.safetensors", "epoch-000002.safetensors", "last.safetensors"],
-        "{}",
-        family.name
-    );
-    (outcome(&run), fs::read_to_string(count).unwrap().trim().parse().unwrap())
+/// The outcome of an undisturbed run of the family at `place`, and how many calls of it change a
+/// file.
+fn undisturbed(place: usize) -> &'static (Outcome, usize) {
+    static RUNS: [OnceLock<(Outcome, usize)>; FAMILIES.len()] =
+        [const { OnceLock::new() }; FAMILIES.len()];
+    RUNS[place].get_or_init(|| {
+        let family = &FAMILIES[place];
+        let (run, counts) = (Run::new(), tempfile::tempdir().unwrap());
+        let count = counts.path().join("count");
+        with_fault(&family.train(&run), "RUNG_FAULT_COUNT", &count).exits(0);
+        let outcome = outcome(&run);
+        let names: Vec<&str> = outcome.0.keys().map(String::as_str).collect();
+        let expected = ["best.safetensors", "epoch-000002.safetensors", "last.safetensors"];
+        assert_eq!(names, expected, "{}", family.name);
+        (outcome, fs::read_to_string(count).unwrap().trim().parse().unwrap())
+    })
 }
 
-/// Instants among `calls`: all of them, or at most so many, drawn by the seed.
-fn instants(calls: usize, most: usize, seed: u64, stream: u32) -> Vec<usize> {
-    if most >= calls {
-        return (1..=calls).collect();
-    }
-    // One in each of as many equal parts.
-    let part = calls as f64 / most as f64;
-    let address = Address::new(seed, stream, 0);
-    let at = |k: usize| ((k as f64 + uniform_at(&address, k)) * part) as usize + 1;
-    (0..most).map(|k| at(k).min(calls)).collect()
+/// A call among `calls`, drawn by the seed: the `draw`th of `stream`.
+fn drawn(calls: usize, seed: u64, stream: u32, draw: usize) -> usize {
+    let share = uniform_at(&Address::new(seed, stream, 0), draw);
+    ((share * calls as f64) as usize + 1).min(calls)
+}
+
+/// A program that does not know a family names those that it knows.
+#[test]
+fn every_family_is_among_these() {
+    let said = rung(&["train", "--set", "model.family=none_of_them"]).exits(2);
+    let known: Vec<&str> = said.error().split('`').skip(3).step_by(2).collect();
+    assert_eq!(known, FAMILIES.map(|family| family.name), "{said:?}");
 }
 
 #[test]
 fn killed_at_any_call_a_run_of_any_family_ends_in_the_same_bytes() {
     let seed = run_seed();
     println!("RUNG_TEST_SEED={seed}");
-    let most = if is_full_form() { KILLS } else { FEW };
-    for (number, family) in FAMILIES.iter().enumerate() {
-        let (expected, calls) = undisturbed(family);
-        let mut kills = 0;
-        for instant in instants(calls, most, seed, number as u32) {
+    let (full, places) = asked();
+    for place in places {
+        let family = &FAMILIES[place];
+        let (expected, calls) = undisturbed(place);
+        let stream = place as u32;
+        let kills = if full { KILLS.max(*calls) } else { 1 };
+        for kill in 0..kills {
+            let call = if full { kill % calls + 1 } else { drawn(*calls, seed, stream, 0) };
             let run = Run::new();
-            let at = PathBuf::from(instant.to_string());
+            let at = PathBuf::from(call.to_string());
             let said = with_fault(&family.train(&run), "RUNG_FAULT_KILL", &at);
-            let what = format!("{}, killed at call {instant} of {calls}", family.name);
-            assert_eq!(said.code, None, "{what}: {said:?}");
-            kills += 1;
             // Once more, while it is taken up again.
+            let again = drawn(*calls, seed, stream, 1 + kill);
+            let what = format!(
+                "{}, killed at call {call} of {calls} and at {again}: RUNG_TEST_SEED={seed}",
+                family.name
+            );
+            assert_eq!(said.code, None, "{what}: {said:?}");
             if run.file("config.toml").exists() {
-                let again = instants(calls, 1, seed ^ instant as u64, 99)[0];
                 let at = PathBuf::from(again.to_string());
                 with_fault(&run.resume(3), "RUNG_FAULT_KILL", &at);
             }
             family.go_on(&run).exits(0);
-            assert!(outcome(&run) == expected, "{what}: RUNG_TEST_SEED={seed}: not the same");
+            assert!(outcome(&run) == *expected, "{what}: not the same");
         }
         println!("{}: {kills} kills among {calls} calls", family.name);
     }
@@ -218,30 +245,38 @@ fn killed_at_any_call_a_run_of_any_family_ends_in_the_same_bytes() {
 fn a_disk_full_from_any_call_on_costs_nothing_that_was_saved() {
     let seed = run_seed();
     println!("RUNG_TEST_SEED={seed}");
-    let family = &FAMILIES[0];
-    let (expected, calls) = undisturbed(family);
-    let most = if is_full_form() { calls } else { 4 * FEW };
-    for instant in instants(calls, most, seed, 0) {
-        let run = Run::new();
-        let at = PathBuf::from(instant.to_string());
-        let said = with_fault(&family.train(&run), "RUNG_FAULT_FULL", &at);
-        let what = format!("full from call {instant} of {calls} on: RUNG_TEST_SEED={seed}");
-        match said.code {
-            // What comes after the training, its report, is no reason to call it failed.
-            Some(0) => assert!(said.err.contains("the disk is full"), "{what}: {said:?}"),
-            Some(1) => assert!(said.error().contains("the disk is full"), "{what}: {said:?}"),
-            _ => panic!("{what}: {said:?}"),
+    let (full, places) = asked();
+    for place in places {
+        let family = &FAMILIES[place];
+        let (expected, calls) = undisturbed(place);
+        let stream = (FAMILIES.len() + place) as u32;
+        let instants =
+            if full { (1..=*calls).collect() } else { vec![drawn(*calls, seed, stream, 0)] };
+        for call in &instants {
+            let run = Run::new();
+            let at = PathBuf::from(call.to_string());
+            let said = with_fault(&family.train(&run), "RUNG_FAULT_FULL", &at);
+            let what = format!(
+                "{}, full from call {call} of {calls} on: RUNG_TEST_SEED={seed}",
+                family.name
+            );
+            match said.code {
+                // What comes after the training, its report, is no reason to call it failed.
+                Some(0) => assert!(said.err.contains("the disk is full"), "{what}: {said:?}"),
+                Some(1) => assert!(said.error().contains("the disk is full"), "{what}: {said:?}"),
+                _ => panic!("{what}: {said:?}"),
+            }
+            family.go_on(&run).exits(0);
+            assert!(outcome(&run) == *expected, "{what}: not the same");
         }
-        family.go_on(&run).exits(0);
-        assert!(outcome(&run) == expected, "{what}: not the same");
+        println!("{}: full at {} of {calls} calls", family.name, instants.len());
     }
-    println!("{most} of {calls} calls");
 }
 
 #[test]
 fn a_clock_that_jumps_changes_nothing() {
     let family = &FAMILIES[0];
-    let (expected, _) = undisturbed(family);
+    let (expected, _) = undisturbed(0);
     let (run, looks) = (Run::new(), tempfile::tempdir().unwrap());
     let looks = looks.path().join("looks");
     let jumping = |arguments: &[String]| {
@@ -250,7 +285,7 @@ fn a_clock_that_jumps_changes_nothing() {
         assert!(count > 0, "{arguments:?} never looked at the clock: nothing was tried");
     };
     jumping(&family.train(&run));
-    assert!(outcome(&run) == expected);
+    assert!(outcome(&run) == *expected);
     let path = run.path.display().to_string();
     jumping(&["evaluate", &path, "--importance-samples", "2"].map(str::to_owned));
 }
