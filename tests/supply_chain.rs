@@ -1,6 +1,6 @@
 //! What the program is made of: the licences of its dependencies, and its unsafe code.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -43,14 +43,19 @@ fn expressions_of_licences_are_understood() {
     }
 }
 
-#[test]
-fn every_dependency_has_a_licence_that_is_allowed() {
+/// What Cargo says of the workspace and all that it depends on.
+fn metadata() -> serde_json::Value {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(["metadata", "--format-version", "1", "--locked"]).current_dir(root());
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn every_dependency_has_a_licence_that_is_allowed() {
+    let metadata = metadata();
     let packages = metadata["packages"].as_array().unwrap();
     let wrong: Vec<String> = packages
         .iter()
@@ -60,14 +65,23 @@ fn every_dependency_has_a_licence_that_is_allowed() {
     assert!(packages.len() > 50 && wrong.is_empty(), "{wrong:?}");
 }
 
-/// Every file with unsafe code in what the program is built of.
-fn unsafe_code() -> BTreeSet<String> {
+/// The files of the workspace's packages in which code is unsafe, tests apart, and how often each
+/// says so.
+fn unsafe_code() -> BTreeMap<String, usize> {
     let root = root();
-    let mut folders: Vec<PathBuf> =
-        ["opencl-loader", "kernels", "autograd", "models", "datasets", "train"]
-            .map(|package| root.join(package).join("src"))
-            .to_vec();
-    let mut found = BTreeSet::new();
+    let metadata = metadata();
+    // A package of the workspace has no source to be fetched from.
+    let own = |package: &&serde_json::Value| package["source"].is_null();
+    let mut folders: Vec<PathBuf> = metadata["packages"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(own)
+        .map(|package| Path::new(package["manifest_path"].as_str().unwrap()).with_file_name("src"))
+        .filter(|folder| folder.exists())
+        .collect();
+    assert!(folders.len() > 6, "{folders:?}");
+    let mut found = BTreeMap::new();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -80,10 +94,11 @@ fn unsafe_code() -> BTreeSet<String> {
             }
             let text = fs::read_to_string(&path).unwrap();
             let code = text.lines().map(|line| line.split("//").next().unwrap_or_default());
-            let mut words =
+            let words =
                 code.flat_map(|line| line.split(|c: char| !(c.is_alphanumeric() || c == '_')));
-            if words.any(|word| word == "unsafe") {
-                found.insert(path.strip_prefix(&root).unwrap().display().to_string());
+            let count = words.filter(|word| *word == "unsafe").count();
+            if count > 0 {
+                found.insert(path.strip_prefix(&root).unwrap().display().to_string(), count);
             }
         }
     }
@@ -91,15 +106,15 @@ fn unsafe_code() -> BTreeSet<String> {
 }
 
 /// The compiler asks for a reason at every unsafe block (`undocumented_unsafe_blocks`); the page
-/// says why there are any.
+/// says why there are any, and in which file how many.
 #[test]
 fn the_page_on_reliability_lists_all_unsafe_code() {
     let page = fs::read_to_string(root().join("docs/reliability.md")).unwrap();
-    let listed: BTreeSet<String> = page
-        .lines()
-        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
-        .filter(|path| path.ends_with(".rs"))
-        .map(str::to_owned)
-        .collect();
-    assert_eq!(unsafe_code(), listed, "files with unsafe code, and those of the page");
+    let row = |line: &str| -> Option<(String, usize)> {
+        let (path, rest) = line.strip_prefix("| `")?.split_once("` | ")?;
+        let count = rest.split(' ').next()?.parse().ok()?;
+        path.ends_with(".rs").then(|| (path.to_owned(), count))
+    };
+    let listed: BTreeMap<String, usize> = page.lines().filter_map(row).collect();
+    assert_eq!(unsafe_code(), listed, "unsafe code, and what the page says of it");
 }
