@@ -8,6 +8,19 @@ use rung_kernels::{DType, Device, Error, Result, Shape, SharedBuffer, View, View
 
 use crate::tape::Tracked;
 
+/// So many zeros on the host: how many is often a user's choice, so that lack of memory is an
+/// error.
+fn host_zeros<T: Clone + Default>(count: usize) -> Result<Vec<T>> {
+    let mut zeros = Vec::new();
+    zeros.try_reserve_exact(count).map_err(|_| Error::OutOfMemory {
+        device: "the host".into(),
+        requested_bytes: count.saturating_mul(size_of::<T>()),
+        device_bytes: None,
+    })?;
+    zeros.resize(count, T::default());
+    Ok(zeros)
+}
+
 /// An immutable array of numbers on a device.
 ///
 /// Cloning shares the memory. Operations on tensors that a [`Tape`](crate::Tape) tracks are
@@ -225,14 +238,14 @@ impl Tensor {
     /// The elements as f64, on the host, row-major. Waits for the device.
     ///
     /// # Errors
-    /// If the device fails.
+    /// If the device fails; `OutOfMemory` of the host.
     pub fn to_f64(&self) -> Result<Vec<f64>> {
         if self.dtype() == DType::F32 {
             // Widened here: not every device has f64.
             return Ok(self.to_f32()?.into_iter().map(f64::from).collect());
         }
         let converted = self.detach().to_dtype(DType::F64)?;
-        let mut host = vec![0.0; self.shape.element_count()];
+        let mut host = host_zeros(self.shape.element_count())?;
         self.device.download(converted.view(), ViewMut::F64(&mut host))?;
         Ok(host)
     }
@@ -240,10 +253,10 @@ impl Tensor {
     /// The elements as f32, on the host, row-major. Waits for the device.
     ///
     /// # Errors
-    /// If the device fails.
+    /// If the device fails; `OutOfMemory` of the host.
     pub fn to_f32(&self) -> Result<Vec<f32>> {
         let converted = self.detach().to_dtype(DType::F32)?;
-        let mut host = vec![0.0; self.shape.element_count()];
+        let mut host = host_zeros(self.shape.element_count())?;
         self.device.download(converted.view(), ViewMut::F32(&mut host))?;
         Ok(host)
     }
@@ -251,13 +264,13 @@ impl Tensor {
     /// The indices or labels, on the host, row-major. Waits for the device.
     ///
     /// # Errors
-    /// `DType` if they are not u32; if the device fails.
+    /// `DType` if they are not u32; if the device fails; `OutOfMemory` of the host.
     pub fn to_u32(&self) -> Result<Vec<u32>> {
         if self.dtype() != DType::U32 {
             let (rule, dtypes) = ("x must be u32", vec![("x", self.dtype())]);
             return Err(Error::DType { operation: "to_u32", rule, dtypes });
         }
-        let mut host = vec![0; self.shape.element_count()];
+        let mut host = host_zeros(self.shape.element_count())?;
         self.device.download(self.view(), ViewMut::U32(&mut host))?;
         Ok(host)
     }

@@ -4,6 +4,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
+use rung_datasets::memory::reserved;
 
 use crate::error::{Context, Error, Result};
 use crate::run::atomic_file;
@@ -108,7 +109,8 @@ impl Images {
     /// Values outside 0..1 are cut off, and those that are no numbers are black.
     ///
     /// # Errors
-    /// If there are no images, no columns, no scale, or a side of the picture is too long.
+    /// If there are no images, no columns, no scale, a side of the picture is too long, or there is
+    /// no memory for it.
     pub fn grid(&self, columns: usize, scale: usize) -> Result<Picture> {
         self.grid_with(columns, scale, Rules::Grey)
     }
@@ -137,7 +139,7 @@ impl Images {
                 scale {scale}: a picture has 1 to {LARGEST_SIDE} pixels a side"
             )));
         };
-        let mut rgb = Vec::with_capacity(wide as usize * high as usize * 3);
+        let mut rgb = room_for(wide, high)?;
         for y in 0..high as usize {
             for x in 0..wide as usize {
                 rgb.extend(self.grid_pixel((columns, gap), x / scale, y / scale));
@@ -200,6 +202,12 @@ impl Images {
     }
 }
 
+/// Room for the bytes of a picture.
+fn room_for(width: u32, height: u32) -> Result<Vec<u8>> {
+    let what = format!("a picture of {width} by {height} pixels");
+    reserved(width as usize * height as usize * 3, &what).map_err(Error::from_source)
+}
+
 impl Picture {
     /// Width and height in pixels.
     pub fn size(&self) -> (u32, u32) {
@@ -209,8 +217,10 @@ impl Picture {
     /// The bytes of a PNG file.
     ///
     /// # Errors
-    /// If the encoder fails.
+    /// If the encoder fails, or there is no memory for it.
     pub fn png(&self) -> Result<Vec<u8>> {
+        // The encoder ends the program where it lacks memory. It takes no more than the picture.
+        drop(room_for(self.width, self.height)?);
         let mut bytes = Cursor::new(Vec::new());
         PngEncoder::new(&mut bytes)
             .write_image(&self.rgb, self.width, self.height, ExtendedColorType::Rgb8)
