@@ -215,9 +215,9 @@ pub fn picture(data: &[u8]) {
     let (kind, data) = choice(data);
     in_folder(|folder| {
         let folder = folder.join("pictures");
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir(&folder).expect("a folder");
-        let name = if kind % 2 == 0 { "a.png" } else { "a.jpg" };
+        fs::create_dir_all(&folder).expect("a folder");
+        let (name, other) = if kind % 2 == 0 { ("a.png", "a.jpg") } else { ("a.jpg", "a.png") };
+        let _ = fs::remove_file(folder.join(other));
         fs::write(folder.join(name), data).expect("room");
         fs::write(folder.join("b.png"), data).expect("room");
         let size = (kind & 2 == 2).then_some((8, 8));

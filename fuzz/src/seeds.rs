@@ -1,8 +1,8 @@
 //! Writes the seeds of every format into a folder, one folder a format: small files that are well
 //! formed, made by the project itself.
 //!
-//! The form is that of a fuzz target, for the instrumented libraries link with libFuzzer alone; it
-//! ends before the first input.
+//! The form is that of a fuzz target, for the instrumented libraries link with libFuzzer alone; the
+//! work is done before the first input, of which `-runs=0` asks for none.
 #![no_main]
 
 use std::fs;
@@ -24,9 +24,8 @@ libfuzzer_sys::fuzz_target!(
     init: {
         let corpus = std::env::var_os("RUNG_FUZZ_CORPUS").expect("the folder to write to");
         write_all(Path::new(&corpus));
-        std::process::exit(0);
     },
-    |data: &[u8]| drop(data.len())
+    |_data: &[u8]| {}
 );
 
 fn write_all(corpus: &Path) {
