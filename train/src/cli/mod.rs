@@ -142,7 +142,8 @@ pub enum Command {
     /// Each of its models is a run of its own in the folder --out: finished ones are not repeated,
     /// stopped ones are gone on with. At the end there is a table in Markdown and in JSON with the
     /// paper's numbers beside ours. The names are mnist-figure3, mnist-table1, mnist-table2,
-    /// omniglot-table3, norb-table3, all of the ladder paper, rnn-spn, matnet and adgm-mnist.
+    /// omniglot-table3, norb-table3, all of the ladder paper, rnn-spn, matnet, adgm-mnist and
+    /// adgm-mnist-narrow, which has settings of our own.
     Reproduce(reproduce::ReproduceArgs),
     /// Write a model's numbers for other programs
     ///

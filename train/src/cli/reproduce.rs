@@ -42,7 +42,7 @@ const PAPER_SAMPLES: u32 = 5000;
         rung reproduce mnist-table2 --for 2h         as the paper, in parts: give it again")]
 pub struct ReproduceArgs {
     /// mnist-figure3, mnist-table1, mnist-table2, omniglot-table3, norb-table3, rnn-spn,
-    /// matnet or adgm-mnist
+    /// matnet, adgm-mnist or adgm-mnist-narrow
     #[arg(value_name = "NAME")]
     pub name: String,
     /// Train for so many epochs, with warm-up and learning-rate steps in proportion

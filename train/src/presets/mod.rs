@@ -45,6 +45,8 @@ const LAST_FILES: &[(&str, &str)] = embed![
     "cifar10-matnet",
     "mnist-adgm-100",
     "mnist-sdgm-100",
+    "mnist-adgm-100-narrow",
+    "mnist-sdgm-100-narrow",
     "mnist-m2-100",
     "mnist-100-labels",
     "svhn-sdgm-1000",
