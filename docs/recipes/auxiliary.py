@@ -7,7 +7,8 @@ Of a model with classes, log w has the class summed out, as `rung evaluate --eve
 
 import math
 import torch
-from common import LatentModel, bernoulli, draw, log_normal, main, standard_normal
+from common import LatentModel, chosen_classes, draw, log_normal, main, one_hot, standard_normal
+from pixels import Bernoulli
 
 
 class Auxiliary(LatentModel):
@@ -41,11 +42,13 @@ class Auxiliary(LatentModel):
                 a, *self.gaussian("generative.auxiliary", image=x, latent=z, **{"class": y})
             )
         logits = self.network("generative.image", auxiliary=a, latent=z, **{"class": y})
-        return total + bernoulli(x, logits) - (math.log(self.classes) if self.classes else 0)
+        return (
+            total + Bernoulli(logits).log_prob(x) - (math.log(self.classes) if self.classes else 0)
+        )
 
     def one_class(self, y, rows):
         """A row of the class for each row; nothing to read without classes."""
-        return torch.eye(max(self.classes, 1), dtype=torch.double)[y].expand(rows, -1)
+        return one_hot(y, max(self.classes, 1)).expand(rows, -1)
 
     def draw_a(self, x):
         """A sample of q(a | x), and its log-density."""
@@ -62,29 +65,23 @@ class Auxiliary(LatentModel):
         )
         return each.logsumexp(0) - log_q
 
-    def class_probs(self, x, samples):
-        """q(y | x): the mean over samples of a."""
-        one = lambda a: self.network("inference.class", image=x, auxiliary=a).softmax(1)
-        return torch.stack([one(self.draw_a(x)[0]) for _ in range(samples)]).mean(0)
+    def log_class_probs(self, x, samples):
+        """ln q(y | x), q being averaged over samples of a."""
+        one = lambda a: self.network("inference.class", image=x, auxiliary=a).log_softmax(1)
+        return torch.stack([one(self.draw_a(x)[0]) for _ in range(samples)]).logsumexp(
+            0
+        ) - math.log(samples)
 
     def generate(self, given, rows):
-        """Logits of images: z and a are given or drawn, classes those given or each in turn."""
-        if self.classes:
-            y = (
-                given["class_probs"].argmax(1)
-                if "class_probs" in given
-                else torch.arange(rows) % self.classes
-            )
-        else:
-            y = torch.zeros(rows, dtype=torch.long)
-        y = torch.eye(max(self.classes, 1), dtype=torch.double)[y]
+        """p(x | ·): z and a are given or drawn, classes those given or each in turn."""
+        y = chosen_classes(given, rows, max(self.classes, 1))
         z = given["z"] if "z" in given else draw(standard_normal(rows, self.config["latent_units"]))
         a = given.get("a")
         if self.config["family"] == "sdgm" and a is None:
             a = draw(self.gaussian("generative.auxiliary", latent=z, **{"class": y}))
         if a is None:
             a = torch.zeros(rows, 0, dtype=torch.double)
-        return self.network("generative.image", auxiliary=a, latent=z, **{"class": y})
+        return Bernoulli(self.network("generative.image", auxiliary=a, latent=z, **{"class": y}))
 
 
 if __name__ == "__main__":

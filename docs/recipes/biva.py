@@ -1,6 +1,8 @@
-"""The bound and images of a biva, staged_lvae or staged_vae with Bernoulli pixels.
+"""The bound, images and classes of a biva, staged_lvae or staged_vae.
 
     biva.py MODEL --images glyphs.npz --samples 50
+
+Of a model with classes, log w is that of the likeliest class, as `rung evaluate` has it.
 """
 
 import math
@@ -8,21 +10,21 @@ import torch
 import torch.nn.functional as F
 from common import (
     LatentModel,
-    bernoulli,
+    chosen_classes,
     convolve,
     draw,
     flat,
     log_normal,
     main,
+    one_hot,
     standard_normal,
     transpose,
     unflat,
 )
+from pixels import pixels
 
 
 class Biva(LatentModel):
-    """Without classes and without an autoregressive output."""
-
     def __init__(self, path):
         super().__init__(path)
         self.stages = self.config["stages"]
@@ -32,6 +34,8 @@ class Biva(LatentModel):
             self.map = [math.prod(self.shape), 1, 1]
         else:
             self.map = self.shape
+        bias = self.tensors.get("inference.y.logits.bias")
+        self.classes = 0 if bias is None else len(bias)
 
     # ---- Layers.
 
@@ -91,11 +95,22 @@ class Biva(LatentModel):
             return mean, torch.exp(r)
         return mean, (F.softplus(r * math.log(2)) / math.log(2) + 1e-6) ** 2
 
-    def projection(self, name, samples, stage, map_shape):
-        channels, height, width = map_shape
+    def projection(self, name, samples, stage, map_shape, y=None):
+        """A map of samples, and of classes as one-hot rows where there are any."""
+        _, height, width = map_shape
         if "latent_units" in stage:
-            return unflat(self.dense(name, torch.cat(samples, 1)), height, width)
-        return torch.cat([unflat(z, height, width) for z in samples], 1)
+            return unflat(
+                self.dense(name, torch.cat([*samples, *([] if y is None else [y])], 1)),
+                height,
+                width,
+            )
+        return self.with_class(torch.cat([unflat(z, height, width) for z in samples], 1), y)
+
+    def with_class(self, features, y):
+        """A channel for each class behind those of a map."""
+        if y is None:
+            return features
+        return torch.cat([features, y[:, :, None, None].expand(-1, -1, *features.shape[2:])], 1)
 
     # ---- The two passes.
 
@@ -117,9 +132,14 @@ class Biva(LatentModel):
         return stage.get("latent_units") or stage["latent_channels"] * height * width
 
     def ascend(self, x):
-        """What the bottom-up pass finds at each stage, and the features that q of the top reads."""
+        """What the bottom-up pass finds at each stage, and the features that q of the top and of
+        the class read.
+        """
         maps = self.stage_maps()
-        up = deterministic = x.view(-1, *self.map)
+        up = x.view(-1, *self.map)
+        if self.config["observation"] == "logistic_mixture":
+            up = 2 * up - 1
+        deterministic = up
         skip, found = None, []
         for i, stage in enumerate(self.stages, 1):
             name, features = f"inference.{i}", {}
@@ -146,19 +166,27 @@ class Biva(LatentModel):
                 features["z"] = draw(features["q"])
                 up = self.projection(name + ".projection", [features["z"]], stage, maps[i - 1])
             found.append(features)
-        top = torch.cat([deterministic] * self.top_down + [up] * self.bottom_up, 1)
-        return found, self.block("inference.top.block", top) if self.top_down else top
+        return found, torch.cat([deterministic] * self.top_down + [up] * self.bottom_up, 1)
 
-    def descend(self, z, group):
-        """Logits of images from a sample of the top.
+    def q_top(self, features, y):
+        features = self.with_class(features, y)
+        if self.top_down:
+            features = self.block("inference.top.block", features)
+        return self.head("inference.top.q", features, self.stages[-1])
 
-        `group(i, role, p, g)` gives the sample of a group of stage i, of which p and the features g
-        above it are known.
+    def log_q_class(self, features):
+        """ln q(y | x, z) at the samples z of the bottom-up pass."""
+        hidden = F.elu(self.block("inference.y.block", features, residual=False))
+        return self.dense("inference.y.logits", flat(hidden)).log_softmax(1)
+
+    def descend(self, z, y, group):
+        """p(x | z, y) from a sample of the top. `group(i, role, p, g)` gives the sample of a
+        group of stage i, of which p and the features g above it are known.
         """
         samples, above = [z], []
         for i in range(len(self.stages), 0, -1):
             stage, name = self.stages[i - 1], f"generative.{i}"
-            g = self.projection(name + ".projection", samples, stage, self.stage_maps()[i - 1])
+            g = self.projection(name + ".projection", samples, stage, self.stage_maps()[i - 1], y)
             outputs = []
             for k, stride in enumerate(self.strides(stage)[::-1], 1):
                 aux = above[k - 1] if k <= len(above) else None
@@ -173,12 +201,16 @@ class Biva(LatentModel):
                     )
                     for role in roles
                 ]
-        return self.convolution("generative.x", F.elu(g)).reshape(len(z), -1)
+        features = F.elu(g)
+        return pixels(self, self.convolution("generative.x", features), features)
 
     def log_weights(self, x):
-        """log p(x, z) - log q(z | x) of one sample of z for each row of x, in nats."""
+        """log p(x, z) - log q(z | x) of one sample of z for each row of x, in nats; with classes
+        log p(x, y, z) - log q(z | x, y).
+        """
         found, top = self.ascend(x)
-        q = self.head("inference.top.q", top, self.stages[-1])
+        y = one_hot(self.log_q_class(top).argmax(1), self.classes) if self.classes else None
+        q = self.q_top(top, y)
         z = draw(q)
         terms = [log_normal(z, *standard_normal(*z.shape)) - log_normal(z, *q)]
 
@@ -193,10 +225,20 @@ class Biva(LatentModel):
             terms.append(log_normal(z, *p) - log_normal(z, *q))
             return z
 
-        return bernoulli(x, self.descend(z, group)) + sum(terms)
+        log_p_class = -math.log(self.classes) if self.classes else 0
+        return self.descend(z, y, group).log_prob(x) + sum(terms) + log_p_class
+
+    def log_class_probs(self, x, samples):
+        """ln q(y | x), q being averaged over samples of the bottom-up latents."""
+        return torch.stack([self.log_q_class(self.ascend(x)[1]) for _ in range(samples)]).logsumexp(
+            0
+        ) - math.log(samples)
 
     def generate(self, given, rows):
-        """Logits of images: the groups are given, or drawn from the top down."""
+        """p(x | z, y): the groups are given, or drawn from the top down; classes are those given
+        or each in turn.
+        """
+        y = chosen_classes(given, rows, self.classes) if self.classes else None
         depth = len(self.stages)
         z = given.get(f"z_{depth}")
         z = draw(standard_normal(rows, self.units(depth))) if z is None else z
@@ -205,7 +247,7 @@ class Biva(LatentModel):
             found = given.get(f"z_{i}_{role}" if self.config["family"] == "biva" else f"z_{i}")
             return draw(p) if found is None else found
 
-        return self.descend(z, group)
+        return self.descend(z, y, group)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,19 @@
-"""Classes of images by a classifier, from an .npz with x_test and y_test.
+"""Classes of images by a classifier.
 
     classifier.py MODEL --images digits.npz
+
+The file is an .npz with x_test and y_test.
 """
 
-import numpy, sys, json
-import torch
-from common import Exported, convolve, flat
+import json, sys
+import numpy, torch
+from common import Exported, convolve, flat, images, judged
 
 
 class Classifier(Exported):
     def log_probs(self, x):
-        """ln p(y | x), [rows, classes], for x scaled as in training.
-
-        x is [rows, channels, height, width].
+        """ln p(y | x), [rows, classes]; x is [rows, channels, height, width], scaled as in
+        training.
         """
         h = x
         for k, layer in enumerate(self.config["convolutions"], 1):
@@ -28,18 +29,7 @@ class Classifier(Exported):
 
 
 if __name__ == "__main__":
-    model, arrays = Classifier(sys.argv[1]), numpy.load(sys.argv[3])
-    x, y = arrays["x_test"], torch.from_numpy(arrays["y_test"].astype(int))
-    x = torch.from_numpy(x.astype(float) / (255 if x.dtype == numpy.uint8 else 1)).reshape(
-        len(x), *model.shape
-    )
+    model = Classifier(sys.argv[1])
+    x, y = images(numpy.load(sys.argv[3]), model.shape)
     with torch.inference_mode():
-        log_probs = model.log_probs(x)
-    print(
-        json.dumps(
-            {
-                "error_rate": (log_probs.argmax(1) != y).double().mean().item(),
-                "cross_entropy_nats": -log_probs.gather(1, y[:, None]).mean().item(),
-            }
-        )
-    )
+        print(json.dumps(judged(model.log_probs(x.view(-1, *model.shape)), y)))

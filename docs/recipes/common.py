@@ -11,9 +11,8 @@ from safetensors import safe_open
 
 
 class Exported:
-    """The file that `rung export` writes.
-
-    A family's recipe adds `log_weights(x)` and `generate(given, rows)`.
+    """The file that `rung export` writes; a family's recipe adds `log_weights(x)` and
+    `generate(given, rows)`.
     """
 
     def __init__(self, path):
@@ -34,9 +33,8 @@ class Exported:
         return functions[self.config["nonlinearity"]](a)
 
     def finish(self, layer, a):
-        """What follows a product over the last axis: a bias, or batch normalisation.
-
-        Normalisation is by the exported statistics.
+        """What follows a product over the last axis: a bias, or batch normalisation with the
+        exported statistics.
         """
         if layer + ".bias" in self.tensors:
             return a + self.tensors[layer + ".bias"]
@@ -69,9 +67,8 @@ class Exported:
 
 
 def convolve(x, weight, bias, stride=1):
-    """A convolution with SAME padding, the smaller half of it on the left and above.
-
-    The weight is [outputs, inputs, height, width].
+    """A convolution with SAME padding, the smaller half of it on the left and above; weight
+    [outputs, inputs, height, width].
     """
     kernel, sides = weight.shape[-1], []
     for n in reversed(x.shape[2:]):
@@ -81,9 +78,8 @@ def convolve(x, weight, bias, stride=1):
 
 
 def transpose(x, weight, bias, stride):
-    """The adjoint of a convolution with SAME padding, `stride` times as high and wide.
-
-    The weight is [inputs, outputs, height, width].
+    """The adjoint of a convolution with SAME padding: `stride` times as high and wide; weight
+    [inputs, outputs, height, width].
     """
     whole = F.conv_transpose2d(x, weight, bias, stride)
     at = max(0, weight.shape[-1] - stride) // 2
@@ -105,12 +101,9 @@ def standard_normal(rows, units):
 
 
 def log_normal(z, mean, variance):
-    density = math.log(2 * math.pi) + torch.log(variance) + (z - mean) ** 2 / variance
-    return -0.5 * density.sum(1)
-
-
-def bernoulli(x, logits):
-    return (x * logits - F.softplus(logits)).sum(1)
+    return (-0.5 * (math.log(2 * math.pi) + torch.log(variance) + (z - mean) ** 2 / variance)).sum(
+        1
+    )
 
 
 def flat(a):
@@ -121,15 +114,60 @@ def unflat(a, height, width):
     return a.view(len(a), height, width, -1).permute(0, 3, 1, 2)
 
 
+def one_hot(y, classes):
+    return torch.eye(classes, dtype=torch.double)[y]
+
+
+def chosen_classes(given, rows, classes):
+    """The likeliest classes of latents that rung encode wrote, or each class in turn, as one-hot
+    rows.
+    """
+    return one_hot(
+        given["class_probs"].argmax(1) if "class_probs" in given else torch.arange(rows) % classes,
+        classes,
+    )
+
+
+def images(arrays, shape):
+    """x_test as rows of planar values in [0, 1], and y_test where there is one."""
+    x = arrays["x_test"]
+    if x.ndim == 4 and x.shape[1:] != tuple(shape):
+        x = x.transpose(0, 3, 1, 2)
+    x = torch.from_numpy(
+        x.reshape(len(x), -1).astype(float) / (255 if x.dtype == numpy.uint8 else 1)
+    )
+    return x, torch.from_numpy(arrays["y_test"].astype(int)) if "y_test" in arrays else None
+
+
+def mask(path, shape):
+    """1 where a pixel is missing, planar, from a line of # and . for each row of pixels."""
+    lines = [[float(c == "#") for c in line.strip()] for line in open(path)]
+    return torch.tensor(lines, dtype=torch.double).flatten().repeat(shape[0])[None]
+
+
+def judged(log_probs, y):
+    """Of ln p(y | x), [rows, classes]: how often the likeliest class is wrong, and the
+    cross-entropy.
+    """
+    return {
+        "error_rate": (log_probs.argmax(1) != y).double().mean().item(),
+        "cross_entropy_nats": -log_probs.gather(1, y[:, None]).mean().item(),
+    }
+
+
 def main(make):
     parser = argparse.ArgumentParser()
     parser.add_argument("model", help="what rung export wrote")
     parser.add_argument(
         "--images",
-        help="an .npz with x_test: prints the bound; grey pixels are drawn black or white",
+        help="an .npz with x_test: prints the bound; grey Bernoulli pixels are drawn",
     )
     parser.add_argument(
         "--samples", type=int, default=1, help="K, samples of the latents for each image"
+    )
+    parser.add_argument(
+        "--mask",
+        help="of a MatNet for missing pixels: text with # for each of them, . elsewhere",
     )
     parser.add_argument(
         "--latents", help="an .npz as rung encode writes it: its images go to --out"
@@ -142,13 +180,19 @@ def main(make):
     options = parser.parse_args()
     torch.manual_seed(options.seed)
     model = make(options.model)
+    if model.config.get("observation") == "gaussian":
+        raise SystemExit("Gaussian pixels are in no recipe: docs/checkpoint.md has their formula")
     with torch.inference_mode():
         if options.images:
-            x = numpy.load(options.images)["x_test"]
-            x = torch.from_numpy(
-                x.reshape(len(x), -1).astype(float) / (255 if x.dtype == numpy.uint8 else 1)
+            x, y = images(numpy.load(options.images), model.shape)
+            if model.config.get("observation", "bernoulli") == "bernoulli":
+                x = torch.bernoulli(x)
+            hidden = (
+                {"mask": mask(options.mask, model.shape).expand(len(x), -1)} if options.mask else {}
             )
-            found = model.measure(torch.bernoulli(x), options.samples)
+            found = model.measure(x, options.samples, **hidden)
+            if y is not None and getattr(model, "classes", 0):
+                found.update(judged(model.log_class_probs(x, options.samples), y))
             print(json.dumps(found))
         if options.latents or options.draw:
             given = {}
@@ -160,17 +204,16 @@ def main(make):
                     if name[0] in "az" or name == "class_probs"
                 }
             rows = options.draw or len(next(iter(given.values())))
-            images = torch.sigmoid(model.generate(given, rows)).reshape(rows, *model.shape)
-            numpy.savez(options.out, images=images.float().numpy())
+            pictures = model.generate(given, rows).picture().reshape(rows, *model.shape)
+            numpy.savez(options.out, images=pictures.float().numpy())
 
 
 class LatentModel(Exported):
-    def measure(self, x, samples):
-        """L_1 and L_K in nats, with their standard errors over the images.
-
-        For L_1 also the standard error over the draws of latents.
+    def measure(self, x, samples, **hidden):
+        """L_1 and L_K in nats, with their standard errors over the images, and that of L_1 over
+        the draws of latents.
         """
-        a = torch.stack([self.log_weights(x) for _ in range(samples)])
+        a = torch.stack([self.log_weights(x, **hidden) for _ in range(samples)])
         bound = torch.logsumexp(a, 0) - math.log(samples)
         each = a.mean(1)
         return {

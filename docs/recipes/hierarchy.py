@@ -4,7 +4,8 @@
 """
 
 import torch.nn.functional as F
-from common import LatentModel, bernoulli, draw, log_normal, main, standard_normal
+from common import LatentModel, draw, log_normal, main, standard_normal
+from pixels import Bernoulli
 
 
 class Hierarchy(LatentModel):
@@ -52,24 +53,24 @@ class Hierarchy(LatentModel):
             else standard_normal(rows, self.config["latent_sizes"][-1])
         )
 
-    def logits(self, z_1):
-        return self.dense("generative.x.logits", self.hidden("generative.x", z_1))
+    def observe(self, z_1):
+        return Bernoulli(self.dense("generative.x.logits", self.hidden("generative.x", z_1)))
 
     def log_weights(self, x):
         """log p(x, z) − log q(z | x) of one sample of z for each row of x, in nats."""
         q, z = self.posterior(x)
-        total = bernoulli(x, self.logits(z[1]))
+        total = self.observe(z[1]).log_prob(x)
         for i in range(1, self.depth + 1):
             total += log_normal(z[i], *self.prior(i, z, len(x))) - log_normal(z[i], *q[i])
         return total
 
     def generate(self, given, rows):
-        """Logits of images: z_i are given, or drawn from the top down."""
+        """p(x | z): z_i are given, or drawn from the top down."""
         z = {}
         for i in range(self.depth, 0, -1):
             found = given.get(f"z_{i}")
             z[i] = draw(self.prior(i, z, rows)) if found is None else found
-        return self.logits(z[1])
+        return self.observe(z[1])
 
 
 if __name__ == "__main__":
