@@ -252,20 +252,15 @@ fn is_several(labels: &NpyArray) -> bool {
     is_several
 }
 
-/// Labels that are whole numbers by their type; -1 stands for none where that is allowed.
+/// Labels that are whole numbers, of whatever type; -1 stands for none where that is allowed.
 fn whole(path: &Path, name: &str, values: &NpyValues, may_lack: bool) -> Result<Vec<u32>> {
-    if !values.are_integers() {
-        let what = format!("type of '{name}'");
-        return Err(Error::mismatch(path, what, "whole numbers", "real numbers"));
-    }
     let (mut labels, mut wrong) = (reserved(values.len(), "labels")?, None);
     values.each(|value| {
-        let class = value as i64;
-        labels.push(match class {
-            NO_LABEL if may_lack => Labels::UNKNOWN,
-            0..MOST_CLASSES => class as u32,
+        labels.push(match value as i64 {
+            NO_LABEL if may_lack && value.fract() == 0.0 => Labels::UNKNOWN,
+            class @ 0..MOST_CLASSES if value.fract() == 0.0 => class as u32,
             _ => {
-                wrong.get_or_insert((labels.len(), class));
+                wrong.get_or_insert((labels.len(), value));
                 Labels::UNKNOWN
             }
         });
@@ -515,7 +510,10 @@ mod tests {
         );
         let labels = |values| array(&[2], values);
         let with = |labels| message(&[("images", bytes(&[2, 4])), ("labels", labels)]);
-        assert!(with(labels(NpyValues::F32(vec![0.0, 1.0]))).contains("whole numbers"));
+        for value in [1.5, -0.5, f32::NAN, f32::INFINITY] {
+            let said = with(labels(NpyValues::F32(vec![0.0, value])));
+            assert!(said.contains("element 1 of 'labels': expected a class from 0"), "{said}");
+        }
         assert!(with(labels(NpyValues::I64(vec![0, -2]))).contains("element 1 of 'labels'"));
         assert!(
             with(array(&[3], NpyValues::U8(vec![0; 3])))

@@ -15,7 +15,7 @@ use crate::memory::reserved;
 use crate::source::{Source, product};
 use crate::{Error, Result};
 
-const MAGIC: &[u8; 6] = b"\x93NUMPY";
+pub(crate) const MAGIC: &[u8; 6] = b"\x93NUMPY";
 /// The header is padded so that the numbers begin at a multiple of this, as the format asks.
 const ALIGNMENT: usize = 64;
 const LONGEST_HEADER: u64 = 1 << 16;
@@ -174,7 +174,7 @@ pub(crate) fn parse(source: &mut Source<'_>) -> Result<NpyArray> {
     let header = read_header(source)?;
     let Some(element) = Element::of(&header.description) else {
         let expected = "numbers: b1, or u, i of 1, 2, 4, 8 bytes, or f of 2, 4, 8 bytes";
-        return Err(source.wrong(start, "descr", expected, format!("'{}'", header.description)));
+        return Err(source.wrong(start, "descr", expected, described(&header.description)));
     };
     let bytes = product(&header.shape, element.bytes as u64).ok_or_else(|| {
         source.wrong(start, "shape", "a product below 2⁶⁴", format!("{:?}", header.shape))
@@ -256,6 +256,17 @@ fn read_header(source: &mut Source<'_>) -> Result<Header> {
         let expected = "a dictionary with descr, fortran_order and shape";
         source.wrong(start, "header", expected, format!("{:?}", header.trim_end()))
     })
+}
+
+/// A type that is not read, and what to do about texts.
+fn described(description: &str) -> String {
+    let is_text = description.trim_start_matches(['<', '>', '|', '=']).starts_with(['U', 'S', 'O']);
+    let advice = if is_text {
+        " (of texts, numpy.unique(a, return_inverse=True)[1] makes numbers)"
+    } else {
+        ""
+    };
+    format!("'{description}'{advice}")
 }
 
 /// The three entries of the header.

@@ -46,9 +46,16 @@ pub fn read_wanted(
 fn parse(
     path: &Path,
     length: u64,
-    reader: impl Read + Seek,
+    mut reader: impl Read + Seek,
     is_wanted: impl Fn(&str) -> bool,
 ) -> Result<Vec<(String, Option<NpyArray>)>> {
+    let mut start = Vec::new();
+    let peeked = reader.by_ref().take(npy::MAGIC.len() as u64).read_to_end(&mut start);
+    peeked.and_then(|_| reader.rewind()).map_err(Error::io("read", path))?;
+    if start == npy::MAGIC {
+        let found = "one .npy array (numpy.savez(\"images.npz\", images=array) makes such a zip)";
+        return Err(not_a_zip(path, "archive", found));
+    }
     let mut archive = ZipArchive::new(reader).map_err(|error| not_a_zip(path, "archive", error))?;
     let mut arrays: Vec<(String, Option<NpyArray>)> = Vec::new();
     let mut left = inflated_at_most(length);

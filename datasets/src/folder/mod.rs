@@ -127,6 +127,10 @@ fn common_form(
         notes
             .push(format!("{} turned upright by the EXIF orientation", counted(turned, "picture")));
     }
+    let coloured = headers.iter().filter(|header| header.is_coloured).count();
+    if coloured > 0 && !is_coloured {
+        notes.push(format!("{} stored in colour: made grey", counted(coloured, "picture")));
+    }
     let animated = headers.iter().filter(|header| header.is_animated).count();
     if animated > 0 {
         notes.push(format!(

@@ -68,7 +68,8 @@ fn decoder(path: &Path) -> Result<impl ImageDecoder> {
 }
 
 fn undecodable(path: &Path, error: &image::ImageError) -> Error {
-    let found = impostor_in(path).map_or_else(|| error.to_string(), String::from);
+    let found =
+        impostor_in(path).map_or_else(|| format!("another content ({error})"), String::from);
     Error::mismatch(path, "picture", "a PNG or JPEG file", found)
 }
 

@@ -215,7 +215,11 @@ fn colour_is_kept_channel_by_channel_or_made_grey() {
         (ImageShape::new(3, 1, 2), Pixels::U8(vec![1, 1, 2, 2, 200, 200]), vec![])
     );
     let options = Options { colour: Colour::Grey, ..Options::default() };
-    assert_eq!(opened(&options, |path| grey.save(path).unwrap()).0, ImageShape::new(1, 1, 2));
+    let (shape, _, notes) = opened(&options, |path| grey.save(path).unwrap());
+    assert_eq!((shape, notes), (ImageShape::new(1, 1, 2), vec![]));
+    let (shape, _, notes) = opened(&options, |path| coloured.save(path).unwrap());
+    assert_eq!(shape, ImageShape::new(1, 1, 2));
+    assert!(notes[0].ends_with("stored in colour: made grey"), "{notes:?}");
     let all_grey = RgbImage::from_fn(2, 1, |x, _| Rgb([100 + x as u8; 3]));
     let (shape, pixels, notes) = opened(&Options::default(), |path| all_grey.save(path).unwrap());
     assert_eq!((shape, pixels), (ImageShape::new(1, 1, 2), Pixels::U8(vec![100, 101])));

@@ -122,9 +122,15 @@ pub fn find(name: &str) -> Result<&'static Known> {
     let same = KNOWN.iter().find(|known| known.name.eq_ignore_ascii_case(name.trim()));
     same.ok_or_else(|| {
         let nearest = nearest(&name.to_lowercase(), KNOWN.iter().map(|known| known.name));
+        let path = Path::new(name);
+        let own = match path.extension() {
+            _ if path.is_dir() => Some(format!("images:{name}")),
+            Some(end) if end == "npz" => Some(format!("npz:{name}")),
+            _ => None,
+        };
         Error::UnknownName {
             name: name.to_string(),
-            nearest: nearest.map(str::to_string),
+            nearest: own.or_else(|| nearest.map(str::to_string)),
             known: KNOWN.iter().map(|known| known.name.to_string()).collect(),
         }
     })

@@ -380,8 +380,17 @@ impl<'a> LoadedRun<'a> {
             treatment::check_alike(&self.config, record, &dataset.name, dataset.values)?;
             dataset.scale = record.scale;
         }
+        let (shape, values) = (dataset.test.shape(), dataset.values);
         let lines =
-            treatment::explain(&self.config, &dataset.name, dataset.test.shape(), dataset.values)?;
+            treatment::explain(&self.config, &dataset.name, shape, values).map_err(|error| {
+                match &self.record {
+                    Some(record) => error.with_advice(format!(
+                        "bring them to the scale of the training images, which had {}",
+                        record.values
+                    )),
+                    None => error,
+                }
+            })?;
         lines.iter().for_each(|line| self.console.info(line));
         Ok(dataset)
     }
