@@ -23,6 +23,8 @@
 //! A patched `cl-sys` with the same functions over a table would need its types and constants
 //! copied too; here its own are used, and the compiler checks each trampoline against its
 //! declaration.
+//!
+//! Chapter 6 of the reader's book, `docs/book/src/`, starts a kernel through it.
 
 mod library;
 #[cfg(not(target_os = "macos"))]

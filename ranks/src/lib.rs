@@ -22,6 +22,8 @@
 //! | `transport.rs` | what a library has to offer, and the one rank that is alone |
 //! | `threads.rs` | ranks that are threads of one process: for tests, without a library |
 //! | `world.rs`, `message_passing.rs` | the ranks that `mpirun` started (feature `mpi`) |
+//!
+//! Chapter 8 of the reader's book, `docs/book/src/`, has the training step that sums over ranks.
 
 #[cfg(feature = "mpi")]
 mod message_passing;

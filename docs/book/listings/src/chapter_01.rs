@@ -225,7 +225,7 @@ pub fn cost() -> Result<()> {
         let by_differences = 2 * n * 2 * n;
         assert_eq!(sum.backward()[weights[n - 1].index], 2.0);
         println!(
-            "{n:5} derivatives: {edges:5} products backwards, {by_differences:8} operations by differences"
+            "{n:5} derivatives: {edges:5} products backwards, {by_differences:8} by differences"
         );
     }
     Ok(())

@@ -73,6 +73,14 @@ fn every_name_of_glossary_and_notation_is_in_the_code() {
 }
 
 #[test]
+fn every_crate_points_to_its_chapters() {
+    for name in ["kernels", "ranks", "autograd", "models", "datasets", "train", "opencl-loader"] {
+        let head = read(&repository().join(name).join("src/lib.rs"));
+        assert!(head.contains("of the reader's book, `docs/book/src/`"), "{name}/src/lib.rs");
+    }
+}
+
+#[test]
 fn the_summary_names_every_page() {
     let summary = read(&pages_folder().join("SUMMARY.md"));
     for (name, _) in all_pages().iter().filter(|(name, _)| name != "SUMMARY.md") {
