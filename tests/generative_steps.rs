@@ -3,10 +3,11 @@
 
 use rung_autograd::rng::Address;
 use rung_autograd::{DType, Device, ParameterList, ParameterStore, Shape};
+use rung_models::auxiliary::{AuxiliaryConfig, AuxiliaryFamily, AuxiliaryModel};
 use rung_models::biva::{
     BivaConfig, BlockConfig, LatentConfig, LogVariance, Paths, StageConfig, StageObservation,
 };
-use rung_models::hierarchy::Inference;
+use rung_models::hierarchy::{Inference, Observation};
 use rung_models::layers::Product;
 use rung_models::matnet::{LayerPrior, MatNetBlock, MatNetConfig, Module};
 use rung_models::{
@@ -116,6 +117,41 @@ fn models() -> Vec<Built> {
             Ok(Box::new(Biva::new(config.clone(), parameters, statistics)?))
         }));
     }
+    let config = BivaConfig {
+        classes: 3,
+        ..biva(Paths::Bidirectional, StageObservation::Bernoulli, LogVariance::Free)
+    };
+    models.push(built("BIVA with classes", &|parameters, statistics| {
+        Ok(Box::new(Biva::new(config.clone(), parameters, statistics)?))
+    }));
+    for (family, observation, classes) in [
+        (AuxiliaryFamily::Adgm, Observation::Gaussian, 3),
+        (AuxiliaryFamily::Sdgm, Observation::Bernoulli, 3),
+        (AuxiliaryFamily::Sdgm, Observation::Bernoulli, 0),
+        (AuxiliaryFamily::M2, Observation::Bernoulli, 2),
+    ] {
+        let config = AuxiliaryConfig {
+            family,
+            observation,
+            classes,
+            data_size: 6,
+            hidden_sizes: vec![5, 4],
+            auxiliary_units: 3,
+            latent_units: 2,
+            ..AuxiliaryConfig::default()
+        };
+        models.push(built("auxiliary", &|parameters, statistics| {
+            Ok(Box::new(AuxiliaryModel::new(config.clone(), parameters, statistics)?))
+        }));
+    }
+    let mixture = MatNetConfig {
+        top_components: 3,
+        top_shared_units: 1,
+        ..matnet(Module::Additive, LayerPrior::Conditional, false)
+    };
+    models.push(built("mixture", &|parameters, statistics| {
+        Ok(Box::new(MatNet::new(mixture.clone(), parameters, statistics)?))
+    }));
     for (module, prior, refines) in [
         (Module::Residual, LayerPrior::StandardNormal, false),
         (Module::Additive, LayerPrior::Conditional, false),
@@ -138,9 +174,11 @@ fn the_steps_draw_what_the_model_draws() {
         let expected = match p_x {
             ObservationParameters::Bernoulli(logits) => logits.to_f64().unwrap(),
             ObservationParameters::LogisticMixture(p_x) => p_x.parameters.to_f64().unwrap(),
+            ObservationParameters::Gaussian(p_x) => p_x.mean.to_f64().unwrap(),
             other => panic!("{name}: {other:?}"),
         };
         let steps = model.generative_steps(&pass()).unwrap().unwrap();
+        let choices = model.drawn_choices(&pass(), ROWS).unwrap();
         let noise: Vec<Vec<f64>> = (model.groups().iter().zip(1..))
             .map(|(group, number)| {
                 let noise = pass().prior_noise(number, Shape::from([ROWS, group.units])).unwrap();
@@ -153,10 +191,11 @@ fn the_steps_draw_what_the_model_draws() {
                 noise[row * units..(row + 1) * units].to_vec()
             };
             let noise: Vec<Vec<f64>> = noise.iter().map(of_row).collect();
-            let found = interpreted(&steps, &noise);
+            let found = interpreted(&steps, &noise, choices.get(row).copied());
             let size = expected.len() / ROWS;
-            assert_eq!(found.len(), size, "{name}");
-            for (found, expected) in found.iter().zip(&expected[row * size..]) {
+            // Behind the means of Gaussian pixels stands what makes their variances.
+            assert!(found.len() == size || found.len() == 2 * size, "{name}");
+            for (found, expected) in found.iter().zip(&expected[row * size..][..size]) {
                 let allowed = 1e-9 * expected.abs().max(1.0);
                 assert!((found - expected).abs() < allowed, "{name}: {found} {expected}");
             }
@@ -180,7 +219,7 @@ fn what_a_browser_can_not_draw_says_why() {
 }
 
 /// What the last step gives.
-fn interpreted(model: &GenerativeSteps, noise: &[Vec<f64>]) -> Vec<f64> {
+fn interpreted(model: &GenerativeSteps, noise: &[Vec<f64>], choice: Option<u32>) -> Vec<f64> {
     let mut results: Vec<Vec<f64>> = Vec::new();
     let mut priors: Vec<Option<[Vec<f64>; 2]>> = vec![None; noise.len()];
     for step in &model.steps {
@@ -192,6 +231,10 @@ fn interpreted(model: &GenerativeSteps, noise: &[Vec<f64>]) -> Vec<f64> {
                     .map(|unit| mean[unit] + sigma[unit] * noise[group][unit])
                     .collect(),
             },
+            Operation::Choice(_) => {
+                let chosen = choice.expect("a model with a choice says what it drew") as usize;
+                (0..step.shape.units()).map(|option| f64::from(option == chosen)).collect()
+            }
             Operation::Gaussian { group, deviation } => {
                 priors[group] = Some(gaussian(inputs[0], step.shape.channels, deviation));
                 inputs[0].clone()
@@ -297,6 +340,7 @@ fn mapped(step: &Step, inputs: &[&Vec<f64>]) -> Vec<f64> {
     };
     match step.operation {
         Operation::Activation(function) => each(&|a| match function {
+            Activation::Relu => a.max(0.0),
             Activation::LeakyRelu(slope) => a.max(0.0) + slope * a.min(0.0),
             Activation::Elu(alpha) => a.max(0.0) + alpha * a.min(0.0).exp_m1(),
             Activation::Tanh => a.tanh(),

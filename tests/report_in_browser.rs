@@ -144,6 +144,39 @@ fn the_explorer_draws_what_a_convolutional_model_draws() {
     assert_eq!(desktop.complaints(), json!([]), "the console is silent");
 }
 
+/// An SDGM's class, and the component of a mixture at the top, are chosen beside the sliders.
+#[test]
+fn classes_and_components_are_chosen() {
+    let Some(desktop) = desktop() else { return };
+    let sdgm: &[&str] = &["model.family=sdgm", "model.hidden_sizes=[16]", "objective.labels=20"];
+    let blocks = "model.blocks=[{channels=4,latent_channels=1,layers=1,stride=4}]";
+    let mixture: &[&str] = &["model.family=matnet", "model.top_components=3", blocks];
+    for (sets, options, layers) in
+        [(sdgm, 10, json!(["a (100)", "z (100)"])), (mixture, 3, json!(["z₁ (49)", "z₂ (32)"]))]
+    {
+        let run = Run::new();
+        let path = run.path.display().to_string();
+        let fixed = ["train", "--epochs", "2", "--batch-size", "32", "--threads", "1"];
+        let few = ["data.train_images=96", "data.test_images=40"];
+        let sets = sets.iter().chain(&few).flat_map(|pair| ["--set", pair]);
+        rung(&fixed.into_iter().chain(["--out", &path]).chain(sets).collect::<Vec<_>>()).exits(0);
+        desktop.show(&run.file("report.html"));
+        assert_agrees(&desktop, &run);
+        let shown = "return [...document.querySelectorAll('#ex-layers button')].filter(e => \
+            !e.hidden).map(e => e.textContent)";
+        assert_eq!(desktop.run(shown), layers);
+        let moved = desktop.run(
+            "const image = () => document.getElementById('ex-image').toDataURL(); \
+            const select = document.getElementById('ex-choice'); const before = image(); \
+            select.value = (Number(select.value) + 1) % select.options.length; \
+            select.dispatchEvent(new Event('input')); \
+            return [select.options.length, before !== image()]",
+        );
+        assert_eq!(moved, json!([options, true]));
+        assert_eq!(desktop.complaints(), json!([]), "the console is silent");
+    }
+}
+
 #[test]
 fn the_page_is_sound_and_its_explorer_agrees_with_the_program() {
     let run = Run::new();
@@ -188,8 +221,8 @@ fn assert_agrees(browser: &Browser, run: &Run) {
         .exits(0);
     let drawn = image::open(&png).unwrap().into_luma8();
     let images = browser.run(
-        "return rungExplorer.drawnNoise.map(noise => \
-        Array.from(rungExplorer.generate(noise).image))",
+        "const {generate, choice, drawnNoise} = rungExplorer; return drawnNoise.map((noise, at) => \
+        Array.from(generate(noise, choice?.drawn[at]).image))",
     );
     let mut lit = 0;
     for (index, image) in images.as_array().unwrap().iter().enumerate() {

@@ -265,6 +265,18 @@ pub trait LatentModel: Debug {
         Ok(Err("this family is not among those whose generative model a page runs"))
     }
 
+    /// What the [choice](crate::Operation::Choice) of the steps is for each of the first `rows`
+    /// images from the prior in a pass: every class in turn; empty without a choice.
+    ///
+    /// # Errors
+    /// If the device's numbers can't be read.
+    fn drawn_choices(&self, pass: &Pass<'_>, rows: usize) -> Result<Vec<u32>> {
+        let _ = pass;
+        let in_turn =
+            |model: &dyn Classifier| (0..rows).map(|row| (row % model.classes()) as u32).collect();
+        Ok(self.classifier().map(in_turn).unwrap_or_default())
+    }
+
     /// What fills in missing pixels, if the model is p(x_missing | x_observed).
     fn imputer(&self) -> Option<&dyn Imputer> {
         None

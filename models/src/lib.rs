@@ -108,6 +108,6 @@ pub use share::BatchShare;
 pub use spn::{Spn, SpnConfig};
 pub use statistics::{Statistics, StatisticsId, StatisticsList};
 pub use steps::{
-    Deviation, GenerativeSteps, Operation, Recorded, Step, StepPixels, StepWeights, Value,
+    Choice, Deviation, GenerativeSteps, Operation, Recorded, Step, StepPixels, StepWeights, Value,
 };
 pub use weight_prior::weight_energy;

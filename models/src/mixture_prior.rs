@@ -5,8 +5,9 @@ use rung_autograd::{Error, Initialiser, ParameterId, Result, Shape, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::layers::Builder;
+use crate::layers::{Builder, Product};
 use crate::pass::Pass;
+use crate::steps::{Choice, Deviation, StepRecorder};
 
 /// Standard deviation of the components' first means and log-variances.
 const INITIAL_SIGMA: f64 = 0.1;
@@ -97,6 +98,19 @@ impl MixturePrior {
             kl: self.kl,
             entropy_penalty: self.entropy_penalty,
         })
+    }
+}
+
+impl MixturePrior {
+    /// p of a group given the chosen component, as steps.
+    pub(crate) fn record(&self, recorder: &mut StepRecorder<'_>, group: usize) -> Result<()> {
+        let GaussianMixture { means, log_variances, .. } = self.mixture(recorder.pass)?;
+        let component = recorder.choice(Choice::Component, self.components);
+        let both = concat(&[&means, &log_variances], 1)?;
+        let bias = Tensor::zeros(both.device(), both.dtype(), [both.shape().last()])?;
+        let head = recorder.product(self.means, Product::Dense, component, (&both, &bias))?;
+        recorder.gaussian(group, head, Deviation::Exp);
+        Ok(())
     }
 }
 

@@ -28,6 +28,10 @@ pub enum Operation {
         /// The group.
         group: usize,
     },
+    /// 1 at what is chosen of so many, 0 elsewhere: what the reader chooses, or
+    /// [`LatentModel::drawn_choices`](crate::LatentModel::drawn_choices) says of a drawn image. A
+    /// model has one such step at most.
+    Choice(Choice),
     /// p of a group: the means are the first half of the channels, what its standard deviation is
     /// made from the second.
     Gaussian {
@@ -70,6 +74,15 @@ pub enum Operation {
     Widen,
     /// A vector, at every position of a map.
     Spread,
+}
+
+/// What is chosen beside the latents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// The class of the image.
+    Class,
+    /// The component of the mixture that the top's sample is from.
+    Component,
 }
 
 /// From r, the second half of a head's channels, to a standard deviation σ.
@@ -223,6 +236,11 @@ impl<'a> StepRecorder<'a> {
     /// The sample of a group with so many units, from p of an earlier step or from N(0, I).
     pub(crate) fn sample(&mut self, group: usize, units: usize) -> Value {
         self.step(Operation::Sample { group }, &[], vector(units))
+    }
+
+    /// One of so many, as a one-hot vector.
+    pub(crate) fn choice(&mut self, of: Choice, options: usize) -> Value {
+        self.step(Operation::Choice(of), &[], vector(options))
     }
 
     /// p of a group, from the map or vector of its head.

@@ -16,6 +16,7 @@ use crate::layers::Builder;
 use crate::observation::ObservationParameters;
 use crate::pass::Pass;
 use crate::statistics::{Statistics, StatisticsList};
+use crate::steps::{Choice, Deviation, GenerativeSteps, Recorded, StepPixels, StepRecorder};
 
 /// A model of the family of the [module](super).
 ///
@@ -329,6 +330,30 @@ impl AuxiliaryModel {
         self.observe(pass, a.as_ref(), &z, classes)
     }
 
+    /// The generative model as steps.
+    fn record(&self, pass: &Pass<'_>) -> Result<GenerativeSteps> {
+        let AuxiliaryConfig { classes, latent_units, auxiliary_units, .. } = self.config;
+        let mut recorder = StepRecorder::new(pass);
+        let class = (classes > 0).then(|| recorder.choice(Choice::Class, classes));
+        let group = |is_latent| self.position(Of::Images, is_latent) - 1;
+        let z = recorder.sample(group(true), latent_units);
+        let mut inputs = vec![(Input::Latent, Some(z)), (Input::Class, class)];
+        if let (true, Some(network)) = (self.config.generates_from_auxiliary(), &self.p_a) {
+            let head = network.record(&mut recorder, &inputs)?;
+            let mean = recorder.channels(head, 0, auxiliary_units);
+            let log_variance = recorder.channels(head, auxiliary_units, auxiliary_units);
+            let log_variance = recorder.clamp(log_variance, self.config.log_variance_limit);
+            let head = recorder.beside(&[mean, log_variance]);
+            recorder.gaussian(group(false), head, Deviation::Exp);
+            inputs.push((Input::Auxiliary, Some(recorder.sample(group(false), auxiliary_units))));
+        }
+        self.p_x.record(&mut recorder, &inputs)?;
+        Ok(recorder.finish(match self.config.observation {
+            Observation::Bernoulli => StepPixels::Logits,
+            Observation::Gaussian => StepPixels::Means,
+        }))
+    }
+
     /// A sample of p(a|y, z), with noise of its own for every row or one for all.
     pub(super) fn draw_auxiliary(
         &self,
@@ -384,6 +409,10 @@ impl LatentModel for AuxiliaryModel {
         source: &LatentSource,
     ) -> Result<ObservationParameters> {
         self.generate_with(pass, source, None)
+    }
+
+    fn generative_steps(&self, pass: &Pass<'_>) -> Result<Recorded> {
+        self.record(pass).map(Ok)
     }
 
     /// For z alone: p(a|·) is conditioned on z, which was drawn given a.

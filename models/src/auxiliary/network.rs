@@ -10,6 +10,7 @@ use rung_autograd::{Initialiser, ParameterId, Result, Tensor};
 use super::config::AuxiliaryConfig;
 use crate::layers::{Builder, Dense, DenseConfig, SummedDense};
 use crate::pass::Pass;
+use crate::steps::{StepRecorder, Value};
 
 /// What a network reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,6 +206,20 @@ impl Network {
     pub(super) fn outputs(&self, pass: &mut Pass<'_>, sum: &Tensor) -> Result<Tensor> {
         let hidden = self.hidden(pass, sum)?;
         self.head.forward(pass, &hidden)
+    }
+
+    /// What the network gives as steps, of these inputs; those that it does not read are passed
+    /// over.
+    pub(super) fn record(
+        &self,
+        recorder: &mut StepRecorder<'_>,
+        inputs: &[(Input, Option<Value>)],
+    ) -> Result<Value> {
+        let given = |own: &Input| inputs.iter().find(|(input, _)| input == own)?.1;
+        let read: Vec<Value> = self.inputs.iter().filter_map(given).collect();
+        let first = self.first.record(recorder, &read)?;
+        let hidden = self.rest.iter().try_fold(first, |h, layer| layer.record(recorder, h))?;
+        self.head.record(recorder, hidden)
     }
 
     /// The Gaussian that the network gives: mean, and variance = exp(log variance), the latter

@@ -16,7 +16,7 @@ use crate::layers::{Builder, Product, WeightNormed};
 use crate::map_shape::MapShape;
 use crate::observation::{ObservationParameters, PixelObservation};
 use crate::pass::Pass;
-use crate::steps::{Recorded, StepPixels, StepRecorder, Value};
+use crate::steps::{Choice, Recorded, StepPixels, StepRecorder, Value};
 
 /// The networks of the top-down pass.
 #[derive(Clone, Debug)]
@@ -139,19 +139,25 @@ impl Generative {
         Ok(distributions)
     }
 
-    /// All of it as steps; `units` are those of the groups in their order, nearest to the data
-    /// first.
-    pub(super) fn record(&self, pass: &Pass<'_>, units: &[usize]) -> Result<Recorded> {
+    /// All of it as steps, of so many classes; `units` are those of the groups in their order,
+    /// nearest to the data first.
+    pub(super) fn record(
+        &self,
+        pass: &Pass<'_>,
+        units: &[usize],
+        classes: usize,
+    ) -> Result<Recorded> {
         if self.autoregressive.is_some() {
             return Ok(Err("its pixels are drawn one after another, each given those before it"));
         }
         let mut recorder = StepRecorder::new(pass);
+        let class = (classes > 0).then(|| recorder.choice(Choice::Class, classes));
         let mut group = units.len() - 1;
         let mut samples = vec![recorder.sample(group, units[group])];
         let mut above: Vec<Value> = Vec::new();
         let mut features = samples[0];
         for stage in self.stages.iter().rev() {
-            let mut g = stage.projection.record(&mut recorder, &samples)?;
+            let mut g = stage.projection.record(&mut recorder, &samples, class)?;
             let mut outputs = Vec::with_capacity(stage.blocks.len());
             for (index, block) in stage.blocks.iter().enumerate() {
                 g = block.record(&mut recorder, g, above.get(index).copied())?;

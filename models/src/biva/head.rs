@@ -140,18 +140,22 @@ impl Projection {
         self.output
     }
 
-    /// The map of the groups' samples as steps, without a class.
+    /// The map of the groups' samples, and of the class where there are classes, as steps.
     pub(super) fn record(
         &self,
         recorder: &mut StepRecorder<'_>,
         samples: &[Value],
+        class: Option<Value>,
     ) -> Result<Value> {
         if let Some(dense) = &self.dense {
-            let z = recorder.beside(samples);
-            return Ok(dense.record(recorder, z)?.shaped(self.output));
+            let parts: Vec<Value> = samples.iter().copied().chain(class).collect();
+            let x = recorder.beside(&parts);
+            return Ok(dense.record(recorder, x)?.shaped(self.output));
         }
+        let MapShape { height, width, .. } = self.output;
         let map = self.output.with_channels(self.channels);
-        let maps: Vec<Value> = samples.iter().map(|z| z.shaped(map)).collect();
+        let class = class.map(|class| recorder.spread(class, height, width));
+        let maps: Vec<Value> = samples.iter().map(|z| z.shaped(map)).chain(class).collect();
         Ok(recorder.beside(&maps))
     }
 

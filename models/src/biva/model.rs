@@ -363,11 +363,8 @@ impl LatentModel for Biva {
     }
 
     fn generative_steps(&self, pass: &Pass<'_>) -> Result<Recorded> {
-        if self.config.classes > 0 {
-            return Ok(Err("its generative model is conditioned on a class"));
-        }
         let units: Vec<usize> = self.groups().iter().map(|group| group.units).collect();
-        self.generative.record(pass, &units)
+        self.generative.record(pass, &units, self.config.classes)
     }
 
     fn classifier(&self) -> Option<&dyn Classifier> {

@@ -1,11 +1,12 @@
 //! What follows the product of a layer: a bias, or batch normalisation; then the activation.
 
 use rung_autograd::ops::{Activation, FrozenStatistics};
-use rung_autograd::{Initialiser, ParameterId, Result, Tensor};
+use rung_autograd::{Error, Initialiser, ParameterId, Result, Tensor};
 
-use super::Builder;
+use super::{Builder, Product};
 use crate::pass::{LayerStatistics, Pass};
 use crate::statistics::StatisticsId;
+use crate::steps::{StepRecorder, Value};
 
 /// Settings of batch normalisation.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -87,6 +88,34 @@ impl Affine {
             Shift::Bias(bias) => Some(pass.parameter(bias)),
             Shift::Norm(_) => None,
         }
+    }
+
+    /// The whole layer as steps, with γ (a − mean)/√(variance + ε) + β folded into weight and bias;
+    /// `layer` is a parameter by which it is known.
+    pub(super) fn record(
+        &self,
+        recorder: &mut StepRecorder<'_>,
+        layer: ParameterId,
+        weight: Tensor,
+        x: Value,
+    ) -> Result<Value> {
+        let (pass, mut weight) = (recorder.pass, weight);
+        let bias = match (self.frozen(pass), self.bias(pass)) {
+            (Some((norm, statistics)), _) => {
+                let (scale, shift) = norm.scale_and_shift(pass);
+                let deviation = statistics.variance.shift(norm.epsilon)?.sqrt()?;
+                let factor = scale.mul(&deviation.reciprocal()?)?;
+                weight = weight.mul(&factor)?;
+                shift.sub(&statistics.mean.mul(&factor)?)?
+            }
+            (None, Some(bias)) => bias,
+            (None, None) => {
+                let rule = "bug: batch normalisation without frozen statistics; please report it";
+                return Err(Error::argument("record", rule));
+            }
+        };
+        let a = recorder.product(layer, Product::Dense, x, (&weight, &bias))?;
+        Ok(recorder.activate(a, self.activation))
     }
 
     /// Batch normalisation and the statistics that the pass gives it, if both exist.

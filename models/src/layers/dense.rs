@@ -2,10 +2,10 @@
 //! (specification section 6.1).
 
 use rung_autograd::ops::Activation;
-use rung_autograd::{Error, Initialiser, ParameterId, Result, Tensor};
+use rung_autograd::{Initialiser, ParameterId, Result, Tensor};
 
 use super::affine::Affine;
-use super::{Builder, NormConfig, Product};
+use super::{Builder, NormConfig};
 use crate::pass::Pass;
 use crate::statistics::StatisticsId;
 use crate::steps::{StepRecorder, Value};
@@ -69,26 +69,9 @@ impl Dense {
         self.affine.apply(pass, a)
     }
 
-    /// The layer as steps, with γ (a − mean)/√(variance + ε) + β folded into weight and bias.
+    /// The layer as steps.
     pub(crate) fn record(&self, recorder: &mut StepRecorder<'_>, x: Value) -> Result<Value> {
-        let pass = recorder.pass;
-        let mut weight = pass.parameter(self.weight);
-        let bias = match (self.affine.frozen(pass), self.affine.bias(pass)) {
-            (Some((norm, statistics)), _) => {
-                let (scale, shift) = norm.scale_and_shift(pass);
-                let deviation = statistics.variance.shift(norm.epsilon)?.sqrt()?;
-                let factor = scale.mul(&deviation.reciprocal()?)?;
-                weight = weight.mul(&factor)?;
-                shift.sub(&statistics.mean.mul(&factor)?)?
-            }
-            (None, Some(bias)) => bias,
-            (None, None) => {
-                let rule = "bug: batch normalisation without frozen statistics; please report it";
-                return Err(Error::argument("record", rule));
-            }
-        };
-        let a = recorder.product(self.weight, Product::Dense, x, (&weight, &bias))?;
-        Ok(recorder.activate(a, self.affine.activation()))
+        self.affine.record(recorder, self.weight, recorder.pass.parameter(self.weight), x)
     }
 
     /// The layer applied to each row of `x` [batch, inputs].

@@ -1,12 +1,13 @@
 //! A dense layer of several inputs, each with a weight of its own.
 
-use rung_autograd::ops::Activation;
+use rung_autograd::ops::{Activation, concat};
 use rung_autograd::{Initialiser, ParameterId, Result, Tensor};
 
 use super::affine::Affine;
 use super::{Builder, NormConfig};
 use crate::pass::Pass;
 use crate::statistics::StatisticsId;
+use crate::steps::{StepRecorder, Value};
 
 /// y = activation(norm(Σ_i x_i · W_i)) or activation(Σ_i x_i · W_i + bias).
 ///
@@ -49,6 +50,15 @@ impl SummedDense {
     /// Which statistics the layer is normalised with; `None` if it has no batch normalisation.
     pub(crate) const fn statistics(&self) -> Option<StatisticsId> {
         self.affine.statistics()
+    }
+
+    /// The layer as steps, of the inputs side by side.
+    pub(crate) fn record(&self, recorder: &mut StepRecorder<'_>, x: &[Value]) -> Result<Value> {
+        let weights: Vec<Tensor> =
+            self.weights.iter().map(|&weight| recorder.pass.parameter(weight)).collect();
+        let weight = concat(&weights.iter().collect::<Vec<_>>(), 0)?;
+        let x = recorder.beside(x);
+        self.affine.record(recorder, self.weights[0], weight, x)
     }
 
     /// The weight of an input, [units, outputs].

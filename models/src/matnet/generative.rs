@@ -206,12 +206,12 @@ impl Generative {
         if self.autoregressive.is_some() {
             return Ok(Err("its pixels are drawn one after another, each given those before it"));
         }
-        if self.top_prior.is_some() {
-            return Ok(Err("the prior of its top is a mixture (rung sample draws its components)"));
-        }
         let scale = self.scale(pass).to_f64()?.first().copied().unwrap_or(1.0);
         let mut recorder = StepRecorder::new(pass);
         let mut group = units.len() - 1;
+        if let Some(prior) = &self.top_prior {
+            prior.record(&mut recorder, group)?;
+        }
         let top = recorder.sample(group, units[group]);
         let mut state = self.top.record(&mut recorder, top)?;
         let mut refined: Option<Value> = None;

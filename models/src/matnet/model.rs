@@ -120,9 +120,19 @@ impl MatNet {
         }
         let Some(prior) = self.generative.top_prior() else { return Ok(noise) };
         let mixture = prior.mixture(pass)?;
+        mixture.sample_of(&self.drawn_components(pass, &mixture, rows)?, &noise)
+    }
+
+    /// A component for each row, each as likely as any other.
+    fn drawn_components(
+        &self,
+        pass: &Pass<'_>,
+        mixture: &GaussianMixture,
+        rows: usize,
+    ) -> Result<Vec<u32>> {
         // The position above the top is no group's.
-        let choice = pass.prior_noise(depth + 1, mixture.choice_shape(rows))?;
-        mixture.sample_of(&mixture.uniform_components(&choice)?, &noise)
+        let choice = pass.prior_noise(self.config.depth() + 1, mixture.choice_shape(rows))?;
+        mixture.uniform_components(&choice)
     }
 
     /// What is to be seen of these images where `mask` is 0; `None` in a model of whole images.
@@ -398,6 +408,12 @@ impl LatentModel for MatNet {
         }
         let units: Vec<usize> = self.groups().iter().map(|group| group.units).collect();
         self.generative.record(pass, &units)
+    }
+
+    /// The components that [`LatentModel::generate`] draws.
+    fn drawn_choices(&self, pass: &Pass<'_>, rows: usize) -> Result<Vec<u32>> {
+        let Some(prior) = self.generative.top_prior() else { return Ok(Vec::new()) };
+        self.drawn_components(pass, &prior.mixture(pass)?, rows)
     }
 
     fn imputer(&self) -> Option<&dyn Imputer> {

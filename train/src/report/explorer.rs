@@ -12,19 +12,19 @@ use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::ZlibEncoder;
-use rung_autograd::Shape;
 use rung_autograd::rng::Phase;
+use rung_autograd::{DType, Shape, Tensor};
 use rung_models::layers::Product;
 use rung_models::{
-    Activation, Deviation, GenerativeSteps, Group, LatentModel, LatentSource, MapShape, Operation,
-    Step, StepPixels, StepWeights,
+    Activation, Choice, Deviation, GenerativeSteps, Group, LatentModel, LatentSource, MapShape,
+    Operation, Pass, Step, StepPixels, StepWeights,
 };
 use serde_json::{Value, json};
 
 use super::base64;
 use super::model_figures::{SEED, ShownModel};
 use crate::error::{Context, Error, Result};
-use crate::tasks::latent::encoding::LayerLatents;
+use crate::tasks::latent::encoding::{Encoded, LayerLatents};
 use crate::tasks::latent::pictures::{self, Wanted};
 
 /// Images of `rung sample` that the page starts from and is measured by.
@@ -49,8 +49,8 @@ pub struct Explorer {
 pub struct Subjects<'a> {
     /// The model and the images.
     pub shown: &'a ShownModel<'a>,
-    /// Latents of the first held-out images, z_1 first; empty without images.
-    pub latents: &'a [LayerLatents],
+    /// Latents and class probabilities of the first held-out images; empty without images.
+    pub encoded: &'a Encoded,
 }
 
 impl Explorer {
@@ -85,10 +85,19 @@ impl Explorer {
             None => Vec::new(),
         };
         let codes: Vec<f32> = subjects
-            .latents
+            .encoded
+            .layers
             .iter()
             .flat_map(|layer| layer.z[..count * layer.units].to_vec())
             .collect();
+        let choice = match choice(&steps) {
+            Some((name, options)) => json!({
+                "name": name, "options": options,
+                "drawn": drawn_choices(subjects.shown, network)?,
+                "codes": chosen_of_codes(subjects, network, count)?,
+            }),
+            None => Value::Null,
+        };
         let layer =
             |layer: &StepWeights| json!([layer.weight.len() / layer.outputs, layer.outputs]);
         let data = json!({
@@ -99,7 +108,8 @@ impl Explorer {
             "pixels": pixels(steps.pixels),
             "layers": steps.weights.iter().map(layer).collect::<Vec<_>>(),
             "weights": base64::encode(&deflated(&bytes)?),
-            "ranges": subjects.latents.iter().map(ranges).collect::<Vec<_>>(),
+            "ranges": subjects.encoded.layers.iter().map(ranges).collect::<Vec<_>>(),
+            "choice": choice,
             "drawn": DRAWN, "noise": base64::encode(&floats(&noise(subjects.shown, network)?)),
             "images": base64::encode(&shorts(drawn.pixels())),
             "codes": count, "latents": base64::encode(&floats(&codes)),
@@ -130,11 +140,57 @@ fn too_large(steps: &GenerativeSteps) -> Option<String> {
     })
 }
 
+/// What is chosen beside the latents, in a word, and of how many.
+fn choice(steps: &GenerativeSteps) -> Option<(&'static str, usize)> {
+    steps.steps.iter().find_map(|step| match step.operation {
+        Operation::Choice(Choice::Class) => Some(("class", step.shape.units())),
+        Operation::Choice(Choice::Component) => Some(("component", step.shape.units())),
+        _ => None,
+    })
+}
+
+/// The pass that the first images of `rung sample` are drawn in.
+fn sampling<'a>(shown: &ShownModel<'a>, network: &dyn LatentModel) -> Result<Pass<'a>> {
+    let step = Phase::Sample.nth(network.depth()).context("drawing noise")?;
+    Ok(shown.model.frozen_pass(shown.statistics, SEED, step))
+}
+
+/// What is chosen for each of the first images of `rung sample`.
+fn drawn_choices(shown: &ShownModel<'_>, network: &dyn LatentModel) -> Result<Vec<u32>> {
+    network.drawn_choices(&sampling(shown, network)?, DRAWN).context("drawing noise")
+}
+
+/// What is chosen for the codes: the likeliest class, or component of the mixture.
+fn chosen_of_codes(
+    subjects: &Subjects<'_>,
+    network: &dyn LatentModel,
+    count: usize,
+) -> Result<Vec<usize>> {
+    let doing = "choosing components";
+    let likeliest = |row: &[f32]| {
+        let most = row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
+        most.map_or(0, |(option, _)| option)
+    };
+    let Encoded { layers, class_probs } = subjects.encoded;
+    if let Some(classifier) = network.classifier() {
+        let rows = class_probs.chunks_exact(classifier.classes());
+        return Ok(rows.take(count).map(likeliest).collect());
+    }
+    let (Some(clusters), Some(top)) = (network.clusters(), layers.last()) else {
+        return Ok(Vec::new());
+    };
+    let pass = sampling(subjects.shown, network)?;
+    let z: Vec<f64> = top.z[..count * top.units].iter().map(|&z| f64::from(z)).collect();
+    let device = subjects.shown.model.store.device();
+    let z = Tensor::from_values(device, DType::F32, &z, [count, top.units]).context(doing)?;
+    let of_rows = clusters.log_responsibilities(&pass, &z).and_then(|all| all.to_f32());
+    Ok(of_rows.context(doing)?.chunks_exact(clusters.count()).map(likeliest).collect())
+}
+
 /// The noise that the first images of `rung sample` are made from: for each group, nearest to the
 /// data first, [image, unit].
 fn noise(shown: &ShownModel<'_>, network: &dyn LatentModel) -> Result<Vec<f32>> {
-    let step = Phase::Sample.nth(network.depth()).context("drawing noise")?;
-    let pass = shown.model.frozen_pass(shown.statistics, SEED, step);
+    let pass = sampling(shown, network)?;
     let of_group = |(index, group): (usize, &Group)| {
         let noise = pass.prior_noise(index + 1, Shape::from([DRAWN, group.units]));
         noise.and_then(|noise| noise.to_f32()).context("drawing noise")
@@ -149,6 +205,7 @@ fn step(step: &Step) -> Result<Value> {
     let inputs: Vec<_> = step.inputs.iter().map(|input| (input.step, sides(input.shape))).collect();
     let mut object = match step.operation {
         Operation::Sample { group } => json!({"do": "sample", "group": group}),
+        Operation::Choice(_) => json!({"do": "choice"}),
         Operation::Gaussian { group, deviation } => {
             let (name, floor) = match deviation {
                 Deviation::Softplus { floor } => ("softplus", floor),

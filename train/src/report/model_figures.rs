@@ -10,7 +10,7 @@ use crate::model::Model;
 use crate::report::explorer::{Explorer, Subjects};
 use crate::report::principal::{Principal, principal};
 use crate::tasks::Panel;
-use crate::tasks::latent::encoding::{LayerLatents, encode};
+use crate::tasks::latent::encoding::{Encoded, LayerLatents, encode};
 use crate::tasks::latent::pictures::{self, Wanted};
 
 /// Images in the grid of each layer's samples, 8 by 8.
@@ -93,7 +93,8 @@ impl ModelFigures {
             drawn.grid_to_fit(8, 1)?.png()
         };
         let samples = (1..=depth).map(grid).collect::<Result<_>>()?;
-        let latents = images.map(|images| latents(shown, images)).transpose()?.unwrap_or_default();
+        let encoded = images.map(|images| encoded(shown, images)).transpose()?.unwrap_or_default();
+        let latents = &encoded.layers;
         let reconstruct = |images: &DeviceImages| {
             let count = RECONSTRUCTIONS.min(images.count());
             let (originals, reconstructions) =
@@ -104,7 +105,7 @@ impl ModelFigures {
         let labels = images.and_then(|images| {
             Some(images.single_labels()?[..LATENTS.min(images.count())].to_vec())
         });
-        let subjects = Subjects { shown, latents: &latents };
+        let subjects = Subjects { shown, encoded: &encoded };
         Ok(Self {
             samples,
             reconstructions: images.map(reconstruct).transpose()?,
@@ -117,11 +118,11 @@ impl ModelFigures {
     }
 }
 
-/// The latents of the first held-out images.
-fn latents(shown: &ShownModel<'_>, images: &DeviceImages) -> Result<Vec<LayerLatents>> {
+/// The latents and class probabilities of the first held-out images.
+fn encoded(shown: &ShownModel<'_>, images: &DeviceImages) -> Result<Encoded> {
     let wanted = (LATENTS.min(images.count()), SEED);
-    let latents = encode(shown.model, shown.statistics, images, wanted, || false, |_| ())?;
-    Ok(latents.unwrap_or_default().layers)
+    let encoded = encode(shown.model, shown.statistics, images, wanted, || false, |_| ())?;
+    Ok(encoded.unwrap_or_default())
 }
 
 /// Mean over images of Σ_j ½ (m² + v − ln v − 1), in nats (specification section 7.3).

@@ -5,7 +5,8 @@
 // ("gaussian") and its sample. Groups are numbered from the image (index 0 is the nearest). A
 // result is a map [height, width, channels] in one array, whose last axis varies fastest. The state
 // is one z and one noise vector for each group; z below the chosen group is mean + deviation *
-// noise, so that moving a unit changes only what depends on it.
+// noise, so that moving a unit changes only what depends on it. A model with classes, or with a
+// mixture at the top, has one step "choice" too: 1 at the class or component that is chosen.
 "use strict";
 (async () => {
   const root = document.getElementById("explorer");
@@ -189,7 +190,7 @@
 
   // Fills z below `index` (the others are given; a group without a prior of its own is from the
   // standard normal) and returns what the last step gives, and each group's prior.
-  const run = (z, noise, index) => {
+  const run = (z, noise, index, chosen) => {
     const results = [],
       priors = data.units.map(() => undefined);
     for (const step of data.steps) {
@@ -198,6 +199,10 @@
       if (step.do === "gaussian") {
         priors[step.group] = priorOf(step, inputs[0], shapes[0][2]);
         results.push(inputs[0]);
+      } else if (step.do === "choice") {
+        const options = new Float64Array(step.out[2]);
+        options[chosen] = 1;
+        results.push(options);
       } else if (step.do === "sample") {
         const prior = priors[step.group],
           e = noise?.[step.group];
@@ -247,11 +252,11 @@
     });
   };
 
-  const descend = (z, noise, index) => observe(run(z, noise, index).parameters);
+  const descend = (z, noise, index, chosen) => observe(run(z, noise, index, chosen).parameters);
   // An image from noise alone, as `rung sample` makes it.
-  const generate = (noise) => {
+  const generate = (noise, chosen) => {
     const z = noise.map((values) => Float64Array.from(values));
-    return { z, image: descend(z, noise, depth - 1) };
+    return { z, image: descend(z, noise, depth, chosen) };
   };
 
   // ---- What travels with the page.
@@ -273,9 +278,9 @@
   const originals = cut(pixels(data.originals), data.codes);
 
   // The noise that leads to each group of a code from those above it.
-  const noiseOf = (code) => {
+  const noiseOf = (code, chosen) => {
     const z = code.map((values) => Float64Array.from(values)),
-      { priors } = run(z, undefined, 0);
+      { priors } = run(z, undefined, 0, chosen);
     return z.map((values, index) => {
       const prior = priors[index];
       return prior
@@ -283,14 +288,15 @@
         : values;
     });
   };
+  const chosenOf = (index) => data.choice?.codes[index];
   const codeNoise = [];
-  const noiseOfCode = (index) => (codeNoise[index] ??= noiseOf(codes[index]));
+  const noiseOfCode = (index) => (codeNoise[index] ??= noiseOf(codes[index], chosenOf(index)));
 
   // ---- Agreement with the program: the largest difference of a pixel over the images that it
   // drew.
   let worst = 0;
   for (const [index, noise] of drawnNoise.entries()) {
-    generate(noise).image.forEach(
+    generate(noise, data.choice?.drawn[index]).image.forEach(
       (value, at) => (worst = Math.max(worst, Math.abs(value - drawnImages[index][at]))),
     );
     await pause();
@@ -312,6 +318,7 @@
     layer: depth - 1,
     z: [],
     noise: [],
+    chosen: data.choice?.drawn[0],
     first: 0,
     second: Math.min(1, data.codes - 1),
     means: false,
@@ -339,7 +346,7 @@
   const zeros = data.units.map((units) => new Float64Array(units));
   const redraw = () => {
     const noise = state.means ? zeros : state.noise;
-    paint(byId("ex-image"), descend(state.z, noise, state.layer));
+    paint(byId("ex-image"), descend(state.z, noise, state.layer, state.chosen));
   };
   const name = (index) =>
     data.groups[index].replace(/_(\d+)/, (_, digits) =>
@@ -406,12 +413,18 @@
     showSliders();
   };
 
-  const startFromNoise = (noise) => {
+  const choose = (chosen) => {
+    state.chosen = chosen;
+    if (data.choice) byId("ex-choice").value = chosen;
+  };
+  const startFromNoise = (noise, chosen) => {
+    choose(chosen);
     state.noise = noise.map((values) => Float64Array.from(values));
-    state.z = generate(state.noise).z;
+    state.z = generate(state.noise, chosen).z;
     refresh();
   };
   const startFromCode = (index) => {
+    choose(chosenOf(index));
     state.noise = noiseOfCode(index);
     state.z = codes[index].map((values) => Float64Array.from(values));
     refresh();
@@ -440,7 +453,7 @@
   const drawn = strip("ex-drawn", drawnImages, "sample", (index) => {
     press(drawn, index);
     press(first, -1);
-    startFromNoise(drawnNoise[index]);
+    startFromNoise(drawnNoise[index], data.choice?.drawn[index]);
   });
   const first = strip("ex-codes", originals, "held-out image", (index) => {
     press(drawn, -1);
@@ -457,10 +470,15 @@
     mix(Number(byId("ex-mix").value));
   });
 
+  // A group that no step samples, such as the auxiliary variable of an ADGM, draws nothing.
+  const isDrawn = data.units.map((_, index) =>
+    data.steps.some((step) => step.do === "sample" && step.group === index),
+  );
   data.units.forEach((units, index) => {
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = `${name(index)} (${units})`;
+    button.hidden = !isDrawn[index];
     button.addEventListener("click", () => {
       press(byId("ex-layers"), index);
       state.layer = index;
@@ -472,11 +490,14 @@
   byId("ex-all").addEventListener("click", () => {
     press(drawn, -1);
     press(first, -1);
-    startFromNoise(data.units.map((_, index) => fresh(index)));
+    startFromNoise(
+      data.units.map((_, index) => fresh(index)),
+      state.chosen,
+    );
   });
   byId("ex-above").addEventListener("click", () => {
     for (let index = state.layer; index < depth; index++) state.noise[index] = fresh(index);
-    state.z = generate(state.noise).z;
+    state.z = generate(state.noise, state.chosen).z;
     refresh();
   });
   byId("ex-below").addEventListener("click", () => {
@@ -489,6 +510,23 @@
     refresh();
   });
 
+  // Another class: the latents from the chosen layer up stay, those below follow. Another component
+  // is another prior of the top: all follow from their noise.
+  const choice = byId("ex-choice");
+  if (data.choice) {
+    const { name, options } = data.choice;
+    byId("ex-choice-name").textContent = name;
+    for (let option = 0; option < options; option++)
+      choice.add(new Option(`${name} ${option}`, option));
+    choice.addEventListener("input", () => {
+      state.chosen = Number(choice.value);
+      if (name === "component") state.z = generate(state.noise, state.chosen).z;
+      refresh();
+    });
+  } else {
+    root.querySelector(".ex-choice").hidden = true;
+  }
+
   // Between two codes: z of the chosen layer moves in a straight line. So does the noise of the
   // layers below, scaled so that its variance stays that of noise on the way.
   const between = (a, b, share) => {
@@ -500,10 +538,11 @@
       straight(from, noiseB[index]).map((value) => value / spread),
     );
     const z = codes[a].map((from, index) => straight(from, codes[b][index]));
-    return { z, noise };
+    return { z, noise, chosen: chosenOf(share < 0.5 ? a : b) };
   };
   const mix = (share) => {
     Object.assign(state, between(state.first, state.second, share));
+    choose(state.chosen);
     press(drawn, -1);
     press(first, state.first);
     refresh();
@@ -519,11 +558,11 @@
     for (let step = 0; step < steps; step++) {
       await pause();
       if (mine !== walks) return;
-      const { z, noise } = between(state.first, state.second, step / (steps - 1));
+      const { z, noise, chosen } = between(state.first, state.second, step / (steps - 1));
       canvas
         .getContext("2d")
         .putImageData(
-          picture(descend(z, state.means ? zeros : noise, state.layer)),
+          picture(descend(z, state.means ? zeros : noise, state.layer, chosen)),
           step * (width + 1),
           0,
         );
@@ -535,7 +574,7 @@
   press(byId("ex-layers"), state.layer);
   press(drawn, 0);
   press(second, state.second);
-  startFromNoise(drawnNoise[0]);
+  startFromNoise(drawnNoise[0], data.choice?.drawn[0]);
   await walk();
-  window.rungExplorer = { generate, drawnNoise, descend, codes, noiseOf };
+  window.rungExplorer = { generate, drawnNoise, descend, codes, noiseOf, choice: data.choice };
 })();
