@@ -48,7 +48,8 @@ fn modules(home: &Path, names: &[String], file: impl Fn(&str) -> PathBuf) -> Str
         let module = format!("exercise_{}", &name[..2]);
         let _ = writeln!(
             text,
-            "#[allow(unused, unreachable_pub, missing_docs, clippy::all)] mod {module} {{\n\
+            "#[allow(unused, unreachable_pub, missing_docs, clippy::all, rustdoc::all)]\n\
+             mod {module} {{\n\
              #[path = {:?}] pub mod answer;\n#[path = {check:?}] pub mod check;\n}}",
             file(name)
         );
