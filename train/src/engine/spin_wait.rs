@@ -30,20 +30,25 @@ impl SpinWait {
         let is_over = Arc::new(AtomicBool::new(false));
         // Outside of a pool there is no thread to share the work with.
         let caller = rayon::current_thread_index().filter(|_| device.name() == "cpu");
-        if let Some(caller) = caller {
-            let others = rayon::current_num_threads() - 1;
-            let looking = Arc::new(AtomicUsize::new(0));
-            let (is_over, started) = (Arc::clone(&is_over), Arc::clone(&looking));
+        let threads = rayon::current_num_threads();
+        if let Some(caller) = caller.filter(|_| threads > 1) {
+            let started = Arc::new(AtomicUsize::new(0));
+            let (over, begun) = (Arc::clone(&is_over), Arc::clone(&started));
             rayon::spawn_broadcast(move |thread| {
+                begun.fetch_add(1, Ordering::Release);
                 if thread.index() != caller {
-                    started.fetch_add(1, Ordering::Release);
-                    look_for_tasks(&is_over);
+                    look_for_tasks(&over);
                 }
             });
             // A thread that took a task of the caller's first would start to look inside of it, and
             // never finish it.
-            while looking.load(Ordering::Acquire) < others {
+            while started.load(Ordering::Acquire) < threads - 1 {
                 std::thread::yield_now();
+            }
+            // The caller's own share of the broadcast would wait until the caller is idle, after
+            // all of the training, and one of every evaluation with it.
+            while started.load(Ordering::Acquire) < threads {
+                rayon::yield_now();
             }
         }
         Self(is_over)
@@ -111,6 +116,26 @@ mod tests {
                 SpinWait::on(&Device::cpu())
             });
         });
+    }
+
+    /// A pool that never gets idle would gather what is left of them.
+    #[test]
+    fn nothing_is_left_of_it_while_its_caller_goes_on() {
+        for threads in [1, 2, 3] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let outer = SpinWait::on(&Device::cpu());
+                let inner = SpinWait::on(&Device::cpu());
+                let left = Arc::downgrade(&inner.0);
+                drop(inner);
+                let deadline = std::time::Instant::now() + Duration::from_secs(60);
+                while left.strong_count() > 0 {
+                    assert!(std::time::Instant::now() < deadline, "of {threads} threads");
+                    std::thread::yield_now();
+                }
+                drop(outer);
+            });
+        }
     }
 
     #[test]
