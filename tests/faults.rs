@@ -11,10 +11,10 @@ mod program;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::Command;
 use std::sync::OnceLock;
 
-use program::{Run, Said, finish, interrupt, rung, start_where};
+use program::{Endless, Run, Said, finish, interrupt, rung, start_where};
 use rung_autograd::rng::{Address, uniform_at};
 use rung_tests::run_seed;
 
@@ -290,33 +290,11 @@ fn a_clock_that_jumps_changes_nothing() {
     jumping(&["evaluate", &path, "--importance-samples", "2"].map(str::to_owned));
 }
 
-/// A process that would outlive a test which fails.
-struct Endless(Option<Child>);
-
-impl Endless {
-    fn child(&mut self) -> &mut Child {
-        self.0.as_mut().unwrap()
-    }
-
-    fn take(&mut self) -> Child {
-        self.0.take().unwrap()
-    }
-}
-
-impl Drop for Endless {
-    fn drop(&mut self) {
-        if let Some(mut child) = self.0.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
 #[test]
 fn of_two_writers_the_second_is_refused_and_harms_nothing() {
     let run = Run::new();
     // More epochs than anybody waits for.
-    let mut endless = Endless(Some(start_where(&[], &run.train(1_000_000, &[]))));
+    let mut endless = Endless::new(start_where(&[], &run.train(1_000_000, &[])));
     while !run.file("checkpoints/last.safetensors").exists() {
         if endless.child().try_wait().unwrap().is_some() {
             panic!("it ended: {:?}", finish(endless.take()));

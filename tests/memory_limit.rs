@@ -5,7 +5,9 @@ mod program;
 
 use std::fs;
 
-use program::{Run, Said, rung, rung_where};
+use program::{Run, Said, rung, rung_where, rung_with_limit};
+use rung_autograd::rng::{Address, uniform_at};
+use rung_tests::run_seed;
 use serde_json::Value;
 
 const MEMORY: &str = "RUNG_CPU_MEMORY";
@@ -118,4 +120,42 @@ fn next_to_no_memory_is_said() {
             && said.err.contains("number of bytes"),
         "{said:?}"
     );
+}
+
+/// Here the system refuses, at whatever point of a command: the allocator ends it with an error.
+#[test]
+#[cfg(target_os = "linux")]
+fn what_the_system_refuses_is_an_error() {
+    let seed = run_seed();
+    println!("RUNG_TEST_SEED={seed}");
+    let (run, path) = trained();
+    let [picture, table, archive, scores] =
+        ["many.png", "many.csv", "many.npz", "scores.csv"].map(|name| run.file(name));
+    let [picture, table, archive, scores] =
+        [&picture, &table, &archive, &scores].map(|path| path.to_str().unwrap());
+    let many = ["sample", &path, "--count", "4000", "--out", picture];
+    let said = rung_with_limit("-v 90000", &many).exits(1);
+    assert!(said.error().contains("memory"), "{said:?}");
+    let commands: [&[&str]; 6] = [
+        &many,
+        &["sample", &path, "--count", "4000", "--out", table],
+        &["reconstruct", &path, "--count", "1000", "--out", picture],
+        &["encode", &path, "--out", archive],
+        &["anomaly", &path, "--out", scores],
+        &["report", &path],
+    ];
+    for (number, command) in commands.iter().enumerate() {
+        for draw in 0..2 {
+            // From little more than the program itself to enough for most.
+            let share = uniform_at(&Address::new(seed, number as u32, 0), draw);
+            let kibibytes = 50_000 + (share * 120_000.0) as usize;
+            let said = rung_with_limit(&format!("-v {kibibytes}"), command);
+            let what = format!("{command:?} in {kibibytes} KiB: RUNG_TEST_SEED={seed}");
+            match said.code {
+                Some(0) => (),
+                Some(1) => assert!(!said.error().is_empty(), "{what}"),
+                _ => panic!("{what}: {said:?}"),
+            }
+        }
+    }
 }

@@ -96,10 +96,11 @@ pub(crate) fn rung_where(variable: &str, value: &str, arguments: &[impl AsRef<Os
     Said::new(&command(arguments).env(variable, value).output().unwrap())
 }
 
-/// Runs `rung` with a limit on the size of its files.
-pub(crate) fn rung_with_files_up_to(kibibytes: usize, arguments: &[String]) -> Said {
+/// Runs `rung` with a limit of its own, in the words of `ulimit`: `-f 20` is one of 20 KiB on the
+/// size of files.
+pub(crate) fn rung_with_limit(limit: &str, arguments: &[impl AsRef<OsStr>]) -> Said {
     let mut shell = Command::new("bash");
-    shell.args(["-c", &format!("trap '' XFSZ; ulimit -f {kibibytes}; exec \"$@\""), "bash"]);
+    shell.args(["-c", &format!("trap '' XFSZ; ulimit {limit}; exec \"$@\""), "bash"]);
     Said::new(&shell.arg(binary()).args(arguments).stdin(Stdio::null()).output().unwrap())
 }
 
@@ -125,6 +126,33 @@ pub(crate) fn interrupt(child: &Child) {
     assert!(
         Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success()
     );
+}
+
+/// A process that would outlive a test which fails.
+pub(crate) struct Endless(Option<Child>);
+
+impl Endless {
+    pub(crate) fn new(child: Child) -> Self {
+        Self(Some(child))
+    }
+
+    pub(crate) fn child(&mut self) -> &mut Child {
+        self.0.as_mut().unwrap()
+    }
+
+    /// Leaves it to whoever waits for it.
+    pub(crate) fn take(&mut self) -> Child {
+        self.0.take().unwrap()
+    }
+}
+
+impl Drop for Endless {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
 }
 
 /// A folder of its own for one run.

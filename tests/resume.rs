@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use program::{Run, finish, interrupt, rung, rung_with_files_up_to, start};
+use program::{Run, finish, interrupt, rung, rung_with_limit, start};
 use rung_autograd::rng::Address;
 use rung_tests::run_seed;
 
@@ -320,7 +320,7 @@ fn a_full_disk_costs_nothing_that_was_saved() {
     let before = run.bytes();
     // In KiB: room for an epoch's events and their pictures, but not for a checkpoint.
     let limit = before.len() / 1024 * 4 / 5;
-    let said = rung_with_files_up_to(limit, &run.resume(6)).exits(1);
+    let said = rung_with_limit(&format!("-f {limit}"), &run.resume(6)).exits(1);
     assert!(
         said.error().contains("can't write") && said.error().contains("safetensors"),
         "{said:?}"

@@ -4,7 +4,7 @@ use std::fmt;
 
 use rung_kernels::backend::{PixelMap, RowNoise};
 use rung_kernels::rng::Address;
-use rung_kernels::{DType, Device, Error, Result, Shape, SharedBuffer, View, ViewMut};
+use rung_kernels::{DType, Device, Error, Result, Shape, SharedBuffer, View, ViewMut, attempt};
 
 use crate::tape::Tracked;
 
@@ -12,7 +12,7 @@ use crate::tape::Tracked;
 /// error.
 fn host_zeros<T: Clone + Default>(count: usize) -> Result<Vec<T>> {
     let mut zeros = Vec::new();
-    zeros.try_reserve_exact(count).map_err(|_| Error::OutOfMemory {
+    attempt(|| zeros.try_reserve_exact(count)).map_err(|_| Error::OutOfMemory {
         device: "the host".into(),
         requested_bytes: count.saturating_mul(size_of::<T>()),
         device_bytes: None,

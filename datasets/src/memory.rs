@@ -6,6 +6,8 @@
 //! | compressed content | 16 MiB and a hundred times the file; or 1032 times, within 4 GiB and half of what the machine has left |
 //! | one array | what the machine has left, asked for before the first byte is read |
 
+use rung_kernels::attempt;
+
 use crate::{Error, Result, cgroup};
 
 /// What compressed content may inflate to whatever its size.
@@ -51,7 +53,7 @@ pub fn reserved<T>(count: usize, what: &str) -> Result<Vec<T>> {
         return Err(refuse());
     }
     let mut values = Vec::new();
-    values.try_reserve_exact(count).map_err(|_| refuse())?;
+    attempt(|| values.try_reserve_exact(count)).map_err(|_| refuse())?;
     Ok(values)
 }
 

@@ -2,6 +2,8 @@
 
 use bytemuck::Pod;
 
+use crate::attempt;
+
 /// Bytes of a cache line, as it is on all but a few CPUs.
 pub(crate) const CACHE_LINE_BYTES: usize = 64;
 
@@ -27,8 +29,8 @@ impl HostMemory {
     /// At least `bytes` zero bytes, or `None` if the system has none.
     pub(crate) fn zeroed(bytes: usize) -> Option<Self> {
         let len = bytes.div_ceil(CACHE_LINE_BYTES) * LINE_WORDS;
-        let words: Vec<Word> =
-            bytemuck::allocation::try_zeroed_vec(len.checked_add(LINE_WORDS - 1)?).ok()?;
+        let all = len.checked_add(LINE_WORDS - 1)?;
+        let words: Vec<Word> = attempt(|| bytemuck::allocation::try_zeroed_vec(all)).ok()?;
         let first = words.as_ptr().align_offset(CACHE_LINE_BYTES);
         Some(Self { words, first, len })
     }

@@ -44,6 +44,7 @@
 //! | `shape.rs` | how primitives see arrays |
 //! | `function/` | the scalar functions that primitives apply: two tables |
 //! | `buffer.rs`, `view.rs`, `device.rs` | memory and handles |
+//! | `attempt.rs` | which allocations may fail |
 //! | `window.rs` | which positions of a map a convolution and its adjoint sum |
 //! | `rng/` | Philox: random numbers as functions of their address |
 //! | `cpu/` | the CPU: `gemm/` has the engines of the matrix product, `math.rs` the vectorised functions |
@@ -58,6 +59,7 @@
 //! # What was left out
 //! Views with strides, integer arithmetic, half precision: no model here needs them, and each would
 //! double the number of kernels.
+mod attempt;
 pub mod backend;
 mod buffer;
 mod check;
@@ -75,6 +77,7 @@ mod shape;
 mod view;
 mod window;
 
+pub use attempt::{attempt, is_attempt};
 pub use backend::Backend;
 pub use buffer::{Buffer, Pool, PoolStatistics, SharedBuffer};
 pub use device::Device;

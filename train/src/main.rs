@@ -1,5 +1,7 @@
 //! The program `rung`: the command line is in [`rung::cli`].
 
+mod allocator;
+
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -7,8 +9,13 @@ use std::time::Duration;
 use rung::cli::train::TrainArgs;
 use rung::cli::{self, Cli, Command};
 use rung::error::{Error, Result};
-use rung::progress::Console;
+use rung::progress::{Console, LogFormat};
 use rung_ranks::{Ranks, World};
+
+use allocator::Allocator;
+
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator;
 
 /// How long a rank that fails leaves the first to say why itself, which most often knows.
 const GRACE: Duration = Duration::from_secs(3);
@@ -16,6 +23,7 @@ const GRACE: Duration = Duration::from_secs(3);
 fn main() -> ExitCode {
     let cli = Cli::from_process();
     let global = &cli.global;
+    Allocator::set_json(global.log_format == LogFormat::Json);
     let console = Console::new(global.quiet, global.color, global.log_format);
     let world = match World::join() {
         Ok(world) => world,
