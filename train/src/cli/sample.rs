@@ -205,9 +205,12 @@ fn save(
     console.result(&out.path.display().to_string())
 }
 
+/// The highest temperature: of more, latents come near to what no number of the model's can hold.
+const HOTTEST: f64 = 1000.0;
+
 fn temperature(text: &str) -> Result<f64, String> {
-    let number = text.parse().ok().filter(|&t: &f64| t >= 0.0 && t.is_finite());
-    number.ok_or_else(|| format!("{text} is no temperature: give a number of 0 or more"))
+    let number = text.parse().ok().filter(|t: &f64| (0.0..=HOTTEST).contains(t));
+    number.ok_or_else(|| format!("{text} is no temperature: give a number from 0 to {HOTTEST}"))
 }
 
 /// `samples.png` becomes `samples-3.png`.
