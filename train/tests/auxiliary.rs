@@ -107,6 +107,8 @@ fn a_model_is_trained_evaluated_and_used() {
         for part in ["Confusion matrix", "Analogies", "Error rate", "Class entropy"] {
             assert!(report.contains(part), "{preset}: {part}");
         }
+        // Groups have their own names, not z₁ and z₂.
+        assert!(report.contains("z, 6 units") && !report.contains("z₂"), "{preset}");
 
         let latents = folder.path().join(format!("{preset}.npz"));
         says(&["encode", path, "--count", "7", "--out", latents.to_str().unwrap()]);

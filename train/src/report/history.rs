@@ -218,11 +218,18 @@ impl History {
         })
     }
 
-    /// The name of a group on a chart: `z₂`, with an arrow for the direction of its inference where
-    /// its layer has two.
+    /// The name of a group on a chart: its own, such as `a`, or `z₂`, with an arrow for the
+    /// direction of its inference where its layer has two.
     pub fn group_name(&self, index: usize) -> String {
         let Some(group) = self.groups.get(index) else { return String::new() };
-        format!("z{}{}", subscript(group.layer as u64), group.arrow())
+        format!("{}{}", self.layer_name(group.layer), group.arrow())
+    }
+
+    /// The name of a layer: that of its groups, without an arrow.
+    pub fn layer_name(&self, layer: usize) -> String {
+        let group = self.groups.iter().find(|group| group.layer == layer);
+        let own_name = group.and_then(|group| group.own_name);
+        own_name.map_or_else(|| format!("z{}", subscript(layer as u64)), str::to_string)
     }
 
     /// Each value after the name of its group: `z₁↑ 12, z₁↓ 3`.

@@ -1,6 +1,5 @@
 //! Images: samples with z drawn at each layer (figure 6b of the paper), and reconstructions.
 
-use super::bound::subscript;
 use crate::report::base64::png_address;
 use crate::report::figure::Figure;
 use crate::report::history::History;
@@ -40,7 +39,7 @@ fn varied_samples(figures: &ModelFigures, history: &History) -> Option<Figure> {
         let layer = index + 1;
         let title = match layer {
             layer if layer == depth => "all layers drawn anew".to_string(),
-            layer => format!("z{} and below drawn anew", subscript(layer as u64)),
+            layer => format!("{} and below drawn anew", history.layer_name(layer)),
         };
         format!(
             "<div class=\"panel\"><h4>{title}</h4><img class=\"pixels\" alt=\"64 images: {title}\" \
