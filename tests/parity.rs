@@ -4,9 +4,9 @@
 use std::io::Write;
 
 use rayon::ThreadPoolBuilder;
-use rung_kernels::Device;
 use rung_kernels::opencl::{Kind, OpenCl, found};
-use rung_kernels::primitives::{check_up_to, fingerprints};
+use rung_kernels::primitives::{Primitive, check_together, check_up_to, fingerprints};
+use rung_kernels::{DType, Device};
 use rung_tests::{opencl_devices, run_seed};
 
 /// The environment variable that leaves out cases with arrays of more elements, for devices that
@@ -45,6 +45,46 @@ fn every_primitive_of_the_cpu_agrees_with_its_reference() {
 fn every_primitive_of_every_opencl_device_agrees_with_its_reference() {
     let agrees = |device| agrees_with_its_references(device, "", usize::MAX);
     opencl_devices().iter().for_each(agrees);
+}
+
+/// Primitives whose launches can be joined.
+const JOINED: [&str; 11] = [
+    "matmul",
+    "matmul_accumulate",
+    "batch_norm",
+    "batch_norm_backward",
+    "gaussian_head",
+    "gaussian_head_backward",
+    "gaussian_log_ratio",
+    "gaussian_log_ratio_backward",
+    "scale_and_add",
+    "fill_normal",
+    "reduce",
+];
+
+/// Launches that do not depend on each other become one, and each is what it was.
+#[test]
+fn joined_launches_agree_with_the_references_of_their_primitives() {
+    let seed = run_seed();
+    for listed in found().unwrap_or_default() {
+        let as_gpu = (listed.kind == Kind::Cpu).then(|| listed.treated_as(Kind::Gpu));
+        for listed in [Some(listed.clone()), as_gpu].into_iter().flatten() {
+            let device = Device::new(OpenCl::open(&listed).unwrap());
+            // What nothing trains in costs a compiler as much as what matters.
+            let is_wanted = |primitive: &Primitive, dtype| {
+                dtype == DType::F32 && JOINED.contains(&primitive.name)
+            };
+            let checked = check_together(&device, seed, 2000, is_wanted);
+            let cases = checked.unwrap_or_else(|mismatches| {
+                let lines: Vec<_> = mismatches.iter().take(20).map(ToString::to_string).collect();
+                let (name, count, lines) = (&listed.name, mismatches.len(), lines.join("\n"));
+                panic!("{name}: {count} mismatches with RUNG_TEST_SEED={seed}:\n{lines}")
+            });
+            let launches = device.statistics().launches;
+            println!("{} for {:?}: {launches} launches, {cases} cases", listed.name, listed.kind);
+            assert!(cases > 60 && launches < cases, "{launches} launches for {cases} cases");
+        }
+    }
 }
 
 /// A CPU runs the kernels for GPUs too, slowly: groups that share rows, barriers, tiles in local

@@ -6,7 +6,7 @@
 //! there: every primitive writes all of its result.
 
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt::Debug;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -184,13 +184,15 @@ pub struct PoolStatistics {
 #[derive(Debug, Default)]
 pub struct Pool {
     state: Mutex<PoolState>,
+    /// Whether a request takes the buffer that has been free for longest, not the last one.
+    takes_oldest: bool,
     /// The most bytes to obtain from the system; `None` is all that it gives.
     limit_bytes: Option<usize>,
 }
 
 #[derive(Debug, Default)]
 struct PoolState {
-    free: HashMap<usize, Vec<Arc<Buffer>>>,
+    free: HashMap<usize, VecDeque<Arc<Buffer>>>,
     statistics: PoolStatistics,
 }
 
@@ -199,6 +201,13 @@ impl Pool {
     #[must_use]
     pub fn with_limit(bytes: usize) -> Self {
         Self { limit_bytes: Some(bytes), ..Self::default() }
+    }
+
+    /// A pool that hands out the buffer that has been free for longest, for a device whose work
+    /// waits in a queue: work on a buffer that was free for a while need not come after the last
+    /// work on it. The last one free, which others hand out, is likelier to be in a CPU's cache.
+    pub(crate) fn oldest_first() -> Self {
+        Self { takes_oldest: true, ..Self::default() }
     }
 
     /// The most bytes that it holds, if it has a limit of its own.
@@ -225,7 +234,9 @@ impl Pool {
             len.checked_mul(dtype.size_bytes())?.checked_next_multiple_of(CACHE_LINE_BYTES)?;
         let mut state = self.lock();
         state.statistics.requests += 1;
-        if let Some(mut buffer) = state.free.get_mut(&bytes).and_then(Vec::pop) {
+        let free = state.free.get_mut(&bytes);
+        let take = if self.takes_oldest { VecDeque::pop_front } else { VecDeque::pop_back };
+        if let Some(mut buffer) = free.and_then(take) {
             let recycled = Arc::get_mut(&mut buffer)
                 .expect("bug: a free buffer is held elsewhere; please report it");
             (recycled.dtype, recycled.len) = (dtype, len);
@@ -266,7 +277,7 @@ impl Pool {
 
     fn put_back(&self, buffer: Arc<Buffer>) {
         let bytes = buffer.place.bytes();
-        self.lock().free.entry(bytes).or_default().push(buffer);
+        self.lock().free.entry(bytes).or_default().push_back(buffer);
     }
 
     /// The state is consistent between any two statements, so a panic elsewhere does not spoil it.

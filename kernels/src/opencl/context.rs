@@ -10,6 +10,7 @@ use super::memory::Memory;
 use super::platform::{Found, Kind};
 use super::program::Programs;
 use super::tuning::Choices;
+use super::waiting::Waiting;
 use crate::backend::DeviceStatistics;
 use crate::buffer::{Place, Pool, SharedBuffer};
 use crate::{DType, Error, Result};
@@ -92,6 +93,13 @@ impl Cut {
     }
 }
 
+/// What launches go through, one thread at a time.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    pub(super) programs: Programs,
+    pub(super) waiting: Waiting,
+}
+
 /// An open device.
 #[derive(Debug)]
 pub(super) struct Context {
@@ -109,10 +117,11 @@ pub(super) struct Context {
     pub(super) cut: Cut,
     pub(super) device: DeviceId,
     pub(super) context: core::Context,
+    /// Where launches go from `waiting.rs` alone; all others ask [`Context::queue`] for it.
     pub(super) queue: CommandQueue,
     /// Device, driver and platform: what compiled programs and measurements are good for.
     pub(super) machine: String,
-    programs: Mutex<Programs>,
+    work: Mutex<Work>,
     choices: Mutex<Choices>,
     pool: Arc<Pool>,
     memory_bytes: usize,
@@ -148,10 +157,10 @@ impl Context {
             device: found.device_id,
             context,
             queue,
-            programs: Mutex::default(),
+            work: Mutex::default(),
             choices: Mutex::new(Choices::read(&machine)),
             machine,
-            pool: Arc::default(),
+            pool: Arc::new(Pool::oldest_first()),
             memory_bytes: usable_bytes(found)?,
             largest_buffer_bytes: found.largest_buffer_bytes as usize,
             launches: AtomicUsize::new(0),
@@ -209,13 +218,19 @@ impl Context {
 
     /// Waits until all work is done.
     pub(super) fn finish(&self) -> Result<()> {
-        core::finish(&self.queue).map_err(|error| self.failed(&error))
+        core::finish(self.queue()?).map_err(|error| self.failed(&error))
     }
 
-    /// The programs, for whoever launches: a kernel's arguments are set and enqueued by one thread
-    /// at a time.
-    pub(super) fn programs(&self) -> MutexGuard<'_, Programs> {
-        self.programs.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The queue, after all launches that waited were put into it: for whatever is no launch.
+    pub(super) fn queue(&self) -> Result<&CommandQueue> {
+        let Work { programs, waiting } = &mut *self.work();
+        waiting.let_all_go(self, programs)?;
+        Ok(&self.queue)
+    }
+
+    /// Programs and waiting launches, for whoever launches.
+    pub(super) fn work(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What searches for the fastest product have found.

@@ -75,7 +75,7 @@ pub(super) fn scale_and_add(
     let (n, dtype) = (out.len(), common_float(NAME, operands!(x, out))?);
     let launch =
         context.launch(NAME, dtype, File::Elementwise, "scale_and_add").count(n).real(a).real(b);
-    launch.input(x).output(&mut out).over(n)
+    launch.input(x).output(&mut out).joinable().over(n)
 }
 
 /// `binary`, as declared.

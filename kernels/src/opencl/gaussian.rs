@@ -22,7 +22,8 @@ pub(super) fn gaussian_head(
     let dtype = common_float(NAME, operands!(x, mean, variance))?;
     let launch =
         context.launch(NAME, dtype, File::Gaussian, NAME).count(matrix.columns).real(floor);
-    launch.input(x).output(&mut mean).output(&mut variance).over_rows(matrix.columns, matrix.rows)
+    let launch = launch.input(x).output(&mut mean).output(&mut variance);
+    launch.joinable().over_rows(matrix.columns, matrix.rows)
 }
 
 /// `gaussian_head_backward`, as declared.
@@ -40,7 +41,7 @@ pub(super) fn gaussian_head_backward(
     let dtype = common_float(NAME, operands!(x, grad_mean, grad_variance, grad_x))?;
     let launch = context.launch(NAME, dtype, File::Gaussian, NAME).count(matrix.columns).input(x);
     let launch = launch.input_or_null(grad_mean).input_or_null(grad_variance);
-    launch.output(&mut grad_x).over_rows(matrix.columns, matrix.rows)
+    launch.output(&mut grad_x).joinable().over_rows(matrix.columns, matrix.rows)
 }
 
 /// `reparameterise`, as declared.
@@ -213,14 +214,10 @@ pub(super) fn gaussian_log_ratio(
     check(NAME, Extent::Matrix(matrix), operands!(z, q, p))?;
     check(NAME, Extent::Rows(matrix.rows), operands!(out))?;
     let dtype = common_float(NAME, operands!(z, q, p, out))?;
-    let kernel = if p.is_some() { NAME } else { "gaussian_log_ratio_standard" };
-    let launch = context.launch(NAME, dtype, File::Gaussian, kernel).count(matrix.columns);
+    let launch = context.launch(NAME, dtype, File::Gaussian, NAME).count(matrix.columns);
     let launch = launch.input(z).input(q.mean).input(q.variance);
-    let launch = match p {
-        Some(p) => launch.input(p.mean).input(p.variance),
-        None => launch,
-    };
-    launch.output(&mut out).sharing_rows(matrix.rows, 1)
+    let launch = launch.input_or_null(p.map(|p| p.mean)).input_or_null(p.map(|p| p.variance));
+    launch.output(&mut out).joinable().sharing_rows(matrix.rows, 1)
 }
 
 /// `gaussian_log_ratio_backward`, as declared.
@@ -248,7 +245,7 @@ pub(super) fn gaussian_log_ratio_backward(
     let launch = launch.output_or_null(&mut grad_z);
     let launch = launch.output_or_null(&mut grad_q.mean).output_or_null(&mut grad_q.variance);
     let launch = launch.output_or_null(&mut grad_p.mean).output_or_null(&mut grad_p.variance);
-    launch.over_rows(matrix.columns, matrix.rows)
+    launch.joinable().over_rows(matrix.columns, matrix.rows)
 }
 
 /// `gaussian_kl`, as declared.

@@ -1,28 +1,22 @@
 //! A launch: a kernel, its arguments in order, and a grid of work-items.
 
-use ocl::core::{self, ArgVal, Mem};
 use smallvec::SmallVec;
 
-use super::context::Context;
+use super::context::{Context, Work};
 use super::memory::Memory;
 use super::program::File;
+use super::waiting::{Argument, Touched};
 use crate::{DType, DeviceSlice, Error, Result, View, ViewMut};
 
-/// Eight 32-bit integers as one argument, aligned as OpenCL's `uint8`.
-#[derive(Clone, Copy, Debug)]
-#[repr(C, align(32))]
-struct Eight([u32; 8]);
-
-/// An argument, kept until the launch.
+/// A number or an array, kept until the launch.
 #[derive(Clone, Copy)]
-enum Argument<'a> {
-    Memory(&'a Mem),
-    Null,
+enum Given<'a> {
     Count(u32),
-    First(u64),
     Single(f32),
     Double(f64),
-    Eight(Eight),
+    Eight([u32; 8]),
+    Null,
+    Array { slice: DeviceSlice<'a>, is_written: bool },
 }
 
 /// A kernel on its way to the queue. A wrong argument is remembered and reported by
@@ -33,7 +27,8 @@ pub(super) struct Launch<'a> {
     file: File,
     kernel: &'static str,
     dtype: DType,
-    arguments: SmallVec<[Argument<'a>; 32]>,
+    is_joinable: bool,
+    given: SmallVec<[Given<'a>; 20]>,
     problem: Option<Error>,
 }
 
@@ -53,7 +48,8 @@ impl Context {
             file,
             kernel,
             dtype,
-            arguments: SmallVec::new(),
+            is_joinable: false,
+            given: SmallVec::new(),
             problem,
         }
     }
@@ -81,7 +77,9 @@ impl Context {
         kernel: &'static str,
     ) -> Result<usize> {
         self.refuse(operation, dtype)?;
-        Ok(self.programs().kernel(self, file, dtype, kernel)?.group_limit)
+        let Work { programs, .. } = &mut *self.work();
+        let number = programs.kernel(self, file, dtype, kernel)?;
+        Ok(programs.ready(number).group_limit)
     }
 
     /// The place of a view's first element in its memory; 0 for what lies elsewhere, which a launch
@@ -112,7 +110,7 @@ impl<'a> Launch<'a> {
     /// A size or a stride.
     pub(super) fn count(mut self, count: usize) -> Self {
         match u32::try_from(count) {
-            Ok(count) => self.arguments.push(Argument::Count(count)),
+            Ok(count) => self.given.push(Given::Count(count)),
             Err(_) => {
                 let what = format!("{count} elements are more than a kernel counts");
                 self.problem.get_or_insert(Error::argument(self.operation, what));
@@ -123,33 +121,30 @@ impl<'a> Launch<'a> {
 
     /// Bits of 32.
     pub(super) fn word(mut self, word: u32) -> Self {
-        self.arguments.push(Argument::Count(word));
+        self.given.push(Given::Count(word));
         self
     }
 
     /// A number of the kernel's float type.
     pub(super) fn real(mut self, value: f64) -> Self {
-        self.arguments.push(match self.dtype {
-            DType::F64 => Argument::Double(value),
-            _ => Argument::Single(value as f32),
+        self.given.push(match self.dtype {
+            DType::F64 => Given::Double(value),
+            _ => Given::Single(value as f32),
         });
         self
     }
 
     /// A number of the widest float type the device has.
     pub(super) fn wide(mut self, value: f64) -> Self {
-        let wide = if self.context.has_f64 {
-            Argument::Double(value)
-        } else {
-            Argument::Single(value as f32)
-        };
-        self.arguments.push(wide);
+        let wide =
+            if self.context.has_f64 { Given::Double(value) } else { Given::Single(value as f32) };
+        self.given.push(wide);
         self
     }
 
     /// Up to eight integers.
     pub(super) fn eight(mut self, words: [u32; 8]) -> Self {
-        self.arguments.push(Argument::Eight(Eight(words)));
+        self.given.push(Given::Eight(words));
         self
     }
 
@@ -165,36 +160,33 @@ impl<'a> Launch<'a> {
 
     /// An array that is read.
     pub(super) fn input(self, x: View<'a>) -> Self {
-        self.array(x)
+        self.array(x, false)
     }
 
     /// An array that may be absent.
     pub(super) fn input_or_null(self, x: Option<View<'a>>) -> Self {
         match x {
-            Some(x) => self.array(x),
+            Some(x) => self.array(x, false),
             None => self.null(),
         }
     }
 
     /// An array that is written. The borrow for writing lasts as long as the launch is being made.
     pub(super) fn output<'b: 'a>(self, out: &'b mut ViewMut<'_>) -> Self {
-        self.array(out.as_view())
+        self.array(out.as_view(), true)
     }
 
     /// An array that is written if it is there.
     pub(super) fn output_or_null<'b: 'a>(self, out: &'b mut Option<ViewMut<'_>>) -> Self {
         match out {
-            Some(out) => self.array(out.as_view()),
+            Some(out) => self.array(out.as_view(), true),
             None => self.null(),
         }
     }
 
-    fn array(mut self, view: View<'a>) -> Self {
+    fn array(mut self, view: View<'a>, is_written: bool) -> Self {
         match self.context.slice(self.operation, view) {
-            Ok(slice) => {
-                self.arguments.push(Argument::Memory(Memory::of(slice).handle()));
-                self.arguments.push(Argument::First(slice.offset as u64));
-            }
+            Ok(slice) => self.given.push(Given::Array { slice, is_written }),
             Err(error) => {
                 self.problem.get_or_insert(error);
             }
@@ -204,16 +196,24 @@ impl<'a> Launch<'a> {
 
     /// An array that is absent.
     pub(super) fn null(mut self) -> Self {
-        self.arguments.extend([Argument::Null, Argument::First(0)]);
+        self.given.push(Given::Null);
         self
     }
 
-    /// Puts the kernel into the queue: `groups` work-groups of `group` work-items along each
-    /// dimension. Does not wait.
+    /// Says that the kernel has a form for several problems, called `…_joined`, in which this
+    /// launch may take part; see `waiting.rs`.
+    pub(super) fn joinable(self) -> Self {
+        Self { is_joinable: true, ..self }
+    }
+
+    /// Launches the kernel: `groups` work-groups of `group` work-items along each dimension. Does
+    /// not wait for it, nor for its place in the queue: of what the driver says then, a later
+    /// launch tells.
     ///
     /// # Errors
     /// `Device` if an array lies elsewhere; `Argument` if a size is too large; `Failed` if the
-    /// compiler or the driver fails, or if the device has no room for such a group.
+    /// compiler fails, if the device has no room for such a group, or if the driver refuses a
+    /// launch that waited.
     pub(super) fn run(self, groups: [usize; 3], group: [usize; 3]) -> Result<()> {
         if groups.contains(&0) {
             return self.nothing();
@@ -245,10 +245,9 @@ impl<'a> Launch<'a> {
             return Err(problem);
         }
         let context = self.context;
-        let failed = |error: ocl::OclCoreError| context.failed(&error);
-        let mut programs = context.programs();
-        let ready = programs.kernel(context, self.file, self.dtype, self.kernel)?;
-        let (kernel, limit) = (&ready.kernel, ready.group_limit);
+        let Work { programs, waiting } = &mut *context.work();
+        let number = programs.kernel(context, self.file, self.dtype, self.kernel)?;
+        let limit = programs.ready(number).group_limit;
         let (groups, group) = grid(limit).ok_or_else(|| Error::Failed {
             device: context.name.clone(),
             what: format!(
@@ -256,29 +255,33 @@ impl<'a> Launch<'a> {
                 self.operation, self.kernel
             ),
         })?;
-        for (index, argument) in self.arguments.iter().enumerate() {
-            core::set_kernel_arg(kernel, index as u32, argument.value()).map_err(failed)?;
+        let is_joinable = self.is_joinable
+            && programs.joined_limit(context, number)? >= group.iter().product::<usize>();
+        let mut problem = waiting.fresh();
+        problem.groups = groups;
+        for given in self.given {
+            match given {
+                Given::Count(value) => problem.arguments.push(Argument::Count(value)),
+                Given::Single(value) => problem.arguments.push(Argument::Single(value)),
+                Given::Double(value) => problem.arguments.push(Argument::Double(value)),
+                Given::Eight(words) => problem.arguments.push(Argument::Eight(words)),
+                Given::Null => problem.arguments.extend([Argument::Null, Argument::First(0)]),
+                Given::Array { slice, is_written } => {
+                    let (handle, bytes) = (Memory::of(slice).handle(), slice.dtype.size_bytes());
+                    problem.arguments.extend([
+                        Argument::Memory(handle.clone()),
+                        Argument::First(slice.offset as u64),
+                    ]);
+                    problem.touched.push(Touched {
+                        memory: handle.as_ptr() as usize,
+                        begin: slice.offset * bytes,
+                        end: (slice.offset + slice.len) * bytes,
+                        is_written,
+                    });
+                }
+            }
         }
-        let items = std::array::from_fn(|d| groups[d] * group[d]);
-        // SAFETY: arguments match the kernel's declaration in order and type, which the parity
-        // tests show for every kernel; each array was checked to hold what the sizes among the
-        // arguments reach, and stays alive: the driver keeps memory that a queued kernel uses.
-        unsafe {
-            core::enqueue_kernel(
-                &context.queue,
-                kernel,
-                3,
-                None,
-                &items,
-                Some(group),
-                None::<core::Event>,
-                None::<&mut core::Event>,
-            )
-        }
-        .map_err(failed)?;
-        drop(programs);
-        context.count_launch();
-        Ok(())
+        waiting.take(context, programs, (number, is_joinable), group, problem)
     }
 
     /// A work-item for each vector of `len` elements in a row.
@@ -312,23 +315,5 @@ impl<'a> Launch<'a> {
         let cut = self.context.cut;
         let vectors = columns.div_ceil(cut.width(self.dtype));
         self.run([vectors.div_ceil(cut.columns), 1, outer], [cut.columns, cut.row_lanes, 1])
-    }
-}
-
-impl Argument<'_> {
-    fn value(&self) -> ArgVal<'_> {
-        match self {
-            Self::Memory(memory) => ArgVal::mem(memory),
-            Self::Null => ArgVal::mem_null(),
-            Self::Count(value) => ArgVal::scalar(value),
-            Self::First(value) => ArgVal::scalar(value),
-            Self::Single(value) => ArgVal::scalar(value),
-            Self::Double(value) => ArgVal::scalar(value),
-            // SAFETY: the pointer and the size are those of the value, which lives as long as the
-            // result.
-            Self::Eight(value) => unsafe {
-                ArgVal::from_raw(size_of::<Eight>(), (&raw const *value).cast(), false)
-            },
-        }
     }
 }

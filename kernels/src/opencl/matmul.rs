@@ -245,7 +245,8 @@ fn in_blocks(
     let launch =
         launch.word(mode as u32).input(left).input(right).input_or_null(bias).output(&mut out);
     let columns = vectors * context.cut.width(dtype);
-    launch.run([shape.columns.div_ceil(columns), shape.rows.div_ceil(rows), 1], [1, 1, 1])
+    let blocks = [shape.columns.div_ceil(columns), shape.rows.div_ceil(rows), 1];
+    launch.joinable().run(blocks, [1, 1, 1])
 }
 
 fn in_tiles(
@@ -285,6 +286,7 @@ fn in_tiles(
         let launch = launch.count(left_stride).count(right_stride).count(part).word(mode as u32);
         let launch = launch.input(left).input(right).input_or_null(bias).output(out);
         let tiles = [shape.columns.div_ceil(tile), shape.rows.div_ceil(tile), parts];
+        let launch = if tile < TILES[0] { launch.joinable() } else { launch };
         launch.run(tiles, [x, y, 1])
     };
     if parts == 1 {
@@ -296,7 +298,7 @@ fn in_tiles(
     let launch = context.launch(name, dtype, file, "add_parts").count(shape.out_len());
     let launch = launch.count(shape.columns).count(parts).word(mode as u32);
     let launch = launch.input(sums.view()).input_or_null(bias).output(&mut out);
-    launch.over_items(shape.out_len())
+    launch.joinable().over_items(shape.out_len())
 }
 
 /// The plan for a product without a search: the largest block or tile that still gives every

@@ -6,9 +6,10 @@
 //!
 //! How a kernel runs: `loader` (a crate) finds the library, `platform.rs` lists what it has,
 //! `context.rs` opens a device, `program.rs` compiles a file of `cl/` when a kernel of it is first
-//! asked for (`cache.rs` keeps the result on disk), `launch.rs` gives it arguments and puts it into
-//! the queue. The queue is in order, so a kernel sees what those before it wrote, and nothing waits
-//! but a download. Read `optimiser.rs` with `cl/optimiser.cl` first.
+//! asked for (`cache.rs` keeps the result on disk), `launch.rs` gives it arguments and `waiting.rs`
+//! puts it into the queue, joined with others where it can be. The queue is in order, so a kernel
+//! sees what those before it wrote, and nothing waits but a download. Read `optimiser.rs` with
+//! `cl/optimiser.cl` first.
 
 mod cache;
 mod context;
@@ -37,6 +38,7 @@ mod softmax;
 mod tests;
 mod transfer;
 mod tuning;
+mod waiting;
 mod weight_norm;
 
 use std::sync::Arc;

@@ -63,7 +63,7 @@ pub(super) fn batch_norm(
         Some(RunningStatistics { mean, variance, .. }) => launch.output(mean).output(variance),
         None => launch.null().null(),
     };
-    launch.output(&mut out).sharing_columns(columns, 1)
+    launch.output(&mut out).joinable().sharing_columns(columns, 1)
 }
 
 /// `normalise`, as declared.
@@ -175,5 +175,6 @@ fn backward(
         .output(&mut grad_x)
         .output(&mut grad_scale)
         .output(&mut grad_shift)
+        .joinable()
         .sharing_columns(columns, 1)
 }

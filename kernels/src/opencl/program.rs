@@ -220,19 +220,23 @@ pub fn sources(kind: Kind, has_f64: bool) -> Vec<Source> {
 #[derive(Debug, Default)]
 pub(super) struct Programs {
     built: HashMap<(File, DType), Program>,
-    kernels: HashMap<(File, DType, &'static str), Ready>,
+    numbers: HashMap<(File, DType, &'static str), usize>,
+    ready: Vec<Ready>,
 }
 
 /// A kernel that can be launched.
 #[derive(Debug)]
 pub(super) struct Ready {
+    of: (File, DType, &'static str),
     pub(super) kernel: Kernel,
     /// The most work-items of a group that the device has room for with this kernel's registers.
     pub(super) group_limit: usize,
+    /// The same for several problems at once, once it was asked for, and its limit.
+    pub(super) joined: Option<(Kernel, usize)>,
 }
 
 impl Programs {
-    /// A kernel, compiled if it was not yet.
+    /// The number of a kernel, which is compiled if it was not yet.
     ///
     /// # Errors
     /// `Failed` with the compiler's log.
@@ -242,29 +246,63 @@ impl Programs {
         file: File,
         dtype: DType,
         name: &'static str,
-    ) -> Result<&Ready> {
-        if !self.kernels.contains_key(&(file, dtype, name)) {
-            let program = match self.built.entry((file, dtype)) {
-                Entry::Occupied(built) => built.into_mut(),
-                Entry::Vacant(place) => place.insert(build(context, file, dtype)?),
-            };
-            let kernel =
-                core::create_kernel(&*program, name).map_err(|error| context.failed(&error))?;
-            let asked = core::get_kernel_work_group_info(
-                &kernel,
-                context.device,
-                core::KernelWorkGroupInfo::WorkGroupSize,
-            );
-            let group_limit = match asked {
-                Ok(core::KernelWorkGroupInfoResult::WorkGroupSize(limit)) if limit > 0 => {
-                    limit.min(context.group_limit)
-                }
-                // A driver that does not answer is asked by launching.
-                _ => context.group_limit,
-            };
-            self.kernels.insert((file, dtype, name), Ready { kernel, group_limit });
+    ) -> Result<usize> {
+        if let Some(&number) = self.numbers.get(&(file, dtype, name)) {
+            return Ok(number);
         }
-        Ok(&self.kernels[&(file, dtype, name)])
+        let (kernel, group_limit) = self.create(context, (file, dtype), name)?;
+        let number = self.ready.len();
+        self.ready.push(Ready { of: (file, dtype, name), kernel, group_limit, joined: None });
+        self.numbers.insert((file, dtype, name), number);
+        Ok(number)
+    }
+
+    /// The kernel of a number.
+    pub(super) fn ready(&self, number: usize) -> &Ready {
+        &self.ready[number]
+    }
+
+    /// The most work-items of a group of the kernel's form for several problems, which is made
+    /// ready if it was not yet.
+    ///
+    /// # Errors
+    /// As [`Programs::kernel`].
+    pub(super) fn joined_limit(&mut self, context: &Context, number: usize) -> Result<usize> {
+        if let Some((_, limit)) = self.ready[number].joined {
+            return Ok(limit);
+        }
+        let (file, dtype, name) = self.ready[number].of;
+        let (kernel, limit) = self.create(context, (file, dtype), &format!("{name}_joined"))?;
+        self.ready[number].joined = Some((kernel, limit));
+        Ok(limit)
+    }
+
+    /// A kernel and the most work-items of its groups.
+    fn create(
+        &mut self,
+        context: &Context,
+        key: (File, DType),
+        name: &str,
+    ) -> Result<(Kernel, usize)> {
+        let program = match self.built.entry(key) {
+            Entry::Occupied(built) => built.into_mut(),
+            Entry::Vacant(place) => place.insert(build(context, key.0, key.1)?),
+        };
+        let kernel =
+            core::create_kernel(&*program, name).map_err(|error| context.failed(&error))?;
+        let asked = core::get_kernel_work_group_info(
+            &kernel,
+            context.device,
+            core::KernelWorkGroupInfo::WorkGroupSize,
+        );
+        let group_limit = match asked {
+            Ok(core::KernelWorkGroupInfoResult::WorkGroupSize(limit)) if limit > 0 => {
+                limit.min(context.group_limit)
+            }
+            // A driver that does not answer is asked by launching.
+            _ => context.group_limit,
+        };
+        Ok((kernel, group_limit))
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) fn fill_normal(context: &Context, address: Address, mut out: ViewMut<
     let (n, dtype) = (out.len(), common_float(NAME, operands!(out))?);
     let launch =
         context.launch(NAME, dtype, File::Random, "fill_normal").count(n).eight(words(address));
-    launch.output(&mut out).over(n.div_ceil(QUAD))
+    launch.output(&mut out).joinable().over(n.div_ceil(QUAD))
 }
 
 /// `fill_normal_rows`, as declared.

@@ -80,11 +80,12 @@ fn sum_rows(
         sizes: (usize, usize),
         factor: f64,
     ) -> Launch<'a> {
-        context
+        let launch = context
             .launch(operation, dtype, File::Reduce, kernel)
             .count(sizes.0)
             .count(sizes.1)
-            .real(factor)
+            .real(factor);
+        if kernel == "sum_rows" { launch.joinable() } else { launch }
     }
     let parts = columns.div_ceil(PART);
     if parts <= 1 || rows >= context.compute_units {

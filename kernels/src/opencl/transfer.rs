@@ -144,7 +144,7 @@ fn write<T: ocl::OclPrm>(context: &Context, x: &[T], slice: DeviceSlice<'_>) -> 
     // many elements.
     unsafe {
         core::enqueue_write_buffer(
-            &context.queue,
+            context.queue()?,
             memory,
             true,
             slice.offset,
@@ -162,7 +162,7 @@ fn read<T: ocl::OclPrm>(context: &Context, slice: DeviceSlice<'_>, out: &mut [T]
     // many elements.
     unsafe {
         core::enqueue_read_buffer(
-            &context.queue,
+            context.queue()?,
             memory,
             true,
             slice.offset,
@@ -176,7 +176,7 @@ fn read<T: ocl::OclPrm>(context: &Context, slice: DeviceSlice<'_>, out: &mut [T]
 
 fn repeat<T: ocl::OclPrm>(context: &Context, value: T, slice: DeviceSlice<'_>) -> Result<()> {
     core::enqueue_fill_buffer(
-        &context.queue,
+        context.queue()?,
         Memory::of(slice).handle(),
         value,
         slice.offset,

@@ -177,6 +177,48 @@ pub fn check_up_to(
     if mismatches.is_empty() { Ok(count) } else { Err(mismatches) }
 }
 
+/// As [`check_up_to`], with all cases of a primitive put to work before the first of their results
+/// is asked for, so that a device which joins launches has some to join; those of the primitives
+/// and float types that `is_wanted` says.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_together(
+    device: &Device,
+    seed: u64,
+    largest: usize,
+    is_wanted: impl Fn(&Primitive, DType) -> bool,
+) -> std::result::Result<usize, Vec<Mismatch>> {
+    let (mut count, mut mismatches) = (0, Vec::new());
+    for (stream, primitive) in primitives().into_iter().enumerate() {
+        let cases = (primitive.cases)(&mut Draw::new(seed, stream as u32));
+        let wanted = [DType::F32, DType::F64].into_iter().filter(|&it| is_wanted(&primitive, it));
+        for dtype in wanted {
+            let fit: Vec<&Case> = cases
+                .iter()
+                .filter(|case| can_run(device, dtype, case) && case.largest() <= largest)
+                .collect();
+            count += fit.len();
+            // Uploads would part the work of one case from that of the next.
+            let uploaded: Vec<_> =
+                fit.iter().map(|case| Uploaded::new(&**device, dtype, case)).collect();
+            let called: Vec<_> = uploaded
+                .into_iter()
+                .zip(&fit)
+                .map(|(uploaded, case)| uploaded.and_then(|it| it.call(&**device, case)))
+                .collect();
+            for (case, called) in fit.iter().zip(called) {
+                let outputs = called.and_then(|called| called.download(&**device, case));
+                if let Err(problem) = judge(dtype, case, outputs) {
+                    let (primitive, sizes) = (primitive.name, case.sizes.clone());
+                    mismatches.push(Mismatch { primitive, seed, dtype, sizes, problem });
+                }
+            }
+        }
+    }
+    if mismatches.is_empty() { Ok(count) } else { Err(mismatches) }
+}
+
 /// A number for the bits of all outputs of each case, named: two runs that agree bit for bit give
 /// equal lists.
 ///
@@ -227,10 +269,19 @@ pub(crate) fn check_case(
     dtype: DType,
     case: &Case,
 ) -> std::result::Result<(), Problem> {
+    judge(dtype, case, run(device, dtype, case))
+}
+
+/// Compares what a case gave with its reference.
+fn judge(
+    dtype: DType,
+    case: &Case,
+    outputs: Result<Vec<Vec<f64>>>,
+) -> std::result::Result<(), Problem> {
     let rounded =
         |arrays: &[Array]| arrays.iter().map(|array| round(array, dtype)).collect::<Vec<_>>();
     let expected = (case.reference)(&rounded(&case.inputs), &rounded(&case.outputs));
-    let outputs = run(device, dtype, case).map_err(|error| Problem::Refused(error.to_string()))?;
+    let outputs = outputs.map_err(|error| Problem::Refused(error.to_string()))?;
     assert_eq!(
         expected.len(),
         outputs.len(),
@@ -306,27 +357,53 @@ fn round(array: &Array, dtype: DType) -> Vec<f64> {
 
 /// Uploads, calls and downloads: the outputs with the guards around them.
 fn run(device: &dyn Backend, dtype: DType, case: &Case) -> Result<Vec<Vec<f64>>> {
-    let upload = |array: &Array, guard: usize| {
-        let mut values = vec![GUARD_VALUE; guard];
-        values.extend_from_slice(&array.values);
-        values.resize(values.len() + guard, GUARD_VALUE);
-        to_device(device, array.dtype.unwrap_or(dtype), &values)
-    };
-    let inputs = case.inputs.iter().map(|array| upload(array, 0)).collect::<Result<Vec<_>>>()?;
-    let mut outputs =
-        case.outputs.iter().map(|array| upload(array, GUARD)).collect::<Result<Vec<_>>>()?;
-    let lens = |arrays: &[Array]| arrays.iter().map(|array| array.values.len()).collect::<Vec<_>>();
-    let (input_lens, output_lens) = (lens(&case.inputs), lens(&case.outputs));
-    let input_views: Vec<View<'_>> =
-        inputs.iter().zip(&input_lens).map(|(buffer, &len)| buffer.view().range(0..len)).collect();
-    let mut output_views: Vec<ViewMut<'_>> = outputs
-        .iter_mut()
-        .zip(&output_lens)
-        .map(|(buffer, &len)| whole_mut(buffer).range(GUARD..GUARD + len))
-        .collect();
-    (case.call)(device, &input_views, &mut output_views)?;
-    let guarded = outputs.iter().zip(&output_lens);
-    guarded.map(|(buffer, &len)| to_host(device, buffer.view().range(0..len + 2 * GUARD))).collect()
+    Uploaded::new(device, dtype, case)?.call(device, case)?.download(device, case)
+}
+
+/// The arrays of a case on a device, the outputs with guards around them.
+struct Uploaded {
+    inputs: Vec<SharedBuffer>,
+    outputs: Vec<SharedBuffer>,
+}
+
+impl Uploaded {
+    fn new(device: &dyn Backend, dtype: DType, case: &Case) -> Result<Self> {
+        let upload = |array: &Array, guard: usize| {
+            let mut values = vec![GUARD_VALUE; guard];
+            values.extend_from_slice(&array.values);
+            values.resize(values.len() + guard, GUARD_VALUE);
+            to_device(device, array.dtype.unwrap_or(dtype), &values)
+        };
+        Ok(Self {
+            inputs: case.inputs.iter().map(|array| upload(array, 0)).collect::<Result<_>>()?,
+            outputs: case
+                .outputs
+                .iter()
+                .map(|array| upload(array, GUARD))
+                .collect::<Result<_>>()?,
+        })
+    }
+
+    fn call(mut self, device: &dyn Backend, case: &Case) -> Result<Self> {
+        let views = self.inputs.iter().zip(&case.inputs);
+        let inputs: Vec<View<'_>> =
+            views.map(|(buffer, array)| buffer.view().range(0..array.values.len())).collect();
+        let views = self.outputs.iter_mut().zip(&case.outputs);
+        let mut outputs: Vec<ViewMut<'_>> = views
+            .map(|(buffer, array)| whole_mut(buffer).range(GUARD..GUARD + array.values.len()))
+            .collect();
+        (case.call)(device, &inputs, &mut outputs)?;
+        Ok(self)
+    }
+
+    fn download(&self, device: &dyn Backend, case: &Case) -> Result<Vec<Vec<f64>>> {
+        let guarded = self.outputs.iter().zip(&case.outputs);
+        guarded
+            .map(|(buffer, array)| {
+                to_host(device, buffer.view().range(0..array.values.len() + 2 * GUARD))
+            })
+            .collect()
+    }
 }
 
 fn whole_mut(buffer: &mut SharedBuffer) -> ViewMut<'_> {

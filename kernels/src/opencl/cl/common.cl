@@ -89,6 +89,10 @@ typedef JOIN(uint, VW) UV;
 // An array that may be absent: the host then passes a null pointer.
 #define MAYBE_IN(name) global const REAL *name, const ulong name##_first
 #define MAYBE_OUT(name) global REAL *name, const ulong name##_first
+// What a kernel does, where more than one form of it calls it. Some compilers would rather call it.
+#define BODY static inline __attribute__((always_inline)) void
+// An array as the arguments of a call.
+#define ARRAY(name) name, name##_first
 #define GO(name) name += name##_first
 #define GO_IF(name)                                                                                \
     if (name)                                                                                      \
@@ -161,7 +165,7 @@ SUMS(double)
 // The sum of one number of each work-item of a row (LANES of them, the group's first dimension), in
 // a fixed order; valid in work-item 0.
 #if LANES == 1
-#define ROW_SCRATCH(name)
+#define ROW_SCRATCH(name) local WIDE *name = 0;
 #define ROW_SUM(value, name) (value)
 #else
 #define ROW_SCRATCH(name) local WIDE name[LANES];
@@ -182,7 +186,9 @@ static inline WIDE row_sum(const WIDE value, local WIDE *scratch) {
 // Sums `term` over the columns of a row; `finish` makes the result of the sum, `total`.
 #define SUM_ROW(term, finish)                                                                      \
     ROW_SCRATCH(scratch)                                                                           \
-    const size_t row = get_global_id(1);                                                           \
+    SUM_ROW_AT(get_global_id(1), scratch, term, finish)
+#define SUM_ROW_AT(row_number, scratch, term, finish)                                              \
+    const size_t row = row_number;                                                                 \
     WIDE_V sum = (WIDE_V)(0);                                                                      \
     for (size_t c = VW * get_local_id(0); c < columns; c += VW * LANES) {                          \
         const size_t left = columns - c, at = row * columns + c;                                   \
@@ -194,7 +200,7 @@ static inline WIDE row_sum(const WIDE value, local WIDE *scratch) {
 
 // The sum of one vector of each work-item that shares a column, the same in all of them.
 #if ROW_LANES == 1
-#define COLUMN_SCRATCH(name)
+#define COLUMN_SCRATCH(name) local V *name = 0;
 #define COLUMN_SUM(value, name) (value)
 #else
 #define COLUMN_SCRATCH(name) local V name[ROW_LANES * COLUMNS];
@@ -227,3 +233,52 @@ static inline REAL log_sum_exp_of(global const REAL *column, const uint axis, co
         sum += exp(column[a * inner] - largest);
     return largest + log(sum);
 }
+
+// A launch may hold several problems of one kernel, up to PROBLEMS of them (waiting.rs says which):
+// their work-groups lie one behind the other along the first dimension. The form of a kernel for
+// that is called …_joined: it takes JOINED, then the arguments of each problem, and hands those of
+// its group's problem on. What a kernel does is thus a function that is told where it is: `item_x`
+// and `item_y` stand for the global numbers along the first two dimensions of a problem's own grid,
+// `layer` of `layers` for the group's along the third.
+//   joined_end   where along the launch's groups each problem ends
+//   joined_wide  groups of each problem along its own first dimension
+//   joined_high  the same along its second
+#define PROBLEMS 4
+#define JOINED                                                                                     \
+    const uint joined_end0, const uint joined_end1, const uint joined_end2,                        \
+        const uint joined_end3, const uint joined_wide0, const uint joined_wide1,                  \
+        const uint joined_wide2, const uint joined_wide3, const uint joined_high0,                 \
+        const uint joined_high1, const uint joined_high2, const uint joined_high3
+#define JOINED_START                                                                               \
+    const uint joined_at = get_group_id(0);                                                        \
+    const uint joined_begin = OF_PROBLEM(0, joined_end0, joined_end1, joined_end2),                \
+               wide = PICK(joined_wide), high = PICK(joined_high),                                 \
+               joined_group = joined_at - joined_begin;                                            \
+    const uint layer = joined_group / (wide * high),                                               \
+               layers = (PICK(joined_end) - joined_begin) / (wide * high);                         \
+    const size_t item_x = joined_group % wide * get_local_size(0) + get_local_id(0),               \
+                 item_y = joined_group / wide % high * get_local_size(1) + get_local_id(1);
+// Of four things the one of the group's problem. Neither are they the elements of a vector nor is
+// there a number of the problem: of either some compilers make an index into memory.
+#define OF_PROBLEM(first, second, third, fourth)                                                   \
+    (joined_at < joined_end0   ? first                                                             \
+     : joined_at < joined_end1 ? second                                                            \
+     : joined_at < joined_end2 ? third                                                             \
+                               : fourth)
+// An argument of the problem, of the arguments name0, name1 and so on.
+#define PICK(name) OF_PROBLEM(name##0, name##1, name##2, name##3)
+#define PICK_ARRAY(name)                                                                           \
+    PICK(name), OF_PROBLEM(name##0_first, name##1_first, name##2_first, name##3_first)
+// The parameters of every problem, of the macro that declares those of problem k.
+#define FOR_PROBLEMS(parameters) parameters(0), parameters(1), parameters(2), parameters(3)
+// Does `work` of the group's problem: instead of PICK, where there are too many arguments to keep
+// all of them at once.
+#define FOR_PROBLEM(work)                                                                          \
+    if (joined_at < joined_end0)                                                                   \
+        work(0);                                                                                   \
+    else if (joined_at < joined_end1)                                                              \
+        work(1);                                                                                   \
+    else if (joined_at < joined_end2)                                                              \
+        work(2);                                                                                   \
+    else                                                                                           \
+        work(3);

@@ -28,12 +28,23 @@ FOR_EACH_FUNCTION(UNARY)
 FOR_EACH_FUNCTION(UNARY_BACKWARD)
 
 // out[i] = a·x[i] + b·out[i]
-kernel void scale_and_add(const uint n, const REAL a, const REAL b, IN(x), OUT(out)) {
-    const size_t i = VW * get_global_id(0);
+BODY scaled_sum(const uint n, const REAL a, const REAL b, IN(x), OUT(out), const size_t item_x) {
+    const size_t i = VW * item_x;
     if (i >= n)
         return;
     GO(x), GO(out);
     store(a * load(x + i, n - i) + b * load(out + i, n - i), out + i, n - i);
+}
+
+#define SCALE_AND_ADD(k) const uint n##k, const REAL a##k, const REAL b##k, IN(x##k), OUT(out##k)
+
+kernel void scale_and_add(SCALE_AND_ADD()) {
+    scaled_sum(n, a, b, ARRAY(x), ARRAY(out), get_global_id(0));
+}
+
+kernel void scale_and_add_joined(JOINED, FOR_PROBLEMS(SCALE_AND_ADD)) {
+    JOINED_START
+    scaled_sum(PICK(n), PICK(a), PICK(b), PICK_ARRAY(x), PICK_ARRAY(out), item_x);
 }
 
 // VW elements at a distance of `stride`, of which `left` exist.

@@ -8,8 +8,9 @@
 #define LOG_TAU ((WIDE)1.8378770664093453)
 
 // mean = left half, variance = softplus(right half) + floor. Launch: (columns by VW, rows).
-kernel void gaussian_head(const uint columns, const REAL least, IN(x), OUT(mean), OUT(variance)) {
-    const size_t c = VW * get_global_id(0), row = get_global_id(1);
+BODY split_head(const uint columns, const REAL least, IN(x), OUT(mean), OUT(variance),
+                const size_t item_x, const size_t row) {
+    const size_t c = VW * item_x;
     if (c >= columns)
         return;
     GO(x), GO(mean), GO(variance);
@@ -18,10 +19,23 @@ kernel void gaussian_head(const uint columns, const REAL least, IN(x), OUT(mean)
     store(softplus_of(load(x + from + columns, left)) + least, variance + to, left);
 }
 
+#define HEAD(k) const uint columns##k, const REAL least##k, IN(x##k), OUT(mean##k), OUT(variance##k)
+
+kernel void gaussian_head(HEAD()) {
+    split_head(columns, least, ARRAY(x), ARRAY(mean), ARRAY(variance), get_global_id(0),
+               get_global_id(1));
+}
+
+kernel void gaussian_head_joined(JOINED, FOR_PROBLEMS(HEAD)) {
+    JOINED_START
+    split_head(PICK(columns), PICK(least), PICK_ARRAY(x), PICK_ARRAY(mean), PICK_ARRAY(variance),
+               item_x, item_y);
+}
+
 // grad_x = [grad_mean | grad_variance · sigmoid(right half)]. Launch: (columns by VW, rows).
-kernel void gaussian_head_backward(const uint columns, IN(x), MAYBE_IN(grad_mean),
-                                   MAYBE_IN(grad_variance), OUT(grad_x)) {
-    const size_t c = VW * get_global_id(0), row = get_global_id(1);
+BODY join_head(const uint columns, IN(x), MAYBE_IN(grad_mean), MAYBE_IN(grad_variance), OUT(grad_x),
+               const size_t item_x, const size_t row) {
+    const size_t c = VW * item_x;
     if (c >= columns)
         return;
     GO(x), GO(grad_x);
@@ -33,6 +47,21 @@ kernel void gaussian_head_backward(const uint columns, IN(x), MAYBE_IN(grad_mean
         grad_variance ? load(grad_variance + from, left) * sigmoid_of(load(x + to + columns, left))
                       : ZERO;
     store(derivative, grad_x + to + columns, left);
+}
+
+#define HEAD_BACKWARD(k)                                                                           \
+    const uint columns##k, IN(x##k), MAYBE_IN(grad_mean##k), MAYBE_IN(grad_variance##k),           \
+        OUT(grad_x##k)
+
+kernel void gaussian_head_backward(HEAD_BACKWARD()) {
+    join_head(columns, ARRAY(x), ARRAY(grad_mean), ARRAY(grad_variance), ARRAY(grad_x),
+              get_global_id(0), get_global_id(1));
+}
+
+kernel void gaussian_head_backward_joined(JOINED, FOR_PROBLEMS(HEAD_BACKWARD)) {
+    JOINED_START
+    join_head(PICK(columns), PICK_ARRAY(x), PICK_ARRAY(grad_mean), PICK_ARRAY(grad_variance),
+              PICK_ARRAY(grad_x), item_x, item_y);
 }
 
 // out = mean + √variance · noise
@@ -220,31 +249,44 @@ static inline V log_ratio_term(const V z, const V mq, const V vq, const V mp, co
     return log(vp / vq) + from_p * from_p / vp - from_q * from_q / vq;
 }
 
-// out[r] = log q(z) − log p(z) = ½ Σ_c [ln(vp/vq) + (z − mp)²/vp − (z − mq)²/vq]
-kernel void gaussian_log_ratio(const uint columns, IN(z), IN(mq), IN(vq), IN(mp), IN(vp),
-                               OUT(out)) {
-    GO(z), GO(mq), GO(vq), GO(mp), GO(vp), GO(out);
-    SUM_ROW(log_ratio_term(load(z + at, left), load(mq + at, left), load(vq + at, left),
-                           load(mp + at, left), load(vp + at, left)),
-            (WIDE)0.5 * total)
+// out[r] = log q(z) − log p(z) = ½ Σ_c [ln(vp/vq) + (z − mp)²/vp − (z − mq)²/vq]; p is the standard
+// normal where it is absent
+BODY log_ratio(const uint columns, IN(z), IN(mq), IN(vq), MAYBE_IN(mp), MAYBE_IN(vp), OUT(out),
+               const size_t row_number, local WIDE *scratch) {
+    GO(z), GO(mq), GO(vq), GO(out);
+    GO_IF(mp);
+    GO_IF(vp);
+    SUM_ROW_AT(row_number, scratch,
+               log_ratio_term(load(z + at, left), load(mq + at, left), load(vq + at, left),
+                              mp ? load(mp + at, left) : ZERO, vp ? load(vp + at, left) : ONE),
+               (WIDE)0.5 * total)
 }
 
-// The same against the standard normal
-kernel void gaussian_log_ratio_standard(const uint columns, IN(z), IN(mq), IN(vq), OUT(out)) {
-    GO(z), GO(mq), GO(vq), GO(out);
-    SUM_ROW(log_ratio_term(load(z + at, left), load(mq + at, left), load(vq + at, left), ZERO, ONE),
-            (WIDE)0.5 * total)
+#define LOG_RATIO(k)                                                                               \
+    const uint columns##k, IN(z##k), IN(mq##k), IN(vq##k), MAYBE_IN(mp##k), MAYBE_IN(vp##k),       \
+        OUT(out##k)
+
+kernel void gaussian_log_ratio(LOG_RATIO()) {
+    ROW_SCRATCH(scratch)
+    log_ratio(columns, ARRAY(z), ARRAY(mq), ARRAY(vq), ARRAY(mp), ARRAY(vp), ARRAY(out),
+              get_global_id(1), scratch);
+}
+
+kernel void gaussian_log_ratio_joined(JOINED, FOR_PROBLEMS(LOG_RATIO)) {
+    ROW_SCRATCH(scratch)
+    JOINED_START
+    log_ratio(PICK(columns), PICK_ARRAY(z), PICK_ARRAY(mq), PICK_ARRAY(vq), PICK_ARRAY(mp),
+              PICK_ARRAY(vp), PICK_ARRAY(out), item_y, scratch);
 }
 
 // With dq = (z − mq)/vq, dp = (z − mp)/vp: grad_z = g(dp − dq), grad_mq = g·dq, grad_vq = ½g(dq² −
 // 1/vq), grad_mp = −g·dp, grad_vp = ½g(1/vp − dp²). p is the standard normal where it is absent.
 // Launch: (columns by VW, rows).
-kernel void gaussian_log_ratio_backward(const uint columns, IN(z), IN(mq), IN(vq), MAYBE_IN(mp),
-                                        MAYBE_IN(vp), IN(grad_out), MAYBE_OUT(grad_z),
-                                        MAYBE_OUT(grad_mq), MAYBE_OUT(grad_vq), MAYBE_OUT(grad_mp),
-                                        MAYBE_OUT(grad_vp)) {
-    const size_t c = VW * get_global_id(0), row = get_global_id(1), at = row * columns + c,
-                 left = columns - c;
+BODY log_ratio_backward(const uint columns, IN(z), IN(mq), IN(vq), MAYBE_IN(mp), MAYBE_IN(vp),
+                        IN(grad_out), MAYBE_OUT(grad_z), MAYBE_OUT(grad_mq), MAYBE_OUT(grad_vq),
+                        MAYBE_OUT(grad_mp), MAYBE_OUT(grad_vp), const size_t item_x,
+                        const size_t row) {
+    const size_t c = VW * item_x, at = row * columns + c, left = columns - c;
     if (c >= columns)
         return;
     GO(z), GO(mq), GO(vq), GO(grad_out);
@@ -265,4 +307,23 @@ kernel void gaussian_log_ratio_backward(const uint columns, IN(z), IN(mq), IN(vq
         store(-grad * p_score, grad_mp + grad_mp_first + at, left);
     if (grad_vp)
         store(half_grad * (p_precision - p_score * p_score), grad_vp + grad_vp_first + at, left);
+}
+
+#define LOG_RATIO_BACKWARD(k)                                                                      \
+    const uint columns##k, IN(z##k), IN(mq##k), IN(vq##k), MAYBE_IN(mp##k), MAYBE_IN(vp##k),       \
+        IN(grad_out##k), MAYBE_OUT(grad_z##k), MAYBE_OUT(grad_mq##k), MAYBE_OUT(grad_vq##k),       \
+        MAYBE_OUT(grad_mp##k), MAYBE_OUT(grad_vp##k)
+#define DO_LOG_RATIO_BACKWARD(k)                                                                   \
+    log_ratio_backward(columns##k, ARRAY(z##k), ARRAY(mq##k), ARRAY(vq##k), ARRAY(mp##k),          \
+                       ARRAY(vp##k), ARRAY(grad_out##k), ARRAY(grad_z##k), ARRAY(grad_mq##k),      \
+                       ARRAY(grad_vq##k), ARRAY(grad_mp##k), ARRAY(grad_vp##k), item_x, item_y)
+
+kernel void gaussian_log_ratio_backward(LOG_RATIO_BACKWARD()) {
+    const size_t item_x = get_global_id(0), item_y = get_global_id(1);
+    DO_LOG_RATIO_BACKWARD();
+}
+
+kernel void gaussian_log_ratio_backward_joined(JOINED, FOR_PROBLEMS(LOG_RATIO_BACKWARD)) {
+    JOINED_START
+    FOR_PROBLEM(DO_LOG_RATIO_BACKWARD)
 }

@@ -68,15 +68,14 @@ static inline void pack_left(const uint steps, const size_t left_over, const uin
                 i < left_over ? from[(size_t)i * left_row + (size_t)p * left_inner] : (REAL)0;
 }
 
-kernel __attribute__((reqd_work_group_size(1, 1, 1))) void
-matmul(const uint rows, const uint columns, const uint inner, const uint left_row,
-       const uint left_inner, const uint right_inner, const uint right_column, const uint mode,
-       IN(left), IN(right), MAYBE_IN(bias), OUT(out)) {
+BODY multiply(const uint rows, const uint columns, const uint inner, const uint left_row,
+              const uint left_inner, const uint right_inner, const uint right_column,
+              const uint mode, IN(left), IN(right), MAYBE_IN(bias), OUT(out), const size_t item_x,
+              const size_t item_y) {
     REAL packed_right[BLOCK_INNER * BLOCK_COLUMNS], packed_left[BLOCK_INNER * BLOCK_ROWS];
     GO(left), GO(right), GO(out);
     GO_IF(bias);
-    const size_t first_row = get_global_id(1) * BLOCK_ROWS,
-                 first_column = get_global_id(0) * BLOCK_COLUMNS;
+    const size_t first_row = item_y * BLOCK_ROWS, first_column = item_x * BLOCK_COLUMNS;
     const size_t end_row = min((size_t)rows, first_row + BLOCK_ROWS);
     const size_t end_column = min((size_t)columns, first_column + BLOCK_COLUMNS);
 
@@ -119,4 +118,23 @@ matmul(const uint rows, const uint columns, const uint inner, const uint left_ro
             }
         }
     }
+}
+
+#define MATMUL(k)                                                                                  \
+    const uint rows##k, const uint columns##k, const uint inner##k, const uint left_row##k,        \
+        const uint left_inner##k, const uint right_inner##k, const uint right_column##k,           \
+        const uint mode##k, IN(left##k), IN(right##k), MAYBE_IN(bias##k), OUT(out##k)
+
+kernel __attribute__((reqd_work_group_size(1, 1, 1))) void matmul(MATMUL()) {
+    multiply(rows, columns, inner, left_row, left_inner, right_inner, right_column, mode,
+             ARRAY(left), ARRAY(right), ARRAY(bias), ARRAY(out), get_global_id(0),
+             get_global_id(1));
+}
+
+kernel __attribute__((reqd_work_group_size(1, 1, 1))) void matmul_joined(JOINED,
+                                                                         FOR_PROBLEMS(MATMUL)) {
+    JOINED_START
+    multiply(PICK(rows), PICK(columns), PICK(inner), PICK(left_row), PICK(left_inner),
+             PICK(right_inner), PICK(right_column), PICK(mode), PICK_ARRAY(left), PICK_ARRAY(right),
+             PICK_ARRAY(bias), PICK_ARRAY(out), item_x, item_y);
 }

@@ -200,17 +200,17 @@ static inline void write_four(const V4 sums, const size_t row, const uint column
 #define WITH_SUB_GROUP
 #endif
 
-kernel __attribute__((reqd_work_group_size(ITEMS_X, ITEMS_Y, 1))) WITH_SUB_GROUP void
-matmul(const uint rows, const uint columns, const uint inner, const uint left_stride,
-       const uint right_stride, const uint part, const uint mode, IN(left), IN(right),
-       MAYBE_IN(bias), OUT(out)) {
-    local V4 places[2 * BOTH];
+// A tile of part number `layer`, with 2·BOTH fours of local memory.
+BODY multiply(const uint rows, const uint columns, const uint inner, const uint left_stride,
+              const uint right_stride, const uint part, const uint mode, IN(left), IN(right),
+              MAYBE_IN(bias), OUT(out), const uint tile_x, const uint tile_y, const uint layer,
+              const Place places) {
     GO(left), GO(right), GO(out);
     GO_IF(bias);
     const uint x = get_local_id(0), y = get_local_id(1), item = y * ITEMS_X + x;
-    const uint first_row = get_group_id(1) * TILE, first_column = get_group_id(0) * TILE;
-    const uint start = get_group_id(2) * part, count = min(part, inner - start);
-    out += get_group_id(2) * (size_t)rows * columns;
+    const uint first_row = tile_y * TILE, first_column = tile_x * TILE;
+    const uint start = layer * part, count = min(part, inner - start);
+    out += layer * (size_t)rows * columns;
 
     // The steps begin with the one that is not full, if any, so that all later ones are. `first` of
     // its inner indices exist.
@@ -304,11 +304,34 @@ matmul(const uint rows, const uint columns, const uint inner, const uint left_st
     FOR_ROWS(WRITE)
 }
 
+#define MATMUL(k)                                                                                  \
+    const uint rows##k, const uint columns##k, const uint inner##k, const uint left_stride##k,     \
+        const uint right_stride##k, const uint part##k, const uint mode##k, IN(left##k),           \
+        IN(right##k), MAYBE_IN(bias##k), OUT(out##k)
+
+kernel __attribute__((reqd_work_group_size(ITEMS_X, ITEMS_Y, 1))) WITH_SUB_GROUP void
+matmul(MATMUL()) {
+    local V4 places[2 * BOTH];
+    multiply(rows, columns, inner, left_stride, right_stride, part, mode, ARRAY(left), ARRAY(right),
+             ARRAY(bias), ARRAY(out), get_group_id(0), get_group_id(1), get_group_id(2), places);
+}
+
+#if TILE < 128
+// Products of large tiles fill a device by themselves, and have no registers left to choose with.
+kernel __attribute__((reqd_work_group_size(ITEMS_X, ITEMS_Y, 1))) WITH_SUB_GROUP void
+matmul_joined(JOINED, FOR_PROBLEMS(MATMUL)) {
+    local V4 places[2 * BOTH];
+    JOINED_START
+    multiply(PICK(rows), PICK(columns), PICK(inner), PICK(left_stride), PICK(right_stride),
+             PICK(part), PICK(mode), PICK_ARRAY(left), PICK_ARRAY(right), PICK_ARRAY(bias),
+             PICK_ARRAY(out), item_x / ITEMS_X, item_y / ITEMS_Y, layer, places);
+}
+#endif
+
 // out[i] = Σ_part sums[part, i] in the order of the parts, and what the mode adds. Launch: a
 // work-item for each of n elements.
-kernel void add_parts(const uint n, const uint columns, const uint parts, const uint mode, IN(sums),
-                      MAYBE_IN(bias), OUT(out)) {
-    const size_t i = get_global_id(0);
+BODY sum_of_parts(const uint n, const uint columns, const uint parts, const uint mode, IN(sums),
+                  MAYBE_IN(bias), OUT(out), const size_t i) {
     if (i >= n)
         return;
     GO(sums), GO(out);
@@ -317,4 +340,18 @@ kernel void add_parts(const uint n, const uint columns, const uint parts, const 
     for (uint part = 1; part < parts; part++)
         sum += sums[part * (size_t)n + i];
     out[i] = mode == 0 ? sum : sum + (mode == 1 ? bias[i % columns] : out[i]);
+}
+
+#define ADD_PARTS(k)                                                                               \
+    const uint n##k, const uint columns##k, const uint parts##k, const uint mode##k, IN(sums##k),  \
+        MAYBE_IN(bias##k), OUT(out##k)
+
+kernel void add_parts(ADD_PARTS()) {
+    sum_of_parts(n, columns, parts, mode, ARRAY(sums), ARRAY(bias), ARRAY(out), get_global_id(0));
+}
+
+kernel void add_parts_joined(JOINED, FOR_PROBLEMS(ADD_PARTS)) {
+    JOINED_START
+    sum_of_parts(PICK(n), PICK(columns), PICK(parts), PICK(mode), PICK_ARRAY(sums),
+                 PICK_ARRAY(bias), PICK_ARRAY(out), item_x);
 }

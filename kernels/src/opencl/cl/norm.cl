@@ -43,16 +43,26 @@ static inline void move_average(global REAL *average, const V batch, const REAL 
     store(kept + weight * batch, average, left);
 }
 
+#define BATCH_NORM(k)                                                                              \
+    const uint rows##k, const uint columns##k, const REAL epsilon##k, const REAL a##k,             \
+        const REAL b##k, const REAL weight##k, IN(x##k), IN(scale##k), IN(shift##k), OUT(mean##k), \
+        OUT(variance##k), MAYBE_OUT(mean_average##k), MAYBE_OUT(variance_average##k), OUT(out##k)
+#define NORM_BACKWARD(k)                                                                           \
+    const uint rows##k, const uint columns##k, const REAL epsilon##k, const REAL a##k,             \
+        const REAL b##k, const REAL share##k, IN(x##k), IN(mean##k), IN(variance##k),              \
+        IN(scale##k), IN(shift##k), IN(grad_out##k), OUT(grad_x##k), OUT(grad_scale##k),           \
+        OUT(grad_shift##k)
+
 // out = activation(scale · (x − mean)/√(variance + ε) + shift), with the statistics of x
 // (batch_norm) or given ones (normalise). The averages over batches, if there are any, move towards
 // the statistics of x by `weight`.
 #define NORM(name)                                                                                 \
-    kernel void batch_norm_##name(const uint rows, const uint columns, const REAL epsilon,         \
-                                  const REAL a, const REAL b, const REAL weight, IN(x), IN(scale), \
-                                  IN(shift), OUT(mean), OUT(variance), MAYBE_OUT(mean_average),    \
-                                  MAYBE_OUT(variance_average), OUT(out)) {                         \
-        COLUMN_SCRATCH(scratch)                                                                    \
-        const size_t c = VW * get_global_id(0), left = columns - c;                                \
+    BODY batch_normalise_##name(const uint rows, const uint columns, const REAL epsilon,           \
+                                const REAL a, const REAL b, const REAL weight, IN(x), IN(scale),   \
+                                IN(shift), OUT(mean), OUT(variance), MAYBE_OUT(mean_average),      \
+                                MAYBE_OUT(variance_average), OUT(out), const size_t item_x,        \
+                                local V *scratch) {                                                \
+        const size_t c = VW * item_x, left = columns - c;                                          \
         GO(x), GO(scale), GO(shift), GO(mean), GO(variance), GO(out);                              \
         MOMENTS                                                                                    \
         if (c >= columns)                                                                          \
@@ -67,6 +77,20 @@ static inline void move_average(global REAL *average, const V batch, const REAL 
             store(value_##name((load(x + at, left) - mean_c) * factor + offset, a, b), out + at,   \
                   left);                                                                           \
         }                                                                                          \
+    }                                                                                              \
+    kernel void batch_norm_##name(BATCH_NORM()) {                                                  \
+        COLUMN_SCRATCH(scratch)                                                                    \
+        batch_normalise_##name(rows, columns, epsilon, a, b, weight, ARRAY(x), ARRAY(scale),       \
+                               ARRAY(shift), ARRAY(mean), ARRAY(variance), ARRAY(mean_average),    \
+                               ARRAY(variance_average), ARRAY(out), get_global_id(0), scratch);    \
+    }                                                                                              \
+    kernel void batch_norm_##name##_joined(JOINED, FOR_PROBLEMS(BATCH_NORM)) {                     \
+        COLUMN_SCRATCH(scratch)                                                                    \
+        JOINED_START                                                                               \
+        batch_normalise_##name(PICK(rows), PICK(columns), PICK(epsilon), PICK(a), PICK(b),         \
+                               PICK(weight), PICK_ARRAY(x), PICK_ARRAY(scale), PICK_ARRAY(shift),  \
+                               PICK_ARRAY(mean), PICK_ARRAY(variance), PICK_ARRAY(mean_average),   \
+                               PICK_ARRAY(variance_average), PICK_ARRAY(out), item_x, scratch);    \
     }                                                                                              \
     kernel void normalise_##name(const uint rows, const uint columns, const REAL epsilon,          \
                                  const REAL a, const REAL b, IN(x), IN(mean), IN(variance),        \
@@ -87,12 +111,11 @@ static inline void move_average(global REAL *average, const V batch, const REAL 
        grad_x = scale/√(variance + ε) · (g − share·grad_shift − x̂·share·grad_scale); \
        share is 1/rows, or 0 where the statistics are constants. \
        g waits in grad_x between the two passes. */                \
-    kernel void norm_backward_##name(const uint rows, const uint columns, const REAL epsilon,      \
-                                     const REAL a, const REAL b, const REAL share, IN(x),          \
-                                     IN(mean), IN(variance), IN(scale), IN(shift), IN(grad_out),   \
-                                     OUT(grad_x), OUT(grad_scale), OUT(grad_shift)) {              \
-        COLUMN_SCRATCH(scratch)                                                                    \
-        const size_t c = VW * get_global_id(0), left = columns - c;                                \
+    BODY differentiate_##name(                                                                     \
+        const uint rows, const uint columns, const REAL epsilon, const REAL a, const REAL b,       \
+        const REAL share, IN(x), IN(mean), IN(variance), IN(scale), IN(shift), IN(grad_out),       \
+        OUT(grad_x), OUT(grad_scale), OUT(grad_shift), const size_t item_x, local V *scratch) {    \
+        const size_t c = VW * item_x, left = columns - c;                                          \
         GO(x), GO(mean), GO(variance), GO(scale), GO(shift), GO(grad_out), GO(grad_x),             \
             GO(grad_scale), GO(grad_shift);                                                        \
         V mean_c = ZERO, inverse = ONE, scale_c = ONE, shift_c = ZERO;                             \
@@ -126,5 +149,21 @@ static inline void move_average(global REAL *average, const V batch, const REAL 
             store(factor *(grad - offset - (load(x + at, left) - mean_c) * slope), grad_x + at,    \
                   left);                                                                           \
         }                                                                                          \
+    }                                                                                              \
+    kernel void norm_backward_##name(NORM_BACKWARD()) {                                            \
+        COLUMN_SCRATCH(scratch)                                                                    \
+        differentiate_##name(rows, columns, epsilon, a, b, share, ARRAY(x), ARRAY(mean),           \
+                             ARRAY(variance), ARRAY(scale), ARRAY(shift), ARRAY(grad_out),         \
+                             ARRAY(grad_x), ARRAY(grad_scale), ARRAY(grad_shift),                  \
+                             get_global_id(0), scratch);                                           \
+    }                                                                                              \
+    kernel void norm_backward_##name##_joined(JOINED, FOR_PROBLEMS(NORM_BACKWARD)) {               \
+        COLUMN_SCRATCH(scratch)                                                                    \
+        JOINED_START                                                                               \
+        differentiate_##name(PICK(rows), PICK(columns), PICK(epsilon), PICK(a), PICK(b),           \
+                             PICK(share), PICK_ARRAY(x), PICK_ARRAY(mean), PICK_ARRAY(variance),   \
+                             PICK_ARRAY(scale), PICK_ARRAY(shift), PICK_ARRAY(grad_out),           \
+                             PICK_ARRAY(grad_x), PICK_ARRAY(grad_scale), PICK_ARRAY(grad_shift),   \
+                             item_x, scratch);                                                     \
     }
 FOR_EACH_FUNCTION(NORM)

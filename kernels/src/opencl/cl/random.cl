@@ -51,8 +51,8 @@ normal_quads(const UV w0, const UV w1, const UV w2, const UV w3, REAL lanes[4][V
 }
 
 // out[i] = standard normal. Launch: a work-item for each 4·VW elements.
-kernel void fill_normal(const uint n, const uint8 address, OUT(out)) {
-    const size_t i = 4 * VW * get_global_id(0);
+BODY normals(const uint n, const uint8 address, OUT(out), const size_t item_x) {
+    const size_t i = 4 * VW * item_x;
     if (i >= n)
         return;
     GO(out);
@@ -62,6 +62,15 @@ kernel void fill_normal(const uint n, const uint8 address, OUT(out)) {
     normal_quads(w0, w1, w2, w3, lanes);
     for (uint k = 0; k < 4 * VW && i + k < n; k++)
         out[i + k] = lanes[k & 3][k >> 2];
+}
+
+#define FILL_NORMAL(k) const uint n##k, const uint8 address##k, OUT(out##k)
+
+kernel void fill_normal(FILL_NORMAL()) { normals(n, address, ARRAY(out), get_global_id(0)); }
+
+kernel void fill_normal_joined(JOINED, FOR_PROBLEMS(FILL_NORMAL)) {
+    JOINED_START
+    normals(PICK(n), PICK(address), PICK_ARRAY(out), item_x);
 }
 
 // out[r, c] = standard normal; row r is sample first_sample + r mod samples of example r div

@@ -7,9 +7,8 @@
 // out[o, part] = factor · Σ of one part of a row, `length` elements long (the last may be shorter).
 // Launch: (LANES, outer, parts), groups of (LANES, 1, 1). A long row is summed in parts, and the
 // parts by a second launch.
-kernel void sum_rows(const uint axis, const uint length, const REAL factor, IN(x), OUT(out)) {
-    ROW_SCRATCH(scratch)
-    const size_t row = get_global_id(1), part = get_global_id(2), parts = get_global_size(2);
+BODY sum_part(const uint axis, const uint length, const REAL factor, IN(x), OUT(out),
+              const size_t row, const size_t part, const size_t parts, local WIDE *scratch) {
     GO(x), GO(out);
     const size_t end = min((size_t)axis, (part + 1) * length);
     WIDE_V sum = (WIDE_V)(0);
@@ -18,6 +17,22 @@ kernel void sum_rows(const uint axis, const uint length, const REAL factor, IN(x
     const WIDE total = ROW_SUM(WIDE_SUM(sum), scratch);
     if (get_local_id(0) == 0)
         out[row * parts + part] = (REAL)(total * factor);
+}
+
+#define SUM_ROWS(k)                                                                                \
+    const uint axis##k, const uint length##k, const REAL factor##k, IN(x##k), OUT(out##k)
+
+kernel void sum_rows(SUM_ROWS()) {
+    ROW_SCRATCH(scratch)
+    sum_part(axis, length, factor, ARRAY(x), ARRAY(out), get_global_id(1), get_global_id(2),
+             get_global_size(2), scratch);
+}
+
+kernel void sum_rows_joined(JOINED, FOR_PROBLEMS(SUM_ROWS)) {
+    ROW_SCRATCH(scratch)
+    JOINED_START
+    sum_part(PICK(axis), PICK(length), PICK(factor), PICK_ARRAY(x), PICK_ARRAY(out), item_y, layer,
+             layers, scratch);
 }
 
 // The same with the elements squared.
