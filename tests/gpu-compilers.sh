@@ -10,8 +10,9 @@
 # Fails on what a compiler refuses or leaves unresolved, on spilled registers and scratch memory, on
 # more than 32 KiB of local memory a work-group, on a double where the device has none, and on a
 # matrix product whose inner loop multiplies too little (tests/gpu_compilers.py says what is asked
-# of it). First it shows that it would notice an unresolved function, scratch memory and local
-# memory.
+# of it), and on a kernel that takes more registers or local memory than docs/gpu-kernels.tsv keeps
+# for these versions of the compilers. First it shows that it would notice an unresolved function,
+# scratch memory and local memory.
 #
 # Needs Debian's clang-19 and libclc-19 (CLANG names another clang), pip and apt-get for the rest,
 # which it fetches into target/gpu-compilers. A compiler that can't be had is left out, and it says

@@ -79,6 +79,11 @@ def run(command, **settings):
     return said
 
 
+def first_line(tool):
+    """What a compiler says of its version."""
+    return run([tool, "--version"]).splitlines()[0].strip()
+
+
 def options_of(source):
     """The options that the host passes, for clang."""
     return source.with_suffix(".options").read_text().replace("-D ", "-D").split()
@@ -95,9 +100,12 @@ class Nvidia:
         self.nvdisasm = tools / "cu13" / "bin" / "nvdisasm"
 
     def missing(self):
-        return [
-            str(tool) for tool in [self.clang, self.ptxas, self.nvdisasm] if not shutil.which(tool)
-        ]
+        tools = [self.clang, self.ptxas, self.nvdisasm]
+        return [str(tool) for tool in tools if not shutil.which(tool)]
+
+    def version(self):
+        ptxas = re.search(r"V[\d.]+", run([self.ptxas, "--version"]))
+        return f"{first_line(self.clang)}, ptxas {ptxas[0] if ptxas else '?'}"
 
     @staticmethod
     def takes(source):
@@ -169,6 +177,9 @@ class Amd:
 
     def missing(self):
         return [] if shutil.which(self.clang) else [self.clang]
+
+    def version(self):
+        return first_line(self.clang)
 
     takes = staticmethod(Nvidia.takes)
 
@@ -243,6 +254,11 @@ class Intel:
 
     def missing(self):
         return [] if shutil.which(self.ocloc) else [str(self.ocloc)]
+
+    def version(self):
+        """The size of the compiler proper, since ocloc does not tell its version."""
+        (library,) = self.root.glob("lib/*/libigc.so.1")
+        return f"libigc of {library.stat().st_size} bytes"
 
     @staticmethod
     def takes(source):
@@ -369,7 +385,7 @@ def product_loop(listing, program, chip):
         if nvidia
         else re.split(r"(?m)^(?=matmul:)", listing)
     )
-    listing = next((text for text in kernel if text.startswith("matmul")), "")
+    listing = next((text for text in kernel if re.match(r"matmul\b", text)), "")
     for line in listing.splitlines():
         line = line.strip() if nvidia else line.split(";")[0].strip()
         if line.startswith("s_endpgm"):
@@ -570,10 +586,13 @@ def main():
     print(summary(kernels))
     print()
     print(loop_table(found))
+    versions = {type(compiler).__name__: compiler.version() for compiler in compilers}
+    if not wrong and not arguments.update:
+        wrong = compare(kernels, compilers, versions)
     if wrong:
         sys.exit("\n".join(wrong))
     if arguments.update:
-        update(kernels, found)
+        update(kernels, found, versions)
 
 
 def table(head, rows):
@@ -667,7 +686,7 @@ def loop_table(found):
     )
 
 
-def update(kernels, found):
+def update(kernels, found, versions):
     """Writes the tables to docs/gpu.md, and every kernel to docs/gpu-kernels.tsv."""
     page = pathlib.Path("docs/gpu.md")
     text = page.read_text()
@@ -682,14 +701,56 @@ def update(kernels, found):
     by_name = {}
     for kernel in kernels:
         by_name.setdefault((kernel.program, kernel.name), {})[kernel.chip] = kernel
-    lines = ["program\tkernel\t" + "\t".join(chips(kernels))]
-    for (program, name), on in sorted(by_name.items()):
+    lines = [f"# {name}: {version}" for name, version in versions.items()]
+    lines.append("\t".join(["program", "kernel", *chips(kernels)]))
+    for key, on in sorted(by_name.items()):
         cells = [
-            f"{on[chip].registers} {on[chip].local_bytes} {on[chip].resident}" if chip in on else ""
-            for chip in chips(kernels)
+            " ".join(map(str, kept(on[chip]))) if chip in on else "" for chip in chips(kernels)
         ]
-        lines.append("\t".join([program, name, *cells]))
-    pathlib.Path("docs/gpu-kernels.tsv").write_text("\n".join(lines) + "\n")
+        lines.append("\t".join([*key, *cells]))
+    KEPT.write_text("\n".join(lines) + "\n")
+
+
+KEPT = pathlib.Path("docs/gpu-kernels.tsv")
+
+
+def kept(kernel):
+    """What is kept of a kernel."""
+    return kernel.registers, kernel.local_bytes, kernel.resident
+
+
+def compare(kernels, compilers, versions):
+    """What is worse than what docs/gpu-kernels.tsv keeps, or not in it.
+
+    Other versions of a compiler give other numbers, so its chips are left out then.
+    """
+    lines = KEPT.read_text().splitlines()
+    notes = dict(line[2:].split(": ", 1) for line in lines if line.startswith("# "))
+    rows = [line.split("\t") for line in lines if not line.startswith("# ")]
+    same = [c for c in compilers if notes.get(type(c).__name__) == versions[type(c).__name__]]
+    for compiler in compilers:
+        if compiler not in same:
+            name = type(compiler).__name__
+            print(f"{name}: {versions[name]}, the table is of {notes.get(name)}: not compared")
+    judged = {chip for compiler in same for chip in compiler.chips}
+    before = {
+        (row[0], row[1], chip): tuple(map(int, cell.split()))
+        for row in rows[1:]
+        for chip, cell in zip(rows[0][2:], row[2:])
+        if cell and chip in judged
+    }
+    wrong = []
+    for kernel in kernels:
+        if kernel.chip not in judged:
+            continue
+        where, now = f"{kernel.program}, {kernel.name} on {kernel.chip}", kept(kernel)
+        then = before.pop((kernel.program, kernel.name, kernel.chip), None)
+        if then is None:
+            wrong.append(f"{where}: not in {KEPT}")
+        elif now[0] > then[0] or now[1] > then[1] or now[2] < then[2]:
+            wrong.append(f"{where}: registers, local bytes, resident {now}, they were {then}")
+    wrong += [f"{', '.join(key)}: in {KEPT}, but no kernel any more" for key in before]
+    return wrong + ["tests/gpu-compilers.sh --update keeps the new numbers"] * bool(wrong)
 
 
 if __name__ == "__main__":
