@@ -7,8 +7,8 @@ use smallvec::smallvec;
 use super::draw;
 use crate::adjoint::Adjoint;
 use crate::op::{
-    Declaration, Operation, Outputs, Positions, Refused, Saves, Shapes, apply, apply_one,
-    apply_with,
+    CaseInput, Declaration, Operation, Outputs, Positions, Refused, Saves, Shapes, apply,
+    apply_one, apply_with,
 };
 use crate::tensor::Tensor;
 
@@ -167,13 +167,7 @@ impl Operation for BatchNorm {
         vec![Declaration {
             name: "batch_norm",
             case: |rng| {
-                let (rows, columns) = (draw::size(rng).max(3), draw::size(rng));
-                let activation = smooth_activation(rng);
-                let inputs = vec![
-                    draw::uniform(rng, [rows, columns], -2.0, 2.0),
-                    draw::signed(rng, [columns], 0.4, 1.6),
-                    draw::uniform(rng, [columns], -1.0, 1.0),
-                ];
+                let (inputs, activation) = example(rng);
                 draw::case(format!("batch_norm with {activation:?}"), inputs, move |x| {
                     Ok(x[0].batch_norm(&x[1], &x[2], 1e-3, activation)?.out)
                 })
@@ -284,6 +278,18 @@ impl Operation for Normalise {
             },
         }]
     }
+}
+
+/// A matrix, the scale and the shift of its columns, and an activation, for gradient checks.
+pub(super) fn example(rng: &mut rung_kernels::rng::Philox) -> (Vec<CaseInput>, UnaryFunction) {
+    let (rows, columns) = (draw::size(rng).max(3), draw::size(rng));
+    let activation = smooth_activation(rng);
+    let inputs = vec![
+        draw::uniform(rng, [rows, columns], -2.0, 2.0),
+        draw::signed(rng, [columns], 0.4, 1.6),
+        draw::uniform(rng, [columns], -1.0, 1.0),
+    ];
+    (inputs, activation)
 }
 
 /// A smooth activation: kinks have tests of their own, and here the pre-activation cannot be kept

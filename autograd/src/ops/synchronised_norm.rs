@@ -6,7 +6,7 @@ use rung_ranks::Ranks;
 use smallvec::smallvec;
 
 use super::FrozenStatistics;
-use super::batch_norm::{check, matrix, smooth_activation, with_all_gradients};
+use super::batch_norm::{check, example, matrix, with_all_gradients};
 use super::draw;
 use crate::adjoint::Adjoint;
 use crate::op::{Declaration, Operation, Refused, Saves, Shapes, apply_one};
@@ -107,13 +107,7 @@ impl Operation for SynchronisedNorm {
         vec![Declaration {
             name: "synchronised_norm",
             case: |rng| {
-                let (rows, columns) = (draw::size(rng).max(3), draw::size(rng));
-                let activation = smooth_activation(rng);
-                let inputs = vec![
-                    draw::uniform(rng, [rows, columns], -2.0, 2.0),
-                    draw::signed(rng, [columns], 0.4, 1.6),
-                    draw::uniform(rng, [columns], -1.0, 1.0),
-                ];
+                let (inputs, activation) = example(rng);
                 draw::case(format!("synchronised_norm with {activation:?}"), inputs, move |x| {
                     let statistics = x[0].column_statistics_of(&Ranks::one())?.0;
                     let rows = x[0].shape().sizes()[0];
