@@ -179,7 +179,7 @@ fn fetch(name: &str, folder: &Path, console: &Console) -> Result<()> {
         let total = progress.bytes_total.unwrap_or(progress.bytes_done) / 1000;
         if bar.as_ref().is_none_or(|(file, _)| file != progress.file) {
             // The old line goes before the new one comes.
-            bar = None;
+            drop(bar.take());
             console.info(&format!("fetching {}", progress.url));
             bar = Some((
                 progress.file.into(),
