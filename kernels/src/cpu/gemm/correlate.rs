@@ -375,8 +375,9 @@ impl<K: MicroKernel> Job<'_, K> {
         low..columns.source.clamp(low, columns.count)
     }
 
-    /// The positions beside the inner ones: a tile has neighbours down a column of the map, which
-    /// the same columns of the kernel reach, and these alone are summed.
+    /// The positions beside the inner ones: a tile has neighbours that the same columns of the
+    /// kernel reach, and these alone are summed. They lie down a column of the map, or at the same
+    /// place in the images of the band, whichever are more.
     ///
     /// # Safety
     /// As for [`Self::multiply`].
@@ -384,9 +385,9 @@ impl<K: MicroKernel> Job<'_, K> {
         let Edges { block, band, copied, panel, inner } = edges;
         let (shape, window) = (self.shape, &self.shape.rows);
         let sides = || (0..inner.start).chain(inner.end..shape.columns.count);
-        let all_rows = (0..band.images.len())
-            .flat_map(|at| self.alike_rows(band.rows.clone()).map(move |rows| (at, rows)));
-        for (at, rows) in all_rows {
+        let images = band.images.len();
+        let image_len = band.sources.len() * self.pitch();
+        for rows in self.alike_rows(band.rows.clone()) {
             let existing = shape.row_taps(rows.start);
             let taps =
                 existing.start.max(block.first_tap)..existing.end.min(block.first_tap + block.taps);
@@ -394,24 +395,37 @@ impl<K: MicroKernel> Job<'_, K> {
                 continue;
             }
             let write = self.write(taps.start == existing.start, first_column);
-            let tiles = rows.len().div_ceil(K::ROWS);
-            for (position, tile) in sides().flat_map(|at| (0..tiles).map(move |tile| (at, tile))) {
-                let (row, height) = piece(rows.len(), tiles, tile);
+            let is_down = rows.len() >= images;
+            let (lines, line_len) =
+                if is_down { (images, rows.len()) } else { (rows.len(), images) };
+            let tiles = line_len.div_ceil(K::ROWS);
+            let all_tiles = (0..lines).flat_map(|line| (0..tiles).map(move |tile| (line, tile)));
+            for ((line, tile), position) in
+                all_tiles.flat_map(|tile| sides().map(move |position| (tile, position)))
+            {
+                let (first, height) = piece(line_len, tiles, tile);
+                let (at, row) = if is_down { (line, first) } else { (first, line) };
                 let row = rows.start + row;
                 let own = shape.columns.existing_taps(position);
                 let source = window.source_of(row, taps.start) as usize - band.sources.start;
-                let left = (at * band.sources.len() + source) * self.pitch()
+                let left = at * image_len
+                    + source * self.pitch()
                     + (position + own.start) * shape.channels;
                 let term = (taps.start - block.first_tap) * block.len + own.start * shape.channels;
                 let right = panel.wrapping_add(term * K::COLUMNS);
-                let place = shape.place_of(band.images.start + at, row, position) + first_column;
+                let place = |image, row| shape.place_of(band.images.start + image, row, position);
+                let (left_row, out_row) = if is_down {
+                    (window.step * self.pitch(), place(at, row + 1) - place(at, row))
+                } else {
+                    (image_len, place(at + 1, row) - place(at, row))
+                };
                 let tile = Tile {
                     rows: height,
                     columns: width,
                     segments: taps.len(),
                     inner: own.len() * shape.channels,
                     left: copied.wrapping_add(left),
-                    left_row: window.step * self.pitch(),
+                    left_row,
                     left_step: 1,
                     left_segment: self.pitch(),
                     right,
@@ -419,8 +433,8 @@ impl<K: MicroKernel> Job<'_, K> {
                     right_segment: block.len * K::COLUMNS,
                     ahead: right,
                     ahead_step: 0,
-                    out: self.out.get().wrapping_add(place),
-                    out_row: window.out_step * shape.map[1] * shape.results,
+                    out: self.out.get().wrapping_add(place(at, row) + first_column),
+                    out_row,
                     write,
                 };
                 // SAFETY: the caller's promise.
