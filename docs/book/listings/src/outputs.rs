@@ -23,20 +23,20 @@ macro_rules! outputs {
     };
 }
 
-/// All outputs, in the order of the book.
+/// All outputs, in the order of the book: `run` prints a chapter's as one reads them.
 pub const OUTPUTS: &[Output] = outputs! {
     1 chapter_01: slope, tape, agreement, reused, order, cost;
-    2 chapter_02: shapes, nodes, forgotten, learned, beside_rung, refused;
+    2 chapter_02: nodes, shapes, learned, forgotten, beside_rung, refused;
     3 chapter_03: steps, mutants, rungs_checker, surrogate, every_operation, corner;
-    4 chapter_04: speed, traffic, order;
+    4 chapter_04: traffic, speed, order;
     5 chapter_05: pooled, steady, kept, same_gradient;
-    6 chapter_06: grid, tree, races, devices;
-    7 chapter_07: state, words, avalanche, moments, parts, resumed;
+    6 chapter_06: grid, races, tree, devices;
+    7 chapter_07: state, words, avalanche, parts, moments, resumed;
     8 chapter_08: race, scales, beside_rung, start, company, clip;
     9 chapter_09: jensen, kl, estimators, training;
     10 chapter_10: unit, merge, compare;
-    11 chapter_11: underflow, exact, vae, unbounded;
-    12 chapter_12: convolution, shared, reach, beside_rung, skips, gate;
+    11 chapter_11: exact, underflow, vae, unbounded;
+    12 chapter_12: convolution, shared, beside_rung, reach, skips, gate;
     13 chapter_13: summed, few_labels;
     14 chapter_14: between, find, memory;
     15 chapter_15: charts, chance;

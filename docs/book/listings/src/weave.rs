@@ -82,6 +82,18 @@ impl Directive {
     }
 }
 
+/// The names of the outputs that a page shows, from its first line to its last.
+#[must_use]
+pub fn outputs_on(page: &str) -> Vec<String> {
+    let directives = page.lines().filter_map(Directive::parse);
+    directives
+        .filter_map(|directive| match directive {
+            Directive::Output(name) | Directive::Measured(name) => Some(name),
+            _ => None,
+        })
+        .collect()
+}
+
 /// The lines between `// ANCHOR: name` and `// ANCHOR_END: name`, without other anchors, moved to
 /// the left margin.
 #[must_use]
