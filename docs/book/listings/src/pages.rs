@@ -31,20 +31,52 @@ fn spans(page: &str) -> Vec<String> {
     prose(page).split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-/// Whether a code span is a pointer: `path/file.rs`, or `path/file.rs::name`.
+/// Whether a code span is a pointer: `path/file.rs`, `path/file.rs::name`, or a folder of sources,
+/// `crate/src/folder/`.
 fn is_pointer(span: &str) -> bool {
+    let ends = [".rs", ".cl", ".md", ".sh", ".toml", ".svg"];
     span.contains('/')
         && !span.contains([' ', '*', '<', '='])
-        && [".rs", ".cl", ".md", ".sh", ".toml", ".svg"].iter().any(|end| span.contains(end))
+        && (ends.iter().any(|end| span.contains(end)) || is_folder(span))
 }
 
-/// What is wrong with the pointers of a page: those to files that are not there, and those whose
+fn is_folder(span: &str) -> bool {
+    span.contains("/src/") && span.ends_with('/')
+}
+
+/// Files that a document outside the book names and the repository lacks: code spans with a folder
+/// in them. `paths` are the repository's files; a document may leave out the first folders of one
+/// (`cl/common.cl`). Names in capitals (`tasks/FAMILY.rs`) stand for any, `…` too.
+#[must_use]
+pub fn lost_files(page: &str, paths: &[String]) -> Vec<String> {
+    let stands_for_any = |span: &str| {
+        let is_capital = |part: &str| {
+            let stem = part.split('.').next().unwrap_or("");
+            stem.len() > 1 && stem.chars().all(|c| c.is_ascii_uppercase())
+        };
+        span.contains('…') || span.split('/').any(is_capital)
+    };
+    let is_there = |span: &String| {
+        let file = span.split("::").next().unwrap_or(span).trim_start_matches("./");
+        if is_folder(span) {
+            return paths.iter().any(|path| path.starts_with(file));
+        }
+        paths.iter().any(|path| path == file || path.ends_with(&format!("/{file}")))
+    };
+    let named = spans(page).into_iter().filter(|span| is_pointer(span) && !stands_for_any(span));
+    named.filter(|span| !is_there(span)).collect()
+}
+
+/// What is wrong with the pointers of a page: those to files and folders that are not there, and those whose
 /// `name` is no function, type, constant, macro or module of the file.
 #[must_use]
 pub fn broken_pointers(page: &str) -> Vec<String> {
     let is_broken = |span: &String| {
         let (file, name) =
             span.split_once("::").map_or((span.as_str(), None), |(f, n)| (f, Some(n)));
+        if is_folder(span) {
+            return !repository().join(file).is_dir();
+        }
         let Ok(source) = std::fs::read_to_string(repository().join(file)) else { return true };
         name.is_some_and(|name| !declares(&source, name))
     };
@@ -163,8 +195,22 @@ mod tests {
 
     #[test]
     fn a_pointer_to_nothing_is_found() {
-        let page = "See `autograd/src/tape.rs::walk`, `autograd/src/tape.rs`, `autograd/src/tape.rs::fly`\nand `autograd/src/rope.rs`.\n";
-        assert_eq!(broken_pointers(page), ["autograd/src/tape.rs::fly", "autograd/src/rope.rs"]);
+        let page = "See `autograd/src/tape.rs::walk`, `autograd/src/tape.rs`, `autograd/src/tape/`,\n\
+                    `autograd/src/tape.rs::fly`, `autograd/src/rope.rs` and `autograd/src/rope/`.\n";
+        assert_eq!(
+            broken_pointers(page),
+            ["autograd/src/tape.rs::fly", "autograd/src/rope.rs", "autograd/src/rope/"]
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_lost_is_found() {
+        let paths = ["kernels/src/opencl/cl/common.cl".to_owned(), "tests/run.sh".to_owned()];
+        let page = "`cl/common.cl`, `tests/run.sh`, `tasks/FAMILY.rs`, `ops/….rs`, `run.rs`,\n\
+                    `cl/common.rs`, `mon.cl`, `mmon/common.cl`, `kernels/src/opencl/`,\n\
+                    `kernels/src/opencv/`";
+        let lost = ["cl/common.rs", "mmon/common.cl", "kernels/src/opencv/"];
+        assert_eq!(lost_files(page, &paths), lost);
     }
 
     #[test]

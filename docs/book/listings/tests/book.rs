@@ -1,10 +1,12 @@
 //! The pages say what the sources say and what the listings print.
 
+use std::path::Path;
+
 use rung_book::outputs::OUTPUTS;
 use rung_book::weave::{chapters, outputs_on, pages_folder, weave};
 use rung_book::{pages, repository};
 
-fn read(path: &std::path::Path) -> String {
+fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -55,6 +57,39 @@ fn every_pointer_and_link_leads_somewhere() {
         let (pointers, links) =
             (pages::broken_pointers(&page), pages::broken_links(&pages_folder(), &page));
         assert!(pointers.is_empty() && links.is_empty(), "{name}: {pointers:?} {links:?}");
+    }
+}
+
+/// The files below `folder`, as paths from the repository's root; build outputs and answers to
+/// exercises are none of it.
+fn files(folder: &Path, found: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() && !["target", ".git", "answers", "runs"].contains(&name.as_str()) {
+            files(&path, found);
+        } else if path.is_file() {
+            found.push(path.strip_prefix(repository()).unwrap().to_string_lossy().into_owned());
+        }
+    }
+}
+
+#[test]
+fn every_file_that_a_document_names_is_there() {
+    let mut paths = Vec::new();
+    files(&repository(), &mut paths);
+    let is_document = |path: &&String| {
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        path.ends_with(".md") && ["", "docs", "fuzz"].contains(&folder)
+    };
+    let documents: Vec<_> = paths.iter().filter(is_document).collect();
+    assert!(documents.len() > 15, "{documents:?}");
+    for document in documents {
+        let page = read(&repository().join(document));
+        let folder = repository().join(document);
+        let links = pages::broken_links(folder.parent().unwrap(), &page);
+        let lost = pages::lost_files(&page, &paths);
+        assert!(lost.is_empty() && links.is_empty(), "{document}: {lost:?} {links:?}");
     }
 }
 
