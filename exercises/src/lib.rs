@@ -1,11 +1,11 @@
 //! The exercises of the reader's book.
 //!
 //! ```text
-//! cargo run -p exercises                   all exercises
-//! cargo run -p exercises -- check NN       one of them: copies its skeleton for you on the first
-//! call cargo run -p exercises -- watch          checks whatever you save, and goes on to the next
-//! cargo run -p exercises -- hint NN        a hint; `hint NN 2` the second cargo run -p exercises
-//! -- reset NN       the skeleton again
+//! cargo run -p exercises               all exercises
+//! cargo run -p exercises -- check NN   one of them: the first call copies its skeleton for you
+//! cargo run -p exercises -- watch      checks whatever you save, and goes on to the next
+//! cargo run -p exercises -- hint NN    a hint; `hint NN 2` the second
+//! cargo run -p exercises -- reset NN   the skeleton again
 //! ```
 //!
 //! An exercise is a folder `NN-name` with `skeleton.rs` (the task, and code that compiles and is

@@ -9,11 +9,10 @@
 //! chapter names it in a comment, and the code follows:
 //!
 //! ```text
-//! <!-- listing tape -->          the region `tape` of this chapter's file
-//! <!-- output adjoints -->       what the function of that name prints, to the letter
-//! <!-- measured speed -->        the same where the numbers are those of one machine
-//! <!-- quote FILE NEEDLE -->     the item of a real source that begins with the line that has
-//! NEEDLE
+//! <!-- listing tape -->        the region `tape` of this chapter's file
+//! <!-- output adjoints -->     what the function of that name prints, to the letter
+//! <!-- measured speed -->      the same where the numbers are those of one machine
+//! <!-- quote FILE NEEDLE -->   the item of a real source whose first line has NEEDLE in it
 //! ```
 //!
 //! So the pages read well as plain Markdown. `cargo run -p rung-book -- weave` writes what follows
@@ -26,7 +25,7 @@
 //! | `chapter_NN.rs` | the listings of a chapter |
 //! | `outputs.rs` | what can be run: the list of all outputs |
 //! | `weave.rs` | code and outputs into the pages |
-//! | `pages.rs` | what every page must hold: parts, links, pointers into the sources |
+//! | `pages.rs` | what every page must hold, and what other documents may not name |
 //! | `svg.rs`, `figures.rs`, `figures/` | the pictures |
 
 pub mod chapter_01;
