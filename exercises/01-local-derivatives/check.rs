@@ -23,7 +23,7 @@ fn quotient() -> Outcome {
         let (value, by_a, by_b) = divide(a, b);
         close(&format!("{a} / {b}"), &[value], &[a / b], 1e-12)?;
         let wanted = [difference(|a| a / b, a), difference(|b| a / b, b)];
-        close(&format!("derivatives of a/b at {a}, {b}"), &[by_a, by_b], &wanted, 1e-6)
+        close(&format!("derivatives of a/b by a and by b at {a}, {b}"), &[by_a, by_b], &wanted, 1e-6)
     })
 }
 

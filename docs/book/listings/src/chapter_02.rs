@@ -321,7 +321,7 @@ pub fn forgotten() -> Result<()> {
 /// Prints how many nodes a layer of 256 images takes on the tape of chapter 1, and on this one.
 pub fn nodes() -> Result<()> {
     let (batch, inputs, outputs) = (256, 784, 512);
-    // A product and a sum for each term, a bias and a tanh for each output.
+    // For each output: a product for each input, the sums between them, a bias, a tanh.
     let scalars = batch * outputs * (2 * inputs + 1);
     let tape = Tape::default();
     let [x, w] = [[1, 2], [2, 1]].map(|shape| tape.variable(Array::new(&shape, vec![0.0; 2])));

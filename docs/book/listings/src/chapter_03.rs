@@ -23,12 +23,13 @@ fn extrapolated(f: impl Fn(f64) -> f64, x: f64, h: f64) -> f64 {
 pub fn steps() -> Result<()> {
     let exact = 1.0 - 0.7_f64.tanh().powi(2);
     let in_f32 = |x: f64| f64::from((x as f32).tanh());
-    println!("h       central  extrapolated  central in f32");
+    println!("h        central  extrapolated  central in f32");
     for h in [1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6] {
         let errors =
             [central(f64::tanh, 0.7, h), extrapolated(f64::tanh, 0.7, h), central(in_f32, 0.7, h)]
                 .map(|found| (found - exact).abs());
-        println!("{h:.0e}    {:.0e}    {:.0e}         {:.0e}", errors[0], errors[1], errors[2]);
+        let [central, extrapolated, in_f32] = errors;
+        println!("{h:<7.0e}  {central:<7.0e}  {extrapolated:<12.0e}  {in_f32:.0e}");
     }
     Ok(())
 }
