@@ -67,8 +67,8 @@ pub fn lost_files(page: &str, paths: &[String]) -> Vec<String> {
     named.filter(|span| !is_there(span)).collect()
 }
 
-/// What is wrong with the pointers of a page: those to files and folders that are not there, and those whose
-/// `name` is no function, type, constant, macro or module of the file.
+/// What is wrong with the pointers of a page: those to files and folders that are not there, and
+/// those whose `name` is no function, type, constant, macro or module of the file.
 #[must_use]
 pub fn broken_pointers(page: &str) -> Vec<String> {
     let is_broken = |span: &String| {
