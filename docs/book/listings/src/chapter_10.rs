@@ -32,9 +32,9 @@ pub fn merge() -> Result<()> {
             Ok(Gaussian { mean: tensor(mean)?, variance: tensor(variance)? })
         };
         let theirs = rung_merge(&gaussian(first)?, &gaussian(second)?)?;
-        let (their_mean, their_variance) = (theirs.mean.to_scalar()?, theirs.variance.to_scalar()?);
+        let (m, v) = (theirs.mean.to_scalar()?, theirs.variance.to_scalar()?);
         println!(
-            "N(0, 1) and N(2, {}) give N({mean:.3}, {variance:.3}), by Rung N({their_mean:.3}, {their_variance:.3})",
+            "N(0, 1) and N(2, {}) give N({mean:.3}, {variance:.3}), by Rung N({m:.3}, {v:.3})",
             second[1]
         );
     }
