@@ -16,7 +16,7 @@ use reference::Rows;
 use rung_autograd::gradcheck::{Options, gradcheck_parameters};
 use rung_autograd::ops::FrozenStatistics;
 use rung_autograd::rng::Address;
-use rung_autograd::{DType, ParameterList, ParameterStore, Tape, Tensor};
+use rung_autograd::{DType, ParameterList, ParameterStore, Ranks, Tape, Tensor};
 use rung_models::auxiliary::AuxiliaryFamily::{Adgm, M2, Sdgm};
 use rung_models::hierarchy::Observation;
 use rung_models::objective::{ObjectiveConfig, bound};
@@ -354,11 +354,31 @@ fn whole_data_statistics_in_chunks_are_those_of_one_batch() {
         for chunk in [1, 5, 17, 40] {
             let mut found = subject.statistics.copied().unwrap();
             let images = |range: Range<usize>| x.slice(0, range.start, range.len());
-            let data = WholeData { images: &images, count: IMAGES, chunk };
+            let data = WholeData { images: &images, count: IMAGES, chunk, ranks: &Ranks::one() };
             let noise = (subject.seed, STEP);
             subject.model.recompute_statistics(&subject.store, &data, noise, &mut found).unwrap();
             assert_same(&found, &expected, |_| true, &format!("{family:?}, chunks of {chunk}"));
         }
+    }
+}
+
+/// Ranks take whole chunks, and join them in one order.
+#[test]
+fn whole_data_statistics_have_the_same_bits_on_any_number_of_ranks() {
+    let of = |ranks: Ranks| {
+        let subject = Subject::new(small(Adgm, CLASSES), 47);
+        let (x, mut found) = (subject.images(5, 17), subject.statistics.copied().unwrap());
+        let images = |range: Range<usize>| x.slice(0, range.start, range.len());
+        let data = WholeData { images: &images, count: 17, chunk: 3, ranks: &ranks };
+        let noise = (subject.seed, STEP);
+        subject.model.recompute_statistics(&subject.store, &data, noise, &mut found).unwrap();
+        let values = found.iter().flat_map(|(_, layer)| [&layer.mean, &layer.variance]);
+        values.map(|values| values.to_f64().unwrap()).collect::<Vec<_>>()
+    };
+    let alone = of(Ranks::one());
+    for size in [2, 3, 7] {
+        let shared = rung_ranks::threads::on_each(size, of);
+        assert!(shared.iter().all(|found| *found == alone), "{size} ranks");
     }
 }
 

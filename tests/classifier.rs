@@ -13,7 +13,7 @@ use rung_autograd::gradcheck::{Options, gradcheck_parameters};
 use rung_autograd::ops::FrozenStatistics;
 use rung_autograd::optim::{Adam, AdamOptions, Optimiser};
 use rung_autograd::rng::Address;
-use rung_autograd::{DType, Device, ParameterList, ParameterStore, Tape, Tensor};
+use rung_autograd::{DType, Device, ParameterList, ParameterStore, Ranks, Tape, Tensor};
 use rung_models::classifier::{ClassificationConfig, ConvolutionBlock, classification};
 use rung_models::layers::Nonlinearity;
 use rung_models::{
@@ -85,7 +85,8 @@ impl Subject {
     fn collect(&self, x: &Tensor, chunk: usize) -> Statistics {
         let mut statistics = self.statistics.copied().unwrap();
         let images = |range: Range<usize>| x.slice(0, range.start, range.len());
-        let data = WholeData { images: &images, count: x.shape().sizes()[0], chunk };
+        let data =
+            WholeData { images: &images, count: x.shape().sizes()[0], chunk, ranks: &Ranks::one() };
         self.model.recompute_statistics(&self.store, &data, &mut statistics).unwrap();
         statistics
     }

@@ -62,7 +62,7 @@ pub mod ops;
 pub mod optim;
 mod orthogonal;
 mod parameters;
-mod ranks;
+pub mod ranks;
 mod tape;
 mod tensor;
 

@@ -1,4 +1,4 @@
-//! What ranks that share a batch know together: the gradient.
+//! What ranks that share a work know together: the gradient of a batch, numbers of a data set.
 
 use rung_kernels::{Error, Result, View, ViewMut};
 use rung_ranks::Ranks;
@@ -8,6 +8,14 @@ use crate::parameters::ParameterStore;
 /// Another rank has ended, as an error of an operation.
 pub(crate) fn failed(error: rung_ranks::Error) -> Error {
     Error::Failed { device: "ranks".into(), what: error.to_string() }
+}
+
+/// [`Ranks::join`], whose error is that of an operation.
+///
+/// # Errors
+/// `Failed` if another rank has ended.
+pub fn joined(ranks: &Ranks, mine: Vec<f64>) -> Result<Vec<f64>> {
+    ranks.join(mine).map_err(failed)
 }
 
 impl ParameterStore {

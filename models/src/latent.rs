@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use std::ops::Range;
 
 use rung_autograd::ops::Gaussian;
-use rung_autograd::{Error, ParameterId, ParameterStore, Result, Tensor};
+use rung_autograd::{Error, ParameterId, ParameterStore, Ranks, Result, Tensor};
 
 use crate::labelled::Classifier;
 use crate::mixture_prior::GaussianMixture;
@@ -174,6 +174,18 @@ pub struct WholeData<'a> {
     pub count: usize,
     /// Images that pass through a layer at once.
     pub chunk: usize,
+    /// Who shares the work: each rank takes some of the chunks.
+    pub ranks: &'a Ranks,
+}
+
+impl WholeData<'_> {
+    /// The images of this rank's chunks. Where a chunk begins and ends does not depend on how many
+    /// ranks there are; one of many may have none.
+    pub(crate) fn chunks(&self) -> Vec<Range<usize>> {
+        let size = self.chunk.max(1);
+        let chunks = self.ranks.share(self.count.div_ceil(size));
+        chunks.map(|chunk| chunk * size..self.count.min((chunk + 1) * size)).collect()
+    }
 }
 
 /// Why no more than L − 1 layers can be skipped.

@@ -2,7 +2,8 @@
 //! unit of each layer.
 
 use rung_autograd::ops::FrozenStatistics;
-use rung_autograd::{DType, Device, Error, Result, Tensor};
+use rung_autograd::ranks::joined;
+use rung_autograd::{DType, Device, Error, Ranks, Result, Tensor};
 
 /// The entry of one layer in [`Statistics`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,49 +40,51 @@ struct Entry {
     values: FrozenStatistics,
 }
 
-/// Mean and variance of each column of a matrix that is seen in parts, in f64 (Chan, Golub and
-/// LeVeque 1983).
+/// Mean and variance of each column of a matrix that is seen in parts, by one rank or several, in
+/// f64 (Chan, Golub and LeVeque 1983).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Moments {
-    count: f64,
-    mean: Vec<f64>,
-    /// Σ (x − mean)².
-    squares: Vec<f64>,
+    /// Of each part in turn: how many rows it has, its means, its variances.
+    parts: Vec<f64>,
 }
 
 impl Moments {
     /// Adds `rows` rows with these statistics.
     pub(crate) fn add(&mut self, rows: usize, part: &FrozenStatistics) -> Result<()> {
-        let (part_mean, part_variance, rows) =
-            (part.mean.to_f64()?, part.variance.to_f64()?, rows as f64);
-        self.mean.resize(part_mean.len(), 0.0);
-        self.squares.resize(part_mean.len(), 0.0);
-        let total = self.count + rows;
-        for ((mean, squares), (part_mean, part_variance)) in self
-            .mean
-            .iter_mut()
-            .zip(&mut self.squares)
-            .zip(part_mean.into_iter().zip(part_variance))
-        {
-            let distance = part_mean - *mean;
-            *squares += rows * part_variance + distance * distance * self.count * rows / total;
-            *mean += distance * rows / total;
-        }
-        self.count = total;
+        self.parts.push(rows as f64);
+        self.parts.extend(part.mean.to_f64()?);
+        self.parts.extend(part.variance.to_f64()?);
         Ok(())
     }
 
-    /// Mean and biased variance of all rows.
+    /// Makes `statistics` the mean and biased variance of all rows of all ranks. Every rank joins
+    /// all parts, in their order: the same parts give the same bits, whoever has which.
     ///
     /// # Errors
-    /// `Argument` if there were none.
-    pub(crate) fn statistics(&self, device: &Device, dtype: DType) -> Result<FrozenStatistics> {
-        if self.count == 0.0 {
+    /// `Argument` if there were none; `Failed` if another rank has ended.
+    pub(crate) fn replace(self, statistics: &mut FrozenStatistics, ranks: &Ranks) -> Result<()> {
+        let units = statistics.mean.shape().last();
+        let parts = joined(ranks, self.parts)?;
+        if parts.is_empty() {
             return Err(Error::argument("statistics", "data without rows have no mean"));
         }
-        let vector = |values: &[f64]| Tensor::from_values(device, dtype, values, [values.len()]);
-        let variance: Vec<f64> = self.squares.iter().map(|squares| squares / self.count).collect();
-        Ok(FrozenStatistics { mean: vector(&self.mean)?, variance: vector(&variance)? })
+        // Σ (x − mean)² of each column, and its mean.
+        let (mut count, mut mean, mut squares) = (0.0, vec![0.0; units], vec![0.0; units]);
+        for part in parts.chunks_exact(1 + 2 * units) {
+            let (rows, (means, variances)) = (part[0], part[1..].split_at(units));
+            let total = count + rows;
+            for (unit, (&part_mean, &part_variance)) in means.iter().zip(variances).enumerate() {
+                let distance = part_mean - mean[unit];
+                squares[unit] += rows * part_variance + distance * distance * count * rows / total;
+                mean[unit] += distance * rows / total;
+            }
+            count = total;
+        }
+        let variance: Vec<f64> = squares.iter().map(|squares| squares / count).collect();
+        let (device, dtype) = (statistics.mean.device().clone(), statistics.mean.dtype());
+        let vector = |values: &[f64]| Tensor::from_values(&device, dtype, values, [units]);
+        *statistics = FrozenStatistics { mean: vector(&mean)?, variance: vector(&variance)? };
+        Ok(())
     }
 }
 

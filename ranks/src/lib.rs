@@ -185,8 +185,7 @@ impl Ranks {
     /// # Errors
     /// If another rank has ended.
     pub fn gather(&self, mine: &[u8]) -> Result<Vec<Vec<u8>>> {
-        let lengths = self.gather_numbers(&[mine.len() as u64])?;
-        let lengths: Vec<usize> = lengths.iter().map(|&length| length as usize).collect();
+        let lengths = self.lengths(mine.len())?;
         let mut all = vec![0; lengths.iter().sum()];
         self.transport().all_gather(mine, &mut all, &lengths)?;
         let mut rest = all.as_slice();
@@ -203,6 +202,71 @@ impl Ranks {
         let (mine, into) = (bytemuck::cast_slice(mine), bytemuck::cast_slice_mut(&mut all));
         self.transport().all_gather(mine, into, &lengths)?;
         Ok(all)
+    }
+
+    /// The values of every rank end to end, in ascending order; the ranks may have different numbers
+    /// of them.
+    ///
+    /// # Errors
+    /// If another rank has ended.
+    pub fn join<T: Pod>(&self, mine: Vec<T>) -> Result<Vec<T>> {
+        if !self.are_many() {
+            return Ok(mine);
+        }
+        let lengths = self.lengths(mine.len())?;
+        let mut all = vec![T::zeroed(); lengths.iter().sum()];
+        let bytes: Vec<usize> = lengths.iter().map(|&length| length * size_of::<T>()).collect();
+        let into = bytemuck::cast_slice_mut(&mut all);
+        self.transport().all_gather(bytemuck::cast_slice(&mine), into, &bytes)?;
+        Ok(all)
+    }
+
+    /// [`Ranks::join`] for rank 0 alone: the others get nothing, and need no memory for it. Messages
+    /// are of bounded size, whatever there is.
+    ///
+    /// # Errors
+    /// If another rank has ended.
+    pub fn join_on_first<T: Pod>(&self, mine: Vec<T>) -> Result<Vec<T>> {
+        self.join_in_pieces(mine, PIECE_BYTES / self.size() / size_of::<T>().max(1))
+    }
+
+    /// The same in messages of at most so many values of each rank.
+    fn join_in_pieces<T: Pod>(&self, mine: Vec<T>, piece: usize) -> Result<Vec<T>> {
+        if !self.are_many() {
+            return Ok(mine);
+        }
+        let lengths = self.lengths(mine.len())?;
+        let piece = piece.max(1);
+        let mut of_ranks: Vec<Vec<T>> = match self.is_first() {
+            true => lengths.iter().map(|&length| Vec::with_capacity(length)).collect(),
+            false => Vec::new(),
+        };
+        for start in (0..lengths.iter().copied().max().unwrap_or(0)).step_by(piece) {
+            let part = |length: usize| start.min(length)..(start + piece).min(length);
+            let send = &mine[part(mine.len())];
+            let (mut sent, mut received) = (vec![0; self.size()], vec![0; self.size()]);
+            sent[0] = size_of_val(send);
+            let counts: Vec<usize> = match self.is_first() {
+                true => lengths.iter().map(|&length| part(length).len()).collect(),
+                false => Vec::new(),
+            };
+            let bytes = counts.iter().map(|count| count * size_of::<T>());
+            received.iter_mut().zip(bytes).for_each(|(length, bytes)| *length = bytes);
+            let mut values = vec![T::zeroed(); counts.iter().sum()];
+            let into = bytemuck::cast_slice_mut(&mut values);
+            self.transport().all_to_all(bytemuck::cast_slice(send), &sent, into, &received)?;
+            let mut rest = values.as_slice();
+            for (of_rank, &count) in of_ranks.iter_mut().zip(&counts) {
+                of_rank.extend_from_slice(rest.split_off(..count).unwrap_or(&[]));
+            }
+        }
+        Ok(of_ranks.concat())
+    }
+
+    /// How many values each rank has.
+    fn lengths(&self, mine: usize) -> Result<Vec<usize>> {
+        let lengths = self.gather_numbers(&[mine as u64])?;
+        Ok(lengths.into_iter().map(|length| length as usize).collect())
     }
 
     /// What rank 0 says.
@@ -295,6 +359,27 @@ mod tests {
             assert_eq!(all, [vec![], vec![1], vec![2, 2]]);
             assert_eq!(first, b"rank 0");
             assert_eq!(any, (true, false));
+        }
+    }
+
+    #[test]
+    fn what_ranks_have_is_joined_in_their_order() {
+        for size in [1, 2, 3, 7] {
+            let values = |rank: usize| -> Vec<u16> {
+                let len = [5, 0, 9][rank % 3];
+                (0..len).map(|i| 100 * rank as u16 + i).collect()
+            };
+            let expected = (0..size).flat_map(values).collect::<Vec<_>>();
+            let joined = threads::on_each(size, |ranks| {
+                let of_pieces = |piece| ranks.join_in_pieces(values(ranks.rank()), piece).unwrap();
+                let on_first = [1, 2, 4, 100].map(of_pieces);
+                (ranks.join(values(ranks.rank())).unwrap(), on_first)
+            });
+            for (rank, (on_all, on_first)) in joined.into_iter().enumerate() {
+                assert_eq!(on_all, expected, "{size} ranks");
+                let first = if rank == 0 { expected.as_slice() } else { &[] };
+                assert!(on_first.iter().all(|found| found == first), "{rank} of {size}");
+            }
         }
     }
 

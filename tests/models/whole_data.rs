@@ -2,17 +2,17 @@
 
 use std::ops::Range;
 
-use rung_autograd::{DType, Tensor};
+use rung_autograd::{DType, Ranks, Tensor};
 use rung_models::hierarchy::{Inference, Observation};
 use rung_models::{HierarchyConfig, LatentModel, Mode, Pass, Statistics, WholeData};
 
 use super::subject::{STEP, Subject};
 use super::{FAMILIES, small};
 
-fn recomputed(subject: &Subject, x: &Tensor, chunk: usize) -> Statistics {
+fn recomputed(subject: &Subject, x: &Tensor, chunk: usize, ranks: &Ranks) -> Statistics {
     let mut statistics = subject.statistics.copied().unwrap();
     let images = |range: Range<usize>| x.slice(0, range.start, range.len());
-    let data = WholeData { images: &images, count: x.shape().sizes()[0], chunk };
+    let data = WholeData { images: &images, count: x.shape().sizes()[0], chunk, ranks };
     subject
         .hierarchy
         .recompute_statistics(&subject.store, &data, (subject.seed, STEP), &mut statistics)
@@ -39,10 +39,29 @@ fn whole_data_statistics_in_chunks_are_those_of_one_batch() {
             for chunk in [IMAGES, 1, 20] {
                 assert_same(
                     &at_once,
-                    &recomputed(&subject, &x, chunk),
+                    &recomputed(&subject, &x, chunk, &Ranks::one()),
                     &format!("{case}, chunks of {chunk}"),
                 );
             }
+        }
+    }
+}
+
+/// Ranks take whole chunks, and join them in one order.
+#[test]
+fn whole_data_statistics_have_the_same_bits_on_any_number_of_ranks() {
+    for (family, inference) in FAMILIES {
+        let of = |ranks: Ranks| {
+            let config = small(inference, 3, Observation::Bernoulli);
+            let subject = Subject::new(config, DType::F32, 3, 0.1);
+            let statistics = recomputed(&subject, &subject.images(53), 10, &ranks);
+            let values = statistics.iter().flat_map(|(_, layer)| [&layer.mean, &layer.variance]);
+            values.map(|values| values.to_f64().unwrap()).collect::<Vec<_>>()
+        };
+        let alone = of(Ranks::one());
+        for size in [2, 3, 7] {
+            let shared = rung_ranks::threads::on_each(size, of);
+            assert!(shared.iter().all(|found| *found == alone), "{family} on {size} ranks");
         }
     }
 }
@@ -85,7 +104,7 @@ fn little_is_held_of_all_images() {
             let pool = || subject.store.device().statistics().pool;
             subject.store.device().release_free();
             let before = pool().bytes;
-            recomputed(&subject, &x, 50);
+            recomputed(&subject, &x, 50, &Ranks::one());
             pool().most_bytes - before
         };
         let found = (held(2 * IMAGES) - held(IMAGES)).div_ceil(IMAGES * size_of::<f64>());

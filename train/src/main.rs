@@ -33,11 +33,10 @@ fn main() -> ExitCode {
         }
     };
     let ranks = world.ranks();
-    let ended = match ranks.is_first() {
-        true => run(cli.command, ranks, &console),
-        false => run(cli.command, ranks, &Console::silent()),
-    };
-    match ended {
+    let silent = Console::silent();
+    // One rank speaks for all, but where each has runs of its own.
+    let is_heard = ranks.is_first() || matches!(cli.command, Some(Command::Reproduce(_)));
+    match run(cli.command, ranks, if is_heard { &console } else { &silent }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => end(error, ranks, &console),
     }
@@ -63,21 +62,22 @@ fn run(command: Option<Command>, ranks: &Ranks, console: &Console) -> Result<()>
         None => cli::train_run::run(&TrainArgs::default(), ranks, console),
         Some(Command::Train(arguments)) => cli::train_run::run(&arguments, ranks, console),
         Some(Command::Evaluate(arguments)) => cli::evaluate::run(&arguments, ranks, console),
+        Some(Command::Encode(arguments)) => cli::encode::run(&arguments, ranks, console),
+        Some(Command::Anomaly(arguments)) => cli::anomaly::run(&arguments, ranks, console),
+        Some(Command::Reproduce(arguments)) => cli::reproduce::run(&arguments, ranks, console),
         Some(_) if ranks.are_many() => {
             let what = format!("{} ranks were started for a command of one", ranks.size());
             Err(Error::usage(what).with_advice(
-                "rung train and rung evaluate share their work; start this without mpirun",
+                "rung train, evaluate, anomaly, encode and reproduce share their work; start this \
+                without mpirun",
             ))
         }
         Some(Command::Sample(arguments)) => cli::sample::run(&arguments, console),
         Some(Command::Reconstruct(arguments)) => cli::reconstruct::run(&arguments, console),
-        Some(Command::Encode(arguments)) => cli::encode::run(&arguments, console),
         Some(Command::Decode(arguments)) => cli::decode::run(&arguments, console),
         Some(Command::Impute(arguments)) => cli::impute::run(&arguments, console),
         Some(Command::Clusters(arguments)) => cli::clusters::run(&arguments, console),
-        Some(Command::Anomaly(arguments)) => cli::anomaly::run(&arguments, console),
         Some(Command::Report(arguments)) => cli::report::run(&arguments, console),
-        Some(Command::Reproduce(arguments)) => cli::reproduce::run(&arguments, console),
         Some(Command::Export(arguments)) => cli::export::run(&arguments, console),
         Some(Command::Info(arguments)) => cli::info::run(&arguments, console),
         Some(Command::Data(arguments)) => cli::data::run(&arguments, console),

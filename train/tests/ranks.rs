@@ -6,8 +6,11 @@ use std::thread;
 use rung::config::Config;
 use rung::config::sources::{Sources, layered};
 use rung::data::DeviceImages;
-use rung::engine::Trainer;
+use rung::engine::{Trainer, batch_norm};
 use rung::model::Model;
+use rung::run::metrics::Record;
+use rung::tasks::latent::anomaly::{self, ImageBounds, bounds};
+use rung::tasks::latent::encoding::{Encoded, encode};
 use rung::tasks::{At, Request};
 use rung_autograd::{DType, Device, Tensor};
 use rung_datasets::batch::shuffled;
@@ -136,6 +139,105 @@ fn in_f32_ranks_differ_by_the_order_of_sums_alone() {
     assert!(shared.iter().all(|trained| *trained == shared[0]));
     let losses = far_apart(&shared[0].losses, &alone.losses);
     assert!(losses < 1e-4, "{losses:e}");
+}
+
+/// What commands find of images that ranks share, each with a model of its own.
+#[derive(Debug, Clone, PartialEq)]
+struct Found {
+    /// Exact statistics of batch normalisation, in f64.
+    statistics: Vec<Vec<f64>>,
+    /// The scores of an evaluation.
+    record: Record,
+    of_images: Vec<f64>,
+    encoded: Option<Encoded>,
+    bounds: Option<ImageBounds>,
+}
+
+fn found(config: &Config, ranks: Ranks) -> Found {
+    let device = Device::cpu();
+    let of = |split| images(config, split, &device, DType::F32);
+    let (train, test) = (of(Split::Train), of(Split::Test));
+    let mut model = Model::new(config, train.shape(), &device, DType::F32).unwrap();
+    model.ranks = ranks;
+    let exact = batch_norm::collect(&model, &train, 1, 0).unwrap();
+    let request = Request { importance_samples: 3, every_class: true, ..Request::once(9, 8, 5) };
+    let scores = model.evaluate(&exact, &test, request).unwrap();
+    let on_latents = model.task.latent().map(|_| {
+        let wanted = anomaly::Request { images: 9, importance_samples: 3, rows: 8, seed: 5 };
+        let encoded = encode(&model, &exact, &test, (9, 5), || false, |_| ()).unwrap().unwrap();
+        let of = (&model, &exact);
+        (encoded, bounds(of, &test, wanted, || false, |_| ()).unwrap().unwrap())
+    });
+    let (encoded, bounds) = on_latents.unzip();
+    let values = exact.iter().flat_map(|(_, layer)| [&layer.mean, &layer.variance]);
+    Found {
+        statistics: values.map(|values| values.to_f64().unwrap()).collect(),
+        record: scores.record(1.0),
+        of_images: scores.of_images().map(|(_, scores)| scores.to_vec()).unwrap_or_default(),
+        encoded,
+        bounds,
+    }
+}
+
+/// Every number of a record, in its order.
+fn numbers(value: &serde_json::Value, into: &mut Vec<f64>) {
+    match value {
+        serde_json::Value::Array(values) => values.iter().for_each(|value| numbers(value, into)),
+        serde_json::Value::Object(values) => values.values().for_each(|value| numbers(value, into)),
+        value => into.extend(value.as_f64()),
+    }
+}
+
+/// What is computed for each image is the same to the bit on any number of ranks, and so are the
+/// statistics of batch normalisation; what is summed over images differs by the order of the sum.
+fn assert_images_are_shared(what: &str, sets: &[&str]) {
+    let config = configuration(sets);
+    let alone = found(&config, Ranks::one());
+    let means = |found: &Found| {
+        let mut all = Vec::new();
+        found.record.values().for_each(|value| numbers(value, &mut all));
+        let layers = found.encoded.iter().flat_map(|encoded| &encoded.layers);
+        all.extend(layers.flat_map(|layer| &layer.kl_nats));
+        all
+    };
+    let arrays = |found: &Found| {
+        let mut encoded = found.encoded.clone();
+        let layers = encoded.iter_mut().flat_map(|encoded| &mut encoded.layers);
+        layers.for_each(|layer| layer.kl_nats.clear());
+        encoded
+    };
+    for size in [2, 3, 7, 11] {
+        let shared = threads::on_each(size, |ranks| found(&config, ranks));
+        for (rank, found) in shared.iter().enumerate() {
+            let here = format!("{what}, rank {rank} of {size}");
+            assert_eq!(found.statistics, alone.statistics, "{here}");
+            assert_eq!(found.of_images, alone.of_images, "{here}");
+            assert_eq!(found.bounds, alone.bounds, "{here}");
+            let far = far_apart(&means(found), &means(&alone));
+            // The device sums in f32.
+        assert!(far < 1e-5, "{here}: {far:e}");
+            match rank {
+                0 => assert_eq!(arrays(found), arrays(&alone), "{here}"),
+                _ => assert!(arrays(found).is_none_or(|found| found.layers[0].z.is_empty())),
+            }
+        }
+    }
+}
+
+#[test]
+fn images_of_a_ladder_are_shared() {
+    assert_images_are_shared("ladder", &SMALL);
+}
+
+#[test]
+fn images_of_a_model_with_classes_are_shared() {
+    let sets = ["model.family=adgm", "objective.labels=20", "model.hidden_sizes=[12]"];
+    assert_images_are_shared("adgm", &sets);
+}
+
+#[test]
+fn images_of_a_classifier_are_shared() {
+    assert_images_are_shared("classifier", &["model.family=classifier", "model.hidden_sizes=[9]"]);
 }
 
 #[test]

@@ -17,6 +17,7 @@ struct Recomputer<'a> {
     store: &'a ParameterStore,
     data: &'a WholeData<'a>,
     statistics: &'a mut Statistics,
+    /// The chunks of this rank.
     ranges: Vec<Range<usize>>,
     noise: (u64, u64),
 }
@@ -27,8 +28,8 @@ type Sum<'a> = dyn Fn(&Pass<'_>, usize) -> Result<Tensor> + 'a;
 impl AuxiliaryModel {
     /// [`LatentModel::recompute_statistics`](crate::LatentModel::recompute_statistics).
     ///
-    /// Holds the hidden layers of one chunk, and of all images a, the class and z. An image passes
-    /// through each layer once for each layer behind it in the same network.
+    /// Holds the hidden layers of one chunk, and of all images of the rank a, the class and z. An
+    /// image passes through each layer once for each layer behind it in the same network.
     ///
     /// # Errors
     /// If there are no images, or the device has no memory.
@@ -42,18 +43,15 @@ impl AuxiliaryModel {
         if statistics.iter().next().is_none() {
             return Ok(());
         }
-        let chunk = data.chunk.max(1);
-        let ranges = (0..data.count)
-            .step_by(chunk)
-            .map(|start| start..data.count.min(start + chunk))
-            .collect::<Vec<_>>();
+        let ranges = data.chunks();
+        let images_of = |chunk: usize| (data.images)(ranges[chunk].clone());
         let limit = self.config().log_variance_limit;
-        let mut all = Recomputer { store, data, statistics, ranges, noise };
+        let mut all = Recomputer { store, data, statistics, ranges: ranges.clone(), noise };
 
         let mut a: Vec<Option<Tensor>> = vec![None; all.ranges.len()];
         if let Some(network) = &self.q_a {
             let sum = |pass: &Pass<'_>, chunk: usize| {
-                total([network.product(pass, Input::Image, &images_of(data, chunk)?)?])
+                total([network.product(pass, Input::Image, &images_of(chunk)?)?])
             };
             all.network(network, &sum)?;
             let units = self.config().auxiliary_units;
@@ -66,7 +64,7 @@ impl AuxiliaryModel {
         let mut class: Vec<Option<Tensor>> = vec![None; all.ranges.len()];
         if let Some(network) = &self.q_y {
             let of_image = |pass: &Pass<'_>, chunk: usize| {
-                network.product(pass, Input::Image, &images_of(data, chunk)?)
+                network.product(pass, Input::Image, &images_of(chunk)?)
             };
             let sum = |pass: &Pass<'_>, chunk: usize| {
                 total([of_image(pass, chunk)?, of_auxiliary(network, pass, a[chunk].as_ref())?])
@@ -82,7 +80,7 @@ impl AuxiliaryModel {
 
         let classes = |chunk: usize| class[chunk].as_ref().map_or(Classes::None, Classes::Given);
         let sum = |pass: &Pass<'_>, chunk: usize| {
-            let image = self.q_z.product(pass, Input::Image, &images_of(data, chunk)?)?;
+            let image = self.q_z.product(pass, Input::Image, &images_of(chunk)?)?;
             let shared = total([image, of_auxiliary(&self.q_z, pass, a[chunk].as_ref())?])?;
             self.q_z.sum(pass, Some(shared), None, classes(chunk))
         };
@@ -96,7 +94,7 @@ impl AuxiliaryModel {
         if let Some(network) = &self.p_a {
             let sum = |pass: &Pass<'_>, chunk: usize| {
                 let image = if self.config().auxiliary_sees_image() {
-                    network.product(pass, Input::Image, &images_of(data, chunk)?)?
+                    network.product(pass, Input::Image, &images_of(chunk)?)?
                 } else {
                     None
                 };
@@ -112,12 +110,6 @@ impl AuxiliaryModel {
         };
         all.network(&self.p_x, &sum)
     }
-}
-
-/// The images of the chunk of this number.
-fn images_of(data: &WholeData<'_>, chunk: usize) -> Result<Tensor> {
-    let size = data.chunk.max(1);
-    (data.images)(chunk * size..data.count.min((chunk + 1) * size))
 }
 
 impl Recomputer<'_> {
@@ -145,8 +137,7 @@ impl Recomputer<'_> {
                 };
                 moments.add(range.len(), &a.column_statistics()?)?;
             }
-            let (device, dtype) = (self.store.device(), self.store.dtype());
-            *self.statistics.get_mut(id) = moments.statistics(device, dtype)?;
+            moments.replace(self.statistics.get_mut(id), self.data.ranks)?;
         }
         Ok(())
     }

@@ -25,15 +25,15 @@ impl ImageClassifier {
         for (index, layer) in self.layers.iter().enumerate() {
             let Some(id) = layer.statistics() else { continue };
             let mut moments = Moments::default();
-            for start in (0..data.count).step_by(data.chunk.max(1)) {
-                let x = (data.images)(start..data.count.min(start + data.chunk.max(1)))?;
+            for chunk in data.chunks() {
+                let x = (data.images)(chunk)?;
                 // Frozen passes of classifiers draw no noise: seed and step are of no account.
                 let mut pass = Pass::new(store, None, Mode::Frozen(statistics), 0, 0);
                 let h = self.hidden(&mut pass, &x, index)?;
                 let a = layer.pre_activation(&pass, &h)?;
                 moments.add(a.shape().sizes()[0], &a.column_statistics()?)?;
             }
-            *statistics.get_mut(id) = moments.statistics(store.device(), store.dtype())?;
+            moments.replace(statistics.get_mut(id), data.ranks)?;
         }
         Ok(())
     }

@@ -24,7 +24,9 @@ use crate::statistics::{Moments, Statistics};
 /// What every chunk needs.
 struct Recomputer<'a> {
     store: &'a ParameterStore,
+    data: &'a WholeData<'a>,
     statistics: &'a mut Statistics,
+    /// The chunks of this rank.
     ranges: Vec<Range<usize>>,
     noise: (u64, u64),
 }
@@ -35,10 +37,10 @@ type Input<'a> = dyn Fn(usize) -> Result<Tensor> + 'a;
 impl Hierarchy {
     /// [`LatentModel::recompute_statistics`](crate::LatentModel::recompute_statistics).
     ///
-    /// Holds the hidden layers of one chunk, and of all images the messages (2 · units of each
-    /// latent layer), as much again for one layer of the top-down pass, and the samples of one
-    /// layer. Where the bottom-up pass continues from the hidden layer, also one hidden layer of
-    /// all images, unless it is wider than any message; then it is computed again for each layer
+    /// Holds the hidden layers of one chunk, and of all images of the rank the messages (2 · units
+    /// of each latent layer), as much again for one layer of the top-down pass, and the samples of
+    /// one layer. Where the bottom-up pass continues from the hidden layer, also one hidden layer
+    /// of all images, unless it is wider than any message; then it is computed again for each layer
     /// behind it.
     ///
     /// # Errors
@@ -53,13 +55,9 @@ impl Hierarchy {
         if statistics.iter().next().is_none() {
             return Ok(());
         }
-        let chunk = data.chunk.max(1);
-        let ranges = (0..data.count)
-            .step_by(chunk)
-            .map(|start| start..data.count.min(start + chunk))
-            .collect::<Vec<_>>();
+        let ranges = data.chunks();
         let pixels = |index: usize| (data.images)(ranges[index].clone());
-        let mut recomputer = Recomputer { store, statistics, ranges: ranges.clone(), noise };
+        let mut recomputer = Recomputer { store, data, statistics, ranges: ranges.clone(), noise };
         match self.config().inference {
             Inference::BottomUp => self.recompute_bottom_up(&mut recomputer, &pixels),
             Inference::Ladder { shares_generative, rises_through_mean } => {
@@ -247,9 +245,7 @@ impl Recomputer<'_> {
             keep(a);
         }
         let Some(id) = layer.statistics() else { return Ok(()) };
-        let (device, dtype) = (self.store.device(), self.store.dtype());
-        *self.statistics.get_mut(id) = moments.statistics(device, dtype)?;
-        Ok(())
+        moments.replace(self.statistics.get_mut(id), self.data.ranks)
     }
 
     /// What layers make of every chunk.
@@ -264,9 +260,9 @@ impl Recomputer<'_> {
     /// one batch.
     fn sample(&self, index: usize, q: &[Gaussian]) -> Result<Vec<Tensor>> {
         self.release_free();
-        let (count, units) =
-            (self.ranges.last().map_or(0, |range| range.end), q[0].mean.shape().last());
-        let noise = self.pass().posterior_noise(index + 1, Shape::from([count, units]))?;
+        let Some(first) = q.first() else { return Ok(Vec::new()) };
+        let shape = Shape::from([self.data.count, first.mean.shape().last()]);
+        let noise = self.pass().posterior_noise(index + 1, shape)?;
         let sample = |(q, range): (&Gaussian, &Range<usize>)| {
             q.sample_with(&noise.slice(0, range.start, range.len())?)
         };

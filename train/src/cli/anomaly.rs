@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use rung_datasets::Split;
+use rung_ranks::Ranks;
 use serde_json::{Value, json};
 
 use super::arrays::Arrays;
@@ -13,7 +14,7 @@ use crate::engine::interrupt::Interrupt;
 use crate::error::{Error, Result};
 use crate::progress::Console;
 use crate::run::folder::RunFolder;
-use crate::run::load::{LoadedRun, with_images};
+use crate::run::load::{LoadedRun, with_images_on};
 use crate::tasks::latent::anomaly::{ImageBounds, Outcome, Request, Separation, bounds};
 
 /// Score how anomalous (out-of-distribution) images are to a trained model.
@@ -63,12 +64,13 @@ struct Scored {
     files: Vec<String>,
 }
 
-/// Scores, prints, and writes the CSV file; with `--against` also what the report shows.
+/// Scores, each rank its share of the images, prints, and writes the CSV file; with `--against`
+/// also what the report shows. Rank 0 alone writes.
 ///
 /// # Errors
-/// If the run or the data cannot be opened, the device fails, a file cannot be written, or the user
-/// interrupts.
-pub fn run(arguments: &AnomalyArgs, console: &Console) -> Result<()> {
+/// If the run or the data cannot be opened, the device fails, another rank has ended, a file cannot
+/// be written, or the user interrupts.
+pub fn run(arguments: &AnomalyArgs, ranks: &Ranks, console: &Console) -> Result<()> {
     let interrupt = Interrupt::install(console)?;
     let folder = RunFolder::open(&arguments.run.run)?;
     let out = output_file(
@@ -77,7 +79,7 @@ pub fn run(arguments: &AnomalyArgs, console: &Console) -> Result<()> {
         &[Format::Csv, Format::Npz],
     )?;
     let (scored, outcome, step) =
-        with_images(&arguments.run, &arguments.images, console, |mut loaded, images| {
+        with_images_on(ranks, &arguments.run, &arguments.images, console, |mut loaded, images| {
             let mut scored = vec![score(arguments, &loaded, images, &interrupt, console)?];
             if let Some(name) = &arguments.against {
                 let foreign = loaded.images_of(Some(name), arguments.images.split)?;
@@ -94,6 +96,9 @@ pub fn run(arguments: &AnomalyArgs, console: &Console) -> Result<()> {
             };
             Ok((scored, outcome, loaded.step))
         })?;
+    if !ranks.is_first() {
+        return Ok(());
+    }
     if let Some(outcome) = &outcome {
         outcome.keep(&folder)?;
         if !arguments.json {
@@ -162,7 +167,7 @@ fn score(
     let name = images.data_set().to_string();
     let mut progress = console.progress(&format!("scoring {name}"), "images", 0, count as u64);
     let scored = bounds(
-        loaded,
+        (&loaded.model, &loaded.statistics),
         &images,
         request,
         || interrupt.requested(),

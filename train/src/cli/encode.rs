@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use rung_models::Group;
+use rung_ranks::Ranks;
 
 use super::arrays::Arrays;
 use super::shared::{Format, ImagesArgs, RunArgs, counted, output_file};
@@ -11,7 +12,7 @@ use crate::engine::interrupt::Interrupt;
 use crate::error::{Error, Result};
 use crate::progress::Console;
 use crate::run::folder::RunFolder;
-use crate::run::load::with_images;
+use crate::run::load::with_images_on;
 use crate::tasks::latent::encoding::{Encoded, LayerLatents, encode};
 use crate::tasks::latent::evaluation::ACTIVE_NATS;
 
@@ -44,11 +45,11 @@ pub struct EncodeArgs {
     pub out: Option<PathBuf>,
 }
 
-/// Encodes, and says what the file holds.
+/// Encodes, each rank its share of the images, and says what the file holds, which rank 0 writes.
 ///
 /// # Errors
-/// If the run or its data cannot be opened, or the file cannot be written.
-pub fn run(arguments: &EncodeArgs, console: &Console) -> Result<()> {
+/// If the run or its data cannot be opened, another rank has ended, or the file cannot be written.
+pub fn run(arguments: &EncodeArgs, ranks: &Ranks, console: &Console) -> Result<()> {
     let interrupt = Interrupt::install(console)?;
     let run = RunFolder::open(&arguments.run.run)?;
     let split = rung_datasets::Split::from(arguments.images.split);
@@ -57,7 +58,7 @@ pub fn run(arguments: &EncodeArgs, console: &Console) -> Result<()> {
         (run.path(), &format!("latents-{split}")),
         &[Format::Npz, Format::Csv],
     )?;
-    with_images(&arguments.run, &arguments.images, console, |loaded, images| {
+    with_images_on(ranks, &arguments.run, &arguments.images, console, |loaded, images| {
         let count = counted(arguments.count, images.count());
         let mut progress = console.progress("encoding", "images", 0, count as u64);
         let encoded = encode(
@@ -71,6 +72,9 @@ pub fn run(arguments: &EncodeArgs, console: &Console) -> Result<()> {
         drop(progress);
         let encoded =
             encoded.ok_or_else(|| Error::interrupted("stopped as asked; nothing was written"))?;
+        if !ranks.is_first() {
+            return Ok(());
+        }
         let groups = loaded.model.latent()?.groups();
         let arrays = match arguments.active {
             true => active_arrays(&groups, encoded, count),

@@ -14,8 +14,9 @@ use super::train::TrainArgs;
 use super::train_run;
 use rung_ranks::Ranks;
 
-use crate::engine::device::with_device;
+use crate::engine::device::{Neighbours, with_device};
 use crate::engine::interrupt::Interrupt;
+use crate::engine::together;
 use crate::error::{Context, Error, Result};
 use crate::progress::{Console, duration};
 use crate::report::{self, Subject};
@@ -86,29 +87,48 @@ pub struct ReproduceArgs {
 }
 
 /// Trains and evaluates what is missing, and prints the table; once the time is up, the table as
-/// far as it is done.
+/// far as it is done. Of several ranks each brings runs of its own, on its part of its machine, and
+/// rank 0 writes the table.
 ///
 /// # Errors
-/// If there is no such experiment, its data is missing, a run fails, or the user interrupts; what
-/// is done is kept.
-pub fn run(arguments: &ReproduceArgs, console: &Console) -> Result<()> {
+/// If there is no such experiment, its data is missing, a run fails, the user interrupts, or
+/// another rank has ended; what is done is kept.
+pub fn run(arguments: &ReproduceArgs, ranks: &Ranks, console: &Console) -> Result<()> {
     let experiment = experiments::find(&arguments.name)?;
     let wishes = arguments.wishes(experiment.quantity);
     let plan = Plan::new(experiment, &wishes)?;
     if arguments.dry_run {
-        return describe(arguments, &plan, &wishes, console);
+        return match ranks.is_first() {
+            true => describe(arguments, &plan, &wishes, console),
+            false => Ok(()),
+        };
     }
     let interrupt = arguments.time.interrupt(console)?;
-    let work = Work { arguments, plan: &plan, wishes: &wishes, interrupt: &interrupt, console };
-    let jobs = (arguments.jobs as usize).min(plan.runs.len());
+    // After all ranks have looked at what there is, and before any of them adds to it.
+    let place = Neighbours::of(ranks)?;
+    let work =
+        Work { arguments, plan: &plan, wishes: &wishes, interrupt: &interrupt, place, console };
+    let mine = plan.of_rank(ranks);
+    let jobs = (arguments.jobs as usize).min(mine.len());
+    let has_company = jobs > 1 || ranks.are_many();
     let written = Mutex::new(());
-    let outcome = Queue::new(plan.order()).work(jobs, |run| {
-        work.bring(run)?;
+    let outcome = Queue::new(plan.order_of(&mine)).work(jobs, |number| {
+        work.bring(mine[number], has_company)?;
+        if !ranks.is_first() {
+            return Ok(());
+        }
         // After each run, so that what is done can be looked at while the others train.
         let _one_at_a_time = written.lock();
         write(&plan, &wishes, &arguments.out).map(drop)
     });
+    // A failure ends all ranks at once; else each waits for the runs of the others.
+    if outcome.as_ref().err().is_none_or(Error::is_interrupted) {
+        together::any(ranks, false)?;
+    }
     outcome.map_err(to_be_repeated)?;
+    if !ranks.is_first() {
+        return Ok(());
+    }
     let (table, path) = write(&plan, &wishes, &arguments.out)?;
     console.result(&table.markdown())?;
     if interrupt.is_out_of_time() {
@@ -123,24 +143,21 @@ struct Work<'a> {
     plan: &'a Plan,
     wishes: &'a Wishes,
     interrupt: &'a Interrupt,
+    /// Where on its machine this rank is.
+    place: Neighbours,
     console: &'a Console,
 }
 
 impl Work<'_> {
-    /// Trains and evaluates a run, as far as that is missing and there is time.
-    fn bring(&self, run: usize) -> Result<()> {
+    /// Trains and evaluates a run, as far as that is missing and there is time; what is said of it
+    /// begins with its name if others are worked on beside it.
+    fn bring(&self, run: usize, has_company: bool) -> Result<()> {
         let (planned, interrupt) = (&self.plan.runs[run], self.interrupt);
         if interrupt.is_out_of_time() {
             return Ok(());
         }
-        let of_several;
-        let console = match self.arguments.jobs {
-            1 => self.console,
-            _ => {
-                of_several = self.console.of(&planned.name());
-                &of_several
-            }
-        };
+        let of_several = has_company.then(|| self.console.of(&planned.name()));
+        let console = of_several.as_ref().unwrap_or(self.console);
         let (number, count) = (run + 1, self.plan.runs.len());
         let folder = planned.folder.display();
         console.info(&format!("{number} of {count}: {folder}, {}", words(planned)));
@@ -153,13 +170,37 @@ impl Work<'_> {
 
     fn missing(&self, planned: &Planned, console: &Console) -> Result<()> {
         if matches!(planned.stage, Stage::New | Stage::Stopped(_)) {
-            let training = self.arguments.training(planned)?;
+            let training = self.arguments.training(planned, self.place)?;
             train_run::run_quietly(&training, self.interrupt, console)?;
         }
         if planned.stage != Stage::Done && Row::of(planned, self.wishes)?.evaluation.is_none() {
-            self.arguments.evaluate(planned, self.wishes, self.interrupt, console)?;
+            self.evaluate(planned, console)?;
         }
         Ok(())
+    }
+
+    fn evaluate(&self, planned: &Planned, console: &Console) -> Result<()> {
+        let Self { arguments, wishes, .. } = *self;
+        let run = RunArgs {
+            run: planned.folder.clone(),
+            checkpoint: match planned.config.train.is_for_the_best() {
+                true => CheckpointChoice::Best,
+                false => CheckpointChoice::Last,
+            },
+            statistics: StatisticsChoice::Exact,
+            device: arguments.device_of_a_job(planned, self.place),
+        };
+        let images =
+            ImagesArgs { dataset: None, split: Split::Test, data_dir: arguments.data_dir.clone() };
+        with_images(&run, &images, console, |loaded, images| {
+            let count = counted(wishes.count as usize, images.count());
+            let request = Request {
+                importance_samples: wishes.importance_samples as usize,
+                class_samples: Request::MANY_CLASS_SAMPLES,
+                ..Request::once(count, DEFAULT_ROWS as usize, wishes.seed)
+            };
+            measure(&loaded, &images, request, self.interrupt, console).map(drop)
+        })
     }
 }
 
@@ -184,18 +225,23 @@ impl ReproduceArgs {
         }
     }
 
-    /// Where a run computes: several at once share the cores.
-    fn device_of_a_job(&self) -> DeviceArgs {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let share = u32::try_from(cores).map_or(1, |cores| (cores / self.jobs).max(1));
-        let threads = self.device.threads.or((self.jobs > 1).then_some(share));
-        DeviceArgs { threads, ..self.device.clone() }
+    /// Where a run computes: several at once share the cores, and ranks the GPUs.
+    fn device_of_a_job(&self, planned: &Planned, place: Neighbours) -> DeviceArgs {
+        if self.jobs == 1 && place == Neighbours::NONE {
+            return self.device.clone();
+        }
+        let share = u32::try_from(place.threads(self.jobs as usize)).unwrap_or(1);
+        let name = self.device.device.as_ref().unwrap_or(&planned.config.train.device);
+        DeviceArgs {
+            device: Some(place.device(name)),
+            threads: self.device.threads.filter(|&threads| threads > 0).or(Some(share)),
+        }
     }
 
     /// The command line that trains a run, or goes on with it.
-    fn training(&self, planned: &Planned) -> Result<TrainArgs> {
+    fn training(&self, planned: &Planned, place: Neighbours) -> Result<TrainArgs> {
         let common = TrainArgs {
-            device: self.device_of_a_job(),
+            device: self.device_of_a_job(planned, place),
             data_dir: self.data_dir.clone(),
             ..TrainArgs::default()
         };
@@ -220,35 +266,6 @@ impl ReproduceArgs {
             set,
             init_from: planned.entry.starts_from.map(|_| PathBuf::from(&config.train.init_from)),
             ..common
-        })
-    }
-
-    fn evaluate(
-        &self,
-        planned: &Planned,
-        wishes: &Wishes,
-        interrupt: &Interrupt,
-        console: &Console,
-    ) -> Result<()> {
-        let run = RunArgs {
-            run: planned.folder.clone(),
-            checkpoint: match planned.config.train.is_for_the_best() {
-                true => CheckpointChoice::Best,
-                false => CheckpointChoice::Last,
-            },
-            statistics: StatisticsChoice::Exact,
-            device: self.device_of_a_job(),
-        };
-        let images =
-            ImagesArgs { dataset: None, split: Split::Test, data_dir: self.data_dir.clone() };
-        with_images(&run, &images, console, |loaded, images| {
-            let count = counted(wishes.count as usize, images.count());
-            let request = Request {
-                importance_samples: wishes.importance_samples as usize,
-                class_samples: Request::MANY_CLASS_SAMPLES,
-                ..Request::once(count, DEFAULT_ROWS as usize, wishes.seed)
-            };
-            measure(&loaded, &images, request, interrupt, console).map(drop)
         })
     }
 }
@@ -364,7 +381,11 @@ mod tests {
                 let plan = Plan::new(experiment, &reproduce.wishes(experiment.quantity)).unwrap();
                 for planned in &plan.runs {
                     let name = planned.name();
-                    let trained = reproduce.training(planned).unwrap().configuration().unwrap();
+                    let trained = reproduce
+                        .training(planned, Neighbours::NONE)
+                        .unwrap()
+                        .configuration()
+                        .unwrap();
                     let planned = &planned.config;
                     assert_eq!(trained.train.seed, planned.train.seed, "{name}");
                     assert_eq!(trained.train.epochs, planned.train.epochs, "{name}");

@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+use rung_ranks::Ranks;
+
+use super::together;
 use crate::error::Result;
 
 /// Does `work` for the parts of `0..total` in order, `at_once` each; `false` if `stop` said so
@@ -31,6 +34,30 @@ pub fn in_chunks(
         }
     }
     Ok(true)
+}
+
+/// [`in_chunks`] of this rank's share of `0..total`, of which each rank has a contiguous part;
+/// `false` on all ranks if one of them was stopped.
+///
+/// # Errors
+/// As [`in_chunks`], and if another rank has ended.
+pub fn in_shared_chunks(
+    ranks: &Ranks,
+    total: usize,
+    at_once: usize,
+    stop: impl Fn() -> bool,
+    mut work: impl FnMut(Range<usize>) -> Result<()>,
+) -> Result<bool> {
+    let Range { start, end } = ranks.share(total);
+    let all_done =
+        in_chunks(end - start, at_once, stop, |part| work(start + part.start..start + part.end))?;
+    Ok(!together::any(ranks, !all_done)?)
+}
+
+/// How many of `0..total` all ranks have done together when this one has done its share up to
+/// `end`: about as many on each.
+pub fn done_by_all(ranks: &Ranks, total: usize, end: usize) -> usize {
+    (end.saturating_sub(ranks.share(total).start) * ranks.size()).min(total)
 }
 
 #[cfg(test)]
@@ -86,6 +113,26 @@ mod tests {
         );
         assert!(failed.is_err());
         assert_eq!(tries, 1);
+    }
+
+    #[test]
+    fn ranks_share_the_parts_and_a_stop_of_one_is_that_of_all() {
+        for stopped in [None, Some(1)] {
+            let shared = rung_ranks::threads::on_each(3, |ranks| {
+                let mut done = Vec::new();
+                let stop = || Some(ranks.rank()) == stopped;
+                let work = |part: Range<usize>| {
+                    done.push((part.clone(), done_by_all(&ranks, 10, part.end)));
+                    Ok(())
+                };
+                (in_shared_chunks(&ranks, 10, 2, stop, work).unwrap(), done)
+            });
+            assert!(shared.iter().all(|(all_done, _)| *all_done == stopped.is_none()));
+            let of = |rank: usize| shared[rank].1.clone();
+            assert_eq!(of(0), [(0..2, 6), (2..3, 9)]);
+            assert_eq!(of(2), [(6..8, 6), (8..10, 10)]);
+            assert_eq!(of(1).is_empty(), stopped.is_some());
+        }
     }
 
     #[test]

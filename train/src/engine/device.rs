@@ -29,10 +29,7 @@ pub fn with_device<R: Send>(
     let neighbours = Neighbours::of(ranks)?;
     let device = open(name, neighbours.before)?;
     let threads = match threads {
-        0 if ranks.are_many() => {
-            let cores = std::thread::available_parallelism().map_or(1, usize::from);
-            (cores / neighbours.on_same_cores).max(1)
-        }
+        0 if ranks.are_many() => neighbours.threads(1),
         threads => threads,
     };
     let pool =
@@ -42,7 +39,7 @@ pub fn with_device<R: Send>(
 
 /// The ranks on this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Neighbours {
+pub struct Neighbours {
     /// Those before this one.
     before: usize,
     /// Those that may run on the same cores as this one, which is one of them.
@@ -50,10 +47,16 @@ struct Neighbours {
 }
 
 impl Neighbours {
+    /// Of a single rank.
+    pub const NONE: Self = Self { before: 0, on_same_cores: 1 };
+
     /// Told by the machine's name and the cores that a rank may run on, which launchers restrict.
-    fn of(ranks: &Ranks) -> Result<Self> {
+    ///
+    /// # Errors
+    /// If another rank has ended.
+    pub fn of(ranks: &Ranks) -> Result<Self> {
         if !ranks.are_many() {
-            return Ok(Self { before: 0, on_same_cores: 1 });
+            return Ok(Self::NONE);
         }
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let status = read("/proc/self/status");
@@ -62,6 +65,22 @@ impl Neighbours {
             format!("{}\n{}", read("/proc/sys/kernel/hostname").trim(), cores.unwrap_or(""));
         let places = ranks.gather(place.as_bytes()).context("finding the ranks of this machine")?;
         Ok(Self::among(&places, ranks.rank()))
+    }
+
+    /// Threads for each of `jobs` works that this rank does at once, where nobody says how many: one
+    /// a core, shared with the other works and the other ranks of the same cores.
+    pub fn threads(&self, jobs: usize) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        (cores / (jobs.max(1) * self.on_same_cores)).max(1)
+    }
+
+    /// The device of a name, which `auto` is not: the GPU whose turn it is, or the CPU.
+    pub fn device(&self, name: &str) -> String {
+        if name != "auto" {
+            return name.into();
+        }
+        let listed = opencl::found().unwrap_or_default();
+        gpu(listed, self.before).map_or_else(|| "cpu".into(), |found| found.name.clone())
     }
 
     /// Those of a rank, from `machine\ncores` of every rank.
@@ -90,10 +109,7 @@ pub fn open(name: &str, before: usize) -> Result<Device> {
     let found = opencl::found();
     let listed = found.as_deref().unwrap_or_default();
     let chosen = match name {
-        "auto" => {
-            let gpus = || listed.iter().filter(|found| found.kind == Kind::Gpu);
-            before.checked_rem(gpus().count()).and_then(|index| gpus().nth(index))
-        }
+        "auto" => gpu(listed, before),
         _ => Some(listed.iter().find(|found| found.name == name).ok_or_else(|| {
             let why = found.as_ref().err().filter(|_| name.starts_with("opencl"));
             let why = why.map_or_else(String::new, |not_found| format!(": {not_found}"));
@@ -107,6 +123,12 @@ pub fn open(name: &str, before: usize) -> Result<Device> {
             OpenCl::open(found).map(Device::new).context(format!("opening {}", found.name))
         }
     }
+}
+
+/// The GPU whose turn it is after `before` others, if there is one.
+fn gpu(listed: &[Found], before: usize) -> Option<&Found> {
+    let gpus = || listed.iter().filter(|found| found.kind == Kind::Gpu);
+    before.checked_rem(gpus().count()).and_then(|index| gpus().nth(index))
 }
 
 /// The most bytes that tensors may take together on the CPU, if the environment sets a limit.

@@ -23,7 +23,7 @@ mod saving;
 mod soundness;
 pub mod spin_wait;
 mod terms;
-mod together;
+pub(crate) mod together;
 mod trainer;
 mod training;
 mod training_images;

@@ -1,5 +1,7 @@
 //! Pictures for TensorBoard on the way: what the model makes as it stands.
 
+use std::mem;
+
 use super::saving::Files;
 use super::training::Training;
 use crate::error::Result;
@@ -16,10 +18,13 @@ impl Training<'_> {
     /// If the events can't be written. What can't be drawn is said and left out.
     pub(super) fn write_previews(&mut self) -> Result<()> {
         let Some(Files { events, .. }) = &mut self.files else { return Ok(()) };
+        // By this rank alone.
+        let ranks = mem::take(&mut self.trainer.model.ranks);
         let (images, seed) = (&self.images.held_out, self.config.train.seed);
         let pictures = self.trainer.with_average(|model| {
             model.task.pictures(model, &model.statistics, images, seed, SIZES)
         });
+        self.trainer.model.ranks = ranks;
         let pictures = pictures.unwrap_or_else(|error| {
             self.console.warn(&format!("step {}: no pictures: {error}", self.step));
             Vec::new()

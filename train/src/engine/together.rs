@@ -1,6 +1,7 @@
 //! What the ranks of a training agree on: the mean loss, whether to stop, what went wrong, and that
 //! all have the same parameters.
 
+use bytemuck::Pod;
 use rung_autograd::{ParameterStore, Tensor, View, ViewMut};
 use rung_kernels::DType;
 use rung_models::BatchShare;
@@ -40,15 +41,40 @@ pub(super) fn mean_of_all(share: &BatchShare, mine: &Loss) -> Result<Loss> {
 ///
 /// # Errors
 /// If another rank has ended.
-pub(super) fn any(ranks: &Ranks, mine: bool) -> Result<bool> {
+pub(crate) fn any(ranks: &Ranks, mine: bool) -> Result<bool> {
     ranks.any(mine).context(TOGETHER)
+}
+
+/// The values of all ranks end to end, in their order, on each of them.
+///
+/// # Errors
+/// If another rank has ended.
+pub(crate) fn joined<T: Pod>(ranks: &Ranks, mine: Vec<T>) -> Result<Vec<T>> {
+    ranks.join(mine).context(TOGETHER)
+}
+
+/// The same on rank 0 alone; the others get nothing.
+///
+/// # Errors
+/// If another rank has ended.
+pub(crate) fn joined_on_first<T: Pod>(ranks: &Ranks, mine: Vec<T>) -> Result<Vec<T>> {
+    ranks.join_on_first(mine).context(TOGETHER)
+}
+
+/// Each value summed over the ranks, in ascending order of them.
+///
+/// # Errors
+/// If another rank has ended.
+pub(crate) fn sum(ranks: &Ranks, mut mine: Vec<f64>) -> Result<Vec<f64>> {
+    ranks.sum(&mut mine).context(TOGETHER)?;
+    Ok(mine)
 }
 
 /// What the first rank says that has something to say.
 ///
 /// # Errors
 /// If another rank has ended.
-pub(super) fn first_word(ranks: &Ranks, mine: Option<String>) -> Result<Option<String>> {
+pub(crate) fn first_word(ranks: &Ranks, mine: Option<String>) -> Result<Option<String>> {
     if !ranks.are_many() {
         return Ok(mine);
     }

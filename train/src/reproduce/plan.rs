@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use rung_ranks::Ranks;
+
 use super::experiments::{Entry, Experiment, Quantity};
 use super::measured::Measured;
 use crate::config::Config;
@@ -83,6 +85,25 @@ impl Plan {
     pub fn order(&self) -> Vec<Option<usize>> {
         let place = |preset| self.runs.iter().position(|run| run.entry.preset == preset);
         self.runs.iter().map(|run| run.entry.starts_from.and_then(place)).collect()
+    }
+
+    /// The runs that a rank brings: in turn one for each rank, a run that starts from another
+    /// going to the rank of that one.
+    pub fn of_rank(&self, ranks: &Ranks) -> Vec<usize> {
+        let mut in_turn = (0..ranks.size()).cycle();
+        let mut rank_of: Vec<usize> = Vec::with_capacity(self.runs.len());
+        for before in self.order() {
+            // Each run stands after the one that it starts from.
+            let rank = before.and_then(|before| rank_of.get(before).copied());
+            rank_of.extend(rank.or_else(|| in_turn.next()));
+        }
+        (0..rank_of.len()).filter(|&run| rank_of[run] == ranks.rank()).collect()
+    }
+
+    /// [`Plan::order`] among some runs, those of a rank.
+    pub fn order_of(&self, runs: &[usize]) -> Vec<Option<usize>> {
+        let (order, place) = (self.order(), |run| runs.iter().position(|&other| other == run));
+        runs.iter().map(|&run| order[run].and_then(place)).collect()
     }
 }
 
@@ -262,6 +283,31 @@ mod tests {
             Plan::new(find("mnist-table1").unwrap(), &wishes("runs".as_ref(), None)).unwrap();
         assert_eq!(paper.runs[5].config.family.warmup_epochs(), 200);
         assert!(paper.runs.iter().all(|run| run.stage == Stage::New));
+    }
+
+    #[test]
+    fn ranks_bring_each_run_once_and_what_starts_from_another_is_brought_by_its_rank() {
+        let plan =
+            Plan::new(find("mnist-table1").unwrap(), &wishes("runs".as_ref(), None)).unwrap();
+        let order = plan.order();
+        for size in [1, 2, 3, 40] {
+            let of_ranks = rung_ranks::threads::on_each(size, |ranks| plan.of_rank(&ranks));
+            let rank_of = |run| of_ranks.iter().position(|runs| runs.contains(&run)).unwrap();
+            let mut brought = of_ranks.concat();
+            brought.sort_unstable();
+            assert_eq!(brought, (0..plan.runs.len()).collect::<Vec<_>>(), "{size} ranks");
+            for (run, before) in order.iter().enumerate() {
+                assert!(before.is_none_or(|before| rank_of(before) == rank_of(run)), "{run}");
+            }
+            for runs in &of_ranks {
+                let among: Vec<_> = plan.order_of(runs);
+                let named = |place: Option<usize>| place.map(|place| runs[place]);
+                assert!(runs.iter().zip(among).all(|(&run, place)| named(place) == order[run]));
+            }
+            let chains = order.iter().filter(|before| before.is_none()).count();
+            let busy = of_ranks.iter().filter(|runs| !runs.is_empty()).count();
+            assert_eq!(busy, size.min(chains));
+        }
     }
 
     #[test]

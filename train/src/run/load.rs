@@ -18,7 +18,7 @@ use crate::data::source;
 use crate::data::treatment;
 use crate::data::{DeviceImages, published_shape};
 use crate::engine::device::with_device;
-use crate::engine::{BestScore, batch_norm};
+use crate::engine::{BestScore, batch_norm, together};
 use crate::error::{Advise, Context, Error, Result};
 use crate::model::Model;
 use crate::progress::Console;
@@ -250,18 +250,18 @@ impl<'a> LoadedRun<'a> {
         if choice == StatisticsChoice::Stored {
             return Ok(());
         }
-        let images = match self.images(Split::Train) {
-            Ok(images) => images,
-            Err(error) if choice == StatisticsChoice::Auto => {
-                self.console.warn(&format!(
-                    "the running statistics of batch normalisation are used: the checkpoint has no \
-                    exact ones, and the training images to recompute them from can't be had \
-                    ({error})"
-                ));
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        };
+        let images = self.images(Split::Train);
+        // Ranks recompute together, so that what one of them lacks all do without.
+        let lacking = images.as_ref().err().map(ToString::to_string);
+        let lacking = together::first_word(&self.model.ranks, lacking)?;
+        if let Some(why) = lacking.filter(|_| choice == StatisticsChoice::Auto) {
+            self.console.warn(&format!(
+                "the running statistics of batch normalisation are used: the checkpoint has no \
+                exact ones, and the training images to recompute them from can't be had ({why})"
+            ));
+            return Ok(());
+        }
+        let images = images?;
         let count = images.count();
         self.console.info(&format!(
             "recomputing the statistics of batch normalisation from {count} training images"

@@ -4,7 +4,7 @@
 use std::mem;
 
 use rung_autograd::{ParameterList, ParameterStore, Tensor};
-use rung_datasets::{ImageShape, Labels};
+use rung_datasets::ImageShape;
 use rung_models::classifier::{ClassificationConfig, ImageClassifier, classification};
 use rung_models::rules::{BrokenRule, rule};
 use rung_models::{ClassifierConfig, Pass, Statistics, StatisticsList, WholeData};
@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::DeviceImages;
 use crate::data::image_grid::Picture;
-use crate::engine::chunks::in_chunks;
+use crate::engine::chunks::{done_by_all, in_shared_chunks};
+use crate::engine::together;
 use crate::error::{Context, Error, Result};
 use crate::model::Model;
 use crate::tasks::description::{Curve, Pixels, map_shape};
@@ -318,7 +319,8 @@ impl Task for ClassifierTask {
 }
 
 impl ClassifierTask {
-    /// Classifies images; `None` if `stop` said so.
+    /// Classifies images; `None` if `stop` said so. The ranks that the model is shared with take
+    /// contiguous parts of the images, and all judge all of them.
     fn judge(
         &self,
         model: &Model,
@@ -328,31 +330,28 @@ impl ClassifierTask {
         stop: &dyn Fn() -> bool,
         progress: &mut dyn FnMut(usize, &str),
     ) -> Result<Option<Judged>> {
-        let labels = labels(images)?;
+        let (labels, ranks) = (labels(images)?, &model.ranks);
         let classes = self.network.config().classes;
-        let mut judged = Judged::new(classes);
+        let (mut so_far, mut of_images) = (Judged::new(classes), Vec::new());
         let count = request.images.min(images.count());
-        let all_done = in_chunks(count, request.rows, stop, |part| {
+        let all_done = in_shared_chunks(ranks, count, request.rows, stop, |part| {
             let x = images.range(part.start, part.len(), 0).context("gathering images")?;
             let mut pass = model.frozen_pass(statistics, request.seed, 0);
             let log_probs =
                 self.network.log_probs(&mut pass, &x).and_then(|log_probs| log_probs.to_f64());
             let log_probs = log_probs.context("classifying images")?;
             for (image, row) in part.clone().zip(log_probs.chunks_exact(classes)) {
-                if labels[image] != Labels::UNKNOWN {
-                    judged.add(image, labels[image], row);
-                }
+                so_far.add(image, labels[image], row);
             }
-            progress(part.end, &format!("error {:.2} %", 100.0 * judged.error_rate()));
+            of_images.extend(log_probs);
+            let error = format!("error {:.2} %", 100.0 * so_far.error_rate());
+            progress(done_by_all(ranks, count, part.end), &error);
             Ok(())
         })?;
-        if !judged.cross_entropy_nats.is_finite() {
-            return Err(Error::new(
-                "a class probability is not a number: training has ruined this model's parameters",
-            )
-            .with_advice("look at an older checkpoint, with --checkpoint best or previous"));
+        if !all_done {
+            return Ok(None);
         }
-        judged.keep_worst();
-        Ok(all_done.then_some(judged))
+        let of_images = together::joined(ranks, of_images)?;
+        Judged::of_images(classes, labels, &of_images).map(Some)
     }
 }

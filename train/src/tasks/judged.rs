@@ -2,11 +2,12 @@
 
 use std::cmp::Reverse;
 
+use rung_datasets::Labels;
 use serde_json::json;
 
 use crate::data::DeviceImages;
 use crate::data::image_grid::Images;
-use crate::error::{Context, Result};
+use crate::error::{Context, Error, Result};
 use crate::report::Figure;
 use crate::report::base64::png_address;
 use crate::report::svg::escape;
@@ -32,14 +33,21 @@ pub(super) struct Judged {
     images: usize,
     wrong: usize,
     /// Σ −ln p(label|x) over the images.
-    pub(super) cross_entropy_nats: f64,
+    cross_entropy_nats: f64,
     /// How many images of each class (row) were taken for each (column).
     confusion: Vec<usize>,
+    /// Those that the model was surest of, the worst first.
     pub(super) mistakes: Vec<Mistake>,
 }
 
 /// Mistakes that are kept, the worst first.
 const MISTAKES: usize = 60;
+
+/// Why images can't be judged.
+pub(super) fn not_a_probability() -> Error {
+    Error::new("a class probability is not a number: training has ruined this model's parameters")
+        .with_advice("look at an older checkpoint, with --checkpoint best or previous")
+}
 
 impl Judged {
     pub(super) fn new(classes: usize) -> Self {
@@ -54,8 +62,29 @@ impl Judged {
         }
     }
 
-    /// Adds an image of this label, by ln p(y|x) of every class.
+    /// How the first images of a set were classified, by ln p(y|x) of every class, a row for each
+    /// image.
+    ///
+    /// # Errors
+    /// If a probability is no number.
+    pub(super) fn of_images(classes: usize, labels: &[u32], log_probs: &[f64]) -> Result<Self> {
+        let mut judged = Self::new(classes);
+        for (image, row) in log_probs.chunks_exact(classes).enumerate() {
+            judged.add(image, labels[image], row);
+        }
+        if !judged.cross_entropy_nats.is_finite() {
+            return Err(not_a_probability());
+        }
+        judged.mistakes.sort_by(|one, other| other.nats.total_cmp(&one.nats));
+        judged.mistakes.truncate(MISTAKES);
+        Ok(judged)
+    }
+
+    /// Adds an image of this label, by ln p(y|x) of every class; one of unknown label is left out.
     pub(super) fn add(&mut self, image: usize, label: u32, log_probs: &[f64]) {
+        if label == Labels::UNKNOWN {
+            return;
+        }
         let found =
             (0..self.classes).max_by(|&a, &b| log_probs[a].total_cmp(&log_probs[b])).unwrap_or(0);
         self.images += 1;
@@ -70,12 +99,6 @@ impl Judged {
             self.wrong += 1;
             self.mistakes.push(Mistake { image, label, found, nats: -log_prob });
         }
-    }
-
-    /// Keeps the mistakes that the model was surest of, the worst first.
-    pub(super) fn keep_worst(&mut self) {
-        self.mistakes.sort_by(|one, other| other.nats.total_cmp(&one.nats));
-        self.mistakes.truncate(MISTAKES);
     }
 
     /// Share of the images whose likeliest class is not theirs.

@@ -2,12 +2,12 @@
 //! is conditioned on.
 
 use rung_autograd::rng::Phase;
-use rung_datasets::Labels;
 use rung_models::{Classifier, Statistics};
 
 use crate::data::DeviceImages;
-use crate::engine::chunks::in_chunks;
-use crate::error::{Context, Error, Result};
+use crate::engine::chunks::in_shared_chunks;
+use crate::engine::together;
+use crate::error::{Context, Result};
 use crate::model::Model;
 use crate::tasks::judged::Judged;
 use crate::tasks::task::Request;
@@ -15,10 +15,11 @@ use crate::tasks::task::Request;
 /// Classifies images by (1/M) Σ_m q(y|x, a_m), with M the request's class samples, and compares the
 /// likeliest class with the label, of those images that have one. The model sees the expected
 /// pixels ([`DeviceImages::expected`]): grey levels where it was trained on draws from them. `None`
-/// if `stop` said so.
+/// if `stop` said so. The ranks that the model is shared with take contiguous parts of the images,
+/// and all judge all of them.
 ///
 /// # Errors
-/// If the device fails, or a probability is no number.
+/// If the device fails, another rank has ended, or a probability is no number.
 pub(super) fn judge(
     classifier: &dyn Classifier,
     (model, statistics): (&Model, &Statistics),
@@ -29,30 +30,24 @@ pub(super) fn judge(
 ) -> Result<Option<Judged>> {
     let doing = "classifying images";
     let (classes, samples) = (classifier.classes(), request.class_samples.max(1));
-    let mut judged = Judged::new(classes);
+    let mut of_images = Vec::new();
     let count = request.images.min(images.count());
     let at_once = (request.rows / samples).clamp(1, count.max(1));
-    let all_done = in_chunks(count, at_once, stop, |part| {
+    let all_done = in_shared_chunks(&model.ranks, count, at_once, stop, |part| {
         let x = images.expected(part.start, part.len()).context("gathering images")?;
         let phase = (request.seed, Phase::Evaluation);
         let mut pass = model.image_pass(statistics, phase, &part, 0).context(doing)?;
         let log_probs = classifier.class_log_probs(&mut pass, &x, samples);
         let log_probs = log_probs.and_then(|log_probs| log_probs.to_f64()).context(doing)?;
-        for (image, rows) in part.zip(log_probs.chunks_exact(samples * classes)) {
-            if labels[image] != Labels::UNKNOWN {
-                judged.add(image, labels[image], &mean_log_probs(rows, classes));
-            }
-        }
+        let rows = log_probs.chunks_exact(samples * classes);
+        of_images.extend(rows.flat_map(|rows| mean_log_probs(rows, classes)));
         Ok(())
     })?;
-    if !judged.cross_entropy_nats.is_finite() {
-        return Err(Error::new(
-            "a class probability is not a number: training has ruined this model's parameters",
-        )
-        .with_advice("look at an older checkpoint, with --checkpoint best or previous"));
+    if !all_done {
+        return Ok(None);
     }
-    judged.keep_worst();
-    Ok(all_done.then_some(judged))
+    let of_images = together::joined(&model.ranks, of_images)?;
+    Judged::of_images(classes, labels, &of_images).map(Some)
 }
 
 /// ln (1/M) Σ_m exp of each column of M rows.

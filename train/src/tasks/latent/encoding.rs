@@ -6,7 +6,8 @@ use rung_autograd::rng::Phase;
 use rung_models::{Group, Latent, LatentModel, Statistics};
 
 use crate::data::DeviceImages;
-use crate::engine::chunks::in_chunks;
+use crate::engine::chunks::{done_by_all, in_shared_chunks};
+use crate::engine::together;
 use crate::error::{Context, Result};
 use crate::model::Model;
 
@@ -38,10 +39,11 @@ pub struct Encoded {
 }
 
 /// The latents of the first `count` images, z_1 first; `progress` hears how many are done. `None`
-/// if `stop` said so.
+/// if `stop` said so. The ranks that the model is shared with take contiguous parts of the images;
+/// rank 0 alone gets the arrays of all, and the others empty ones.
 ///
 /// # Errors
-/// If the device fails, or has no memory for one image.
+/// If the device fails, or has no memory for one image, or another rank has ended.
 pub fn encode(
     model: &Model,
     statistics: &Statistics,
@@ -58,7 +60,8 @@ pub fn encode(
     let network = model.latent()?;
     let layers = network.groups().iter().map(layer).collect();
     let mut encoded = Encoded { layers, class_probs: Vec::new() };
-    let all_done = in_chunks(count, BATCH, stop, |part| {
+    let ranks = &model.ranks;
+    let all_done = in_shared_chunks(ranks, count, BATCH, stop, |part| {
         let Batch { layers, kl, class_probs } =
             batch((network, model), statistics, images, part.clone(), seed)
                 .context("encoding images")?;
@@ -72,10 +75,25 @@ pub fn encode(
             layer.variance.extend(variance);
         }
         encoded.class_probs.extend(class_probs);
-        progress(part.end);
+        progress(done_by_all(ranks, count, part.end));
         Ok(())
     })?;
-    Ok(all_done.then_some(encoded))
+    if !all_done {
+        return Ok(None);
+    }
+    let Encoded { layers, class_probs } = encoded;
+    let join = |values| together::joined_on_first(ranks, values);
+    let layers = layers.into_iter().map(|layer| {
+        Ok(LayerLatents {
+            units: layer.units,
+            z: join(layer.z)?,
+            mean: join(layer.mean)?,
+            variance: join(layer.variance)?,
+            kl_nats: together::sum(ranks, layer.kl_nats)?,
+        })
+    });
+    let layers = layers.collect::<Result<_>>()?;
+    Ok(Some(Encoded { layers, class_probs: join(class_probs)? }))
 }
 
 /// What is found of some images.

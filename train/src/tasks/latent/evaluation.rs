@@ -16,8 +16,10 @@ use rung_models::{LatentModel, Sampled, Statistics};
 use rung_ranks::Ranks;
 
 use crate::data::DeviceImages;
+use crate::engine::chunks::done_by_all;
 use crate::engine::spin_wait::SpinWait;
-use crate::error::{Context, Error, Result};
+use crate::engine::together;
+use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::tasks::Request;
 
@@ -105,8 +107,8 @@ pub fn evaluate(
     let mut sums = Sums::new(network);
     let ranks = &model.ranks;
     let Range { start: first, end } = ranks.share(count);
-    let (mut rows, mut start) = (request.rows, first);
-    while start < end {
+    let (mut rows, mut start, mut is_stopped) = (request.rows, first, false);
+    while start < end && !is_stopped {
         let samples_at_once = request.importance_samples.min(rows).max(1);
         let size = (rows / samples_at_once).clamp(1, end - start);
         let part = start..start + size;
@@ -120,7 +122,7 @@ pub fn evaluate(
             });
         match evaluated {
             Ok(Some(batch)) => sums.add(batch, request.importance_samples),
-            Ok(None) => return Ok(None),
+            Ok(None) => is_stopped = true,
             // A device without the memory for so much at once may have it for half.
             Err(error) if error.is_out_of_memory() && size * samples_at_once > 1 => {
                 rows = (size * samples_at_once).div_ceil(2);
@@ -129,8 +131,10 @@ pub fn evaluate(
             Err(error) => return Err(error),
         }
         start += size;
-        // All ranks have about as many.
-        progress(((start - first) * ranks.size()).min(count), sums.bound_so_far());
+        progress(done_by_all(ranks, count, start), sums.bound_so_far());
+    }
+    if together::any(ranks, is_stopped)? {
+        return Ok(None);
     }
     sums.join(ranks)?;
     model.store.device().release_free();
@@ -358,10 +362,9 @@ impl Sums {
         let class = self.log_p_class.map_or(f64::NAN, |log_p| log_p);
         let mut terms: Vec<f64> = self.terms.each_mut().map(|term| *term).collect();
         terms.push(class);
-        let doing = "joining the images of all ranks";
-        let weights = ranks.gather(bytemuck::cast_slice(&weights)).context(doing)?.concat();
-        let weights: Vec<f64> = bytemuck::pod_collect_to_vec(&weights);
-        let all = ranks.gather_numbers(&terms).context(doing)?;
+        let weights = together::joined(ranks, weights)?;
+        let count = terms.len();
+        let all = together::joined(ranks, terms)?;
         let joined = weights.chunks_exact(4).map(|four| LogWeights {
             total: four[0],
             largest: four[1],
@@ -369,12 +372,12 @@ impl Sums {
             sum_of_squares: four[3],
         });
         self.weights = joined.collect();
-        let of_ranks = || all.chunks_exact(terms.len());
+        let of_ranks = || all.chunks_exact(count);
         for (index, term) in self.terms.each_mut().enumerate() {
             *term = of_ranks().map(|of_rank| of_rank[index]).sum();
         }
         // A rank without images has heard of no class.
-        self.log_p_class = of_ranks().map(|of_rank| of_rank[terms.len() - 1]).find(|p| !p.is_nan());
+        self.log_p_class = of_ranks().map(|of_rank| of_rank[count - 1]).find(|p| !p.is_nan());
         Ok(())
     }
 

@@ -89,7 +89,7 @@ impl Judged {
         part: Range<usize>,
         labels: &[u32],
         log_probs: &[f64],
-        theta: Option<Vec<f64>>,
+        theta: &[f64],
     ) {
         let (positions, classes) = (self.positions, self.classes);
         self.looked_at += part.len();
@@ -101,7 +101,7 @@ impl Judged {
             }
         }
         let count = self.glimpses.len();
-        for (number, theta) in theta.iter().flat_map(|theta| theta.chunks_exact(6)).enumerate() {
+        for (number, theta) in theta.chunks_exact(6).enumerate() {
             let sums = &mut self.glimpses[number % count];
             sums.x += theta[2];
             sums.width += theta[0].abs();
@@ -312,7 +312,7 @@ mod tests {
         let digit = |p: f64| [p.ln(), (1.0 - p).ln()];
         let log_probs = [0.9, 0.2, 0.4, 0.3, 0.1, 0.6].map(digit).concat();
         let theta = [[0.5, 0.0, -0.5, 0.0, -0.25, 0.0], [0.5, 0.0, 0.5, 0.0, 0.25, 0.0]].concat();
-        judged.add(0..3, &[0, 1, 0, 1, 0, 1], &log_probs, Some(theta.repeat(3)));
+        judged.add(0..3, &[0, 1, 0, 1, 0, 1], &log_probs, &theta.repeat(3));
         assert!((judged.error_rate() - 0.5).abs() < 1e-12);
         assert!((judged.sequence_error_rate() - 2.0 / 3.0).abs() < 1e-12);
         assert_eq!(judged.error_rate_per_position(), [2.0 / 3.0, 1.0 / 3.0]);

@@ -21,10 +21,12 @@ use self::figures::Reading;
 use self::judged::Judged;
 use crate::data::DeviceImages;
 use crate::data::image_grid::Picture;
-use crate::engine::chunks::in_chunks;
+use crate::engine::chunks::{done_by_all, in_shared_chunks};
+use crate::engine::together;
 use crate::error::{Context, Error, Result};
 use crate::model::Model;
 use crate::tasks::description::{Curve, Pixels, map_shape};
+use crate::tasks::judged::not_a_probability;
 use crate::tasks::measures::{Measures, Place, Quantity};
 use crate::tasks::one_hot::{classes_of, labelled_batch, one_hot, one_hot_or_zeros};
 use crate::tasks::task::{At, Batch, Loss, Panel, PictureSizes, Request, Score, Scores, Task};
@@ -236,7 +238,8 @@ impl SequenceTask {
         Ok(Loss { loss: found.loss, terms: vec![found.cross_entropy, found.error_rate] })
     }
 
-    /// Reads images; `None` if `stop` said so.
+    /// Reads images; `None` if `stop` said so. The ranks that the model is shared with take
+    /// contiguous parts of the images, and all judge all of them.
     fn judge(
         &self,
         model: &Model,
@@ -246,28 +249,37 @@ impl SequenceTask {
         stop: &dyn Fn() -> bool,
         progress: &mut dyn FnMut(usize, &str),
     ) -> Result<Option<Judged>> {
-        let labels = self.labels(images)?;
+        let (labels, ranks) = (self.labels(images)?, &model.ranks);
         let config = self.network.config();
-        let mut judged = Judged::new(config);
+        let (mut so_far, mut of_images, mut thetas) = (Judged::new(config), Vec::new(), Vec::new());
         let count = request.images.min(images.count());
-        let all_done = in_chunks(count, request.rows, stop, |part| {
+        let all_done = in_shared_chunks(ranks, count, request.rows, stop, |part| {
             let x = images.range(part.start, part.len(), 0).context("gathering images")?;
             let mut pass = model.frozen_pass(statistics, request.seed, 0);
             let look = self.network.look(&mut pass, &x, 0.0).context("reading images")?;
             let log_probs = look.log_probs.to_f64().context("reading images")?;
-            let theta = look.glimpses.map(|glimpses| glimpses.theta.to_f64()).transpose();
-            judged.add(part.clone(), labels, &log_probs, theta.context("reading images")?);
-            progress(part.end, &format!("error {:.2} %", 100.0 * judged.error_rate()));
+            let theta = look.glimpses.map_or_else(
+                || Ok(Vec::new()),
+                |glimpses| glimpses.theta.to_f64().context("reading images"),
+            )?;
+            so_far.add(part.clone(), labels, &log_probs, &theta);
+            of_images.extend(log_probs);
+            thetas.extend(theta);
+            let error = format!("error {:.2} %", 100.0 * so_far.error_rate());
+            progress(done_by_all(ranks, count, part.end), &error);
             Ok(())
         })?;
+        if !all_done {
+            return Ok(None);
+        }
+        let of_images = together::joined(ranks, of_images)?;
+        let mut judged = Judged::new(config);
+        judged.add(0..count, labels, &of_images, &together::joined(ranks, thetas)?);
         if !judged.cross_entropy_nats.is_finite() {
-            return Err(Error::new(
-                "a class probability is not a number: training has ruined this model's parameters",
-            )
-            .with_advice("look at an older checkpoint, with --checkpoint best or previous"));
+            return Err(not_a_probability());
         }
         judged.keep_worst(MISTAKES);
-        Ok(all_done.then_some(judged))
+        Ok(Some(judged))
     }
 
     /// What the network sees on some images, and reads.

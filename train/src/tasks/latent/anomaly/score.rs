@@ -3,11 +3,13 @@
 use std::ops::Range;
 
 use rung_autograd::rng::Phase;
+use rung_models::Statistics;
 
 use crate::data::DeviceImages;
-use crate::engine::chunks::in_chunks;
+use crate::engine::chunks::{done_by_all, in_shared_chunks};
+use crate::engine::together;
 use crate::error::{Context, Error, Result};
-use crate::run::load::LoadedRun;
+use crate::model::Model;
 use crate::tasks::latent::evaluation::LogWeights;
 
 /// What to compute.
@@ -48,30 +50,33 @@ impl ImageBounds {
 }
 
 /// The bounds of the first images of a set; `progress` hears how many images are done. `None` if
-/// `stop` said so.
+/// `stop` said so. The ranks that the model is shared with take contiguous parts of the images, and
+/// all get the bounds of all.
 ///
 /// # Errors
-/// If the device fails.
+/// If the device fails, or another rank has ended.
 pub fn bounds(
-    loaded: &LoadedRun<'_>,
+    (model, statistics): (&Model, &Statistics),
     images: &DeviceImages,
     request: Request,
     stop: impl Fn() -> bool,
     mut progress: impl FnMut(usize),
 ) -> Result<Option<ImageBounds>> {
-    let depth = loaded.model.latent()?.depth();
+    let (depth, ranks) = (model.latent()?.depth(), &model.ranks);
     let mut by_layer = vec![Vec::new(); depth];
-    let all_done =
-        in_chunks(request.images, request.rows / request.importance_samples, &stop, |part| {
-            // An empty batch is one that was stopped, which the next look finds out.
-            let batch = batch(loaded, images, request, &part, &stop)?.unwrap_or_default();
-            by_layer.iter_mut().zip(batch).for_each(|(all, of_batch)| all.extend(of_batch));
-            progress(part.end);
-            Ok(())
-        })?;
-    if !all_done || stop() {
+    let at_once = request.rows / request.importance_samples;
+    let all_done = in_shared_chunks(ranks, request.images, at_once, &stop, |part| {
+        // An empty batch is one that was stopped, which the next look finds out.
+        let batch = batch((model, statistics), images, request, &part, &stop)?.unwrap_or_default();
+        by_layer.iter_mut().zip(batch).for_each(|(all, of_batch)| all.extend(of_batch));
+        progress(done_by_all(ranks, request.images, part.end));
+        Ok(())
+    })?;
+    if !all_done || together::any(ranks, stop())? {
         return Ok(None);
     }
+    let by_layer = by_layer.into_iter().map(|of_layer| together::joined(ranks, of_layer));
+    let by_layer: Vec<Vec<f64>> = by_layer.collect::<Result<_>>()?;
     if by_layer.iter().flatten().any(|bound| bound.is_nan()) {
         return Err(Error::new(
             "a bound is not a number: training has ruined this model's parameters",
@@ -84,20 +89,20 @@ pub fn bounds(
 /// The bounds of some images, for each k; `None` if `stop` said so. Samples are drawn so many at a
 /// time that with all images there are no more rows than were asked for.
 fn batch(
-    loaded: &LoadedRun<'_>,
+    (model, statistics): (&Model, &Statistics),
     images: &DeviceImages,
     request: Request,
     part: &Range<usize>,
     stop: &impl Fn() -> bool,
 ) -> Result<Option<Vec<Vec<f64>>>> {
     let doing = "scoring images";
-    let (model, samples) = (&loaded.model, request.importance_samples);
+    let samples = request.importance_samples;
     let at_once = (request.rows / part.len().max(1)).clamp(1, samples.max(1));
     let x = images.range(part.start, part.len(), 0).context(doing)?;
     let network = model.latent()?;
     let pass = |first_sample| {
         let noise = (request.seed, Phase::Anomaly);
-        model.image_pass(&loaded.statistics, noise, part, first_sample)
+        model.image_pass(statistics, noise, part, first_sample)
     };
     let posterior =
         pass(0).and_then(|mut pass| network.infer_bottom_up(&mut pass, &x)).context(doing)?;
