@@ -5,6 +5,7 @@
 //! [`StandardNormal`] is the prior of a top layer; [`Bernoulli`] and [`Categorical`] carry logits.
 //! Rows are examples; every log-probability is summed over the columns, in nats.
 
+use rung_autograd::ops::concat;
 use rung_autograd::rng::Address;
 use rung_autograd::{Error, Result, Shape, Tensor};
 
@@ -73,6 +74,21 @@ impl Bernoulli {
         Tensor::build(device, probabilities.dtype(), shape, |out| {
             device.bernoulli(address, probabilities.view(), out)
         })
+    }
+
+    /// A draw of each variable as [`Bernoulli::sample`] has it where `before` rows more come before
+    /// these: the rows of one rank of many.
+    ///
+    /// # Errors
+    /// If the device has no memory.
+    pub fn sample_behind(&self, before: usize, address: Address) -> Result<Tensor> {
+        if before == 0 {
+            return self.sample(address);
+        }
+        let (logits, shape) = (&self.logits, *self.logits.shape());
+        let others = Tensor::zeros(logits.device(), logits.dtype(), shape.with_axis(0, before))?;
+        let all = Self { logits: concat(&[&others, logits], 0)? }.sample(address)?;
+        all.slice(0, before, shape.sizes()[0])
     }
 
     /// KL(self‖p) of each row: Σ q (l_q − l_p) − softplus(l_q) + softplus(l_p), with

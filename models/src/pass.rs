@@ -1,10 +1,13 @@
 //! One pass through a model: where its parameters, statistics and noise come from.
 
-use rung_autograd::ops::{FrozenStatistics, Gaussian};
+use std::mem;
+use std::ops::Range;
+
+use rung_autograd::ops::{FrozenStatistics, Gaussian, concat};
 use rung_autograd::rng::{Address, Phase, Stream};
 use rung_autograd::{Error, ParameterId, ParameterStore, Result, RowNoise, Shape, Tape, Tensor};
 
-use crate::share::BatchShare;
+use crate::share::{BatchShare, Rows, RowsOf, StepShare};
 use crate::statistics::{Statistics, StatisticsId};
 
 /// What a pass is for: where batch normalisation gets its statistics, and whether units are
@@ -70,8 +73,8 @@ pub struct Pass<'a> {
     averages: bool,
     /// Parameters whose names begin with this are constants: no gradient flows to them.
     constants: Option<&'static str>,
-    /// Which rows of a batch these are, where it lies on many ranks.
-    share: Option<&'a BatchShare>,
+    /// Which rows of a step these are, where it lies on many ranks.
+    share: Option<StepShare>,
 }
 
 /// Latent noise that is addressed by image and sample.
@@ -113,13 +116,32 @@ impl<'a> Pass<'a> {
     /// The same pass through this rank's share of a batch: the noise is that of the rows in the
     /// whole batch, and batch normalisation takes the statistics of all of its rows.
     #[must_use]
-    pub fn sharing(self, share: &'a BatchShare) -> Self {
-        Self { share: Some(share).filter(|share| share.ranks.are_many()), ..self }
+    pub fn sharing(self, share: &BatchShare) -> Self {
+        let batch = Some(share).filter(|share| share.ranks.are_many()).cloned();
+        let share = batch.map(|batch| StepShare { batch, labelled: None, of: RowsOf::Batch });
+        Self { share, ..self }
     }
 
-    /// This rank's share of the batch, if there are others.
-    pub(crate) const fn share(&self) -> Option<&'a BatchShare> {
-        self.share
+    /// Makes the labelled images beside those of the batch this rank's share of theirs.
+    pub fn share_labelled(&mut self, labelled: &BatchShare) {
+        if let Some(share) = &mut self.share {
+            share.labelled = Some(labelled.clone());
+        }
+    }
+
+    /// This rank's share of the step, if there are others.
+    pub(crate) const fn share(&self) -> Option<&StepShare> {
+        self.share.as_ref()
+    }
+
+    /// Does `work` with arrays of these rows.
+    pub(crate) fn with_rows<R>(&mut self, of: RowsOf, work: impl FnOnce(&mut Self) -> R) -> R {
+        let before = self.share.as_mut().map(|share| mem::replace(&mut share.of, of));
+        let result = work(self);
+        if let (Some(share), Some(before)) = (&mut self.share, before) {
+            share.of = before;
+        }
+        result
     }
 
     /// A pass over images that the model draws itself, beside this one in the same step: with noise
@@ -129,8 +151,9 @@ impl<'a> Pass<'a> {
         let step = usize::try_from(self.step).unwrap_or(usize::MAX);
         let step = Phase::Fantasy.nth(step)?;
         let pass = Pass::new(self.store, self.tape, Mode::BatchOnly, self.seed, step);
-        let (drops_units, recomputes) = (self.drops_units, self.recomputes);
-        Ok(Pass { drops_units, recomputes, constants: Some(constants), ..pass })
+        let (drops_units, recomputes, share) =
+            (self.drops_units, self.recomputes, self.share.clone());
+        Ok(Pass { drops_units, recomputes, constants: Some(constants), share, ..pass })
     }
 
     /// The same pass, without a tape: all of it is constant.
@@ -191,7 +214,7 @@ impl<'a> Pass<'a> {
         block: impl Fn(&mut Pass<'_>, &[Tensor]) -> Result<Tensor> + 'static,
     ) -> Result<Tensor> {
         let Self { seed, step, images, drops_units, constants, .. } = *self;
-        let share = self.share.cloned();
+        let share = self.share.clone();
         let Some(tape) = self.tape else {
             return Err(Error::argument(
                 "pass",
@@ -201,7 +224,7 @@ impl<'a> Pass<'a> {
         tape.recomputed(self.store, inputs, move |store, tape, inputs| {
             let mode = Mode::BatchOnly;
             let pass = Pass::new(store, tape, mode, seed, step);
-            let share = share.as_ref();
+            let share = share.clone();
             block(&mut Pass { images, drops_units, constants, share, ..pass }, inputs)
         })
     }
@@ -209,7 +232,7 @@ impl<'a> Pass<'a> {
     /// Does `work`, in which the running statistics move as the mode says if `averages`, and else
     /// stay as they are: rows that are not how the data are leave no trace.
     pub(crate) fn averaging<R>(&mut self, averages: bool, work: impl FnOnce(&mut Self) -> R) -> R {
-        let before = std::mem::replace(&mut self.averages, averages);
+        let before = mem::replace(&mut self.averages, averages);
         let result = work(self);
         self.averages = before;
         result
@@ -295,13 +318,14 @@ impl<'a> Pass<'a> {
         let address = Address::new(self.seed, stream.nth(group)?, self.step);
         let (device, dtype) = (self.store.device(), self.store.dtype());
         let Some(ImageNoise { images, first_sample }) = self.images else {
-            return match self.share {
-                None => Tensor::normal(device, dtype, address, shape),
-                Some(share) => {
-                    let first = share.first * share.rows_each(shape)?;
-                    Tensor::normal_from_row(device, dtype, address, first, shape)
-                }
+            let Some(share) = &self.share else {
+                return Tensor::normal(device, dtype, address, shape);
             };
+            let part = |part: Range<usize>| {
+                let shape = shape.with_axis(0, part.len());
+                Tensor::normal_from_row(device, dtype, address, part.start, shape)
+            };
+            return joined(share.rows(shape)?.parts.into_iter().map(part));
         };
         let (rows, columns) = (shape.sizes()[0], shape.last());
         if rows.checked_rem(images) != Some(0) {
@@ -333,12 +357,12 @@ impl<'a> Pass<'a> {
             return Ok(x.clone());
         }
         let address = Address::new(self.seed, Stream::Dropout.nth(layer)?, self.step);
-        let Some(share) = self.share else { return x.dropout(rate, address) };
-        // The mask of the whole batch, of which this rank has a part.
-        let (shape, each) = (*x.shape(), share.rows_each(*x.shape())?);
-        let all = Tensor::full(x.device(), x.dtype(), 1.0, shape.with_axis(0, share.of * each))?;
-        let mask = all.dropout(rate, address)?.slice(0, share.first * each, shape.sizes()[0])?;
-        x.mul(&mask)
+        let Some(share) = &self.share else { return x.dropout(rate, address) };
+        // The mask of the whole step, of which this rank has parts.
+        let Rows { parts, of } = share.rows(*x.shape())?;
+        let all = Tensor::full(x.device(), x.dtype(), 1.0, x.shape().with_axis(0, of))?;
+        let all = all.dropout(rate, address)?;
+        x.mul(&joined(parts.into_iter().map(|part| all.slice(0, part.start, part.len())))?)
     }
 
     /// Where layers with data-dependent initialisation note their first values, if this is the pass
@@ -368,5 +392,14 @@ impl<'a> Pass<'a> {
             }
             Mode::BatchOnly | Mode::Initialise(_) => LayerStatistics::Batch,
         }
+    }
+}
+
+/// One or two parts, end to end along the first axis.
+fn joined(parts: impl Iterator<Item = Result<Tensor>>) -> Result<Tensor> {
+    let parts: Vec<Tensor> = parts.collect::<Result<_>>()?;
+    match parts.as_slice() {
+        [one] => Ok(one.clone()),
+        parts => concat(&parts.iter().collect::<Vec<_>>(), 0),
     }
 }

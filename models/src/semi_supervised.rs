@@ -18,6 +18,7 @@ use rung_autograd::{Error, Result, Tensor};
 use crate::labelled::{ClassTerms, Classifier, Labelled};
 use crate::objective::{Bound, ClassMeans, assemble_log_weights};
 use crate::pass::Pass;
+use crate::share::StepShare;
 
 /// The terms' weights.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -64,10 +65,11 @@ pub fn semi_supervised_bound(
     let ClassTerms { class_log_probs, log_p_x, kl, log_p_class } = terms;
     let log_weights = assemble_log_weights(&log_p_x, &kl, Some(log_p_class), beta, free_bits_nats)?;
 
+    let (of_known, all_rows) = shares(pass, samples, known, unknown);
     let with_label = log_weights.slice(0, 0, known)?.mean_all()?;
     let class = labelled.class.repeat_rows(samples)?;
     let classified = class_log_probs.slice(0, 0, known)?.mul(&class)?.sum(1)?.mean_all()?;
-    let mut loss = with_label.scale(-config.labelled_weight)?;
+    let mut loss = with_label.scale(-config.labelled_weight * of_known)?;
     let (device, dtype) = (log_p_x.device(), log_p_x.dtype());
     let mut weights = Tensor::full(device, dtype, 1.0, [known])?;
     let mut log_q = class_log_probs.clone();
@@ -80,14 +82,15 @@ pub fn semi_supervised_bound(
         loss = loss.add(&without_label.scale(-config.unlabelled_weight)?)?;
         weights = concat(&[&weights, &q.detach().reshape([unknown * classes])?], 0)?;
     }
-    let loss = loss.add(&classified.scale(-config.classification_weight)?)?;
+    let loss = loss.add(&classified.scale(-config.classification_weight * of_known)?)?;
 
-    let weights = weights.scale(1.0 / (known + unknown) as f64)?;
+    let weights = weights.scale(1.0 / all_rows)?;
     let expected = |term: &Tensor| term.detach().mul(&weights)?.sum_all();
     let log_q = log_q.detach();
+    let of_entropy = if unknown > 0 { 1.0 } else { of_known };
     let means = ClassMeans {
-        cross_entropy: classified.detach().neg()?,
-        entropy: log_q.exp()?.mul(&log_q)?.sum(1)?.mean_all()?.neg()?,
+        cross_entropy: classified.detach().scale(-of_known)?,
+        entropy: log_q.exp()?.mul(&log_q)?.sum(1)?.mean_all()?.scale(-of_entropy)?,
     };
     Ok(Bound {
         loss,
@@ -95,4 +98,16 @@ pub fn semi_supervised_bound(
         kl: kl.iter().map(expected).collect::<Result<_>>()?,
         classes: Some(means),
     })
+}
+
+/// What a rank's mean over its labelled rows counts, where its loss counts as its share of the
+/// batch: (its part of the labelled rows)/(its part of the batch); and the rows that the terms are
+/// means over: those of all ranks times its part of the batch. On one rank 1, and its rows.
+fn shares(pass: &Pass<'_>, samples: usize, known: usize, unknown: usize) -> (f64, f64) {
+    let Some(StepShare { batch, labelled: Some(labelled), .. }) = pass.share() else {
+        return (1.0, (known + unknown) as f64);
+    };
+    let others = if unknown > 0 { batch.of } else { 0 };
+    let of_all = ((labelled.of + others) * samples) as f64;
+    (labelled.weight() / batch.weight(), of_all * batch.weight())
 }

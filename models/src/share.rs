@@ -1,5 +1,7 @@
 //! A batch that lies on many ranks, each of which computes its rows.
 
+use std::ops::Range;
+
 use rung_autograd::{Error, Ranks, Result, Shape};
 
 /// The rows of a batch that are one rank's: `first..first + rows` of `of`.
@@ -38,12 +40,11 @@ impl BatchShare {
         self.rows as f64 / self.of as f64
     }
 
-    /// Rows that an array of this shape has for each row of the batch.
+    /// How many rows there are of each image where this share has so many.
     ///
     /// # Errors
     /// `Argument` if they are not as many for each.
-    pub(crate) fn rows_each(&self, shape: Shape) -> Result<usize> {
-        let rows = shape.sizes()[0];
+    fn rows_each(&self, rows: usize) -> Result<usize> {
         match rows.checked_rem(self.rows) {
             Some(0) => Ok(rows / self.rows),
             _ => Err(Error::argument(
@@ -51,5 +52,117 @@ impl BatchShare {
                 format!("{rows} rows are no samples of a share of {} images", self.rows),
             )),
         }
+    }
+}
+
+/// A rank's rows in a step: of its batch, and of the labelled images beside it, if there are some.
+#[derive(Clone, Debug)]
+pub(crate) struct StepShare {
+    /// The batch.
+    pub(crate) batch: BatchShare,
+    /// The labelled images.
+    pub(crate) labelled: Option<BatchShare>,
+    /// Which of the two arrays are of.
+    pub(crate) of: RowsOf,
+}
+
+/// Whose rows the arrays of a pass have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RowsOf {
+    /// The images of the batch, so many for each.
+    Batch,
+    /// The labelled images, so many for each.
+    Labelled,
+    /// The labelled images, this many for each, and then those of the batch, if any, all as many.
+    Both(usize),
+}
+
+/// Where the rows of a rank's array are in that of the whole step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rows {
+    /// The rank's parts, in order; none of them is empty.
+    pub(crate) parts: Vec<Range<usize>>,
+    /// Rows of the whole array.
+    pub(crate) of: usize,
+}
+
+impl StepShare {
+    /// The rows of an array of this shape.
+    ///
+    /// # Errors
+    /// `Argument` if they are not as many for each image.
+    pub(crate) fn rows(&self, shape: Shape) -> Result<Rows> {
+        let (rows, batch) = (shape.sizes()[0], &self.batch);
+        let labelled = self.labelled.as_ref().unwrap_or(batch);
+        let (of_labelled, of_batch) = match self.of {
+            RowsOf::Batch => (0, batch.rows_each(rows)?),
+            RowsOf::Labelled => (labelled.rows_each(rows)?, 0),
+            RowsOf::Both(each) => {
+                let others = rows.checked_sub(labelled.rows * each).ok_or_else(|| {
+                    let what = format!("{rows} rows are fewer than {} labelled", labelled.rows);
+                    Error::argument("share", what)
+                })?;
+                (each, batch.rows_each(others)?)
+            }
+        };
+        let part = |share: &BatchShare, each: usize, before: usize| {
+            before + share.first * each..before + (share.first + share.rows) * each
+        };
+        let before = labelled.of * of_labelled;
+        let parts = [part(labelled, of_labelled, 0), part(batch, of_batch, before)];
+        Ok(Rows {
+            parts: parts.into_iter().filter(|part| !part.is_empty()).collect(),
+            of: before + batch.of * of_batch,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rung_autograd::Shape;
+
+    use super::*;
+
+    /// The share of one of four ranks.
+    fn share(rank: usize, of: usize) -> BatchShare {
+        let edge = |rank: usize| rank * of / 4;
+        let (first, rows) = (edge(rank), edge(rank + 1) - edge(rank));
+        BatchShare { ranks: Ranks::one(), first, rows, of }
+    }
+
+    /// The parts of all ranks are the whole array, each row once.
+    #[test]
+    fn the_rows_of_all_ranks_are_those_of_the_step() {
+        for (of, rows_each, whole) in [
+            (RowsOf::Batch, [0, 3], 3 * 11),
+            (RowsOf::Labelled, [2, 0], 2 * 5),
+            (RowsOf::Both(2), [2, 6], 2 * 5 + 6 * 11),
+            (RowsOf::Both(1), [1, 0], 5),
+        ] {
+            let part = |rank: usize| {
+                let (batch, labelled) = (share(rank, 11), share(rank, 5));
+                let rows = labelled.rows * rows_each[0] + batch.rows * rows_each[1];
+                let share = StepShare { batch, labelled: Some(labelled), of };
+                let found = share.rows(Shape::from([rows, 7])).unwrap();
+                assert_eq!(found.of, whole, "{of:?}");
+                assert_eq!(found.parts.iter().map(ExactSizeIterator::len).sum::<usize>(), rows);
+                found.parts
+            };
+            let parts: Vec<_> = (0..4).map(part).collect();
+            let mut all: Vec<usize> = parts.concat().into_iter().flatten().collect();
+            all.sort_unstable();
+            assert_eq!(all, (0..whole).collect::<Vec<_>>(), "{of:?}");
+        }
+    }
+
+    #[test]
+    fn rows_that_are_not_as_many_for_each_image_are_refused() {
+        let batch = BatchShare::of_batch(&Ranks::one(), 4).unwrap();
+        let share = |of| StepShare { batch: batch.clone(), labelled: Some(batch.clone()), of };
+        let refused =
+            |of, rows: usize| share(of).rows(Shape::from([rows])).unwrap_err().to_string();
+        assert!(refused(RowsOf::Batch, 6).contains("6 rows are no samples of a share of 4 images"));
+        assert!(refused(RowsOf::Both(2), 7).contains("7 rows are fewer than 4 labelled"));
+        assert!(refused(RowsOf::Both(2), 9).contains("1 rows are no samples"));
     }
 }

@@ -61,7 +61,7 @@ fn train(config: &Config, ranks: Ranks, dtype: DType) -> Trained {
         let start = (step % 2) as usize * BATCH + share.first;
         let mine = &order[start..start + share.rows];
         let indices = Tensor::from_u32(&device, mine, [mine.len()]).unwrap();
-        let batch = trainer.model.task.batch(&train, &indices, at).unwrap();
+        let batch = trainer.model.task.batch(&train, &indices, at, &share.ranks).unwrap();
         let loss = trainer.step(&batch, at).unwrap();
         losses.push(loss.loss.to_scalar().unwrap());
         losses.extend(loss.terms.iter().map(|term| term.to_scalar().unwrap()));
@@ -129,6 +129,35 @@ fn a_convolutional_model_with_activation_checkpointing_is_shared() {
 fn a_classifier_with_dropout_is_shared() {
     let sets = ["model.family=classifier", "model.hidden_sizes=[12,9]", "model.dropout=0.4"];
     assert_shared("classifier", &sets);
+}
+
+#[test]
+fn few_labels_are_shared() {
+    let labels = ["objective.labels=20", "objective.monte_carlo_samples=2"];
+    for family in ["adgm", "sdgm", "m2"] {
+        let family_of = format!("model.family={family}");
+        let sets = [&family_of[..], "model.hidden_sizes=[12]", "model.latent_units=4"];
+        let auxiliary = ["model.auxiliary_units=3"];
+        let auxiliary = if family == "m2" { &[][..] } else { &auxiliary[..] };
+        assert_shared(family, &[&sets[..], &labels, auxiliary].concat());
+    }
+}
+
+#[test]
+fn few_labels_of_a_convolutional_model_with_dropout_are_shared() {
+    let stages = "model.stages=[{channels=8,kernels=[3],strides=[2],latent_units=4},\
+    {channels=8,kernels=[3],strides=[2],latent_units=3}]";
+    let sets = ["model.family=biva", stages, "objective.labels=20"];
+    let dropout = ["model.inference_dropout=0.3", "train.checkpoint_activations=true"];
+    assert_shared("biva", &[&sets[..], &dropout].concat());
+}
+
+#[test]
+fn images_that_the_model_draws_itself_are_shared() {
+    let blocks = "model.blocks=[{channels=4,latent_channels=1,layers=1,stride=4},\
+    {channels=4,latent_channels=1,layers=1}]";
+    let sets = ["model.family=matnet", blocks, "model.top_units=3", "model.top_hidden=8"];
+    assert_shared("fantasies", &[&sets[..], &["objective.fantasy_start_epoch=2"]].concat());
 }
 
 #[test]
@@ -255,9 +284,6 @@ fn what_ranks_cannot_share_is_refused() {
     };
     let few = refused(BATCH + 1, &SMALL);
     assert!(few.contains("a batch of 23 has no row for each of 24 ranks"), "{few}");
-    let labels = ["model.family=adgm", "objective.labels=20"];
-    let labelled = refused(2, &labels);
-    assert!(labelled.contains("labelled images beside each batch"), "{labelled}");
 }
 
 /// A rank that ends leaves an error to the others, who do not wait for it.

@@ -15,6 +15,7 @@ use crate::latent::{Group, LatentModel, LatentSource, Posterior, WholeData, star
 use crate::layers::Builder;
 use crate::observation::ObservationParameters;
 use crate::pass::Pass;
+use crate::share::RowsOf;
 use crate::statistics::{Statistics, StatisticsList};
 use crate::steps::{Choice, Deviation, GenerativeSteps, Recorded, StepPixels, StepRecorder};
 
@@ -454,7 +455,9 @@ impl Classifier for AuxiliaryModel {
     ) -> Result<ClassTerms> {
         let Labelled { x, class } = labelled;
         check_classes("class_terms", class, x.shape().sizes()[0], self.config.classes)?;
-        let known = self.terms(pass, x, Some(class), samples, others.is_some())?;
+        let known = pass.with_rows(RowsOf::Labelled, |pass| {
+            self.terms(pass, x, Some(class), samples, others.is_some())
+        })?;
         let Some(others) = others else { return Ok(known) };
         let unknown = self.terms(pass, others, None, samples, true)?;
         let joined = |(one, other): (&Tensor, &Tensor)| concat(&[one, other], 0);

@@ -17,6 +17,7 @@ use crate::layers::Builder;
 use crate::map_shape::repeat_maps;
 use crate::observation::ObservationParameters;
 use crate::pass::Pass;
+use crate::share::RowsOf;
 use crate::statistics::StatisticsList;
 use crate::steps::Recorded;
 
@@ -397,8 +398,9 @@ impl Classifier for Biva {
         let class = labelled.class.repeat_rows(samples)?;
         let others = others.map(|others| others.repeat_rows(samples)).transpose()?;
         let labelled = Labelled { x: &x, class: &class };
-        let (class_log_probs, sampled) =
-            self.sample_for_classes(pass, labelled, others.as_ref())?;
+        let (class_log_probs, sampled) = pass.with_rows(RowsOf::Both(samples), |pass| {
+            self.sample_for_classes(pass, labelled, others.as_ref())
+        })?;
         let all = match &others {
             Some(others) => concat(&[&x, others], 0)?,
             None => x.clone(),

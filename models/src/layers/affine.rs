@@ -135,18 +135,18 @@ impl Affine {
         let Shift::Norm(norm) = &self.shift else { return a.activate(self.activation) };
         let ((scale, shift), epsilon, activation) =
             (norm.scale_and_shift(pass), norm.epsilon, self.activation);
-        let ranks = pass.share().map(|share| &share.ranks);
+        let ranks = pass.share().map(|share| share.batch.ranks.clone());
         match (pass.statistics(norm.statistics), ranks) {
             (LayerStatistics::Frozen(statistics), _) => {
                 a.normalise(&scale, &shift, statistics, epsilon, activation)
             }
             (of_batch, Some(ranks)) => {
-                let (statistics, rows) = a.column_statistics_of(ranks)?;
+                let (statistics, rows) = a.column_statistics_of(&ranks)?;
                 if let LayerStatistics::BatchAveraged(averages, momentum) = of_batch {
                     averages.mean.blend(&statistics.mean, momentum)?;
                     averages.variance.blend(&statistics.variance, momentum)?;
                 }
-                let of = (rows, ranks);
+                let of = (rows, &ranks);
                 a.synchronised_norm((&scale, &shift), &statistics, epsilon, activation, of)
             }
             (LayerStatistics::Batch, None) => {

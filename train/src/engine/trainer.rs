@@ -247,12 +247,6 @@ impl Trainer {
 /// Which rows of a batch are this rank's.
 fn share_of_batch(model: &Model, config: &Config) -> Result<BatchShare> {
     let (ranks, batch) = (&model.ranks, config.train.batch_size);
-    if ranks.are_many()
-        && let Some(why) = model.task.needs_whole_batches()
-    {
-        return Err(Error::new(format!("ranks can't share a batch of this training: {why}"))
-            .with_advice("train it on one rank, without mpirun"));
-    }
     let share = BatchShare::of_batch(ranks, batch).map_err(Error::from_source);
     share.with_advice(|| "start fewer ranks, or choose a larger --batch-size".into())
 }

@@ -214,10 +214,10 @@ impl<'a> Training<'a> {
     fn one_step(&mut self, order: &Tensor, epoch: u64, per_epoch: u64) -> Result<()> {
         let size = self.config.train.batch_size;
         let start = (self.step % per_epoch) as usize * size;
-        let BatchShare { first, rows, .. } = self.trainer.share;
-        let indices = order.slice(0, start + first, rows).context("gathering a batch")?;
+        let BatchShare { first, rows, ranks, .. } = &self.trainer.share;
+        let indices = order.slice(0, start + first, *rows).context("gathering a batch")?;
         let at = At { epoch, step: self.step };
-        let batch = self.trainer.model.task.batch(&self.images.train, &indices, at)?;
+        let batch = self.trainer.model.task.batch(&self.images.train, &indices, at, ranks)?;
         let loss = self.trainer.step(&batch, at)?;
         if self.is_check_due(per_epoch)
             && let Some(culprit) = self.culprit(&loss)?

@@ -104,7 +104,8 @@ impl Workload {
             .slice(0, index as usize * self.batch, self.batch)
             .context("gathering a batch")?;
         let at = At { epoch, step: self.step };
-        let batch = self.trainer.model.task.batch(&self.images, &indices, at)?;
+        let Trainer { model, share, .. } = &self.trainer;
+        let batch = model.task.batch(&self.images, &indices, at, &share.ranks)?;
         let loss = self.trainer.step(&batch, at)?;
         self.terms.add(&loss.terms)?;
         self.step += 1;

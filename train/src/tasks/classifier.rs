@@ -8,6 +8,7 @@ use rung_datasets::ImageShape;
 use rung_models::classifier::{ClassificationConfig, ImageClassifier, classification};
 use rung_models::rules::{BrokenRule, rule};
 use rung_models::{ClassifierConfig, Pass, Statistics, StatisticsList, WholeData};
+use rung_ranks::Ranks;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -219,7 +220,13 @@ impl Task for ClassifierTask {
         Ok(())
     }
 
-    fn batch(&self, images: &DeviceImages, indices: &Tensor, at: At) -> Result<Batch> {
+    fn batch(
+        &self,
+        images: &DeviceImages,
+        indices: &Tensor,
+        at: At,
+        _ranks: &Ranks,
+    ) -> Result<Batch> {
         labelled_batch(images, self.classes.as_ref(), indices, at)
     }
 

@@ -5,7 +5,8 @@
 use std::fmt::Debug;
 
 use rung_autograd::{ParameterStore, Tensor};
-use rung_models::{LatentModel, Pass, Statistics, WholeData};
+use rung_models::{BatchShare, LatentModel, Pass, Statistics, WholeData};
+use rung_ranks::Ranks;
 
 use super::measures::Measures;
 use crate::data::DeviceImages;
@@ -45,6 +46,8 @@ pub struct LabelledBatch {
     pub class: Tensor,
     /// Share of labelled images in the whole training set.
     pub share: f64,
+    /// Which of the step's labelled images are this rank's.
+    pub rows: BatchShare,
 }
 
 /// The loss of a batch, and what it consists of: scalars on the device, means over the batch.
@@ -214,23 +217,24 @@ pub trait Task: Debug {
         Ok(())
     }
 
-    /// Why ranks can't share its batches, each with a part of the rows, if they can't: a loss that
-    /// is no mean over rows, or noise that is not addressed by the row.
-    fn needs_whole_batches(&self) -> Option<&'static str> {
-        None
-    }
-
     /// What [`Task::prepare`] chose that a result depends on, such as the images whose labels are
     /// known: a run keeps it in `chosen.json`.
     fn chosen(&self) -> Option<serde_json::Value> {
         None
     }
 
-    /// The images of these numbers as a step sees them.
+    /// The images of these numbers as a step sees them. They are a rank's own; what the task adds
+    /// to them it shares among the ranks.
     ///
     /// # Errors
     /// If the device has no memory.
-    fn batch(&self, images: &DeviceImages, indices: &Tensor, at: At) -> Result<Batch>;
+    fn batch(
+        &self,
+        images: &DeviceImages,
+        indices: &Tensor,
+        at: At,
+        ranks: &Ranks,
+    ) -> Result<Batch>;
 
     /// The loss of a batch.
     ///

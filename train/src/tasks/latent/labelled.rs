@@ -6,6 +6,8 @@ use rung_autograd::rng::{Address, Stream};
 use rung_autograd::{DType, Tensor};
 use rung_datasets::Labels;
 use rung_datasets::batch::{shuffled, shuffled_at};
+use rung_models::BatchShare;
+use rung_ranks::Ranks;
 
 use crate::data::DeviceImages;
 use crate::error::{Context, Error, Result};
@@ -97,13 +99,21 @@ impl LabelledImages {
         serde_json::json!({ "labelled_images": self.indices, "labels": self.labels })
     }
 
-    /// Those of a step, their pixels drawn for it alone: as many as fit into a batch.
+    /// A rank's part of those of a step, their pixels drawn for it alone: as many as fit into a
+    /// batch.
     ///
     /// # Errors
-    /// If the device has no memory.
-    pub(super) fn batch(&self, images: &DeviceImages, step: u64) -> Result<LabelledBatch> {
+    /// If the device has no memory, or there are fewer of them than ranks.
+    pub(super) fn batch(
+        &self,
+        images: &DeviceImages,
+        step: u64,
+        ranks: &Ranks,
+    ) -> Result<LabelledBatch> {
         let doing = "gathering labelled images";
-        let (rows, device) = (self.rows(step), images.device());
+        let share = self.share_of(ranks)?;
+        let rows = &self.rows(step)[share.first..share.first + share.rows];
+        let device = images.device();
         let of = |all: &[u32]| rows.iter().map(|&row| all[row as usize]).collect::<Vec<_>>();
         let (indices, labels) = (of(&self.indices), of(&self.labels));
         let indices = Tensor::from_u32(device, &indices, [rows.len()]).context(doing)?;
@@ -111,7 +121,16 @@ impl LabelledImages {
             x: images.batch(&indices, FIRST_DRAW + step).context(doing)?,
             class: one_hot(&labels, self.classes, device, self.dtype)?,
             share: self.share,
+            rows: share,
         })
+    }
+
+    /// A rank's part of the labelled images of a step.
+    ///
+    /// # Errors
+    /// If there are fewer of them than ranks.
+    pub(super) fn share_of(&self, ranks: &Ranks) -> Result<BatchShare> {
+        BatchShare::of_batch(ranks, self.batch).context("sharing the labelled images of a batch")
     }
 
     /// Which of the labelled images a step sees.

@@ -30,6 +30,7 @@ use rung_models::{
     Group, Labelled, LatentModel, LatentSource, Pass, Statistics, WholeData, fantasy_loss,
     weight_energy,
 };
+use rung_ranks::Ranks;
 
 use self::classes::judge;
 use self::evaluation::evaluate;
@@ -328,20 +329,20 @@ impl Task for LatentTask {
         Ok(())
     }
 
-    fn needs_whole_batches(&self) -> Option<&'static str> {
-        if self.labels.labels > 0 {
-            return Some("it has a batch of labelled images beside each batch");
-        }
-        (self.fantasy_start_epoch > 0).then_some("it draws images of its own beside each batch")
-    }
-
     fn chosen(&self) -> Option<serde_json::Value> {
         self.labelled.as_ref().map(LabelledImages::chosen)
     }
 
-    fn batch(&self, images: &DeviceImages, indices: &Tensor, at: At) -> Result<Batch> {
+    fn batch(
+        &self,
+        images: &DeviceImages,
+        indices: &Tensor,
+        at: At,
+        ranks: &Ranks,
+    ) -> Result<Batch> {
         let x = images.batch(indices, at.epoch).context("gathering a batch")?;
-        let labelled = self.labelled.as_ref().map(|labelled| labelled.batch(images, at.step));
+        let labelled = self.labelled.as_ref();
+        let labelled = labelled.map(|labelled| labelled.batch(images, at.step, ranks));
         Ok(Batch { x, class: None, labelled: labelled.transpose()? })
     }
 
@@ -349,7 +350,8 @@ impl Task for LatentTask {
         let objective = self.bound.objective(at.epoch);
         let bound = match &batch.labelled {
             None => bound(&*self.network, pass, &batch.x, &objective),
-            Some(LabelledBatch { x: known, class, share }) => {
+            Some(LabelledBatch { x: known, class, share, rows }) => {
+                pass.share_labelled(rows);
                 let classifier = self.network.classifier().ok_or_else(|| {
                     Error::new("bug: labels for a model without classes; please report it")
                 })?;

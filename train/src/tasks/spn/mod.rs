@@ -14,6 +14,7 @@ use rung_models::classifier::{ClassificationConfig, classification};
 use rung_models::rules::{BrokenRule, rule};
 use rung_models::spn::{Spn, SpnFamily};
 use rung_models::{Pass, SpnConfig, Statistics, StatisticsList, WholeData};
+use rung_ranks::Ranks;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -337,7 +338,13 @@ impl Task for SequenceTask {
         Ok(())
     }
 
-    fn batch(&self, images: &DeviceImages, indices: &Tensor, at: At) -> Result<Batch> {
+    fn batch(
+        &self,
+        images: &DeviceImages,
+        indices: &Tensor,
+        at: At,
+        _ranks: &Ranks,
+    ) -> Result<Batch> {
         labelled_batch(images, self.classes.as_ref(), indices, at)
     }
 
