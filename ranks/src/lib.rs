@@ -19,12 +19,14 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `transport.rs` | what a library has to offer, and the one rank that is alone |
+//! | `transport.rs` | what a library has to offer |
 //! | `threads.rs` | ranks that are threads of one process: for tests, without a library |
+//! | `logical.rs` | ranks of which several are in each process |
 //! | `world.rs`, `message_passing.rs` | the ranks that `mpirun` started (feature `mpi`) |
 //!
 //! Chapter 8 of the reader's book, `docs/book/src/`, has the training step that sums over ranks.
 
+mod logical;
 #[cfg(feature = "mpi")]
 mod message_passing;
 pub mod threads;
@@ -32,15 +34,16 @@ mod transport;
 mod world;
 
 use std::ops::{AddAssign, Range};
+use std::process;
 use std::sync::Arc;
 
 use bytemuck::Pod;
 
-pub use transport::Transport;
+pub use transport::{Parts, PartsMut, Transport};
 pub use world::World;
 
 /// Why ranks could not work together.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// Another rank has ended.
     #[error("rank {rank} has ended while rank {here} waited for it")]
@@ -60,6 +63,14 @@ pub enum Error {
         /// What was expected.
         expected: usize,
     },
+    /// Logical ranks that are no multiple of those that have them.
+    #[error("{count} logical ranks can't be shared by {size} ranks alike")]
+    Uneven {
+        /// How many logical ranks are wanted.
+        count: usize,
+        /// How many ranks there are.
+        size: usize,
+    },
     /// The library refused.
     #[error("MPI: {0}")]
     Library(String),
@@ -77,8 +88,16 @@ const PIECE_BYTES: usize = 1 << 24;
 #[derive(Clone, Debug)]
 pub struct Ranks(
     /// `None` for a single one, which takes no memory.
-    Option<Arc<dyn Transport>>,
+    Option<Arc<Group>>,
 );
+
+/// Several ranks, seen from one of them.
+#[derive(Debug)]
+struct Group {
+    rank: usize,
+    size: usize,
+    transport: Box<dyn Transport>,
+}
 
 impl Default for Ranks {
     fn default() -> Self {
@@ -93,26 +112,27 @@ impl Ranks {
         Self(None)
     }
 
-    fn transport(&self) -> &dyn Transport {
-        self.0.as_deref().unwrap_or(&transport::Alone)
+    /// Rank `rank` of the `size` that a transport connects.
+    #[must_use]
+    pub fn over(rank: usize, size: usize, transport: impl Transport + 'static) -> Self {
+        Self(Some(Arc::new(Group { rank, size, transport: Box::new(transport) })))
     }
 
-    /// The ranks that a transport connects.
-    #[must_use]
-    pub fn over(transport: impl Transport + 'static) -> Self {
-        Self(Some(Arc::new(transport)))
+    /// What connects this rank with others, if there are some.
+    fn others(&self) -> Option<&dyn Transport> {
+        self.0.as_deref().filter(|group| group.size > 1).map(|group| &*group.transport)
     }
 
     /// Which rank this is, from 0.
     #[must_use]
     pub fn rank(&self) -> usize {
-        self.transport().rank()
+        self.0.as_ref().map_or(0, |group| group.rank)
     }
 
     /// How many ranks there are.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.transport().size()
+        self.0.as_ref().map_or(1, |group| group.size)
     }
 
     /// Whether this is rank 0, which alone writes and speaks.
@@ -151,33 +171,33 @@ impl Ranks {
     /// # Errors
     /// If another rank has ended.
     pub fn sum<T: Pod + AddAssign>(&self, values: &mut [T]) -> Result<()> {
-        if !self.are_many() {
-            return Ok(());
-        }
+        let Some(others) = self.others() else { return Ok(()) };
         let piece = (PIECE_BYTES / size_of::<T>().max(1)).max(1);
-        values.chunks_mut(piece).try_for_each(|values| self.sum_piece(values))
+        values.chunks_mut(piece).try_for_each(|values| self.sum_piece(others, values))
     }
 
-    fn sum_piece<T: Pod + AddAssign>(&self, values: &mut [T]) -> Result<()> {
+    fn sum_piece<T: Pod + AddAssign>(
+        &self,
+        others: &dyn Transport,
+        values: &mut [T],
+    ) -> Result<()> {
         let (size, count) = (self.size(), values.len());
         let bytes = |rank| self.share_of(rank, count).len() * size_of::<T>();
         let owned_by: Vec<usize> = (0..size).map(bytes).collect();
         let mine = self.share(count);
         let mut received = vec![T::zeroed(); mine.len() * size];
+        let send = Parts { bytes: bytemuck::cast_slice(values), lengths: &owned_by };
         let expected = vec![owned_by[self.rank()]; size];
         let into = bytemuck::cast_slice_mut(&mut received);
-        self.transport().all_to_all(bytemuck::cast_slice(values), &owned_by, into, &expected)?;
-        let (sums, others) = received.split_at_mut(mine.len());
+        others.all_to_all(send, PartsMut { bytes: into, lengths: &expected })?;
+        let (sums, of_others) = received.split_at_mut(mine.len());
         if !mine.is_empty() {
-            for of_rank in others.chunks_exact(mine.len()) {
+            for of_rank in of_others.chunks_exact(mine.len()) {
                 sums.iter_mut().zip(of_rank).for_each(|(sum, &value)| *sum += value);
             }
         }
-        self.transport().all_gather(
-            bytemuck::cast_slice(sums),
-            bytemuck::cast_slice_mut(values),
-            &owned_by,
-        )
+        let all = PartsMut { bytes: bytemuck::cast_slice_mut(values), lengths: &owned_by };
+        others.all_gather(bytemuck::cast_slice(sums), all)
     }
 
     /// What each rank says, in ascending order; the lengths may differ.
@@ -186,10 +206,9 @@ impl Ranks {
     /// If another rank has ended.
     pub fn gather(&self, mine: &[u8]) -> Result<Vec<Vec<u8>>> {
         let lengths = self.lengths(mine.len())?;
-        let mut all = vec![0; lengths.iter().sum()];
-        self.transport().all_gather(mine, &mut all, &lengths)?;
-        let mut rest = all.as_slice();
-        Ok(lengths.iter().map(|&length| rest.split_off(..length).unwrap_or(&[]).to_vec()).collect())
+        let all = self.joined(mine, &lengths)?;
+        let parts = Parts { bytes: &all, lengths: &lengths };
+        Ok(parts.each().map(<[u8]>::to_vec).collect())
     }
 
     /// The numbers of every rank end to end, in ascending order; as many from each.
@@ -197,11 +216,7 @@ impl Ranks {
     /// # Errors
     /// If another rank has ended.
     pub fn gather_numbers<T: Pod>(&self, mine: &[T]) -> Result<Vec<T>> {
-        let mut all = vec![T::zeroed(); mine.len() * self.size()];
-        let lengths = vec![size_of_val(mine); self.size()];
-        let (mine, into) = (bytemuck::cast_slice(mine), bytemuck::cast_slice_mut(&mut all));
-        self.transport().all_gather(mine, into, &lengths)?;
-        Ok(all)
+        self.joined(mine, &vec![mine.len(); self.size()])
     }
 
     /// The values of every rank end to end, in ascending order; the ranks may have different numbers
@@ -210,14 +225,19 @@ impl Ranks {
     /// # Errors
     /// If another rank has ended.
     pub fn join<T: Pod>(&self, mine: Vec<T>) -> Result<Vec<T>> {
-        if !self.are_many() {
-            return Ok(mine);
+        match self.are_many() {
+            true => self.joined(&mine, &self.lengths(mine.len())?),
+            false => Ok(mine),
         }
-        let lengths = self.lengths(mine.len())?;
+    }
+
+    /// The values of every rank end to end, `lengths[r]` of rank r.
+    fn joined<T: Pod>(&self, mine: &[T], lengths: &[usize]) -> Result<Vec<T>> {
+        let Some(others) = self.others() else { return Ok(mine.to_vec()) };
         let mut all = vec![T::zeroed(); lengths.iter().sum()];
-        let bytes: Vec<usize> = lengths.iter().map(|&length| length * size_of::<T>()).collect();
-        let into = bytemuck::cast_slice_mut(&mut all);
-        self.transport().all_gather(bytemuck::cast_slice(&mine), into, &bytes)?;
+        let lengths: Vec<usize> = lengths.iter().map(|&length| length * size_of::<T>()).collect();
+        let all_parts = PartsMut { bytes: bytemuck::cast_slice_mut(&mut all), lengths: &lengths };
+        others.all_gather(bytemuck::cast_slice(mine), all_parts)?;
         Ok(all)
     }
 
@@ -232,9 +252,7 @@ impl Ranks {
 
     /// The same in messages of at most so many values of each rank.
     fn join_in_pieces<T: Pod>(&self, mine: Vec<T>, piece: usize) -> Result<Vec<T>> {
-        if !self.are_many() {
-            return Ok(mine);
-        }
+        let Some(others) = self.others() else { return Ok(mine) };
         let lengths = self.lengths(mine.len())?;
         let piece = piece.max(1);
         let mut of_ranks: Vec<Vec<T>> = match self.is_first() {
@@ -254,7 +272,8 @@ impl Ranks {
             received.iter_mut().zip(bytes).for_each(|(length, bytes)| *length = bytes);
             let mut values = vec![T::zeroed(); counts.iter().sum()];
             let into = bytemuck::cast_slice_mut(&mut values);
-            self.transport().all_to_all(bytemuck::cast_slice(send), &sent, into, &received)?;
+            let send = Parts { bytes: bytemuck::cast_slice(send), lengths: &sent };
+            others.all_to_all(send, PartsMut { bytes: into, lengths: &received })?;
             let mut rest = values.as_slice();
             for (of_rank, &count) in of_ranks.iter_mut().zip(&counts) {
                 of_rank.extend_from_slice(rest.split_off(..count).unwrap_or(&[]));
@@ -267,6 +286,15 @@ impl Ranks {
     fn lengths(&self, mine: usize) -> Result<Vec<usize>> {
         let lengths = self.gather_numbers(&[mine as u64])?;
         Ok(lengths.into_iter().map(|length| length as usize).collect())
+    }
+
+    /// What each rank sends to this one, `expected[r]` bytes of rank r, end to end; part r of `send`
+    /// goes to rank r.
+    fn exchanged(&self, send: Parts<'_>, expected: &[usize]) -> Result<Vec<u8>> {
+        let Some(others) = self.others() else { return Ok(send.bytes.to_vec()) };
+        let mut received = vec![0; expected.iter().sum()];
+        others.all_to_all(send, PartsMut { bytes: &mut received, lengths: expected })?;
+        Ok(received)
     }
 
     /// What rank 0 says.
@@ -283,15 +311,15 @@ impl Ranks {
     /// # Errors
     /// If another rank has ended.
     pub fn any(&self, mine: bool) -> Result<bool> {
-        if !self.are_many() {
-            return Ok(mine);
-        }
         Ok(self.gather_numbers(&[u8::from(mine)])?.contains(&1))
     }
 
     /// Ends all ranks at once, with this exit code.
     pub fn abort(&self, exit_code: u8) -> ! {
-        self.transport().abort(exit_code)
+        match self.others() {
+            Some(others) => others.abort(exit_code),
+            None => process::exit(exit_code.into()),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use mpi::environment;
 use mpi::topology::{Communicator, SimpleCommunicator};
 use mpi::traits::CommunicatorCollectives;
 
-use crate::{Error, Result, Transport};
+use crate::{Error, Parts, PartsMut, Ranks, Result, Transport};
 
 /// MPI, initialised; ends it when dropped.
 pub(crate) struct Universe(
@@ -21,16 +21,13 @@ impl fmt::Debug for Universe {
     }
 }
 
-/// A rank of `MPI_COMM_WORLD`, whose handle is the same for every thread.
+/// The ranks of `MPI_COMM_WORLD`, whose handle is the same for every thread.
 #[derive(Debug)]
-pub(crate) struct World {
-    rank: usize,
-    size: usize,
-}
+struct World;
 
 /// Initialises MPI for calls from any thread, one at a time: a pool's threads compute, and
 /// whichever is at the end of a layer communicates.
-pub(crate) fn initialise() -> Result<(Universe, World)> {
+pub(crate) fn initialise() -> Result<(Universe, Ranks)> {
     let (universe, threading) = environment::initialize_with_threading(Threading::Serialized)
         .ok_or_else(|| Error::Library("it is initialised already".into()))?;
     if threading < Threading::Serialized {
@@ -40,8 +37,8 @@ pub(crate) fn initialise() -> Result<(Universe, World)> {
         )));
     }
     let world = universe.world();
-    let world = World { rank: world.rank() as usize, size: world.size() as usize };
-    Ok((Universe(universe), world))
+    let ranks = Ranks::over(world.rank() as usize, world.size() as usize, World);
+    Ok((Universe(universe), ranks))
 }
 
 /// Lengths and their first places as MPI counts them.
@@ -61,32 +58,18 @@ fn counts(lengths: &[usize]) -> Result<(Vec<i32>, Vec<i32>)> {
 }
 
 impl Transport for World {
-    fn rank(&self) -> usize {
-        self.rank
-    }
-
-    fn size(&self) -> usize {
-        self.size
-    }
-
-    fn all_to_all(
-        &self,
-        send: &[u8],
-        send_lengths: &[usize],
-        receive: &mut [u8],
-        receive_lengths: &[usize],
-    ) -> Result<()> {
-        let (send_counts, send_starts) = counts(send_lengths)?;
-        let (receive_counts, receive_starts) = counts(receive_lengths)?;
-        let send = Partition::new(send, send_counts, send_starts);
-        let mut receive = PartitionMut::new(receive, receive_counts, receive_starts);
+    fn all_to_all(&self, send: Parts<'_>, receive: PartsMut<'_>) -> Result<()> {
+        let (send_counts, send_starts) = counts(send.lengths)?;
+        let (receive_counts, receive_starts) = counts(receive.lengths)?;
+        let send = Partition::new(send.bytes, send_counts, send_starts);
+        let mut receive = PartitionMut::new(receive.bytes, receive_counts, receive_starts);
         SimpleCommunicator::world().all_to_all_varcount_into(&send, &mut receive);
         Ok(())
     }
 
-    fn all_gather(&self, send: &[u8], receive: &mut [u8], lengths: &[usize]) -> Result<()> {
-        let (lengths, starts) = counts(lengths)?;
-        let mut receive = PartitionMut::new(receive, lengths, starts);
+    fn all_gather(&self, send: &[u8], receive: PartsMut<'_>) -> Result<()> {
+        let (lengths, starts) = counts(receive.lengths)?;
+        let mut receive = PartitionMut::new(receive.bytes, lengths, starts);
         SimpleCommunicator::world().all_gather_varcount_into(send, &mut receive);
         Ok(())
     }

@@ -2,9 +2,9 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
-use std::{process, thread};
+use std::{iter, process, thread};
 
-use crate::{Error, Ranks, Result, Transport};
+use crate::{Error, Parts, PartsMut, Ranks, Result, Transport};
 
 /// One rank's ends of the channels between every two ranks.
 #[derive(Debug)]
@@ -31,11 +31,9 @@ pub fn on_each<R: Send>(size: usize, work: impl Fn(Ranks) -> R + Sync) -> Vec<R>
             to.iter_mut().map(connect).collect()
         })
         .collect();
-    let ranks = to
-        .into_iter()
-        .zip(from)
-        .enumerate()
-        .map(|(rank, (to, from))| Ranks::over(Channels { rank, to, from: Mutex::new(from) }));
+    let ranks = to.into_iter().zip(from).enumerate().map(|(rank, (to, from))| {
+        Ranks::over(rank, size, Channels { rank, to, from: Mutex::new(from) })
+    });
     let ranks: Vec<Ranks> = ranks.collect();
     thread::scope(|scope| {
         let work = &work;
@@ -49,51 +47,36 @@ pub fn on_each<R: Send>(size: usize, work: impl Fn(Ranks) -> R + Sync) -> Vec<R>
 }
 
 impl Channels {
-    /// What each rank sends to this one, into the parts of `receive`.
-    fn receive(&self, receive: &mut [u8], lengths: &[usize]) -> Result<()> {
+    /// What each rank sends to this one.
+    fn receive(&self, receive: PartsMut<'_>) -> Result<()> {
         let from = self.from.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut rest = receive;
-        for (rank, (from, &expected)) in from.iter().zip(lengths).enumerate() {
+        for (rank, (from, part)) in from.iter().zip(receive.each()).enumerate() {
             let bytes = from.recv().map_err(|_| Error::Gone { rank, here: self.rank })?;
-            let part = rest.split_off_mut(..expected).filter(|part| part.len() == bytes.len());
-            let Some(part) = part else {
-                return Err(Error::Length { rank, found: bytes.len(), expected });
-            };
+            if bytes.len() != part.len() {
+                return Err(Error::Length { rank, found: bytes.len(), expected: part.len() });
+            }
             part.copy_from_slice(&bytes);
         }
         Ok(())
     }
+
+    fn send<'a>(&self, parts: impl Iterator<Item = &'a [u8]>) -> Result<()> {
+        let mut to = self.to.iter().zip(parts).enumerate();
+        to.try_for_each(|(rank, (to, part))| {
+            to.send(part.to_vec()).map_err(|_| Error::Gone { rank, here: self.rank })
+        })
+    }
 }
 
 impl Transport for Channels {
-    fn rank(&self) -> usize {
-        self.rank
+    fn all_to_all(&self, send: Parts<'_>, receive: PartsMut<'_>) -> Result<()> {
+        self.send(send.each())?;
+        self.receive(receive)
     }
 
-    fn size(&self) -> usize {
-        self.to.len()
-    }
-
-    fn all_to_all(
-        &self,
-        send: &[u8],
-        send_lengths: &[usize],
-        receive: &mut [u8],
-        receive_lengths: &[usize],
-    ) -> Result<()> {
-        let mut rest = send;
-        for (rank, (to, &length)) in self.to.iter().zip(send_lengths).enumerate() {
-            let part = rest.split_off(..length).unwrap_or(&[]);
-            to.send(part.to_vec()).map_err(|_| Error::Gone { rank, here: self.rank })?;
-        }
-        self.receive(receive, receive_lengths)
-    }
-
-    fn all_gather(&self, send: &[u8], receive: &mut [u8], lengths: &[usize]) -> Result<()> {
-        for (rank, to) in self.to.iter().enumerate() {
-            to.send(send.to_vec()).map_err(|_| Error::Gone { rank, here: self.rank })?;
-        }
-        self.receive(receive, lengths)
+    fn all_gather(&self, send: &[u8], receive: PartsMut<'_>) -> Result<()> {
+        self.send(iter::repeat(send))?;
+        self.receive(receive)
     }
 
     fn abort(&self, exit_code: u8) -> ! {

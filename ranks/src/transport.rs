@@ -1,79 +1,58 @@
 //! What a library has to offer for ranks to work together.
 
 use std::fmt::Debug;
-use std::process;
 
-use crate::{Error, Result};
+use crate::Result;
 
 /// Moves bytes between ranks. Every method must be called by all ranks, in the same order, and by
 /// one thread of each at a time.
 pub trait Transport: Debug + Send + Sync {
-    /// Which rank this is, from 0.
-    fn rank(&self) -> usize;
-
-    /// How many ranks there are.
-    fn size(&self) -> usize;
-
-    /// Sends the r-th of the parts of `send`, `send_lengths[r]` bytes, to rank r; what rank r sent
-    /// is the r-th of the parts of `receive`.
+    /// Sends part r of `send` to rank r; what rank r sent becomes part r of `receive`.
     ///
     /// # Errors
     /// If another rank has ended.
-    fn all_to_all(
-        &self,
-        send: &[u8],
-        send_lengths: &[usize],
-        receive: &mut [u8],
-        receive_lengths: &[usize],
-    ) -> Result<()>;
+    fn all_to_all(&self, send: Parts<'_>, receive: PartsMut<'_>) -> Result<()>;
 
-    /// Sends `send` to all; what rank r sent, `lengths[r]` bytes, is the r-th part of `receive`.
+    /// Sends `send` to all; what rank r sent becomes part r of `receive`.
     ///
     /// # Errors
     /// If another rank has ended.
-    fn all_gather(&self, send: &[u8], receive: &mut [u8], lengths: &[usize]) -> Result<()>;
+    fn all_gather(&self, send: &[u8], receive: PartsMut<'_>) -> Result<()>;
 
     /// Ends all ranks at once, with this exit code.
     fn abort(&self, exit_code: u8) -> !;
 }
 
-/// The transport of a single rank.
-#[derive(Debug)]
-pub(crate) struct Alone;
-
-/// The only rank hears itself.
-fn echo(send: &[u8], receive: &mut [u8]) -> Result<()> {
-    if send.len() != receive.len() {
-        return Err(Error::Length { rank: 0, found: send.len(), expected: receive.len() });
-    }
-    receive.copy_from_slice(send);
-    Ok(())
+/// Bytes that consist of a part for each rank, end to end.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts<'a> {
+    /// All of them.
+    pub bytes: &'a [u8],
+    /// The bytes of each part.
+    pub lengths: &'a [usize],
 }
 
-impl Transport for Alone {
-    fn rank(&self) -> usize {
-        0
-    }
+/// The same, to be filled.
+#[derive(Debug)]
+pub struct PartsMut<'a> {
+    /// All of them.
+    pub bytes: &'a mut [u8],
+    /// The bytes of each part.
+    pub lengths: &'a [usize],
+}
 
-    fn size(&self) -> usize {
-        1
+impl<'a> Parts<'a> {
+    /// Each part, in the order of the ranks.
+    pub(crate) fn each(self) -> impl Iterator<Item = &'a [u8]> {
+        let mut rest = self.bytes;
+        self.lengths.iter().map(move |&length| rest.split_off(..length).unwrap_or_default())
     }
+}
 
-    fn all_to_all(
-        &self,
-        send: &[u8],
-        _send_lengths: &[usize],
-        receive: &mut [u8],
-        _receive_lengths: &[usize],
-    ) -> Result<()> {
-        echo(send, receive)
-    }
-
-    fn all_gather(&self, send: &[u8], receive: &mut [u8], _lengths: &[usize]) -> Result<()> {
-        echo(send, receive)
-    }
-
-    fn abort(&self, exit_code: u8) -> ! {
-        process::exit(exit_code.into())
+impl<'a> PartsMut<'a> {
+    /// Each part, in the order of the ranks.
+    pub(crate) fn each(self) -> impl Iterator<Item = &'a mut [u8]> {
+        let mut rest = self.bytes;
+        self.lengths.iter().map(move |&length| rest.split_off_mut(..length).unwrap_or_default())
     }
 }

@@ -19,8 +19,8 @@ impl World {
     /// If MPI can't be initialised.
     #[cfg(feature = "mpi")]
     pub fn join() -> Result<Self> {
-        let (universe, transport) = crate::message_passing::initialise()?;
-        Ok(Self { ranks: Ranks::over(transport), _universe: universe })
+        let (universe, ranks) = crate::message_passing::initialise()?;
+        Ok(Self { ranks, _universe: universe })
     }
 
     /// A single rank: this build has no MPI.
