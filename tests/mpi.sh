@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Ranks as processes of MPI on this machine: training on 2 and 4 ranks, the same bytes when
-# repeated, kills of a random rank, resumption with another number of ranks, errors, and a shared
-# evaluation.
+# repeated, and on 1, 2 and 4 ranks with logical ones; kills of a random rank, resumption with
+# another number of ranks, errors, images that evaluate, encode and anomaly share.
 #
 #   tests/mpi.sh          with the MPI that is installed (mpicc, mpirun), or Debian's openmpi-bin
 #   KILLS=20 tests/mpi.sh kills a random rank that many times (2)
@@ -32,9 +32,9 @@ if mpirun --version | grep -q 'Open MPI'; then
     launch+=(--allow-run-as-root --oversubscribe --bind-to none)
 fi
 on() { local n=$1 && shift && "${launch[@]}" -n "$n" "$rung" --quiet "$@"; }
-train=(train --epochs 8 --threads 1 --set data.train_images=1280 --set data.test_images=100
-    --set 'model.latent_sizes=[8,4]' --set 'model.hidden_sizes=[32,16]' --batch-size 64
+few=(train --threads 1 --set data.train_images=1280 --set data.test_images=100 --batch-size 64
     --set train.evaluate_every_epochs=8 --set train.checkpoint_every_epochs=1)
+train=("${few[@]}" --epochs 8 --set 'model.latent_sizes=[8,4]' --set 'model.hidden_sizes=[32,16]')
 last() { echo "$work/$1/checkpoints/last.safetensors"; }
 
 seed=${RUNG_TEST_SEED:-$RANDOM}
@@ -84,9 +84,28 @@ awk -v a="$one" -v b="$four" 'BEGIN { exit !(a - b < 1e-6 && b - a < 1e-6) }' ||
     fail "L_20 is $one on one rank, $four on four"
 passed=$((passed + 1))
 
+# What is found of each image has the same bytes.
+for command in encode anomaly; do
+    each=("$command" "$work/whole-4" --threads 1 --count 90)
+    "$rung" --quiet "${each[@]}" --out "$work/one.csv" >/dev/null
+    on 4 "${each[@]}" --out "$work/four.csv" >/dev/null
+    [ "$(wc -l <"$work/one.csv")" -gt 90 ] || fail "$command wrote too few lines"
+    cmp "$work/one.csv" "$work/four.csv" || fail "$command on 4 ranks is not that of one"
+    passed=$((passed + 1))
+done
+
+logical=("${few[@]}" --epochs 2 --set train.logical_ranks=4 --set model.family=sdgm
+    --set objective.labels=20)
+"$rung" --quiet "${logical[@]}" --out "$work/logical-1" >/dev/null
+for n in 2 4; do
+    on "$n" "${logical[@]}" --out "$work/logical-$n" >/dev/null
+    cmp "$(last logical-1)" "$(last "logical-$n")" ||
+        fail "4 logical ranks on $n ranks are not those on one"
+    passed=$((passed + 1))
+done
+
 code=0
-on 2 train --set objective.labels=20 --set model.family=sdgm --out "$work/refused" \
-    >"$work/log" 2>&1 || code=$?
+on 2 train --set train.logical_ranks=3 --out "$work/refused" >"$work/log" 2>&1 || code=$?
 [ $code -eq 1 ] || fail "what ranks can't share ends with $code, not 1"
 [ "$(grep -c 'error:' "$work/log")" -eq 1 ] || fail "not one message: $(cat "$work/log")"
 passed=$((passed + 1))

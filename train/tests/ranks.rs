@@ -244,7 +244,7 @@ fn assert_images_are_shared(what: &str, sets: &[&str]) {
             assert_eq!(found.bounds, alone.bounds, "{here}");
             let far = far_apart(&means(found), &means(&alone));
             // The device sums in f32.
-        assert!(far < 1e-5, "{here}: {far:e}");
+            assert!(far < 1e-5, "{here}: {far:e}");
             match rank {
                 0 => assert_eq!(arrays(found), arrays(&alone), "{here}"),
                 _ => assert!(arrays(found).is_none_or(|found| found.layers[0].z.is_empty())),
@@ -267,6 +267,27 @@ fn images_of_a_model_with_classes_are_shared() {
 #[test]
 fn images_of_a_classifier_are_shared() {
     assert_images_are_shared("classifier", &["model.family=classifier", "model.hidden_sizes=[9]"]);
+}
+
+/// With a fixed number of logical ranks a training in f32 is the same to the bit on 1, 2, 4 and 8
+/// ranks: batch normalisation, importance samples, few labels and all.
+#[test]
+fn logical_ranks_give_the_same_bits_on_any_number_of_ranks() {
+    let labelled = ["model.family=sdgm", "model.hidden_sizes=[12]", "objective.labels=20"];
+    let samples = [&SMALL[..], &["objective.importance_samples=3"]].concat();
+    for sets in [&samples[..], &labelled] {
+        let config = configuration(sets);
+        let on = |size| {
+            let logical =
+                |ranks: Ranks| ranks.on_logical(8, |ranks| train(&config, ranks, DType::F32));
+            threads::on_each(size, |ranks| logical(ranks).unwrap()).concat()
+        };
+        let alone = on(1);
+        assert!(alone.len() == 8 && alone.iter().all(|trained| *trained == alone[0]), "{sets:?}");
+        for size in [2, 4, 8] {
+            assert_eq!(on(size), alone, "{sets:?} on {size} ranks");
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What `rung train` does.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rung_autograd::{DType, Device};
 use rung_datasets::{DataRecord, Split, SplitSizes};
@@ -15,7 +16,7 @@ use crate::engine::device::{cpu_memory_limit, with_device};
 use crate::engine::interrupt::Interrupt;
 use crate::engine::memory::Memory;
 use crate::engine::{Ending, Outcome, Prepared, Training, TrainingImages};
-use crate::error::{Context, Error, Result};
+use crate::error::{Advise, Context, Error, Result};
 use crate::model::Model;
 use crate::progress::Console;
 use crate::run::checkpoint::{CheckpointData, Checkpoints};
@@ -27,9 +28,9 @@ use crate::tasks::{Score, Scores};
 /// # Errors
 /// If the configuration is wrong, the data is missing, or the run fails or is interrupted.
 pub fn run(arguments: &TrainArgs, ranks: &Ranks, console: &Console) -> Result<()> {
-    let job = Job::new(arguments, ranks)?;
+    let (job, _lock) = Job::new(arguments, ranks)?;
     let interrupt = arguments.time.interrupt(console)?;
-    match finish(job, &interrupt, console) {
+    match finish(&job, &interrupt, console) {
         Err(error) if error.is_interrupted() && interrupt.is_out_of_time() => {
             let advice = error.advice().unwrap_or_default();
             console.result(&format!("{}; {advice}", error.cause()))
@@ -43,13 +44,34 @@ pub fn run(arguments: &TrainArgs, ranks: &Ranks, console: &Console) -> Result<()
 /// # Errors
 /// As [`run`].
 pub fn run_quietly(arguments: &TrainArgs, interrupt: &Interrupt, console: &Console) -> Result<()> {
-    finish(Job::new(arguments, &Ranks::one())?, interrupt, console).map(drop)
+    let (job, _lock) = Job::new(arguments, &Ranks::one())?;
+    finish(&job, interrupt, console).map(drop)
 }
 
-fn finish(job: Job, interrupt: &Interrupt, console: &Console) -> Result<Finished> {
-    let (device, threads) = (job.config.train.device.clone(), job.config.train.threads);
-    let ranks = job.ranks.clone();
-    with_device(&ranks, &device, threads, |device| train(job, &device, interrupt, console))
+/// Trains on the logical ranks of the configuration, of which this process has some.
+fn finish(job: &Job, interrupt: &Interrupt, console: &Console) -> Result<Finished> {
+    let TrainConfig { device, threads, logical_ranks, .. } = &job.config.train;
+    let count = if *logical_ranks == 0 { job.ranks.size() } else { *logical_ranks };
+    let silent = Console::silent();
+    // That of the rank that failed first: the others fail because it has ended.
+    let failure = Mutex::new(None);
+    let finished = job.ranks.on_logical(count, |ranks| {
+        let console = if ranks.is_first() { console } else { &silent };
+        let job = Job { ranks: ranks.clone(), ..job.clone() };
+        let finished =
+            with_device(&ranks, device, *threads, |device| train(job, &device, interrupt, console));
+        let note = |error| {
+            failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        };
+        finished.map_err(note).ok()
+    });
+    let finished = finished.context("sharing the training").with_advice(|| {
+        format!("start a number of ranks that divides train.logical_ranks = {count}")
+    })?;
+    let failure = failure.into_inner().unwrap_or_else(PoisonError::into_inner);
+    failure.map_or(Ok(()), Err)?;
+    let first = finished.into_iter().flatten().next();
+    first.ok_or_else(|| Error::new("bug: a training ended with nothing; please report it"))
 }
 
 /// A finished run.
@@ -61,6 +83,7 @@ struct Finished {
 }
 
 /// What is to be trained, and where it is kept.
+#[derive(Clone)]
 struct Job {
     config: Config,
     place: Place,
@@ -69,6 +92,7 @@ struct Job {
 }
 
 /// The folder of a run.
+#[derive(Clone)]
 enum Place {
     /// To be made once all that can fail before the first step has not: a run that never began
     /// takes no folder.
@@ -78,31 +102,32 @@ enum Place {
         /// What a folder of the program's choice is named after.
         name: String,
     },
-    /// One that goes on, held for the rank that writes, with the configuration it had so far.
-    Old(RunFolder, Option<RunLock>, Box<Config>),
+    /// One that goes on, with the configuration it had so far.
+    Old(RunFolder, Box<Config>),
 }
 
 impl Job {
-    fn new(arguments: &TrainArgs, ranks: &Ranks) -> Result<Self> {
+    /// The job, and the folder that it goes on with, held for the rank that writes.
+    fn new(arguments: &TrainArgs, ranks: &Ranks) -> Result<(Self, Option<RunLock>)> {
         let ranks = ranks.clone();
         let Some(folder) = &arguments.resume else {
             let config = arguments.configuration()?;
             let place =
                 Place::New { folder: arguments.out.clone(), name: TrainArgs::run_name(&config) };
-            return Ok(Self { config: config.with_absolute_paths()?, place, ranks });
+            return Ok((Self { config: config.with_absolute_paths()?, place, ranks }, None));
         };
         let run = RunFolder::open(folder)?;
         let lock = ranks.is_first().then(|| run.lock()).transpose()?;
         let before = run.load_config()?;
         let config = arguments.resumed_configuration(&before)?.with_absolute_paths()?;
-        Ok(Self { config, place: Place::Old(run, lock, Box::new(before)), ranks })
+        Ok((Self { config, place: Place::Old(run, Box::new(before)), ranks }, lock))
     }
 }
 
 /// A run whose training can begin.
 struct Begun {
     run: RunFolder,
-    /// Held by the rank that writes.
+    /// The new folder, held for the rank that writes.
     lock: Option<RunLock>,
     /// Whether this process has made the folder.
     is_new: bool,
@@ -146,7 +171,7 @@ impl Place {
                 };
                 Ok(Begun { run, lock, is_new: true, prepared, changes: Vec::new() })
             }
-            Self::Old(run, lock, before) => {
+            Self::Old(run, before) => {
                 check_record(&run, &images.record)?;
                 let checkpoints = Checkpoints::new(run.checkpoints());
                 let prepared = if checkpoints.any() {
@@ -171,7 +196,7 @@ impl Place {
                     fresh(model)?
                 };
                 let changes = config.changes_from(&before)?;
-                Ok(Begun { run, lock, is_new: false, prepared, changes })
+                Ok(Begun { run, lock: None, is_new: false, prepared, changes })
             }
         }
     }

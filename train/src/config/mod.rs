@@ -270,6 +270,9 @@ pub struct TrainConfig {
     pub device: String,
     /// CPU threads; 0 for one a core.
     pub threads: usize,
+    /// Logical ranks that the batch is shared by, whatever the number of ranks of MPI, which must
+    /// divide it: the same bits on any of them. 0 for as many as there are, on one rank for one.
+    pub logical_ranks: usize,
 }
 
 impl Default for TrainConfig {
@@ -292,6 +295,7 @@ impl Default for TrainConfig {
             init_from: String::new(),
             device: "cpu".into(),
             threads: 0,
+            logical_ranks: 0,
         }
     }
 }

@@ -14,6 +14,8 @@ use crate::tasks::Pixels;
 const MOST_EPOCHS: u64 = 1_000_000_000;
 /// More images than any data set has, and few enough that all parts together can be numbered.
 const MOST_IMAGES: usize = 1_000_000_000;
+/// More logical ranks than any machine trains well; each takes a thread.
+const MOST_LOGICAL_RANKS: usize = 1024;
 /// More images than any step sees.
 const LARGEST_BATCH: usize = 1_000_000;
 /// Images that a batch needs for batch normalisation: over two or three the deviations of some
@@ -152,6 +154,13 @@ impl TrainConfig {
         rule(self.threads <= MOST_THREADS, "train.threads", self.threads, &allowed)?;
         let valid = (1..=LARGEST_BATCH).contains(&self.batch_size);
         rule(valid, "train.batch_size", self.batch_size, "must be 1 to 1000000")?;
+        let most = self.batch_size.min(MOST_LOGICAL_RANKS);
+        rule(
+            self.logical_ranks <= most,
+            "train.logical_ranks",
+            self.logical_ranks,
+            &format!("must be 0 (as many as there are ranks) to {most}, each with an image"),
+        )?;
         rule(
             i64::try_from(self.seed).is_ok(),
             "train.seed",
@@ -339,6 +348,7 @@ mod tests {
             "train.batch_size=1",
             "train.batch_size=9000000000000",
             "train.threads=20000",
+            "train.logical_ranks=2000",
             "objective.monte_carlo_samples=0",
             "train.gradient_norm_limit=inf",
             "train.gradient_element_limit=-1",
