@@ -12,9 +12,9 @@ use crate::pass::Pass;
 /// What the names of the generative model's parameters begin with.
 const GENERATIVE: &str = "generative.";
 
-/// −L of as many `images` (a rank's share of those of the step) as are drawn from the model: x ~ p(x|z), z ~ p(z). The images and the
-/// parameters of the generative model are constants, so that the gradient is that of the inference
-/// networks alone.
+/// −L of as many `images` (a rank's share of those of the step) as are drawn from the model: x ~
+/// p(x|z), z ~ p(z). The images and the parameters of the generative model are constants, so that
+/// the gradient is that of the inference networks alone.
 ///
 /// The published training makes a step of its own of it, after each step on data; here both losses
 /// are minimised in one.

@@ -219,8 +219,8 @@ impl Ranks {
         self.joined(mine, &vec![mine.len(); self.size()])
     }
 
-    /// The values of every rank end to end, in ascending order; the ranks may have different numbers
-    /// of them.
+    /// The values of every rank end to end, in ascending order; the ranks may have different
+    /// numbers of them.
     ///
     /// # Errors
     /// If another rank has ended.
@@ -241,8 +241,8 @@ impl Ranks {
         Ok(all)
     }
 
-    /// [`Ranks::join`] for rank 0 alone: the others get nothing, and need no memory for it. Messages
-    /// are of bounded size, whatever there is.
+    /// [`Ranks::join`] for rank 0 alone: the others get nothing, and need no memory for it.
+    /// Messages are of bounded size, whatever there is.
     ///
     /// # Errors
     /// If another rank has ended.
@@ -288,8 +288,8 @@ impl Ranks {
         Ok(lengths.into_iter().map(|length| length as usize).collect())
     }
 
-    /// What each rank sends to this one, `expected[r]` bytes of rank r, end to end; part r of `send`
-    /// goes to rank r.
+    /// What each rank sends to this one, `expected[r]` bytes of rank r, end to end; part r of
+    /// `send` goes to rank r.
     fn exchanged(&self, send: Parts<'_>, expected: &[usize]) -> Result<Vec<u8>> {
         let Some(others) = self.others() else { return Ok(send.bytes.to_vec()) };
         let mut received = vec![0; expected.iter().sum()];

@@ -527,7 +527,7 @@ mod tests {
         let text = Config::default().to_toml().unwrap();
         let is_key = |line: &&str| !line.starts_with('#') && line.contains(" = ");
         let keys = text.lines().filter(is_key).count();
-        assert_eq!(keys, 1 + 13 + 7 + 15 + 17 + 14, "{text}");
+        assert_eq!(keys, 1 + 13 + 7 + 15 + 18 + 14, "{text}");
         let biva = Config { family: Family::named("biva").unwrap(), ..Config::default() }
             .to_toml()
             .unwrap();

@@ -67,8 +67,8 @@ impl Neighbours {
         Ok(Self::among(&places, ranks.rank()))
     }
 
-    /// Threads for each of `jobs` works that this rank does at once, where nobody says how many: one
-    /// a core, shared with the other works and the other ranks of the same cores.
+    /// Threads for each of `jobs` works that this rank does at once, where nobody says how many:
+    /// one a core, shared with the other works and the other ranks of the same cores.
     pub fn threads(&self, jobs: usize) -> usize {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         (cores / (jobs.max(1) * self.on_same_cores)).max(1)

@@ -17,7 +17,8 @@ use crate::tasks::task::Request;
 /// parts of the images, and all get the bound of all.
 ///
 /// # Errors
-/// If the family has no such weights, the device fails, another rank has ended, or the bound is not finite.
+/// If the family has no such weights, the device fails, another rank has ended, or the bound is not
+/// finite.
 pub(super) fn bound(
     classifier: &dyn Classifier,
     (model, statistics): (&Model, &Statistics),
