@@ -1,5 +1,8 @@
 //! Ranks that share a batch train as one that has it all: in f64, so that what differs by more than
 //! the order of sums is seen. Here ranks are threads; `tests/mpi.sh` has processes.
+//!
+//! `RUNG_TEST_RANK_STEPS=200 cargo test -p rung --test ranks shared` takes more steps than 6, and
+//! says how far the losses are apart.
 
 use std::thread;
 
@@ -19,7 +22,6 @@ use rung_ranks::{Ranks, threads};
 
 /// Rows of a batch: 7 ranks have shares of two sizes.
 const BATCH: usize = 23;
-const STEPS: u64 = 6;
 
 /// The losses of every step, the parameters after the last, and the bound of the test images.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,8 +31,13 @@ struct Trained {
     score: f64,
 }
 
+/// Steps of a training, two an epoch.
+fn steps() -> u64 {
+    std::env::var("RUNG_TEST_RANK_STEPS").map_or(6, |text| text.parse().unwrap())
+}
+
 fn configuration(sets: &[&str]) -> Config {
-    let sets = sets.iter().copied().chain(["train.epochs=4", "train.gradient_norm_limit=4"]);
+    let sets = sets.iter().copied().chain(["train.epochs=100", "train.gradient_norm_limit=4"]);
     let sets: Vec<String> = sets.map(str::to_string).collect();
     let mut config = layered(&Sources { sets: &sets, ..Sources::default() }).unwrap();
     config.train.batch_size = BATCH;
@@ -55,7 +62,7 @@ fn train(config: &Config, ranks: Ranks, dtype: DType) -> Trained {
     let mut trainer = Trainer::new(model, config).unwrap();
     let share = trainer.share.clone();
     let mut losses = Vec::new();
-    for step in 0..STEPS {
+    for step in 0..steps() {
         let at = At { epoch: step / 2 + 1, step };
         let order = shuffled(config.train.seed, at.epoch, train.count() as u32);
         let start = (step % 2) as usize * BATCH + share.first;
@@ -93,6 +100,7 @@ fn assert_shared(what: &str, sets: &[&str]) {
         let losses = far_apart(&shared[0].losses, &alone.losses);
         let parameters = far_apart(&shared[0].parameters, &alone.parameters);
         let score = far_apart(&[shared[0].score], &[alone.score]);
+        println!("{what} on {size} ranks: losses {losses:e} apart after {} steps", steps());
         assert!(
             losses < 1e-10 && parameters < 1e-8 && score < 1e-8,
             "{what} on {size} ranks: losses {losses:e}, parameters {parameters:e}, score {score:e}"
