@@ -55,9 +55,9 @@ pub fn figure(figures: &ModelFigures, history: &History) -> Option<Figure> {
         ),
         drawings,
         caption: format!(
-            "{count} held-out images: one sample of q(zᵢ|·) each, on the two directions of largest \
-            variance, with the share of the layer's variance that each explains. A shapeless cloud \
-            is a layer that knows nothing of the classes. {colours}"
+            "{count} held-out images: one sample of each layer's posterior, on its two directions \
+            of largest variance, with the share of the layer's variance that each explains. A \
+            shapeless cloud is a layer that knows nothing of the classes. {colours}"
         ),
         class: "wide",
     })
