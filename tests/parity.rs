@@ -48,11 +48,13 @@ fn every_primitive_of_every_opencl_device_agrees_with_its_reference() {
 }
 
 /// Primitives whose launches can be joined.
-const JOINED: [&str; 11] = [
+const JOINED: [&str; 13] = [
     "matmul",
     "matmul_accumulate",
     "batch_norm",
     "batch_norm_backward",
+    "batch_norm_head",
+    "batch_norm_head_backward",
     "gaussian_head",
     "gaussian_head_backward",
     "gaussian_log_ratio",

@@ -63,7 +63,7 @@ pub use gaussian::{GaussianGradient, GaussianView, Gaussians};
 pub use likelihood::Likelihoods;
 pub use logistic_mixture::LogisticMixture;
 pub use normalisation::{
-    BatchNorm, BatchNormVectors, BatchStatistics, Normalisation, RunningStatistics,
+    BatchNorm, BatchNormVectors, BatchStatistics, Normalisation, NormalisedHead, RunningStatistics,
 };
 pub use optimiser::{AdamStep, AdamaxStep, Clipping, Optimisers, RmsPropStep};
 pub use product::Products;
@@ -95,7 +95,7 @@ pub(crate) mod types {
     pub(crate) use super::{
         AdamStep, AdamaxStep, AffineGrid, BatchNorm, BatchNormVectors, BatchStatistics, Clipping,
         Convolution, GaussianGradient, GaussianView, LogisticMixture, MatmulShape, Matrix,
-        PixelMap, Pool2d, RmsPropStep, RowNoise, Sampler,
+        NormalisedHead, PixelMap, Pool2d, RmsPropStep, RowNoise, Sampler,
     };
     pub(crate) use crate::function::{BinaryFunction, Reduction, UnaryFunction};
     pub(crate) use crate::rng::Address;

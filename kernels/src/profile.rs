@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use crate::backend::{
     AdamStep, AdamaxStep, AffineGrid, BatchNorm, BatchNormVectors, BatchStatistics, Clipping,
-    Convolution, GaussianGradient, GaussianView, LogisticMixture, Matrix, PixelMap, Pool2d,
-    RmsPropStep, RowNoise, Sampler,
+    Convolution, GaussianGradient, GaussianView, LogisticMixture, Matrix, NormalisedHead, PixelMap,
+    Pool2d, RmsPropStep, RowNoise, Sampler,
 };
 use crate::rng::Address;
 use crate::{
@@ -216,6 +216,7 @@ settings!(
     BinaryFunction,
     Reduction,
     BatchNorm,
+    NormalisedHead,
     LogisticMixture,
     Address,
     RowNoise,

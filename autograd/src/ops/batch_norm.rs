@@ -62,6 +62,19 @@ pub struct FrozenStatistics {
     pub variance: Tensor,
 }
 
+impl FrozenStatistics {
+    /// The statistics as averages that move by `weight`.
+    pub(super) fn running(
+        &mut self,
+        operation: &'static str,
+        weight: f64,
+    ) -> Result<RunningStatistics<'_>> {
+        let Self { mean, variance } = self;
+        let (mean, variance) = (mean.view_mut(operation)?, variance.view_mut(operation)?);
+        Ok(RunningStatistics { mean, variance, weight })
+    }
+}
+
 pub(super) fn matrix(shape: &Shape) -> Matrix {
     let (rows, columns) = shape.as_matrix();
     Matrix { rows, columns }
@@ -379,9 +392,7 @@ impl Tensor {
         weight: f64,
     ) -> Result<BatchNormOutput> {
         let op = BatchNorm { epsilon, activation };
-        let FrozenStatistics { mean, variance } = averages;
-        let (mean, variance) = (mean.view_mut("batch_norm")?, variance.view_mut("batch_norm")?);
-        let running = RunningStatistics { mean, variance, weight };
+        let running = averages.running(op.name(), weight)?;
         let forward = |inputs: &[&Self], outputs: &mut [ViewMut<'_>]| {
             op.forward_with(inputs, outputs, Some(running))
         };

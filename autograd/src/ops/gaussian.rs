@@ -21,7 +21,8 @@ pub struct Gaussian {
 }
 
 impl Gaussian {
-    fn from_outputs(outputs: Outputs) -> Result<Self> {
+    /// Of an operation whose first two outputs are the two.
+    pub(super) fn from_outputs(outputs: Outputs) -> Result<Self> {
         let mut outputs = outputs.into_iter();
         match (outputs.next(), outputs.next()) {
             (Some(mean), Some(variance)) => Ok(Self { mean, variance }),

@@ -10,6 +10,7 @@
 
 mod add_scaled;
 mod batch_norm;
+mod batch_norm_head;
 mod binary;
 mod convolution;
 mod draw;
@@ -95,6 +96,7 @@ operations! {
     rows::RepeatRows,
     batch_norm::BatchNorm,
     batch_norm::Normalise,
+    batch_norm_head::BatchNormHead,
     synchronised_norm::SynchronisedNorm,
     linear_normalise::LinearNormalise,
     gaussian::Head,

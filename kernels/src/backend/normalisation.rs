@@ -16,6 +16,18 @@ pub struct BatchNorm {
     pub activation: UnaryFunction,
 }
 
+/// Batch normalisation of what a Gaussian head is made of, `[rows, 2·units]`: the columns of the
+/// mean, then those of the variance.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NormalisedHead {
+    /// Sizes of one half, which are the Gaussian's.
+    pub matrix: Matrix,
+    /// Added to the variance of a column inside the square root.
+    pub epsilon: f64,
+    /// Added to the variance of the Gaussian.
+    pub floor: f64,
+}
+
 /// The per-column vectors of a normalisation:
 /// `y = activation(scale · (x − mean) / √(variance + ε) + shift)`.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +93,27 @@ macro_rules! normalisation {
                 norm: &BatchNorm, x: View<'_>, vectors: BatchNormVectors<'_>,
                 grad_out: View<'_>, grad_x: ViewMut<'_>, grad_scale: ViewMut<'_>,
                 grad_shift: ViewMut<'_>
+            );
+
+            /// Batch statistics, normalisation and a Gaussian head at once: x is of
+            /// `[rows, 2·units]`, and with `a[r, c] = scale[c] · (x[r, c] − statistics.mean[c]) /
+            /// √(statistics.variance[c] + ε) + shift[c]`, `mean = left half of a` and
+            /// `variance = softplus(right half of a) + floor`; moves the running averages. What
+            /// [`Normalisation::batch_norm`] and [`gaussian_head`](super::Gaussians::gaussian_head)
+            /// give, without a in memory.
+            norm::batch_norm_head(
+                head: &NormalisedHead, x: View<'_>, scale: View<'_>, shift: View<'_>,
+                statistics: BatchStatistics<'_>, mean: ViewMut<'_>, variance: ViewMut<'_>
+            );
+
+            /// Adjoints of [`Normalisation::batch_norm_head`]: those of
+            /// [`Normalisation::batch_norm_backward`] with
+            /// `g = [grad_mean | grad_variance · sigmoid(right half of a)]`; a missing adjoint
+            /// counts as 0.
+            norm::batch_norm_head_backward(
+                head: &NormalisedHead, x: View<'_>, vectors: BatchNormVectors<'_>,
+                grad_mean: Option<View<'_>>, grad_variance: Option<View<'_>>,
+                grad_x: ViewMut<'_>, grad_scale: ViewMut<'_>, grad_shift: ViewMut<'_>
             );
 
             /// Normalisation with given statistics: the formula of [`Normalisation::batch_norm`].

@@ -9,6 +9,7 @@
 
 mod backward;
 mod bands;
+mod head;
 
 use super::elementwise::work_of;
 use super::gemm::{Epilogue, Finished};
@@ -23,6 +24,7 @@ use crate::{MatmulShape, Result, View, ViewMut};
 
 pub(super) use backward::{batch_norm_backward, normalise_backward};
 use bands::Bands;
+pub(super) use head::{batch_norm_head, batch_norm_head_backward};
 
 /// `column_statistics`, as declared.
 pub(super) fn column_statistics(
@@ -63,13 +65,24 @@ fn batch_norm_slices<T: Float>(
     statistics: Statistics<'_, T>,
     out: &mut [T],
 ) {
+    let [mean, variance] = find_statistics(Bands::new(norm.matrix), x, statistics);
+    normalise_slices(norm, x, NormVectors { mean, variance, scale, shift }, out);
+}
+
+/// Writes mean and variance of the columns of x, and moves the averages over batches, if there are
+/// any; gives the two back.
+fn find_statistics<'a, T: Float>(
+    bands: Bands,
+    x: &[T],
+    statistics: Statistics<'a, T>,
+) -> [&'a [T]; 2] {
     let Statistics { mean, variance, running } = statistics;
-    moments(Bands::new(norm.matrix), x, mean, variance);
+    moments(bands, x, mean, variance);
     if let Some(running) = running {
         move_average(running.mean, mean, running.weight);
         move_average(running.variance, variance, running.weight);
     }
-    normalise_slices(norm, x, NormVectors { mean, variance, scale, shift }, out);
+    [mean, variance]
 }
 
 /// average ← (1 − weight) · average + weight · batch. With weight 1 even an average that is no

@@ -1,6 +1,8 @@
 //! From the views of the contract to typed slices: every check of dtypes and lengths is made here,
 //! before anything is written.
 
+use std::ops::Range;
+
 use super::gemm::{self, Epilogue};
 use super::optimiser::Clip;
 use super::real::Real;
@@ -203,6 +205,18 @@ bundle! {
     #[derive(Clone, Copy)]
     BatchNormVectors =>
         NormVectors { mean: &'a [T], variance: &'a [T], scale: &'a [T], shift: &'a [T] }
+}
+
+impl<T> NormVectors<'_, T> {
+    /// Those of some columns.
+    pub(super) fn columns(self, range: Range<usize>) -> Self {
+        Self {
+            mean: &self.mean[range.clone()],
+            variance: &self.variance[range.clone()],
+            scale: &self.scale[range.clone()],
+            shift: &self.shift[range],
+        }
+    }
 }
 
 bundle! {

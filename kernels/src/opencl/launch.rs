@@ -312,8 +312,18 @@ impl<'a> Launch<'a> {
     /// Groups of work-items that share columns and walk down the rows, for each of `outer`
     /// matrices.
     pub(super) fn sharing_columns(self, columns: usize, outer: usize) -> Result<()> {
+        let vectors = columns.div_ceil(self.context.cut.width(self.dtype));
+        self.sharing_vectors(vectors, outer)
+    }
+
+    /// The same for the columns of a Gaussian head, so that those of a vector are all in one half.
+    pub(super) fn sharing_columns_of_head(self, units: usize) -> Result<()> {
+        let vectors = units.div_ceil(self.context.cut.width(self.dtype));
+        self.sharing_vectors(2 * vectors, 1)
+    }
+
+    fn sharing_vectors(self, vectors: usize, outer: usize) -> Result<()> {
         let cut = self.context.cut;
-        let vectors = columns.div_ceil(cut.width(self.dtype));
         self.run([vectors.div_ceil(cut.columns), 1, outer], [cut.columns, cut.row_lanes, 1])
     }
 }

@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use super::context::Context;
 use super::elementwise::kernel_of;
+use super::launch::Launch;
 use super::matmul;
 use super::program::File;
-use crate::backend::{BatchNorm, BatchNormVectors, BatchStatistics, Matrix, RunningStatistics};
+use crate::backend::{
+    BatchNorm, BatchNormVectors, BatchStatistics, Matrix, NormalisedHead, RunningStatistics,
+};
 use crate::check::{Extent, check, common_float, operands};
 use crate::{MatmulShape, Result, View, ViewMut};
 
@@ -48,22 +51,82 @@ pub(super) fn batch_norm(
         .count(rows)
         .count(columns)
         .real(norm.epsilon);
-    let BatchStatistics { mean, variance, running } = &mut statistics;
-    let weight = running.as_ref().map_or(0.0, |running| running.weight);
-    let launch = launch
-        .real(a)
-        .real(b)
-        .real(weight)
-        .input(x)
-        .input(scale)
-        .input(shift)
-        .output(mean)
-        .output(variance);
-    let launch = match running {
+    let launch = launch.real(a).real(b).real(weight_of(&statistics));
+    let launch = launch.input(x).input(scale).input(shift);
+    let launch = with_statistics(launch, &mut statistics);
+    launch.output(&mut out).joinable().sharing_columns(columns, 1)
+}
+
+/// What the averages over batches move by, if there are any.
+fn weight_of(statistics: &BatchStatistics<'_>) -> f64 {
+    statistics.running.as_ref().map_or(0.0, |running| running.weight)
+}
+
+/// The launch with the arrays of the statistics, the averages null where there are none.
+fn with_statistics<'a, 'b: 'a>(
+    launch: Launch<'a>,
+    BatchStatistics { mean, variance, running }: &'b mut BatchStatistics<'_>,
+) -> Launch<'a> {
+    let launch = launch.output(mean).output(variance);
+    match running {
         Some(RunningStatistics { mean, variance, .. }) => launch.output(mean).output(variance),
         None => launch.null().null(),
-    };
-    launch.output(&mut out).joinable().sharing_columns(columns, 1)
+    }
+}
+
+/// `batch_norm_head`, as declared.
+pub(super) fn batch_norm_head(
+    context: &Context,
+    head: &NormalisedHead,
+    x: View<'_>,
+    scale: View<'_>,
+    shift: View<'_>,
+    mut statistics: BatchStatistics<'_>,
+    mut mean: ViewMut<'_>,
+    mut variance: ViewMut<'_>,
+) -> Result<()> {
+    const NAME: &str = "batch_norm_head";
+    let (joined, units) = (head.matrix.both_halves(), head.matrix.columns);
+    check(NAME, Extent::Matrix(joined), operands!(x))?;
+    check(NAME, Extent::Matrix(head.matrix), operands!(mean, variance))?;
+    check(NAME, Extent::Columns(joined.columns), operands!(scale, shift, statistics))?;
+    let dtype = common_float(NAME, operands!(x, scale, shift, statistics, mean, variance))?;
+    let launch = context.launch(NAME, dtype, File::Norm, NAME).count(joined.rows).count(units);
+    let launch = launch.real(head.epsilon).real(head.floor).real(weight_of(&statistics));
+    let launch = launch.input(x).input(scale).input(shift);
+    let launch = with_statistics(launch, &mut statistics);
+    let launch = launch.output(&mut mean).output(&mut variance);
+    launch.joinable().sharing_columns_of_head(units)
+}
+
+/// `batch_norm_head_backward`, as declared.
+pub(super) fn batch_norm_head_backward(
+    context: &Context,
+    head: &NormalisedHead,
+    x: View<'_>,
+    vectors: BatchNormVectors<'_>,
+    grad_mean: Option<View<'_>>,
+    grad_variance: Option<View<'_>>,
+    mut grad_x: ViewMut<'_>,
+    mut grad_scale: ViewMut<'_>,
+    mut grad_shift: ViewMut<'_>,
+) -> Result<()> {
+    const NAME: &str = "batch_norm_head_backward";
+    let (joined, units) = (head.matrix.both_halves(), head.matrix.columns);
+    check(NAME, Extent::Matrix(joined), operands!(x, grad_x))?;
+    check(NAME, Extent::Matrix(head.matrix), operands!(grad_mean, grad_variance))?;
+    check(NAME, Extent::Columns(joined.columns), operands!(vectors, grad_scale, grad_shift))?;
+    let dtype = common_float(
+        NAME,
+        operands!(x, vectors, grad_mean, grad_variance, grad_x, grad_scale, grad_shift),
+    )?;
+    let launch = context.launch(NAME, dtype, File::Norm, NAME).count(joined.rows).count(units);
+    let launch = launch.real(head.epsilon).real(1.0 / joined.rows as f64);
+    let launch = launch.input(x).input(vectors.mean).input(vectors.variance);
+    let launch = launch.input(vectors.scale).input(vectors.shift);
+    let launch = launch.input_or_null(grad_mean).input_or_null(grad_variance);
+    let launch = launch.output(&mut grad_x).output(&mut grad_scale).output(&mut grad_shift);
+    launch.joinable().sharing_columns_of_head(units)
 }
 
 /// `normalise`, as declared.

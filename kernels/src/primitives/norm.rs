@@ -3,8 +3,10 @@
 use super::case::{Case, Draw, Expected, MATRICES};
 use super::elementwise::{derivative, value};
 use super::matmul::{product, shapes};
-use crate::backend::{BatchNorm, BatchNormVectors, BatchStatistics, Matrix, RunningStatistics};
-use crate::{DerivativeNeeds, MatmulShape, UnaryFunction, View};
+use crate::backend::{
+    BatchNorm, BatchNormVectors, BatchStatistics, Matrix, NormalisedHead, RunningStatistics,
+};
+use crate::{DerivativeNeeds, MatmulShape, UnaryFunction, View, ViewMut};
 
 const ACTIVATIONS: [UnaryFunction; 7] = [
     UnaryFunction::Identity,
@@ -114,29 +116,16 @@ pub(super) fn batch_norm(draw: &mut Draw) -> Vec<Case> {
             .output(columns)
             .output(columns)
             .output(rows * columns);
-        let case = match weight {
-            None => case,
-            // A weight of 1 replaces the averages even where they are no numbers.
-            Some(1.0) => case.output(columns).output(columns),
-            Some(_) => case.in_place(draw.normal(columns)).in_place(draw.variance(columns)),
-        };
+        let case = with_averages(case, draw, columns, weight);
         cases.push(
             case.call(move |device, x, out| {
                 let [mean, variance, out, averages @ ..] = out else {
                     panic!("bug: three outputs")
                 };
-                let running = match (averages, weight) {
-                    ([mean, variance], Some(weight)) => Some(RunningStatistics {
-                        mean: mean.reborrow(),
-                        variance: variance.reborrow(),
-                        weight,
-                    }),
-                    _ => None,
-                };
                 let statistics = BatchStatistics {
                     mean: mean.reborrow(),
                     variance: variance.reborrow(),
-                    running,
+                    running: running(averages, weight),
                 };
                 device.batch_norm(&norm, x[0], x[1], x[2], statistics, out.reborrow())
             })
@@ -148,14 +137,41 @@ pub(super) fn batch_norm(draw: &mut Draw) -> Vec<Case> {
                 };
                 let out = x[0].iter().enumerate().map(element).collect();
                 let (mean, variance): (Vec<_>, Vec<_>) = statistics.into_iter().unzip();
-                let averages = weight.map(|weight| {
-                    [moved(weight, &before[3], &mean), moved(weight, &before[4], &variance)]
-                });
-                [mean, variance, out].into_iter().chain(averages.into_iter().flatten()).collect()
+                let averages = moved_averages(weight, &before[3..], [&mean, &variance]);
+                [mean, variance, out].into_iter().chain(averages).collect()
             }),
         );
     }
     cases
+}
+
+/// The case with averages over batches as its last two outputs, if they are moved.
+fn with_averages(case: Case, draw: &mut Draw, columns: usize, weight: Option<f64>) -> Case {
+    match weight {
+        None => case,
+        // A weight of 1 replaces the averages even where they are no numbers.
+        Some(1.0) => case.output(columns).output(columns),
+        Some(_) => case.in_place(draw.normal(columns)).in_place(draw.variance(columns)),
+    }
+}
+
+/// Those outputs as an argument.
+fn running<'a>(
+    averages: &'a mut [ViewMut<'_>],
+    weight: Option<f64>,
+) -> Option<RunningStatistics<'a>> {
+    let ([mean, variance], Some(weight)) = (averages, weight) else { return None };
+    Some(RunningStatistics { mean: mean.reborrow(), variance: variance.reborrow(), weight })
+}
+
+/// What those outputs must be, from what they were.
+fn moved_averages(
+    weight: Option<f64>,
+    before: &[Vec<f64>],
+    batch: [&[Expected]; 2],
+) -> Vec<Vec<Expected>> {
+    let Some(weight) = weight else { return Vec::new() };
+    before.iter().zip(batch).map(|(average, batch)| moved(weight, average, batch)).collect()
 }
 
 /// (1 − weight) · average + weight · batch.
@@ -169,6 +185,82 @@ fn moved(weight: f64, average: &[f64], batch: &[Expected]) -> Vec<Expected> {
         }
     };
     average.iter().zip(batch).map(moved).collect()
+}
+
+/// Every matrix that has rows as one half of a head.
+fn heads() -> impl Iterator<Item = NormalisedHead> {
+    let shapes = MATRICES.into_iter().filter(|&(rows, _)| rows > 0);
+    let head = |((rows, columns), floor)| NormalisedHead {
+        matrix: Matrix { rows, columns },
+        epsilon: 1e-3,
+        floor,
+    };
+    shapes.zip([0.0, 1e-3].into_iter().cycle()).map(head)
+}
+
+/// How each half of a head's columns is normalised: with the function that makes mean or variance
+/// of it.
+fn halves(head: &NormalisedHead) -> [BatchNorm; 2] {
+    let NormalisedHead { matrix, epsilon, .. } = *head;
+    [UnaryFunction::Identity, UnaryFunction::Softplus].map(|activation| BatchNorm {
+        matrix,
+        epsilon,
+        activation,
+    })
+}
+
+pub(super) fn batch_norm_head(draw: &mut Draw) -> Vec<Case> {
+    let mut cases = Vec::new();
+    let weights = [None, Some(0.1), Some(1.0)];
+    for (head, weight) in heads().flat_map(|head| weights.map(|weight| (head, weight))) {
+        let (joined, len) = (head.matrix.both_halves(), head.matrix.element_count());
+        let (units, columns) = (head.matrix.columns, joined.columns);
+        let case = Case::new(format!("{head:?}, averages moved by {weight:?}"))
+            .float(draw.normal(2 * len).into_iter().map(|x| 2.0 * x + 0.5).collect())
+            .float(draw.variance(columns))
+            .float(draw.normal(columns))
+            .output(columns)
+            .output(columns)
+            .output(len)
+            .output(len);
+        let case = with_averages(case, draw, columns, weight);
+        cases.push(
+            case.call(move |device, x, out| {
+                let [mean_of_batch, variance_of_batch, mean, variance, averages @ ..] = out else {
+                    panic!("bug: four outputs")
+                };
+                let statistics = BatchStatistics {
+                    mean: mean_of_batch.reborrow(),
+                    variance: variance_of_batch.reborrow(),
+                    running: running(averages, weight),
+                };
+                let (mean, variance) = (mean.reborrow(), variance.reborrow());
+                device.batch_norm_head(&head, x[0], x[1], x[2], statistics, mean, variance)
+            })
+            .expect(move |x, before| {
+                let statistics = statistics(joined, &x[0]);
+                let half = |number: usize| -> Vec<Expected> {
+                    let norm = halves(&head)[number];
+                    let element = |i: usize| {
+                        let c = number * units + i % units;
+                        let value = x[0][i / units * columns + c];
+                        let a = pre_activation(&norm, value, statistics[c], x[1][c], x[2][c]);
+                        activated(&norm, a)
+                    };
+                    (0..len).map(element).collect()
+                };
+                let (of_mean, mut of_variance) = (half(0), half(1));
+                for variance in &mut of_variance {
+                    variance.value += head.floor;
+                    variance.scale += 2.0 * head.floor;
+                }
+                let (mean, variance): (Vec<_>, Vec<_>) = statistics.iter().copied().unzip();
+                let averages = moved_averages(weight, &before[4..], [&mean, &variance]);
+                [mean, variance, of_mean, of_variance].into_iter().chain(averages).collect()
+            }),
+        );
+    }
+    cases
 }
 
 /// x, mean, variance, scale and shift of a normalisation, in this order.
@@ -384,6 +476,66 @@ fn backward_cases(draw: &mut Draw, statistics_are_constant: bool) -> Vec<Case> {
         );
     }
     cases
+}
+
+pub(super) fn batch_norm_head_backward(draw: &mut Draw) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (head, has) in
+        heads().flat_map(|head| [[true, true], [true, false], [false, true]].map(|has| (head, has)))
+    {
+        let (joined, len) = (head.matrix.both_halves(), head.matrix.element_count());
+        let [norm, _] = halves(&head);
+        let inputs = normalisation_inputs(draw, &BatchNorm { matrix: joined, ..norm });
+        let case = inputs
+            .into_iter()
+            .fold(Case::new(format!("{head:?}, adjoints {has:?}")), Case::float)
+            .float(draw.normal(len))
+            .float(draw.normal(len));
+        cases.push(
+            case.output(2 * len)
+                .output(joined.columns)
+                .output(joined.columns)
+                .call(move |device, x, out| {
+                    let [grad_x, grad_scale, grad_shift] = out else {
+                        panic!("bug: three outputs")
+                    };
+                    let [grad_mean, grad_variance] = [0, 1].map(|i| has[i].then(|| x[5 + i]));
+                    device.batch_norm_head_backward(
+                        &head,
+                        x[0],
+                        vectors(x),
+                        grad_mean,
+                        grad_variance,
+                        grad_x.reborrow(),
+                        grad_scale.reborrow(),
+                        grad_shift.reborrow(),
+                    )
+                })
+                .expect(move |x, _| head_backward(&head, has, x)),
+        );
+    }
+    cases
+}
+
+/// grad_x, grad_scale, grad_shift: those of each half by itself; the inputs are x, the four
+/// vectors, grad_mean and grad_variance, of which the missing count as 0.
+fn head_backward(head: &NormalisedHead, has: [bool; 2], x: &[Vec<f64>]) -> Vec<Vec<Expected>> {
+    let units = head.matrix.columns;
+    let of_half = |number: usize| {
+        let part = |array: &Vec<f64>| -> Vec<f64> {
+            let rows = array.chunks_exact(2 * units);
+            rows.flat_map(|row| &row[number * units..(number + 1) * units]).copied().collect()
+        };
+        let mut inputs: Vec<Vec<f64>> = x[..5].iter().map(part).collect();
+        let grad = &x[5 + number];
+        inputs.push(if has[number] { grad.clone() } else { vec![0.0; grad.len()] });
+        backward(&halves(head)[number], false, &inputs)
+    };
+    let side_by_side = |(left, right): (Vec<Expected>, Vec<Expected>)| {
+        let rows = left.chunks_exact(units).zip(right.chunks_exact(units));
+        rows.flat_map(|(left, right)| left.iter().chain(right)).copied().collect()
+    };
+    of_half(0).into_iter().zip(of_half(1)).map(side_by_side).collect()
 }
 
 pub(super) fn batch_norm_backward(draw: &mut Draw) -> Vec<Case> {

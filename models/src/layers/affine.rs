@@ -1,6 +1,6 @@
 //! What follows the product of a layer: a bias, or batch normalisation; then the activation.
 
-use rung_autograd::ops::{Activation, FrozenStatistics};
+use rung_autograd::ops::{Activation, FrozenStatistics, Gaussian};
 use rung_autograd::{Error, Initialiser, ParameterId, Result, Tensor};
 
 use super::{Builder, Product};
@@ -156,5 +156,33 @@ impl Affine {
                 .batch_norm_averaging(&scale, &shift, epsilon, activation, averages, momentum)?
                 .out),
         }
+    }
+
+    /// [`Tensor::gaussian_head`] of [`Affine::apply`]: in one go where the rows are normalised with
+    /// their own statistics.
+    pub(super) fn apply_head(
+        &self,
+        pass: &mut Pass<'_>,
+        a: &Tensor,
+        floor: f64,
+    ) -> Result<Gaussian> {
+        if let Shift::Norm(norm) = &self.shift
+            && self.activation == Activation::Identity
+            && pass.share().is_none()
+        {
+            let ((scale, shift), epsilon) = (norm.scale_and_shift(pass), norm.epsilon);
+            match pass.statistics(norm.statistics) {
+                LayerStatistics::Frozen(_) => {}
+                LayerStatistics::Batch => {
+                    return a.batch_norm_head(&scale, &shift, epsilon, floor);
+                }
+                LayerStatistics::BatchAveraged(averages, momentum) => {
+                    return a.batch_norm_head_averaging(
+                        &scale, &shift, epsilon, floor, averages, momentum,
+                    );
+                }
+            }
+        }
+        self.apply(pass, a)?.gaussian_head(floor)
     }
 }

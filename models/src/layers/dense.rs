@@ -1,7 +1,7 @@
 //! The dense layer: linear, then batch normalisation if it has one, then the activation
 //! (specification section 6.1).
 
-use rung_autograd::ops::Activation;
+use rung_autograd::ops::{Activation, Gaussian};
 use rung_autograd::{Initialiser, ParameterId, Result, Tensor};
 
 use super::affine::Affine;
@@ -93,5 +93,20 @@ impl Dense {
             norm.epsilon,
             self.affine.activation(),
         )
+    }
+
+    /// The Gaussian whose mean and variance are made of the halves of the layer's output:
+    /// [`Tensor::gaussian_head`] of [`Dense::forward`].
+    pub(crate) fn forward_head(
+        &self,
+        pass: &mut Pass<'_>,
+        x: &Tensor,
+        floor: f64,
+    ) -> Result<Gaussian> {
+        if self.affine.frozen(pass).is_some() {
+            return self.forward(pass, x)?.gaussian_head(floor);
+        }
+        let a = self.pre_activation(pass, x)?;
+        self.affine.apply_head(pass, &a, floor)
     }
 }

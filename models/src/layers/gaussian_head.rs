@@ -55,7 +55,7 @@ impl GaussianHead {
     /// # Errors
     /// `Shape` if `h` has other columns.
     pub fn forward(&self, pass: &mut Pass<'_>, h: &Tensor) -> Result<Gaussian> {
-        self.gaussian(&self.joined.forward(pass, h)?)
+        self.joined.forward_head(pass, h, self.variance_floor)
     }
 
     /// From the second half of the head's columns to the standard deviation.

@@ -8,7 +8,7 @@ use super::super::scratch::Scratch;
 use super::super::typed::{Extent, Float, NormVectors, check, for_float, operands};
 use super::bands::Bands;
 use super::inverse_deviation;
-use crate::backend::{BatchNorm, BatchNormVectors};
+use crate::backend::{BatchNorm, BatchNormVectors, Matrix};
 use crate::{Result, View, ViewMut};
 
 /// `batch_norm_backward`, as declared.
@@ -71,34 +71,41 @@ fn backward(
     check(name, Extent::Matrix(norm.matrix), operands!(x, grad_out, grad_x))?;
     check(name, Extent::Columns(norm.matrix.columns), operands!(vectors, grad_scale, grad_shift))?;
     for_float!(name, (x, vectors, grad_out, grad_x, grad_scale, grad_shift) => {
-        backward_slices(through_statistics, norm, x, vectors, grad_out, grad_x, grad_scale,
-            grad_shift);
+        let share = if through_statistics { 1.0 / norm.matrix.rows as f64 } else { 0.0 };
+        let gradients = [grad_x, grad_scale, grad_shift];
+        adjoints(norm.matrix, norm.epsilon, share, x, vectors, gradients,
+            |bands, folded, sums, grad_x| {
+                adjoint_sums(bands, norm, folded, vectors, x, grad_out, sums, grad_x);
+            });
     });
     Ok(())
 }
 
-fn backward_slices<T: Float>(
-    through_statistics: bool,
-    norm: &BatchNorm,
+/// The adjoints of x, scale and shift. `sums_of` is told scale/√(variance + ε) of each column; it
+/// gives Σ g·(x − mean) and Σ g of each column, band by band, and leaves g, the adjoint of the
+/// normalised, scaled and shifted number, in `grad_x`. `share` is what the statistics owe to each
+/// row, 1/rows or nothing.
+pub(super) fn adjoints<T: Float>(
+    matrix: Matrix,
+    epsilon: f64,
+    share: f64,
     x: &[T],
     vectors: NormVectors<'_, T>,
-    grad_out: &[T],
-    grad_x: &mut [T],
-    grad_scale: &mut [T],
-    grad_shift: &mut [T],
+    [grad_x, grad_scale, grad_shift]: [&mut [T]; 3],
+    sums_of: impl FnOnce(Bands, &[T], &mut [T], &mut [T]),
 ) {
-    let columns = norm.matrix.columns;
-    let bands = Bands::new(norm.matrix);
+    let columns = matrix.columns;
+    let bands = Bands::new(matrix);
     let scratch_len = 4 * columns + bands.sums_len();
     let mut scratch = Scratch::take::<T>(scratch_len);
     let (inverse, rest) = scratch.as_mut_slice(scratch_len).split_at_mut(columns);
     let (folded, rest) = rest.split_at_mut(columns);
     let (slope, rest) = rest.split_at_mut(columns);
     let (offset, sums) = rest.split_at_mut(columns);
-    inverse_deviation(norm.epsilon, vectors.variance, inverse);
+    inverse_deviation(epsilon, vectors.variance, inverse);
     map([inverse, vectors.scale], folded, |[inverse, scale]| scale * inverse);
-    adjoint_sums(bands, norm, folded, vectors, x, grad_out, sums, grad_x);
-    let share = T::from_f64(if through_statistics { 1.0 / norm.matrix.rows as f64 } else { 0.0 });
+    sums_of(bands, folded, sums, grad_x);
+    let share = T::from_f64(share);
     for tile in tiles(columns) {
         let [products, grads] = bands.totals(sums, tile.clone());
         for (i, c) in tile.enumerate() {
@@ -152,9 +159,9 @@ fn adjoint_sums<T: Float>(
     ));
 }
 
-/// One row of [`adjoint_sums`].
+/// g of one row, and what it adds to the sums.
 #[inline(always)]
-fn add_adjoints_of_row<T: Float>(
+pub(super) fn add_adjoints_of_row<T: Float>(
     f: impl Scalar<T>,
     folded: &[T],
     vectors: NormVectors<'_, T>,

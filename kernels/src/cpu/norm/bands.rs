@@ -26,6 +26,12 @@ impl Bands {
         Self { matrix, band_rows: (BLOCK_WORK / matrix.columns.max(1)).clamp(MIN_ROWS, MAX_ROWS) }
     }
 
+    /// The same bands of one half of the columns, where that is a matrix of its own.
+    pub(super) fn halves(self) -> Self {
+        let Matrix { rows, columns } = self.matrix;
+        Self { matrix: Matrix { rows, columns: columns / 2 }, ..self }
+    }
+
     pub(super) fn count(self) -> usize {
         self.matrix.rows.div_ceil(self.band_rows)
     }

@@ -1,8 +1,10 @@
 //! Normalisation against a slow f64 reference, and on any number of threads.
 
+use super::super::gaussian::{gaussian_head, gaussian_head_backward};
 use super::super::testing::{assert_close, normals, positives, same_on_any_threads, widened};
 use super::*;
 use crate::UnaryFunction;
+use crate::backend::NormalisedHead;
 
 const ACTIVATIONS: [UnaryFunction; 6] = [
     UnaryFunction::Identity,
@@ -149,6 +151,71 @@ fn batch_norm_and_its_adjoints_agree_with_f64() {
                 );
             }
         }
+    }
+}
+
+/// What `batch_norm_head` and its adjoints write, in one step each way or in the two of
+/// `batch_norm` and `gaussian_head`.
+fn head_and_adjoints(case: &Case, is_one_step: bool) -> Vec<Vec<f32>> {
+    let (joined, epsilon) = (case.norm.matrix, case.norm.epsilon);
+    let matrix = Matrix { columns: joined.columns / 2, ..joined };
+    let (len, columns) = (matrix.element_count(), joined.columns);
+    let head = NormalisedHead { matrix, epsilon, floor: 1e-4 };
+    let [mut m, mut v, mut grad_scale, mut grad_shift] = [columns; 4].map(|len| vec![0f32; len]);
+    let (mut mean, mut variance, mut grad_x) =
+        (vec![0f32; len], vec![0f32; len], vec![0f32; 2 * len]);
+    let (x, scale, shift) = (View::F32(&case.x), View::F32(&case.scale), View::F32(&case.shift));
+    let (grad_mean, grad_variance) = case.grad_out.split_at(len);
+    let (grad_mean, grad_variance) = (View::F32(grad_mean), View::F32(grad_variance));
+    let statistics = BatchStatistics {
+        mean: ViewMut::F32(&mut m),
+        variance: ViewMut::F32(&mut v),
+        running: None,
+    };
+    let mut a = vec![0f32; 2 * len];
+    {
+        let (mean, variance) = (ViewMut::F32(&mut mean), ViewMut::F32(&mut variance));
+        if is_one_step {
+            batch_norm_head(&head, x, scale, shift, statistics, mean, variance).unwrap();
+        } else {
+            batch_norm(&case.norm, x, scale, shift, statistics, ViewMut::F32(&mut a)).unwrap();
+            gaussian_head(matrix, head.floor, View::F32(&a), mean, variance).unwrap();
+        }
+    }
+    let vectors = BatchNormVectors { mean: View::F32(&m), variance: View::F32(&v), scale, shift };
+    {
+        let (grad_x, grad_scale, grad_shift) = (
+            ViewMut::F32(&mut grad_x),
+            ViewMut::F32(&mut grad_scale),
+            ViewMut::F32(&mut grad_shift),
+        );
+        let grads = (Some(grad_mean), Some(grad_variance));
+        if is_one_step {
+            batch_norm_head_backward(
+                &head, x, vectors, grads.0, grads.1, grad_x, grad_scale, grad_shift,
+            )
+            .unwrap();
+        } else {
+            let mut grad_a = vec![0f32; 2 * len];
+            let a = View::F32(&a);
+            gaussian_head_backward(matrix, a, grads.0, grads.1, ViewMut::F32(&mut grad_a)).unwrap();
+            let grad_a = View::F32(&grad_a);
+            batch_norm_backward(&case.norm, x, vectors, grad_a, grad_x, grad_scale, grad_shift)
+                .unwrap();
+        }
+    }
+    vec![m, v, mean, variance, grad_x, grad_scale, grad_shift]
+}
+
+#[test]
+fn a_normalised_head_has_the_bits_of_its_two_steps() {
+    for (rows, columns) in SIZES {
+        let case = case(UnaryFunction::Identity, rows, 2 * columns);
+        let bits = |results: Vec<Vec<f32>>| -> Vec<u32> {
+            results.concat().into_iter().map(f32::to_bits).collect()
+        };
+        let one = bits(same_on_any_threads(|| head_and_adjoints(&case, true)));
+        assert_eq!(one, bits(head_and_adjoints(&case, false)), "{rows} x {columns}");
     }
 }
 
