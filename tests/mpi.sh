@@ -35,6 +35,11 @@ on() { local n=$1 && shift && "${launch[@]}" -n "$n" "$rung" --quiet "$@"; }
 few=(train --threads 1 --set data.train_images=1280 --set data.test_images=100 --batch-size 64
     --set train.evaluate_every_epochs=8 --set train.checkpoint_every_epochs=1)
 train=("${few[@]}" --epochs 8 --set 'model.latent_sizes=[8,4]' --set 'model.hidden_sizes=[32,16]')
+ranks_below() {
+    local child
+    pgrep -P "$1" -x rung || true
+    for child in $(pgrep -P "$1" || true); do ranks_below "$child"; done
+}
 last() { echo "$work/$1/checkpoints/last.safetensors"; }
 
 seed=${RUNG_TEST_SEED:-$RANDOM}
@@ -54,9 +59,8 @@ for kill in $(seq "${KILLS:-2}"); do
     launcher=$!
     while ! [ -e "$(last "killed-$kill")" ] && kill -0 $launcher 2>/dev/null; do sleep 0.05; done
     sleep "0.$((RANDOM % 4))"
-    # The launcher's ranks, or those of its proxy; none where all is done.
-    parents=$launcher,$(pgrep -P "$launcher" -d, || true)
-    mapfile -t ranks < <(pgrep -P "${parents%,}" -x rung || true)
+    # The launcher's ranks, or those of its proxies; none where all is done.
+    mapfile -t ranks < <(ranks_below "$launcher")
     if [ "${#ranks[@]}" -gt 0 ] && kill -9 "${ranks[RANDOM % ${#ranks[@]}]}" 2>/dev/null; then
         kills=$((kills + 1))
     fi
