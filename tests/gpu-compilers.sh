@@ -63,5 +63,6 @@ if ! [ -x "$folder/intel/usr/bin/ocloc" ]; then
 fi
 
 rm -rf "$folder/sources"
-cargo run --quiet --package rung-kernels --example opencl_sources -- "$folder/sources"
+cargo build --quiet --workspace --example opencl_sources
+"${CARGO_TARGET_DIR:-target}/debug/examples/opencl_sources" "$folder/sources"
 exec python3 tests/gpu_compilers.py --clang "$clang" --folder "$folder" "$@"

@@ -32,19 +32,17 @@ count() {
         sed -n 's/.*Collected : *//p'
 }
 
-# One repetition: what three cost more than one, so that the start and the warm-up cancel.
-each() {
-    one=$(count 1 "$@")
-    three=$(count 3 "$@")
-    echo $(((three - one) / 2))
-}
-
 counts=$(mktemp)
-trap 'rm -f "$counts"' EXIT
+one=$(mktemp)
+trap 'rm -f "$counts" "$one"' EXIT
+# One repetition: what three cost more than one, so that the start and the warm-up cancel.
 line() {
     title=$1
     shift
-    printf '%s\t%s\n' "$title" "$(each "$@")"
+    count 1 "$@" >"$one" &
+    three=$(count 3 "$@")
+    wait
+    printf '%s\t%s\n' "$title" $(((three - $(cat "$one")) / 2))
 }
 {
     line 'training step of mnist-ladder-5, batch 32' --preset mnist-ladder-5 --batch-size 32

@@ -26,10 +26,11 @@ export OCLGRIND_LOCAL_MEM_SIZE=40960
 export RUNG_OPENCL_LIBRARY=$library RUNG_OPENCL_CACHE='' RUNG_REQUIRE_OPENCL=1
 export RUNG_PARITY_LARGEST=${RUNG_PARITY_LARGEST:-70}
 
-# check VALUE TEST: runs one test with the check for uninitialised reads on (1) or off (0).
+# check VALUE TEST: runs one test with the check for uninitialised reads on (1) or off (0). As part
+# of the whole workspace it is built already where the tests have run.
 check() {
     rm -f "$log"
-    OCLGRIND_UNINITIALIZED=$1 cargo test --package rung-tests --test parity -- "$2"
+    OCLGRIND_UNINITIALIZED=$1 cargo test --workspace --test parity -- "$2"
     if [ -s "$log" ]; then
         head -n 60 "$log" >&2
         echo "tests/oclgrind.sh: Oclgrind reported the above, in $2" >&2
