@@ -53,9 +53,18 @@ for n in 2 4; do
     passed=$((passed + 1))
 done
 
+by_rank=("${train[@]}" --set train.batch_norm_statistics=rank)
+on 2 "${by_rank[@]}" --out "$work/whole-by-rank" >/dev/null
+if cmp -s "$(last whole-by-rank)" "$(last whole-2)"; then
+    fail "statistics of each rank change nothing"
+fi
+
 for kill in $(seq "${KILLS:-2}"); do
     run=$work/killed-$kill
-    on 2 "${train[@]}" --out "$run" >/dev/null 2>&1 &
+    # In turn with the statistics of each rank's own.
+    whole=whole-2 begin=("${train[@]}")
+    if ((kill % 2 == 0)); then whole=whole-by-rank begin=("${by_rank[@]}"); fi
+    on 2 "${begin[@]}" --out "$run" >/dev/null 2>&1 &
     launcher=$!
     while ! [ -e "$(last "killed-$kill")" ] && kill -0 $launcher 2>/dev/null; do sleep 0.05; done
     sleep "0.$((RANDOM % 4))"
@@ -66,7 +75,7 @@ for kill in $(seq "${KILLS:-2}"); do
     fi
     wait $launcher || true
     on 2 train --resume "$run" >/dev/null
-    cmp "$(last whole-2)" "$(last "killed-$kill")" ||
+    cmp "$(last $whole)" "$(last "killed-$kill")" ||
         fail "kill $kill: a resumed run has other bytes"
     passed=$((passed + 1))
 done

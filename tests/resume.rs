@@ -98,9 +98,20 @@ fn killed_at_random_instants_a_run_ends_in_the_same_bytes() {
 
 #[test]
 fn ctrl_c_keeps_the_work_and_says_how_to_go_on() {
-    let (undisturbed, _) = undisturbed(EPOCHS);
+    assert_ctrl_c_keeps_the_work(&[]);
+}
+
+/// Each logical rank has statistics of its own in a step, and all have the same after it.
+#[test]
+fn ctrl_c_keeps_the_work_of_ranks_that_normalise_for_themselves() {
+    let by_rank = ["--set", "train.batch_norm_statistics=rank"];
+    assert_ctrl_c_keeps_the_work(&[&["--set", "train.logical_ranks=2"], &by_rank[..]].concat());
+}
+
+fn assert_ctrl_c_keeps_the_work(more: &[&str]) {
+    let (undisturbed, _) = undisturbed_with(EPOCHS, more);
     let run = Run::new();
-    let child = start(&run.train(EPOCHS, &[]));
+    let child = start(&run.train(EPOCHS, more));
     let deadline = Instant::now() + Duration::from_secs(60);
     while !fs::metadata(run.file("metrics.jsonl")).is_ok_and(|file| file.len() > 0)
         && Instant::now() < deadline

@@ -18,6 +18,15 @@ pub fn joined(ranks: &Ranks, mine: Vec<f64>) -> Result<Vec<f64>> {
     ranks.join(mine).map_err(failed)
 }
 
+/// [`Ranks::sum`], whose error is that of an operation.
+///
+/// # Errors
+/// `Failed` if another rank has ended.
+pub fn summed(ranks: &Ranks, mut mine: Vec<f64>) -> Result<Vec<f64>> {
+    ranks.sum(&mut mine).map_err(failed)?;
+    Ok(mine)
+}
+
 impl ParameterStore {
     /// Replaces the flat gradient by its sum over the ranks, added in ascending order of the ranks:
     /// the same bits on all of them. Waits for the device.

@@ -104,7 +104,7 @@ pub use observation::{ObservationParameters, PartlyObserved, PixelObservation};
 pub use pass::{InitialValue, Initialisation, Mode, Pass};
 pub use rung_autograd::ops::Activation;
 pub use rung_autograd::{Error, Result};
-pub use share::BatchShare;
+pub use share::{BatchNormStatistics, BatchShare};
 pub use spn::{Spn, SpnConfig};
 pub use statistics::{Statistics, StatisticsId, StatisticsList};
 pub use steps::{

@@ -5,9 +5,11 @@ use std::ops::Range;
 
 use rung_autograd::ops::{FrozenStatistics, Gaussian, concat};
 use rung_autograd::rng::{Address, Phase, Stream};
-use rung_autograd::{Error, ParameterId, ParameterStore, Result, RowNoise, Shape, Tape, Tensor};
+use rung_autograd::{
+    Error, ParameterId, ParameterStore, Ranks, Result, RowNoise, Shape, Tape, Tensor,
+};
 
-use crate::share::{BatchShare, Rows, RowsOf, StepShare};
+use crate::share::{BatchNormStatistics, BatchShare, Rows, RowsOf, StepShare};
 use crate::statistics::{Statistics, StatisticsId};
 
 /// What a pass is for: where batch normalisation gets its statistics, and whether units are
@@ -114,7 +116,7 @@ impl<'a> Pass<'a> {
     }
 
     /// The same pass through this rank's share of a batch: the noise is that of the rows in the
-    /// whole batch, and batch normalisation takes the statistics of all of its rows.
+    /// whole batch, and batch normalisation takes the statistics that the share says.
     #[must_use]
     pub fn sharing(self, share: &BatchShare) -> Self {
         let batch = Some(share).filter(|share| share.ranks.are_many()).cloned();
@@ -132,6 +134,12 @@ impl<'a> Pass<'a> {
     /// This rank's share of the step, if there are others.
     pub(crate) const fn share(&self) -> Option<&StepShare> {
         self.share.as_ref()
+    }
+
+    /// The ranks over whose rows batch normalisation takes its statistics, if over others' too.
+    pub(crate) fn normalised_over(&self) -> Option<&Ranks> {
+        let share = &self.share.as_ref()?.batch;
+        (share.batch_norm_statistics == BatchNormStatistics::Batch).then_some(&share.ranks)
     }
 
     /// Does `work` with arrays of these rows.

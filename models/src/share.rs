@@ -3,6 +3,20 @@
 use std::ops::Range;
 
 use rung_autograd::{Error, Ranks, Result, Shape};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Whose rows batch normalisation takes its statistics over, where a batch lies on many ranks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BatchNormStatistics {
+    /// The whole batch's, as on one rank.
+    #[default]
+    Batch,
+    /// Each rank's own, which need no messages between layers: ghost batch normalisation (Hoffer,
+    /// Hubara and Soudry 2017, algorithm 1). The running statistics are the means of the ranks'.
+    Rank,
+}
 
 /// The rows of a batch that are one rank's: `first..first + rows` of `of`.
 ///
@@ -18,6 +32,8 @@ pub struct BatchShare {
     pub rows: usize,
     /// Rows of the whole batch.
     pub of: usize,
+    /// Whose rows batch normalisation takes its statistics over.
+    pub batch_norm_statistics: BatchNormStatistics,
 }
 
 impl BatchShare {
@@ -31,7 +47,9 @@ impl BatchShare {
             let what = format!("a batch of {of} has no row for each of {} ranks", ranks.size());
             return Err(Error::argument("share", what));
         }
-        Ok(Self { ranks: ranks.clone(), first: rows.start, rows: rows.len(), of })
+        let batch_norm_statistics = BatchNormStatistics::default();
+        let ranks = ranks.clone();
+        Ok(Self { ranks, first: rows.start, rows: rows.len(), of, batch_norm_statistics })
     }
 
     /// The part of a mean over the whole batch that a mean over this share is.
@@ -127,7 +145,8 @@ mod tests {
     fn share(rank: usize, of: usize) -> BatchShare {
         let edge = |rank: usize| rank * of / 4;
         let (first, rows) = (edge(rank), edge(rank + 1) - edge(rank));
-        BatchShare { ranks: Ranks::one(), first, rows, of }
+        let batch_norm_statistics = BatchNormStatistics::Batch;
+        BatchShare { ranks: Ranks::one(), first, rows, of, batch_norm_statistics }
     }
 
     /// The parts of all ranks are the whole array, each row once.

@@ -2,8 +2,10 @@
 //! unit of each layer.
 
 use rung_autograd::ops::FrozenStatistics;
-use rung_autograd::ranks::joined;
+use rung_autograd::ranks::{joined, summed};
 use rung_autograd::{DType, Device, Error, Ranks, Result, Tensor};
+
+use crate::share::{BatchNormStatistics, BatchShare};
 
 /// The entry of one layer in [`Statistics`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +121,45 @@ impl Statistics {
             }
             None => false,
         }
+    }
+
+    /// Where each rank normalises with the statistics of its own rows, replaces these by their
+    /// means over the ranks, of which rank r has nᵣ of the N rows of the batch:
+    ///
+    /// mean = Σ nᵣ meanᵣ / N,  variance = Σ nᵣ varianceᵣ / N,
+    ///
+    /// added in f64 in ascending order, the same bits on all of them. The variance between the
+    /// ranks' means is left out, for no row is normalised with it: these are the running averages
+    /// of a training whose batches have nᵣ rows. Else nothing is done.
+    ///
+    /// # Errors
+    /// If the device has no memory; `Failed` if another rank has ended.
+    pub fn average_over(&mut self, share: &BatchShare) -> Result<()> {
+        let is_shared = share.ranks.are_many() && !self.0.is_empty();
+        if share.batch_norm_statistics == BatchNormStatistics::Batch || !is_shared {
+            return Ok(());
+        }
+        let weight = share.weight();
+        let mut mine = Vec::new();
+        for Entry { values, .. } in &self.0 {
+            for vector in [&values.mean, &values.variance] {
+                mine.extend(vector.to_f64()?.into_iter().map(|value| value * weight));
+            }
+        }
+        let means = summed(&share.ranks, mine)?;
+        let mut rest = means.as_slice();
+        for Entry { values, .. } in &mut self.0 {
+            for vector in [&mut values.mean, &mut values.variance] {
+                let of_layer = rest.split_off(..vector.shape().last()).unwrap_or_default();
+                *vector = Tensor::from_values(
+                    vector.device(),
+                    vector.dtype(),
+                    of_layer,
+                    [of_layer.len()],
+                )?;
+            }
+        }
+        Ok(())
     }
 
     /// A copy with memory of its own, which later updates of this one do not touch.

@@ -14,20 +14,25 @@ use rung::model::Model;
 use rung::run::metrics::Record;
 use rung::tasks::latent::anomaly::{self, ImageBounds, bounds};
 use rung::tasks::latent::encoding::{Encoded, encode};
-use rung::tasks::{At, Request};
-use rung_autograd::{DType, Device, Tensor};
+use rung::tasks::{At, Batch, Loss, Request};
+use rung_autograd::ops::FrozenStatistics;
+use rung_autograd::optim::{StepSize, minimise};
+use rung_autograd::{DType, Device, Tape, Tensor};
 use rung_datasets::batch::shuffled;
 use rung_datasets::{GlyphCounts, Options, Split};
+use rung_models::{BatchNormStatistics, BatchShare, Mode, Pass, Statistics, StatisticsList};
 use rung_ranks::{Ranks, threads};
 
 /// Rows of a batch: 7 ranks have shares of two sizes.
 const BATCH: usize = 23;
 
-/// The losses of every step, the parameters after the last, and the bound of the test images.
+/// The losses of every step, parameters and running statistics after the last, and the bound of the
+/// test images.
 #[derive(Debug, Clone, PartialEq)]
 struct Trained {
     losses: Vec<f64>,
     parameters: Vec<f64>,
+    statistics: Vec<f64>,
     score: f64,
 }
 
@@ -52,6 +57,36 @@ fn images(config: &Config, split: Split, device: &Device, dtype: DType) -> Devic
 }
 
 fn train(config: &Config, ranks: Ranks, dtype: DType) -> Trained {
+    train_by(config, ranks, dtype, |trainer, train, at| {
+        let share = trainer.share.clone();
+        let batch = rows_of(config, trainer, train, at, &share);
+        trainer.step(&batch, at).unwrap()
+    })
+}
+
+/// The rows of a step that are in this share.
+fn rows_of(
+    config: &Config,
+    trainer: &Trainer,
+    train: &DeviceImages,
+    at: At,
+    share: &BatchShare,
+) -> Batch {
+    let order = shuffled(config.train.seed, at.epoch, train.count() as u32);
+    let start = (at.step % 2) as usize * BATCH + share.first;
+    let mine = &order[start..start + share.rows];
+    let device = trainer.model.store.device();
+    let indices = Tensor::from_u32(device, mine, [mine.len()]).unwrap();
+    trainer.model.task.batch(train, &indices, at, &share.ranks).unwrap()
+}
+
+/// A training whose steps are made by `step`.
+fn train_by(
+    config: &Config,
+    ranks: Ranks,
+    dtype: DType,
+    mut step: impl FnMut(&mut Trainer, &DeviceImages, At) -> Loss,
+) -> Trained {
     let device = Device::cpu();
     let train = images(config, Split::Train, &device, dtype);
     let test = images(config, Split::Test, &device, dtype);
@@ -60,16 +95,9 @@ fn train(config: &Config, ranks: Ranks, dtype: DType) -> Trained {
     model.initialise(&train, config).unwrap();
     model.task.prepare(&train, &test, config.train.seed, BATCH).unwrap();
     let mut trainer = Trainer::new(model, config).unwrap();
-    let share = trainer.share.clone();
     let mut losses = Vec::new();
-    for step in 0..steps() {
-        let at = At { epoch: step / 2 + 1, step };
-        let order = shuffled(config.train.seed, at.epoch, train.count() as u32);
-        let start = (step % 2) as usize * BATCH + share.first;
-        let mine = &order[start..start + share.rows];
-        let indices = Tensor::from_u32(&device, mine, [mine.len()]).unwrap();
-        let batch = trainer.model.task.batch(&train, &indices, at, &share.ranks).unwrap();
-        let loss = trainer.step(&batch, at).unwrap();
+    for number in 0..steps() {
+        let loss = step(&mut trainer, &train, At { epoch: number / 2 + 1, step: number });
         losses.push(loss.loss.to_scalar().unwrap());
         losses.extend(loss.terms.iter().map(|term| term.to_scalar().unwrap()));
     }
@@ -78,7 +106,16 @@ fn train(config: &Config, ranks: Ranks, dtype: DType) -> Trained {
     let score = model.evaluate(&model.statistics, &test, request).unwrap().value();
     let parameters = model.store.ids();
     let value = |id| model.store.tensor(id, None).to_f64().unwrap();
-    Trained { losses, parameters: parameters.flat_map(value).collect(), score }
+    let statistics = model.statistics.iter();
+    let numbers = |(_, FrozenStatistics { mean, variance }): (&str, &FrozenStatistics)| {
+        [mean.to_f64().unwrap(), variance.to_f64().unwrap()].concat()
+    };
+    Trained {
+        losses,
+        parameters: parameters.flat_map(value).collect(),
+        statistics: statistics.flat_map(numbers).collect(),
+        score,
+    }
 }
 
 fn far_apart(found: &[f64], expected: &[f64]) -> f64 {
@@ -98,7 +135,8 @@ fn assert_shared(what: &str, sets: &[&str]) {
             assert_eq!(*found, shared[0], "{what}: rank {rank} of {size} is not as rank 0");
         }
         let losses = far_apart(&shared[0].losses, &alone.losses);
-        let parameters = far_apart(&shared[0].parameters, &alone.parameters);
+        let parameters = far_apart(&shared[0].parameters, &alone.parameters)
+            .max(far_apart(&shared[0].statistics, &alone.statistics));
         let score = far_apart(&[shared[0].score], &[alone.score]);
         println!("{what} on {size} ranks: losses {losses:e} apart after {} steps", steps());
         assert!(
@@ -176,6 +214,137 @@ fn in_f32_ranks_differ_by_the_order_of_sums_alone() {
     assert!(shared.iter().all(|trained| *trained == shared[0]));
     let losses = far_apart(&shared[0].losses, &alone.losses);
     assert!(losses < 1e-4, "{losses:e}");
+}
+
+/// What makes each rank normalise with the statistics of its own rows.
+const BY_RANK: &str = "train.batch_norm_statistics=rank";
+
+/// A training on one rank that does what `size` ranks with statistics of their own do: a pass for
+/// the rows of each, losses and running statistics weighed by the rows.
+fn train_share_by_share(config: &Config, size: usize) -> Trained {
+    let momentum = config.family.batch_norm_momentum().unwrap();
+    let edge = |rank: usize| rank * BATCH / size;
+    let share = |rank: usize| BatchShare {
+        first: edge(rank),
+        rows: edge(rank + 1) - edge(rank),
+        ..BatchShare::of_batch(&Ranks::one(), BATCH).unwrap()
+    };
+    train_by(config, Ranks::one(), DType::F64, |trainer, train, at| {
+        let tape = Tape::new();
+        let (mut losses, mut averages): (Vec<Vec<Tensor>>, Vec<(f64, Statistics)>) = <_>::default();
+        for share in (0..size).map(share) {
+            let batch = rows_of(config, trainer, train, at, &share);
+            let Model { task, store, statistics, .. } = &mut trainer.model;
+            let mut own = statistics.copied().unwrap();
+            let mode = Mode::Batch(&mut own, momentum);
+            let mut pass = Pass::new(store, Some(&tape), mode, config.train.seed, at.step);
+            let Loss { loss, terms } = task.loss(&mut pass, &batch, at).unwrap();
+            let weighed = [loss].into_iter().chain(terms).map(|x| x.scale(share.weight()).unwrap());
+            losses.push(weighed.collect());
+            averages.push((share.weight(), own));
+        }
+        let sum = |index: usize| {
+            let mut each = losses.iter().map(|of_share| of_share[index].clone());
+            let first = each.next().unwrap();
+            each.fold(first, |sum, loss| sum.add(&loss).unwrap())
+        };
+        let Model { store, statistics, .. } = &mut trainer.model;
+        let names: Vec<String> = statistics.iter().map(|(name, _)| name.to_string()).collect();
+        for (layer, name) in names.iter().enumerate() {
+            let of_layer = |(weight, own): &(f64, Statistics)| {
+                (*weight, own.iter().nth(layer).unwrap().1.clone())
+            };
+            let of_shares: Vec<_> = averages.iter().map(of_layer).collect();
+            let mean = |part: fn(&FrozenStatistics) -> &Tensor| {
+                let weighed = of_shares.iter().map(|(w, own)| part(own).scale(*w).unwrap());
+                weighed.reduce(|sum, part| sum.add(&part).unwrap()).unwrap()
+            };
+            let values =
+                FrozenStatistics { mean: mean(|s| &s.mean), variance: mean(|s| &s.variance) };
+            assert!(statistics.set(name, values));
+        }
+        let loss = Loss { loss: sum(0), terms: (1..losses[0].len()).map(sum).collect() };
+        let size =
+            StepSize { norm_limit: 4.0, ..StepSize::unlimited(config.optimiser.learning_rate) };
+        let size = StepSize { element_limit: config.train.gradient_element_limit, ..size };
+        minimise(&loss.loss, &tape, store, &mut *trainer.optimiser, &size).unwrap();
+        loss
+    })
+}
+
+/// Against a second implementation: a classifier without dropout, whose rows have no noise.
+#[test]
+fn with_statistics_of_each_rank_a_step_is_the_sum_of_passes_over_their_rows() {
+    let sets = ["model.family=classifier", "model.hidden_sizes=[12,9]", "model.dropout=0"];
+    let config = configuration(&[&sets[..], &[BY_RANK]].concat());
+    let batch = train(&configuration(&sets), Ranks::one(), DType::F64);
+    assert!(!batch.statistics.is_empty());
+    for size in [1, 2, 3, 5] {
+        let expected = train_share_by_share(&config, size);
+        let shared = threads::on_each(size, |ranks| train(&config, ranks, DType::F64));
+        assert!(shared.iter().all(|trained| *trained == shared[0]), "{size} ranks");
+        let Trained { losses, parameters, statistics, score } = &shared[0];
+        let far = far_apart(losses, &expected.losses)
+            .max(far_apart(parameters, &expected.parameters))
+            .max(far_apart(statistics, &expected.statistics))
+            .max(far_apart(&[*score], &[expected.score]));
+        assert!(far < 1e-9, "{size} ranks: {far:e} from passes over their rows");
+        let far = far_apart(losses, &batch.losses);
+        assert_eq!(far > 1e-3, size > 1, "{size} ranks: {far:e} from the whole batch's statistics");
+    }
+}
+
+#[test]
+fn statistics_of_each_rank_are_averaged_by_their_rows() {
+    let device = Device::cpu();
+    let averaged = |size: usize, statistics: BatchNormStatistics| {
+        threads::on_each(size, |ranks| {
+            let mut list = StatisticsList::default();
+            let ids = [list.add("a", 2), list.add("b", 1)];
+            let mut found = list.build(&device, DType::F64).unwrap();
+            let rank = ranks.rank() as f64;
+            let vector =
+                |values: &[f64]| Tensor::from_f64(&device, values, [values.len()]).unwrap();
+            *found.get_mut(ids[0]) = FrozenStatistics {
+                mean: vector(&[rank, 1.0]),
+                variance: vector(&[2.0, 4.0 * rank]),
+            };
+            let share = BatchShare::of_batch(&ranks, BATCH).unwrap();
+            found.average_over(&BatchShare { batch_norm_statistics: statistics, ..share }).unwrap();
+            let values = found.iter().flat_map(|(_, layer)| [&layer.mean, &layer.variance]);
+            values.flat_map(|values| values.to_f64().unwrap()).collect::<Vec<_>>()
+        })
+    };
+    // 7, 8 and 8 of 23 rows.
+    let mean_rank = (8.0 + 2.0 * 8.0) / 23.0;
+    for found in averaged(3, BatchNormStatistics::Rank) {
+        let far = far_apart(&found, &[mean_rank, 1.0, 2.0, 4.0 * mean_rank, 0.0, 1.0]);
+        assert!(far < 1e-15, "{found:?}");
+    }
+    let own = averaged(3, BatchNormStatistics::Batch);
+    assert_eq!(own[2], [2.0, 1.0, 2.0, 8.0, 0.0, 1.0]);
+    assert_eq!(averaged(1, BatchNormStatistics::Rank)[0], [0.0, 1.0, 2.0, 0.0, 0.0, 1.0]);
+}
+
+#[test]
+fn statistics_of_each_rank_make_another_training_than_those_of_the_batch() {
+    let labelled = ["model.family=sdgm", "model.hidden_sizes=[12]", "objective.labels=20"];
+    for (what, sets) in [("ladder", &SMALL[..]), ("sdgm", &labelled)] {
+        let config = configuration(&[sets, &[BY_RANK]].concat());
+        let alone = train(&config, Ranks::one(), DType::F32);
+        assert_eq!(
+            alone,
+            train(&configuration(sets), Ranks::one(), DType::F32),
+            "{what}, one rank"
+        );
+        let shared = threads::on_each(4, |ranks| train(&config, ranks, DType::F32));
+        assert!(shared.iter().all(|trained| *trained == shared[0]), "{what}");
+        assert!(shared[0].losses.iter().all(|loss| loss.is_finite()), "{what}");
+        let far = far_apart(&shared[0].losses, &alone.losses);
+        assert!(far > 1e-3, "{what}: the statistics of 4 ranks are as those of the batch, {far:e}");
+        let again = threads::on_each(4, |ranks| train(&config, ranks, DType::F32));
+        assert_eq!(again, shared, "{what}: repeated");
+    }
 }
 
 /// What commands find of images that ranks share, each with a model of its own.
@@ -283,16 +452,17 @@ fn images_of_a_classifier_are_shared() {
 fn logical_ranks_give_the_same_bits_on_any_number_of_ranks() {
     let labelled = ["model.family=sdgm", "model.hidden_sizes=[12]", "objective.labels=20"];
     let samples = [&SMALL[..], &["objective.importance_samples=3"]].concat();
-    for sets in [&samples[..], &labelled] {
+    let by_rank = [&samples[..], &[BY_RANK]].concat();
+    for (sets, count) in [(&samples[..], 8), (&labelled, 8), (&by_rank, 4)] {
         let config = configuration(sets);
         let on = |size| {
             let logical =
-                |ranks: Ranks| ranks.on_logical(8, |ranks| train(&config, ranks, DType::F32));
+                |ranks: Ranks| ranks.on_logical(count, |ranks| train(&config, ranks, DType::F32));
             threads::on_each(size, |ranks| logical(ranks).unwrap()).concat()
         };
         let alone = on(1);
-        assert!(alone.len() == 8 && alone.iter().all(|trained| *trained == alone[0]), "{sets:?}");
-        for size in [2, 4, 8] {
+        assert!(alone.len() == count && alone.iter().all(|trained| *trained == alone[0]));
+        for size in [2, 4, 8].into_iter().filter(|size| *size <= count) {
             assert_eq!(on(size), alone, "{sets:?} on {size} ranks");
         }
     }
@@ -313,6 +483,8 @@ fn what_ranks_cannot_share_is_refused() {
     };
     let few = refused(BATCH + 1, &SMALL);
     assert!(few.contains("a batch of 23 has no row for each of 24 ranks"), "{few}");
+    let few = refused(6, &[&SMALL[..], &[BY_RANK]].concat());
+    assert!(few.contains("a rank has 3 of the 23 images of a batch"), "{few}");
 }
 
 /// A rank that ends leaves an error to the others, who do not wait for it.

@@ -135,7 +135,7 @@ impl Affine {
         let Shift::Norm(norm) = &self.shift else { return a.activate(self.activation) };
         let ((scale, shift), epsilon, activation) =
             (norm.scale_and_shift(pass), norm.epsilon, self.activation);
-        let ranks = pass.share().map(|share| share.batch.ranks.clone());
+        let ranks = pass.normalised_over().cloned();
         match (pass.statistics(norm.statistics), ranks) {
             (LayerStatistics::Frozen(statistics), _) => {
                 a.normalise(&scale, &shift, statistics, epsilon, activation)
@@ -168,7 +168,7 @@ impl Affine {
     ) -> Result<Gaussian> {
         if let Shift::Norm(norm) = &self.shift
             && self.activation == Activation::Identity
-            && pass.share().is_none()
+            && pass.normalised_over().is_none()
         {
             let ((scale, shift), epsilon) = (norm.scale_and_shift(pass), norm.epsilon);
             match pass.statistics(norm.statistics) {

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rung_autograd::{DType, Device};
 use rung_datasets::{DataRecord, Split, SplitSizes};
+use rung_models::BatchNormStatistics;
 use rung_ranks::Ranks;
 
 use super::train::TrainArgs;
@@ -393,13 +394,18 @@ fn announce(
     console.info(&format!("training: {epochs} epochs of batches of {batch_size}, {protocol}"));
     console.info(&chosen_by(*held_out_split, model.task.score()));
     console.info(&format!("device: {}", device.description()));
+    let is_by_rank = config.train.batch_norm_statistics == BatchNormStatistics::Rank;
     if model.ranks.are_many() {
         let (ranks, threads) = (model.ranks.size(), rayon::current_num_threads());
         console.info(&format!(
-            "ranks: {ranks}, each with {} of the {batch_size} images of a batch; rank 0 has \
+            "ranks: {ranks}, each with {} of the {batch_size} images of a batch{}; rank 0 has \
             {threads} threads",
-            batch_size.div_ceil(ranks)
+            batch_size.div_ceil(ranks),
+            if is_by_rank { ", normalised by their own statistics" } else { "" },
         ));
+    } else if is_by_rank {
+        console
+            .info("train.batch_norm_statistics = rank has no effect: one rank has the whole batch");
     }
     console.info(&format!("run: {}", run.path().display()));
 }

@@ -16,10 +16,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use rung_datasets::{Sequences, sequences};
+use rung_models::BatchNormStatistics;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+pub(crate) use self::validate::LEAST_NORMALISED_BATCH;
 use crate::error::{Context, Result};
 use crate::run::atomic_file;
 use crate::tasks::{FAMILY_KEY, Family};
@@ -273,6 +275,8 @@ pub struct TrainConfig {
     /// Logical ranks that the batch is shared by, whatever the number of ranks of MPI, which must
     /// divide it: the same bits on any of them. 0 for as many as there are, on one rank for one.
     pub logical_ranks: usize,
+    /// Whose rows batch normalisation takes its statistics over, where ranks share a batch.
+    pub batch_norm_statistics: BatchNormStatistics,
 }
 
 impl Default for TrainConfig {
@@ -296,6 +300,7 @@ impl Default for TrainConfig {
             device: "cpu".into(),
             threads: 0,
             logical_ranks: 0,
+            batch_norm_statistics: BatchNormStatistics::Batch,
         }
     }
 }
@@ -527,7 +532,7 @@ mod tests {
         let text = Config::default().to_toml().unwrap();
         let is_key = |line: &&str| !line.starts_with('#') && line.contains(" = ");
         let keys = text.lines().filter(is_key).count();
-        assert_eq!(keys, 1 + 13 + 7 + 15 + 18 + 14, "{text}");
+        assert_eq!(keys, 1 + 13 + 7 + 15 + 19 + 14, "{text}");
         let biva = Config { family: Family::named("biva").unwrap(), ..Config::default() }
             .to_toml()
             .unwrap();

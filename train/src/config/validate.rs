@@ -1,6 +1,7 @@
 //! The rules of a configuration. A broken one names the key, its value and the rule.
 
 use rung_datasets::Sequences;
+use rung_models::BatchNormStatistics;
 
 use super::{
     Binarisation, Config, DataConfig, Dequantisation, OptimiserConfig, OptimiserName, ScheduleName,
@@ -21,7 +22,7 @@ const LARGEST_BATCH: usize = 1_000_000;
 /// Images that a batch needs for batch normalisation: over two or three the deviations of some
 /// units are near 0, and the running statistics of a few layers then miss those of the next batch
 /// by orders of magnitude.
-const LEAST_NORMALISED_BATCH: usize = 4;
+pub(crate) const LEAST_NORMALISED_BATCH: usize = 4;
 
 impl Config {
     /// Checks every rule.
@@ -39,6 +40,13 @@ impl Config {
             true,
             "needs a model with blocks to recompute: set model.family to biva, staged_lvae, \
             staged_vae or matnet",
+        )?;
+        rule(
+            self.train.batch_norm_statistics == BatchNormStatistics::Batch
+                || self.family.batch_norm_momentum().is_some(),
+            "train.batch_norm_statistics",
+            "rank",
+            "needs a model with batch normalisation",
         )?;
         // Samples of one image do not count: they are the same to every layer below the first
         // latent one.
@@ -373,6 +381,10 @@ mod tests {
         assert!(
             refused(&["train.batch_size=2", "objective.monte_carlo_samples=2"])
                 .contains("images of a batch")
+        );
+        assert!(
+            refused(&["train.batch_norm_statistics=rank", "model.family=matnet"])
+                .contains("needs a model with batch normalisation")
         );
         assert!(
             refused(&["objective.analytic_kl=true", "objective.importance_samples=5"])

@@ -8,7 +8,6 @@ use super::trainer::{Skipped, Trainer};
 use super::training::Training;
 use crate::config::{Change, Config, ScheduleName};
 use crate::error::Result;
-use crate::model::Model;
 use crate::model::snapshot::{save_average, save_optimiser};
 use crate::run::checkpoint::{CheckpointData, TensorData};
 use crate::run::folder::RunFolder;
@@ -65,11 +64,10 @@ pub(super) fn remark_on_schedule(
 
 impl Training<'_> {
     /// Writes the newest checkpoint, the metrics before it being on the disk, if this is the rank
-    /// that writes and all others have the same parameters.
+    /// that writes and all others have the same numbers.
     pub(super) fn checkpoint(&mut self) -> Result<()> {
         self.check_sound()?;
-        let Model { ranks, store, .. } = &self.trainer.model;
-        together::check_same_parameters(ranks, store)?;
+        together::check_same_model(&self.trainer.model)?;
         if self.files.is_some() {
             self.write_checkpoint()?;
         }

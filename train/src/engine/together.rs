@@ -1,13 +1,15 @@
 //! What the ranks of a training agree on: the mean loss, whether to stop, what went wrong, and that
-//! all have the same parameters.
+//! all have the same parameters and statistics.
 
 use bytemuck::Pod;
+use rung_autograd::ops::FrozenStatistics;
 use rung_autograd::{ParameterStore, Tensor, View, ViewMut};
 use rung_kernels::DType;
-use rung_models::BatchShare;
+use rung_models::{BatchShare, Statistics};
 use rung_ranks::Ranks;
 
 use crate::error::{Context, Error, Result};
+use crate::model::Model;
 use crate::tasks::Loss;
 
 /// What ranks do that fails when one of them has ended.
@@ -83,21 +85,23 @@ pub(crate) fn first_word(ranks: &Ranks, mine: Option<String>) -> Result<Option<S
     Ok(word.map(|word| String::from_utf8_lossy(&word).into_owned()))
 }
 
-/// Refuses to go on if a rank has other parameters than rank 0: a computer that computes otherwise,
-/// or files that are not the same everywhere.
+/// Refuses to go on if a rank has other parameters or running statistics than rank 0: a computer
+/// that computes otherwise, or files that are not the same everywhere.
 ///
 /// # Errors
 /// If they differ, or another rank has ended.
-pub(super) fn check_same_parameters(ranks: &Ranks, store: &ParameterStore) -> Result<()> {
+pub(super) fn check_same_model(model: &Model) -> Result<()> {
+    let Model { ranks, store, statistics, .. } = model;
     if !ranks.are_many() {
         return Ok(());
     }
-    let mine = checksum(store).context("reading the parameters")?;
+    let mine = checksum(store, statistics).context("reading the parameters")?;
     let all = ranks.gather_numbers(&[mine]).context(TOGETHER)?;
     match all.iter().position(|&other| other != all[0]) {
         None => Ok(()),
         Some(rank) => Err(Error::new(format!(
-            "rank {rank} has other parameters than rank 0 (checksums {:08x} and {:08x})",
+            "rank {rank} has other parameters or batch-norm statistics than rank 0 (checksums \
+            {:08x} and {:08x})",
             all[rank], all[0]
         ))
         .with_advice(
@@ -107,9 +111,9 @@ pub(super) fn check_same_parameters(ranks: &Ranks, store: &ParameterStore) -> Re
     }
 }
 
-/// CRC-32C of the parameters' bytes.
-fn checksum(store: &ParameterStore) -> rung_autograd::Result<u32> {
-    Ok(match store.values() {
+/// CRC-32C of the parameters' bytes, and then of the statistics' as f64.
+fn checksum(store: &ParameterStore, statistics: &Statistics) -> rung_autograd::Result<u32> {
+    let mut sum = match store.values() {
         View::F32(values) => crc32c::crc32c(bytemuck::cast_slice(values)),
         View::F64(values) => crc32c::crc32c(bytemuck::cast_slice(values)),
         values if values.dtype() == DType::F32 => {
@@ -122,5 +126,11 @@ fn checksum(store: &ParameterStore) -> rung_autograd::Result<u32> {
             store.device().download(values, ViewMut::F64(&mut host))?;
             crc32c::crc32c(bytemuck::cast_slice(&host))
         }
-    })
+    };
+    for (_, FrozenStatistics { mean, variance }) in statistics.iter() {
+        for values in [mean, variance] {
+            sum = crc32c::crc32c_append(sum, bytemuck::cast_slice(&values.to_f64()?));
+        }
+    }
+    Ok(sum)
 }

@@ -5,10 +5,13 @@ use rung_autograd::optim::{
     RmsProp, RmsPropOptions, Schedule, Sgd, StepSize, final_decay, minimise_on,
 };
 use rung_autograd::{NotFinite, Tape};
-use rung_models::{BatchShare, Mode, Pass};
+use rung_models::{BatchNormStatistics, BatchShare, Mode, Pass};
 
 use super::together::mean_of_all;
-use crate::config::{Config, GradientClipOrder, OptimiserConfig, OptimiserName, ScheduleName};
+use crate::config::{
+    Config, GradientClipOrder, LEAST_NORMALISED_BATCH, OptimiserConfig, OptimiserName,
+    ScheduleName, TrainConfig,
+};
 use crate::error::{Advise, Context, Error, Result};
 use crate::model::Model;
 use crate::tasks::{At, Batch, Loss};
@@ -160,6 +163,7 @@ impl Trainer {
             .recomputing_activations(self.settings.checkpoint_activations)
             .sharing(&self.share);
         let mine = task.loss(&mut pass, batch, at)?;
+        statistics.average_over(&self.share).context("averaging the batch-norm statistics")?;
         let loss = mean_of_all(&self.share, &mine)?;
         let are_many = self.share.ranks.are_many();
         // Where looking costs nothing, a loss that is no number moves nothing: the parameters stay
@@ -244,10 +248,19 @@ impl Trainer {
     }
 }
 
-/// Which rows of a batch are this rank's.
+/// Which rows of a batch are this rank's, and whose it normalises with.
 fn share_of_batch(model: &Model, config: &Config) -> Result<BatchShare> {
-    let (ranks, batch) = (&model.ranks, config.train.batch_size);
-    let share = BatchShare::of_batch(ranks, batch).map_err(Error::from_source);
+    let (ranks, TrainConfig { batch_size, batch_norm_statistics, .. }) =
+        (&model.ranks, &config.train);
+    let share = BatchShare::of_batch(ranks, *batch_size).map_err(Error::from_source);
+    let least = batch_size / ranks.size();
+    let share = share.and_then(|share| match batch_norm_statistics {
+        BatchNormStatistics::Rank if least < LEAST_NORMALISED_BATCH => Err(Error::new(format!(
+            "train.batch_norm_statistics = rank: a rank has {least} of the {batch_size} images of \
+            a batch, and batch normalisation needs at least {LEAST_NORMALISED_BATCH}"
+        ))),
+        &batch_norm_statistics => Ok(BatchShare { batch_norm_statistics, ..share }),
+    });
     share.with_advice(|| "start fewer ranks, or choose a larger --batch-size".into())
 }
 

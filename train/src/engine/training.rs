@@ -77,9 +77,9 @@ impl<'a> Training<'a> {
         changes: &[Change],
     ) -> Result<Self> {
         let Prepared { trainer, terms, step, best } = prepared;
-        let Model { task, store, ranks, .. } = &trainer.model;
         // From here on rank 0 changes files that the others have read.
-        together::check_same_parameters(ranks, store)?;
+        together::check_same_model(&trainer.model)?;
+        let Model { task, store, ranks, .. } = &trainer.model;
         let checkpoints = Checkpoints::new(run.checkpoints());
         if ranks.is_first() {
             if let Some(chosen) = task.chosen() {
