@@ -383,8 +383,12 @@ mod tests {
                 .contains("images of a batch")
         );
         assert!(
-            refused(&["train.batch_norm_statistics=rank", "model.family=matnet"])
-                .contains("needs a model with batch normalisation")
+            refused(&[
+                "train.batch_norm_statistics=rank",
+                "model.batch_norm_hidden=false",
+                "model.batch_norm_heads=false"
+            ])
+            .contains("needs a model with batch normalisation")
         );
         assert!(
             refused(&["objective.analytic_kl=true", "objective.importance_samples=5"])
