@@ -421,6 +421,7 @@ mod tests {
     use super::*;
     use crate::config::sources::{Sources, layered};
     use crate::presets;
+    use proptest::prelude::*;
     use rung_autograd::Device;
     use toml::toml;
 
@@ -481,6 +482,21 @@ mod tests {
         let mut shorter = old;
         shorter["blocks"].as_array_mut().unwrap().pop();
         assert_eq!(difference(shorter, new).unwrap().key, "model.blocks");
+    }
+
+    proptest! {
+        /// A number that is read back as its neighbour would make a run refuse its own checkpoint:
+        /// 0.9999999999999999 was 1.
+        #[test]
+        fn every_number_of_a_description_is_read_back_as_it_was(
+            number in prop_oneof![Just(1.0f64.next_down()), Just(1e-45), any::<f64>()]
+                .prop_filter("a configuration has finite numbers", |number| number.is_finite()),
+        ) {
+            let described = toml! { slope = number };
+            let text = serde_json::to_string(&described).unwrap();
+            let read: Table = serde_json::from_str(&text).unwrap();
+            prop_assert_eq!(difference(read, described), None);
+        }
     }
 
     #[test]
