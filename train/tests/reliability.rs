@@ -182,6 +182,35 @@ fn a_pipe_is_refused_as_an_input_and_not_waited_for() {
 }
 
 #[test]
+fn a_pipe_in_place_of_a_run_s_record_is_refused() {
+    for (record, command) in [
+        ("metrics.jsonl", &["report"][..]),
+        ("metrics.jsonl", &["train", "--epochs", "2", "--resume"]),
+        ("starts.jsonl", &["report"]),
+        ("starts.jsonl", &["train", "--epochs", "2", "--resume"]),
+        ("evaluations.jsonl", &["evaluate", "--importance-samples", "1"]),
+        ("anomaly.json", &["report"]),
+        ("data.json", &["sample"]),
+        ("lock", &["train", "--epochs", "2", "--resume"]),
+    ] {
+        let (_folder, path) = copy(|config| config);
+        let record = Path::new(&path).join(record);
+        // Beside those of the run that the copy has.
+        let _ = std::fs::remove_file(&record);
+        assert!(Command::new("mkfifo").arg(&record).status().unwrap().success());
+        let arguments: Vec<&str> = command.iter().copied().chain([path.as_str()]).collect();
+        let mut child = rung(&arguments).spawn().unwrap();
+        let errors = child.stderr.take().unwrap();
+        let (code, _) = wait(child);
+        let errors = std::io::read_to_string(errors).unwrap();
+        // What was measured is printed, though it can't be kept.
+        let expected = if command[0] == "evaluate" { 0 } else { 1 };
+        assert_eq!(code, Some(expected), "{arguments:?}: {errors}");
+        assert!(errors.contains("a pipe"), "{arguments:?}: {errors}");
+    }
+}
+
+#[test]
 fn who_may_read_a_result_is_left_to_the_umask() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("latents.npz");

@@ -7,7 +7,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -40,7 +40,7 @@ pub fn remove_temporary_files() {
 /// If a byte can't be written or synced; the temporary file is removed then.
 pub fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
     let _turn = staged(path, content)?;
-    commit(path)
+    commit(path).inspect_err(|_| discard(&temporary_name(path)))
 }
 
 /// Refuses to replace what is there if it is no regular file.
@@ -70,13 +70,29 @@ pub fn refuse_special(path: &Path) -> Result<()> {
 /// # Errors
 /// If it can't be read, or is no file.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
-    let failed = |error: io::Error| Error::io("read", path, &error);
-    let metadata = fs::metadata(path).map_err(failed)?;
-    if let Some(what) = rung_datasets::other_than_file(&metadata) {
-        return Err(Error::new(format!("can't read {}: it is {what}", path.display()))
-            .with_advice("give a file's name"));
+    refuse_endless("read", path)?;
+    fs::read(path).map_err(|error| Error::io("read", path, &error))
+}
+
+/// Opens a file as `options` say: one of a run's own that is locked, read or written where it
+/// lies. What is no regular file is refused, as by [`read`].
+///
+/// # Errors
+/// If it can't be opened, or is no file.
+pub fn open(path: &Path, options: &OpenOptions) -> Result<File> {
+    refuse_endless("open", path)?;
+    options.open(path).map_err(|error| Error::io("open", path, &error))
+}
+
+/// Refuses what would keep whoever opens it waiting.
+fn refuse_endless(action: &str, path: &Path) -> Result<()> {
+    // What is not there, or cannot be looked at, is for the opening to find out.
+    let Ok(metadata) = fs::metadata(path) else { return Ok(()) };
+    match rung_datasets::other_than_file(&metadata) {
+        None => Ok(()),
+        Some(what) => Err(Error::new(format!("can't {action} {}: it is {what}", path.display()))
+            .with_advice("give a file's name")),
     }
-    fs::read(path).map_err(failed)
 }
 
 /// As [`read`], of text.
@@ -87,6 +103,17 @@ pub fn read_text(path: &Path) -> Result<String> {
     String::from_utf8(read(path)?).map_err(|_| {
         Error::io("read", path, &io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
     })
+}
+
+/// As [`read_text`]; none where there is no such file.
+///
+/// # Errors
+/// As [`read_text`].
+pub fn read_text_if_any(path: &Path) -> Result<Option<String>> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        _ => read_text(path).map(Some),
+    }
 }
 
 /// The first half of [`write()`]: the content, synced, under the temporary name.
@@ -119,9 +146,7 @@ fn staged(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -
     match written {
         Ok(()) => Ok(file),
         Err(error) => {
-            // Best effort: what is left is overwritten by the next write in any case.
-            let _ = fs::remove_file(&temporary);
-            forget(&temporary);
+            discard(&temporary);
             Err(failed(error))
         }
     }
@@ -167,6 +192,13 @@ pub fn commit(path: &Path) -> Result<()> {
         .map_err(|error| Error::io("write", path, &error))
 }
 
+/// Removes a temporary file that comes to nothing.
+fn discard(temporary: &Path) {
+    // Best effort: what is left is overwritten by the next write in any case.
+    let _ = fs::remove_file(temporary);
+    forget(temporary);
+}
+
 /// Notes that a temporary file is written no more.
 fn forget(temporary: &Path) {
     being_written(|paths| paths.retain(|path| path != temporary));
@@ -187,7 +219,6 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::ErrorKind;
 
     #[test]
     fn a_failed_write_leaves_the_old_file_and_no_litter() {
@@ -240,8 +271,28 @@ mod tests {
         let error = write(Path::new("/dev/null"), |out| out.write_all(b"new")).unwrap_err();
         assert!(error.cause().contains("/dev/null: it is a device"), "{error}");
         assert!(fs::symlink_metadata("/dev/null").unwrap().file_type().is_char_device());
+        // A name that ends like a folder's is no file's.
+        assert!(write(&at("new/"), |out| out.write_all(b"new")).is_err());
+        assert!(!temporary_name(&at("new")).exists());
         assert_eq!(fs::read(at("file")).unwrap(), b"kept");
         assert!(fs::symlink_metadata(at("link")).unwrap().is_symlink() && !at("nowhere").exists());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn what_would_keep_the_program_waiting_is_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let said = [
+            read_text_if_any(&pipe).unwrap_err(),
+            open(&pipe, OpenOptions::new().append(true)).unwrap_err(),
+            read(Path::new("/dev/zero")).unwrap_err(),
+        ];
+        for error in said {
+            assert!(error.cause().ends_with("it is a device, a pipe or a socket"), "{error}");
+        }
+        assert_eq!(read_text_if_any(&folder.path().join("nowhere")).unwrap(), None);
     }
 
     #[test]

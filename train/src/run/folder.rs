@@ -154,12 +154,8 @@ impl RunFolder {
     /// If another process holds it, or the file system can't lock files.
     pub fn lock(&self) -> Result<RunLock> {
         let path = self.path.join(LOCK);
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(|error| Error::io("open", &path, &error))?;
+        let mut file =
+            atomic_file::open(&path, OpenOptions::new().create(true).truncate(false).write(true))?;
         match FileExt::try_lock(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -187,9 +183,9 @@ impl RunFolder {
     /// If it chose something else, or the file can't be read or written.
     pub fn keep_chosen(&self, chosen: &serde_json::Value) -> Result<()> {
         let path = self.path.join(CHOSEN);
-        match fs::read(&path) {
-            Ok(text) => {
-                let before: Option<serde_json::Value> = serde_json::from_slice(&text).ok();
+        match atomic_file::read_text_if_any(&path)? {
+            Some(text) => {
+                let before: Option<serde_json::Value> = serde_json::from_str(&text).ok();
                 if before.as_ref() == Some(chosen) {
                     return Ok(());
                 }
@@ -199,10 +195,7 @@ impl RunFolder {
                 ))
                 .with_advice("the labels, the seed and the data set of a run stay what they are"))
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                atomic_file::write(&path, |out| writeln!(out, "{chosen}"))
-            }
-            Err(error) => Err(Error::io("read", &path, &error)),
+            None => atomic_file::write(&path, |out| writeln!(out, "{chosen}")),
         }
     }
 
@@ -222,7 +215,7 @@ impl RunFolder {
     /// If it can't be read or written.
     pub fn save_changed_config(&self, config: &Config, remark: Option<&str>) -> Result<()> {
         let path = self.config();
-        let before = fs::read_to_string(&path).map_err(|error| Error::io("read", &path, &error))?;
+        let before = atomic_file::read_text(&path)?;
         let mut text: String = before
             .lines()
             .filter(|line| line.starts_with(REMARK))
@@ -259,13 +252,8 @@ impl RunFolder {
     /// If it can't be read, or is not what this program writes.
     pub fn load_data(&self) -> Result<Option<DataRecord>> {
         let path = self.data();
-        match fs::read_to_string(&path) {
-            Ok(text) => Ok(Some(
-                serde_json::from_str(&text).context(format!("reading {}", path.display()))?,
-            )),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::io("read", &path, &error)),
-        }
+        let Some(text) = atomic_file::read_text_if_any(&path)? else { return Ok(None) };
+        serde_json::from_str(&text).map(Some).context(format!("reading {}", path.display()))
     }
 
     /// The folder itself.

@@ -4,13 +4,14 @@
 //! Every line has a whole number `step`. A resumed run cuts off the lines after its checkpoint, so
 //! the file of a run that was stopped reads like that of one that wasn't.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::fs::{File, OpenOptions};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::run::atomic_file;
 
 /// One line: the measured quantities by name.
 pub type Record = Map<String, Value>;
@@ -30,17 +31,12 @@ impl MetricsWriter {
     /// # Errors
     /// If the file can't be read or written, or has a line that isn't a record.
     pub fn open(path: &Path, step: u64) -> Result<Self> {
-        let kept = match fs::read_to_string(path) {
-            Ok(text) => length_up_to(path, &text, step)?,
-            Err(error) if error.kind() == ErrorKind::NotFound => 0,
-            Err(error) => return Err(Error::io("read", path, &error)),
+        let kept = match atomic_file::read_text_if_any(path)? {
+            Some(text) => length_up_to(path, &text, step)?,
+            None => 0,
         };
-        let open = || {
-            let file = OpenOptions::new().create(true).append(true).open(path)?;
-            file.set_len(kept)?;
-            Ok(file)
-        };
-        let file = open().map_err(|error| Error::io("open", path, &error))?;
+        let file = appended(path)?;
+        file.set_len(kept).map_err(|error| Error::io("open", path, &error))?;
         Ok(Self { file, path: path.into() })
     }
 
@@ -72,13 +68,17 @@ impl MetricsWriter {
 /// If the file can't be read or written, or has a line that isn't a record.
 pub fn append(path: &Path, record: &Record) -> Result<()> {
     let step = record.get("step").and_then(Value::as_u64).unwrap_or(0);
-    let turn = OpenOptions::new().create(true).append(true).open(path);
-    let turn = turn.map_err(|error| Error::io("open", path, &error))?;
+    let turn = appended(path)?;
     // Where files can't be locked, lines that are written at the same instant may be lost.
     let _ = turn.lock();
     let mut writer = MetricsWriter::open(path, u64::MAX)?;
     writer.write(step, record)?;
     writer.sync()
+}
+
+/// A file that is written at its end, made if there is none.
+fn appended(path: &Path) -> Result<File> {
+    atomic_file::open(path, OpenOptions::new().create(true).append(true))
 }
 
 /// Seconds since 1970, for the records that say when.
@@ -92,7 +92,7 @@ pub fn unix_s() -> u64 {
 /// # Errors
 /// If the file can't be read, or a line in it isn't a record.
 pub fn read(path: &Path) -> Result<Vec<Record>> {
-    let text = fs::read_to_string(path).map_err(|error| Error::io("read", path, &error))?;
+    let text = atomic_file::read_text(path)?;
     complete_lines(&text)
         .enumerate()
         .map(|(index, line)| parse(path, index, line).map(|(_, record)| record))
@@ -132,6 +132,7 @@ fn parse(path: &Path, index: usize, line: &str) -> Result<(u64, Record)> {
 mod tests {
     use super::*;
     use serde_json::json;
+    use std::fs;
 
     #[test]
     fn of_lines_appended_at_once_none_is_lost() {

@@ -1,10 +1,8 @@
 //! What a comparison of two sets of images found: kept in the run, shown in its report.
 
-use std::io::ErrorKind;
-
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Result};
 use crate::run::atomic_file;
 use crate::run::folder::RunFolder;
 use crate::tasks::latent::anomaly::{ImageBounds, auroc};
@@ -81,13 +79,8 @@ impl Outcome {
     /// If it can't be read, or is not what this program writes.
     pub fn read(run: &RunFolder) -> Result<Option<Self>> {
         let path = run.anomaly();
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io("read", &path, &error)),
-        };
-        let outcome = serde_json::from_str(&text);
-        outcome.map(Some).context(path.display())
+        let Some(text) = atomic_file::read_text_if_any(&path)? else { return Ok(None) };
+        serde_json::from_str(&text).map(Some).context(path.display())
     }
 
     /// Compares the bounds of two sets.
