@@ -140,13 +140,9 @@ fn wait_for_handler(child: &mut Child) {
     }
 }
 
-#[test]
-fn ctrl_c_ends_a_long_evaluation_at_once() {
-    let path = run().to_str().unwrap();
-    // It would take many minutes, in chunks of a good part of a second.
-    let mut child = rung(&["evaluate", path, "--importance-samples", "3000000", "--rows", "20000"])
-        .spawn()
-        .unwrap();
+/// Ends a command that would take many minutes with Ctrl-C.
+fn interrupted(arguments: &[&str]) {
+    let mut child = rung(arguments).spawn().unwrap();
     wait_for_handler(&mut child);
     // Into the middle of its work; earlier is right too.
     std::thread::sleep(Duration::from_millis(300));
@@ -155,10 +151,19 @@ fn ctrl_c_ends_a_long_evaluation_at_once() {
     let mut errors = child.stderr.take().unwrap();
     let (code, elapsed) = wait(child);
     let errors = std::io::read_to_string(&mut errors).unwrap();
-    assert_eq!(code, Some(130), "{errors}");
+    assert_eq!(code, Some(130), "{arguments:?}: {errors}");
     assert_eq!(errors.matches("stopped as asked").count(), 1, "{errors}");
     // Half a second, and room for a very busy machine.
-    assert!(elapsed < Duration::from_secs(20), "{elapsed:?}");
+    assert!(elapsed < Duration::from_secs(20), "{arguments:?}: {elapsed:?}");
+}
+
+#[test]
+fn ctrl_c_ends_a_long_command_at_once() {
+    let path = run().to_str().unwrap();
+    // In chunks of a good part of a second.
+    interrupted(&["evaluate", path, "--importance-samples", "3000000", "--rows", "20000"]);
+    // One that never looks whether it is to stop.
+    interrupted(&["bench", "step", "--steps", "1000000"]);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::bench::{self, Subject};
 use crate::config::Config;
 use crate::config::sources::{Sources, layered};
 use crate::engine::device::with_device;
+use crate::engine::interrupt::Interrupt;
 use crate::error::Result;
 use crate::progress::Console;
 use crate::tasks::latent::evaluation::DEFAULT_ROWS;
@@ -188,6 +189,7 @@ pub struct BenchSubject {
 /// # Errors
 /// If there is no such preset or device, or the device fails.
 pub fn run(arguments: &BenchArgs, console: &Console) -> Result<()> {
+    Interrupt::install(console)?;
     match &arguments.what {
         BenchWhat::Step { subject, steps, profile } => subject.measure(|subject, device| {
             bench::step::run(subject, *steps, *profile, device, console)

@@ -96,11 +96,12 @@ pub enum DataAction {
 /// # Errors
 /// If there is no such data set, a download fails, or a file isn't what was published.
 pub fn run(arguments: &DataArgs, console: &Console) -> Result<()> {
+    let interrupt = Interrupt::install(console)?;
     match &arguments.action {
         DataAction::List { data_dir, json } => list(&folder(data_dir), *json, console),
         DataAction::Fetch { name, data_dir } => fetch(name, &folder(data_dir), console),
         DataAction::Write { name, out, sets, data_dir } => {
-            write(&configured(name, sets, data_dir)?, out, console)
+            write(&configured(name, sets, data_dir)?, out, &interrupt, console)
         }
         DataAction::Verify { name, data_dir } => verify(name, &folder(data_dir), console),
     }
@@ -218,7 +219,7 @@ fn configured(name: &str, sets: &[String], data_dir: &DataDirArgs) -> Result<Dat
 }
 
 /// Writes the images and labels of every part, those that are drawn a few at a time.
-fn write(config: &DataConfig, out: &Path, console: &Console) -> Result<()> {
+fn write(config: &DataConfig, out: &Path, interrupt: &Interrupt, console: &Console) -> Result<()> {
     let OutputFile { path, .. } =
         output_file(Some(out), (Path::new("."), "images"), &[Format::Npz])?;
     let dataset = source::open(config, console)?;
@@ -226,7 +227,6 @@ fn write(config: &DataConfig, out: &Path, console: &Console) -> Result<()> {
     let parts = parts.into_iter().filter_map(|split| Some((split, dataset.split(split)?)));
     let parts: Vec<(Split, &Images)> = parts.filter(|(_, images)| !images.is_empty()).collect();
     let total: usize = parts.iter().map(|(_, images)| images.count()).sum();
-    let interrupt = Interrupt::install(console)?;
     let mut progress = console.progress("writing", "images", 0, total as u64);
     let mut writer = NpzWriter::create(&path).map_err(failed)?;
     let (mut done, mut arrays) = (0, Vec::new());

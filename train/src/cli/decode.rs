@@ -10,6 +10,7 @@ use rung_models::Group;
 
 use super::arrays::Arrays;
 use super::shared::{DataDirArgs, Format, PictureArgs, RunArgs, output_file};
+use crate::engine::interrupt::Interrupt;
 use crate::error::{Context, Error, Result};
 use crate::progress::Console;
 use crate::run::folder::RunFolder;
@@ -63,6 +64,7 @@ pub struct DecodeArgs {
 /// If the run or the file cannot be opened, the arrays are not those of the model's latents, or the
 /// picture cannot be written.
 pub fn run(arguments: &DecodeArgs, console: &Console) -> Result<()> {
+    Interrupt::install(console)?;
     let run = RunFolder::open(&arguments.run.run)?;
     let out = output_file(
         arguments.out.as_deref(),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::shared::{CheckpointChoice, Format, OutputFile, formats_asked, output_file};
+use crate::engine::interrupt::Interrupt;
 use crate::error::Result;
 use crate::progress::Console;
 use crate::run::export::Export;
@@ -42,6 +43,7 @@ const FORMATS: [Format; 2] = [Format::Safetensors, Format::Npz];
 /// # Errors
 /// If there is no run or no whole checkpoint, or the file can't be written.
 pub fn run(arguments: &ExportArgs, console: &Console) -> Result<()> {
+    Interrupt::install(console)?;
     let run = RunFolder::open(&arguments.run)?;
     let config = run.load_config()?;
     let loaded = load_checkpoint(&run, &arguments.checkpoint)?;

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::arrays::Arrays;
 use super::shared::{Format, ImagesArgs, PictureArgs, RunArgs, output_file};
+use crate::engine::interrupt::Interrupt;
 use crate::error::Result;
 use crate::progress::Console;
 use crate::run::folder::RunFolder;
@@ -50,6 +51,7 @@ pub struct ReconstructArgs {
 /// # Errors
 /// If the run or its data cannot be opened, or the picture cannot be written.
 pub fn run(arguments: &ReconstructArgs, console: &Console) -> Result<()> {
+    Interrupt::install(console)?;
     let run = RunFolder::open(&arguments.run.run)?;
     let out = output_file(
         arguments.out.as_deref(),

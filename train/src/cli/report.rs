@@ -7,6 +7,7 @@ use clap::Args;
 use super::shared::{
     CheckpointChoice, DataDirArgs, DeviceArgs, Format, RunArgs, StatisticsChoice, output_file,
 };
+use crate::engine::interrupt::Interrupt;
 use crate::error::{Error, Result};
 use crate::progress::Console;
 use crate::report::{self, History, ModelFigures, ShownModel, Subject};
@@ -49,6 +50,7 @@ pub struct ReportArgs {
 /// # Errors
 /// If a folder is no run, what it has recorded can't be read, or the page can't be written.
 pub fn run(arguments: &ReportArgs, console: &Console) -> Result<()> {
+    Interrupt::install(console)?;
     let runs: Vec<RunFolder> =
         arguments.runs.iter().map(|path| RunFolder::open(path)).collect::<Result<_>>()?;
     if arguments.card {

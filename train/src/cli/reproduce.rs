@@ -98,6 +98,7 @@ pub fn run(arguments: &ReproduceArgs, ranks: &Ranks, console: &Console) -> Resul
     let wishes = arguments.wishes(experiment.quantity);
     let plan = Plan::new(experiment, &wishes)?;
     if arguments.dry_run {
+        Interrupt::install(console)?;
         return match ranks.is_first() {
             true => describe(arguments, &plan, &wishes, console),
             false => Ok(()),

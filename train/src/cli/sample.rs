@@ -12,6 +12,7 @@ use super::shared::{
     output_file,
 };
 use crate::data::image_grid::Images;
+use crate::engine::interrupt::Interrupt;
 use crate::error::{Error, Result};
 use crate::model::{groups, no_latents};
 use crate::progress::Console;
@@ -86,6 +87,7 @@ pub struct SampleArgs {
 /// # Errors
 /// If the run cannot be opened, has no such layer, or a picture cannot be written.
 pub fn run(arguments: &SampleArgs, console: &Console) -> Result<()> {
+    Interrupt::install(console)?;
     let run = RunFolder::open(&arguments.run.run)?;
     let config = run.load_config()?;
     let groups = groups(&config, image_shape(&run, &config)?)?;

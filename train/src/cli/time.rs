@@ -35,7 +35,6 @@ impl TimeArgs {
             let until = at.format("%H:%M");
             console.info(&format!("the work stops at {until}, in {}", duration(seconds)));
         }
-        // A time beyond what the clock can say is none.
         let deadline = left.and_then(|left| Instant::now().checked_add(left));
         let answering = console.clone();
         let interrupt = Interrupt::install_for_training(move || {
@@ -56,6 +55,10 @@ fn until<Z: TimeZone>(now: &DateTime<Z>, time: NaiveTime) -> Duration {
     (0..3).find_map(on).unwrap_or_default()
 }
 
+/// The longest time that a command may be given, in seconds: 100 years, which added to any date of
+/// a clock is a date again.
+const LONGEST_S: u64 = 100 * 8766 * 3600;
+
 /// `2h`, `90m`, `45s` or several of them: `1h30m`.
 fn span(text: &str) -> Result<Duration, String> {
     let refused =
@@ -75,7 +78,11 @@ fn span(text: &str) -> Result<Duration, String> {
         seconds = total.ok_or_else(refused)?;
         rest = &unit[1..];
     }
-    if seconds == 0 { Err(refused()) } else { Ok(Duration::from_secs(seconds)) }
+    match seconds {
+        0 => Err(refused()),
+        1..=LONGEST_S => Ok(Duration::from_secs(seconds)),
+        _ => Err(format!("{text} is no time: it is more than {}h, 100 years", LONGEST_S / 3600)),
+    }
 }
 
 fn time_of_day(text: &str) -> Result<NaiveTime, String> {
@@ -96,8 +103,9 @@ mod tests {
             ["2h", "90m", "1h30m", "45s", "1h1m1s"].map(seconds),
             [7200, 5400, 5400, 45, 3661]
         );
-        for wrong in ["", "2", "h", "2 h", "-1h", "0s", "1.5h", "2d", "99999999999999999999h", "5é"]
-        {
+        let wrong = ["", "2", "h", "2 h", "-1h", "0s", "1.5h", "2d", "99999999999999999999h", "5é"];
+        let beyond = ["876601h", "2562047788015h", "18446744073709551615s"];
+        for wrong in wrong.into_iter().chain(beyond) {
             let error = span(wrong).unwrap_err();
             assert!(error.contains("is no time"), "{wrong}: {error}");
         }
