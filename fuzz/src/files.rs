@@ -80,7 +80,8 @@ fn array(data: &[u8]) -> Vec<u8> {
     let sizes: Vec<String> =
         (0..at(1) / 4 % 5).map(|axis| at(2 + usize::from(axis)).to_string()).collect();
     let shape = sizes.iter().map(|size| format!("{size}, ")).collect::<String>();
-    let text = format!("{{'descr': '{description}', 'fortran_order': {order}, 'shape': ({shape}), }}\n");
+    let text =
+        format!("{{'descr': '{description}', 'fortran_order': {order}, 'shape': ({shape}), }}\n");
     let length = (text.len() as u16).to_le_bytes();
     [b"\x93NUMPY\x01\x00", &length[..], text.as_bytes(), content].concat()
 }

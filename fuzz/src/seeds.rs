@@ -37,7 +37,12 @@ fn write_all(corpus: &Path) {
     }
     write(corpus, "report", "records", RECORDS.as_bytes());
     write(corpus, "preset", "value", b"\x05= 4294967296\n\x09=[1]\n\x02[data]");
-    write(corpus, "config", "pairs", b"preset = 'mnist-vae-2'\n---\ntrain.epochs = 3\nmodel.family=vae");
+    write(
+        corpus,
+        "config",
+        "pairs",
+        b"preset = 'mnist-vae-2'\n---\ntrain.epochs = 3\nmodel.family=vae",
+    );
 
     let array = NpyArray { shape: vec![2, 3], values: NpyValues::F32(vec![0.0; 6]) };
     let at = corpus.join("npy-seed");
@@ -63,7 +68,8 @@ fn write_all(corpus: &Path) {
     write(corpus, "idx", "plain", &[&[0], &idx[..]].concat());
     let pair = [&[0, 18, 0], &idx[..], &[0, 0, 8, 1, 0, 0, 0, 2, 0, 1]].concat();
     write(corpus, "idx", "pair", &pair);
-    let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
+    let words =
+        |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
     let head = words(&[0x1E3D_4C55, 4, 1, 2, 96, 96]);
     let categories = words(&[0x1E3D_4C54, 1, 1, 1, 1, 0]);
     write(corpus, "norb", "pair", &[&[2, 24, 0], &head[..], &categories].concat());

@@ -25,6 +25,10 @@ const DATA_SET: &str = "data.name";
 const OF_THE_DATA_SET: [&str; 3] =
     ["data.train_images", "data.validation_images", "data.test_images"];
 
+/// How a value is laid on: with its meaning read at once ([`Layers::assign`]), or later
+/// ([`Layers::place`]).
+type Lay = fn(&mut Layers, &str, &str, Value) -> Result<()>;
+
 /// A configuration under construction.
 #[derive(Debug)]
 pub struct Layers {
@@ -99,8 +103,19 @@ impl Layers {
     /// If the key doesn't exist or the value is of the wrong kind.
     pub fn assign(&mut self, source: &str, key: &str, value: Value) -> Result<()> {
         let shown = format!("{source}: {key} = {value}");
+        self.place(source, key, value)?;
+        self.understand().map_err(|error| {
+            let message = error.message().replace("unknown variant", "unknown value");
+            Error::new(format!("{shown}: {message}"))
+        })
+    }
+
+    /// Puts one value into its slot; what it means is still to be [understood](Self::understand).
+    fn place(&mut self, source: &str, key: &str, value: Value) -> Result<()> {
+        let shown = format!("{source}: {key} = {value}");
         let key = renamed::current(key);
-        if key == DATA_SET && value.as_str().is_some_and(|name| name != self.config.data.name) {
+        let of_now = find(&mut self.merged, DATA_SET).and_then(|name| name.as_str());
+        if key == DATA_SET && value.as_str().is_some_and(|name| Some(name) != of_now) {
             self.take_back_what_was_tied()?;
         }
         if key == family_key() {
@@ -112,10 +127,12 @@ impl Layers {
         };
         let value = fit(slot, value).map_err(|rule| Error::new(format!("{shown}: {rule}")))?;
         *slot = value;
-        self.config = Config::from_table(self.merged.clone()).map_err(|error| {
-            let message = error.message().replace("unknown variant", "unknown value");
-            Error::new(format!("{shown}: {message}"))
-        })?;
+        Ok(())
+    }
+
+    /// Makes a configuration of the values as they are now.
+    fn understand(&mut self) -> Result<(), toml::de::Error> {
+        self.config = Config::from_table(self.merged.clone())?;
         Ok(())
     }
 
@@ -168,28 +185,44 @@ impl Layers {
         let tied = OF_THE_DATA_SET
             .into_iter()
             .filter(|key| is_of_one_data_set && of_data.iter().any(|k| k == key));
-        let skips_foreign = renamed::spells_out_every_family(&table);
-        // What the other keys of the model and of its objective mean depends on the family.
-        let family = table.get("model").and_then(|model| model.get(FAMILY_KEY));
-        if let Some(family) = family {
-            self.assign(source, &family_key(), family.clone())?;
-        }
-        for (name, value) in table {
-            match value {
-                Value::Table(section) => self.add_section(source, &name, section, skips_foreign)?,
-                value => self.assign(source, &name, value)?,
-            }
+        // All values are understood at once; where one is wrong, one after the other from the
+        // beginning, so that the error names the first.
+        let before = (self.merged.clone(), self.tied.clone());
+        let at_once = self.lay_each(source, table.clone(), Self::place);
+        if at_once.is_err() || self.understand().is_err() {
+            (self.merged, self.tied) = before;
+            self.lay_each(source, table, Self::assign)?;
         }
         self.tied.extend(tied);
         Ok(())
     }
 
-    fn add_section(
+    /// Lays each value of a table on by `lay`.
+    fn lay_each(&mut self, source: &str, table: Table, lay: Lay) -> Result<()> {
+        let skips_foreign = renamed::spells_out_every_family(&table);
+        // What the other keys of the model and of its objective mean depends on the family.
+        let family = table.get("model").and_then(|model| model.get(FAMILY_KEY));
+        if let Some(family) = family {
+            lay(self, source, &family_key(), family.clone())?;
+        }
+        for (name, value) in table {
+            match value {
+                Value::Table(section) => {
+                    self.lay_section(source, &name, section, skips_foreign, lay)?;
+                }
+                value => lay(self, source, &name, value)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn lay_section(
         &mut self,
         source: &str,
         name: &str,
         section: Table,
         skips_foreign: bool,
+        lay: Lay,
     ) -> Result<()> {
         let current = renamed::current(&format!("{name}."));
         if !matches!(self.merged.get(current.trim_end_matches('.')), Some(Value::Table(_))) {
@@ -203,7 +236,7 @@ impl Layers {
             let is_foreign =
                 find(&mut self.merged, &current).is_none() && !owners(&current).is_empty();
             if !(skips_foreign && is_foreign) {
-                self.assign(source, &key, value)?;
+                lay(self, source, &key, value)?;
             }
         }
         Ok(())

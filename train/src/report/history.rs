@@ -188,13 +188,20 @@ impl History {
     /// # Errors
     /// If it can't be read, or a line in it is not what this program writes.
     pub fn read(run: &RunFolder) -> Result<Self> {
+        Self::of(run, run.load_config()?)
+    }
+
+    /// The same of a run whose configuration is read already.
+    ///
+    /// # Errors
+    /// As [`History::read`].
+    pub fn of(run: &RunFolder, config: Config) -> Result<Self> {
         let path = run.path();
         // "." and the like have no name of their own.
         let whole = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
         let name = whole
             .file_name()
             .map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into_owned());
-        let config = run.load_config()?;
         let (mut evaluations, mut scores) = (Vec::new(), Vec::new());
         for line in lines(&run.evaluations())? {
             match line {

@@ -68,8 +68,7 @@ impl Checkpoints {
     /// If it can't be written; the old files are as they were.
     pub fn save_last(&self, data: &CheckpointData) -> Result<()> {
         let last = self.last();
-        let header = data.header();
-        atomic_file::stage(&last, |out| data.write_to(&header, out))?;
+        atomic_file::stage(&last, |out| data.write_to(out))?;
         match fs::rename(&last, self.previous()) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(Error::io("rename", &last, &error));
