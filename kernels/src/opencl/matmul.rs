@@ -28,8 +28,13 @@ const TILES: [usize; 3] = [128, 64, 32];
 /// A part of the inner axis is a multiple of this: the longest step of `matmul_tiles.cl`.
 const LONGEST_STEP: usize = 16;
 
-/// The shortest part that is worth its place in memory and a second launch.
+/// The shortest part: what begins and ends a group costs more than shorter ones save.
 const LEAST_PART: usize = 128;
+
+/// The inner indices that parts must save each group of, to be worth their second launch. An
+/// estimate, which a search does without: some 13 ns an inner index for a group of the smallest
+/// tile that has a multiprocessor to itself, and some 3 µs for a launch and for what it reads.
+const WORTH_A_LAUNCH: usize = 256;
 
 /// Parts that the inner axis is cut into, at most.
 const MOST_PARTS: usize = 16;
@@ -316,8 +321,9 @@ pub(super) fn by_size(context: &Context, shape: MatmulShape, dtype: DType) -> Pl
     }
     let fits = |tile, parts| (Plan::Tiles { tile, parts }).fits(context, shape, dtype);
     let smallest = TILES[TILES.len() - 1];
-    let whole =
-        TILES.into_iter().find(|&tile| fits(tile, 1) && count(tile, tile) >= context.compute_units);
+    // Where a quarter of the device has nothing to do, the rest is not slower for it.
+    let keeps_busy = |groups: usize| 4 * groups >= 3 * context.compute_units;
+    let whole = TILES.into_iter().find(|&tile| fits(tile, 1) && keeps_busy(count(tile, tile)));
     if let Some(tile) = whole {
         return Plan::Tiles { tile, parts: 1 };
     }
@@ -328,5 +334,9 @@ pub(super) fn by_size(context: &Context, shape: MatmulShape, dtype: DType) -> Pl
     });
     let (tile, parts) =
         in_parts.unwrap_or((smallest, (shape.inner / LEAST_PART).clamp(1, MOST_PARTS)));
+    let saved = shape.inner - shape.inner / parts;
+    if saved < WORTH_A_LAUNCH {
+        return Plan::Tiles { tile: smallest, parts: 1 };
+    }
     Plan::Tiles { tile, parts }
 }

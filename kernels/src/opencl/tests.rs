@@ -254,3 +254,23 @@ fn small_devices_get_smaller_tiles_and_the_smallest_a_sentence() {
         assert!(error.to_string().contains("work-groups of 32 for the kernel matmul"), "{error}");
     });
 }
+
+/// The inner axis is cut where groups are too few and are spared enough by it.
+#[test]
+fn the_inner_axis_is_cut_where_a_second_launch_pays() {
+    for_each_cpu_as_gpu(|listed| {
+        let large = Found { compute_units: 132, ..listed.clone() };
+        let device = OpenCl::open(&large).unwrap();
+        let plan = |rows, columns, inner| {
+            let shape = MatmulShape::plain(rows, columns, inner);
+            matmul::by_size(&device.context, shape, DType::F32)
+        };
+        // 16 groups of the smallest tile: alone with 2048 inner indices, or in nine parts.
+        assert_eq!(plan(128, 128, 2048), Plan::Tiles { tile: 32, parts: 9 });
+        // A gradient of weights in batches of 256: two parts would spare each group 128.
+        assert_eq!(plan(64, 128, 256), Plan::Tiles { tile: 32, parts: 1 });
+        // 128 groups keep 132 units busy enough.
+        assert_eq!(plan(256, 512, 512), Plan::Tiles { tile: 32, parts: 1 });
+        assert_eq!(plan(4096, 4096, 4096), Plan::Tiles { tile: 128, parts: 1 });
+    });
+}
