@@ -5,6 +5,7 @@
  * use for answer that they can't be used.
  *
  *   RUNG_IDLE_KIND=gpu    the device is a GPU of 132 compute units, else a CPU of 2
+ *   RUNG_IDLE_RECORDS=1   the device has cl_khr_command_buffer, else it has not
  *   RUNG_IDLE_CALLS=FILE  how often each function was called, and each kernel launched, is written
  *                         to FILE when the program ends, a line each
  */
@@ -56,6 +57,8 @@ static int is_gpu(void) {
     const char *kind = getenv("RUNG_IDLE_KIND");
     return kind && strcmp(kind, "gpu") == 0;
 }
+
+static int is_recording(void) { return getenv("RUNG_IDLE_RECORDS") != NULL; }
 
 /* A handle that is like no other. */
 static void *handle(void) {
@@ -113,6 +116,7 @@ EXPORT int clGetDeviceInfo(void *device, unsigned what, size_t room, void *value
     const uint64_t kind = is_gpu() ? 4 : 2, memory = (uint64_t)64 << 30, local = 48 << 10;
     const uint32_t units = is_gpu() ? 132 : 2;
     const size_t items = 1024;
+    const uint64_t simultaneous_use = 4;
     switch (what) {
     case 0x1000: return answer(&kind, sizeof kind, room, value, asked);
     case 0x1002: return answer(&units, sizeof units, room, value, asked);
@@ -123,7 +127,10 @@ EXPORT int clGetDeviceInfo(void *device, unsigned what, size_t room, void *value
     case 0x102e: return answer_text("FULL_PROFILE", room, value, asked);
     case 0x102f: return answer_text("OpenCL 1.2 idle", room, value, asked);
     case 0x103d: return answer_text("OpenCL C 1.2 idle", room, value, asked);
-    case 0x1030: return answer_text("cl_khr_fp64", room, value, asked);
+    case 0x1030:
+        return answer_text(is_recording() ? "cl_khr_fp64 cl_khr_command_buffer" : "cl_khr_fp64",
+                           room, value, asked);
+    case 0x12a9: return answer(&simultaneous_use, sizeof simultaneous_use, room, value, asked);
     case 0x102b:
     case 0x102c:
     case 0x102d: return answer_text("idle", room, value, asked);
@@ -255,6 +262,72 @@ EXPORT int clEnqueueFillBuffer(void *queue, void *memory, const void *pattern, s
     return SUCCESS;
 }
 
+/* Recorded launches: the kernels, the last one first. */
+struct launch {
+    struct count *kernel;
+    const struct launch *before;
+};
+struct recording {
+    const struct launch *last;
+};
+
+static void *clCreateCommandBufferKHR(unsigned count, void *const *queues,
+                                      const uint64_t *properties, int *error) {
+    COUNT;
+    (void)count, (void)queues, (void)properties;
+    if (error) *error = SUCCESS;
+    return calloc(1, sizeof(struct recording));
+}
+
+static int clCommandNDRangeKernelKHR(struct recording *recording, void *queue,
+                                     const uint64_t *properties, void *kernel, unsigned dimensions,
+                                     const size_t *offset, const size_t *items, const size_t *group,
+                                     unsigned waits, const unsigned *points, unsigned *point,
+                                     void **handle) {
+    COUNT;
+    (void)queue, (void)properties, (void)dimensions, (void)offset, (void)items, (void)group;
+    (void)waits, (void)points, (void)point, (void)handle;
+    struct launch *launch = malloc(sizeof *launch);
+    if (!launch) return INVALID_OPERATION;
+    *launch = (struct launch){kernel, recording->last};
+    recording->last = launch;
+    return SUCCESS;
+}
+
+static int clFinalizeCommandBufferKHR(struct recording *recording) {
+    COUNT;
+    (void)recording;
+    return SUCCESS;
+}
+
+static int clEnqueueCommandBufferKHR(unsigned count, void **queues, struct recording *recording,
+                                     unsigned waits, void *const *events, void **event) {
+    COUNT;
+    (void)count, (void)queues, (void)waits, (void)events, (void)event;
+    for (const struct launch *launch = recording->last; launch; launch = launch->before)
+        launch->kernel->calls++;
+    return SUCCESS;
+}
+
+static int clReleaseCommandBufferKHR(struct recording *recording) {
+    COUNT;
+    (void)recording;
+    return SUCCESS;
+}
+
+EXPORT void *clGetExtensionFunctionAddressForPlatform(void *platform, const char *name) {
+    COUNT;
+    (void)platform;
+#define FUNCTION(of)                                                                               \
+    if (strcmp(name, #of) == 0) return (void *)of;
+    FUNCTION(clCreateCommandBufferKHR)
+    FUNCTION(clCommandNDRangeKernelKHR)
+    FUNCTION(clFinalizeCommandBufferKHR)
+    FUNCTION(clEnqueueCommandBufferKHR)
+    FUNCTION(clReleaseCommandBufferKHR)
+    return NULL;
+}
+
 /* What takes an object and has nothing to do. */
 #define NOTHING(name)                                                                              \
     EXPORT int name(void *object) {                                                                \
@@ -331,4 +404,3 @@ UNUSED_OBJECT(clLinkProgram)
 UNUSED_OBJECT(clCreateUserEvent)
 UNUSED_OBJECT(clEnqueueMapBuffer)
 UNUSED_OBJECT(clEnqueueMapImage)
-UNUSED_OBJECT(clGetExtensionFunctionAddressForPlatform)

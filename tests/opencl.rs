@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use program::{Run, Said, finish, rung, rung_where, start_where};
 use rung_autograd::{DType, Device};
+use rung_kernels::opencl::{Found, OpenCl, found};
 use rung_kernels::rng::{Address, uniform_at};
 use rung_kernels::{SharedBuffer, UnaryFunction, View, ViewMut};
 use rung_models::hierarchy::Inference;
@@ -76,15 +77,15 @@ fn the_losses_of_100_steps_follow_those_of_the_cpu() {
 /// One test, since another at the same time would show in the device's account.
 #[test]
 fn in_the_steady_state_nothing_is_transferred_or_allocated() {
-    for device in rung_kernels::opencl::found().unwrap_or_default() {
-        let device = Device::new(rung_kernels::opencl::OpenCl::open(device).unwrap());
+    for device in found().unwrap_or_default() {
+        let device = Device::new(OpenCl::open(device).unwrap());
         let mut trainer =
             Trainer::new(&device, DType::F32, Inference::PROBABILISTIC_LADDER, 256).unwrap();
         let mut train = |step| drop(trainer.step(step, &ObjectiveConfig::default()).unwrap());
-        (0..3).for_each(&mut train);
+        (0..6).for_each(&mut train);
         let before = device.statistics();
         let steps = 4;
-        (3..3 + steps).for_each(&mut train);
+        (6..6 + steps).for_each(&mut train);
         let after = device.statistics();
         assert_eq!(before.bytes_to_device, after.bytes_to_device);
         assert_eq!(before.bytes_from_device, after.bytes_from_device);
@@ -105,19 +106,40 @@ fn library_of_an_idle_device(folder: &Path) -> PathBuf {
     library
 }
 
-/// What a step costs without a device that works: its launches, and the time of the host.
+/// What a step costs without a device that works: its launches, the time of the host, and where
+/// launches can be recorded, how many need not be made again.
 #[test]
 fn a_step_of_the_ladder_is_few_launches() {
     let folder = tempfile::tempdir().unwrap();
     let library = library_of_an_idle_device(folder.path());
-    let line = ["bench", "step", "--device", "opencl:0", "--json", "--steps", "50"];
+    let step_of = |steps: &str, settings: &[(&str, &Path)]| -> Value {
+        let settings = [&[(LIBRARY, library.as_path())], settings].concat();
+        let line = ["bench", "step", "--device", "opencl:0", "--json", "--steps", steps];
+        let said = finish(start_where(&settings, &line)).exits(0);
+        serde_json::from_str(&said.out).unwrap()
+    };
     for (kind, most) in LAUNCHES {
-        let device = [(LIBRARY, library.as_path()), ("RUNG_IDLE_KIND", Path::new(kind))];
-        let said = finish(start_where(&device, &line)).exits(0);
-        let step: Value = serde_json::from_str(&said.out).unwrap();
-        let (launches, host_ms) = (&step["kernel_launches"], &step["step_ms_median"]);
-        println!("{kind}: {launches} launches and {host_ms} ms a step");
-        assert!(launches.as_f64().unwrap() <= most as f64, "{kind}: {launches} launches a step");
+        let kind_is = ("RUNG_IDLE_KIND", Path::new(kind));
+        let launched = step_of("50", &[kind_is]);
+        // All in one epoch of the benchmark, after which steps are recorded anew.
+        let recorded = step_of("15", &[kind_is, ("RUNG_IDLE_RECORDS", Path::new("1"))]);
+        let number = |step: &Value, key: &str| step[key].as_f64().unwrap();
+        let launches = |step| number(step, "kernel_launches");
+        let replayed = |step| number(step, "replayed_launches");
+        let host_ms = |step| number(step, "step_ms_median");
+        println!(
+            "{kind}: {} launches and {} ms a step; {} of {} replayed, {} ms",
+            launches(&launched),
+            host_ms(&launched),
+            replayed(&recorded),
+            launches(&recorded),
+            host_ms(&recorded)
+        );
+        assert!(launches(&launched) <= most as f64, "{kind}: {launched}");
+        assert_eq!(replayed(&launched), 0.0, "{kind}: {launched}");
+        // The end of a step is an end of joining too.
+        assert!(launches(&recorded) <= most as f64 + 3.0, "{kind}: {recorded}");
+        assert!(replayed(&recorded) >= 0.85 * launches(&recorded), "{kind}: {recorded}");
     }
 }
 
@@ -146,49 +168,192 @@ fn launches_see_what_those_before_them_wrote_whichever_are_joined() {
 
 /// A few arrays, after random calls that read a part of one and write a part of another.
 fn of_random_calls(device: &Device, address: Address, calls: usize) -> Vec<Vec<f32>> {
-    const ARRAYS: usize = 6;
-    const PIECES: usize = 12;
-    const PIECE: usize = 8;
-    let mut drawn = 0;
-    let mut draw = |end: usize| {
-        drawn += 1;
-        ((uniform_at(&address, drawn) * end as f64) as usize).min(end - 1)
-    };
-    let mut arrays: Vec<SharedBuffer> = (0..ARRAYS)
-        .map(|_| {
-            let host: Vec<f32> = (0..PIECES * PIECE).map(|_| draw(7) as f32 - 3.0).collect();
-            let mut buffer = device.allocate(DType::F32, host.len()).unwrap();
-            device.upload(View::F32(&host), buffer.get_mut().unwrap().view_mut()).unwrap();
-            buffer
-        })
-        .collect();
+    let mut draw = Draw { address, drawn: 0 };
+    let mut arrays = draw.arrays(device);
     let mut sums = 0;
     for _ in 0..calls {
-        let to = draw(ARRAYS);
-        let from = arrays[(to + 1 + draw(ARRAYS - 1)) % ARRAYS].clone();
-        let pieces = if draw(3) == 0 { PIECES } else { 4 };
-        let (read, written) =
-            (PIECE * draw(PIECES + 1 - pieces), PIECE * draw(PIECES + 1 - pieces));
-        let x = from.view().range(read..read + PIECE * pieces);
-        let out = arrays[to].get_mut().unwrap().view_mut().range(written..written + PIECE * pieces);
-        match draw(4) {
-            0 => device.convert(x, out),
-            1 => device.unary(UnaryFunction::Negate, x, out),
-            // Each sum may double the largest number.
-            2 if sums < 20 => {
-                sums += 1;
-                device.scale_and_add(1.0, x, 1.0, out)
+        let call = draw.call(sums < 20);
+        sums += usize::from(call.kind == Kind::Sum);
+        call.run(device, &mut arrays);
+    }
+    arrays.iter().map(|buffer| downloaded(device, buffer)).collect()
+}
+
+/// Steps of random calls, most of them as the step before, are what they are on the CPU: whether
+/// launches are recorded, replayed, or held back and then let go after all.
+#[test]
+fn replayed_steps_see_what_was_written_whatever_comes_between() {
+    const PROGRAMS: u64 = 40;
+    let seed = run_seed();
+    for device in opencl_devices() {
+        let (before, mut longest) = (device.statistics(), 0);
+        for program in 0..PROGRAMS {
+            let address = Address::new(seed, 1, program);
+            let (found, calls) = of_random_steps(device, address);
+            let (expected, _) = of_random_steps(&Device::cpu(), address);
+            assert_eq!(found, expected, "program {program} with RUNG_TEST_SEED={seed}");
+            longest += calls;
+        }
+        let after = device.statistics();
+        let replayed = after.replayed - before.replayed;
+        println!("{}: {replayed} launches of {longest} calls were replayed", device.name());
+        assert!(replayed < longest, "no step was otherwise than expected");
+        let can_record = found()
+            .unwrap()
+            .iter()
+            .any(|listed| listed.name == device.name() && listed.can_record());
+        assert_eq!(replayed > 0, can_record, "{}", device.name());
+    }
+}
+
+/// A few arrays after steps of random calls, and how many calls that were. Now and then a call is
+/// another one for a step or for good, a step ends early, something is read in the middle, or the
+/// pool is emptied.
+fn of_random_steps(device: &Device, address: Address) -> (Vec<Vec<f32>>, usize) {
+    const STEPS: usize = 14;
+    let mut draw = Draw { address, drawn: 0 };
+    let mut arrays = draw.arrays(device);
+    let mut may_sum = true;
+    let mut step: Vec<Call> = (0..20 + draw.below(100))
+        .map(|_| {
+            let call = draw.call(may_sum);
+            may_sum &= call.kind != Kind::Sum;
+            call
+        })
+        .collect();
+    let (mut read, mut calls) = (Vec::new(), 0);
+    for _ in 0..STEPS {
+        let at = draw.below(step.len());
+        let (mut end, mut usual) = (step.len(), None);
+        match draw.below(10) {
+            0 => usual = Some(std::mem::replace(&mut step[at], draw.call(false))),
+            1 => step[at] = draw.call(false),
+            2 => end = at,
+            3 => device.release_free(),
+            _ => {}
+        }
+        let reads_at = (draw.below(6) == 0).then(|| draw.below(step.len()));
+        for (index, call) in step[..end].iter().enumerate() {
+            if reads_at == Some(index) {
+                read.push(downloaded(device, &arrays[call.to]));
             }
-            _ => device.scale_and_add(-1.0, x, 0.0, out),
+            call.run(device, &mut arrays);
+        }
+        device.end_step().unwrap();
+        calls += end;
+        if let Some(usual) = usual {
+            step[at] = usual;
+        }
+    }
+    read.extend(arrays.iter().map(|buffer| downloaded(device, buffer)));
+    (read, calls)
+}
+
+const ARRAYS: usize = 6;
+const PIECES: usize = 12;
+const PIECE: usize = 8;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Copy,
+    Negate,
+    /// Which may double the largest number.
+    Sum,
+    MinusScaled,
+}
+
+/// A call that reads a part of an array and writes a part of another.
+#[derive(Clone, Copy, Debug)]
+struct Call {
+    kind: Kind,
+    from: usize,
+    to: usize,
+    read: usize,
+    written: usize,
+    len: usize,
+}
+
+impl Call {
+    fn run(&self, device: &Device, arrays: &mut [SharedBuffer]) {
+        let from = arrays[self.from].clone();
+        let x = from.view().range(self.read..self.read + self.len);
+        let out = arrays[self.to].get_mut().unwrap().view_mut();
+        let out = out.range(self.written..self.written + self.len);
+        match self.kind {
+            Kind::Copy => device.convert(x, out),
+            Kind::Negate => device.unary(UnaryFunction::Negate, x, out),
+            Kind::Sum => device.scale_and_add(1.0, x, 1.0, out),
+            Kind::MinusScaled => device.scale_and_add(-1.0, x, 0.0, out),
         }
         .unwrap();
     }
-    let download = |buffer: &SharedBuffer| {
-        let mut host = vec![0.0; buffer.len()];
-        device.download(buffer.view(), ViewMut::F32(&mut host)).unwrap();
-        host
-    };
-    arrays.iter().map(download).collect()
+}
+
+/// Random choices, the same for the same address.
+struct Draw {
+    address: Address,
+    drawn: usize,
+}
+
+impl Draw {
+    fn below(&mut self, end: usize) -> usize {
+        self.drawn += 1;
+        ((uniform_at(&self.address, self.drawn) * end as f64) as usize).min(end - 1)
+    }
+
+    fn arrays(&mut self, device: &Device) -> Vec<SharedBuffer> {
+        let array = |_| {
+            let host: Vec<f32> = (0..PIECES * PIECE).map(|_| self.below(7) as f32 - 3.0).collect();
+            let mut buffer = device.allocate(DType::F32, host.len()).unwrap();
+            device.upload(View::F32(&host), buffer.get_mut().unwrap().view_mut()).unwrap();
+            buffer
+        };
+        (0..ARRAYS).map(array).collect()
+    }
+
+    fn call(&mut self, may_sum: bool) -> Call {
+        let to = self.below(ARRAYS);
+        let from = (to + 1 + self.below(ARRAYS - 1)) % ARRAYS;
+        let pieces = if self.below(3) == 0 { PIECES } else { 4 };
+        let mut place = || PIECE * self.below(PIECES + 1 - pieces);
+        let (read, written) = (place(), place());
+        let kind = match self.below(4) {
+            0 => Kind::Copy,
+            1 => Kind::Negate,
+            2 if may_sum => Kind::Sum,
+            _ => Kind::MinusScaled,
+        };
+        Call { kind, from, to, read, written, len: PIECE * pieces }
+    }
+}
+
+fn downloaded(device: &Device, buffer: &SharedBuffer) -> Vec<f32> {
+    let mut host = vec![0.0; buffer.len()];
+    device.download(buffer.view(), ViewMut::F32(&mut host)).unwrap();
+    host
+}
+
+/// The bits of a training do not depend on what of it was replayed.
+#[test]
+fn replayed_steps_have_the_bits_of_launched_ones() {
+    const STEPS: usize = 12;
+    for listed in found().unwrap_or_default() {
+        let train = |listed: &Found| {
+            let device = Device::new(OpenCl::open(listed).unwrap());
+            let mut trainer =
+                Trainer::new(&device, DType::F32, Inference::PROBABILISTIC_LADDER, 64).unwrap();
+            let objective = ObjectiveConfig::default();
+            (0..STEPS).for_each(|step| drop(trainer.step(step, &objective).unwrap()));
+            (trainer.parameters().unwrap(), device.statistics())
+        };
+        let ((found, recorded), (expected, launched)) =
+            (train(listed), train(&listed.without_recording()));
+        assert!(found == expected, "{}: other bits", listed.name);
+        let (replayed, all) = (recorded.replayed, recorded.launches);
+        println!("{}: {replayed} of {all} launches were replayed", listed.name);
+        assert_eq!(launched.replayed, 0);
+        assert!(!listed.can_record() || 2 * replayed > all, "{replayed} of {all} launches");
+    }
 }
 
 #[test]

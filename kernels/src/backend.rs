@@ -138,6 +138,15 @@ pub trait Backend:
     /// `Failed` if the device failed.
     fn finish(&self) -> Result<()>;
 
+    /// Says that a step of training ends here: the next one is likely to ask for the same again,
+    /// which a device may prepare for. What is computed does not depend on it.
+    ///
+    /// # Errors
+    /// `Failed` if the device failed.
+    fn end_step(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Times of its primitives; a device that works on its own waits after each one while the
     /// profile is on.
     fn profile(&self) -> &Profile;
@@ -166,6 +175,8 @@ pub trait Backend:
 pub struct DeviceStatistics {
     /// Primitives run (kernel launches, on a GPU).
     pub launches: usize,
+    /// How many of them were replayed from a recording of an earlier step.
+    pub replayed: usize,
     /// Bytes copied from the host.
     pub bytes_to_device: usize,
     /// Bytes copied to the host.

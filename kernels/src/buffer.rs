@@ -275,6 +275,14 @@ impl Pool {
         state.free.clear();
     }
 
+    /// Sorts the free buffers of each size, so that the same requests get the same buffers whatever
+    /// was asked for before.
+    pub(crate) fn sort_free(&self) {
+        for free in self.lock().free.values_mut() {
+            free.make_contiguous().sort_unstable_by_key(Arc::as_ptr);
+        }
+    }
+
     fn put_back(&self, buffer: Arc<Buffer>) {
         let bytes = buffer.place.bytes();
         self.lock().free.entry(bytes).or_default().push_back(buffer);
@@ -306,6 +314,32 @@ mod tests {
         drop(third);
         pool.release_free();
         assert_eq!(pool.statistics(), PoolStatistics { bytes: 0, ..expected });
+    }
+
+    #[test]
+    fn a_sorted_pool_serves_the_same_requests_alike() {
+        let pool = Arc::new(Pool::oldest_first());
+        let take = || -> Vec<SharedBuffer> {
+            (0..5)
+                .map(|_| pool.take_from(DType::F32, 8, |_| HostMemory::zeroed(64).map(Place::Host)))
+                .collect::<Option<_>>()
+                .unwrap()
+        };
+        let served = |buffers: &[SharedBuffer]| -> Vec<*const Buffer> {
+            buffers.iter().map(|buffer| Arc::as_ptr(buffer.0.as_ref().unwrap())).collect()
+        };
+        drop(take());
+        pool.sort_free();
+        let mut first = take();
+        let expected = served(&first);
+        // They become free in another order.
+        first.swap(1, 3);
+        drop(first);
+        let other = take();
+        assert_ne!(served(&other), expected);
+        drop(other);
+        pool.sort_free();
+        assert_eq!(served(&take()), expected);
     }
 
     #[test]

@@ -123,6 +123,7 @@ pub fn minimise_on(
     } else {
         optimiser.step(store, learning_rate)?;
     }
+    store.device().end_step()?;
     Ok(Moved::Yes)
 }
 

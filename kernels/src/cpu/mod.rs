@@ -118,6 +118,7 @@ impl Backend for Cpu {
     fn statistics(&self) -> DeviceStatistics {
         DeviceStatistics {
             launches: self.launches.load(Ordering::Relaxed),
+            replayed: 0,
             bytes_to_device: self.bytes_to_device.load(Ordering::Relaxed),
             bytes_from_device: self.bytes_from_device.load(Ordering::Relaxed),
             pool: self.pool.statistics(),

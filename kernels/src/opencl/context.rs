@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ocl::core::{self, CommandQueue, ContextProperties, DeviceId};
 
+use super::command_buffer::Refused;
 use super::memory::Memory;
 use super::platform::{Found, Kind};
 use super::program::Programs;
@@ -94,7 +95,7 @@ impl Cut {
 }
 
 /// What launches go through, one thread at a time.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Work {
     pub(super) programs: Programs,
     pub(super) waiting: Waiting,
@@ -117,7 +118,8 @@ pub(super) struct Context {
     pub(super) cut: Cut,
     pub(super) device: DeviceId,
     pub(super) context: core::Context,
-    /// Where launches go from `waiting.rs` alone; all others ask [`Context::queue`] for it.
+    /// Where launches go from `waiting.rs` and what it calls alone; all others ask
+    /// [`Context::queue`] for it.
     pub(super) queue: CommandQueue,
     /// Device, driver and platform: what compiled programs and measurements are good for.
     pub(super) machine: String,
@@ -127,6 +129,7 @@ pub(super) struct Context {
     memory_bytes: usize,
     largest_buffer_bytes: usize,
     launches: AtomicUsize,
+    replayed: AtomicUsize,
     bytes_to_device: AtomicUsize,
     bytes_from_device: AtomicUsize,
 }
@@ -157,13 +160,17 @@ impl Context {
             device: found.device_id,
             context,
             queue,
-            work: Mutex::default(),
+            work: Mutex::new(Work {
+                programs: Programs::default(),
+                waiting: Waiting::new(found.recording),
+            }),
             choices: Mutex::new(Choices::read(&machine)),
             machine,
             pool: Arc::new(Pool::oldest_first()),
             memory_bytes: usable_bytes(found)?,
             largest_buffer_bytes: found.largest_buffer_bytes as usize,
             launches: AtomicUsize::new(0),
+            replayed: AtomicUsize::new(0),
             bytes_to_device: AtomicUsize::new(0),
             bytes_from_device: AtomicUsize::new(0),
         })
@@ -178,7 +185,7 @@ impl Context {
             })
         };
         let retry = || {
-            this.pool.release_free();
+            this.release_free();
             take()
         };
         take().or_else(retry).ok_or_else(|| this.out_of_memory(requested_bytes))
@@ -186,6 +193,7 @@ impl Context {
 
     /// Gives free buffers back; the driver keeps those that queued kernels use until they are done.
     pub(super) fn release_free(&self) {
+        self.work().waiting.forget_steps();
         self.pool.release_free();
     }
 
@@ -216,6 +224,26 @@ impl Context {
         }
     }
 
+    /// A failure of a function that records or replays, as an error.
+    pub(super) fn refused(&self, Refused { function, status }: Refused) -> Error {
+        /// `CL_MEM_OBJECT_ALLOCATION_FAILURE`, `CL_OUT_OF_RESOURCES`, `CL_OUT_OF_HOST_MEMORY`.
+        const NO_MEMORY: [i32; 3] = [-4, -5, -6];
+        if NO_MEMORY.contains(&status) {
+            return self.out_of_memory(0);
+        }
+        Error::Failed { device: self.name.clone(), what: format!("{function}: error {status}") }
+    }
+
+    /// Ends a step of training, as declared. For the next one to be given the same memory, the pool
+    /// forgets in which order its buffers became free.
+    pub(super) fn end_step(&self) -> Result<()> {
+        let Work { programs, waiting } = &mut *self.work();
+        if waiting.end_step(self, programs)? {
+            self.pool.sort_free();
+        }
+        Ok(())
+    }
+
     /// Waits until all work is done.
     pub(super) fn finish(&self) -> Result<()> {
         core::finish(self.queue()?).map_err(|error| self.failed(&error))
@@ -238,8 +266,12 @@ impl Context {
         self.choices.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn count_launch(&self) {
-        self.launches.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn count_launches(&self, count: usize) {
+        self.launches.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_replayed(&self, count: usize) {
+        self.replayed.fetch_add(count, Ordering::Relaxed);
     }
 
     pub(super) fn count_upload(&self, bytes: usize) {
@@ -253,6 +285,7 @@ impl Context {
     pub(super) fn statistics(&self) -> DeviceStatistics {
         DeviceStatistics {
             launches: self.launches.load(Ordering::Relaxed),
+            replayed: self.replayed.load(Ordering::Relaxed),
             bytes_to_device: self.bytes_to_device.load(Ordering::Relaxed),
             bytes_from_device: self.bytes_from_device.load(Ordering::Relaxed),
             pool: self.pool.statistics(),

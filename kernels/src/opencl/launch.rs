@@ -3,9 +3,9 @@
 use smallvec::SmallVec;
 
 use super::context::{Context, Work};
+use super::joined::{Argument, Touched};
 use super::memory::Memory;
 use super::program::File;
-use super::waiting::{Argument, Touched};
 use crate::{DType, DeviceSlice, Error, Result, View, ViewMut};
 
 /// A number or an array, kept until the launch.

@@ -6,18 +6,21 @@
 //!
 //! How a kernel runs: `loader` (a crate) finds the library, `platform.rs` lists what it has,
 //! `context.rs` opens a device, `program.rs` compiles a file of `cl/` when a kernel of it is first
-//! asked for (`cache.rs` keeps the result on disk), `launch.rs` gives it arguments and `waiting.rs`
-//! puts it into the queue, joined with others where it can be. The queue is in order, so a kernel
-//! sees what those before it wrote, and nothing waits but a download. Read `optimiser.rs` with
-//! `cl/optimiser.cl` first.
+//! asked for (`cache.rs` keeps the result on disk), `launch.rs` gives it arguments, in `waiting.rs`
+//! it is joined with others where it can be (`joined.rs`), and `replay.rs` puts it into the queue,
+//! or holds it back until a recording does (`command_buffer.rs`). The queue is in order, so a
+//! kernel sees what those before it wrote, and nothing waits but a download. Read `optimiser.rs`
+//! with `cl/optimiser.cl` first.
 
 mod cache;
+mod command_buffer;
 mod context;
 mod convolution;
 mod cross_entropy;
 mod elementwise;
 mod gate;
 mod gaussian;
+mod joined;
 mod launch;
 mod likelihood;
 mod logistic_mixture;
@@ -31,6 +34,7 @@ mod platform;
 mod program;
 mod random;
 mod reduce;
+mod replay;
 mod rows;
 mod sampler;
 mod softmax;
@@ -141,6 +145,10 @@ impl Backend for OpenCl {
 
     fn finish(&self) -> Result<()> {
         self.context.finish()
+    }
+
+    fn end_step(&self) -> Result<()> {
+        self.context.end_step()
     }
 
     fn profile(&self) -> &Profile {

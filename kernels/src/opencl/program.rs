@@ -235,6 +235,16 @@ pub(super) struct Ready {
     pub(super) joined: Option<(Kernel, usize)>,
 }
 
+impl Ready {
+    /// The kernel, or its form for several problems, which was made ready.
+    pub(super) fn form(&self, is_of_several: bool) -> &Kernel {
+        match &self.joined {
+            Some((joined, _)) if is_of_several => joined,
+            _ => &self.kernel,
+        }
+    }
+}
+
 impl Programs {
     /// The number of a kernel, which is compiled if it was not yet.
     ///
@@ -272,9 +282,26 @@ impl Programs {
             return Ok(limit);
         }
         let (file, dtype, name) = self.ready[number].of;
-        let (kernel, limit) = self.create(context, (file, dtype), &format!("{name}_joined"))?;
+        let (kernel, limit) = self.create(context, (file, dtype), &joined_name(name))?;
         self.ready[number].joined = Some((kernel, limit));
         Ok(limit)
+    }
+
+    /// The kernel of a number once more, or its form for several problems, with arguments of its
+    /// own.
+    ///
+    /// # Errors
+    /// The driver's.
+    pub(super) fn another(
+        &self,
+        context: &Context,
+        number: usize,
+        is_of_several: bool,
+    ) -> Result<Kernel> {
+        let (file, dtype, name) = self.ready[number].of;
+        let joined = is_of_several.then(|| joined_name(name));
+        core::create_kernel(&self.built[&(file, dtype)], joined.as_deref().unwrap_or(name))
+            .map_err(|error| context.failed(&error))
     }
 
     /// A kernel and the most work-items of its groups.
@@ -304,6 +331,11 @@ impl Programs {
         };
         Ok((kernel, group_limit))
     }
+}
+
+/// The name of a kernel's form for several problems.
+fn joined_name(name: &str) -> String {
+    format!("{name}_joined")
 }
 
 fn build(context: &Context, file: File, dtype: DType) -> Result<Program> {

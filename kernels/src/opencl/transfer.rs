@@ -186,6 +186,6 @@ fn repeat<T: ocl::OclPrm>(context: &Context, value: T, slice: DeviceSlice<'_>) -
         None,
     )
     .map_err(|error| context.failed(&error))?;
-    context.count_launch();
+    context.count_launches(1);
     Ok(())
 }

@@ -40,6 +40,7 @@ pub fn run(
     let after = device.statistics();
     let per_step = |before: usize, after: usize| (after - before) as f64 / f64::from(steps);
     let launches = per_step(before.launches, after.launches);
+    let replayed = per_step(before.replayed, after.replayed);
     let to_device = per_step(before.bytes_to_device, after.bytes_to_device);
     let from_device = per_step(before.bytes_from_device, after.bytes_from_device);
     let allocated = per_step(before.pool.bytes.min(after.pool.bytes), after.pool.bytes);
@@ -51,8 +52,8 @@ pub fn run(
             "step_ms_median": median, "step_ms_min": min, "step_ms_max": max, "steps": steps,
             "parameters": parameters,
             "batch_size": batch, "preset": subject.config.preset, "device": device.description(),
-            "kernel_launches": launches, "bytes_to_device": to_device,
-            "bytes_from_device": from_device,
+            "kernel_launches": launches, "replayed_launches": replayed,
+            "bytes_to_device": to_device, "bytes_from_device": from_device,
             "allocated_bytes_per_step": allocated, "memory_bytes": memory,
         })
         .to_string()
@@ -60,8 +61,9 @@ pub fn run(
         format!(
             "{}, {parameters} parameters, batches of {batch}, on {}\n\
              step: {median:.2} ms (median of {steps}; {min:.2} to {max:.2})\n\
-             {launches:.0} kernel launches, {to_device:.0} bytes to the device and \
-             {from_device:.0} from it, {allocated:.0} bytes allocated a step; {:.0} MB in use",
+             {launches:.0} kernel launches, {replayed:.0} of them replayed; {to_device:.0} bytes \
+             to the device and {from_device:.0} from it, {allocated:.0} bytes allocated a step; \
+             {:.0} MB in use",
             subject.config.preset,
             device.description(),
             memory as f64 / 1e6
