@@ -56,13 +56,14 @@ step() {
     if [ "$limit" -le 0 ]; then
         : >"$out/last" && code=124
     else
-        timeout "$limit" "$@" >"$out/last" 2>"$out/last.err"
+        timeout -k 5 "$limit" "$@" >"$out/last" 2>"$out/last.err"
         code=$?
     fi
     local took=$((SECONDS - began)) said=done
     if [ $code -ne 0 ]; then
         failed=$((failed + 1)) said="exit $code"
-        [ $code -ne 124 ] || said='cut off'
+        # What does not end when it is told to is killed.
+        [ $code -ne 124 ] && [ $code -ne 137 ] || said='cut off'
     fi
     [ $first -eq 1 ] || echo ',' >>"$json"
     first=0
@@ -96,10 +97,10 @@ step 'ladder, evaluation' 60 "$rung" bench evaluate --json --device "$device"
 step 'BIVA, a step' 60 "$rung" bench step --json --preset biva-mnist-small --device "$device"
 step 'search for the fastest products' 120 "$rung" devices --tune --device "$device"
 step 'ladder, a step after the search' 60 "$rung" bench step --json --device "$device"
-if python3 -c 'import torch' 2>/dev/null; then
+if timeout -k 5 60 python3 -c 'import torch' 2>/dev/null; then
     step 'PyTorch' 120 python3 tests/gpu_torch.py
 else
-    echo '| PyTorch | not installed | 0 | |' >>"$table"
+    echo '| PyTorch | not to be had | 0 | |' >>"$table"
 fi
 if [ -n "$data" ]; then
     source=(--preset mnist-ladder-5 --data-dir "$data")
