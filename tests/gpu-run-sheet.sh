@@ -40,7 +40,7 @@ text() {
 
 # The numbers of a step that the table shows: those keys of its lines of JSON.
 keys='gflop_per_s|gb_per_s|step_ms_median|kernel_launches|image_samples_per_s|bound_nats'
-keys="$keys|recording_ms|shape|what"
+keys="$keys|replayed_launches|recording_ms|shape|what"
 numbers() {
     grep -oE "\"($keys)\":(\"[^\"]*\"|[-0-9.e+]+)" "$1" | tr -d '"' |
         awk '{printf "%s%s", (NR > 1 ? ", " : ""), $0}' | cut -c1-600

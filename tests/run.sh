@@ -4,7 +4,7 @@
 #
 #   tests/run.sh                         everything, a few minutes on two cores
 #   tests/run.sh --opencl NAME [TESTS]   parity and gradients on another implementation of OpenCL,
-#                                        fetched where need be: intel, pocl-loops, pocl-cbs,
+#                                        fetched where need be: intel, pocl-loops, pocl-loopvec,
 #                                        pocl-small, rusticl (docs/gpu.md)
 #   tests/run.sh --mpi                   training and evaluation on ranks of MPI (tests/mpi.sh),
 #                                        installed where need be
@@ -98,10 +98,10 @@ if [ "${1:-}" = --opencl ]; then
     case "${2:-}" in
     intel) use_intel ;;
     pocl-loops) export POCL_WORK_GROUP_METHOD=workitemloops ;;
-    pocl-cbs) export POCL_WORK_GROUP_METHOD=cbs ;;
+    pocl-loopvec) export POCL_WORK_GROUP_METHOD=loopvec ;;
     pocl-small) export POCL_MAX_WORK_GROUP_SIZE=128 ;;
     rusticl) use_rusticl ;;
-    *) say "--opencl takes: intel, pocl-loops, pocl-cbs, pocl-small, rusticl" && exit 2 ;;
+    *) say "--opencl takes: intel, pocl-loops, pocl-loopvec, pocl-small, rusticl" && exit 2 ;;
     esac
     # What one compiler made is not taken for another's.
     export POCL_CACHE_DIR=$folder/pocl-cache RUNG_OPENCL_CACHE=
