@@ -5,12 +5,18 @@
 /// Near enough: at most a third of the longer word's letters differ, and two always may.
 #[must_use]
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let (distance, best) = candidates
-        .into_iter()
-        .map(|candidate| (edit_distance(word, candidate), candidate))
-        .min()?;
-    let longer = word.chars().count().max(best.chars().count());
-    (distance <= (longer / 3).max(2) && distance < longer).then_some(best)
+    let length = word.chars().count();
+    let near = candidates.into_iter().filter_map(|candidate| {
+        let other = candidate.chars().count();
+        let longer = length.max(other);
+        let allowed = (longer / 3).max(2).min(longer.saturating_sub(1));
+        // As many letters as one is longer differ in any case: what can't be near is not compared,
+        // for a word may have as many letters as a file.
+        let may_be_near = length.abs_diff(other) <= allowed;
+        let distance = may_be_near.then(|| edit_distance(word, candidate))?;
+        (distance <= allowed).then_some((distance, candidate))
+    });
+    near.min().map(|(_, best)| best)
 }
 
 /// `" (did you mean NAME?)"`, or nothing if no candidate is near.
@@ -53,5 +59,7 @@ mod tests {
         assert_eq!(nearest("batchsize", keys), Some("batch_size"));
         assert_eq!(nearest("zzzzzzzzzz", keys), None);
         assert_eq!(nearest("x", []), None);
+        assert_eq!(nearest("x", ["y", ""]), None);
+        assert_eq!(nearest(&"e".repeat(1 << 20), keys), None);
     }
 }
