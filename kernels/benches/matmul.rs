@@ -4,8 +4,8 @@
 //! `cargo bench -p rung-kernels --bench matmul -- "forward 256x512x784"` runs one shape.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use rung_kernels::MatmulShape;
 use rung_kernels::cpu::gemm::{Engine, Epilogue, matmul, matmul_with};
+use rung_kernels::{MatmulShape, Precision};
 use std::hint::black_box;
 
 /// Role, then rows, columns and inner size.
@@ -75,7 +75,14 @@ fn products(criterion: &mut Criterion) {
             group.bench_function(BenchmarkId::new("binary", threads), |bencher| {
                 pool.install(|| {
                     bencher.iter(|| {
-                        matmul(shape, &binary, &right, Epilogue::Store, black_box(&mut out))
+                        matmul(
+                            shape,
+                            Precision::Full,
+                            &binary,
+                            &right,
+                            Epilogue::Store,
+                            black_box(&mut out),
+                        )
                     });
                 });
             });

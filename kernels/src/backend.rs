@@ -55,7 +55,7 @@ use crate::profile::Profile;
 use crate::view::{View, ViewMut};
 use crate::{DType, Result};
 
-pub use crate::shape::{MatmulShape, Matrix};
+pub use crate::shape::{MatmulShape, Matrix, Precision};
 pub use convolution::{Convolution, Convolutions, Padding};
 pub use data_movement::{DataMovement, PixelMap};
 pub use elementwise::Elementwise;
@@ -95,7 +95,7 @@ pub(crate) mod types {
     pub(crate) use super::{
         AdamStep, AdamaxStep, AffineGrid, BatchNorm, BatchNormVectors, BatchStatistics, Clipping,
         Convolution, GaussianGradient, GaussianView, LogisticMixture, MatmulShape, Matrix,
-        NormalisedHead, PixelMap, Pool2d, RmsPropStep, RowNoise, Sampler,
+        NormalisedHead, PixelMap, Pool2d, Precision, RmsPropStep, RowNoise, Sampler,
     };
     pub(crate) use crate::function::{BinaryFunction, Reduction, UnaryFunction};
     pub(crate) use crate::rng::Address;
@@ -128,6 +128,12 @@ pub trait Backend:
 
     /// Whether it computes with numbers of this type; some GPUs have no f64.
     fn supports(&self, dtype: DType) -> bool;
+
+    /// The precision that products on it are to have; any product may be given another that the
+    /// device has.
+    fn precision(&self) -> Precision {
+        Precision::Full
+    }
 
     /// What it has done so far.
     fn statistics(&self) -> DeviceStatistics;

@@ -84,5 +84,5 @@ pub use device::Device;
 pub use dtype::DType;
 pub use error::{Error, NamedShape, Result};
 pub use function::{BinaryFunction, DerivativeNeeds, Domain, Reduction, UnaryFunction};
-pub use shape::{AxisExtent, Block, Broadcast, MAX_RANK, MatmulShape, Shape};
+pub use shape::{AxisExtent, Block, Broadcast, MAX_RANK, MatmulShape, Precision, Shape};
 pub use view::{DeviceSlice, DeviceSliceMut, View, ViewMut};

@@ -17,8 +17,8 @@ use crate::backend::{
 };
 use crate::rng::Address;
 use crate::{
-    AxisExtent, BinaryFunction, Block, Broadcast, MatmulShape, Reduction, Result, UnaryFunction,
-    View, ViewMut,
+    AxisExtent, BinaryFunction, Block, Broadcast, MatmulShape, Precision, Reduction, Result,
+    UnaryFunction, View, ViewMut,
 };
 
 /// Times of the primitives of a device.
@@ -208,6 +208,7 @@ settings!(
     f64,
     usize,
     Matrix,
+    Precision,
     Block,
     Broadcast,
     AxisExtent,
@@ -238,8 +239,15 @@ mod tests {
         let (cpu, shape) = (Device::cpu(), MatmulShape::plain(2, 3, 4));
         let (left, right, mut out) = ([1f32; 8], [1f32; 12], [0f32; 6]);
         let mut multiply = || {
-            cpu.matmul(shape, View::F32(&left), View::F32(&right), None, ViewMut::F32(&mut out))
-                .unwrap();
+            cpu.matmul(
+                shape,
+                Precision::Full,
+                View::F32(&left),
+                View::F32(&right),
+                None,
+                ViewMut::F32(&mut out),
+            )
+            .unwrap();
         };
         multiply();
         cpu.profile().start();

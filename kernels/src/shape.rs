@@ -285,6 +285,18 @@ impl MatmulShape {
     }
 }
 
+/// How a product of `f32` matrices rounds its operands. One of `f64` takes them as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// Not at all.
+    #[default]
+    Full,
+    /// To bfloat16: to the nearest of numbers with 8 significant bits and the exponents of `f32`,
+    /// ties to even. Products of two are exact in `f32`, in which sums are added, but for numbers
+    /// below 2⁻¹²⁶, which count as 0. A left matrix of zeros and ones may be multiplied exactly.
+    BFloat16,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -63,7 +63,15 @@ impl Operation for LinearNormalise {
         let shape = product(&inputs[0].shape, &inputs[1].shape);
         let norm = self.norm(&Shape::from([shape.rows, shape.columns]));
         let vectors = BatchNormVectors { mean, variance, scale, shift };
-        inputs[0].device.matmul_normalise(shape, x, weight, &norm, vectors, outputs[0].reborrow())
+        inputs[0].device.matmul_normalise(
+            shape,
+            inputs[0].device.precision(),
+            x,
+            weight,
+            &norm,
+            vectors,
+            outputs[0].reborrow(),
+        )
     }
 
     fn saves(&self) -> Saves {
@@ -105,12 +113,12 @@ impl Operation for LinearNormalise {
         adjoint.emit(0, |grad_x| {
             let shape =
                 MatmulShape { right_transposed: true, ..MatmulShape::plain(rows, inner, columns) };
-            device.matmul(shape, grad_a.view(), weight.view(), None, grad_x)
+            device.matmul(shape, device.precision(), grad_a.view(), weight.view(), None, grad_x)
         })?;
         adjoint.emit(1, |grad_weight| {
             let shape =
                 MatmulShape { left_transposed: true, ..MatmulShape::plain(inner, columns, rows) };
-            device.matmul(shape, x.view(), grad_a.view(), None, grad_weight)
+            device.matmul(shape, device.precision(), x.view(), grad_a.view(), None, grad_weight)
         })
     }
 

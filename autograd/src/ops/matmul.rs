@@ -87,7 +87,14 @@ impl Operation for Matmul {
         let product = self
             .product(&left.shape, &right.shape)
             .ok_or_else(|| self.refuse(left.shape, right.shape))?;
-        left.device.matmul(product, left.view(), right.view(), None, outputs[0].reborrow())
+        left.device.matmul(
+            product,
+            left.device.precision(),
+            left.view(),
+            right.view(),
+            None,
+            outputs[0].reborrow(),
+        )
     }
 
     fn saves(&self) -> Saves {
@@ -110,7 +117,14 @@ impl Operation for Matmul {
                     left_transposed: right_transposed,
                     right_transposed: true,
                 };
-                device.matmul(shape, right.view(), grad_out.view(), None, grad_left)
+                device.matmul(
+                    shape,
+                    device.precision(),
+                    right.view(),
+                    grad_out.view(),
+                    None,
+                    grad_left,
+                )
             } else {
                 let shape = MatmulShape {
                     rows,
@@ -119,7 +133,14 @@ impl Operation for Matmul {
                     left_transposed: false,
                     right_transposed: !right_transposed,
                 };
-                device.matmul(shape, grad_out.view(), right.view(), None, grad_left)
+                device.matmul(
+                    shape,
+                    device.precision(),
+                    grad_out.view(),
+                    right.view(),
+                    None,
+                    grad_left,
+                )
             }
         })?;
         adjoint.emit(1, |grad_right| {
@@ -131,7 +152,14 @@ impl Operation for Matmul {
                     left_transposed: true,
                     right_transposed: left_transposed,
                 };
-                device.matmul(shape, grad_out.view(), left.view(), None, grad_right)
+                device.matmul(
+                    shape,
+                    device.precision(),
+                    grad_out.view(),
+                    left.view(),
+                    None,
+                    grad_right,
+                )
             } else {
                 let shape = MatmulShape {
                     rows: inner,
@@ -140,7 +168,14 @@ impl Operation for Matmul {
                     left_transposed: !left_transposed,
                     right_transposed: false,
                 };
-                device.matmul(shape, left.view(), grad_out.view(), None, grad_right)
+                device.matmul(
+                    shape,
+                    device.precision(),
+                    left.view(),
+                    grad_out.view(),
+                    None,
+                    grad_right,
+                )
             }
         })
     }
@@ -245,6 +280,7 @@ impl Operation for Linear {
         let bias = inputs.get(2).map(|bias| bias.view());
         x.device.matmul(
             Self::product(&x.shape, &weight.shape),
+            x.device.precision(),
             x.view(),
             weight.view(),
             bias,
@@ -268,11 +304,24 @@ impl Operation for Linear {
             right_transposed: true,
         };
         let added = adjoint.add_in_place([0], |[grad_x]| {
-            device.matmul_accumulate(shape, grad_out.view(), weight.view(), grad_x)
+            device.matmul_accumulate(
+                shape,
+                device.precision(),
+                grad_out.view(),
+                weight.view(),
+                grad_x,
+            )
         })?;
         if !added {
             adjoint.emit(0, |grad_x| {
-                device.matmul(shape, grad_out.view(), weight.view(), None, grad_x)
+                device.matmul(
+                    shape,
+                    device.precision(),
+                    grad_out.view(),
+                    weight.view(),
+                    None,
+                    grad_x,
+                )
             })?;
         }
         adjoint.emit(1, |grad_weight| {
@@ -283,7 +332,7 @@ impl Operation for Linear {
                 left_transposed: true,
                 right_transposed: false,
             };
-            device.matmul(shape, x.view(), grad_out.view(), None, grad_weight)
+            device.matmul(shape, device.precision(), x.view(), grad_out.view(), None, grad_weight)
         })?;
         adjoint.emit(2, |grad_bias| {
             let extent = AxisExtent { outer: 1, axis: rows, inner: columns };

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::function::UnaryFunction;
-use crate::shape::{AxisExtent, MatmulShape, Matrix};
+use crate::shape::{AxisExtent, MatmulShape, Matrix, Precision};
 use crate::view::{View, ViewMut};
 
 /// Batch normalisation of the columns of a matrix, followed by an activation.
@@ -124,8 +124,8 @@ macro_rules! normalisation {
             /// A product that is normalised at once: out = [`Normalisation::normalise`] of op(left)
             /// · op(right), whose sizes `norm.matrix` repeats.
             norm::matmul_normalise(
-                shape: MatmulShape, left: View<'_>, right: View<'_>, norm: &BatchNorm,
-                vectors: BatchNormVectors<'_>, out: ViewMut<'_>
+                shape: MatmulShape, precision: Precision, left: View<'_>, right: View<'_>,
+                norm: &BatchNorm, vectors: BatchNormVectors<'_>, out: ViewMut<'_>
             );
 
             /// Adjoints of [`Normalisation::normalise`], the statistics being constants:

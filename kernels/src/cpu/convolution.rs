@@ -6,7 +6,7 @@ use super::parallel::{for_each_block_of, rows};
 use super::scratch::Scratch;
 use super::typed::{Extent, Float, check, for_float, operands};
 use crate::backend::{Convolution, Padding};
-use crate::{MatmulShape, Result, View, ViewMut};
+use crate::{MatmulShape, Precision, Result, View, ViewMut};
 
 /// Channels of a map that fill so little of a vector that its gradient is summed from planes: those
 /// of an image.
@@ -42,7 +42,7 @@ fn forward<T: Float>(
     };
     let shape = MatmulShape { inner: convolution.in_channels, ..convolution.product() };
     let epilogue = bias.map_or(Epilogue::Store, Epilogue::AddBias);
-    T::product(shape, x, &weight[tap..tap + shape.right_len()], epilogue, out);
+    T::product(shape, Precision::Full, x, &weight[tap..tap + shape.right_len()], epilogue, out);
 }
 
 /// `conv2d_transpose`, as declared.
@@ -82,7 +82,7 @@ fn transposed<T: Float>(
     let inner = convolution.out_channels;
     let shape = MatmulShape { right_transposed: true, ..MatmulShape::plain(rows, columns, inner) };
     let epilogue = bias.map_or(Epilogue::Store, Epilogue::AddBias);
-    T::product(shape, y, &weight[tap..tap + shape.right_len()], epilogue, out);
+    T::product(shape, Precision::Full, y, &weight[tap..tap + shape.right_len()], epilogue, out);
 }
 
 /// The transposed convolution without padding to a map of few channels, an image at a time: the
@@ -117,7 +117,7 @@ fn summed_planes<T: Float>(
                 continue;
             }
             let y = &y[image * shape.right_len()..][..shape.right_len()];
-            T::product(shape, weight, y, Epilogue::Store, planes);
+            T::product(shape, Precision::Full, weight, y, Epilogue::Store, planes);
             for (term, plane) in planes.chunks_exact(positions).enumerate() {
                 let (tap, channel) = (term / channels, term % channels);
                 let (a, b) = (tap / convolution.kernel[1], tap % convolution.kernel[1]);
@@ -171,5 +171,5 @@ fn weight_gradient<T: Float>(
     let (own, after) = rest.split_at_mut(shape.out_len());
     before.fill(T::ZERO);
     after.fill(T::ZERO);
-    T::product(shape, x, grad_out, Epilogue::Store, own);
+    T::product(shape, Precision::Full, x, grad_out, Epilogue::Store, own);
 }

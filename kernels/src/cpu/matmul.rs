@@ -1,24 +1,25 @@
 //! The matrix product as primitives: checks in front of the one door, `gemm/`.
 
-use super::gemm::Epilogue;
+use super::gemm::{Engine, Epilogue};
 use super::typed::{Extent, Float, check, for_float, operands};
 use crate::backend::Matrix;
-use crate::{MatmulShape, Result, View, ViewMut};
+use crate::{Error, MatmulShape, Precision, Result, View, ViewMut};
 
 /// `matmul`, as declared.
 pub(super) fn matmul(
     shape: MatmulShape,
+    precision: Precision,
     left: View<'_>,
     right: View<'_>,
     bias: Option<View<'_>>,
     out: ViewMut<'_>,
 ) -> Result<()> {
     const NAME: &str = "matmul";
-    check_sizes(NAME, shape, left, right, &out)?;
+    check_product(NAME, shape, precision, left, right, &out)?;
     check(NAME, Extent::Columns(shape.columns), operands!(bias))?;
     for_float!(NAME, (left, right, bias, out) => {
         let epilogue = bias.map_or(Epilogue::Store, Epilogue::AddBias);
-        Float::product(shape, left, right, epilogue, out);
+        Float::product(shape, precision, left, right, epilogue, out);
     });
     Ok(())
 }
@@ -26,25 +27,30 @@ pub(super) fn matmul(
 /// `matmul_accumulate`, as declared.
 pub(super) fn matmul_accumulate(
     shape: MatmulShape,
+    precision: Precision,
     left: View<'_>,
     right: View<'_>,
     out: ViewMut<'_>,
 ) -> Result<()> {
     const NAME: &str = "matmul_accumulate";
-    check_sizes(NAME, shape, left, right, &out)?;
+    check_product(NAME, shape, precision, left, right, &out)?;
     for_float!(NAME, (left, right, out) =>
-        Float::product(shape, left, right, Epilogue::Accumulate, out));
+        Float::product(shape, precision, left, right, Epilogue::Accumulate, out));
     Ok(())
 }
 
-/// Refuses operands whose lengths are not those of `shape`.
-pub(super) fn check_sizes(
+/// Refuses operands whose lengths are not those of `shape`, and a precision that this CPU lacks.
+pub(super) fn check_product(
     name: &'static str,
     shape: MatmulShape,
+    precision: Precision,
     left: View<'_>,
     right: View<'_>,
     out: &ViewMut<'_>,
 ) -> Result<()> {
+    if Engine::of(precision).is_none() {
+        return Err(Error::argument(name, format!("this CPU has no products in {precision:?}")));
+    }
     let stored = |rows, columns, transposed| {
         Extent::Matrix(if transposed {
             Matrix { rows: columns, columns: rows }

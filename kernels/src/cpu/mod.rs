@@ -45,7 +45,7 @@ use crate::backend::types::*;
 use crate::backend::{Backend, DeviceStatistics, contract};
 use crate::buffer::{Pool, SharedBuffer};
 use crate::profile::{Profile, Work};
-use crate::{DType, Error, Result};
+use crate::{DType, Error, Precision, Result};
 
 /// The CPU as a device. Work runs on the rayon pool of the calling thread; the bits do not depend
 /// on its size.
@@ -56,6 +56,7 @@ pub struct Cpu {
     bytes_to_device: AtomicUsize,
     bytes_from_device: AtomicUsize,
     profile: Profile,
+    precision: Precision,
 }
 
 impl Cpu {
@@ -63,6 +64,12 @@ impl Cpu {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same CPU with products of a precision, or nothing if it has no instructions for that.
+    #[must_use]
+    pub fn with_precision(self, precision: Precision) -> Option<Self> {
+        gemm::Engine::of(precision).map(|_| Self { precision, ..self })
     }
 
     /// The CPU as a device of its own small memory: buffers beyond `bytes` in all are refused, as
@@ -108,11 +115,20 @@ impl Backend for Cpu {
     fn description(&self) -> String {
         let threads = rayon::current_num_threads();
         let plural = if threads == 1 { "" } else { "s" };
-        format!("{}, {}, {threads} thread{plural}", cpu_model(), simd::VectorUnit::in_use().name())
+        let products = match self.precision {
+            Precision::Full => "",
+            Precision::BFloat16 => ", products in bfloat16",
+        };
+        let vectors = simd::VectorUnit::in_use().name();
+        format!("{}, {vectors}, {threads} thread{plural}{products}", cpu_model())
     }
 
     fn supports(&self, _dtype: DType) -> bool {
         true
+    }
+
+    fn precision(&self) -> Precision {
+        self.precision
     }
 
     fn statistics(&self) -> DeviceStatistics {

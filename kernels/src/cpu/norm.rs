@@ -14,13 +14,13 @@ mod head;
 use super::elementwise::work_of;
 use super::gemm::{Epilogue, Finished};
 use super::lanes::{map, tiles, update};
-use super::matmul::check_sizes;
+use super::matmul::check_product;
 use super::parallel::LIGHT;
 use super::scalar::{Scalar, with_activation};
 use super::scratch::Scratch;
 use super::typed::{Extent, Float, NormVectors, Statistics, check, for_float, operands};
 use crate::backend::{BatchNorm, BatchNormVectors, BatchStatistics, Matrix};
-use crate::{MatmulShape, Result, View, ViewMut};
+use crate::{MatmulShape, Precision, Result, View, ViewMut};
 
 pub(super) use backward::{batch_norm_backward, normalise_backward};
 use bands::Bands;
@@ -100,6 +100,7 @@ fn move_average<T: Float>(average: &mut [T], batch: &[T], weight: f64) {
 /// `matmul_normalise`, as declared.
 pub(super) fn matmul_normalise(
     shape: MatmulShape,
+    precision: Precision,
     left: View<'_>,
     right: View<'_>,
     norm: &BatchNorm,
@@ -107,17 +108,18 @@ pub(super) fn matmul_normalise(
     out: ViewMut<'_>,
 ) -> Result<()> {
     const NAME: &str = "matmul_normalise";
-    check_sizes(NAME, shape, left, right, &out)?;
+    check_product(NAME, shape, precision, left, right, &out)?;
     check(NAME, Extent::Matrix(norm.matrix), &[("out", &out)])?;
     check(NAME, Extent::Columns(norm.matrix.columns), operands!(vectors))?;
     for_float!(NAME, (left, right, vectors, out) => {
-        matmul_normalise_slices(shape, left, right, norm, vectors, out);
+        matmul_normalise_slices(shape, precision, left, right, norm, vectors, out);
     });
     Ok(())
 }
 
 fn matmul_normalise_slices<T: Float>(
     shape: MatmulShape,
+    precision: Precision,
     left: &[T],
     right: &[T],
     norm: &BatchNorm,
@@ -128,7 +130,7 @@ fn matmul_normalise_slices<T: Float>(
     let mut scratch = Scratch::take::<T>(columns);
     let folded = fold_scale(norm.epsilon, vectors, scratch.as_mut_slice(columns));
     let finish = |finished: Finished<'_, T>| normalise_in_place(norm, vectors, folded, finished);
-    T::product(shape, left, right, Epilogue::Then(&finish), out);
+    T::product(shape, precision, left, right, Epilogue::Then(&finish), out);
 }
 
 /// Normalises and activates a piece of a matrix.

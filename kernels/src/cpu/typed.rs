@@ -14,7 +14,7 @@ use crate::backend::{
 pub(super) use crate::check::{
     Extent, Operand, check, check_indices, operands, row_count, rows_before_repeat, unequal_dtypes,
 };
-use crate::{DType, Error, MatmulShape, Result, View, ViewMut};
+use crate::{DType, Error, MatmulShape, Precision, Result, View, ViewMut};
 
 /// The float types the primitives compute with.
 ///
@@ -31,6 +31,7 @@ pub(super) trait Float: Real {
     /// The matrix product: [`gemm::matmul`].
     fn product(
         shape: MatmulShape,
+        precision: Precision,
         left: &[Self],
         right: &[Self],
         epilogue: Epilogue<'_, Self>,
@@ -87,12 +88,13 @@ macro_rules! float {
 
             fn product(
                 shape: MatmulShape,
+                precision: Precision,
                 left: &[Self],
                 right: &[Self],
                 epilogue: Epilogue<'_, Self>,
                 out: &mut [Self],
             ) {
-                gemm::matmul(shape, left, right, epilogue, out);
+                gemm::matmul(shape, precision, left, right, epilogue, out);
             }
 
             fn convolve(

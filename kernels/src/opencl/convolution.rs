@@ -11,7 +11,7 @@ use super::program::File;
 use super::transfer::fill;
 use crate::backend::Convolution;
 use crate::check::{Extent, check, common_float, operands};
-use crate::{DType, MatmulShape, Result, SharedBuffer, View, ViewMut};
+use crate::{DType, MatmulShape, Precision, Result, SharedBuffer, View, ViewMut};
 
 /// Numbers of the patches' buffer (64 MiB of f32); an image whose patches are more has a larger
 /// one.
@@ -35,7 +35,15 @@ pub(super) fn conv2d(
     let dtype = common_float(NAME, operands!(x, weight, bias, out))?;
     if let Some(tap) = convolution.single_tap() {
         let shape = MatmulShape { inner: convolution.in_channels, ..convolution.product() };
-        return matmul(context, shape, x, weight.range(tap..tap + shape.right_len()), bias, out);
+        return matmul(
+            context,
+            shape,
+            Precision::Full,
+            x,
+            weight.range(tap..tap + shape.right_len()),
+            bias,
+            out,
+        );
     }
     let chunks = Chunks::new(&convolution);
     let mut patches = chunks.patches(context, dtype)?;
@@ -50,7 +58,15 @@ pub(super) fn conv2d(
         )?;
         let shape = part.product();
         let out = out.reborrow().range(chunks.of_output(&images));
-        matmul(context, shape, patches.view().range(0..shape.left_len()), weight, bias, out)?;
+        matmul(
+            context,
+            shape,
+            Precision::Full,
+            patches.view().range(0..shape.left_len()),
+            weight,
+            bias,
+            out,
+        )?;
     }
     Ok(())
 }
@@ -78,7 +94,15 @@ pub(super) fn conv2d_transpose(
     };
     if let Some(tap) = convolution.single_tap() {
         let shape = spread(convolution.output_matrix().rows, convolution.in_channels);
-        return matmul(context, shape, y, weight.range(tap..tap + shape.right_len()), bias, out);
+        return matmul(
+            context,
+            shape,
+            Precision::Full,
+            y,
+            weight.range(tap..tap + shape.right_len()),
+            bias,
+            out,
+        );
     }
     let chunks = Chunks::new(&convolution);
     let mut patches = chunks.patches(context, dtype)?;
@@ -86,7 +110,15 @@ pub(super) fn conv2d_transpose(
         let part = Convolution { batch: images.len(), ..convolution };
         let shape = spread(part.output_matrix().rows, part.weight_matrix().rows);
         let y = y.range(chunks.of_output(&images));
-        matmul(context, shape, y, weight, None, whole(&mut patches).range(0..shape.out_len()))?;
+        matmul(
+            context,
+            shape,
+            Precision::Full,
+            y,
+            weight,
+            None,
+            whole(&mut patches).range(0..shape.out_len()),
+        )?;
         let mut out = out.reborrow().range(chunks.of_input(&images));
         let launch = sized(context, NAME, "sum_patches", dtype, &part)
             .input(patches.view())
@@ -120,6 +152,7 @@ pub(super) fn conv2d_weight_gradient(
         return matmul(
             context,
             shape,
+            Precision::Full,
             x,
             grad_out,
             None,
@@ -141,7 +174,14 @@ pub(super) fn conv2d_weight_gradient(
         let shape = sum(part.weight_matrix().rows, part.output_matrix().rows);
         let (patches, grad_out) =
             (patches.view().range(0..shape.left_len()), grad_out.range(chunks.of_output(&images)));
-        matmul_accumulate(context, shape, patches, grad_out, grad_weight.reborrow())?;
+        matmul_accumulate(
+            context,
+            shape,
+            Precision::Full,
+            patches,
+            grad_out,
+            grad_weight.reborrow(),
+        )?;
     }
     Ok(())
 }

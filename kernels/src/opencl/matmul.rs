@@ -8,7 +8,7 @@ use super::platform::Kind;
 use super::program::File;
 use crate::backend::Matrix;
 use crate::check::{Extent, check, common_float, operands};
-use crate::{DType, MatmulShape, Result, View, ViewMut};
+use crate::{DType, Error, MatmulShape, Precision, Result, View, ViewMut};
 
 /// What happens to a sum; the numbers are those of the kernels.
 #[derive(Clone, Copy, Debug)]
@@ -150,12 +150,14 @@ pub(super) fn files(kind: Kind) -> Vec<File> {
 pub(super) fn matmul(
     context: &Arc<Context>,
     shape: MatmulShape,
+    precision: Precision,
     left: View<'_>,
     right: View<'_>,
     bias: Option<View<'_>>,
     out: ViewMut<'_>,
 ) -> Result<()> {
     const NAME: &str = "matmul";
+    refuse_rounding(NAME, precision)?;
     check(NAME, Extent::Columns(shape.columns), operands!(bias))?;
     let mode = if bias.is_some() { Mode::AddBias } else { Mode::Write };
     product(context, NAME, shape, mode, left, right, bias, out)
@@ -165,11 +167,22 @@ pub(super) fn matmul(
 pub(super) fn matmul_accumulate(
     context: &Arc<Context>,
     shape: MatmulShape,
+    precision: Precision,
     left: View<'_>,
     right: View<'_>,
     out: ViewMut<'_>,
 ) -> Result<()> {
-    product(context, "matmul_accumulate", shape, Mode::Accumulate, left, right, None, out)
+    const NAME: &str = "matmul_accumulate";
+    refuse_rounding(NAME, precision)?;
+    product(context, NAME, shape, Mode::Accumulate, left, right, None, out)
+}
+
+/// Refuses any precision but the full one: the kernels have no other products.
+fn refuse_rounding(name: &'static str, precision: Precision) -> Result<()> {
+    match precision {
+        Precision::Full => Ok(()),
+        Precision::BFloat16 => Err(Error::argument(name, "no products in bfloat16 on OpenCL")),
+    }
 }
 
 fn product(

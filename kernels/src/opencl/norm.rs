@@ -11,7 +11,7 @@ use crate::backend::{
     BatchNorm, BatchNormVectors, BatchStatistics, Matrix, NormalisedHead, RunningStatistics,
 };
 use crate::check::{Extent, check, common_float, operands};
-use crate::{MatmulShape, Result, View, ViewMut};
+use crate::{MatmulShape, Precision, Result, View, ViewMut};
 
 /// `column_statistics`, as declared.
 pub(super) fn column_statistics(
@@ -157,6 +157,7 @@ pub(super) fn normalise(
 pub(super) fn matmul_normalise(
     context: &Arc<Context>,
     shape: MatmulShape,
+    precision: Precision,
     left: View<'_>,
     right: View<'_>,
     norm: &BatchNorm,
@@ -174,7 +175,7 @@ pub(super) fn matmul_normalise(
     let dtype = common_float(NAME, operands!(left, right, vectors, out))?;
     let mut product = Context::allocate(context, dtype, out.len())?;
     let fresh = product.get_mut().expect("bug: a fresh buffer is shared; please report it");
-    matmul::matmul(context, shape, left, right, None, fresh.view_mut())?;
+    matmul::matmul(context, shape, precision, left, right, None, fresh.view_mut())?;
     normalise(context, norm, product.view(), vectors, out)
 }
 

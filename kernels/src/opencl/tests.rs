@@ -245,6 +245,7 @@ fn small_devices_get_smaller_tiles_and_the_smallest_a_sentence() {
         let error = device
             .matmul(
                 MatmulShape::plain(2, 2, 2),
+                Precision::Full,
                 out.view(),
                 out.view(),
                 None,

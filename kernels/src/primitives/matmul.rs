@@ -1,7 +1,7 @@
 //! Parity cases of the matrix products.
 
 use super::case::{Case, Draw, Expected, sum_factor};
-use crate::MatmulShape;
+use crate::{MatmulShape, Precision};
 
 /// Rows, columns, inner: empty ones, vectors, primes, blocks and their edges.
 const SIZES: [[usize; 3]; 14] = [
@@ -69,7 +69,14 @@ pub(super) fn matmul(draw: &mut Draw) -> Vec<Case> {
         cases.push(
             case.output(shape.out_len())
                 .call(move |device, x, out| {
-                    device.matmul(shape, x[0], x[1], x.get(2).copied(), out[0].reborrow())
+                    device.matmul(
+                        shape,
+                        Precision::Full,
+                        x[0],
+                        x[1],
+                        x.get(2).copied(),
+                        out[0].reborrow(),
+                    )
                 })
                 .expect(move |x, _| {
                     vec![product(shape, &x[0], &x[1], |_, j| x.get(2).map_or(0.0, |bias| bias[j]))]
@@ -88,7 +95,7 @@ pub(super) fn matmul_accumulate(draw: &mut Draw) -> Vec<Case> {
                 .float(draw.normal(shape.right_len()))
                 .in_place(draw.normal(shape.out_len()))
                 .call(move |device, x, out| {
-                    device.matmul_accumulate(shape, x[0], x[1], out[0].reborrow())
+                    device.matmul_accumulate(shape, Precision::Full, x[0], x[1], out[0].reborrow())
                 })
                 .expect(move |x, out| {
                     vec![product(shape, &x[0], &x[1], |i, j| out[0][i * shape.columns + j])]

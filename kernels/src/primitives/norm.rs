@@ -6,7 +6,7 @@ use super::matmul::{product, shapes};
 use crate::backend::{
     BatchNorm, BatchNormVectors, BatchStatistics, Matrix, NormalisedHead, RunningStatistics,
 };
-use crate::{DerivativeNeeds, MatmulShape, UnaryFunction, View, ViewMut};
+use crate::{DerivativeNeeds, MatmulShape, Precision, UnaryFunction, View, ViewMut};
 
 const ACTIVATIONS: [UnaryFunction; 7] = [
     UnaryFunction::Identity,
@@ -332,7 +332,15 @@ pub(super) fn matmul_normalise(draw: &mut Draw) -> Vec<Case> {
                 .fold(Case::new(format!("{shape:?}, {activation:?}")), Case::float)
                 .output(shape.out_len())
                 .call(move |device, x, out| {
-                    device.matmul_normalise(shape, x[0], x[5], &norm, vectors(x), out[0].reborrow())
+                    device.matmul_normalise(
+                        shape,
+                        Precision::Full,
+                        x[0],
+                        x[5],
+                        &norm,
+                        vectors(x),
+                        out[0].reborrow(),
+                    )
                 })
                 .expect(move |x, _| {
                     let element = |(i, sum): (usize, Expected)| {

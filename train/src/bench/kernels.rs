@@ -183,7 +183,7 @@ fn time_product(product: &Product, device: &Device) -> Result<Timing> {
     timed(device, || {
         let out = Shape::from([shape.out_len()]);
         let product = Tensor::build(device, DType::F32, out, |out| {
-            device.matmul(shape, left.view(), right.view(), None, out)
+            device.matmul(shape, device.precision(), left.view(), right.view(), None, out)
         });
         product.map(drop).context("multiplying")
     })

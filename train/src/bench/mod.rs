@@ -20,16 +20,15 @@ mod timing;
 pub use timing::{Timing, timed_ms};
 
 use crate::config::Config;
+use crate::engine::device::DeviceChoice;
 
 /// What is measured, from the command line.
 #[derive(Debug, Clone)]
 pub struct Subject {
     /// The configuration of the preset, with the batch size that was asked for.
     pub config: Config,
-    /// The device by name.
-    pub device: String,
-    /// Threads; 0 for one a core.
-    pub threads: usize,
+    /// What computes it.
+    pub device: DeviceChoice,
     /// Print JSON.
     pub json: bool,
 }

@@ -38,7 +38,14 @@ impl Rates {
         let [left, right] = [normal(device, shape.left_len())?, normal(device, shape.right_len())?];
         let mut out = zeros(device, shape.out_len())?;
         let ms = shortest(device, || {
-            device.matmul(shape, left.view(), right.view(), None, view_mut(&mut out))
+            device.matmul(
+                shape,
+                device.precision(),
+                left.view(),
+                right.view(),
+                None,
+                view_mut(&mut out),
+            )
         })?;
         let gflop_per_s = 2.0 * shape.multiply_adds() as f64 / ms / 1e6;
         let (x, mut out) = (normal(device, LONG)?, zeros(device, LONG)?);

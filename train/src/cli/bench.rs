@@ -10,7 +10,7 @@ use crate::bench::evaluate::Size;
 use crate::bench::{self, Subject};
 use crate::config::Config;
 use crate::config::sources::{Sources, layered};
-use crate::engine::device::with_device;
+use crate::engine::device::{DeviceChoice, with_device};
 use crate::engine::interrupt::Interrupt;
 use crate::error::Result;
 use crate::progress::Console;
@@ -231,9 +231,7 @@ impl BenchSubject {
     /// Runs `work` with what is measured, on its device.
     fn measure(&self, work: impl FnOnce(&Subject, &Device) -> Result<()> + Send) -> Result<()> {
         let subject = self.resolve()?;
-        with_device(&Ranks::one(), &subject.device, subject.threads, |device| {
-            work(&subject, &device)
-        })
+        with_device(&Ranks::one(), &subject.device, |device| work(&subject, &device))
     }
 
     fn resolve(&self) -> Result<Subject> {
@@ -247,8 +245,7 @@ impl BenchSubject {
             sets: &self.set,
             ..Sources::default()
         })?;
-        let device = self.device.device.clone().unwrap_or_else(|| config.train.device.clone());
-        let threads = self.device.threads.map_or(config.train.threads, |threads| threads as usize);
-        Ok(Subject { config, device, threads, json: self.json })
+        let device = self.device.or(DeviceChoice::from(&config.train));
+        Ok(Subject { config, device, json: self.json })
     }
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::bench::kernels::shapes_of_presets;
 use crate::bench::rates::Rates;
+use crate::config::Precision;
 use crate::engine::device::{DeviceInfo, devices, open, opencl_devices, why_no_opencl};
 use crate::error::{Context, Error, Result};
 use crate::progress::Console;
@@ -44,7 +45,7 @@ pub fn run(arguments: &DevicesArgs, console: &Console) -> Result<()> {
     let name = arguments
         .device
         .as_deref()
-        .map(|name| open(name, 0))
+        .map(|name| open(name, 0, Precision::Full))
         .transpose()?
         .map(|device| device.name());
     let asked: Vec<DeviceInfo> = devices()
@@ -64,7 +65,7 @@ pub fn run(arguments: &DevicesArgs, console: &Console) -> Result<()> {
     for device in asked {
         let rates = arguments
             .measure
-            .then(|| Rates::measure(&open(&device.name, 0)?, device.is_gpu))
+            .then(|| Rates::measure(&open(&device.name, 0, Precision::Full)?, device.is_gpu))
             .transpose()?;
         console.result(&if arguments.json {
             object(&device, rates)
@@ -87,7 +88,7 @@ fn check(devices: &[DeviceInfo], console: &Console) -> Result<()> {
     /// Mismatches that are shown.
     const SHOWN: usize = 3;
     for found in devices {
-        let device = open(&found.name, 0)?;
+        let device = open(&found.name, 0, Precision::Full)?;
         let cases = check_up_to(&device, 1, LARGEST).map_err(|mismatches| {
             let some: Vec<String> =
                 mismatches.iter().take(SHOWN).map(ToString::to_string).collect();

@@ -14,7 +14,7 @@ use crate::config::reference::{self, Key, Section};
 use crate::config::sources::{Sources, layered};
 use crate::data::published_shape;
 use crate::engine::BestScore;
-use crate::engine::device::with_device;
+use crate::engine::device::{DeviceChoice, with_device};
 use crate::error::Result;
 use crate::model::{Model, parameter_list};
 use crate::presets::{self, summary};
@@ -74,8 +74,9 @@ pub fn run(arguments: &InfoArgs, console: &Console) -> Result<()> {
             (config, shape, None)
         }
     };
-    let description =
-        with_device(&Ranks::one(), "cpu", 0, |_| Description::new(config, shape, saved))?;
+    let description = with_device(&Ranks::one(), &DeviceChoice::cpu(), |_| {
+        Description::new(config, shape, saved)
+    })?;
     match arguments.json {
         true => console.result(&description.json().to_string()),
         false => console.result(&description.text()),

@@ -14,7 +14,7 @@ use super::train::TrainArgs;
 use super::train_run;
 use rung_ranks::Ranks;
 
-use crate::engine::device::{Neighbours, with_device};
+use crate::engine::device::{DeviceChoice, Neighbours, with_device};
 use crate::engine::interrupt::Interrupt;
 use crate::engine::together;
 use crate::error::{Context, Error, Result};
@@ -236,6 +236,7 @@ impl ReproduceArgs {
         DeviceArgs {
             device: Some(place.device(name)),
             threads: self.device.threads.filter(|&threads| threads > 0).or(Some(share)),
+            precision: self.device.precision,
         }
     }
 
@@ -313,9 +314,8 @@ fn describe(
     wishes: &Wishes,
     console: &Console,
 ) -> Result<()> {
-    let device = arguments.device.device.clone().unwrap_or_else(|| "cpu".into());
-    let threads = arguments.device.threads.map_or(0, |threads| threads as usize);
-    let estimates = with_device(&Ranks::one(), &device, threads, |device| {
+    let choice = arguments.device.or(DeviceChoice::cpu());
+    let estimates = with_device(&Ranks::one(), &choice, |device| {
         let mut progress = console.progress("timing", "models", 0, plan.runs.len() as u64);
         let mut estimates = Vec::new();
         for planned in &plan.runs {
@@ -352,8 +352,9 @@ fn describe(
     }
     let total: f64 = estimates.iter().map(Estimate::total_s).sum();
     console.result(&format!(
-        "in all {}, by steps measured now on {device} with random pixels",
-        duration(total)
+        "in all {}, by steps measured now on {} with random pixels",
+        duration(total),
+        choice.name
     ))
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use toml::Value;
 
 use super::shared::{DataDirArgs, DeviceArgs};
@@ -140,6 +140,9 @@ impl TrainArgs {
         add("--data-dir", "data.directory", data_dir);
         add("--device", "train.device", self.device.device.clone().map(Value::String));
         add("--threads", "train.threads", self.device.threads.map(number));
+        let precision = self.device.precision.and_then(|precision| precision.to_possible_value());
+        let precision = precision.map(|value| Value::String(value.get_name().into()));
+        add("--precision", "train.precision", precision);
         add("--epochs", "train.epochs", self.epochs.map(number));
         add("--warmup-epochs", "objective.warmup_epochs", self.warmup_epochs.map(number));
         add("--batch-size", "train.batch_size", self.batch_size.map(number));
@@ -160,6 +163,7 @@ impl TrainArgs {
 mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
+    use crate::config::Precision;
     use clap::Parser;
 
     fn train(line: &str) -> TrainArgs {
@@ -174,6 +178,7 @@ mod tests {
     fn every_flag_reaches_its_key() {
         let config = train(
             "--preset mnist-vae-2 --dataset omniglot --data-dir d --device opencl:0 --threads 3 \
+             --precision bf16 \
              --epochs 4 --warmup-epochs 5 --batch-size 6 --learning-rate 0.5 --seed 7 \
              --init-from runs/a --set train.keep_every_epochs=8",
         )
@@ -188,6 +193,7 @@ mod tests {
         assert_eq!(config.preset, "mnist-vae-2");
         assert_eq!((config.data.name.as_str(), config.data.directory.as_str()), ("omniglot", "d"));
         assert_eq!((config.train.device.as_str(), config.train.threads), ("opencl:0", 3));
+        assert_eq!(config.train.precision, Precision::BFloat16);
         assert_eq!((config.train.epochs, config.family.warmup_epochs()), (4, 5));
         assert_eq!((config.train.batch_size, config.train.seed), (6, 7));
         assert_eq!(config.optimiser.learning_rate, 0.5);

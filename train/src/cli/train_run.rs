@@ -13,7 +13,7 @@ use crate::config::{Change, Config, TrainConfig};
 use crate::data::DeviceImages;
 use crate::data::source;
 use crate::data::treatment;
-use crate::engine::device::{cpu_memory_limit, with_device};
+use crate::engine::device::{DeviceChoice, cpu_memory_limit, with_device};
 use crate::engine::interrupt::Interrupt;
 use crate::engine::memory::Memory;
 use crate::engine::{Ending, Outcome, Prepared, Training, TrainingImages};
@@ -51,8 +51,9 @@ pub fn run_quietly(arguments: &TrainArgs, interrupt: &Interrupt, console: &Conso
 
 /// Trains on the logical ranks of the configuration, of which this process has some.
 fn finish(job: &Job, interrupt: &Interrupt, console: &Console) -> Result<Finished> {
-    let TrainConfig { device, threads, logical_ranks, .. } = &job.config.train;
-    let count = if *logical_ranks == 0 { job.ranks.size() } else { *logical_ranks };
+    let logical_ranks = job.config.train.logical_ranks;
+    let count = if logical_ranks == 0 { job.ranks.size() } else { logical_ranks };
+    let choice = DeviceChoice::from(&job.config.train);
     let silent = Console::silent();
     // That of the rank that failed first: the others fail because it has ended.
     let failure = Mutex::new(None);
@@ -60,7 +61,7 @@ fn finish(job: &Job, interrupt: &Interrupt, console: &Console) -> Result<Finishe
         let console = if ranks.is_first() { console } else { &silent };
         let job = Job { ranks: ranks.clone(), ..job.clone() };
         let finished =
-            with_device(&ranks, device, *threads, |device| train(job, &device, interrupt, console));
+            with_device(&ranks, &choice, |device| train(job, &device, interrupt, console));
         let note = |error| {
             failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
         };

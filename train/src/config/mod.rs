@@ -15,6 +15,7 @@ mod validate;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use clap::ValueEnum;
 use rung_datasets::{Sequences, sequences};
 use rung_models::BatchNormStatistics;
 use schemars::JsonSchema;
@@ -116,6 +117,31 @@ pub enum GradientClipOrder {
     NormFirst,
     /// Each element's, then that of the norm that is left.
     ElementsFirst,
+}
+
+/// How matrix products round their operands.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ValueEnum,
+)]
+pub enum Precision {
+    /// Not at all: everything is f32.
+    #[default]
+    #[serde(rename = "f32")]
+    #[value(name = "f32")]
+    Full,
+    /// To bfloat16, with sums in f32, on CPUs with AVX-512 BF16; all else is f32.
+    #[serde(rename = "bf16")]
+    #[value(name = "bf16")]
+    BFloat16,
+}
+
+impl From<Precision> for rung_kernels::Precision {
+    fn from(precision: Precision) -> Self {
+        match precision {
+            Precision::Full => Self::Full,
+            Precision::BFloat16 => Self::BFloat16,
+        }
+    }
 }
 
 /// How the learning rate changes over the epochs; see [`OptimiserConfig`] for the parameters.
@@ -272,6 +298,9 @@ pub struct TrainConfig {
     pub device: String,
     /// CPU threads; 0 for one a core.
     pub threads: usize,
+    /// How products of matrices round their operands while the model is trained; convolutions do
+    /// not round.
+    pub precision: Precision,
     /// Logical ranks that the batch is shared by, whatever the number of ranks of MPI, which must
     /// divide it: the same bits on any of them. 0 for as many as there are, on one rank for one.
     pub logical_ranks: usize,
@@ -299,6 +328,7 @@ impl Default for TrainConfig {
             init_from: String::new(),
             device: "cpu".into(),
             threads: 0,
+            precision: Precision::Full,
             logical_ranks: 0,
             batch_norm_statistics: BatchNormStatistics::Batch,
         }
@@ -532,7 +562,7 @@ mod tests {
         let text = Config::default().to_toml().unwrap();
         let is_key = |line: &&str| !line.starts_with('#') && line.contains(" = ");
         let keys = text.lines().filter(is_key).count();
-        assert_eq!(keys, 1 + 13 + 7 + 15 + 19 + 14, "{text}");
+        assert_eq!(keys, 1 + 13 + 7 + 15 + 20 + 14, "{text}");
         let biva = Config { family: Family::named("biva").unwrap(), ..Config::default() }
             .to_toml()
             .unwrap();

@@ -5,15 +5,41 @@ use rung_kernels::cpu::Cpu;
 use rung_kernels::opencl::{self, Found, Kind, OpenCl};
 use rung_ranks::Ranks;
 
+use crate::config::{Precision, TrainConfig};
 use crate::error::{Advise, Context, Error, Result};
 
 /// A limit for a machine that is shared with others, as `RUNG_OPENCL_MEMORY` is on its other
 /// devices.
 const CPU_MEMORY: &str = "RUNG_CPU_MEMORY";
 
-/// Runs `work` with a device, on a pool of `threads` threads (0 for one a core, divided among the
-/// ranks of this machine that may run on the same cores). Of several ranks each takes a GPU of its
-/// own for `auto`, as far as there are some.
+/// The device of a command, and how it is to compute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceChoice {
+    /// `cpu`, one that [`devices`] lists, or `auto`.
+    pub name: String,
+    /// CPU threads; 0 for one a core, divided among the ranks of this machine that may run on the
+    /// same cores.
+    pub threads: usize,
+    /// How products of matrices round their operands.
+    pub precision: Precision,
+}
+
+impl DeviceChoice {
+    /// The CPU with a thread a core, in full precision.
+    pub fn cpu() -> Self {
+        Self { name: "cpu".into(), threads: 0, precision: Precision::Full }
+    }
+}
+
+impl From<&TrainConfig> for DeviceChoice {
+    fn from(config: &TrainConfig) -> Self {
+        let TrainConfig { device, threads, precision, .. } = config;
+        Self { name: device.clone(), threads: *threads, precision: *precision }
+    }
+}
+
+/// Runs `work` with the device that was chosen, on a pool of its threads. Of several ranks each
+/// takes a GPU of its own for `auto`, as far as there are some.
 ///
 /// The work itself is a task of the pool, so that the primitives split it without waking a thread
 /// from outside.
@@ -22,13 +48,12 @@ const CPU_MEMORY: &str = "RUNG_CPU_MEMORY";
 /// If there is no such device, threads cannot be started, or what `work` returns.
 pub fn with_device<R: Send>(
     ranks: &Ranks,
-    name: &str,
-    threads: usize,
+    choice: &DeviceChoice,
     work: impl FnOnce(Device) -> Result<R> + Send,
 ) -> Result<R> {
     let neighbours = Neighbours::of(ranks)?;
-    let device = open(name, neighbours.before)?;
-    let threads = match threads {
+    let device = open(&choice.name, neighbours.before, choice.precision)?;
+    let threads = match choice.threads {
         0 if ranks.are_many() => neighbours.threads(1),
         threads => threads,
     };
@@ -96,15 +121,16 @@ impl Neighbours {
 }
 
 /// The device of a name: `cpu`, one that [`devices`] lists, or `auto` for a GPU if there is one,
-/// else the CPU: the first, or another where `before` others of this machine take those before it.
+/// else the CPU: the first, or another where `before` others of this machine take those before it;
+/// with products of a precision.
 ///
 /// # Errors
-/// If there is no such device, or its driver cannot open it.
-pub fn open(name: &str, before: usize) -> Result<Device> {
+/// If there is no such device, its driver cannot open it, or it lacks the precision.
+pub fn open(name: &str, before: usize, precision: Precision) -> Result<Device> {
     // Who computes on the CPU has no use for drivers: to ask for them loads their compilers, some
     // 60 MB.
     if name == "cpu" {
-        return cpu();
+        return cpu(precision);
     }
     let found = opencl::found();
     let listed = found.as_deref().unwrap_or_default();
@@ -118,7 +144,11 @@ pub fn open(name: &str, before: usize) -> Result<Device> {
         })?),
     };
     match chosen {
-        None => cpu(),
+        None => cpu(precision),
+        Some(found) if precision != Precision::Full => {
+            Err(Error::new(format!("{} has no products in bfloat16", found.name))
+                .with_advice("leave --precision out, or compute on a CPU that has them"))
+        }
         Some(found) => {
             OpenCl::open(found).map(Device::new).context(format!("opening {}", found.name))
         }
@@ -144,9 +174,13 @@ pub fn cpu_memory_limit() -> Result<Option<usize>> {
 }
 
 /// The CPU, with the memory that the environment leaves it.
-fn cpu() -> Result<Device> {
-    let limit = cpu_memory_limit()?;
-    Ok(limit.map_or_else(Device::cpu, |bytes| Device::new(Cpu::with_memory(bytes))))
+fn cpu(precision: Precision) -> Result<Device> {
+    let cpu = cpu_memory_limit()?.map_or_else(Cpu::new, Cpu::with_memory);
+    let cpu = cpu.with_precision(precision.into()).ok_or_else(|| {
+        Error::new("this CPU has no instructions for products in bfloat16 (AVX-512 BF16)")
+            .with_advice("leave --precision out: everything is f32 then")
+    })?;
+    Ok(Device::new(cpu))
 }
 
 /// A device that models can run on.
@@ -250,10 +284,12 @@ mod tests {
     #[test]
     fn every_device_that_is_listed_can_be_used() {
         for DeviceInfo { name, .. } in devices() {
-            let used = with_device(&Ranks::one(), &name, 1, |device| Ok(device.name()));
+            let choice = DeviceChoice { name: name.clone(), threads: 1, ..DeviceChoice::cpu() };
+            let used = with_device(&Ranks::one(), &choice, |device| Ok(device.name()));
             assert_eq!(used.unwrap(), name);
         }
-        let error = with_device(&Ranks::one(), "opencl:7000", 0, |_| Ok(())).unwrap_err();
+        let choice = DeviceChoice { name: "opencl:7000".into(), ..DeviceChoice::cpu() };
+        let error = with_device(&Ranks::one(), &choice, |_| Ok(())).unwrap_err();
         assert!(error.advice().is_some_and(|advice| advice.contains("rung devices")));
     }
 
@@ -261,7 +297,7 @@ mod tests {
     fn auto_is_a_gpu_where_there_is_one() {
         let gpu = devices().into_iter().find(|device| device.is_gpu);
         let expected = gpu.map_or_else(|| "cpu".to_owned(), |gpu| gpu.name);
-        assert_eq!(open("auto", 0).unwrap().name(), expected);
+        assert_eq!(open("auto", 0, Precision::Full).unwrap().name(), expected);
     }
 
     #[test]

@@ -7,6 +7,9 @@ use std::str::FromStr;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
+use crate::config::Precision;
+use crate::engine::device::DeviceChoice;
+
 /// Where data sets lie.
 #[derive(Debug, Clone, Default, Args)]
 pub struct DataDirArgs {
@@ -42,6 +45,20 @@ pub struct DeviceArgs {
         value_parser = clap::value_parser!(u32).range(0..=MOST_THREADS as i64)
     )]
     pub threads: Option<u32>,
+    /// How matrix products round their operands
+    #[arg(long, value_name = "NAME")]
+    pub precision: Option<Precision>,
+}
+
+impl DeviceArgs {
+    /// Another choice, but for what the arguments name.
+    pub fn or(&self, other: DeviceChoice) -> DeviceChoice {
+        DeviceChoice {
+            name: self.device.clone().unwrap_or(other.name),
+            threads: self.threads.map_or(other.threads, |threads| threads as usize),
+            precision: self.precision.unwrap_or(other.precision),
+        }
+    }
 }
 
 /// A trained model.

@@ -13,11 +13,11 @@ use rung_ranks::Ranks;
 use super::arguments::{
     CheckpointChoice, DataDirArgs, ImagesArgs, RunArgs, Split, StatisticsChoice,
 };
-use crate::config::{Config, DataConfig};
+use crate::config::{Config, DataConfig, Precision};
 use crate::data::source;
 use crate::data::treatment;
 use crate::data::{DeviceImages, published_shape};
-use crate::engine::device::with_device;
+use crate::engine::device::{DeviceChoice, with_device};
 use crate::engine::{BestScore, batch_norm, together};
 use crate::error::{Advise, Context, Error, Result};
 use crate::model::Model;
@@ -140,9 +140,10 @@ fn open<R: Send>(
     }
     let loaded = load_checkpoint(&run, &arguments.checkpoint)?;
     loaded.warnings.iter().for_each(|warning| console.warn(warning));
-    let device = arguments.device.device.clone().unwrap_or_else(|| config.train.device.clone());
-    let threads = arguments.device.threads.map_or(config.train.threads, |threads| threads as usize);
-    with_device(ranks, &device, threads, |device| {
+    // What a model is worth is measured in full precision, in whatever it was trained.
+    let of_training =
+        DeviceChoice { precision: Precision::Full, ..DeviceChoice::from(&config.train) };
+    with_device(ranks, &arguments.device.or(of_training), |device| {
         let Loaded { data, path, .. } = loaded;
         work(LoadedRun::new(run, config, path, &data, &device, console)?, &data)
     })

@@ -10,11 +10,11 @@ use std::arch::x86_64::*;
 /// The kernel of CPUs with AVX-512.
 pub(super) struct Avx512;
 
-const LANES: usize = 16;
-const ROWS: usize = 14;
+pub(super) const LANES: usize = 16;
+pub(super) const ROWS: usize = 14;
 /// Steps by which a packed left panel is fetched ahead of its use: it comes from the second-level
 /// cache.
-const PREFETCH_STEPS: usize = 16;
+pub(super) const PREFETCH_STEPS: usize = 16;
 
 impl MicroKernel for Avx512 {
     const LANES: usize = LANES;
@@ -64,7 +64,7 @@ const TILES: [[[TileFunction; ROWS]; 2]; 2] = {
 };
 
 /// Lanes `0..count` of a vector.
-fn first_lanes(count: usize) -> __mmask16 {
+pub(super) fn first_lanes(count: usize) -> __mmask16 {
     ((1u32 << count) - 1) as __mmask16
 }
 
@@ -115,9 +115,26 @@ unsafe fn multiply<const R: usize, const V: usize, const SIDE_BY_SIDE: bool>(til
                 right = right.wrapping_add(tile.right_step);
             }
         }
-        for (r, sums) in sums.iter().enumerate() {
-            for (v, &sum) in sums.iter().enumerate() {
-                let lanes = if v + 1 == V { mask } else { !0 };
+        write_tile(tile, sums);
+    }
+}
+
+/// Writes the finished sums of a tile, the last vector of each row masked.
+///
+/// # Safety
+/// The CPU has AVX-512; the tile of `out` is nobody else's.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) unsafe fn write_tile<const R: usize, const V: usize>(
+    tile: &Tile,
+    sums: [[__m512; V]; R],
+) {
+    let mask = first_lanes(tile.columns - (V - 1) * LANES);
+    for (r, sums) in sums.iter().enumerate() {
+        for (v, &sum) in sums.iter().enumerate() {
+            let lanes = if v + 1 == V { mask } else { !0 };
+            // SAFETY: the caller's promise; masked lanes aren't touched.
+            unsafe {
                 let out = tile.out.add(r * tile.out_row + v * LANES);
                 let value = match tile.write {
                     Write::Set => sum,
@@ -183,7 +200,7 @@ unsafe fn transpose_strip(strip: &Strip) {
 
 /// Transposes 16 x 16 numbers: pairs, then pairs of pairs, then the quarters of the vectors.
 #[target_feature(enable = "avx512f")]
-fn transpose(rows: [__m512; LANES]) -> [__m512; LANES] {
+pub(super) fn transpose(rows: [__m512; LANES]) -> [__m512; LANES] {
     // Within each quarter: 4 x 4 blocks of the rows 4g to 4g + 3.
     let mut blocks = rows;
     for g in (0..LANES).step_by(4) {

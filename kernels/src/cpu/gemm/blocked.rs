@@ -107,6 +107,13 @@ struct Block {
     inner: usize,
 }
 
+impl Block {
+    /// Steps of the sums, packed: each has a number of every row and column, of one term or more.
+    fn steps<K: MicroKernel>(&self) -> usize {
+        self.inner.div_ceil(K::TERMS)
+    }
+}
+
 /// Everything the tasks of one product share.
 struct Product<'a, K> {
     shape: MatmulShape,
@@ -184,7 +191,7 @@ impl<K: MicroKernel> Product<'_, K> {
     /// The CPU has the instructions; the panel lies in `block`, which lies in the shape and,
     /// packed, in the workspace.
     unsafe fn pack_panel(&self, workspace: &Workspace, block: Block, column: usize) {
-        let panel = workspace.packed_right.wrapping_add(column * block.inner);
+        let panel = workspace.packed_right.wrapping_add(column * block.steps::<K>());
         let columns = (block.columns - column).min(K::COLUMNS);
         let strips = (0..columns).step_by(K::LANES).map(|strip| {
             let lanes = (columns - strip).min(K::LANES);
@@ -212,7 +219,8 @@ impl<K: MicroKernel> Product<'_, K> {
     ) {
         let &Workspace { plan, packed_right, packed_left } = workspace;
         let tiles = rows.div_ceil(K::ROWS);
-        let tile_len = block.inner * K::LANES;
+        let steps = block.steps::<K>();
+        let tile_len = steps * K::LANES;
         if plan.pack_left {
             let strips = (0..tiles).map(|tile| {
                 let (row, height) = piece(rows, tiles, tile);
@@ -234,14 +242,14 @@ impl<K: MicroKernel> Product<'_, K> {
                 right_ahead = self.right.ahead(block.first_column + next, columns, block, tiles);
             }
             let (right, right_step) = if plan.pack_right {
-                (packed_right.wrapping_add(column * block.inner).cast_const(), K::COLUMNS)
+                (packed_right.wrapping_add(column * steps).cast_const(), K::COLUMNS)
             } else {
                 (self.right.at(block.first_column + column, block.first_inner), self.right.along)
             };
             // The next packed panel is in an outer cache: each tile has its share of it fetched to
             // the second level.
             let ahead_step = if plan.pack_right { K::COLUMNS.div_ceil(tiles) } else { 0 };
-            let ahead = right.wrapping_add(K::COLUMNS * block.inner);
+            let ahead = right.wrapping_add(K::COLUMNS * steps);
             // Loop 1: tiles of the row block.
             for tile in 0..tiles {
                 let (row, height) = piece(rows, tiles, tile);
@@ -259,7 +267,7 @@ impl<K: MicroKernel> Product<'_, K> {
                     rows: height,
                     columns: (block.columns - column).min(K::COLUMNS),
                     segments: 1,
-                    inner: block.inner,
+                    inner: steps,
                     left,
                     left_row,
                     left_step,
@@ -267,7 +275,7 @@ impl<K: MicroKernel> Product<'_, K> {
                     right,
                     right_step,
                     right_segment: 0,
-                    ahead: ahead.wrapping_add(tile * ahead_step * block.inner),
+                    ahead: ahead.wrapping_add(tile * ahead_step * steps),
                     ahead_step,
                     out,
                     out_row: self.shape.columns,

@@ -4,7 +4,7 @@
 use super::correlation::Correlation;
 use super::{Engine, Epilogue, MatmulShape, patches, portable};
 #[cfg(target_arch = "x86_64")]
-use super::{avx2, avx512, blocked, correlate, correlate_weight};
+use super::{avx2, avx512, avx512_bf16, blocked, correlate, correlate_weight};
 
 /// What the module needs to know of a float type; outside it, nobody can implement it.
 pub trait Element:
@@ -120,6 +120,11 @@ impl Element for f32 {
             // SAFETY: the CPU has the engine's instructions, as `matmul_with` has made sure.
             Engine::Avx512 => unsafe {
                 blocked::multiply::<avx512::Avx512>(shape, left, right, epilogue, out);
+            },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Engine::Avx512Bf16 => unsafe {
+                blocked::multiply::<avx512_bf16::Avx512Bf16>(shape, left, right, epilogue, out);
             },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.

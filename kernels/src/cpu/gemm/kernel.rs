@@ -11,7 +11,7 @@ pub(super) enum Write {
     SetWithBias(*const f32),
 }
 
-/// One tile of the output: `rows` x `columns` sums of `segments` x `inner` terms. A matrix product
+/// One tile of the output: `rows` x `columns` sums of `segments` x `inner` steps. A matrix product
 /// has one segment; a sum over a patch of a map has one for each row of the patch.
 ///
 /// sum[r, c] = Σ_s Σ_p left[r · left_row + s · left_segment + p · left_step]
@@ -42,7 +42,8 @@ pub(super) struct Tile {
 /// A strip of an operand, as wide as a vector, and where its packed form goes.
 ///
 /// packed[lane + p · packed_step] = source[lane · lane_stride + p · inner_stride], where one of the
-/// strides is 1
+/// strides is 1. A kernel of several [`TERMS`](MicroKernel::TERMS) has the terms
+/// p · TERMS to p · TERMS + TERMS - 1 there, zeros behind the last one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Strip {
     pub(super) source: *const f32,
@@ -67,6 +68,9 @@ pub(super) trait MicroKernel {
     const ROWS: usize;
     /// Columns of the largest tile: two vectors.
     const COLUMNS: usize = 2 * Self::LANES;
+    /// Terms of a sum in the place of one packed number; more than one where operands are rounded
+    /// to a shorter type while they are packed, so that they are always packed.
+    const TERMS: usize = 1;
     /// Whether the right operand may end within a vector. A packed one never does.
     const LOADS_PARTS_OF_VECTORS: bool;
     /// Terms of the sum per block. The bits of a product depend on this number alone.

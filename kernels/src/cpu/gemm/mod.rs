@@ -76,15 +76,16 @@
 //! # What to read
 //!
 //! `split.rs` (the parts), `plan.rs` (every constant with its reason), `blocked.rs` (the loops),
-//! `kernel.rs` (what they ask of a CPU), `avx512.rs`, then `avx2.rs`, its smaller brother;
-//! `binary.rs`; `correlation.rs`: how a convolution is such a product. The blocking is that of Goto
-//! and van de Geijn, *Anatomy of High-Performance Matrix Multiplication* (2008), with the names of
-//! BLIS (Van Zee and van de Geijn, 2015).
+//! `kernel.rs` (what they ask of a CPU), `avx512.rs`, then `avx2.rs`, its smaller brother, and
+//! `avx512_bf16.rs`, which multiplies two terms in the place of one; `binary.rs`; `correlation.rs`:
+//! how a convolution is such a product. The blocking is that of Goto and van de Geijn, *Anatomy of
+//! High-Performance Matrix Multiplication* (2008), with the names of BLIS (Van Zee and van de
+//! Geijn, 2015).
 //!
 //! # Example
 //!
 //! ```
-//! use rung_kernels::MatmulShape;
+//! use rung_kernels::{MatmulShape, Precision};
 //! use rung_kernels::cpu::gemm::{Epilogue, matmul};
 //!
 //! // One row of two numbers times a weight matrix stored [3, 2], plus a bias.
@@ -92,7 +93,7 @@
 //! let shape = MatmulShape { rows: 1, columns: 3, inner: 2, left_transposed, right_transposed };
 //! let mut out = [0.0f32; 3];
 //! let bias = Epilogue::AddBias(&[0.5, 0.5, 0.5]);
-//! matmul(shape, &[1.0, 2.0], &[1.0, 0.0, 0.0, 1.0, 1.0, 1.0], bias, &mut out);
+//! matmul(shape, Precision::Full, &[1.0, 2.0], &[1.0, 0.0, 0.0, 1.0, 1.0, 1.0], bias, &mut out);
 //! assert_eq!(out, [1.5, 2.5, 3.5]);
 //! ```
 
@@ -102,6 +103,8 @@ mod ahead;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx512_bf16;
 mod binary;
 #[cfg(target_arch = "x86_64")]
 mod blocked;
@@ -122,7 +125,7 @@ mod split;
 mod tests;
 
 use super::parallel::ColumnsMut;
-use crate::MatmulShape;
+use crate::{MatmulShape, Precision};
 use element::Element;
 
 pub(in crate::cpu) use correlation::{convolve, convolve_transposed, correlate_weight};
@@ -160,6 +163,8 @@ impl MatmulElement for f64 {}
 pub enum Engine {
     /// Tiles of 14 x 32 in AVX-512, for `f32`.
     Avx512,
+    /// The same with operands rounded to bfloat16, for [`Precision::BFloat16`].
+    Avx512Bf16,
     /// Tiles of 6 x 16 in AVX2 and FMA, for `f32`.
     Avx2,
     /// The crate `matrixmultiply`, on any CPU.
@@ -167,13 +172,27 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// Every engine, the fastest first.
-    pub const ALL: [Engine; 3] = [Engine::Avx512, Engine::Avx2, Engine::Portable];
+    /// Every engine, the fastest of a precision first.
+    pub const ALL: [Engine; 4] =
+        [Engine::Avx512, Engine::Avx512Bf16, Engine::Avx2, Engine::Portable];
 
-    /// The fastest engine of this CPU.
+    /// The fastest engine of this CPU, in full precision.
     pub fn best() -> Engine {
-        let available = Engine::ALL.into_iter().find(|engine| engine.is_available());
-        available.unwrap_or(Engine::Portable)
+        Engine::of(Precision::Full).unwrap_or(Engine::Portable)
+    }
+
+    /// The fastest engine of a precision, if this CPU has one.
+    pub fn of(precision: Precision) -> Option<Engine> {
+        let fits = |engine: &Engine| engine.precision() == precision && engine.is_available();
+        Engine::ALL.into_iter().find(fits)
+    }
+
+    /// How it rounds operands of `f32`.
+    pub fn precision(self) -> Precision {
+        match self {
+            Engine::Avx512Bf16 => Precision::BFloat16,
+            Engine::Avx512 | Engine::Avx2 | Engine::Portable => Precision::Full,
+        }
     }
 
     /// Whether this CPU has the instructions the engine needs.
@@ -183,8 +202,14 @@ impl Engine {
             Engine::Avx512 => is_x86_feature_detected!("avx512f"),
             #[cfg(target_arch = "x86_64")]
             Engine::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(target_arch = "x86_64")]
+            Engine::Avx512Bf16 => {
+                is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512bf16")
+            }
             #[cfg(not(target_arch = "x86_64"))]
-            Engine::Avx512 | Engine::Avx2 => false,
+            Engine::Avx512 | Engine::Avx512Bf16 | Engine::Avx2 => false,
             Engine::Portable => true,
         }
     }
@@ -193,6 +218,7 @@ impl Engine {
     pub fn name(self) -> &'static str {
         match self {
             Engine::Avx512 => "avx512",
+            Engine::Avx512Bf16 => "avx512-bf16",
             Engine::Avx2 => "avx2",
             Engine::Portable => "portable",
         }
@@ -215,11 +241,13 @@ pub fn engine_name() -> &'static str {
 /// | `out`   | `[rows, columns]`   |                       |
 ///
 /// **Edges.** `inner == 0` makes every sum zero; without rows or columns nothing is written.
-/// **Accuracy.** Within 4·√inner·ε·Σ|terms|. The bits don't depend on the number of threads.
+/// **Accuracy.** Within 4·√inner·ε·Σ|terms|, of operands rounded as the precision says. The bits
+/// don't depend on the number of threads.
 /// **Cost.** 2·rows·columns·inner operations on the threads of the current rayon pool; no
 /// allocation once the packing buffers have grown to the largest product.
 pub fn matmul<T: MatmulElement>(
     shape: MatmulShape,
+    precision: Precision,
     left: &[T],
     right: &[T],
     epilogue: Epilogue<'_, T>,
@@ -227,7 +255,8 @@ pub fn matmul<T: MatmulElement>(
 ) {
     check_lengths(shape, left, right, epilogue, out);
     if !binary::multiply_if_binary(shape, left, right, epilogue, out) {
-        matmul_with(Engine::best(), shape, left, right, epilogue, out);
+        let engine = Engine::of(precision).expect("bug: a precision that the CPU lacks");
+        matmul_with(engine, shape, left, right, epilogue, out);
     }
 }
 

@@ -57,29 +57,30 @@ impl Plan {
         let (rows, columns) = (part.rows.len(), part.columns.len());
         let inner_blocks = shape.inner.div_ceil(K::MAX_INNER);
         let column_blocks = columns.div_ceil(MAX_COLUMNS);
-        let inner = shape.inner.div_ceil(inner_blocks);
+        let steps = shape.inner.div_ceil(inner_blocks).div_ceil(K::TERMS);
         let panels = columns.div_ceil(column_blocks).div_ceil(K::COLUMNS);
         let row_blocks = rows.div_ceil(MAX_ROWS);
         let block_tiles = rows.div_ceil(row_blocks).div_ceil(K::ROWS);
-        let pack_left = panels
-            > if shape.left_transposed {
-                MAX_PANELS_OF_UNPACKED_TRANSPOSED_LEFT
-            } else {
-                MAX_PANELS_OF_UNPACKED_LEFT
-            };
+        let pack_left = K::TERMS > 1
+            || panels
+                > if shape.left_transposed {
+                    MAX_PANELS_OF_UNPACKED_TRANSPOSED_LEFT
+                } else {
+                    MAX_PANELS_OF_UNPACKED_LEFT
+                };
         let right_in_place = shape.inner * columns * size_of::<f32>()
             <= MAX_BYTES_OF_UNPACKED_RIGHT
             || rows.div_ceil(K::ROWS) <= MAX_TILES_OF_UNPACKED_RIGHT;
         let loadable = K::LOADS_PARTS_OF_VECTORS || columns.is_multiple_of(K::LANES);
-        let pack_right = shape.right_transposed || !right_in_place || !loadable;
+        let pack_right = K::TERMS > 1 || shape.right_transposed || !right_in_place || !loadable;
         Plan {
             column_blocks,
             inner_blocks,
             row_blocks,
             pack_left,
             pack_right,
-            left_len: if pack_left { block_tiles * K::LANES * inner } else { 0 },
-            right_len: if pack_right { panels * K::COLUMNS * inner } else { 0 },
+            left_len: if pack_left { block_tiles * K::LANES * steps } else { 0 },
+            right_len: if pack_right { panels * K::COLUMNS * steps } else { 0 },
         }
     }
 
@@ -88,9 +89,9 @@ impl Plan {
         if Plan::new::<K>(shape, &Part::whole(shape)).scratch_len() == 0 {
             return 0;
         }
-        let inner = shape.inner.div_ceil(shape.inner.div_ceil(K::MAX_INNER));
+        let steps = shape.inner.div_ceil(shape.inner.div_ceil(K::MAX_INNER)).div_ceil(K::TERMS);
         let columns = shape.columns.min(MAX_COLUMNS).next_multiple_of(K::COLUMNS);
-        (columns + shape.rows.min(MAX_ROWS).div_ceil(K::ROWS) * K::LANES) * inner
+        (columns + shape.rows.min(MAX_ROWS).div_ceil(K::ROWS) * K::LANES) * steps
     }
 
     /// Numbers of memory for the packed blocks.

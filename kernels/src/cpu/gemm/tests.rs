@@ -31,6 +31,13 @@ impl Way {
         engines.map(Way::Engine).chain([Way::Binary])
     }
 
+    fn precision(self) -> Precision {
+        match self {
+            Way::Engine(engine) => engine.precision(),
+            Way::Binary => Precision::Full,
+        }
+    }
+
     fn left(self, shape: MatmulShape, seed: u64) -> Vec<f32> {
         let mut left = numbers(shape.left_len(), seed);
         if let Way::Binary = self {
@@ -49,7 +56,7 @@ impl Way {
     ) {
         match self {
             Way::Engine(engine) => matmul_with(engine, shape, left, right, epilogue, out),
-            Way::Binary => matmul(shape, left, right, epilogue, out),
+            Way::Binary => matmul(shape, Precision::Full, left, right, epilogue, out),
         }
     }
 }
@@ -71,6 +78,8 @@ trait TestElement: MatmulElement + PartialEq + std::fmt::Debug {
     const EPSILON: f64;
     fn from_f32(value: f32) -> Self;
     fn to_f64(self) -> f64;
+    /// The number that an engine multiplies in its place.
+    fn rounded(self, precision: Precision) -> Self;
 }
 
 impl TestElement for f32 {
@@ -81,6 +90,16 @@ impl TestElement for f32 {
     fn to_f64(self) -> f64 {
         f64::from(self)
     }
+    fn rounded(self, precision: Precision) -> f32 {
+        match precision {
+            Precision::Full => self,
+            // Half of what the dropped bits can be, and 1 more where the last kept bit is odd.
+            Precision::BFloat16 => {
+                let bits = self.to_bits();
+                f32::from_bits((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff_0000)
+            }
+        }
+    }
 }
 
 impl TestElement for f64 {
@@ -89,6 +108,9 @@ impl TestElement for f64 {
         f64::from(value)
     }
     fn to_f64(self) -> f64 {
+        self
+    }
+    fn rounded(self, _precision: Precision) -> f64 {
         self
     }
 }
@@ -114,8 +136,10 @@ fn check<T: TestElement>(way: Way, shape: MatmulShape, kind: usize, seed: u64) {
     let before = convert::<T>(&numbers(shape.out_len(), seed + 3));
     let mut out = before.clone();
     way.multiply(shape, &left, &right, epilogue(kind, &bias), &mut out);
-    let left: Vec<f64> = left.into_iter().map(T::to_f64).collect();
-    let right: Vec<f64> = right.into_iter().map(T::to_f64).collect();
+    let multiplied = |operand: Vec<T>| -> Vec<f64> {
+        operand.into_iter().map(|x| x.rounded(way.precision()).to_f64()).collect()
+    };
+    let (left, right) = (multiplied(left), multiplied(right));
     for i in 0..shape.rows {
         for (j, bias) in bias.iter().enumerate() {
             let at = i * shape.columns + j;
@@ -293,7 +317,7 @@ fn the_epilogue_is_given_each_element_of_tables_once() {
         assert!(first_column + elements.width() <= 70);
         (0..elements.rows()).for_each(|row| elements.row(row).iter_mut().for_each(|x| *x += 1.0));
     };
-    matmul(shape, &left, &right, Epilogue::Then(&double), &mut out);
+    matmul(shape, Precision::Full, &left, &right, Epilogue::Then(&double), &mut out);
     assert!(out.iter().all(|&x| x == 9.0));
 }
 
@@ -307,11 +331,11 @@ fn an_empty_sum_is_zero_or_the_bias() {
         right_transposed: false,
     };
     let mut out = [7.0f32; 6];
-    matmul(shape, &[], &[], Epilogue::Accumulate, &mut out);
+    matmul(shape, Precision::Full, &[], &[], Epilogue::Accumulate, &mut out);
     assert_eq!(out, [7.0; 6]);
-    matmul(shape, &[], &[], Epilogue::AddBias(&[1.0, 2.0, 3.0]), &mut out);
+    matmul(shape, Precision::Full, &[], &[], Epilogue::AddBias(&[1.0, 2.0, 3.0]), &mut out);
     assert_eq!(out, [1.0, 2.0, 3.0, 1.0, 2.0, 3.0]);
-    matmul(shape, &[], &[], Epilogue::Store, &mut out);
+    matmul(shape, Precision::Full, &[], &[], Epilogue::Store, &mut out);
     assert_eq!(out, [0.0; 6]);
 }
 
