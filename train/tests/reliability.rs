@@ -216,6 +216,24 @@ fn a_pipe_in_place_of_a_run_s_record_is_refused() {
 }
 
 #[test]
+fn more_labels_than_images_are_refused_and_not_made_room_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    for labels in ["4294967295", "9223372036854775807"] {
+        let model = ["train", "--preset", "biva-mnist-small", "--dataset", "glyphs"];
+        let set = format!("objective.labels={labels}");
+        let rest = ["--set", &set, "--out", out.to_str().unwrap()];
+        let (code, errors) = ends(&[&model[..], &rest].concat());
+        assert_eq!(code, Some(1), "{errors}");
+        assert!(
+            errors.contains(&format!("{labels} labels are wanted, and there are ")),
+            "{errors}"
+        );
+        assert!(!out.exists());
+    }
+}
+
+#[test]
 fn who_may_read_a_result_is_left_to_the_umask() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("latents.npz");

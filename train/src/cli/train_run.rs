@@ -317,6 +317,15 @@ fn with_what_is_kept(error: Error, run: &RunFolder) -> Error {
 /// Says what the training takes, and refuses what can't fit. On a device with memory of its own,
 /// that memory is for its driver to judge.
 fn check_memory(config: &Config, images: &TrainingImages, console: &Console) -> Result<()> {
+    // Before as many images are made to measure a step with.
+    let (wanted, there) =
+        (config.family.labels().map_or(0, |few| few.labels), images.train.count());
+    if wanted > there {
+        return Err(Error::new(format!(
+            "{wanted} labels are wanted, and there are {there} training images"
+        ))
+        .with_advice("ask for fewer --labels"));
+    }
     let memory = Memory::measure(config, images.train.shape())?;
     console.info(&memory.text());
     let available = match config.train.device.as_str() {

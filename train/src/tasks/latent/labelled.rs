@@ -68,7 +68,8 @@ impl LabelledImages {
         for (place, &class) in present.iter().enumerate() {
             room[class] = wanted / present.len() + usize::from(place < wanted % present.len());
         }
-        let mut chosen = Vec::with_capacity(wanted);
+        // No more than there are, whatever is wanted.
+        let mut chosen = Vec::with_capacity(wanted.min(labels.len()));
         for index in shuffled(seed, 0, labels.len() as u32) {
             let Some(left) = room.get_mut(labels[index as usize] as usize) else { continue };
             if *left > 0 {
