@@ -22,6 +22,8 @@ pub struct Buffer {
     len: usize,
     place: Place,
     pool: Weak<Pool>,
+    /// How many its pool had made before it.
+    serial: usize,
 }
 
 /// A run of bytes in the memory of a device that is not the host's. The device that made it knows
@@ -254,11 +256,13 @@ impl Pool {
         let mut place = obtain(bytes)?;
         place.begin(len);
         let mut state = self.lock();
+        let serial = state.statistics.allocations;
         state.statistics.allocations += 1;
         state.statistics.bytes += bytes;
         state.statistics.most_bytes = state.statistics.most_bytes.max(state.statistics.bytes);
         drop(state);
-        Some(SharedBuffer(Some(Arc::new(Buffer { dtype, len, place, pool: Arc::downgrade(self) }))))
+        let pool = Arc::downgrade(self);
+        Some(SharedBuffer(Some(Arc::new(Buffer { dtype, len, place, pool, serial }))))
     }
 
     /// What was handed out so far.
@@ -275,11 +279,11 @@ impl Pool {
         state.free.clear();
     }
 
-    /// Sorts the free buffers of each size, so that the same requests get the same buffers whatever
-    /// was asked for before.
+    /// Sorts the free buffers of each size, the oldest first, so that the same requests get the same
+    /// buffers whatever was asked for before, and new buffers come after those that there were.
     pub(crate) fn sort_free(&self) {
         for free in self.lock().free.values_mut() {
-            free.make_contiguous().sort_unstable_by_key(Arc::as_ptr);
+            free.make_contiguous().sort_unstable_by_key(|buffer| buffer.serial);
         }
     }
 
