@@ -279,8 +279,9 @@ impl Pool {
         state.free.clear();
     }
 
-    /// Sorts the free buffers of each size, the oldest first, so that the same requests get the same
-    /// buffers whatever was asked for before, and new buffers come after those that there were.
+    /// Sorts the free buffers of each size, the oldest first, so that the same requests get the
+    /// same buffers whatever was asked for before, and new buffers come after those that there
+    /// were.
     pub(crate) fn sort_free(&self) {
         for free in self.lock().free.values_mut() {
             free.make_contiguous().sort_unstable_by_key(|buffer| buffer.serial);
