@@ -35,7 +35,7 @@ mod world;
 
 use std::ops::{AddAssign, Range};
 use std::process;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytemuck::Pod;
 
@@ -97,6 +97,9 @@ struct Group {
     rank: usize,
     size: usize,
     transport: Box<dyn Transport>,
+    /// Where a sum receives the numbers of the others: kept, since filling megabytes with zeros in
+    /// every step takes as long as adding them up. Of `u64` to lie as any number must.
+    received: Mutex<Vec<u64>>,
 }
 
 impl Default for Ranks {
@@ -115,7 +118,8 @@ impl Ranks {
     /// Rank `rank` of the `size` that a transport connects.
     #[must_use]
     pub fn over(rank: usize, size: usize, transport: impl Transport + 'static) -> Self {
-        Self(Some(Arc::new(Group { rank, size, transport: Box::new(transport) })))
+        let transport = Box::new(transport);
+        Self(Some(Arc::new(Group { rank, size, transport, received: Mutex::default() })))
     }
 
     /// What connects this rank with others, if there are some.
@@ -171,29 +175,43 @@ impl Ranks {
     /// # Errors
     /// If another rank has ended.
     pub fn sum<T: Pod + AddAssign>(&self, values: &mut [T]) -> Result<()> {
-        let Some(others) = self.others() else { return Ok(()) };
+        let Some(group) = self.0.as_deref().filter(|group| group.size > 1) else { return Ok(()) };
+        let mut received = group.received.lock().unwrap_or_else(PoisonError::into_inner);
         let piece = (PIECE_BYTES / size_of::<T>().max(1)).max(1);
-        values.chunks_mut(piece).try_for_each(|values| self.sum_piece(others, values))
+        values.chunks_mut(piece).try_for_each(|values| self.sum_piece(&mut received, values))
     }
 
     fn sum_piece<T: Pod + AddAssign>(
         &self,
-        others: &dyn Transport,
+        received: &mut Vec<u64>,
         values: &mut [T],
     ) -> Result<()> {
-        let (size, count) = (self.size(), values.len());
+        let Some(others) = self.others() else { return Ok(()) };
+        let (rank, count) = (self.rank(), values.len());
         let bytes = |rank| self.share_of(rank, count).len() * size_of::<T>();
-        let owned_by: Vec<usize> = (0..size).map(bytes).collect();
+        let owned_by: Vec<usize> = (0..self.size()).map(bytes).collect();
         let mine = self.share(count);
-        let mut received = vec![T::zeroed(); mine.len() * size];
+        // This rank's own numbers stay where they are.
+        let expected: Vec<usize> =
+            (0..self.size()).map(|from| if from == rank { 0 } else { owned_by[rank] }).collect();
+        let bytes = expected.iter().sum::<usize>();
+        if received.len() < bytes.div_ceil(size_of::<u64>()) {
+            received.resize(bytes.div_ceil(size_of::<u64>()), 0);
+        }
+        let into = &mut bytemuck::cast_slice_mut(received)[..bytes];
         let send = Parts { bytes: bytemuck::cast_slice(values), lengths: &owned_by };
-        let expected = vec![owned_by[self.rank()]; size];
-        let into = bytemuck::cast_slice_mut(&mut received);
         others.all_to_all(send, PartsMut { bytes: into, lengths: &expected })?;
-        let (sums, of_others) = received.split_at_mut(mine.len());
+        let (sums, of_others) = bytemuck::cast_slice_mut::<_, T>(into).split_at_mut(mine.len());
         if !mine.is_empty() {
-            for of_rank in of_others.chunks_exact(mine.len()) {
-                sums.iter_mut().zip(of_rank).for_each(|(sum, &value)| *sum += value);
+            // The first of the others are in `sums` already: rank 0's, or rank 1's where this is
+            // rank 0, to which that is added as well as the other way round.
+            let before = rank.saturating_sub(1);
+            let of_others = of_others.chunks_exact(mine.len());
+            let terms = (of_others.clone().take(before))
+                .chain([&values[mine]])
+                .chain(of_others.skip(before));
+            for term in terms {
+                sums.iter_mut().zip(term).for_each(|(sum, &value)| *sum += value);
             }
         }
         let all = PartsMut { bytes: bytemuck::cast_slice_mut(values), lengths: &owned_by };

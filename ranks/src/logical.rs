@@ -212,8 +212,10 @@ impl Meeting {
 
 impl Transport for Logical {
     fn all_to_all(&self, send: Parts<'_>, receive: PartsMut<'_>) -> Result<()> {
-        let (lengths, expected) = (Some(send.lengths.to_vec()), receive.lengths.to_vec());
-        let found = self.meet(Brought { send: send.bytes.to_vec(), lengths, expected })?;
+        let parts: Vec<&[u8]> = send.sent_by(self.rank(), &receive).collect();
+        let lengths = Some(parts.iter().map(|part| part.len()).collect());
+        let expected = receive.lengths.to_vec();
+        let found = self.meet(Brought { send: parts.concat(), lengths, expected })?;
         self.copy(&found, receive)
     }
 

@@ -70,7 +70,7 @@ impl Channels {
 
 impl Transport for Channels {
     fn all_to_all(&self, send: Parts<'_>, receive: PartsMut<'_>) -> Result<()> {
-        self.send(send.each())?;
+        self.send(send.sent_by(self.rank, &receive))?;
         self.receive(receive)
     }
 

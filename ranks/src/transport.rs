@@ -7,7 +7,8 @@ use crate::Result;
 /// Moves bytes between ranks. Every method must be called by all ranks, in the same order, and by
 /// one thread of each at a time.
 pub trait Transport: Debug + Send + Sync {
-    /// Sends part r of `send` to rank r; what rank r sent becomes part r of `receive`.
+    /// Sends part r of `send` to rank r; what rank r sent becomes part r of `receive`. A rank's
+    /// part for itself is moved only if `receive` has room for it.
     ///
     /// # Errors
     /// If another rank has ended.
@@ -46,6 +47,16 @@ impl<'a> Parts<'a> {
     pub(crate) fn each(self) -> impl Iterator<Item = &'a [u8]> {
         let mut rest = self.bytes;
         self.lengths.iter().map(move |&length| rest.split_off(..length).unwrap_or_default())
+    }
+
+    /// Each part, that of a rank itself empty unless `receive` has room for it.
+    pub(crate) fn sent_by(
+        self,
+        rank: usize,
+        receive: &PartsMut<'_>,
+    ) -> impl Iterator<Item = &'a [u8]> {
+        let stays = receive.lengths[rank] == 0;
+        self.each().enumerate().map(move |(to, part)| if stays && to == rank { &[] } else { part })
     }
 }
 
