@@ -7,7 +7,9 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use super::gemm::{Engine, Epilogue, matmul_with};
 use super::simd::{VectorUnit, vectorised};
+use crate::{MatmulShape, Precision};
 
 /// Sums that grow side by side: two units, each with a latency of four or five cycles, are kept
 /// busy by ten vectors.
@@ -44,6 +46,32 @@ pub fn triad_gb_per_s(len: usize) -> f64 {
         }
     });
     (12 * len * passes * threads) as f64 / 1e9 / seconds
+}
+
+/// Time that a product takes in bfloat16, as a multiple of its time in `f32`, or nothing if the CPU
+/// lacks the instructions: on one thread, operands in the caches, some milliseconds in all.
+///
+/// A CPU may have the instructions and gain nothing by them: `VDPBF16PS` has twice the
+/// multiply-adds of the `f32` instruction, and some CPUs start it a quarter as often.
+pub fn bfloat16_time_ratio() -> Option<f64> {
+    let bfloat16 = Engine::of(Precision::BFloat16)?;
+    let (rows, columns, inner) = (128, 128, 256);
+    let shape =
+        MatmulShape { rows, columns, inner, left_transposed: false, right_transposed: false };
+    let (left, right) = (vec![0.5f32; rows * inner], vec![0.5f32; inner * columns]);
+    let time = |engine| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().ok()?;
+        Some(pool.install(|| {
+            median_s(|| {
+                let mut out = vec![0f32; rows * columns];
+                for _ in 0..4 {
+                    matmul_with(engine, shape, &left, &right, Epilogue::Store, &mut out);
+                }
+                black_box(out);
+            })
+        }))
+    };
+    Some(time(bfloat16)? / time(Engine::best())?)
 }
 
 fn triad(left: &[f32], right: &[f32], out: &mut [f32]) {
@@ -124,5 +152,8 @@ mod tests {
         for rate in [multiply_add_gflop_per_s(), triad_gb_per_s(1 << 10)] {
             assert!((0.01..1e6).contains(&rate), "{rate}");
         }
+        let ratio = bfloat16_time_ratio();
+        assert_eq!(ratio.is_some(), Engine::of(Precision::BFloat16).is_some());
+        assert!(ratio.is_none_or(|ratio| (0.01..100.0).contains(&ratio)), "{ratio:?}");
     }
 }

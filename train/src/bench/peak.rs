@@ -1,6 +1,6 @@
 //! `rung bench peak`: what the CPU could do at most.
 
-use rung_kernels::cpu::peak::{multiply_add_gflop_per_s, triad_gb_per_s};
+use rung_kernels::cpu::peak::{bfloat16_time_ratio, multiply_add_gflop_per_s, triad_gb_per_s};
 use serde_json::json;
 
 use crate::error::{Context, Result};
@@ -29,7 +29,8 @@ impl Peak {
     }
 }
 
-/// Measures on one thread and on `threads` (0 for one a core), and prints a line for each.
+/// Measures on one thread and on `threads` (0 for one a core), and prints a line for each, and one
+/// for products in bfloat16 where the CPU has them.
 ///
 /// # Errors
 /// If threads cannot be started.
@@ -61,5 +62,10 @@ pub fn run(threads: usize, json: bool, console: &Console) -> Result<()> {
             )
         })?;
     }
-    Ok(())
+    let Some(ratio) = bfloat16_time_ratio() else { return Ok(()) };
+    console.result(&if json {
+        json!({"bf16_time_ratio": ratio}).to_string()
+    } else {
+        format!("products in bfloat16: {ratio:.2} of f32's time")
+    })
 }

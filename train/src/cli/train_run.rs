@@ -5,11 +5,12 @@ use std::sync::{Mutex, PoisonError};
 
 use rung_autograd::{DType, Device};
 use rung_datasets::{DataRecord, Split, SplitSizes};
+use rung_kernels::cpu::peak::bfloat16_time_ratio;
 use rung_models::BatchNormStatistics;
 use rung_ranks::Ranks;
 
 use super::train::TrainArgs;
-use crate::config::{Change, Config, TrainConfig};
+use crate::config::{Change, Config, Precision, TrainConfig};
 use crate::data::DeviceImages;
 use crate::data::source;
 use crate::data::treatment;
@@ -213,6 +214,7 @@ fn train(job: Job, device: &Device, interrupt: &Interrupt, console: &Console) ->
     if config.family.has_checkpointing() {
         check_memory(config, &images, console)?;
     }
+    warn_of_slow_precision(config.train.precision, console);
     let mut model = Model::new(config, images.train.shape(), device, DType::F32)?;
     model.ranks = ranks;
     let Begun { run, lock, is_new, prepared, changes } =
@@ -312,6 +314,20 @@ fn with_what_is_kept(error: Error, run: &RunFolder) -> Error {
     error.with_advice(format!(
         "the last checkpoint is kept; go on from there, on any device: rung train --resume {path}"
     ))
+}
+
+/// Says so where a precision that is asked for because it is fast is not fast on this CPU.
+fn warn_of_slow_precision(precision: Precision, console: &Console) {
+    let ratio = match precision {
+        Precision::Full => None,
+        Precision::BFloat16 => bfloat16_time_ratio(),
+    };
+    if let Some(ratio) = ratio.filter(|&ratio| ratio > 0.8) {
+        console.warn(&format!(
+            "this CPU takes {ratio:.2} of f32's time for products in bfloat16: without --precision \
+            bf16 this training would not be slower"
+        ));
+    }
 }
 
 /// Says what the training takes, and refuses what can't fit. On a device with memory of its own,
