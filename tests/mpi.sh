@@ -22,7 +22,7 @@ if ! command -v mpirun >/dev/null || ! command -v mpicc >/dev/null; then
 fi
 target=${MPI_TARGET:-target/mpi}
 cargo build --package rung --features mpi --target-dir "$target"
-rung=$PWD/$target/debug/rung
+rung=$(realpath "$target")/debug/rung
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
