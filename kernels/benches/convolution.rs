@@ -14,12 +14,14 @@ const BATCH: usize = 48;
 type Case = (usize, [usize; 2], usize, usize);
 
 /// With SAME padding, and those of stride 1 also without padding.
-const CASES: [Case; 12] = [
+const CASES: [Case; 14] = [
     (28, [16, 16], 3, 1),
+    (28, [24, 48], 3, 2),
     (28, [64, 64], 3, 1),
     (28, [64, 128], 3, 1),
     (28, [64, 64], 5, 1),
     (28, [64, 64], 5, 2),
+    (14, [24, 48], 3, 1),
     (14, [32, 32], 3, 1),
     (14, [64, 64], 3, 1),
     (14, [64, 128], 3, 1),

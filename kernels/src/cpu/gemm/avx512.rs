@@ -49,18 +49,18 @@ type TileFunction = unsafe fn(&Tile);
 /// The tile functions by [left_row == 1][vectors - 1][rows - 1].
 const TILES: [[[TileFunction; ROWS]; 2]; 2] = {
     macro_rules! by_rows {
-        ($vectors:literal, $side_by_side:literal, $($rows:literal)*) =>
-            { [$(multiply::<$rows, $vectors, $side_by_side>),*] };
+        ($vectors:literal, $side_by_side:literal, $chains:literal, $($rows:literal)*) =>
+            { [$(multiply::<$rows, $vectors, $side_by_side, $chains>),*] };
     }
     macro_rules! by_vectors {
-        ($side_by_side:literal) => {
+        ($side_by_side:literal, $chains_of_one_vector:literal) => {
             [
-                by_rows!(1, $side_by_side, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
-                by_rows!(2, $side_by_side, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+                by_rows!(1, $side_by_side, $chains_of_one_vector, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+                by_rows!(2, $side_by_side, 1, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
             ]
         };
     }
-    [by_vectors!(false), by_vectors!(true)]
+    [by_vectors!(false, 3), by_vectors!(true, 1)]
 };
 
 /// Lanes `0..count` of a vector.
@@ -71,12 +71,24 @@ pub(super) fn first_lanes(count: usize) -> __mmask16 {
 /// A tile of `R` rows and `V` vectors, the last of them masked. `SIDE_BY_SIDE`: the rows of a step
 /// lie next to each other, as in a packed panel or a transposed matrix; else they are `left_row`
 /// apart.
+///
+/// Rows that are apart are found by adding their distance again and again. Where a step has one
+/// multiply-add a row, a single chain of such additions from step to step would take longer than
+/// these: the rows are then found in several `CHAINS`.
 #[target_feature(enable = "avx512f")]
-unsafe fn multiply<const R: usize, const V: usize, const SIDE_BY_SIDE: bool>(tile: &Tile) {
+unsafe fn multiply<
+    const R: usize,
+    const V: usize,
+    const SIDE_BY_SIDE: bool,
+    const CHAINS: usize,
+>(
+    tile: &Tile,
+) {
     let mask = first_lanes(tile.columns - (V - 1) * LANES);
     let mut sums = [[_mm512_setzero_ps(); V]; R];
     let mut ahead = tile.ahead;
     let row = if SIDE_BY_SIDE { 1 } else { tile.left_row };
+    let rows_of_chain = R.div_ceil(CHAINS);
     // SAFETY: the caller promises that rows, columns and steps of the tile lie in the buffers;
     // masked lanes aren't touched, and a prefetch may point anywhere.
     unsafe {
@@ -88,7 +100,9 @@ unsafe fn multiply<const R: usize, const V: usize, const SIDE_BY_SIDE: bool>(til
             }
         }
         for segment in 0..tile.segments {
-            let mut left = tile.left.wrapping_add(segment * tile.left_segment);
+            let left = tile.left.wrapping_add(segment * tile.left_segment);
+            let mut chains: [_; CHAINS] =
+                std::array::from_fn(|chain| left.wrapping_add(chain * rows_of_chain * row));
             let mut right = tile.right.wrapping_add(segment * tile.right_segment);
             for _ in 0..tile.inner {
                 let mut columns = [_mm512_setzero_ps(); V];
@@ -98,20 +112,21 @@ unsafe fn multiply<const R: usize, const V: usize, const SIDE_BY_SIDE: bool>(til
                 }
                 if SIDE_BY_SIDE {
                     _mm_prefetch::<_MM_HINT_T0>(
-                        left.wrapping_add(PREFETCH_STEPS * tile.left_step).cast(),
+                        chains[0].wrapping_add(PREFETCH_STEPS * tile.left_step).cast(),
                     );
                 }
                 _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
                 ahead = ahead.wrapping_add(tile.ahead_step);
-                let mut number = left;
-                for sums in &mut sums {
-                    let broadcast = _mm512_set1_ps(*number);
+                let mut numbers = chains;
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let number = &mut numbers[r / rows_of_chain];
+                    let broadcast = _mm512_set1_ps(**number);
                     for (sum, &column) in sums.iter_mut().zip(&columns) {
                         *sum = _mm512_fmadd_ps(broadcast, column, *sum);
                     }
-                    number = number.wrapping_add(row);
+                    *number = number.wrapping_add(row);
                 }
-                left = left.wrapping_add(tile.left_step);
+                chains = chains.map(|first| first.wrapping_add(tile.left_step));
                 right = right.wrapping_add(tile.right_step);
             }
         }
