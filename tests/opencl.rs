@@ -29,7 +29,7 @@ const STEPS: usize = 100;
 /// Launches of a step of the five-layer ladder, at most, with kernels cut for CPUs and for a GPU of
 /// 132 compute units, on which the two longest of the small products are sums of parts. docs/gpu.md
 /// tells which they are.
-const LAUNCHES: [(&str, usize); 2] = [("cpu", 179), ("gpu", 210)];
+const LAUNCHES: [(&str, usize); 2] = [("cpu", 179), ("gpu", 178)];
 
 /// What losses may differ from the CPU's, relative to them. Rounding enters each step and later
 /// ones amplify it: in f64 it stays small; in f32 Adam makes steps of full size of gradients that
@@ -91,7 +91,7 @@ fn in_the_steady_state_nothing_is_transferred_or_allocated() {
         assert_eq!(before.bytes_from_device, after.bytes_from_device);
         assert_eq!(before.pool.allocations, after.pool.allocations);
         let launches = (after.launches - before.launches) / steps;
-        assert!((100..=LAUNCHES[1].1).contains(&launches), "{launches} launches a step");
+        assert!((100..=LAUNCHES[0].1).contains(&launches), "{launches} launches a step");
     }
 }
 

@@ -57,6 +57,18 @@ pub(super) struct TileForm {
     pub(super) is_aligned: bool,
 }
 
+impl TileForm {
+    /// Which operands lie along the inner axis: `FORM` of the kernel.
+    pub(super) fn bits(self) -> u32 {
+        u32::from(self.left_along_inner) | u32::from(self.right_along_inner) << 1
+    }
+
+    /// Whether products of two forms can be in one launch, wherever their operands lie.
+    pub(super) fn joins(self, other: Self) -> bool {
+        (self.tile, self.is_aligned) == (other.tile, other.is_aligned)
+    }
+}
+
 /// Work-items of a tile's group, along columns and rows.
 const fn items(tile: usize) -> [usize; 2] {
     match tile {
@@ -299,7 +311,7 @@ fn in_tiles(
     }
 
     let multiply = |mode: Mode, bias, out: &mut ViewMut<'_>| {
-        let launch = context.launch(name, dtype, file, "matmul");
+        let launch = context.launch(name, dtype, file, "matmul").word(form.bits());
         let launch = launch.count(shape.rows).count(shape.columns).count(shape.inner);
         let launch = launch.count(left_stride).count(right_stride).count(part).word(mode as u32);
         let launch = launch.input(left).input(right).input_or_null(bias).output(out);

@@ -118,6 +118,14 @@ impl File {
         }
     }
 
+    /// Whether a launch can hold problems of two kernels of one name, of this file and of another.
+    fn joins(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::MatmulTiles(form), Self::MatmulTiles(other)) => form.joins(other),
+            _ => self == other,
+        }
+    }
+
     /// The name of the file in `cl/`.
     const fn name(self) -> &'static str {
         self.parts().1.0
@@ -173,10 +181,9 @@ impl File {
                     options.push_str(&format!(" -D SUB_GROUP={items}"));
                 }
                 options.push_str(&format!(
-                    " -D TILE={} -D LEFT_ALONG_INNER={} -D RIGHT_ALONG_INNER={} -D ALIGNED={}",
+                    " -D TILE={} -D FORM={} -D ALIGNED={}",
                     form.tile,
-                    u8::from(form.left_along_inner),
-                    u8::from(form.right_along_inner),
+                    form.bits(),
                     u8::from(form.is_aligned)
                 ));
             }
@@ -270,6 +277,13 @@ impl Programs {
     /// The kernel of a number.
     pub(super) fn ready(&self, number: usize) -> &Ready {
         &self.ready[number]
+    }
+
+    /// Whether launches of two kernels may be problems of one, in the first one's form for several.
+    pub(super) fn can_join(&self, number: usize, other: usize) -> bool {
+        let (file, dtype, name) = self.ready[number].of;
+        let (other_file, other_dtype, other_name) = self.ready[other].of;
+        (dtype, name) == (other_dtype, other_name) && file.joins(other_file)
     }
 
     /// The most work-items of a group of the kernel's form for several problems, which is made

@@ -3,10 +3,10 @@
 //! A step of a deep model is hundreds of small launches. Each costs the host time and leaves most
 //! of a GPU idle, yet many of them are independent: the networks of prior and posterior between two
 //! layers, the two products that a layer's backward consists of, the noise of all layers. So the
-//! last few launches wait here. A new one joins an earlier one of the same kernel, as one more
-//! *problem* of that launch, if nothing from there on touches memory that the other writes: it may
-//! as well have been launched then. Each problem is computed as in a launch of its own, so that no
-//! bit depends on what was joined.
+//! last few launches wait here. A new one joins an earlier one of the same kernel (products also
+//! one whose operands lie otherwise in memory), as one more *problem* of that launch, if nothing
+//! from there on touches memory that the other writes: it may as well have been launched then. Each
+//! problem is computed as in a launch of its own, so that no bit depends on what was joined.
 //!
 //! Whatever else uses the queue (a copy, a fill, a wait) lets all that waits go first.
 
@@ -59,14 +59,15 @@ impl Waiting {
         group: [usize; 3],
         problem: Problem,
     ) -> Result<()> {
-        let is_same = |launch: &Joined| launch.kernel == kernel && launch.group == group;
+        let fits =
+            |launch: &Joined| launch.group == group && programs.can_join(launch.kernel, kernel);
         let mut earliest = None;
-        if is_joinable && self.launches.iter().any(is_same) {
+        if is_joinable && self.launches.iter().any(fits) {
             for (at, launch) in self.launches.iter().enumerate().rev() {
                 if launch.concerns(&problem) {
                     break;
                 }
-                if is_same(launch) && launch.problems.len() < MOST_PROBLEMS {
+                if fits(launch) && launch.problems.len() < MOST_PROBLEMS {
                     earliest = Some(at);
                 }
             }

@@ -8,27 +8,27 @@
 //   two such places: while one is multiplied, the next step is on its way from global memory to
 //   registers and then to the other, which costs one barrier a step.
 //
-//   TILE                    128, 64 or 32: large tiles read less memory, small ones keep more of
-//                           the device busy.
-//   LEFT_ALONG_INNER        1: left[i, p] lies at i·left_stride + p, else at p·left_stride + i.
-//   RIGHT_ALONG_INNER       1: right[p, j] lies at j·right_stride + p, else at p·right_stride + j.
-//   SUB_GROUP               on Intel's GPUs, the fewest work-items that run side by side: with
-//                           fewer, each has more registers. Else not defined.
-//   ALIGNED                 1: every array begins, and every row of it, at a multiple of four
-//                           elements, and so do `columns`.
+//   TILE        128, 64 or 32: large tiles read less memory, small ones keep more of the device
+//               busy.
+//   FORM        which operands lie along the inner axis. Bit 0: left[i, p] at i·left_stride + p,
+//               else at p·left_stride + i. Bit 1: right[p, j] at j·right_stride + p, else at
+//               p·right_stride + j.
+//   SUB_GROUP   on Intel's GPUs, the fewest work-items that run side by side: with fewer, each has
+//               more registers. Else not defined.
+//   ALIGNED     1: every array begins, and every row of it, at a multiple of four elements, and so
+//               do `columns`.
 //
 // General: any size; what lies outside is read as 0, or not used, and not written. The inner axis
 // is cut into parts of `part`, a multiple of 4; a group's part is its place along the third
 // dimension, and parts lie one behind the other in out. Launch: (column tiles, row tiles, parts)
-// groups of (ITEMS_X, ITEMS_Y, 1). mode: 0 writes, 1 adds bias[j], 2 adds to what is there.
+// groups of (ITEMS_X, ITEMS_Y, 1). mode: 0 writes, 1 adds bias[j], 2 adds to what is there. form is
+// FORM where a launch is one product. Joined ones may be of several, such as those of a layer's
+// backward; each group then looks at its own in every step.
 #ifndef TILE
 #define TILE 64
 #endif
-#ifndef LEFT_ALONG_INNER
-#define LEFT_ALONG_INNER 1
-#endif
-#ifndef RIGHT_ALONG_INNER
-#define RIGHT_ALONG_INNER 0
+#ifndef FORM
+#define FORM 1
 #endif
 #ifndef ALIGNED
 #define ALIGNED 0
@@ -76,26 +76,14 @@ static inline V4 load_four(global const REAL *p, const int left) {
 #endif
 }
 
-// Where the work-item's fours of an operand lie: along the inner axis, or along the tile.
-#define INNER_OF_ALONG(at) ((at) % (STEP / 4) * 4)
-#define OUTER_OF_ALONG(at) ((at) / (STEP / 4))
-#define INNER_OF_ACROSS(at) ((at) / (TILE / 4))
-#define OUTER_OF_ACROSS(at) ((at) % (TILE / 4) * 4)
-
-#if LEFT_ALONG_INNER
-#define LEFT_INNER(at) INNER_OF_ALONG(at)
-#define LEFT_OUTER(at) OUTER_OF_ALONG(at)
-#else
-#define LEFT_INNER(at) INNER_OF_ACROSS(at)
-#define LEFT_OUTER(at) OUTER_OF_ACROSS(at)
-#endif
-#if RIGHT_ALONG_INNER
-#define RIGHT_INNER(at) INNER_OF_ALONG(at)
-#define RIGHT_OUTER(at) OUTER_OF_ALONG(at)
-#else
-#define RIGHT_INNER(at) INNER_OF_ACROSS(at)
-#define RIGHT_OUTER(at) OUTER_OF_ACROSS(at)
-#endif
+// Where the four number `at` of an operand lies in a step, which goes along the inner axis or along
+// the tile.
+static inline uint inner_of(const uint at, const bool is_along) {
+    return is_along ? at % (STEP / 4) * 4 : at / (TILE / 4);
+}
+static inline uint outer_of(const uint at, const bool is_along) {
+    return is_along ? at / (STEP / 4) : at % (TILE / 4) * 4;
+}
 
 // The first of a work-item's elements, at inner index 0 of the group. Rows and columns outside are
 // moved to the last that exist: what is read of them is never written.
@@ -201,10 +189,11 @@ static inline void write_four(const V4 sums, const size_t row, const uint column
 #endif
 
 // A tile of part number `layer`, with 2·BOTH fours of local memory.
-BODY multiply(const uint rows, const uint columns, const uint inner, const uint left_stride,
-              const uint right_stride, const uint part, const uint mode, IN(left), IN(right),
-              MAYBE_IN(bias), OUT(out), const uint tile_x, const uint tile_y, const uint layer,
-              const Place places) {
+BODY multiply(const uint form, const uint rows, const uint columns, const uint inner,
+              const uint left_stride, const uint right_stride, const uint part, const uint mode,
+              IN(left), IN(right), MAYBE_IN(bias), OUT(out), const uint tile_x, const uint tile_y,
+              const uint layer, const Place places) {
+    const bool left_along = form & 1, right_along = form & 2;
     GO(left), GO(right), GO(out);
     GO_IF(bias);
     const uint x = get_local_id(0), y = get_local_id(1), item = y * ITEMS_X + x;
@@ -215,29 +204,32 @@ BODY multiply(const uint rows, const uint columns, const uint inner, const uint 
     // The steps begin with the one that is not full, if any, so that all later ones are. `first` of
     // its inner indices exist.
     const uint first = count % STEP == 0 ? min(count, (uint)STEP) : count % STEP;
-    const uint left_inner_0 = LEFT_INNER(item), left_outer_0 = LEFT_OUTER(item);
-    const uint right_inner_0 = RIGHT_INNER(item), right_outer_0 = RIGHT_OUTER(item);
-    const size_t left_step = LEFT_ALONG_INNER ? 1 : left_stride,
-                 right_step = RIGHT_ALONG_INNER ? 1 : right_stride;
+    const uint left_inner_0 = inner_of(item, left_along), left_outer_0 = outer_of(item, left_along);
+    const uint right_inner_0 = inner_of(item, right_along),
+               right_outer_0 = outer_of(item, right_along);
+    const size_t left_step = left_along ? 1 : left_stride,
+                 right_step = right_along ? 1 : right_stride;
     global const REAL *left_0 =
         left + start * left_step +
-        start_of(first_row + left_outer_0, left_inner_0, rows, left_stride, LEFT_ALONG_INNER);
-    global const REAL *right_0 = right + start * right_step +
-                                 start_of(first_column + right_outer_0, right_inner_0, columns,
-                                          right_stride, RIGHT_ALONG_INNER);
+        start_of(first_row + left_outer_0, left_inner_0, rows, left_stride, left_along);
+    global const REAL *right_0 =
+        right + start * right_step +
+        start_of(first_column + right_outer_0, right_inner_0, columns, right_stride, right_along);
     const uint left_place_0 = place_of(left_inner_0, left_outer_0);
     const uint right_place_0 = 4 * RIGHT_PLACE + place_of(right_inner_0, right_outer_0);
     const int left_exist_0 = existing_of(first_row + left_outer_0, rows);
     const int right_exist_0 = existing_of(first_column + right_outer_0, columns);
 #if LOADS == 2
-    const uint left_inner_1 = LEFT_INNER(item + ITEMS), left_outer_1 = LEFT_OUTER(item + ITEMS);
-    const uint right_inner_1 = RIGHT_INNER(item + ITEMS), right_outer_1 = RIGHT_OUTER(item + ITEMS);
+    const uint left_inner_1 = inner_of(item + ITEMS, left_along),
+               left_outer_1 = outer_of(item + ITEMS, left_along);
+    const uint right_inner_1 = inner_of(item + ITEMS, right_along),
+               right_outer_1 = outer_of(item + ITEMS, right_along);
     global const REAL *left_1 =
         left + start * left_step +
-        start_of(first_row + left_outer_1, left_inner_1, rows, left_stride, LEFT_ALONG_INNER);
-    global const REAL *right_1 = right + start * right_step +
-                                 start_of(first_column + right_outer_1, right_inner_1, columns,
-                                          right_stride, RIGHT_ALONG_INNER);
+        start_of(first_row + left_outer_1, left_inner_1, rows, left_stride, left_along);
+    global const REAL *right_1 =
+        right + start * right_step +
+        start_of(first_column + right_outer_1, right_inner_1, columns, right_stride, right_along);
     const uint left_place_1 = place_of(left_inner_1, left_outer_1);
     const uint right_place_1 = 4 * RIGHT_PLACE + place_of(right_inner_1, right_outer_1);
     const int left_exist_1 = existing_of(first_row + left_outer_1, rows);
@@ -249,23 +241,22 @@ BODY multiply(const uint rows, const uint columns, const uint inner, const uint 
     (is_along ? (int)first - (int)side##_inner_##n                                                 \
               : (side##_inner_##n < first ? side##_exist_##n : 0))
 #define FETCH_FIRST(n)                                                                             \
-    left_four_##n = load_four(left_##n, EXIST_FIRST(left, n, LEFT_ALONG_INNER));                   \
-    right_four_##n = load_four(right_##n, EXIST_FIRST(right, n, RIGHT_ALONG_INNER));               \
+    left_four_##n = load_four(left_##n, EXIST_FIRST(left, n, left_along));                         \
+    right_four_##n = load_four(right_##n, EXIST_FIRST(right, n, right_along));                     \
     left_##n += first * left_step, right_##n += first * right_step;
 #if ALIGNED
 #define FETCH(n)                                                                                   \
     left_four_##n = *(global const V4 *)left_##n, right_four_##n = *(global const V4 *)right_##n;
 #else
 #define FETCH(n)                                                                                   \
-    left_four_##n = LEFT_ALONG_INNER ? vload4(0, left_##n) : load_four(left_##n, left_exist_##n);  \
-    right_four_##n =                                                                               \
-        RIGHT_ALONG_INNER ? vload4(0, right_##n) : load_four(right_##n, right_exist_##n);
+    left_four_##n = left_along ? vload4(0, left_##n) : load_four(left_##n, left_exist_##n);        \
+    right_four_##n = right_along ? vload4(0, right_##n) : load_four(right_##n, right_exist_##n);
 #endif
 #define FETCH_NEXT(n) FETCH(n) left_##n += STEP * left_step, right_##n += STEP * right_step;
 #define REST(n) left_##n = left, right_##n = right;
 #define PUT(n, to)                                                                                 \
-    put((local REAL *)(places + to) + left_place_##n, left_four_##n, LEFT_ALONG_INNER);            \
-    put((local REAL *)(places + to) + right_place_##n, right_four_##n, RIGHT_ALONG_INNER);
+    put((local REAL *)(places + to) + left_place_##n, left_four_##n, left_along);                  \
+    put((local REAL *)(places + to) + right_place_##n, right_four_##n, right_along);
 // One four after the other: Intel's compiler of 2022 crashes on both at once.
 #define BEGIN(n) FETCH_FIRST(n) PUT(n, 0)
 #if LOADS == 2
@@ -305,15 +296,16 @@ BODY multiply(const uint rows, const uint columns, const uint inner, const uint 
 }
 
 #define MATMUL(k)                                                                                  \
-    const uint rows##k, const uint columns##k, const uint inner##k, const uint left_stride##k,     \
-        const uint right_stride##k, const uint part##k, const uint mode##k, IN(left##k),           \
-        IN(right##k), MAYBE_IN(bias##k), OUT(out##k)
+    const uint form##k, const uint rows##k, const uint columns##k, const uint inner##k,            \
+        const uint left_stride##k, const uint right_stride##k, const uint part##k,                 \
+        const uint mode##k, IN(left##k), IN(right##k), MAYBE_IN(bias##k), OUT(out##k)
 
 kernel __attribute__((reqd_work_group_size(ITEMS_X, ITEMS_Y, 1))) WITH_SUB_GROUP void
 matmul(MATMUL()) {
     local V4 places[2 * BOTH];
-    multiply(rows, columns, inner, left_stride, right_stride, part, mode, ARRAY(left), ARRAY(right),
-             ARRAY(bias), ARRAY(out), get_group_id(0), get_group_id(1), get_group_id(2), places);
+    multiply(FORM, rows, columns, inner, left_stride, right_stride, part, mode, ARRAY(left),
+             ARRAY(right), ARRAY(bias), ARRAY(out), get_group_id(0), get_group_id(1),
+             get_group_id(2), places);
 }
 
 #if TILE < 128
@@ -322,9 +314,9 @@ kernel __attribute__((reqd_work_group_size(ITEMS_X, ITEMS_Y, 1))) WITH_SUB_GROUP
 matmul_joined(JOINED, FOR_PROBLEMS(MATMUL)) {
     local V4 places[2 * BOTH];
     JOINED_START
-    multiply(PICK(rows), PICK(columns), PICK(inner), PICK(left_stride), PICK(right_stride),
-             PICK(part), PICK(mode), PICK_ARRAY(left), PICK_ARRAY(right), PICK_ARRAY(bias),
-             PICK_ARRAY(out), item_x / ITEMS_X, item_y / ITEMS_Y, layer, places);
+    multiply(PICK(form), PICK(rows), PICK(columns), PICK(inner), PICK(left_stride),
+             PICK(right_stride), PICK(part), PICK(mode), PICK_ARRAY(left), PICK_ARRAY(right),
+             PICK_ARRAY(bias), PICK_ARRAY(out), item_x / ITEMS_X, item_y / ITEMS_Y, layer, places);
 }
 #endif
 
