@@ -33,6 +33,27 @@ fn usable_bytes(found: &Found) -> Result<usize> {
     Ok(all.min(limit))
 }
 
+/// The environment variable that says `on` or `off`: whether steps that repeat are replayed where
+/// the driver can record launches.
+const REPLAY_VARIABLE: &str = "RUNG_OPENCL_REPLAY";
+
+/// Whether steps that repeat are replayed where the driver can record launches: on CPUs only if
+/// asked for, since their drivers replay launch by launch, which gains nothing.
+fn replays(found: &Found) -> Result<bool> {
+    if let Some(replays) = found.replays {
+        return Ok(replays);
+    }
+    match env::var(REPLAY_VARIABLE).unwrap_or_default().as_str() {
+        "" => Ok(found.kind == Kind::Gpu),
+        "on" => Ok(true),
+        "off" => Ok(false),
+        other => Err(Error::Failed {
+            device: found.name.clone(),
+            what: format!("{REPLAY_VARIABLE} is {other:?}, which must be on or off"),
+        }),
+    }
+}
+
 /// How kernels are cut for a kind of device; see `cl/common.cl`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cut {
@@ -141,6 +162,7 @@ impl Context {
             device: found.name.clone(),
             what: error.to_string(),
         };
+        let recording = if replays(found)? { found.recording } else { None };
         let properties = ContextProperties::new().platform(found.platform_id);
         let context = core::create_context(Some(&properties), &[found.device_id], None, None)
             .map_err(failed)?;
@@ -162,7 +184,7 @@ impl Context {
             queue,
             work: Mutex::new(Work {
                 programs: Programs::default(),
-                waiting: Waiting::new(found.recording),
+                waiting: Waiting::new(recording),
             }),
             choices: Mutex::new(Choices::read(&machine)),
             machine,

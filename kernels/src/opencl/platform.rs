@@ -1,16 +1,11 @@
 //! The devices OpenCL knows, and what matters about each.
 
-use std::env;
 use std::sync::OnceLock;
 
 use ocl::core::{self, DeviceId, DeviceInfo, DeviceInfoResult, DeviceType, PlatformId};
 use rung_opencl_loader::NotFound;
 
 use super::command_buffer::Functions;
-
-/// The environment variable that, as `off`, has every launch go into the queue on its own even
-/// where the driver can record them.
-const REPLAY_VARIABLE: &str = "RUNG_OPENCL_REPLAY";
 
 /// What a device is, which decides how its kernels are compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +49,8 @@ pub struct Found {
     pub(super) device_id: DeviceId,
     /// How launches are recorded, where the driver does that.
     pub(super) recording: Option<Functions>,
+    /// Whether steps are to be replayed, if that is not left to the environment and the kind.
+    pub(super) replays: Option<bool>,
 }
 
 impl Found {
@@ -70,13 +67,14 @@ impl Found {
         Self { kind, ..self.clone() }
     }
 
-    /// The same device with every launch on its own: what recorded ones are compared with.
+    /// The same device, whose steps are replayed where the driver can record them, or every launch
+    /// of which goes on its own.
     #[must_use]
-    pub fn without_recording(&self) -> Self {
-        Self { recording: None, ..self.clone() }
+    pub fn replaying(&self, replays: bool) -> Self {
+        Self { replays: Some(replays), ..self.clone() }
     }
 
-    /// Whether the driver can record launches, so that a step which repeats is replayed.
+    /// Whether the driver can record launches, so that a step which repeats can be replayed.
     #[must_use]
     pub const fn can_record(&self) -> bool {
         self.recording.is_some()
@@ -155,14 +153,9 @@ fn describe(index: usize, platform: PlatformId, device: DeviceId) -> Option<Foun
         has_f64: extensions.split_whitespace().any(|extension| extension == "cl_khr_fp64"),
         platform_id: platform,
         device_id: device,
-        recording: recording(platform, device, &extensions),
+        recording: Functions::of(platform, device, &extensions),
+        replays: None,
     })
-}
-
-/// How launches are recorded, unless a user says that they are not to be.
-fn recording(platform: PlatformId, device: DeviceId, extensions: &str) -> Option<Functions> {
-    let is_off = env::var_os(REPLAY_VARIABLE).is_some_and(|text| text == "off");
-    if is_off { None } else { Functions::of(platform, device, extensions) }
 }
 
 /// The fewest work-items of a sub-group, where the driver lets kernels ask for a size
