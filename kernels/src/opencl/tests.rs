@@ -148,6 +148,12 @@ fn whole_numbers(len: usize, seed: usize) -> Vec<f32> {
     (0..len).map(|i| ((i * 31 + seed * 17 + i / 7) % 7) as f32 - 3.0).collect()
 }
 
+fn uploaded(device: &OpenCl, host: &[f32]) -> SharedBuffer {
+    let mut buffer = device.allocate(DType::F32, host.len()).unwrap();
+    device.upload(View::F32(host), buffer.get_mut().unwrap().view_mut()).unwrap();
+    buffer
+}
+
 /// Every tile, form and number of parts, for what a product does with its sums: they are whole
 /// numbers, so that each order of adding them gives the same.
 #[test]
@@ -155,11 +161,7 @@ fn every_plan_for_gpus_multiplies() {
     for_each_cpu_as_gpu(|listed| {
         let device = OpenCl::open(listed).unwrap();
         let context = &device.context;
-        let upload = |host: &[f32]| {
-            let mut buffer = device.allocate(DType::F32, host.len()).unwrap();
-            device.upload(View::F32(host), buffer.get_mut().unwrap().view_mut()).unwrap();
-            buffer
-        };
+        let upload = |host: &[f32]| uploaded(&device, host);
         let mut tried = 0;
         let sizes = [(1, 1, 1), (37, 5, 43), (132, 136, 40), (4, 12, 2052), (6, 3, 301)];
         for (at, (rows, columns, inner)) in sizes.into_iter().enumerate() {
@@ -218,6 +220,52 @@ fn every_plan_for_gpus_multiplies() {
             }
         }
         assert!(tried > 50, "only {tried} products");
+    });
+}
+
+/// Products whose operands lie in memory in all four ways are one launch, and each has the bits of
+/// a launch of its own. The numbers are not whole: another order of adding them gives others.
+#[test]
+fn products_of_all_forms_are_joined_and_keep_their_bits() {
+    for_each_cpu_as_gpu(|listed| {
+        let device = OpenCl::open(listed).unwrap();
+        let numbers = |len| (0..len).map(|i| (i as f32).sin()).collect::<Vec<_>>();
+        // With rows that are aligned, and that are not.
+        for (rows, columns, inner) in [(36, 40, 44), (37, 41, 43)] {
+            let left = uploaded(&device, &numbers(rows * inner));
+            let right = uploaded(&device, &numbers(inner * columns));
+            let multiply = |waits: bool| {
+                let before = device.statistics().launches;
+                let product = |form| {
+                    let shape = MatmulShape {
+                        left_transposed: form & 1 != 0,
+                        right_transposed: form & 2 != 0,
+                        ..MatmulShape::plain(rows, columns, inner)
+                    };
+                    let plan = Plan::Tiles { tile: 32, parts: 1 };
+                    let operands = Operands { left: left.view(), right: right.view(), bias: None };
+                    let mut out = device.allocate(DType::F32, shape.out_len()).unwrap();
+                    let to = out.get_mut().unwrap().view_mut();
+                    matmul::run(&device.context, "test", plan, shape, Mode::Write, operands, to)
+                        .unwrap();
+                    if waits {
+                        device.context.finish().unwrap();
+                    }
+                    out
+                };
+                let products: Vec<_> = (0..4).map(product).collect();
+                let download = |out: &SharedBuffer| {
+                    let mut found = vec![0.0; out.len()];
+                    device.download(out.view(), ViewMut::F32(&mut found)).unwrap();
+                    found
+                };
+                let found: Vec<_> = products.iter().map(download).collect();
+                (found, device.statistics().launches - before)
+            };
+            let ((joined, one), (alone, four)) = (multiply(false), multiply(true));
+            assert_eq!((one, four), (1, 4));
+            assert!(joined == alone, "{rows} x {columns}, {inner}: other bits");
+        }
     });
 }
 
