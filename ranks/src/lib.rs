@@ -188,15 +188,16 @@ impl Ranks {
     ) -> Result<()> {
         let Some(others) = self.others() else { return Ok(()) };
         let (rank, count) = (self.rank(), values.len());
-        let bytes = |rank| self.share_of(rank, count).len() * size_of::<T>();
-        let owned_by: Vec<usize> = (0..self.size()).map(bytes).collect();
+        let owned = |rank| self.share_of(rank, count).len() * size_of::<T>();
+        let owned_by: Vec<usize> = (0..self.size()).map(owned).collect();
         let mine = self.share(count);
         // This rank's own numbers stay where they are.
         let expected: Vec<usize> =
             (0..self.size()).map(|from| if from == rank { 0 } else { owned_by[rank] }).collect();
-        let bytes = expected.iter().sum::<usize>();
-        if received.len() < bytes.div_ceil(size_of::<u64>()) {
-            received.resize(bytes.div_ceil(size_of::<u64>()), 0);
+        let bytes: usize = expected.iter().sum();
+        let words = bytes.div_ceil(size_of::<u64>());
+        if received.len() < words {
+            received.resize(words, 0);
         }
         let into = &mut bytemuck::cast_slice_mut(received)[..bytes];
         let send = Parts { bytes: bytemuck::cast_slice(values), lengths: &owned_by };
