@@ -63,7 +63,9 @@ impl Transport for World {
         let rank = world.rank() as usize;
         let (mut send_counts, send_starts) = counts(send.lengths)?;
         let (receive_counts, receive_starts) = counts(receive.lengths)?;
-        send_counts[rank] = receive_counts[rank];
+        if receive_counts[rank] == 0 {
+            send_counts[rank] = 0;
+        }
         let send = Partition::new(send.bytes, send_counts, send_starts);
         let mut receive = PartitionMut::new(receive.bytes, receive_counts, receive_starts);
         world.all_to_all_varcount_into(&send, &mut receive);

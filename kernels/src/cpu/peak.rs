@@ -55,23 +55,19 @@ pub fn triad_gb_per_s(len: usize) -> f64 {
 /// multiply-adds of the `f32` instruction, and some CPUs start it a quarter as often.
 pub fn bfloat16_time_ratio() -> Option<f64> {
     let bfloat16 = Engine::of(Precision::BFloat16)?;
-    let (rows, columns, inner) = (128, 128, 256);
-    let shape =
-        MatmulShape { rows, columns, inner, left_transposed: false, right_transposed: false };
-    let (left, right) = (vec![0.5f32; rows * inner], vec![0.5f32; inner * columns]);
+    let shape = MatmulShape::plain(128, 128, 256);
+    let (left, right) = (vec![0.5f32; shape.left_len()], vec![0.5f32; shape.right_len()]);
     let time = |engine| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().ok()?;
-        Some(pool.install(|| {
-            median_s(|| {
-                let mut out = vec![0f32; rows * columns];
-                for _ in 0..4 {
-                    matmul_with(engine, shape, &left, &right, Epilogue::Store, &mut out);
-                }
-                black_box(out);
-            })
-        }))
+        median_s(|| {
+            let mut out = vec![0f32; shape.out_len()];
+            for _ in 0..4 {
+                matmul_with(engine, shape, &left, &right, Epilogue::Store, &mut out);
+            }
+            black_box(out);
+        })
     };
-    Some(time(bfloat16)? / time(Engine::best())?)
+    let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().ok()?;
+    Some(one_thread.install(|| time(bfloat16) / time(Engine::best())))
 }
 
 fn triad(left: &[f32], right: &[f32], out: &mut [f32]) {
